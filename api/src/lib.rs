@@ -1,0 +1,11 @@
+//! Shared pure types: what every part of Wherry means by a kind, a selector, a quantity, a name, the time.
+//!
+//! No IO and no async: this crate can be used by the API server, by its clients and by tests alike.
+//!
+//! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`].
+
+pub mod clock;
+pub mod kinds;
+pub mod names;
+pub mod quantity;
+pub mod selector;

@@ -1,0 +1,24 @@
+//! The contract between the node agent and a container runtime.
+//!
+//! A runtime knows containers, sandboxes and image content on disk; it knows no Kubernetes. The node
+//! agent translates Pods into these types and container statuses back into Pod status.
+//!
+//! # Guarantees every runtime gives
+//! - Calls are idempotent: repeating one that succeeded succeeds and changes nothing.
+//! - Ids are chosen by the caller ([`ContainerId`] is derived from pod uid, container name and attempt), so
+//!   a call whose answer was lost can be repeated.
+//! - [`Runtime::list`] is the truth; an event from [`Runtime::events`] only says "look again".
+//! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
+//!
+//! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`logs`].
+
+pub mod logs;
+mod runtime;
+pub mod spec;
+pub mod status;
+
+pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
+pub use spec::{
+    ContainerId, ContainerSpec, ImageContent, Mount, Resources, SandboxId, SandboxSpec, UserSpec,
+};
+pub use status::{ContainerState, ContainerStatus, ExitReason};

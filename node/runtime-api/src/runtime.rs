@@ -1,0 +1,115 @@
+//! The calls of a runtime and their errors.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use crate::spec::{ContainerId, ContainerSpec, ImageContent, SandboxId, SandboxSpec};
+use crate::status::ContainerStatus;
+
+/// Runs containers of one kind.
+///
+/// # Flow
+/// `prepare_image` (may be slow: unpack, compile) -> `ensure_sandbox` -> `create` -> `start` -> exit or `stop` ->
+/// `remove` -> `remove_sandbox`.
+///
+/// # Errors
+/// Every call answers a [`RuntimeError`]; the caller decides whether to try again.
+#[async_trait]
+pub trait Runtime: Send + Sync + 'static {
+    /// The RuntimeClass handler this runtime answers to: `wasmtime` or `runc`.
+    fn handler(&self) -> &'static str;
+
+    /// Says whether containers can run here; an error names what is missing and how to get it.
+    async fn ready(&self) -> Result<(), RuntimeError>;
+
+    /// Does what is needed once per image: unpacks layers, or validates and compiles wasm.
+    async fn prepare_image(&self, image: &ImageContent) -> Result<(), RuntimeError>;
+
+    /// Drops what `prepare_image` made for the image of this digest.
+    async fn forget_image(&self, digest: &str) -> Result<(), RuntimeError>;
+
+    /// Sets up what the pod's containers of this runtime share.
+    async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError>;
+
+    /// Tears the sandbox down; its containers must be gone or are removed with it.
+    async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError>;
+
+    /// Creates a container without starting it.
+    async fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError>;
+
+    /// Starts a created container. Returns once it runs (wasi:http: once its listener accepts connections).
+    async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// Asks the container to end (SIGTERM), and after `grace` makes it (SIGKILL). Returns once it has ended.
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;
+
+    /// Removes an ended container; a running one is killed first.
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// All containers there are, also those an earlier process of the agent started.
+    async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError>;
+
+    /// Wakes the caller after a change; a lagging receiver lists again.
+    fn events(&self) -> broadcast::Receiver<RuntimeEvent>;
+}
+
+/// "Look again": the container changed state by itself (exited, was killed).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuntimeEvent {
+    /// The container that changed.
+    pub id: ContainerId,
+}
+
+/// Why a call failed. Messages speak for a person reading a Pod's events.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuntimeError {
+    /// The runtime cannot run anything on this machine.
+    #[error("runtime {handler:?} is not available: {reason}")]
+    Unavailable {
+        /// The runtime's handler name.
+        handler: &'static str,
+        /// What is missing and how to get it.
+        reason: String,
+    },
+    /// The image cannot be run; trying again will not help.
+    #[error("invalid image {digest}: {reason}")]
+    InvalidImage {
+        /// The digest of the offending content.
+        digest: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The container's configuration cannot be honoured.
+    #[error("container {id}: {reason}")]
+    InvalidSpec {
+        /// The container.
+        id: ContainerId,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// No such container.
+    #[error("container {0} does not exist")]
+    NotFound(ContainerId),
+    /// A file operation failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was being done: `read`, `create directory`.
+        action: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A step of running the container failed.
+    #[error("{step} failed: {reason}")]
+    Failed {
+        /// The step: `runc create`, `bind 10.0.0.7:80`.
+        step: String,
+        /// What the step said.
+        reason: String,
+    },
+}

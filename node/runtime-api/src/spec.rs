@@ -1,0 +1,166 @@
+//! What is asked of a runtime: sandboxes, containers, the image content they run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Identifies the sandbox of one pod: the pod's uid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SandboxId(pub String);
+
+/// Identifies one attempt at one container of one sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ContainerId {
+    /// The sandbox (pod) this container belongs to.
+    pub sandbox: SandboxId,
+    /// The container's name, unique within the sandbox; a DNS label.
+    pub name: String,
+    /// Zero for the first run, one more for each restart.
+    pub attempt: u32,
+}
+
+impl fmt::Display for SandboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for ContainerId {
+    /// `UID_NAME_ATTEMPT`: usable as a file name and as a runc container id.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}_{}", self.sandbox, self.name, self.attempt)
+    }
+}
+
+/// What the containers of one pod share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxSpec {
+    /// The pod's uid.
+    pub id: SandboxId,
+    /// The hostname containers see.
+    pub hostname: String,
+    /// The pod's address, which wasm containers bind.
+    pub ip: IpAddr,
+    /// The network namespace to join, for pods that have one.
+    pub netns: Option<PathBuf>,
+    /// The cgroup of the pod, relative to the hierarchy root (`/wherry/pod<uid>`), for runtimes that use cgroups.
+    pub cgroup_parent: String,
+    /// Limits of the pod as a whole.
+    pub resources: Resources,
+}
+
+/// One container, ready to run: every Kubernetes default and reference has been resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Which container and which attempt at it.
+    pub id: ContainerId,
+    /// The sandbox it runs in.
+    pub sandbox: SandboxSpec,
+    /// What to run.
+    pub image: ImageContent,
+    /// Replaces the image's entrypoint if set.
+    pub command: Option<Vec<String>>,
+    /// Replaces the image's default arguments if set (also dropped when only `command` is set).
+    pub args: Option<Vec<String>>,
+    /// Environment in order, added to the image's; the last of equal names wins.
+    pub env: Vec<(String, String)>,
+    /// Working directory; the image's, else `/`.
+    pub working_dir: Option<String>,
+    /// Bind mounts, in order.
+    pub mounts: Vec<Mount>,
+    /// Limits of this container.
+    pub resources: Resources,
+    /// Who runs it.
+    pub user: UserSpec,
+    /// Whether the root file system is read-only.
+    pub read_only_rootfs: bool,
+    /// Declared container ports, in order; a wasi:http component is served on the first, else on 80.
+    pub ports: Vec<u16>,
+    /// The file that receives stdout and stderr, in CRI log format. Its directory exists.
+    pub log_path: PathBuf,
+    /// Free-form annotations, handed to the runtime (`run.wherry.dev/...`).
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// The content of an image, in the node's content store, by digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageContent {
+    /// A WebAssembly binary (core module or component).
+    Wasm {
+        /// `sha256:...` of the bytes in `path`.
+        digest: String,
+        /// The blob.
+        path: PathBuf,
+        /// Entrypoint and environment of the image config, where the image shape has one.
+        entrypoint: Vec<String>,
+        /// `NAME=value` pairs of the image config.
+        env: Vec<String>,
+    },
+    /// An OCI image: its config and layers, none unpacked.
+    Oci {
+        /// `sha256:...` of the image config, which identifies the image.
+        digest: String,
+        /// The image config blob (OCI image configuration JSON).
+        config: PathBuf,
+        /// Layer blobs from the lowest up, each with its media type and its digest.
+        layers: Vec<Layer>,
+    },
+}
+
+/// One layer blob of an OCI image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// `sha256:...` of the (compressed) blob.
+    pub digest: String,
+    /// The media type of the manifest's descriptor, which tells the compression.
+    pub media_type: String,
+    /// The blob.
+    pub path: PathBuf,
+}
+
+/// A bind mount of a file or directory of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Existing file or directory on the node.
+    pub host_path: PathBuf,
+    /// Absolute path in the container.
+    pub container_path: String,
+    /// Whether writes are refused.
+    pub read_only: bool,
+}
+
+/// Limits; `None` means unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// CPU request in thousandths of a core; becomes the cgroup's shares or weight.
+    pub cpu_request_millis: Option<u64>,
+    /// CPU limit in thousandths of a core; becomes the cgroup's quota.
+    pub cpu_limit_millis: Option<u64>,
+    /// Memory limit in bytes.
+    pub memory_limit_bytes: Option<u64>,
+    /// Largest number of processes and threads.
+    pub pids_limit: Option<u64>,
+}
+
+/// The user a container runs as; `None` takes the image's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserSpec {
+    /// Numeric user id.
+    pub uid: Option<u32>,
+    /// Numeric primary group id.
+    pub gid: Option<u32>,
+    /// Supplementary groups.
+    pub supplemental_groups: Vec<u32>,
+    /// Full access to the node (privileged).
+    pub privileged: bool,
+    /// Capabilities added to the default set, without the `CAP_` prefix; `ALL` means every one.
+    pub add_capabilities: Vec<String>,
+    /// Capabilities dropped from the default set, without the `CAP_` prefix; `ALL` means every one.
+    pub drop_capabilities: Vec<String>,
+    /// Whether a process may gain privileges its parent did not have.
+    pub allow_privilege_escalation: bool,
+}
