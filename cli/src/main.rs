@@ -1,3 +1,38 @@
-//! The one binary.
+//! `wherry`: parse, build, run, drain.
 
-fn main() {}
+mod args;
+mod logging;
+mod network;
+mod paths;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+
+fn main() -> ExitCode {
+    // A shim is a small process per container: it needs neither the parser below nor an async runtime.
+    let mut words = std::env::args_os();
+    if words.nth(1).is_some_and(|word| word == "shim") {
+        return wherry_node::shim_main(words);
+    }
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::fatal(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let started = tokio::time::Instant::now();
+    logging::init(cli.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    match cli.command {
+        Command::Up(args) => runtime.block_on(up::run(args, started)),
+    }
+}

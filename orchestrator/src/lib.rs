@@ -1,1 +1,11 @@
-//! Skeleton.
+//! The control plane: store, API server, controllers and scheduler joined in one process.
+//!
+//! Reading order: [`ControlPlane`] (what runs and in which order it starts and stops), [`pki`] (who trusts whom),
+//! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with).
+
+pub mod bootstrap;
+mod control_plane;
+pub mod kubeconfig;
+pub mod pki;
+
+pub use control_plane::{Config, ControlPlane, StartError};

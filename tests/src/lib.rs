@@ -1,1 +1,41 @@
-//! Skeleton.
+//! The harness of the end-to-end suites: real binary, real kubectl, real registry, real runc.
+//!
+//! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
+//! beside each other. Reading order: [`isolated`], [`Cluster`], [`Registry`], [`wait`].
+
+#![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
+
+mod cluster;
+pub mod http;
+mod netns;
+mod registry;
+pub mod wait;
+
+pub use cluster::{Cluster, Options};
+pub use netns::isolated;
+pub use registry::Registry;
+
+use std::path::{Path, PathBuf};
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests crate lies in the workspace root")
+}
+
+/// Where the scripts put guests and images.
+pub fn build_dir() -> PathBuf {
+    std::env::var_os("WHERRY_BUILD_DIR").map_or_else(|| workspace().join(".build"), PathBuf::from)
+}
+
+/// The `wherry` binary beside the running test: `target/<profile>/wherry`.
+pub fn wherry_binary() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let profile = test.ancestors().nth(2).expect("tests run from target/<profile>/deps");
+    let binary = profile.join("wherry");
+    assert!(
+        binary.exists(),
+        "{} is missing: run `cargo build -p wherry` first, as ./test does",
+        binary.display()
+    );
+    binary
+}

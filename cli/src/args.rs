@@ -1,0 +1,64 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+/// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
+#[derive(Debug, Parser)]
+#[command(name = "wherry", version)]
+pub(crate) struct Cli {
+    /// How log lines look; WHERRY_LOG sets what is logged (as in `info,wherry_node=debug`).
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole cluster, control plane and node, in this process until SIGTERM or Ctrl-C.
+    Up(UpArgs),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkArg {
+    /// `bridge` as root, else `loopback`.
+    Auto,
+    /// Pods on a bridge with addresses of their own; needs root.
+    Bridge,
+    /// Pod and Service addresses from 127.0.0.0/8; wasm Pods only, no privileges needed.
+    Loopback,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address of the API server.
+    #[arg(long, default_value = "127.0.0.1:6443")]
+    pub(crate) listen: SocketAddr,
+    /// Name of this node [default: the host name].
+    #[arg(long)]
+    pub(crate) node_name: Option<String>,
+    /// How Pods are connected.
+    #[arg(long, value_enum, default_value_t = NetworkArg::Auto)]
+    pub(crate) network: NetworkArg,
+    /// Range of Pod addresses [default: 10.244.0.0/16, in loopback mode 127.244.0.0/16].
+    #[arg(long)]
+    pub(crate) cluster_cidr: Option<IpNet>,
+    /// Range of Service addresses [default: 10.96.0.0/16, in loopback mode 127.96.0.0/16].
+    #[arg(long)]
+    pub(crate) service_cidr: Option<IpNet>,
+}

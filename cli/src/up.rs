@@ -1,0 +1,165 @@
+//! `wherry up`: a whole cluster in one process.
+
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wherry_api::clock::{Clock, SystemClock};
+use wherry_node::{NodeEndpoint, NodeError};
+use wherry_orchestrator::pki::{Pki, Subjects};
+use wherry_orchestrator::{Config, ControlPlane, kubeconfig};
+
+use crate::args::UpArgs;
+use crate::network::{Network, node_ip};
+use crate::paths;
+
+/// What the command line and the machine settled.
+struct Plan {
+    data_dir: PathBuf,
+    node_name: String,
+    node_ip: IpAddr,
+    network: Network,
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let plan = Plan::new(&args)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose another address with --listen", args.listen))?;
+    let address = listener.local_addr()?;
+    let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(address), clock.now())?;
+    let plane = ControlPlane::start(plan.control_plane(listener, &pki, &clock)).await?;
+    let kubeconfig_path = plan.data_dir.join("kubeconfig");
+    kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
+
+    let stop_node = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let node = wherry_node::run(
+        plane.client(&format!("system:node:{}", plan.node_name)),
+        plan.node(&pki, &clock)?,
+        stop_node.clone(),
+    );
+    let mut node = tasks.spawn(node);
+    announce(started, &kubeconfig_path)?;
+
+    let ended = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        ended = &mut node => Some(ended),
+    };
+    tracing::info!("draining");
+    stop_node.cancel();
+    let ended = match ended {
+        Some(ended) => ended,
+        None => node.await,
+    };
+    plane.shutdown().await;
+    node_result(ended)
+}
+
+fn node_result(ended: Result<Result<(), NodeError>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    ended.context("the node agent stopped unexpectedly")?.context("the node agent failed")
+}
+
+/// One line, on standard output, for people and scripts that wait for it.
+fn announce(started: tokio::time::Instant, kubeconfig: &Path) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "ready in {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The address clients on this machine use.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        ip if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
+        _ => listen,
+    }
+}
+
+impl Plan {
+    fn new(args: &UpArgs) -> anyhow::Result<Self> {
+        let root = rustix::process::geteuid().is_root();
+        let data_dir = match &args.data_dir {
+            Some(dir) => std::path::absolute(dir)?,
+            None => paths::default_data_dir(root, |name| std::env::var_os(name))
+                .context("no home directory is set; say where to keep the cluster with --data-dir")?,
+        };
+        std::fs::create_dir_all(&data_dir)
+            .with_context(|| format!("cannot create {}; choose another place with --data-dir", data_dir.display()))?;
+        let node_name = match &args.node_name {
+            Some(name) => name.clone(),
+            None => rustix::system::uname().nodename().to_string_lossy().to_lowercase(),
+        };
+        wherry_api::names::dns1123_subdomain(&node_name)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("{node_name:?} cannot be the node's name; choose one with --node-name"))?;
+        let network = Network::resolve(args, root)?;
+        Ok(Self { data_dir, node_name, node_ip: node_ip(&network), network })
+    }
+
+    fn subjects(&self, address: SocketAddr) -> Subjects {
+        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let mut server_addresses = vec![localhost];
+        server_addresses.extend(self.network.service_cidr.hosts().next());
+        for ip in [address.ip(), self.node_ip] {
+            if !ip.is_unspecified() && !server_addresses.contains(&ip) {
+                server_addresses.push(ip);
+            }
+        }
+        Subjects {
+            server_addresses,
+            server_names: vec![self.node_name.clone()],
+            node_name: self.node_name.clone(),
+            node_addresses: vec![localhost, self.node_ip],
+        }
+    }
+
+    fn control_plane(&self, listener: TcpListener, pki: &Pki, clock: &Arc<dyn Clock>) -> Config {
+        Config {
+            data_dir: self.data_dir.clone(),
+            listener,
+            pki: pki.clone(),
+            service_cidr: self.network.service_cidr,
+            clock: clock.clone(),
+            ids: Arc::new(new_uid),
+            node_endpoint: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        }
+    }
+
+    fn node(&self, pki: &Pki, clock: &Arc<dyn Clock>) -> anyhow::Result<wherry_node::Config> {
+        Ok(wherry_node::Config {
+            node_name: self.node_name.clone(),
+            data_dir: self.data_dir.clone(),
+            network: self.network.mode,
+            pod_cidr: self.network.pod_cidr,
+            cluster_cidr: self.network.cluster_cidr,
+            service_cidr: self.network.service_cidr,
+            node_ip: self.node_ip,
+            endpoint: NodeEndpoint {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                server_cert: pki.node_server.cert.clone(),
+                server_key: pki.node_server.key.clone(),
+                client_ca: pki.ca.clone(),
+            },
+            shim_program: std::env::current_exe().context("cannot tell the path of the wherry binary")?,
+            clock: clock.clone(),
+        })
+    }
+}
+
+/// A random (version 4) UUID.
+#[expect(clippy::disallowed_methods, reason = "the one place where the process's own source of ids is made")]
+fn new_uid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,169 @@
+//! The objects every cluster begins with, created at each start where they are missing.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::scheduling::v1::PriorityClass;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Namespaces that exist from the beginning.
+const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// Where the API server is, for the `kubernetes` Service.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiAddress {
+    /// First address of the service range.
+    pub cluster_ip: IpAddr,
+    /// The address clients reach the server at.
+    pub ip: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+/// Creates what is missing and refreshes the address of the API server.
+pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
+    try_join_all(NAMESPACES.map(|name| create_namespace(client, name))).await?;
+    let service = create_in::<Service>(client, "default", kubernetes_service(address));
+    let classes = try_join_all(runtime_classes().into_iter().map(|c| create_all::<RuntimeClass>(client, c)));
+    let priorities = try_join_all(priority_classes().into_iter().map(|c| create_all::<PriorityClass>(client, c)));
+    let (service, classes, priorities, endpoints, slice) = futures::join!(
+        service,
+        classes,
+        priorities,
+        publish_endpoints(client, address),
+        publish_slice(client, address)
+    );
+    service?;
+    classes?;
+    priorities?;
+    endpoints?;
+    slice
+}
+
+async fn create_namespace(client: &Client, name: &str) -> Result<(), kube::Error> {
+    let body = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    create_all::<Namespace>(client, body).await
+}
+
+fn kubernetes_service(address: ApiAddress) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "clusterIP": address.cluster_ip,
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": address.port}],
+        },
+    })
+}
+
+fn runtime_classes() -> Vec<Value> {
+    ["wasmtime", "runc"]
+        .into_iter()
+        .map(|name| {
+            json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name})
+        })
+        .collect()
+}
+
+fn priority_classes() -> Vec<Value> {
+    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)]
+        .into_iter()
+        .map(|(name, value)| {
+            json!({
+                "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value,
+                "description": "Used for system critical pods that must not be moved from their current node.",
+            })
+        })
+        .collect()
+}
+
+async fn publish_endpoints(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
+    let api: Api<Endpoints> = Api::namespaced(client.clone(), "default");
+    let subset = EndpointSubset {
+        addresses: Some(vec![EndpointAddress { ip: address.ip.to_string(), ..Default::default() }]),
+        ports: Some(vec![EndpointPort {
+            name: Some("https".into()),
+            port: i32::from(address.port),
+            protocol: Some("TCP".into()),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    };
+    let mut wanted = Endpoints { subsets: Some(vec![subset]), ..Default::default() };
+    wanted.metadata.name = Some("kubernetes".into());
+    wanted.metadata.labels =
+        Some(BTreeMap::from([("endpointslice.kubernetes.io/skip-mirror".to_owned(), "true".to_owned())]));
+    match api.get_opt("kubernetes").await? {
+        None => create(&api, &wanted).await,
+        Some(found) if found.subsets == wanted.subsets => Ok(()),
+        Some(mut found) => {
+            found.subsets = wanted.subsets;
+            api.replace("kubernetes", &PostParams::default(), &found).await.map(drop)
+        }
+    }
+}
+
+async fn publish_slice(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
+    let api: Api<EndpointSlice> = Api::namespaced(client.clone(), "default");
+    let wanted: EndpointSlice = typed(json!({
+        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": if address.ip.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [address.ip], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": address.port, "protocol": "TCP"}],
+    }))?;
+    match api.get_opt("kubernetes").await? {
+        None => create(&api, &wanted).await,
+        Some(found) if found.ports == wanted.ports && addresses(&found) == addresses(&wanted) => Ok(()),
+        Some(mut found) => {
+            found.endpoints = wanted.endpoints;
+            found.ports = wanted.ports;
+            api.replace("kubernetes", &PostParams::default(), &found).await.map(drop)
+        }
+    }
+}
+
+fn addresses(slice: &EndpointSlice) -> Vec<&String> {
+    slice.endpoints.iter().flat_map(|e| &e.addresses).collect()
+}
+
+async fn create_all<K>(client: &Client, body: Value) -> Result<(), kube::Error>
+where
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    create(&Api::<K>::all(client.clone()), &typed::<K>(body)?).await
+}
+
+async fn create_in<K>(client: &Client, namespace: &str, body: Value) -> Result<(), kube::Error>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    create(&Api::<K>::namespaced(client.clone(), namespace), &typed::<K>(body)?).await
+}
+
+fn typed<K: DeserializeOwned>(body: Value) -> Result<K, kube::Error> {
+    serde_json::from_value(body).map_err(kube::Error::SerdeError)
+}
+
+/// Creates an object; that it is there already is what was wanted.
+async fn create<K>(api: &Api<K>, object: &K) -> Result<(), kube::Error>
+where
+    K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    match api.create(&PostParams::default(), object).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,156 @@
+//! What runs in a control plane, and in which order it starts and stops.
+//!
+//! ```text
+//! start: certificates -> store -> API server -> bootstrap objects -> controllers, scheduler -> ready
+//! stop:  controllers, scheduler -> API server (drains requests, ends watches) -> store (flushes)
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wherry_api::clock::Clock;
+use wherry_apiserver::{ApiServer, NodeClientTls, TlsConfig, UserInfo};
+use wherry_store::Store;
+
+use crate::bootstrap::{self, ApiAddress};
+use crate::pki::{Pki, PkiError};
+
+/// Ports given to Services of type NodePort.
+const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
+
+/// What a control plane is made of.
+pub struct Config {
+    /// Holds the store.
+    pub data_dir: PathBuf,
+    /// The bound socket of the API server.
+    pub listener: TcpListener,
+    /// The certificates.
+    pub pki: Pki,
+    /// Range of ClusterIPs.
+    pub service_cidr: IpNet,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Source of object uids.
+    pub ids: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Where nodes' log endpoints are reached, if not at the node's own address.
+    pub node_endpoint: Option<IpAddr>,
+}
+
+/// Why a control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The certificates.
+    #[error("cannot prepare the cluster's certificates")]
+    Pki(#[from] PkiError),
+    /// The store.
+    #[error("cannot open the store")]
+    Store(#[from] wherry_store::OpenError),
+    /// The listening socket.
+    #[error("cannot use the API server's socket")]
+    Socket(#[source] std::io::Error),
+    /// The API server.
+    #[error("cannot start the API server")]
+    ApiServer(#[from] wherry_apiserver::ServeError),
+    /// The first objects.
+    #[error("cannot create the objects every cluster begins with")]
+    Bootstrap(#[source] kube::Error),
+    /// The service range holds no address for the `kubernetes` Service.
+    #[error("service CIDR {0} holds no usable address; use at least a /30")]
+    ServiceCidr(IpNet),
+}
+
+/// A running control plane.
+pub struct ControlPlane {
+    address: SocketAddr,
+    api: ApiServer,
+    store: Store,
+    loops: TaskTracker,
+    stop_loops: CancellationToken,
+    serving: TaskTracker,
+    stop_serving: CancellationToken,
+}
+
+impl ControlPlane {
+    /// Starts everything; returns when the API answers and the bootstrap objects exist.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let address = config.listener.local_addr().map_err(StartError::Socket)?;
+        let cluster_ip = config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
+        let store = open_store(&config).await?;
+        let api = ApiServer::new(api_config(&config, store.clone()));
+        let plane = Self {
+            address,
+            api,
+            store,
+            loops: TaskTracker::new(),
+            stop_loops: CancellationToken::new(),
+            serving: TaskTracker::new(),
+            stop_serving: CancellationToken::new(),
+        };
+        plane.serve(config.listener, &config.pki)?;
+        let api_address = ApiAddress { cluster_ip, ip: address.ip(), port: address.port() };
+        bootstrap::run(&plane.client("system:apiserver"), api_address).await.map_err(StartError::Bootstrap)?;
+        plane.spawn_loops(&config.clock, &config.pki.ca);
+        Ok(plane)
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client that calls the API in process, as this user of `system:masters`.
+    pub fn client(&self, user: &str) -> Client {
+        let user = UserInfo { name: user.to_owned(), groups: vec!["system:masters".into(), "system:authenticated".into()] };
+        Client::new(self.api.router_as(user), "default")
+    }
+
+    /// Stops everything in order; what was acknowledged is on disk when this returns.
+    pub async fn shutdown(self) {
+        self.stop_loops.cancel();
+        self.loops.close();
+        self.loops.wait().await;
+        self.stop_serving.cancel();
+        self.serving.close();
+        self.serving.wait().await;
+        drop(self.api);
+        self.store.close().await;
+    }
+
+    fn serve(&self, listener: TcpListener, pki: &Pki) -> Result<(), StartError> {
+        let tls = TlsConfig {
+            cert: pki.server.cert.clone(),
+            key: pki.server.key.clone(),
+            client_ca: pki.ca.clone(),
+        };
+        let server = self.api.bind(listener, &tls)?;
+        self.serving.spawn(server.run(self.stop_serving.clone()));
+        Ok(())
+    }
+
+    fn spawn_loops(&self, clock: &Arc<dyn Clock>, ca: &str) {
+        let client = self.client("system:kube-controller-manager");
+        let config = wherry_controllers::Config { clock: clock.clone(), root_ca: ca.to_owned() };
+        let stop = self.stop_loops.clone();
+        self.loops.spawn(async move {
+            if let Err(error) = wherry_controllers::run(client, config, stop).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "controllers ended");
+            }
+        });
+        let client = self.client("system:kube-scheduler");
+        let config =
+            wherry_scheduler::Config { clock: clock.clone(), scheduler_name: "default-scheduler".to_owned() };
+        let stop = self.stop_loops.clone();
+        self.loops.spawn(async move {
+            if let Err(error) = wherry_scheduler::run(client, config, stop).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "scheduler ended");
+            }
+        });
+    }
+}

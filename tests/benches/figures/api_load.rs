@@ -1,0 +1,189 @@
+//! Load on the API server over TLS: one connection per client, requests one after the other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::SendRequest;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+const CLIENTS: u64 = 32;
+
+/// One connection to the API server.
+struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    host: String,
+    // Dropping the set ends the connection's task.
+    _driver: JoinSet<()>,
+}
+
+impl Connection {
+    async fn open(kubeconfig: &Path) -> Self {
+        let (address, config) = read_kubeconfig(kubeconfig);
+        let stream = TcpStream::connect(&address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            // A connection ends with its sender; requests report their own errors.
+            let _ = connection.await;
+        });
+        Self { sender, host: address, _driver: driver }
+    }
+
+    async fn send(&mut self, method: &str, path: &str, body: Bytes) -> Response<Incoming> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", &self.host)
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .body(Full::new(body))
+            .unwrap();
+        self.sender.ready().await.unwrap();
+        self.sender.send_request(request).await.unwrap()
+    }
+
+    async fn expect(&mut self, method: &str, path: &str, body: Bytes, status: u16) {
+        let response = self.send(method, path, body).await;
+        assert_eq!(response.status().as_u16(), status, "{method} {path}");
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            frame.unwrap();
+        }
+    }
+}
+
+fn read_kubeconfig(path: &Path) -> (String, ClientConfig) {
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let decode = |text: &serde_json::Value| decode_base64(text.as_str().unwrap());
+    let server = config["clusters"][0]["cluster"]["server"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("https://")
+        .unwrap()
+        .to_owned();
+    let ca = decode(&config["clusters"][0]["cluster"]["certificate-authority-data"]);
+    let cert = decode(&config["users"][0]["user"]["client-certificate-data"]);
+    let key = decode(&config["users"][0]["user"]["client-key-data"]);
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&ca).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            vec![CertificateDer::from_pem_slice(&cert).unwrap()],
+            PrivateKeyDer::from_pem_slice(&key).unwrap(),
+        )
+        .unwrap();
+    (server, config)
+}
+
+fn decode_base64(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
+/// Requests a second of `total` requests, the n-th of which `request` makes.
+async fn rate(
+    kubeconfig: &Path,
+    total: u64,
+    request: impl Fn(u64) -> (&'static str, String, Bytes, u16) + Clone + Send + 'static,
+) -> f64 {
+    let next = Arc::new(AtomicU64::new(0));
+    let mut connections = Vec::new();
+    for _ in 0..CLIENTS {
+        connections.push(Connection::open(kubeconfig).await);
+    }
+    let start = super::clock();
+    let mut clients = JoinSet::new();
+    for mut connection in connections {
+        let (next, request) = (next.clone(), request.clone());
+        clients.spawn(async move {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= total {
+                    return;
+                }
+                let (method, path, body, status) = request(n);
+                connection.expect(method, &path, body, status).await;
+            }
+        });
+    }
+    while let Some(done) = clients.join_next().await {
+        done.unwrap();
+    }
+    f64::from(u32::try_from(total).unwrap()) / start.elapsed().as_secs_f64()
+}
+
+const PATH: &str = "/api/v1/namespaces/default/configmaps";
+const MANY: &str = "/api/v1/namespaces/kube-public/configmaps";
+
+fn config_map(name: &str) -> Bytes {
+    let value = "x".repeat(1000);
+    let body = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"k": value}});
+    body.to_string().into()
+}
+
+/// Creates this many ConfigMaps of 1 KB.
+pub(crate) async fn create_config_maps(kubeconfig: &Path, total: u64) -> f64 {
+    rate(kubeconfig, total, |n| {
+        let name = format!("bench-{n}");
+        ("POST", PATH.to_owned(), config_map(&name), 201)
+    })
+    .await
+}
+
+/// Reads ConfigMaps that [`create_config_maps`] made.
+pub(crate) async fn get_config_map(kubeconfig: &Path, total: u64) -> f64 {
+    rate(kubeconfig, total, |n| ("GET", format!("{PATH}/bench-{}", n % 1000), Bytes::new(), 200)).await
+}
+
+/// Lists 2,000 ConfigMaps a time.
+pub(crate) async fn list_config_maps(kubeconfig: &Path, total: u64) -> f64 {
+    rate(kubeconfig, 2_000, |n| ("POST", MANY.to_owned(), config_map(&format!("list-{n}")), 201)).await;
+    rate(kubeconfig, total, |_| ("GET", MANY.to_owned(), Bytes::new(), 200)).await
+}
+
+/// Creates a Pod and reads a watch until it is Ready.
+pub(crate) async fn create_until_ready(kubeconfig: &Path, name: &str, pod: &str) {
+    let path = "/api/v1/namespaces/default/pods";
+    let mut watch = Connection::open(kubeconfig).await;
+    let mut create = Connection::open(kubeconfig).await;
+    let events = watch
+        .send("GET", &format!("{path}?watch=1&fieldSelector=metadata.name%3D{name}"), Bytes::new())
+        .await;
+    create.expect("POST", path, pod.to_owned().into(), 201).await;
+    let mut body = events.into_body();
+    let mut seen = Vec::new();
+    while let Some(frame) = body.frame().await {
+        seen.extend_from_slice(frame.unwrap().data_ref().map(|d| &d[..]).unwrap_or_default());
+        if is_ready(&seen) {
+            return;
+        }
+    }
+    panic!("the watch ended before {name} was Ready");
+}
+
+fn is_ready(events: &[u8]) -> bool {
+    events
+        .split(|b| *b == b'\n')
+        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
+        .any(|event| {
+            let conditions = event["object"]["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+        })
+}

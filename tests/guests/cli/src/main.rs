@@ -1,0 +1,71 @@
+//! A command that does what its arguments say, one after the other; built for wasip1 and for wasip2.
+//!
+//! ```text
+//! print TEXT | eprint TEXT | args | env NAME | cat FILE | write FILE TEXT | list DIR | rename FROM TO
+//! sleep MILLISECONDS | alloc MEBIBYTES | spin | panic | exit CODE
+//! ```
+//! A failing step prints its error to stderr and ends the command with 1; an unknown one with 64.
+
+use std::hint::black_box;
+use std::process::exit;
+use std::time::Duration;
+use std::{env, fs};
+
+fn main() {
+    let mut words = env::args().skip(1);
+    while let Some(step) = words.next() {
+        let mut operand = || words.next().unwrap_or_default();
+        let done = match step.as_str() {
+            "print" => Ok(println!("{}", operand())),
+            "eprint" => Ok(eprintln!("{}", operand())),
+            "args" => Ok(println!("{:?}", env::args().collect::<Vec<_>>())),
+            "env" => Ok(println!("{}", env::var(operand()).unwrap_or_else(|_| "(unset)".into()))),
+            "cat" => fs::read_to_string(operand()).map(|text| print!("{text}")),
+            "write" => fs::write(operand(), operand()),
+            "list" => list(&operand()),
+            "rename" => fs::rename(operand(), operand()),
+            "sleep" => Ok(std::thread::sleep(Duration::from_millis(number(&operand())))),
+            "alloc" => Ok(alloc(number(&operand()))),
+            "spin" => spin(),
+            "panic" => panic!("asked to"),
+            "exit" => exit(number(&operand()) as i32),
+            unknown => {
+                eprintln!("unknown step {unknown:?}");
+                exit(64);
+            }
+        };
+        if let Err(error) = done {
+            eprintln!("{step}: {error}");
+            exit(1);
+        }
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
+}
+
+fn list(directory: &str) -> std::io::Result<()> {
+    let mut names: Vec<_> = fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    names.sort();
+    println!("{}", names.join(" "));
+    Ok(())
+}
+
+fn alloc(mebibytes: u64) {
+    let mut block = vec![0_u8; (mebibytes << 20) as usize];
+    for byte in block.iter_mut().step_by(4096) {
+        *byte = 1;
+    }
+    println!("allocated {mebibytes} MiB, sum {}", black_box(&block).iter().step_by(4096).map(|b| u64::from(*b)).sum::<u64>());
+}
+
+fn spin() -> ! {
+    println!("spinning");
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}

@@ -1,0 +1,153 @@
+//! A wasi:http component whose path says what it does.
+//!
+//! ```text
+//! /            greets                        /count        counts the requests this instance has seen
+//! /trap        executes `unreachable`        /spin         never returns
+//! /silent      returns without an answer     /alloc/MiB    allocates and touches that much
+//! /echo        sends the body back           /stream/N     sends N chunks, a line each
+//! /half        traps in the middle of a body /get/HOST:PORT/PATH  fetches it and passes the answer on
+//! /env/NAME    that variable                 /log/TEXT     prints to stdout and stderr
+//! /sleep/MS    answers after that time       /file/PATH    the content of that file
+//! ```
+
+use std::hint::black_box;
+use std::io::{self, Read as _, Write as _};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    Fields, IncomingBody, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingRequest, OutgoingResponse,
+    ResponseOutparam, Scheme,
+};
+
+wasip2::http::proxy::export!(Guest);
+
+struct Guest;
+
+static SEEN: AtomicU32 = AtomicU32::new(0);
+
+impl wasip2::exports::http::incoming_handler::Guest for Guest {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        let path = request.path_with_query().unwrap_or_default();
+        let (verb, rest) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+        match verb {
+            "" => respond(out, 200, "hello"),
+            "count" => respond(out, 200, &(SEEN.fetch_add(1, Ordering::Relaxed) + 1).to_string()),
+            "trap" => std::arch::wasm32::unreachable(),
+            "spin" => spin(),
+            "silent" => {}
+            "alloc" => alloc(out, number(rest)),
+            "echo" => echo(&request, out),
+            "stream" => stream(out, number(rest)),
+            "half" => half(out),
+            "get" => get(out, rest),
+            "env" => respond(out, 200, &std::env::var(rest).unwrap_or_else(|_| "(unset)".into())),
+            "log" => {
+                println!("{rest}");
+                eprintln!("{rest}");
+                respond(out, 200, "logged");
+            }
+            "sleep" => {
+                std::thread::sleep(Duration::from_millis(number(rest)));
+                respond(out, 200, "slept");
+            }
+            "file" => match std::fs::read_to_string(format!("/{rest}")) {
+                Ok(text) => respond(out, 200, &text),
+                Err(error) => respond(out, 500, &error.to_string()),
+            },
+            _ => respond(out, 404, "no such path"),
+        }
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
+}
+
+fn start(out: ResponseOutparam, status: u16) -> OutgoingBody {
+    let response = OutgoingResponse::new(Fields::new());
+    response.set_status_code(status).expect("a valid status");
+    let body = response.body().expect("the body is taken once");
+    ResponseOutparam::set(out, Ok(response));
+    body
+}
+
+fn respond(out: ResponseOutparam, status: u16, text: &str) {
+    let body = start(out, status);
+    let mut stream = body.write().expect("the stream is taken once");
+    let _ = stream.write_all(text.as_bytes());
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+}
+
+fn spin() -> ! {
+    let mut turns = 0_u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+fn alloc(out: ResponseOutparam, mebibytes: u64) {
+    let mut block = vec![0_u8; (mebibytes << 20) as usize];
+    for byte in block.iter_mut().step_by(4096) {
+        *byte = 1;
+    }
+    respond(out, 200, &format!("{} bytes", black_box(&block).len()));
+}
+
+fn echo(request: &IncomingRequest, out: ResponseOutparam) {
+    let incoming = request.consume().expect("the body is taken once");
+    let body = start(out, 200);
+    let mut stream = body.write().expect("the stream is taken once");
+    let _ = io::copy(&mut incoming.stream().expect("the stream is taken once"), &mut stream);
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+}
+
+fn stream(out: ResponseOutparam, chunks: u64) {
+    let body = start(out, 200);
+    let mut stream = body.write().expect("the stream is taken once");
+    for chunk in 0..chunks {
+        let _ = writeln!(stream, "chunk {chunk}");
+        let _ = stream.flush();
+    }
+    drop(stream);
+    let _ = OutgoingBody::finish(body, None);
+}
+
+fn half(out: ResponseOutparam) {
+    let body = start(out, 200);
+    let mut stream = body.write().expect("the stream is taken once");
+    let _ = stream.write_all(b"the first half");
+    let _ = stream.flush();
+    std::arch::wasm32::unreachable()
+}
+
+fn get(out: ResponseOutparam, target: &str) {
+    let (authority, path) = target.split_once('/').unwrap_or((target, ""));
+    match fetch(authority, &format!("/{path}")) {
+        Ok(response) => {
+            let status = response.status();
+            let text = read(response.consume().expect("the body is taken once"));
+            respond(out, status, &text);
+        }
+        Err(problem) => respond(out, 502, &problem),
+    }
+}
+
+fn fetch(authority: &str, path: &str) -> Result<IncomingResponse, String> {
+    let request = OutgoingRequest::new(Fields::new());
+    request.set_scheme(Some(&Scheme::Http)).expect("a valid scheme");
+    request.set_authority(Some(authority)).map_err(|()| format!("bad authority {authority:?}"))?;
+    request.set_path_with_query(Some(path)).map_err(|()| format!("bad path {path:?}"))?;
+    let pending = outgoing_handler::handle(request, None).map_err(|code| format!("{code:?}"))?;
+    pending.subscribe().block();
+    pending.get().expect("it is ready").expect("it is taken once").map_err(|code| format!("{code:?}"))
+}
+
+fn read(body: IncomingBody) -> String {
+    let mut text = String::new();
+    let _ = body.stream().expect("the stream is taken once").read_to_string(&mut text);
+    text
+}
