@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -50,21 +53,39 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
         stop_node.clone(),
     );
     let mut node = tasks.spawn(node);
-    announce(started, &kubeconfig_path)?;
-
-    let ended = tokio::select! {
-        _ = terminate.recv() => None,
-        _ = interrupt.recv() => None,
-        ended = &mut node => Some(ended),
+    let client = plane.client("wherry-up");
+    let serve = async {
+        node_ready(client, &plan.node_name).await?;
+        announce(started, &kubeconfig_path)?;
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    let stopped = tokio::select! {
+        _ = terminate.recv() => Ok(None),
+        _ = interrupt.recv() => Ok(None),
+        ended = &mut node => Ok(Some(ended)),
+        failed = serve => failed.map(|()| None),
     };
     tracing::info!("draining");
     stop_node.cancel();
-    let ended = match ended {
-        Some(ended) => ended,
-        None => node.await,
+    let ended = match &stopped {
+        Ok(Some(_)) => None,
+        Ok(None) | Err(_) => Some(node.await),
     };
     plane.shutdown().await;
-    node_result(ended)
+    match stopped?.or(ended) {
+        Some(ended) => node_result(ended),
+        None => Ok(()),
+    }
+}
+
+/// Waits until the node says that it takes Pods.
+async fn node_ready(client: Client, name: &str) -> anyhow::Result<()> {
+    let ready = |node: Option<&Node>| {
+        let conditions = node.and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+    };
+    await_condition(Api::all(client), name, ready).await.context("cannot watch the node")?;
+    Ok(())
 }
 
 fn node_result(ended: Result<Result<(), NodeError>, tokio::task::JoinError>) -> anyhow::Result<()> {
