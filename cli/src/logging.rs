@@ -13,8 +13,9 @@ const DEFAULT_FILTER: &str = "info,kube=warn,hyper=warn,tower=warn,cranelift=war
 /// Installs the log subscriber.
 pub(crate) fn init(format: LogFormat) -> anyhow::Result<()> {
     let filter = match std::env::var("WHERRY_LOG") {
-        Ok(text) => EnvFilter::try_new(&text)
-            .with_context(|| format!("WHERRY_LOG={text:?} is not a log filter; use for example info,wherry_node=debug"))?,
+        Ok(text) => EnvFilter::try_new(&text).with_context(|| {
+            format!("WHERRY_LOG={text:?} is not a log filter; use for example info,wherry_node=debug")
+        })?,
         Err(_) => EnvFilter::new(DEFAULT_FILTER),
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -36,7 +36,8 @@ impl Network {
             NetworkMode::Bridge => ([10, 244, 0, 0], [10, 96, 0, 0]),
             NetworkMode::Loopback => ([127, 244, 0, 0], [127, 96, 0, 0]),
         };
-        let default = |octets: [u8; 4]| -> anyhow::Result<IpNet> { Ok(Ipv4Net::new(octets.into(), 16)?.into()) };
+        let default =
+            |octets: [u8; 4]| -> anyhow::Result<IpNet> { Ok(Ipv4Net::new(octets.into(), 16)?.into()) };
         let cluster_cidr = args.cluster_cidr.map_or_else(|| default(cluster), Ok)?;
         let service_cidr = args.service_cidr.map_or_else(|| default(service), Ok)?;
         check(mode, "--cluster-cidr", cluster_cidr)?;
@@ -45,11 +46,10 @@ impl Network {
             !cluster_cidr.contains(&service_cidr) && !service_cidr.contains(&cluster_cidr),
             "--cluster-cidr {cluster_cidr} and --service-cidr {service_cidr} overlap; use ranges apart"
         );
-        let pod_cidr = cluster_cidr
-            .subnets(NODE_PREFIX)
-            .ok()
-            .and_then(|mut subnets| subnets.next())
-            .with_context(|| format!("--cluster-cidr {cluster_cidr} is too small; use a /{NODE_PREFIX} or larger"))?;
+        let pod_cidr =
+            cluster_cidr.subnets(NODE_PREFIX).ok().and_then(|mut subnets| subnets.next()).with_context(
+                || format!("--cluster-cidr {cluster_cidr} is too small; use a /{NODE_PREFIX} or larger"),
+            )?;
         Ok(Self { mode, cluster_cidr, service_cidr, pod_cidr })
     }
 }
@@ -57,7 +57,10 @@ impl Network {
 fn check(mode: NetworkMode, flag: &str, cidr: IpNet) -> anyhow::Result<()> {
     ensure!(matches!(cidr, IpNet::V4(_)), "{flag} {cidr}: only IPv4 ranges are supported");
     if mode == NetworkMode::Loopback {
-        ensure!(cidr.addr().is_loopback() && cidr.prefix_len() > 8, "{flag} {cidr}: in loopback mode use a part of 127.0.0.0/8");
+        ensure!(
+            cidr.addr().is_loopback() && cidr.prefix_len() > 8,
+            "{flag} {cidr}: in loopback mode use a part of 127.0.0.0/8"
+        );
     } else {
         ensure!(!cidr.addr().is_loopback(), "{flag} {cidr}: loopback addresses need --network loopback");
     }

@@ -31,7 +31,10 @@ mod tests {
     fn a_user_keeps_it_in_the_xdg_data_home() {
         assert_eq!(dir(false, &[("XDG_DATA_HOME", "/d"), ("HOME", "/h")]), Some("/d/wherry".into()));
         assert_eq!(dir(false, &[("HOME", "/h")]), Some("/h/.local/share/wherry".into()));
-        assert_eq!(dir(false, &[("XDG_DATA_HOME", "relative"), ("HOME", "/h")]), Some("/h/.local/share/wherry".into()));
+        assert_eq!(
+            dir(false, &[("XDG_DATA_HOME", "relative"), ("HOME", "/h")]),
+            Some("/h/.local/share/wherry".into())
+        );
         assert_eq!(dir(false, &[]), None);
     }
 }

@@ -95,7 +95,12 @@ fn node_result(ended: Result<Result<(), NodeError>, tokio::task::JoinError>) -> 
 /// One line, on standard output, for people and scripts that wait for it.
 fn announce(started: tokio::time::Instant, kubeconfig: &Path) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "ready in {} ms: export KUBECONFIG={}", started.elapsed().as_millis(), kubeconfig.display())?;
+    writeln!(
+        out,
+        "ready in {} ms: export KUBECONFIG={}",
+        started.elapsed().as_millis(),
+        kubeconfig.display()
+    )?;
     out.flush()?;
     Ok(())
 }
@@ -116,15 +121,16 @@ impl Plan {
             None => paths::default_data_dir(root, |name| std::env::var_os(name))
                 .context("no home directory is set; say where to keep the cluster with --data-dir")?,
         };
-        std::fs::create_dir_all(&data_dir)
-            .with_context(|| format!("cannot create {}; choose another place with --data-dir", data_dir.display()))?;
+        std::fs::create_dir_all(&data_dir).with_context(|| {
+            format!("cannot create {}; choose another place with --data-dir", data_dir.display())
+        })?;
         let node_name = match &args.node_name {
             Some(name) => name.clone(),
             None => rustix::system::uname().nodename().to_string_lossy().to_lowercase(),
         };
-        wherry_api::names::dns1123_subdomain(&node_name)
-            .map_err(anyhow::Error::msg)
-            .with_context(|| format!("{node_name:?} cannot be the node's name; choose one with --node-name"))?;
+        wherry_api::names::dns1123_subdomain(&node_name).map_err(anyhow::Error::msg).with_context(|| {
+            format!("{node_name:?} cannot be the node's name; choose one with --node-name")
+        })?;
         let network = Network::resolve(args, root)?;
         Ok(Self { data_dir, node_name, node_ip: node_ip(&network), network })
     }
@@ -174,6 +180,8 @@ impl Plan {
                 client_ca: pki.ca.clone(),
             },
             shim_program: std::env::current_exe().context("cannot tell the path of the wherry binary")?,
+            max_pods: wherry_node::Config::MAX_PODS,
+            endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
             clock: clock.clone(),
         })
     }

@@ -1,1 +1,37 @@
-//! Skeleton.
+//! The node agent: runs the Pods bound to this node and tells the API server how they are.
+//!
+//! An ordinary client of the API server; nobody calls it, except for log streams.
+//!
+//! Reading order:
+//! - [`Config`], [`run`]: what the agent needs, and its life from registration to drain (`agent`).
+//! - `registration`: the Node object, its Lease and its conditions.
+//! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
+//! - `images`: from an image reference to content on disk, and what that content is.
+//! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
+//! - `runtimes`, `containers`: the two runtimes behind one contract, and what they run now.
+//! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node.
+//! - `objects`, `events`, `wakers`: references followed by watch, events told, workers woken.
+
+mod agent;
+mod config;
+mod containers;
+mod context;
+mod env;
+mod events;
+mod images;
+mod logs;
+pub mod network;
+mod objects;
+mod pods;
+mod probes;
+mod registration;
+mod runtimes;
+pub mod services;
+#[cfg(test)]
+mod testing;
+mod volumes;
+mod wakers;
+
+pub use agent::{NodeError, run};
+pub use config::{Config, NodeEndpoint};
+pub use network::NetworkMode;

@@ -1,1 +1,31 @@
-//! Skeleton.
+//! A container runtime on runc (or another OCI runtime), with a shim per container that outlives the agent.
+//!
+//! Reading order: `state` says what is on disk of a container, `image` turns layer blobs into directories,
+//! `spec` turns a request into an OCI runtime specification, `create` joins the two, `shim` runs the result,
+//! `container` is the agent's side of a shim, `runtime` implements the contract.
+//!
+//! The crate needs root, Linux 5.6 or later (`openat2`), overlayfs and cgroups of version 1 or 2, which it drives
+//! through their files.
+//!
+//! # Caveats
+//! - Layers are unpacked apart from each other: a directory a layer's archive implies but does not list gets
+//!   mode 0755 and owner root, whatever a lower layer says.
+//! - Each container has an IPC namespace and a `/dev/shm` of its own.
+//! - A privileged container may use every device, but only the usual nodes are in its `/dev`.
+
+mod cgroup;
+mod config;
+mod container;
+mod create;
+mod files;
+mod host;
+mod image;
+mod locks;
+mod runtime;
+mod shim;
+mod spec;
+mod state;
+
+pub use config::{Clock, Config};
+pub use runtime::OciRuntime;
+pub use shim::shim_main;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::{EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service};
+use k8s_openapi::api::core::v1::{
+    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
@@ -33,7 +35,8 @@ pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error
     try_join_all(NAMESPACES.map(|name| create_namespace(client, name))).await?;
     let service = create_in::<Service>(client, "default", kubernetes_service(address));
     let classes = try_join_all(runtime_classes().into_iter().map(|c| create_all::<RuntimeClass>(client, c)));
-    let priorities = try_join_all(priority_classes().into_iter().map(|c| create_all::<PriorityClass>(client, c)));
+    let priorities =
+        try_join_all(priority_classes().into_iter().map(|c| create_all::<PriorityClass>(client, c)));
     let (service, classes, priorities, endpoints, slice) = futures::join!(
         service,
         classes,

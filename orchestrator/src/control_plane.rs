@@ -8,7 +8,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use kube::Client;
@@ -21,9 +20,6 @@ use wherry_store::Store;
 
 use crate::bootstrap::{self, ApiAddress};
 use crate::pki::{Pki, PkiError};
-
-/// Ports given to Services of type NodePort.
-const NODE_PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
 
 /// What a control plane is made of.
 pub struct Config {
@@ -55,9 +51,6 @@ pub enum StartError {
     /// The listening socket.
     #[error("cannot use the API server's socket")]
     Socket(#[source] std::io::Error),
-    /// The API server.
-    #[error("cannot start the API server")]
-    ApiServer(#[from] wherry_apiserver::ServeError),
     /// The first objects.
     #[error("cannot create the objects every cluster begins with")]
     Bootstrap(#[source] kube::Error),
@@ -81,8 +74,9 @@ impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let address = config.listener.local_addr().map_err(StartError::Socket)?;
-        let cluster_ip = config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
-        let store = open_store(&config).await?;
+        let cluster_ip =
+            config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
+        let store = open_store(&config)?;
         let api = ApiServer::new(api_config(&config, store.clone()));
         let plane = Self {
             address,
@@ -93,9 +87,11 @@ impl ControlPlane {
             serving: TaskTracker::new(),
             stop_serving: CancellationToken::new(),
         };
-        plane.serve(config.listener, &config.pki)?;
+        plane.serve(config.listener, &config.pki);
         let api_address = ApiAddress { cluster_ip, ip: address.ip(), port: address.port() };
-        bootstrap::run(&plane.client("system:apiserver"), api_address).await.map_err(StartError::Bootstrap)?;
+        bootstrap::run(&plane.client("system:apiserver"), api_address)
+            .await
+            .map_err(StartError::Bootstrap)?;
         plane.spawn_loops(&config.clock, &config.pki.ca);
         Ok(plane)
     }
@@ -107,7 +103,10 @@ impl ControlPlane {
 
     /// A client that calls the API in process, as this user of `system:masters`.
     pub fn client(&self, user: &str) -> Client {
-        let user = UserInfo { name: user.to_owned(), groups: vec!["system:masters".into(), "system:authenticated".into()] };
+        let user = UserInfo {
+            name: user.to_owned(),
+            groups: vec!["system:masters".into(), "system:authenticated".into()],
+        };
         Client::new(self.api.router_as(user), "default")
     }
 
@@ -123,20 +122,24 @@ impl ControlPlane {
         self.store.close().await;
     }
 
-    fn serve(&self, listener: TcpListener, pki: &Pki) -> Result<(), StartError> {
+    fn serve(&self, listener: TcpListener, pki: &Pki) {
         let tls = TlsConfig {
-            cert: pki.server.cert.clone(),
-            key: pki.server.key.clone(),
-            client_ca: pki.ca.clone(),
+            cert: pki.server.cert.clone().into_bytes(),
+            key: pki.server.key.clone().into_bytes(),
+            client_ca: pki.ca.clone().into_bytes(),
         };
-        let server = self.api.bind(listener, &tls)?;
-        self.serving.spawn(server.run(self.stop_serving.clone()));
-        Ok(())
+        let (api, stop) = (self.api.clone(), self.stop_serving.clone());
+        self.serving.spawn(async move {
+            if let Err(error) = api.serve(listener, tls, stop).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the API server ended");
+            }
+        });
     }
 
     fn spawn_loops(&self, clock: &Arc<dyn Clock>, ca: &str) {
         let client = self.client("system:kube-controller-manager");
-        let config = wherry_controllers::Config { clock: clock.clone(), root_ca: ca.to_owned() };
+        let mut config = wherry_controllers::Config::new(clock.clone());
+        config.root_ca = Some(ca.to_owned());
         let stop = self.stop_loops.clone();
         self.loops.spawn(async move {
             if let Err(error) = wherry_controllers::run(client, config, stop).await {
@@ -153,4 +156,22 @@ impl ControlPlane {
             }
         });
     }
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    let clock = config.clock.clone();
+    let now = Arc::new(move || u64::try_from(clock.now().as_millisecond()).unwrap_or_default());
+    let options = wherry_store::Options::new(wherry_apiserver::extractor(), now);
+    Ok(Store::open(&config.data_dir.join("store.redb"), options)?)
+}
+
+fn api_config(config: &Config, store: Store) -> wherry_apiserver::Config {
+    let mut api =
+        wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
+    api.node_client = Some(NodeClientTls {
+        ca: config.pki.ca.clone().into_bytes(),
+        cert: config.pki.node_client.cert.clone().into_bytes(),
+        key: config.pki.node_client.key.clone().into_bytes(),
+    });
+    api
 }

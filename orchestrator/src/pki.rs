@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
 };
 use x509_parser::extensions::GeneralName;
 
@@ -122,7 +122,11 @@ impl Pki {
         Ok(Self {
             server: leaf(server_leaf(subjects))?,
             admin: leaf(client("admin", "wherry-admin", Some("system:masters")))?,
-            node_client: leaf(client("node-client", "kube-apiserver-kubelet-client", Some("system:masters")))?,
+            node_client: leaf(client(
+                "node-client",
+                "kube-apiserver-kubelet-client",
+                Some("system:masters"),
+            ))?,
             node_server: leaf(Leaf {
                 file: "node-server",
                 common_name: &format!("system:node:{}", subjects.node_name),
@@ -137,8 +141,13 @@ impl Pki {
 }
 
 fn server_leaf(subjects: &Subjects) -> Leaf<'static> {
-    let in_cluster =
-        ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+    let in_cluster = [
+        "localhost",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    ];
     let mut names: Vec<String> = in_cluster.iter().map(|s| (*s).to_owned()).collect();
     names.extend(subjects.server_names.iter().cloned());
     Leaf {
@@ -162,8 +171,8 @@ fn open_ca(dir: &Path, now: Timestamp) -> Result<(String, Issuer<'static, KeyPai
     let cert = read_file(&cert_path)?;
     let key = read_file(&key_path)?;
     let key = KeyPair::from_pem(&key).map_err(|source| PkiError::Unusable { path: key_path, source })?;
-    let issuer =
-        Issuer::from_ca_cert_pem(&cert, key).map_err(|source| PkiError::Unusable { path: cert_path, source })?;
+    let issuer = Issuer::from_ca_cert_pem(&cert, key)
+        .map_err(|source| PkiError::Unusable { path: cert_path, source })?;
     Ok((cert, issuer))
 }
 
@@ -172,13 +181,19 @@ fn make_ca(now: Timestamp) -> Result<Identity, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "wherry-ca");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     set_validity(&mut params, now, CA_DAYS);
     let cert = params.self_signed(&key)?;
     Ok(Identity { cert: cert.pem(), key: key.serialize_pem() })
 }
 
-fn open_leaf(dir: &Path, leaf: &Leaf<'_>, issuer: &Issuer<'_, KeyPair>, now: Timestamp) -> Result<Identity, PkiError> {
+fn open_leaf(
+    dir: &Path,
+    leaf: &Leaf<'_>,
+    issuer: &Issuer<'_, KeyPair>,
+    now: Timestamp,
+) -> Result<Identity, PkiError> {
     let (cert_path, key_path) =
         (dir.join(format!("{}.crt", leaf.file)), dir.join(format!("{}.key", leaf.file)));
     if let (Ok(cert), Ok(key)) = (fs::read_to_string(&cert_path), fs::read_to_string(&key_path))
@@ -194,7 +209,11 @@ fn open_leaf(dir: &Path, leaf: &Leaf<'_>, issuer: &Issuer<'_, KeyPair>, now: Tim
     Ok(identity)
 }
 
-fn make_leaf(leaf: &Leaf<'_>, issuer: &Issuer<'_, KeyPair>, now: Timestamp) -> Result<Identity, rcgen::Error> {
+fn make_leaf(
+    leaf: &Leaf<'_>,
+    issuer: &Issuer<'_, KeyPair>,
+    now: Timestamp,
+) -> Result<Identity, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(leaf.names.clone())?;
     params.subject_alt_names.extend(leaf.addresses.iter().map(|a| SanType::IpAddress(*a)));
@@ -242,14 +261,19 @@ fn still_serves(pem: &str, leaf: &Leaf<'_>, now: Timestamp) -> bool {
 }
 
 fn read_file(path: &Path) -> Result<String, PkiError> {
-    fs::read_to_string(path).map_err(|source| PkiError::File { action: "read", path: path.to_owned(), source })
+    fs::read_to_string(path).map_err(|source| PkiError::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes a private file whole or not at all: a temporary neighbour, synced, renamed over it.
 pub(crate) fn write_file(path: &Path, content: &str) -> Result<(), PkiError> {
     let temporary = path.with_extension("tmp");
     let write = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(content.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -313,7 +337,12 @@ mod tests {
         Pki::open(dir.path(), &subjects(), day(0)).unwrap();
         for entry in fs::read_dir(dir.path()).unwrap() {
             let path = entry.unwrap().path();
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600,
+                "{}",
+                path.display()
+            );
         }
     }
 

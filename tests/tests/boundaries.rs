@@ -26,7 +26,10 @@ const OURS: &[(&str, &[&str])] = &[
 /// Which of our crates may use a third-party crate (tests may use all of them).
 const THEIRS: &[(&str, &[&str])] = &[
     ("kube", &["wherry-controllers", "wherry-scheduler", "wherry-node", "wherry-orchestrator", "wherry"]),
-    ("k8s-openapi", &["wherry-controllers", "wherry-scheduler", "wherry-node", "wherry-orchestrator", "wherry"]),
+    (
+        "k8s-openapi",
+        &["wherry-controllers", "wherry-scheduler", "wherry-node", "wherry-orchestrator", "wherry"],
+    ),
     ("wasmtime", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi-http", &["wherry-wasm-runtime"]),

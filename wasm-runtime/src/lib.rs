@@ -1,1 +1,46 @@
-//! Skeleton.
+//! The `Runtime` on wasmtime: WASI components and modules as containers.
+//!
+//! A wasm container is no process. A `wasi:http/proxy` component is served on the pod's address, with a fresh
+//! instance per request; a `wasi:cli` command (component or wasip1 module) runs to its exit. Compiled code is kept
+//! on disk by digest, so that the second start of an image takes a millisecond.
+//!
+//! # What differs from a process
+//! - **Signals**: wasm knows none. Stopping a server lets the requests in flight finish (exit code 0; 137 if the
+//!   grace period ends first); stopping a command interrupts it at once (143, as a process that does not handle
+//!   SIGTERM); removing a running container kills it (137).
+//! - **Memory limit**: of a command, exceeding it ends the container (`OOMKilled`, 137). Of a server, it covers the
+//!   linear memories of all requests being served; the request that exceeds it fails with 500 and the server lives.
+//! - **Traps**: end a command with 134 (as an abort would), a request with 500. Their text is in the container's log.
+//! - **Lifetime**: containers live in this process. After a restart of it [`WasmRuntime`] lists none.
+//! - **Files**: there is no root file system, only the mounts.
+//! - **Network**: a pod without a network namespace has one address. Binding `0.0.0.0` binds that address,
+//!   connections come from it, `127.0.0.1` means it.
+//!
+//! # Reading order
+//! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds),
+//! `container` (the state machine), `serve` and `command` (the two ways to run), `guest` (what an instance sees),
+//! `network`, `sockets` and `outgoing` (its network), `engine`, `ticker` and `executor` (what all share).
+
+mod code_cache;
+mod command;
+pub mod config;
+mod connector;
+mod container;
+mod engine;
+mod executor;
+mod guest;
+mod images;
+mod log_file;
+mod memory;
+mod network;
+mod outgoing;
+mod preopens;
+mod program;
+mod response;
+mod runtime;
+mod serve;
+mod sockets;
+mod ticker;
+
+pub use config::{Clock, Config, Limits};
+pub use runtime::{Statistics, WasmRuntime};

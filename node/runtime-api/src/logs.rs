@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn lines_become_full_records_however_they_are_chunked() {
-        let expected = b"1970-01-01T00:00:00.000000000Z stdout F one\n1970-01-01T00:00:00.000000000Z stdout F two\n";
+        let expected =
+            b"1970-01-01T00:00:00.000000000Z stdout F one\n1970-01-01T00:00:00.000000000Z stdout F two\n";
         assert_eq!(encode(&[b"one\ntwo\n"]), expected);
         assert_eq!(encode(&[b"o", b"ne\nt", b"wo"]), expected);
     }
@@ -152,7 +153,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_record_is_refused() {
-        for line in [&b""[..], b"hello", b"2026-01-01T00:00:00Z stdin F x", b"2026-01-01T00:00:00Z stdout Q x"] {
+        for line in
+            [&b""[..], b"hello", b"2026-01-01T00:00:00Z stdin F x", b"2026-01-01T00:00:00Z stdout Q x"]
+        {
             assert_eq!(parse(line), None);
         }
     }

@@ -1,1 +1,39 @@
-//! Skeleton.
+//! The Kubernetes HTTP API over the store: generic, driven by the kinds table and the schemas.
+//!
+//! A request passes: authenticate, route, authorize ([`auth`]), decode and complete (`verbs::incoming`), the rules of
+//! its kind (`kinds`), validation, the store with optimistic concurrency, and out again as bytes. Reads never decode.
+//!
+//! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
+//! `kinds` and `validation` (the rules), `table` (how it is shown), `codec` (the stored form), `status` (failures as
+//! HTTP), `discovery` and `about` (what the server tells of itself), `serve` (TLS).
+//!
+//! Not kept yet: `managedFields`, and with them server-side apply, which is refused with 415.
+
+mod about;
+mod admission;
+mod allocate;
+pub mod auth;
+mod codec;
+pub mod config;
+mod discovery;
+mod error;
+mod extract;
+mod handle;
+mod kinds;
+mod node_client;
+mod object;
+mod request;
+mod respond;
+pub mod serve;
+mod server;
+mod state;
+mod status;
+mod table;
+mod validation;
+mod verbs;
+
+pub use auth::UserInfo;
+pub use config::{Config, NodeClientTls};
+pub use extract::extractor;
+pub use serve::{ServeError, TlsConfig};
+pub use server::ApiServer;

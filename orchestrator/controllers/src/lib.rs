@@ -1,1 +1,28 @@
-//! Skeleton.
+//! Reconcile loops over the Kubernetes API: an ordinary client of it and nothing else.
+//!
+//! Every controller is `observe -> plan -> apply`: it reads the shared caches, a pure function of what it saw
+//! and of the time decides, and the decisions are applied one API call after the other. A plan that finds the
+//! world as it should be is empty, so nothing is ever written that changes nothing.
+//!
+//! Reading order: [`run`] and [`Config`] (the way in), `table` (one line a controller), `runtime` (caches,
+//! queues, expectations, events: what all controllers share), `objects` (small facts about Kubernetes objects),
+//! then one module a controller.
+
+mod config;
+mod context;
+mod deployment;
+mod endpoint_slice;
+mod endpoints;
+mod garbage;
+mod namespace;
+mod nodes;
+mod objects;
+mod replica_set;
+mod root_ca;
+mod run;
+mod runtime;
+mod service_account;
+mod table;
+
+pub use config::Config;
+pub use run::{Error, run};

@@ -1,1 +1,21 @@
-//! Skeleton.
+//! Placement of Pods on Nodes: an ordinary client of the Kubernetes API.
+//!
+//! Flow: watches of Pods and Nodes feed one task that owns all state. It keeps what each node has given away
+//! (`cluster`), takes the next Pod (`queue`), decides where it goes (`cycle`, pure: filters, then scores, one
+//! plugin a file), assumes that it is there, and binds it beside the next cycle.
+//!
+//! Reading order: [`run`] and [`Config`], `scheduler` (the task), `cycle`, `plugins`, `cluster`, `pod`, `queue`,
+//! `io` (watches, binding, events).
+
+mod cluster;
+mod config;
+mod cycle;
+mod io;
+mod plugins;
+mod pod;
+mod queue;
+mod run;
+mod scheduler;
+
+pub use config::Config;
+pub use run::{Error, run};

@@ -7,7 +7,6 @@
 //! A failing step prints its error to stderr and ends the command with 1; an unknown one with 64.
 
 use std::hint::black_box;
-use std::process::exit;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -28,7 +27,7 @@ fn main() {
             "alloc" => Ok(alloc(number(&operand()))),
             "spin" => spin(),
             "panic" => panic!("asked to"),
-            "exit" => exit(number(&operand()) as i32),
+            "exit" => exit(number(&operand()) as u8),
             unknown => {
                 eprintln!("unknown step {unknown:?}");
                 exit(64);
@@ -39,6 +38,17 @@ fn main() {
             exit(1);
         }
     }
+}
+
+#[cfg(target_env = "p2")]
+fn exit(code: u8) -> ! {
+    wasip2::cli::exit::exit_with_code(code);
+    unreachable!("the host ends the instance")
+}
+
+#[cfg(not(target_env = "p2"))]
+fn exit(code: u8) -> ! {
+    std::process::exit(code.into())
 }
 
 fn number(text: &str) -> u64 {

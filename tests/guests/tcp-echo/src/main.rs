@@ -10,7 +10,7 @@ fn main() -> std::io::Result<()> {
     for connection in listener.incoming() {
         let mut connection = connection?;
         let mut line = String::new();
-        BufReader::new(connection.try_clone()?).read_line(&mut line)?;
+        BufReader::new(&connection).read_line(&mut line)?;
         connection.write_all(line.as_bytes())?;
     }
     Ok(())

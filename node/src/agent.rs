@@ -1,0 +1,233 @@
+//! The life of the agent: open what it needs, register, work until it is told to stop, drain.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Service;
+use kube::runtime::reflector::{self, Store};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+use wherry_oci_runtime::OciRuntime;
+use wherry_runtime_api::RuntimeError;
+
+use crate::config::Config;
+use crate::containers::Containers;
+use crate::context::{Context, chain};
+use crate::events::{Events, Happening, Severity};
+use crate::images::{Images, StoreError};
+use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
+use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
+use crate::objects::Objects;
+use crate::pods::{PodIndex, Supervisor};
+use crate::registration::{Facts, Machine, Registration};
+use crate::runtimes::{self, Runtimes};
+use crate::services::{self, ServicesConfig, ServicesError};
+use crate::volumes::VolumeRoot;
+use crate::wakers::Wakers;
+
+/// Why the agent cannot run. What fails later is told by events and tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data directory cannot be made.
+    #[error("cannot create directory {}", path.display())]
+    DataDir {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A runtime cannot be opened.
+    #[error("cannot open a container runtime")]
+    Runtime(#[from] RuntimeError),
+    /// The image store cannot be opened.
+    #[error("cannot open the image store")]
+    Images(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The pod network cannot be opened.
+    #[error("cannot open the pod network")]
+    Network(#[from] NetworkError),
+    /// The endpoint cannot be opened.
+    #[error("cannot open the node's endpoint")]
+    Server(#[from] ServerError),
+    /// Services cannot be served.
+    #[error("cannot serve Services")]
+    Services(#[from] ServicesError),
+}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> Self {
+        Self::Images(Box::new(error))
+    }
+}
+
+/// Runs the agent of one node until `shutdown`; returns when everything of it has ended. OCI containers go on.
+pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), NodeError> {
+    create_dir(&config.data_dir.join("node"))?;
+    let opened = runtimes::open(&config)?;
+    let network = network::open(&NetworkConfig {
+        mode: config.network,
+        pod_cidr: config.pod_cidr,
+        cluster_cidr: config.cluster_cidr,
+        data_dir: config.data_dir.join("node"),
+    })
+    .await?;
+    let parts = Parts { runtimes: opened.runtimes, network };
+    let result = run_with(client, config, parts, shutdown).await;
+    close(&opened.oci).await;
+    result
+}
+
+async fn close(oci: &OciRuntime) {
+    oci.close().await;
+}
+
+/// What differs between a real node and a simulated one.
+pub(crate) struct Parts {
+    /// The runtimes.
+    pub(crate) runtimes: Runtimes,
+    /// Pod addresses.
+    pub(crate) network: Arc<dyn PodNetwork>,
+}
+
+/// Runs the agent with these parts.
+pub(crate) async fn run_with(
+    client: Client,
+    config: Config,
+    parts: Parts,
+    shutdown: CancellationToken,
+) -> Result<(), NodeError> {
+    // Everything below ends with this token; the event writer goes on a little to tell the last events.
+    let stop = shutdown.child_token();
+    let _stop_on_return = stop.clone().drop_guard();
+    let tasks = TaskTracker::new();
+    let server = LogServer::bind(&config.endpoint).await?;
+    let agent = Agent::open(client, &config, parts, &tasks, &stop)?;
+    agent.ctx.containers.refresh().await;
+    let index = PodIndex::default();
+    tasks.spawn(trim_logs(agent.ctx.logs.clone(), stop.clone()));
+    for (_, runtime) in agent.ctx.runtimes.all() {
+        tasks.spawn(agent.ctx.containers.clone().follow(runtime.clone(), stop.clone()));
+    }
+    let mut registration =
+        Registration::new(agent.ctx.clone(), agent.facts(server.port()), config.data_dir.clone());
+    tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop)));
+    registration.register(&stop).await;
+    agent.tell_started();
+    tasks.spawn(registration.run(stop.clone()));
+    tasks.spawn(Supervisor::new(agent.ctx.clone(), index, tasks.clone(), stop.clone()).run());
+    let result = agent.serve_services(&stop).await;
+    shutdown_tasks(&tasks, &stop).await;
+    result
+}
+
+async fn shutdown_tasks(tasks: &TaskTracker, stop: &CancellationToken) {
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
+}
+
+struct Agent {
+    ctx: Arc<Context>,
+    config: Config,
+    machine: Machine,
+}
+
+impl Agent {
+    fn open(
+        client: Client,
+        config: &Config,
+        parts: Parts,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Self, NodeError> {
+        let dir = config.data_dir.join("node");
+        let machine = Machine::observe(&config.data_dir);
+        let wakers = Wakers::default();
+        let (events, write_events) =
+            Events::new(client.clone(), &config.node_name, config.clock.clone(), stop.clone());
+        tasks.spawn(write_events);
+        let ctx = Context {
+            clock: config.clock.clone(),
+            node_name: config.node_name.clone(),
+            host_ip: config.node_ip.to_string(),
+            allocatable: machine.allocatable(config.max_pods),
+            has_namespaces: config.network == NetworkMode::Bridge,
+            endpoint_drain: config.endpoint_drain,
+            containers: Containers::new(parts.runtimes.clone(), wakers.clone()),
+            runtimes: parts.runtimes,
+            images: Images::open(&dir.join("content"))?,
+            objects: Objects::new(&client, &wakers, tasks),
+            services: follow_services(client.clone(), tasks, stop),
+            events,
+            network: parts.network,
+            volumes: VolumeRoot::new(dir.join("pods")),
+            logs: LogDir::new(dir.join("logs/pods")),
+            wakers,
+            client,
+        };
+        Ok(Self { ctx: Arc::new(ctx), config: config.clone(), machine })
+    }
+
+    fn facts(&self, port: u16) -> Facts {
+        Facts {
+            name: self.config.node_name.clone(),
+            ip: self.config.node_ip.to_string(),
+            port,
+            pod_cidr: self.config.pod_cidr.to_string(),
+            max_pods: self.config.max_pods,
+            machine: self.machine.clone(),
+        }
+    }
+
+    fn log_state(&self, index: &PodIndex, tasks: &TaskTracker, stop: &CancellationToken) -> LogState {
+        LogState {
+            pods: index.clone(),
+            dir: self.ctx.logs.clone(),
+            containers: self.ctx.containers.clone(),
+            clock: self.ctx.clock.clone(),
+            tasks: tasks.clone(),
+            shutdown: stop.clone(),
+        }
+    }
+
+    fn tell_started(&self) {
+        let happening = Happening::of_pod(Severity::Normal, "Starting", "Starting wherry node agent.");
+        self.ctx.events.node(&self.config.node_name, happening);
+    }
+
+    async fn serve_services(&self, stop: &CancellationToken) -> Result<(), NodeError> {
+        let config = ServicesConfig {
+            mode: self.config.network,
+            node_name: self.config.node_name.clone(),
+            pod_cidr: self.config.pod_cidr,
+            cluster_cidr: self.config.cluster_cidr,
+            service_cidr: self.config.service_cidr,
+            node_port_address: self.config.node_ip,
+        };
+        Ok(services::run(self.ctx.client.clone(), config, stop.clone()).await?)
+    }
+}
+
+/// Follows the Services of the cluster, for the environment of containers.
+fn follow_services(client: Client, tasks: &TaskTracker, stop: &CancellationToken) -> Store<Service> {
+    let (reader, writer) = reflector::store();
+    let stop = stop.clone();
+    let stream = watcher(Api::<Service>::all(client), watcher::Config::default()).default_backoff();
+    let follow = async move {
+        let mut stream = std::pin::pin!(reflector::reflector(writer, stream));
+        while let Some(event) = stream.next().await {
+            if let Err(error) = event {
+                warn!(error = %chain(&error), "watch of services broke off");
+            }
+        }
+    };
+    tasks.spawn(async move { stop.run_until_cancelled(follow).await });
+    reader
+}
+
+fn create_dir(path: &Path) -> Result<(), NodeError> {
+    std::fs::create_dir_all(path).map_err(|source| NodeError::DataDir { path: path.to_owned(), source })
+}

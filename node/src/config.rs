@@ -1,0 +1,60 @@
+//! What the agent is told at its start.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use wherry_api::clock::Clock;
+
+use crate::network::NetworkMode;
+
+/// How the agent of one node is set up.
+#[derive(Clone)]
+pub struct Config {
+    /// The Node's name.
+    pub node_name: String,
+    /// Where everything of this node is kept.
+    pub data_dir: PathBuf,
+    /// Whether Pods get addresses of a bridge or of the loopback range.
+    pub network: NetworkMode,
+    /// The Pod addresses of this node.
+    pub pod_cidr: IpNet,
+    /// The Pod addresses of the cluster.
+    pub cluster_cidr: IpNet,
+    /// The addresses of Services.
+    pub service_cidr: IpNet,
+    /// The address under which this node is reached.
+    pub node_ip: IpAddr,
+    /// Where logs are served.
+    pub endpoint: NodeEndpoint,
+    /// Our own binary, which outlives the agent as a shim: `<program> shim <args>`.
+    pub shim_program: PathBuf,
+    /// How many Pods the scheduler may place here.
+    pub max_pods: u32,
+    /// How long a ready Pod goes on serving after it was deleted, so that proxies stop sending to it first.
+    pub endpoint_drain: Duration,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Config {
+    /// The default of [`Config::max_pods`]: wasm Pods are small.
+    pub const MAX_PODS: u32 = 500;
+    /// The default of [`Config::endpoint_drain`].
+    pub const ENDPOINT_DRAIN: Duration = Duration::from_millis(300);
+}
+
+/// The HTTPS endpoint of the node; whoever calls it shows a certificate signed by `client_ca`.
+#[derive(Clone)]
+pub struct NodeEndpoint {
+    /// The address to listen on; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// PEM certificate chain of the server.
+    pub server_cert: String,
+    /// PEM private key of the server.
+    pub server_key: String,
+    /// PEM certificates of the authorities that sign clients.
+    pub client_ca: String,
+}

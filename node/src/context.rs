@@ -1,0 +1,82 @@
+//! What every part of the agent that deals with pods shares.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Service;
+use kube::Client;
+use kube::runtime::reflector::Store;
+use wherry_api::clock::Clock;
+
+use crate::containers::Containers;
+use crate::env::NodeFields;
+use crate::events::Events;
+use crate::images::Images;
+use crate::logs::LogDir;
+use crate::network::PodNetwork;
+use crate::objects::Objects;
+use crate::runtimes::Runtimes;
+use crate::volumes::VolumeRoot;
+use crate::wakers::Wakers;
+
+/// The parts of a running agent.
+pub(crate) struct Context {
+    /// The API server.
+    pub(crate) client: Client,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// This node's name.
+    pub(crate) node_name: String,
+    /// This node's address.
+    pub(crate) host_ip: String,
+    /// What pods may use of this node, by resource.
+    pub(crate) allocatable: BTreeMap<String, String>,
+    /// Whether pods can have a network namespace here.
+    pub(crate) has_namespaces: bool,
+    /// How long a ready pod goes on serving after its deletion.
+    pub(crate) endpoint_drain: std::time::Duration,
+    /// The runtimes.
+    pub(crate) runtimes: Runtimes,
+    /// What they run.
+    pub(crate) containers: Arc<Containers>,
+    /// Images.
+    pub(crate) images: Images,
+    /// ConfigMaps and Secrets.
+    pub(crate) objects: Objects,
+    /// Services of the whole cluster.
+    pub(crate) services: Store<Service>,
+    /// Where events are told.
+    pub(crate) events: Events,
+    /// Pod addresses.
+    pub(crate) network: Arc<dyn PodNetwork>,
+    /// Volumes.
+    pub(crate) volumes: VolumeRoot,
+    /// Container logs.
+    pub(crate) logs: LogDir,
+    /// How workers are woken.
+    pub(crate) wakers: Wakers,
+}
+
+impl Context {
+    /// What the node knows for downward references.
+    pub(crate) fn node_fields(&self, pod_ip: String) -> NodeFields {
+        NodeFields { pod_ip, host_ip: self.host_ip.clone(), allocatable: self.allocatable.clone() }
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Transparent errors repeat their cause.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,250 @@
+//! The environment of a container: from a Pod's `env` and `envFrom` to names and values.
+//!
+//! Order and precedence are upstream's: `envFrom` first, then `env`, which may refer to what came before with
+//! `$(NAME)`; variables of Services fill in what is not set.
+//!
+//! Reading order: [`resolve`], `expand`, `services`, `fields`.
+
+mod expand;
+mod fields;
+mod services;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, EnvVarSource, Pod, Service};
+
+pub(crate) use expand::expand;
+pub(crate) use fields::{FieldError, NodeFields, field, resource};
+
+use crate::objects::{ObjectError, Objects};
+
+/// Why an environment cannot be made. The words are kubelet's.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum EnvError {
+    /// The object a variable refers to does not exist.
+    #[error("{kind} {name:?} not found")]
+    Missing {
+        /// `configmap` or `secret`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The object does not have the key.
+    #[error("couldn't find key {key} in {kind} {namespace}/{name}")]
+    Key {
+        /// `ConfigMap` or `Secret`.
+        kind: &'static str,
+        /// The key.
+        key: String,
+        /// The object's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// A value is not text.
+    #[error("key {key} of secret {name} is not UTF-8 and cannot be an environment variable")]
+    NotText {
+        /// The key.
+        key: String,
+        /// The object.
+        name: String,
+    },
+    /// A field or resource cannot be shown.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// An object cannot be read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A source this node does not know.
+    #[error("env {0:?}: valueFrom names no source this node supports")]
+    Source(String),
+}
+
+/// Where values of ConfigMaps and Secrets come from; text by key, `None` if there is no such object.
+#[async_trait]
+pub(crate) trait Sources: Sync {
+    /// The data of the ConfigMap.
+    async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError>;
+    /// The data of the Secret.
+    async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError>;
+}
+
+/// The objects of one pod's namespace.
+pub(crate) struct PodSources<'a> {
+    /// Where they are followed.
+    pub(crate) objects: &'a Objects,
+    /// The pod.
+    pub(crate) uid: &'a str,
+    /// Its namespace.
+    pub(crate) namespace: &'a str,
+}
+
+#[async_trait]
+impl Sources for PodSources<'_> {
+    async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
+        let object = self.objects.config_map(self.uid, self.namespace, name).await?;
+        Ok(object.map(|object| object.data.clone().unwrap_or_default()))
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError> {
+        let object = self.objects.secret(self.uid, self.namespace, name).await?;
+        let bytes = |data: &BTreeMap<String, k8s_openapi::ByteString>| {
+            data.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect()
+        };
+        Ok(object.map(|object| object.data.as_ref().map(bytes).unwrap_or_default()))
+    }
+}
+
+/// What an environment is made for.
+pub(crate) struct Request<'a> {
+    /// The pod.
+    pub(crate) pod: &'a Pod,
+    /// The container.
+    pub(crate) container: &'a Container,
+    /// All Services.
+    pub(crate) services: &'a [std::sync::Arc<Service>],
+    /// What the node knows.
+    pub(crate) node: &'a NodeFields,
+}
+
+/// The variables of the container, each name once.
+pub(crate) async fn resolve(
+    request: &Request<'_>,
+    sources: &dyn Sources,
+) -> Result<Vec<(String, String)>, EnvError> {
+    let links = request.pod.spec.as_ref().and_then(|spec| spec.enable_service_links).unwrap_or(true);
+    let namespace = request.pod.metadata.namespace.as_deref().unwrap_or_default();
+    let services = request.services.iter().map(AsRef::as_ref);
+    let services = services::variables(services, namespace, links);
+    let mut out = Variables::default();
+    for source in request.container.env_from.iter().flatten() {
+        add_all(source, sources, &mut out).await?;
+    }
+    for variable in request.container.env.iter().flatten() {
+        let value = match &variable.value_from {
+            Some(source) => match value_from(request, variable, source, sources).await? {
+                Some(value) => value,
+                None => continue,
+            },
+            None => {
+                let service =
+                    |name: &str| services.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
+                let lookup = |name: &str| out.get(name).or_else(|| service(name));
+                expand(variable.value.as_deref().unwrap_or_default(), lookup)
+            }
+        };
+        out.set(variable.name.clone(), value);
+    }
+    // Backwards, because of two Services with one name the later one counts.
+    for (name, value) in services.into_iter().rev() {
+        if out.get(&name).is_none() {
+            out.set(name, value);
+        }
+    }
+    Ok(out.0)
+}
+
+/// Variables in order of their first mention.
+#[derive(Default)]
+struct Variables(Vec<(String, String)>);
+
+impl Variables {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn set(&mut self, name: String, value: String) {
+        match self.0.iter_mut().find(|(key, _)| *key == name) {
+            Some(entry) => entry.1 = value,
+            None => self.0.push((name, value)),
+        }
+    }
+}
+
+async fn add_all(source: &EnvFromSource, sources: &dyn Sources, out: &mut Variables) -> Result<(), EnvError> {
+    let prefix = source.prefix.as_deref().unwrap_or_default();
+    if let Some(reference) = &source.config_map_ref {
+        match sources.config_map(&reference.name).await? {
+            Some(data) => data.into_iter().for_each(|(key, value)| out.set(format!("{prefix}{key}"), value)),
+            None if reference.optional == Some(true) => {}
+            None => return Err(EnvError::Missing { kind: "configmap", name: reference.name.clone() }),
+        }
+    }
+    if let Some(reference) = &source.secret_ref {
+        match sources.secret(&reference.name).await? {
+            Some(data) => {
+                for (key, value) in data {
+                    let value = text(value, &key, &reference.name)?;
+                    out.set(format!("{prefix}{key}"), value);
+                }
+            }
+            None if reference.optional == Some(true) => {}
+            None => return Err(EnvError::Missing { kind: "secret", name: reference.name.clone() }),
+        }
+    }
+    Ok(())
+}
+
+fn text(value: Vec<u8>, key: &str, name: &str) -> Result<String, EnvError> {
+    String::from_utf8(value).map_err(|_| EnvError::NotText { key: key.to_owned(), name: name.to_owned() })
+}
+
+/// The value of one variable; `None` if an optional reference leads nowhere.
+async fn value_from(
+    request: &Request<'_>,
+    variable: &EnvVar,
+    source: &EnvVarSource,
+    sources: &dyn Sources,
+) -> Result<Option<String>, EnvError> {
+    let namespace = request.pod.metadata.namespace.as_deref().unwrap_or_default();
+    if let Some(field_ref) = &source.field_ref {
+        return Ok(Some(field(request.pod, &field_ref.field_path, request.node)?));
+    }
+    if let Some(selector) = &source.resource_field_ref {
+        return Ok(Some(resource(request.pod, Some(request.container), selector, request.node)?));
+    }
+    if let Some(reference) = &source.config_map_key_ref {
+        let data = sources.config_map(&reference.name).await?;
+        let place = Place { kinds: ("configmap", "ConfigMap"), namespace, name: &reference.name };
+        return place.take(data, &reference.key, reference.optional);
+    }
+    if let Some(reference) = &source.secret_key_ref {
+        let data = sources.secret(&reference.name).await?;
+        let place = Place { kinds: ("secret", "Secret"), namespace, name: &reference.name };
+        let value = place.take(data, &reference.key, reference.optional)?;
+        return value.map(|value| text(value, &reference.key, &reference.name)).transpose();
+    }
+    Err(EnvError::Source(variable.name.clone()))
+}
+
+/// Where a value is looked for, as errors name it.
+struct Place<'a> {
+    kinds: (&'static str, &'static str),
+    namespace: &'a str,
+    name: &'a str,
+}
+
+impl Place<'_> {
+    fn take<V>(
+        &self,
+        data: Option<BTreeMap<String, V>>,
+        key: &str,
+        optional: Option<bool>,
+    ) -> Result<Option<V>, EnvError> {
+        let optional = optional == Some(true);
+        match data.map(|mut data| data.remove(key)) {
+            Some(Some(value)) => Ok(Some(value)),
+            _ if optional => Ok(None),
+            None => Err(EnvError::Missing { kind: self.kinds.0, name: self.name.to_owned() }),
+            Some(None) => Err(EnvError::Key {
+                kind: self.kinds.1,
+                key: key.to_owned(),
+                namespace: self.namespace.to_owned(),
+                name: self.name.to_owned(),
+            }),
+        }
+    }
+}

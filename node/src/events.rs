@@ -1,0 +1,216 @@
+//! Events about pods and the node, in kubelet's words.
+//!
+//! # Guarantees
+//! - Telling an event never blocks and never fails the caller; events beyond a full queue are dropped.
+//! - An event told again raises the count of the first instead of making another.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use wherry_api::clock::Clock;
+
+const QUEUE: usize = 1024;
+/// How many different events are remembered for counting.
+const REMEMBERED: usize = 4096;
+const COMPONENT: &str = "kubelet";
+
+/// Whether an event tells of success or of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Severity {
+    /// Things go as they should.
+    Normal,
+    /// Somebody may have to do something.
+    Warning,
+}
+
+impl Severity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+/// What happened, before it is known to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Happening {
+    /// `spec.containers{web}`, or empty for the pod as a whole.
+    pub(crate) field_path: String,
+    /// Success or trouble.
+    pub(crate) severity: Severity,
+    /// One word.
+    pub(crate) reason: &'static str,
+    /// A sentence.
+    pub(crate) message: String,
+}
+
+impl Happening {
+    /// Something about the whole pod.
+    pub(crate) fn of_pod(severity: Severity, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { field_path: String::new(), severity, reason, message: message.into() }
+    }
+}
+
+struct Told {
+    object: ObjectReference,
+    happening: Happening,
+    at: Timestamp,
+}
+
+/// Tells events; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Events {
+    queue: mpsc::Sender<Told>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Events {
+    /// The teller, and the task that writes what is told until `shutdown` and the queue is empty.
+    pub(crate) fn new(
+        client: Client,
+        node_name: &str,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let writer = Writer { client, node_name: node_name.to_owned(), written: HashMap::new(), sequence: 0 };
+        (Self { queue, clock }, writer.run(receiver, shutdown))
+    }
+
+    /// Tells an event of a pod.
+    pub(crate) fn pod(&self, pod: &Pod, happening: Happening) {
+        let meta = &pod.metadata;
+        let object = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: meta.name.clone(),
+            namespace: meta.namespace.clone(),
+            uid: meta.uid.clone(),
+            resource_version: meta.resource_version.clone(),
+            field_path: Some(happening.field_path.clone()).filter(|path| !path.is_empty()),
+        };
+        self.tell(object, happening);
+    }
+
+    /// Tells an event of the node.
+    pub(crate) fn node(&self, name: &str, happening: Happening) {
+        let object = ObjectReference {
+            kind: Some("Node".to_owned()),
+            name: Some(name.to_owned()),
+            uid: Some(name.to_owned()),
+            ..ObjectReference::default()
+        };
+        self.tell(object, happening);
+    }
+
+    fn tell(&self, object: ObjectReference, happening: Happening) {
+        let told = Told { object, happening, at: self.clock.now() };
+        if let Err(error) = self.queue.try_send(told) {
+            warn!(error = %error, "event dropped");
+        }
+    }
+}
+
+type Key = (String, String, &'static str, String);
+
+struct Written {
+    name: String,
+    count: i32,
+    last: Timestamp,
+}
+
+struct Writer {
+    client: Client,
+    node_name: String,
+    written: HashMap<Key, Written>,
+    /// Keeps the names of events of one instant apart.
+    sequence: i128,
+}
+
+impl Writer {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Told>, shutdown: CancellationToken) {
+        loop {
+            let told = tokio::select! {
+                told = receiver.recv() => told,
+                () = shutdown.cancelled() => receiver.try_recv().ok(),
+            };
+            let Some(told) = told else { return };
+            if let Err(error) = self.write(told).await {
+                warn!(error = %error, "cannot write event");
+            }
+        }
+    }
+
+    async fn write(&mut self, told: Told) -> Result<(), kube::Error> {
+        let namespace = told.object.namespace.as_deref().unwrap_or("default");
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let key = key_of(&told);
+        if let Some(written) = self.written.get_mut(&key) {
+            let count = written.count + 1;
+            let patch = json!({ "count": count, "lastTimestamp": Time(told.at) });
+            match api.patch(&written.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                Ok(_) => {
+                    (written.count, written.last) = (count, told.at);
+                    return Ok(());
+                }
+                // The event has expired: tell it anew.
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.sequence += 1;
+        let event = event_of(&told, &self.node_name, self.sequence);
+        let name = event.metadata.name.clone().unwrap_or_default();
+        let last = told.at;
+        api.create(&PostParams::default(), &event).await?;
+        self.forget_oldest();
+        self.written.insert(key, Written { name, count: 1, last });
+        Ok(())
+    }
+
+    fn forget_oldest(&mut self) {
+        if self.written.len() < REMEMBERED {
+            return;
+        }
+        let mut ages: Vec<Timestamp> = self.written.values().map(|written| written.last).collect();
+        ages.sort_unstable();
+        let median = ages[ages.len() / 2];
+        self.written.retain(|_, written| written.last > median);
+    }
+}
+
+fn key_of(told: &Told) -> Key {
+    let Happening { field_path, reason, message, .. } = &told.happening;
+    (told.object.uid.clone().unwrap_or_default(), field_path.clone(), reason, message.clone())
+}
+
+fn event_of(told: &Told, node_name: &str, sequence: i128) -> Event {
+    let object = &told.object;
+    let suffix = told.at.as_nanosecond() + sequence;
+    let name = format!("{}.{suffix:x}", object.name.as_deref().unwrap_or_default());
+    let namespace = object.namespace.clone().unwrap_or_else(|| "default".to_owned());
+    Event {
+        metadata: ObjectMeta { name: Some(name), namespace: Some(namespace), ..ObjectMeta::default() },
+        involved_object: object.clone(),
+        type_: Some(told.happening.severity.as_str().to_owned()),
+        reason: Some(told.happening.reason.to_owned()),
+        message: Some(told.happening.message.clone()),
+        first_timestamp: Some(Time(told.at)),
+        last_timestamp: Some(Time(told.at)),
+        count: Some(1),
+        source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node_name.to_owned()) }),
+        reporting_component: Some(COMPONENT.to_owned()),
+        reporting_instance: Some(node_name.to_owned()),
+        ..Event::default()
+    }
+}

@@ -1,0 +1,96 @@
+//! Registry credentials out of image pull secrets.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
+use oci_client::secrets::RegistryAuth;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct DockerConfig {
+    #[serde(default)]
+    auths: BTreeMap<String, Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    auth: String,
+}
+
+/// The credentials the secret holds for the registry, if it holds any.
+pub(crate) fn credentials(secret: &Secret, registry: &str) -> Option<RegistryAuth> {
+    let data = secret.data.as_ref()?;
+    let accounts = if let Some(config) = data.get(".dockerconfigjson") {
+        serde_json::from_slice::<DockerConfig>(&config.0).ok()?.auths
+    } else {
+        serde_json::from_slice(&data.get(".dockercfg")?.0).ok()?
+    };
+    let account = accounts.into_iter().find(|(name, _)| host_of(name) == canonical(registry))?.1;
+    account.into_auth()
+}
+
+impl Account {
+    fn into_auth(self) -> Option<RegistryAuth> {
+        if !self.username.is_empty() {
+            return Some(RegistryAuth::Basic(self.username, self.password));
+        }
+        let decoded = String::from_utf8(STANDARD.decode(self.auth).ok()?).ok()?;
+        let (user, password) = decoded.split_once(':')?;
+        Some(RegistryAuth::Basic(user.to_owned(), password.to_owned()))
+    }
+}
+
+/// The registry an entry is for: without scheme and path.
+fn host_of(name: &str) -> &str {
+    let name = name.strip_prefix("https://").or_else(|| name.strip_prefix("http://")).unwrap_or(name);
+    canonical(name.split('/').next().unwrap_or(name))
+}
+
+/// Docker Hub goes by several names.
+fn canonical(registry: &str) -> &str {
+    match registry {
+        "docker.io" | "registry-1.docker.io" | "index.docker.io" => "docker.io",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn secret(key: &str, content: &str) -> Secret {
+        let data = BTreeMap::from([(key.to_owned(), ByteString(content.as_bytes().to_vec()))]);
+        Secret { data: Some(data), ..Secret::default() }
+    }
+
+    #[rstest]
+    #[case(r#"{"auths":{"https://index.docker.io/v1/":{"username":"u","password":"p"}}}"#, "docker.io", true)]
+    #[case(r#"{"auths":{"127.0.0.1:5000":{"auth":"dTpw"}}}"#, "127.0.0.1:5000", true)]
+    #[case(r#"{"auths":{"127.0.0.1:5000":{"auth":"dTpw"}}}"#, "127.0.0.1:5001", false)]
+    #[case(r#"{"auths":{"ghcr.io":{"auth":"not base64"}}}"#, "ghcr.io", false)]
+    #[case("not json", "ghcr.io", false)]
+    fn credentials_belong_to_their_registry(
+        #[case] config: &str,
+        #[case] registry: &str,
+        #[case] found: bool,
+    ) {
+        let expected = found.then(|| RegistryAuth::Basic("u".to_owned(), "p".to_owned()));
+        assert_eq!(credentials(&secret(".dockerconfigjson", config), registry), expected);
+    }
+
+    #[test]
+    fn the_old_format_has_no_outer_object() {
+        let secret = secret(".dockercfg", r#"{"ghcr.io":{"auth":"dTpw"}}"#);
+        assert!(credentials(&secret, "ghcr.io").is_some());
+    }
+}

@@ -1,0 +1,151 @@
+//! Images: from the name in a Pod to content on disk whose kind is known.
+//!
+//! [`Images::lookup`] answers from the disk; [`Images::pull`] asks the registry. Pulls of one image with the same
+//! credentials that overlap are one pull. Whether to ask at all is the pull policy's decision ([`should_pull`]).
+//!
+//! Reading order: `reference` (names), `manifest` and `classify` (what an image is), `pull`, `layer`, `store`.
+
+mod classify;
+mod credentials;
+mod layer;
+mod manifest;
+mod pull;
+mod reference;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared};
+use oci_client::secrets::RegistryAuth;
+use parking_lot::Mutex;
+use wherry_runtime_api::ImageContent;
+
+pub(crate) use classify::{Selection, native_architecture};
+pub(crate) use credentials::credentials;
+pub(crate) use pull::PullError;
+use pull::Puller;
+pub(crate) use reference::ImageReference;
+use store::ContentStore;
+pub(crate) use store::{Image, StoreError};
+
+/// When to ask the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PullPolicy {
+    /// Before every start.
+    Always,
+    /// If the image is not here.
+    IfNotPresent,
+    /// Not at all.
+    Never,
+}
+
+impl PullPolicy {
+    /// The policy of a container; an image named `latest` is pulled always unless told otherwise.
+    pub(crate) fn of(policy: Option<&str>, reference: &ImageReference) -> Self {
+        match policy {
+            Some("Always") => Self::Always,
+            Some("Never") => Self::Never,
+            Some("IfNotPresent") => Self::IfNotPresent,
+            _ if reference.is_latest() => Self::Always,
+            _ => Self::IfNotPresent,
+        }
+    }
+}
+
+/// What is done about an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PullDecision {
+    /// Ask the registry.
+    Pull,
+    /// Take what is here.
+    Use,
+    /// It is not here and may not be fetched.
+    Refuse,
+}
+
+/// Applies the policy.
+pub(crate) fn should_pull(policy: PullPolicy, present: bool) -> PullDecision {
+    match (policy, present) {
+        (PullPolicy::Always, _) | (PullPolicy::IfNotPresent, false) => PullDecision::Pull,
+        (PullPolicy::IfNotPresent | PullPolicy::Never, true) => PullDecision::Use,
+        (PullPolicy::Never, false) => PullDecision::Refuse,
+    }
+}
+
+type Pulled = Result<Arc<Image>, Arc<PullError>>;
+type Flight = Shared<BoxFuture<'static, Pulled>>;
+
+/// The images of this node.
+pub(crate) struct Images {
+    store: Arc<ContentStore>,
+    puller: Arc<Puller>,
+    /// Pulls under way, by image, selection and account.
+    flights: Mutex<HashMap<String, Flight>>,
+}
+
+impl Images {
+    /// Opens the images kept under `root`.
+    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Arc::new(ContentStore::open(root)?);
+        let puller = Arc::new(Puller::new(store.clone()));
+        Ok(Self { store, puller, flights: Mutex::default() })
+    }
+
+    /// The image, if it is here.
+    pub(crate) fn lookup(&self, reference: &ImageReference, selection: Selection) -> Option<Arc<Image>> {
+        self.store.lookup(&index_name(reference, selection))
+    }
+
+    /// Every image with its names, for the node's status.
+    pub(crate) fn all(&self) -> Vec<(String, Arc<Image>)> {
+        let named =
+            |(name, image): (String, _)| (name.split('#').next().unwrap_or_default().to_owned(), image);
+        self.store.images().into_iter().map(named).collect()
+    }
+
+    /// The image as a runtime takes it.
+    pub(crate) fn content(&self, image: &Image) -> Result<ImageContent, StoreError> {
+        self.store.content(image)
+    }
+
+    /// Asks the registry and fetches what is missing.
+    pub(crate) async fn pull(
+        &self,
+        reference: &ImageReference,
+        selection: Selection,
+        auth: RegistryAuth,
+    ) -> Pulled {
+        let name = index_name(reference, selection);
+        let key = match &auth {
+            RegistryAuth::Anonymous => name.clone(),
+            RegistryAuth::Basic(user, secret) => format!("{name}\n{user}\n{secret}"),
+            RegistryAuth::Bearer(token) => format!("{name}\n{token}"),
+        };
+        let flight = self
+            .flights
+            .lock()
+            .entry(key.clone())
+            .or_insert_with(|| {
+                let (puller, reference) = (self.puller.clone(), reference.clone());
+                async move { puller.pull(&reference, selection, &auth, &name).await.map_err(Arc::new) }
+                    .boxed()
+                    .shared()
+            })
+            .clone();
+        let pulled = flight.clone().await;
+        let mut flights = self.flights.lock();
+        if flights.get(&key).is_some_and(|current| current.ptr_eq(&flight)) {
+            flights.remove(&key);
+        }
+        pulled
+    }
+}
+
+fn index_name(reference: &ImageReference, selection: Selection) -> String {
+    format!("{}#{}", reference.full_name(), selection.as_str())
+}

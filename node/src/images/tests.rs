@@ -1,0 +1,314 @@
+//! Pulls from a registry on loopback.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::context::chain;
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// What the registry has, by path, and how often it was asked for blobs.
+#[derive(Default)]
+struct Content {
+    documents: HashMap<String, (String, Vec<u8>)>,
+    blob_requests: AtomicUsize,
+    /// User and password it wants, base64.
+    account: Option<String>,
+}
+
+struct Registry {
+    content: Content,
+}
+
+struct Served {
+    address: SocketAddr,
+    content: Arc<Content>,
+    _server: JoinSet<()>,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+impl Registry {
+    fn new() -> Self {
+        Self { content: Content::default() }
+    }
+
+    /// Adds a blob; its descriptor.
+    fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Value {
+        let digest = digest(bytes);
+        let path = format!("/v2/app/blobs/{digest}");
+        self.content.documents.insert(path, ("application/octet-stream".to_owned(), bytes.to_vec()));
+        json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
+    }
+
+    /// Adds a manifest under its digest and the tag; its descriptor.
+    fn manifest(&mut self, tag: &str, media_type: &str, mut manifest: Value) -> Value {
+        manifest["schemaVersion"] = json!(2);
+        manifest["mediaType"] = json!(media_type);
+        let bytes = manifest.to_string().into_bytes();
+        let digest = digest(&bytes);
+        for name in [tag, &digest] {
+            let path = format!("/v2/app/manifests/{name}");
+            self.content.documents.insert(path, (media_type.to_owned(), bytes.clone()));
+        }
+        json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
+    }
+
+    fn image(&mut self, tag: &str, config: (&str, Value), layers: &[(&str, &[u8])]) -> Value {
+        let config = self.blob(config.0, config.1.to_string().as_bytes());
+        let layers: Vec<Value> = layers.iter().map(|(kind, bytes)| self.blob(kind, bytes)).collect();
+        self.manifest(tag, OCI_MANIFEST, json!({ "config": config, "layers": layers }))
+    }
+
+    async fn serve(self) -> Served {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let content = Arc::new(self.content);
+        let router = Router::new().fallback(answer).with_state(content.clone());
+        let mut server = JoinSet::new();
+        server.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Served { address, content, _server: server }
+    }
+}
+
+async fn answer(State(content): State<Arc<Content>>, request: Request) -> Response {
+    if let Some(account) = &content.account {
+        let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        if given != Some(&format!("Basic {account}")) {
+            let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"test\"")];
+            return (StatusCode::UNAUTHORIZED, challenge, "{}").into_response();
+        }
+    }
+    let path = request.uri().path();
+    if path.contains("/blobs/") {
+        content.blob_requests.fetch_add(1, Ordering::SeqCst);
+    }
+    match content.documents.get(path) {
+        Some((kind, bytes)) => ([(header::CONTENT_TYPE, kind.clone())], bytes.clone()).into_response(),
+        None if path == "/v2/" => "{}".into_response(),
+        None => {
+            let error = json!({ "errors": [{ "code": "MANIFEST_UNKNOWN", "message": "manifest unknown" }] });
+            (StatusCode::NOT_FOUND, axum::Json(error)).into_response()
+        }
+    }
+}
+
+impl Served {
+    fn reference(&self, tag: &str) -> ImageReference {
+        let separator = if tag.starts_with("sha256:") { '@' } else { ':' };
+        ImageReference::parse(&format!("{}/app{separator}{tag}", self.address)).unwrap()
+    }
+}
+
+fn open(dir: &tempfile::TempDir) -> Images {
+    // Two tests may be first at the same time.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    Images::open(dir.path()).unwrap()
+}
+
+async fn pull(
+    images: &Images,
+    served: &Served,
+    tag: &str,
+    selection: Selection,
+) -> Result<ImageContent, String> {
+    let pulled = images.pull(&served.reference(tag), selection, RegistryAuth::Anonymous).await;
+    pulled.map(|image| images.content(&image).unwrap()).map_err(|error| chain(&*error))
+}
+
+fn tar_of(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o755);
+    tar.append_data(&mut header, name, bytes).unwrap();
+    tar.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn a_wasm_artifact_is_pulled_once_and_found_again() {
+    let mut registry = Registry::new();
+    registry.image("v1", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm1234")]);
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    assert!(images.lookup(&served.reference("v1"), Selection::NativeFirst).is_none());
+    let ImageContent::Wasm { path, digest, .. } =
+        pull(&images, &served, "v1", Selection::NativeFirst).await.unwrap()
+    else {
+        panic!("expected WebAssembly")
+    };
+    assert_eq!(std::fs::read(path).unwrap(), b"\0asm1234");
+    assert_eq!(digest, super::tests::digest(b"\0asm1234"));
+    let asked = served.content.blob_requests.load(Ordering::SeqCst);
+
+    let images = open(&dir);
+    let image = images.lookup(&served.reference("v1"), Selection::NativeFirst).unwrap();
+    assert!(
+        image.repo_digest.starts_with(&format!("{}/app@sha256:", served.address)),
+        "{}",
+        image.repo_digest
+    );
+    pull(&images, &served, "v1", Selection::NativeFirst).await.unwrap();
+    assert_eq!(served.content.blob_requests.load(Ordering::SeqCst), asked);
+}
+
+#[tokio::test]
+async fn pulls_of_one_image_at_a_time_are_one_pull() {
+    let mut registry = Registry::new();
+    registry.image("v1", (WASM_CONFIG, json!({})), &[("application/wasm", &vec![7; 1 << 20])]);
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    let pulls = (0..8).map(|_| pull(&images, &served, "v1", Selection::NativeFirst));
+    for result in futures::future::join_all(pulls).await {
+        assert!(result.is_ok());
+    }
+    assert_eq!(served.content.blob_requests.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_oci_image_keeps_its_layers_and_a_wasi_image_gives_up_its_binary() {
+    let mut registry = Registry::new();
+    let config = json!({ "os": "linux", "architecture": "amd64", "config": { "Cmd": ["sh"] } });
+    registry.image("oci", (OCI_CONFIG, config), &[(TAR, b"one"), (TAR, b"two")]);
+    let config = json!({ "os": "wasi", "architecture": "wasm",
+        "config": { "Entrypoint": ["/app.wasm"], "Cmd": ["serve"], "Env": ["A=1"] } });
+    registry.image("wasi", (OCI_CONFIG, config), &[(TAR, &tar_of("app.wasm", b"\0asm"))]);
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+
+    let ImageContent::Oci { layers, config, .. } =
+        pull(&images, &served, "oci", Selection::Native).await.unwrap()
+    else {
+        panic!("expected an OCI image")
+    };
+    assert_eq!(layers.iter().map(|l| std::fs::read(&l.path).unwrap()).collect::<Vec<_>>(), [b"one", b"two"]);
+    assert!(std::fs::read_to_string(config).unwrap().contains("linux"));
+
+    let ImageContent::Wasm { path, entrypoint, env, .. } =
+        pull(&images, &served, "wasi", Selection::Wasm).await.unwrap()
+    else {
+        panic!("expected WebAssembly")
+    };
+    assert_eq!(std::fs::read(path).unwrap(), b"\0asm");
+    assert_eq!((entrypoint, env), (vec!["/app.wasm".to_owned()], vec!["A=1".to_owned()]));
+    let image = images.lookup(&served.reference("wasi"), Selection::Wasm).unwrap();
+    assert_eq!(image.default_args, ["serve"]);
+}
+
+#[tokio::test]
+async fn an_index_offers_a_choice() {
+    let mut registry = Registry::new();
+    let mut wasm = registry.image("w", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm")]);
+    wasm["platform"] = json!({ "os": "wasi", "architecture": "wasm" });
+    let mut other = registry.image("o", (OCI_CONFIG, json!({})), &[(TAR, b"x")]);
+    other["platform"] = json!({ "os": "plan9", "architecture": "mips" });
+    registry.manifest("both", OCI_INDEX, json!({ "manifests": [other.clone(), wasm] }));
+    registry.manifest("foreign", OCI_INDEX, json!({ "manifests": [other] }));
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    let content = pull(&images, &served, "both", Selection::NativeFirst).await.unwrap();
+    assert!(matches!(content, ImageContent::Wasm { .. }));
+    let error = pull(&images, &served, "foreign", Selection::Wasm).await.unwrap_err();
+    assert_eq!(error, "no match for platform wasi/wasm in manifest: it has plan9/mips");
+}
+
+#[tokio::test]
+async fn what_is_missing_or_wrong_is_named_and_nothing_is_kept() {
+    let mut registry = Registry::new();
+    registry.image("bad", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm")]);
+    for (path, (_, bytes)) in &mut registry.content.documents {
+        if path.ends_with(&digest(b"\0asm")) {
+            *bytes = b"evil".to_vec();
+        }
+    }
+    registry.image("text", (WASM_CONFIG, json!({})), &[("text/plain", b"hello")]);
+    let path = "/v2/app/manifests/junk".to_owned();
+    registry.content.documents.insert(path, (OCI_MANIFEST.to_owned(), b"{\"layers\":7}".to_vec()));
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    let cases = [
+        ("gone", "failed to resolve reference"),
+        ("gone", "manifest unknown"),
+        ("bad", "igest"),
+        ("text", "none of its layers is WebAssembly (found [\"text/plain\"])"),
+        ("junk", "cannot parse manifest"),
+    ];
+    for (tag, expected) in cases {
+        let error = pull(&images, &served, tag, Selection::NativeFirst).await.unwrap_err();
+        assert!(error.contains(expected), "{tag}: {error}");
+        assert!(images.lookup(&served.reference(tag), Selection::NativeFirst).is_none());
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("ingest")).unwrap().count(), 0);
+    assert!(!dir.path().join("blobs/sha256").join(&digest(b"evil")["sha256:".len()..]).exists());
+}
+
+#[tokio::test]
+async fn a_digest_is_held_to() {
+    let mut registry = Registry::new();
+    let manifest = registry.image("v1", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm")]);
+    let right = manifest["digest"].as_str().unwrap().to_owned();
+    let wrong = digest(b"another");
+    let document = registry.content.documents["/v2/app/manifests/v1"].clone();
+    registry.content.documents.insert(format!("/v2/app/manifests/{wrong}"), document);
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    assert!(pull(&images, &served, &right, Selection::NativeFirst).await.is_ok());
+    let error = pull(&images, &served, &wrong, Selection::NativeFirst).await.unwrap_err();
+    assert!(error.to_lowercase().contains("digest"), "{error}");
+}
+
+#[tokio::test]
+async fn a_private_image_needs_its_account() {
+    let mut registry = Registry::new();
+    registry.image("v1", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm")]);
+    registry.content.account = Some("dTpw".to_owned());
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    assert!(pull(&images, &served, "v1", Selection::NativeFirst).await.is_err());
+    let auth = RegistryAuth::Basic("u".to_owned(), "p".to_owned());
+    let pulled = images.pull(&served.reference("v1"), Selection::NativeFirst, auth).await;
+    assert!(pulled.is_ok(), "{:?}", pulled.err());
+}
+
+#[test]
+fn the_policy_decides() {
+    let latest = ImageReference::parse("127.0.0.1:5000/app").unwrap();
+    let tagged = ImageReference::parse("127.0.0.1:5000/app:v1").unwrap();
+    assert_eq!(PullPolicy::of(None, &latest), PullPolicy::Always);
+    assert_eq!(PullPolicy::of(None, &tagged), PullPolicy::IfNotPresent);
+    assert_eq!(PullPolicy::of(Some("Never"), &latest), PullPolicy::Never);
+    let cases = [
+        (PullPolicy::Always, true, PullDecision::Pull),
+        (PullPolicy::IfNotPresent, true, PullDecision::Use),
+        (PullPolicy::IfNotPresent, false, PullDecision::Pull),
+        (PullPolicy::Never, true, PullDecision::Use),
+        (PullPolicy::Never, false, PullDecision::Refuse),
+    ];
+    for (policy, present, decision) in cases {
+        assert_eq!(should_pull(policy, present), decision, "{policy:?} {present}");
+    }
+}

@@ -1,0 +1,236 @@
+//! The HTTPS endpoint of the node: `GET /containerLogs/NAMESPACE/POD/CONTAINER`, as kubelet answers it.
+//!
+//! Whoever calls shows a certificate signed by the client authority and is the API server (common name
+//! `kube-apiserver-kubelet-client`) or of the group `system:masters`. Every other request is refused.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use http::{StatusCode, header};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+use wherry_api::clock::Clock;
+use wherry_runtime_api::{ContainerId, SandboxId};
+
+use super::dir::LogDir;
+use super::follow::Following;
+use super::options::LogOptions;
+use crate::config::NodeEndpoint;
+use crate::containers::Containers;
+use crate::pods::PodIndex;
+
+const API_SERVER: &str = "kube-apiserver-kubelet-client";
+const ADMINISTRATORS: &str = "system:masters";
+/// Blocks of a log on their way to the network.
+const IN_FLIGHT: usize = 4;
+
+/// Why the endpoint cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A certificate or key cannot be parsed.
+    #[error("cannot parse the {what} of the node's endpoint")]
+    Pem {
+        /// Which.
+        what: &'static str,
+        /// The cause.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// The certificates do not make a server.
+    #[error("cannot set TLS up for the node's endpoint")]
+    Tls(#[from] rustls::Error),
+    /// The client authorities cannot be used.
+    #[error("cannot verify clients of the node's endpoint")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// What answers need.
+#[derive(Clone)]
+pub(crate) struct LogState {
+    /// The Pods of this node.
+    pub(crate) pods: PodIndex,
+    /// Where logs are.
+    pub(crate) dir: LogDir,
+    /// What runs.
+    pub(crate) containers: Arc<Containers>,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Where senders of logs run.
+    pub(crate) tasks: TaskTracker,
+    /// When they end.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The endpoint, bound.
+pub(crate) struct LogServer {
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    address: SocketAddr,
+}
+
+impl LogServer {
+    /// Binds the address.
+    pub(crate) async fn bind(endpoint: &NodeEndpoint) -> Result<Self, ServerError> {
+        let tls = TlsAcceptor::from(Arc::new(tls_config(endpoint)?));
+        let failed = |source| ServerError::Listen { address: endpoint.listen, source };
+        let listener = TcpListener::bind(endpoint.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, tls, address })
+    }
+
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// Serves until the state's `shutdown`.
+    pub(crate) async fn serve(self, state: LogState) {
+        let shutdown = state.shutdown.clone();
+        let tasks = state.tasks.clone();
+        let router = router(state);
+        loop {
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = connection(self.tls.clone(), stream, router.clone());
+                    let shutdown = shutdown.clone();
+                    tasks.spawn(async move { shutdown.run_until_cancelled(connection).await });
+                }
+                // Out of file descriptors, most likely: connections that end give some back.
+                Err(error) => {
+                    debug!(error = %error, "cannot accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+fn tls_config(endpoint: &NodeEndpoint) -> Result<ServerConfig, ServerError> {
+    let pem = |what| move |source| ServerError::Pem { what, source };
+    let certificates = |text: &str, what| -> Result<Vec<CertificateDer<'static>>, ServerError> {
+        CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(pem(what))
+    };
+    let mut authorities = RootCertStore::empty();
+    for authority in certificates(&endpoint.client_ca, "client authority")? {
+        authorities.add(authority)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider.clone()).build()?;
+    let key = PrivateKeyDer::from_pem_slice(endpoint.server_key.as_bytes()).map_err(pem("private key"))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificates(&endpoint.server_cert, "certificate")?, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+async fn connection(tls: TlsAcceptor, stream: TcpStream, router: Router) {
+    let stream = match tls.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => return debug!(error = %error, "TLS handshake failed"),
+    };
+    let peer = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let allowed = peer.is_some_and(is_allowed);
+    let router = router.layer(middleware::from_fn(move |request, next: middleware::Next| async move {
+        if allowed { next.run(request).await } else { refuse(StatusCode::FORBIDDEN, "Forbidden") }
+    }));
+    let service = TowerToHyperService::new(router);
+    let served = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    if let Err(error) = served {
+        debug!(error = %error, "connection ended");
+    }
+}
+
+/// Whether the certificate's owner may read logs.
+fn is_allowed(certificate: &CertificateDer<'_>) -> bool {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
+    let subject = parsed.subject();
+    let named = |name: &str| subject.iter_common_name().any(|cn| cn.as_str() == Ok(name));
+    let in_group = |group: &str| subject.iter_organization().any(|o| o.as_str() == Ok(group));
+    named(API_SERVER) || in_group(ADMINISTRATORS)
+}
+
+fn refuse(code: StatusCode, message: impl Into<String>) -> Response {
+    (code, message.into()).into_response()
+}
+
+/// The routes of the endpoint.
+pub(super) fn router(state: LogState) -> Router {
+    Router::new().route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs)).with_state(state)
+}
+
+async fn container_logs(
+    State(state): State<LogState>,
+    Path((namespace, name, container)): Path<(String, String, String)>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let options = match LogOptions::parse(query.as_deref().unwrap_or_default(), state.clock.now()) {
+        Ok(options) => options,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let Some(pod) = state.pods.get(&namespace, &name) else {
+        return refuse(StatusCode::NOT_FOUND, format!("pod {name:?} not found"));
+    };
+    if crate::pods::find_container(&pod, &container).is_none() {
+        let message = format!("container {container:?} not found in pod {name:?}");
+        return refuse(StatusCode::NOT_FOUND, message);
+    }
+    let attempts = state.dir.attempts(&pod, &container);
+    let wanted = attempts.into_iter().nth(usize::from(options.previous));
+    let Some((attempt, path)) = wanted else {
+        return refuse(StatusCode::BAD_REQUEST, missing(&pod, &container, options.previous));
+    };
+    let sandbox = SandboxId(pod.metadata.uid.clone().unwrap_or_default());
+    let id = ContainerId { sandbox, name: container, attempt };
+    let following = Following { containers: state.containers.clone(), id, options };
+    let (sender, mut receiver) = mpsc::channel(IN_FLIGHT);
+    let shutdown = state.shutdown.clone();
+    state.tasks.spawn(async move { shutdown.run_until_cancelled(following.run(&path, sender)).await });
+    let stream = futures::stream::poll_fn(move |context| receiver.poll_recv(context));
+    ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(stream)).into_response()
+}
+
+/// Why there is no log.
+fn missing(pod: &Pod, container: &str, previous: bool) -> String {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    if previous {
+        return format!("previous terminated container {container:?} in pod {name:?} not found");
+    }
+    let status = pod.status.as_ref();
+    let lists = status.map(|status| [&status.init_container_statuses, &status.container_statuses]);
+    let all = lists.into_iter().flatten().flatten().flatten();
+    let reason = |status: &ContainerStatus| status.state.as_ref()?.waiting.as_ref()?.reason.clone();
+    let reason = all.filter(|status| status.name == container).find_map(reason);
+    let reason = reason.unwrap_or_else(|| "ContainerCreating".to_owned());
+    format!("container {container:?} in pod {name:?} is waiting to start: {reason}")
+}

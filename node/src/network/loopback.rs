@@ -1,0 +1,51 @@
+//! The network without privileges: Pods get addresses of 127.0.0.0/8, which every process may bind.
+//!
+//! Nothing in the kernel has to change, so attaching is an entry in the journal. What it cannot give is a
+//! network namespace.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+
+use super::ipam::{Ipam, Pool, host_addresses, ipv4};
+use super::{NetworkConfig, NetworkError, PodAddress, PodNetwork};
+
+/// See the module.
+pub(super) struct LoopbackNetwork {
+    ipam: Ipam,
+}
+
+impl LoopbackNetwork {
+    /// Reads the journal and drops addresses outside the configured range.
+    pub(super) fn open(config: &NetworkConfig) -> Result<Self, NetworkError> {
+        let cidr = ipv4(config.pod_cidr)?;
+        if !cidr.network().is_loopback() {
+            return Err(NetworkError::Cidr {
+                cidr: config.pod_cidr,
+                reason: "the loopback network needs a part of 127.0.0.0/8",
+            });
+        }
+        let pool = Pool::new(cidr, host_addresses(cidr));
+        let ipam = Ipam::open(&config.data_dir.join("network"), Pool::empty(cidr), pool)?;
+        Ok(Self { ipam })
+    }
+}
+
+#[async_trait]
+impl PodNetwork for LoopbackNetwork {
+    async fn attach(&self, pod_uid: &str, needs_netns: bool) -> Result<PodAddress, NetworkError> {
+        if needs_netns {
+            return Err(NetworkError::Unsupported);
+        }
+        let lease = self.ipam.allocate(pod_uid, false)?;
+        Ok(PodAddress { ip: IpAddr::V4(lease.ip), netns: None })
+    }
+
+    async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {
+        self.ipam.release(pod_uid)
+    }
+
+    async fn known(&self) -> Vec<String> {
+        self.ipam.known()
+    }
+}

@@ -1,0 +1,107 @@
+//! Pod networks: every Pod gets an address, and a Pod that needs one gets a network namespace.
+//!
+//! Two networks implement [`PodNetwork`]:
+//!
+//! | | [`NetworkMode::Bridge`] | [`NetworkMode::Loopback`] |
+//! |---|---|---|
+//! | needs | root, nftables | nothing |
+//! | Pods with a network namespace | a veth pair on the bridge `wherry0` | refused |
+//! | wasm-only Pods | local addresses of the node | loopback addresses |
+//!
+//! In bridge mode the node's pod CIDR is split. The lower half belongs to Pods with a network namespace, its
+//! first address to the bridge; the upper half is a local route, so a process of the node binds a Pod's
+//! address like any of its own. Every packet of a Pod is routed by the node, also between two Pods of one
+//! bridge, so that the translation of Service addresses is always undone on the way back.
+//!
+//! Everything happens in the network namespace the node agent runs in. Which addresses are taken is written
+//! down before an address is handed out (`ipam`), so a killed agent finds its Pods again.
+//!
+//! Reading order: `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`.
+
+mod bridge;
+mod error;
+mod ipam;
+mod loopback;
+mod namespace;
+mod netlink;
+pub(crate) mod nft;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use bridge::{Layout, route_services};
+pub use error::NetworkError;
+
+/// How Pods of this node are connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// A bridge, network namespaces and nftables; needs root.
+    Bridge,
+    /// Loopback addresses only; needs no privilege and runs wasm-only Pods.
+    Loopback,
+}
+
+/// What a Pod network is opened with.
+#[derive(Clone, Debug)]
+pub struct NetworkConfig {
+    /// Which network.
+    pub mode: NetworkMode,
+    /// The addresses of this node's Pods.
+    pub pod_cidr: IpNet,
+    /// The addresses of all Pods of the cluster: traffic that leaves it gets the node's address.
+    pub cluster_cidr: IpNet,
+    /// Where the journal of addresses and the namespaces' mount points live, in a folder `network`.
+    pub data_dir: PathBuf,
+}
+
+/// What a Pod has of the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodAddress {
+    /// The Pod's address.
+    pub ip: IpAddr,
+    /// The path of its network namespace; without one the Pod's address is the node's own.
+    pub netns: Option<PathBuf>,
+}
+
+/// Gives Pods their addresses. Every call is idempotent.
+#[async_trait]
+pub trait PodNetwork: Send + Sync {
+    /// Connects a Pod, or finds what it already has (and repairs what is missing of it).
+    async fn attach(&self, pod_uid: &str, needs_netns: bool) -> Result<PodAddress, NetworkError>;
+
+    /// Disconnects a Pod and gives its address back; a Pod nobody knows is no error.
+    async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError>;
+
+    /// The uids of all Pods that hold an address, for the caller to detach those that are gone.
+    async fn known(&self) -> Vec<String>;
+}
+
+/// Opens the network of this node, and removes what no known Pod owns.
+pub async fn open(config: &NetworkConfig) -> Result<Arc<dyn PodNetwork>, NetworkError> {
+    Ok(match config.mode {
+        NetworkMode::Bridge => Arc::new(bridge::BridgeNetwork::open(config).await?),
+        NetworkMode::Loopback => Arc::new(loopback::LoopbackNetwork::open(config)?),
+    })
+}
+
+/// Sets a kernel setting of the calling thread's network namespace. One the kernel was built without is
+/// skipped: what it would switch is not there either.
+fn sysctl(name: &str, value: &'static str) -> Result<(), NetworkError> {
+    let path = Path::new("/proc/sys").join(name);
+    match std::fs::write(&path, value) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(NetworkError::Sysctl { path, value, source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,55 @@
+//! Runs one nftables script as one transaction: all of it is applied, or nothing is.
+
+use std::io;
+use std::process::{Output, Stdio};
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// Why a script was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum NftError {
+    /// The program is not there or does not start.
+    #[error("cannot run nft: install the nftables package")]
+    Start(#[source] io::Error),
+    /// The script could not be handed over.
+    #[error("cannot pass a script to nft")]
+    Pipe(#[source] io::Error),
+    /// The kernel or nft refused it.
+    #[error("nft refused a script: {message}")]
+    Refused {
+        /// The first lines nft printed.
+        message: String,
+    },
+}
+
+/// Applies a script. When this returns without an error, every rule of it is in force.
+pub(crate) async fn apply(script: &str) -> Result<(), NftError> {
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(NftError::Start)?;
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let feed = async move {
+        let written = stdin.write_all(script.as_bytes()).await;
+        drop(stdin);
+        written
+    };
+    let (written, output) = tokio::join!(feed, child.wait_with_output());
+    let output = output.map_err(NftError::Pipe)?;
+    check(&output)?;
+    written.map_err(NftError::Pipe)
+}
+
+fn check(output: &Output) -> Result<(), NftError> {
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(3).collect();
+    Err(NftError::Refused { message: lines.join("; ") })
+}

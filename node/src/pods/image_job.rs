@@ -1,0 +1,194 @@
+//! Makes the image of a container ready: decides by policy, pulls, chooses the runtime, lets it prepare.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Container, Pod};
+use oci_client::secrets::RegistryAuth;
+
+use super::jobs::{Refusal, field_path, forced_handler, namespace, uid};
+use super::memory::PreparedImage;
+use crate::context::{Context, chain};
+use crate::events::{Happening, Severity};
+use crate::images::{Image, ImageReference, PullDecision, PullPolicy, Selection, credentials, should_pull};
+use crate::runtimes::Handler;
+
+const PULL_FAILED: &str = "ErrImagePull";
+const CREATE_FAILED: &str = "CreateContainerError";
+
+/// Makes the image of the container ready.
+pub(super) async fn run(
+    ctx: &Context,
+    pod: &Pod,
+    container: &Container,
+) -> Result<Arc<PreparedImage>, Refusal> {
+    let teller = Teller { ctx, pod, field_path: field_path(pod, &container.name) };
+    let forced = forced_handler(ctx, pod).await.map_err(|message| {
+        let happening = Happening::of_pod(Severity::Warning, "FailedCreatePodSandBox", message.clone());
+        ctx.events.pod(pod, happening);
+        (CREATE_FAILED, message)
+    })?;
+    let image = teller.fetch(container, forced).await?;
+    let content = ctx.images.content(&image).map_err(|error| (CREATE_FAILED, chain(&error)))?;
+    let handler = Handler::of(&content);
+    if let Some(forced) = forced.filter(|forced| *forced != handler) {
+        let message = format!(
+            "the RuntimeClass asks for {forced}, but image {:?} is for {handler}: use an image for {forced} or another RuntimeClass",
+            container.image.as_deref().unwrap_or_default(),
+        );
+        return Err(teller.refuse(CREATE_FAILED, message));
+    }
+    check_runtime(ctx, pod, handler).await?;
+    let prepared = ctx.runtimes.get(handler).prepare_image(&content).await;
+    prepared.map_err(|error| teller.refuse(CREATE_FAILED, chain(&error)))?;
+    Ok(Arc::new(PreparedImage {
+        content,
+        handler,
+        image_id: image.repo_digest.clone(),
+        default_args: image.default_args.clone(),
+    }))
+}
+
+/// Whether such containers can run on this node at all.
+async fn check_runtime(ctx: &Context, pod: &Pod, handler: Handler) -> Result<(), Refusal> {
+    let message = if handler == Handler::Runc && !ctx.has_namespaces {
+        "this node runs only WebAssembly: its pods have loopback addresses and no network namespaces; \
+         start it as root with --network bridge to run OCI images"
+            .to_owned()
+    } else {
+        match ctx.runtimes.get(handler).ready().await {
+            Ok(()) => return Ok(()),
+            Err(error) => chain(&error),
+        }
+    };
+    let message = format!("Failed to create pod sandbox: {message}");
+    ctx.events.pod(pod, Happening::of_pod(Severity::Warning, "FailedCreatePodSandBox", message.clone()));
+    Err((CREATE_FAILED, message))
+}
+
+struct Teller<'a> {
+    ctx: &'a Context,
+    pod: &'a Pod,
+    field_path: String,
+}
+
+impl Teller<'_> {
+    fn tell(&self, severity: Severity, reason: &'static str, message: String) {
+        let field_path = self.field_path.clone();
+        self.ctx.events.pod(self.pod, Happening { field_path, severity, reason, message });
+    }
+
+    fn refuse(&self, reason: &'static str, message: String) -> Refusal {
+        self.tell(Severity::Warning, "Failed", format!("Error: {message}"));
+        (reason, message)
+    }
+
+    async fn fetch(&self, container: &Container, forced: Option<Handler>) -> Result<Arc<Image>, Refusal> {
+        let name = container.image.as_deref().unwrap_or_default();
+        let reference = ImageReference::parse(name).map_err(|error| {
+            self.tell(Severity::Warning, "InspectFailed", error.to_string());
+            ("InvalidImageName", error.to_string())
+        })?;
+        let selection = match forced {
+            Some(Handler::Wasmtime) => Selection::Wasm,
+            Some(Handler::Runc) => Selection::Native,
+            None if self.ctx.has_namespaces => Selection::NativeFirst,
+            None => Selection::WasmFirst,
+        };
+        let policy = PullPolicy::of(container.image_pull_policy.as_deref(), &reference);
+        let present = self.ctx.images.lookup(&reference, selection);
+        match (should_pull(policy, present.is_some()), present) {
+            (PullDecision::Use, Some(image)) => {
+                let message = format!("Container image {name:?} already present on machine");
+                self.tell(Severity::Normal, "Pulled", message);
+                Ok(image)
+            }
+            (PullDecision::Refuse, _) | (PullDecision::Use, None) => {
+                let message = format!("Container image {name:?} is not present with pull policy of Never");
+                self.tell(Severity::Warning, "ErrImageNeverPull", message.clone());
+                self.tell(Severity::Warning, "Failed", "Error: ErrImageNeverPull".to_owned());
+                Err(("ErrImageNeverPull", message))
+            }
+            (PullDecision::Pull, _) => self.pull(name, &reference, selection).await,
+        }
+    }
+
+    async fn pull(
+        &self,
+        name: &str,
+        reference: &ImageReference,
+        selection: Selection,
+    ) -> Result<Arc<Image>, Refusal> {
+        self.tell(Severity::Normal, "Pulling", format!("Pulling image {name:?}"));
+        let began = self.ctx.clock.now();
+        let auth = self.auth(reference).await;
+        match self.ctx.images.pull(reference, selection, auth).await {
+            Ok(image) => {
+                let took = shown(began, self.ctx.clock.now());
+                let message = format!(
+                    "Successfully pulled image {name:?} in {took} ({took} including waiting). Image size: {} bytes.",
+                    image.size
+                );
+                self.tell(Severity::Normal, "Pulled", message);
+                Ok(image)
+            }
+            Err(error) => {
+                let message = chain(&*error);
+                self.tell(Severity::Warning, "Failed", format!("Failed to pull image {name:?}: {message}"));
+                self.tell(Severity::Warning, "Failed", format!("Error: {PULL_FAILED}"));
+                Err((PULL_FAILED, message))
+            }
+        }
+    }
+
+    /// The first credentials of the pod's pull secrets that are for the registry.
+    async fn auth(&self, reference: &ImageReference) -> RegistryAuth {
+        let secrets = self.pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
+        for secret in secrets.into_iter().flatten() {
+            let object = self.ctx.objects.secret(uid(self.pod), namespace(self.pod), &secret.name).await;
+            match object {
+                Ok(Some(object)) => {
+                    if let Some(auth) = credentials(&object, reference.registry()) {
+                        return auth;
+                    }
+                }
+                Ok(None) | Err(_) => {
+                    let message = format!(
+                        "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                        secret.name
+                    );
+                    let happening =
+                        Happening::of_pod(Severity::Warning, "FailedToRetrieveImagePullSecret", message);
+                    self.ctx.events.pod(self.pod, happening);
+                }
+            }
+        }
+        RegistryAuth::Anonymous
+    }
+}
+
+/// `12ms`, `3.204s`, as Go prints durations rounded to milliseconds.
+fn shown(began: Timestamp, ended: Timestamp) -> String {
+    let took: Duration = ended.duration_since(began).unsigned_abs();
+    let millis = took.as_millis();
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let seconds = format!("{}.{:03}", millis / 1000, millis % 1000);
+    format!("{}s", seconds.trim_end_matches('0').trim_end_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_shown_as_go_shows_them() {
+        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
+        let cases = [(0, "0ms"), (12, "12ms"), (1000, "1s"), (3204, "3.204s"), (61_500, "61.5s")];
+        for (millis, expected) in cases {
+            assert_eq!(shown(at(0), at(millis)), expected);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The steps that take time, each as one future that answers with a [`Done`].
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
+use k8s_openapi::api::node::v1::RuntimeClass;
+use kube::Api;
+use kube::api::{DeleteParams, Preconditions};
+use wherry_runtime_api::{ContainerId, SandboxId, SandboxSpec};
+
+use super::launch;
+use super::memory::{PodNetworking, PreparedImage};
+use super::plan::Action;
+use super::resources;
+use crate::context::{Context, chain};
+use crate::env::PodSources;
+use crate::events::{Happening, Severity};
+use crate::runtimes::Handler;
+use crate::volumes::Volumes;
+
+/// A step of a container that failed: kubelet's word and a sentence.
+pub(super) type Refusal = (&'static str, String);
+
+/// How a step went.
+pub(super) enum Done {
+    /// [`Action::MountVolumes`].
+    Volumes(Result<Arc<Volumes>, String>),
+    /// [`Action::EnsureImage`]; `None` if the pod is ending.
+    Image {
+        /// The container.
+        container: String,
+        /// The attempt.
+        attempt: u32,
+        /// The image.
+        result: Option<Result<Arc<PreparedImage>, Refusal>>,
+    },
+    /// [`Action::SetUpNetwork`].
+    Network(Result<PodNetworking, String>),
+    /// [`Action::Launch`].
+    Launch {
+        /// The container.
+        container: String,
+        /// The attempt.
+        attempt: u32,
+        /// Whether it runs.
+        result: Result<(), Refusal>,
+    },
+    /// [`Action::Stop`].
+    Stopped(ContainerId, Result<(), String>),
+    /// [`Action::Remove`].
+    Removed(ContainerId),
+    /// [`Action::TearDown`].
+    TornDown(Result<(), String>),
+    /// [`Action::DeletePod`].
+    Deleted(Result<(), String>),
+    /// The status was written, or not.
+    Status(Box<PodStatus>, Result<(), kube::Error>),
+}
+
+/// Sets the pod's volumes up, or brings them up to date.
+pub(super) async fn mount_volumes(ctx: Arc<Context>, pod: Arc<Pod>, pod_ip: String) -> Done {
+    let (uid, namespace) = (uid(&pod), namespace(&pod));
+    let sources = PodSources { objects: &ctx.objects, uid, namespace };
+    let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip)).await;
+    Done::Volumes(set_up.map(Arc::new).map_err(|error| chain(&error)))
+}
+
+/// Gives the pod its address.
+pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool) -> Done {
+    let uid = uid(&pod);
+    let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    let (ip, netns) = if host_network {
+        match ctx.host_ip.parse() {
+            Ok(ip) => (ip, None),
+            Err(_) => return Done::Network(Err(format!("the node's address {:?} is invalid", ctx.host_ip))),
+        }
+    } else {
+        match ctx.network.attach(uid, netns).await {
+            Ok(address) => (address.ip, address.netns),
+            Err(error) => return Done::Network(Err(chain(&error))),
+        }
+    };
+    let sandbox = SandboxSpec {
+        id: SandboxId(uid.to_owned()),
+        hostname: hostname(&pod, host_network, &ctx.node_name),
+        ip,
+        netns,
+        cgroup_parent: format!("/wherry/pod{uid}"),
+        resources: resources::of_pod(&pod),
+    };
+    Done::Network(Ok(PodNetworking { ip, sandbox }))
+}
+
+fn hostname(pod: &Pod, host_network: bool, node_name: &str) -> String {
+    if host_network {
+        return node_name.to_owned();
+    }
+    let given = pod.spec.as_ref().and_then(|spec| spec.hostname.as_deref()).filter(|name| !name.is_empty());
+    let name = given.or(pod.metadata.name.as_deref()).unwrap_or_default();
+    // A hostname has at most 63 characters; Pod names are ASCII.
+    name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
+}
+
+/// The runtime the pod's RuntimeClass forces, if it has one.
+pub(super) async fn forced_handler(ctx: &Context, pod: &Pod) -> Result<Option<Handler>, String> {
+    let class = pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref());
+    let Some(class) = class.filter(|class| !class.is_empty()) else { return Ok(None) };
+    let api: Api<RuntimeClass> = Api::all(ctx.client.clone());
+    let found =
+        api.get_opt(class).await.map_err(|error| format!("cannot read RuntimeClass {class:?}: {error}"))?;
+    let found = found.ok_or_else(|| format!("RuntimeClass {class:?} not found"))?;
+    let unknown = || {
+        format!(
+            "RuntimeClass {class:?} names handler {:?}, which this node does not have: use wasmtime or runc",
+            found.handler
+        )
+    };
+    Handler::parse(&found.handler).map(Some).ok_or_else(unknown)
+}
+
+/// Creates and starts an attempt at a container.
+pub(super) async fn launch(ctx: Arc<Context>, order: launch::Order) -> Done {
+    let (container, attempt) = (order.container.clone(), order.attempt);
+    let result = launch::run(&ctx, order).await;
+    ctx.containers.refresh().await;
+    Done::Launch { container, attempt, result }
+}
+
+/// Stops a container.
+pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Option<Done> {
+    let Action::Stop { id, handler, grace, why } = action else { return None };
+    let message = match &why {
+        Some(kill) => format!("Container {} failed {} probe, will be restarted", id.name, kill.probe),
+        None => format!("Stopping container {}", id.name),
+    };
+    ctx.events.pod(
+        &pod,
+        Happening {
+            field_path: field_path(&pod, &id.name),
+            severity: Severity::Normal,
+            reason: "Killing",
+            message,
+        },
+    );
+    let grace = super::hooks::pre_stop(&ctx, &pod, &id.name, grace).await;
+    let result = ctx.runtimes.get(handler).stop(&id, grace).await;
+    ctx.containers.refresh().await;
+    Some(Done::Stopped(id, result.map_err(|error| chain(&error))))
+}
+
+/// Removes an old attempt and its logs.
+pub(super) async fn remove(ctx: Arc<Context>, pod: Arc<Pod>, id: ContainerId, handler: Handler) -> Done {
+    if let Err(error) = ctx.runtimes.get(handler).remove(&id).await {
+        tracing::warn!(container = %id, error = %chain(&error), "cannot remove container");
+    }
+    ctx.logs.remove_attempt(&pod, &id.name, id.attempt);
+    ctx.containers.refresh().await;
+    Done::Removed(id)
+}
+
+/// Gives back everything a pod has: containers, sandboxes, address, volumes. Logs stay.
+pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
+    let sandbox = SandboxId(uid.to_owned());
+    for running in ctx.containers.of_pod(uid) {
+        let runtime = ctx.runtimes.get(running.handler);
+        runtime.remove(&running.status.id).await.map_err(|error| chain(&error))?;
+    }
+    for (_, runtime) in ctx.runtimes.all() {
+        runtime.remove_sandbox(&sandbox).await.map_err(|error| chain(&error))?;
+    }
+    ctx.network.detach(uid).await.map_err(|error| chain(&error))?;
+    ctx.objects.release(uid);
+    ctx.volumes.tear_down(uid).map_err(|error| chain(&error))?;
+    ctx.containers.refresh().await;
+    Ok(())
+}
+
+/// Deletes the Pod object for good; one that is gone or replaced is deleted.
+pub(super) async fn delete_pod(ctx: Arc<Context>, pod: Arc<Pod>) -> Done {
+    let api: Api<Pod> = Api::namespaced(ctx.client.clone(), namespace(&pod));
+    let preconditions = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
+    let params = DeleteParams {
+        grace_period_seconds: Some(0),
+        preconditions: Some(preconditions),
+        ..DeleteParams::default()
+    };
+    let deleted = api.delete(pod.metadata.name.as_deref().unwrap_or_default(), &params).await;
+    Done::Deleted(match deleted {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+        Err(error) => Err(chain(&error)),
+    })
+}
+
+/// The pod's uid.
+pub(super) fn uid(pod: &Pod) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+/// The pod's namespace.
+pub(super) fn namespace(pod: &Pod) -> &str {
+    pod.metadata.namespace.as_deref().unwrap_or_default()
+}
+
+/// The container of the pod with this name.
+pub(crate) fn find_container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
+    let spec = pod.spec.as_ref()?;
+    spec.containers
+        .iter()
+        .chain(spec.init_containers.iter().flatten())
+        .find(|container| container.name == name)
+}
+
+/// `spec.containers{web}`, as events name a container.
+pub(super) fn field_path(pod: &Pod, name: &str) -> String {
+    let init = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref());
+    let is_init = init.into_iter().flatten().any(|container| container.name == name);
+    let list = if is_init { "initContainers" } else { "containers" };
+    format!("spec.{list}{{{name}}}")
+}

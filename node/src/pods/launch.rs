@@ -1,0 +1,185 @@
+//! Starts one attempt at a container: environment, mounts, user, then create and start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod, Service};
+use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, SandboxId};
+
+use super::jobs::{Refusal, field_path, find_container, namespace, uid};
+use super::memory::{PodNetworking, PreparedImage};
+use super::{pod_files, resources};
+use crate::context::{Context, chain};
+use crate::env::{self, PodSources, Request, expand};
+use crate::events::{Happening, Severity};
+use crate::probes::{Probe, ProbeKind};
+use crate::runtimes::Handler;
+use crate::volumes::{Volumes, container_mounts};
+
+const CONFIG_ERROR: &str = "CreateContainerConfigError";
+const CREATE_ERROR: &str = "CreateContainerError";
+const RUN_ERROR: &str = "RunContainerError";
+
+/// What is needed to launch.
+pub(super) struct Order {
+    /// The pod.
+    pub(super) pod: Arc<Pod>,
+    /// The container's name.
+    pub(super) container: String,
+    /// The attempt.
+    pub(super) attempt: u32,
+    /// Its image.
+    pub(super) image: Arc<PreparedImage>,
+    /// The pod's volumes.
+    pub(super) volumes: Arc<Volumes>,
+    /// The pod's address and sandbox.
+    pub(super) network: PodNetworking,
+}
+
+/// Launches; the refusal's word tells which step failed.
+pub(super) async fn run(ctx: &Context, order: Order) -> Result<(), Refusal> {
+    let tell = |severity, reason, message: String| {
+        let field_path = field_path(&order.pod, &order.container);
+        ctx.events.pod(&order.pod, Happening { field_path, severity, reason, message });
+    };
+    let refuse = |word: &'static str, message: String| {
+        tell(Severity::Warning, "Failed", format!("Error: {message}"));
+        (word, message)
+    };
+    let spec = specify(ctx, &order).await.map_err(|message| refuse(CONFIG_ERROR, message))?;
+    let runtime = ctx.runtimes.get(order.image.handler);
+    if let Err(error) = runtime.ensure_sandbox(&spec.sandbox).await {
+        let message = format!("Failed to create pod sandbox: {}", chain(&error));
+        let happening = Happening::of_pod(Severity::Warning, "FailedCreatePodSandBox", message.clone());
+        ctx.events.pod(&order.pod, happening);
+        return Err((CREATE_ERROR, message));
+    }
+    runtime.create(&spec).await.map_err(|error| refuse(CREATE_ERROR, chain(&error)))?;
+    tell(Severity::Normal, "Created", "Container created".to_owned());
+    runtime.start(&spec.id).await.map_err(|error| refuse(RUN_ERROR, chain(&error)))?;
+    tell(Severity::Normal, "Started", "Container started".to_owned());
+    Ok(())
+}
+
+/// Turns the container of the Pod into what a runtime understands.
+async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> {
+    let pod = &*order.pod;
+    let container = find_container(pod, &order.container).ok_or("the pod has no such container")?;
+    for kind in ProbeKind::ALL {
+        Probe::parse(container, kind).map_err(|error| error.to_string())?;
+    }
+    let user = resources::user_of(pod, container);
+    if resources::must_not_be_root(pod, container) {
+        check_not_root(user.uid, &order.image.content)?;
+    }
+    let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    if order.image.handler == Handler::Runc && !host_network && order.network.sandbox.netns.is_none() {
+        return Err(
+            "the pod was set up for WebAssembly only and has no network namespace, but the image is now an \
+                    OCI image: delete the pod to have it set up anew"
+                .to_owned(),
+        );
+    }
+    let env = environment(ctx, order, container).await?;
+    let mut mounts = container_mounts(container, &order.volumes, &env).map_err(|error| chain(&error))?;
+    if order.image.handler == Handler::Runc {
+        add_pod_files(ctx, order, container, &mut mounts)?;
+    }
+    let lookup = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let words = |list: Option<&Vec<String>>| -> Option<Vec<String>> {
+        let list = list.filter(|list| !list.is_empty())?;
+        Some(list.iter().map(|word| expand(word, lookup)).collect())
+    };
+    let command = words(container.command.as_ref());
+    let args = words(container.args.as_ref()).or_else(|| default_args(&order.image, command.is_some()));
+    let log_path = ctx.logs.prepare(pod, &container.name, order.attempt).map_err(|error| chain(&error))?;
+    let security = container.security_context.as_ref();
+    Ok(ContainerSpec {
+        id: ContainerId {
+            sandbox: SandboxId(uid(pod).to_owned()),
+            name: container.name.clone(),
+            attempt: order.attempt,
+        },
+        sandbox: order.network.sandbox.clone(),
+        image: order.image.content.clone(),
+        command,
+        args,
+        working_dir: container.working_dir.clone().filter(|dir| !dir.is_empty()),
+        mounts,
+        resources: resources::of_container(container),
+        user,
+        read_only_rootfs: security.and_then(|context| context.read_only_root_filesystem) == Some(true),
+        ports: ports(container),
+        log_path,
+        annotations: pod.metadata.annotations.clone().unwrap_or_default(),
+        env,
+    })
+}
+
+fn default_args(image: &PreparedImage, has_command: bool) -> Option<Vec<String>> {
+    (!has_command && !image.default_args.is_empty()).then(|| image.default_args.clone())
+}
+
+fn ports(container: &Container) -> Vec<u16> {
+    container.ports.iter().flatten().filter_map(|port| u16::try_from(port.container_port).ok()).collect()
+}
+
+async fn environment(
+    ctx: &Context,
+    order: &Order,
+    container: &Container,
+) -> Result<Vec<(String, String)>, String> {
+    let pod = &*order.pod;
+    ctx.services.wait_until_ready().await.map_err(|error| format!("cannot read Services: {error}"))?;
+    let services: Vec<Arc<Service>> = ctx.services.state();
+    let sources = PodSources { objects: &ctx.objects, uid: uid(pod), namespace: namespace(pod) };
+    let node = ctx.node_fields(order.network.ip.to_string());
+    let request = Request { pod, container, services: &services, node: &node };
+    env::resolve(&request, &sources).await.map_err(|error| chain(&error))
+}
+
+fn add_pod_files(
+    ctx: &Context,
+    order: &Order,
+    container: &Container,
+    mounts: &mut Vec<Mount>,
+) -> Result<(), String> {
+    let dir = ctx.volumes.pod_dir(uid(&order.pod));
+    let files = pod_files::write(&dir, &order.pod, container, order.attempt, &order.network)
+        .map_err(|error| chain(&error))?;
+    for (container_path, host_path, read_only) in files {
+        if mounts.iter().all(|mount| mount.container_path != container_path) {
+            mounts.push(Mount { host_path, container_path, read_only });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a user that is, or may be, root.
+fn check_not_root(uid: Option<u32>, content: &ImageContent) -> Result<(), String> {
+    const IS_ROOT: &str = "container has runAsNonRoot and image will run as root";
+    match (uid, content) {
+        (Some(0), _) => {
+            Err("container's runAsUser breaks non-root policy: it is 0 and runAsNonRoot is true".to_owned())
+        }
+        // WebAssembly has no users.
+        (Some(_), _) | (None, ImageContent::Wasm { .. }) => Ok(()),
+        (None, ImageContent::Oci { config, .. }) => {
+            match image_user(config)?.split(':').next().unwrap_or_default() {
+                "" | "0" | "root" => Err(IS_ROOT.to_owned()),
+                user if user.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
+                user => Err(format!(
+                    "container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root"
+                )),
+            }
+        }
+    }
+}
+
+fn image_user(config: &PathBuf) -> Result<String, String> {
+    let bytes =
+        std::fs::read(config).map_err(|error| format!("cannot read the image configuration: {error}"))?;
+    let config: serde_json::Value = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("cannot parse the image configuration: {error}"))?;
+    Ok(config["config"]["User"].as_str().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,246 @@
+//! What a worker remembers between two plans: the steps it has taken and how they went.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{self as core, PodStatus};
+use wherry_runtime_api::{ContainerId, ImageContent, SandboxSpec};
+
+use super::backoff::{Backoff, later};
+use crate::runtimes::Handler;
+use crate::volumes::Volumes;
+
+/// A step that is taken once and repeated only if it fails.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Step<T> {
+    /// Not taken yet.
+    #[default]
+    Idle,
+    /// Under way.
+    Busy,
+    /// Taken.
+    Done(T),
+    /// Failed, to be repeated.
+    Failed(Failure),
+}
+
+impl<T> Step<T> {
+    /// What the step yielded.
+    pub(super) fn done(&self) -> Option<&T> {
+        match self {
+            Self::Done(value) => Some(value),
+            Self::Idle | Self::Busy | Self::Failed(_) => None,
+        }
+    }
+
+    /// The failure, if the step failed.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed(failure) => Some(failure),
+            Self::Idle | Self::Busy | Self::Done(_) => None,
+        }
+    }
+
+    /// Whether the step is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy)
+    }
+
+    /// Whether the step may be taken now, else when.
+    pub(super) fn due(&self, now: Timestamp) -> Due {
+        match self {
+            Self::Idle => Due::Now,
+            Self::Busy | Self::Done(_) => Due::No,
+            Self::Failed(failure) if failure.retry_at <= now => Due::Now,
+            Self::Failed(failure) => Due::At(failure.retry_at),
+        }
+    }
+}
+
+/// Whether something is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is.
+    Now,
+    /// It is not, until then.
+    At(Timestamp),
+    /// It is not.
+    No,
+}
+
+/// A step that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// Kubelet's word: `ErrImagePull`, `CreateContainerConfigError`.
+    pub(super) reason: &'static str,
+    /// A sentence.
+    pub(super) message: String,
+    /// How often it has failed in a row.
+    pub(super) failures: u32,
+    /// When it failed last.
+    pub(super) at: Timestamp,
+    /// When to try again.
+    pub(super) retry_at: Timestamp,
+}
+
+impl Failure {
+    /// The failure that follows `earlier` (failures in a row) with waits after `delay`.
+    pub(super) fn after<T>(
+        earlier: Option<u32>,
+        (reason, message): (&'static str, String),
+        now: Timestamp,
+        delay: fn(u32) -> Duration,
+    ) -> Step<T> {
+        let failures = earlier.unwrap_or(0) + 1;
+        Step::Failed(Self { reason, message, failures, at: now, retry_at: later(now, delay(failures)) })
+    }
+}
+
+/// An image that can be run.
+#[derive(Debug)]
+pub(super) struct PreparedImage {
+    /// Its content.
+    pub(super) content: ImageContent,
+    /// Which runtime runs it.
+    pub(super) handler: Handler,
+    /// `registry/repository@digest`.
+    pub(super) image_id: String,
+    /// Arguments used when the container gives neither command nor arguments.
+    pub(super) default_args: Vec<String>,
+}
+
+/// The pod's place in the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PodNetworking {
+    /// Its address.
+    pub(super) ip: IpAddr,
+    /// What its containers share.
+    pub(super) sandbox: SandboxSpec,
+}
+
+/// What the probes of the current attempt have found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ProbeView {
+    /// The attempt these are about.
+    pub(super) attempt: u32,
+    /// Whether the startup probe has succeeded.
+    pub(super) started: bool,
+    /// Whether the readiness probe succeeds.
+    pub(super) ready: bool,
+    /// What the failing liveness or startup probe said.
+    pub(super) kill: Option<ProbeKill>,
+}
+
+/// A probe wants its container restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ProbeKill {
+    /// `liveness` or `startup`.
+    pub(super) probe: &'static str,
+    /// The probe's own grace period in seconds.
+    pub(super) grace: Option<i64>,
+}
+
+/// A stop that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StopOrder {
+    /// Which container.
+    pub(super) id: ContainerId,
+    /// When it will be killed.
+    pub(super) kill_at: Timestamp,
+    /// When to try again, if it failed.
+    pub(super) retry_at: Option<Timestamp>,
+}
+
+/// What is remembered of one container.
+#[derive(Debug, Default)]
+pub(super) struct ContainerMemory {
+    /// The attempt the image was made ready for.
+    pub(super) image_attempt: u32,
+    /// The image.
+    pub(super) image: Step<Arc<PreparedImage>>,
+    /// How often making the image ready failed in a row.
+    pub(super) image_failures: u32,
+    /// The attempt that is or was launched last.
+    pub(super) launch_attempt: u32,
+    /// Its launch.
+    pub(super) launch: Step<()>,
+    /// When it was last launched.
+    pub(super) launched_at: Timestamp,
+    /// How often launching failed in a row.
+    pub(super) launch_failures: u32,
+    /// The stop under way.
+    pub(super) stop: Option<StopOrder>,
+    /// The crash-loop back-off.
+    pub(super) backoff: Backoff,
+    /// What the probes found.
+    pub(super) probes: ProbeView,
+    /// What the API said of the container when the worker started.
+    pub(super) recorded: Option<core::ContainerStatus>,
+    /// What the container left in its termination message file, by attempt.
+    pub(super) termination_messages: BTreeMap<u32, String>,
+    /// The image id the status showed last; it outlives the image step.
+    pub(super) image_id: String,
+}
+
+/// What is remembered of one pod.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// When the node first saw the pod.
+    pub(super) start_time: Timestamp,
+    /// The status planned last, or the API's at the start: the base of transition times.
+    pub(super) reported: PodStatus,
+    /// Directories and files for volumes.
+    pub(super) volumes: Step<Arc<Volumes>>,
+    /// How often setting volumes up failed in a row.
+    pub(super) volume_failures: u32,
+    /// Address and sandbox.
+    pub(super) network: Step<PodNetworking>,
+    /// How often setting the network up failed in a row.
+    pub(super) network_failures: u32,
+    /// Containers by name.
+    pub(super) containers: BTreeMap<String, ContainerMemory>,
+    /// Removals under way.
+    pub(super) removing: BTreeSet<ContainerId>,
+    /// When the pod was first seen ending.
+    pub(super) ending_since: Option<Timestamp>,
+    /// The status the pod ended with; set when teardown starts.
+    pub(super) final_status: Option<PodStatus>,
+    /// Everything given back: containers, sandbox, address, volumes.
+    pub(super) teardown: Step<()>,
+    /// How often the teardown failed in a row.
+    pub(super) teardown_failures: u32,
+    /// The Pod object deleted.
+    pub(super) deletion: Step<()>,
+}
+
+impl Memory {
+    /// Begins with what the API knows of the pod.
+    pub(super) fn recall(pod: &core::Pod, now: Timestamp) -> Self {
+        let status = pod.status.clone().unwrap_or_default();
+        let start_time = status.start_time.as_ref().map_or(now, |time| time.0);
+        let mut memory = Self { start_time, ..Self::default() };
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        for recorded in lists.into_iter().flatten().flatten() {
+            let container = memory.containers.entry(recorded.name.clone()).or_default();
+            container.image_id.clone_from(&recorded.image_id);
+            // A container that still runs is as ready as it was until its probes say otherwise.
+            container.probes = ProbeView {
+                attempt: u32::try_from(recorded.restart_count).unwrap_or(0),
+                started: recorded.started == Some(true),
+                ready: recorded.ready,
+                kill: None,
+            };
+            container.recorded = Some(recorded.clone());
+        }
+        memory.reported = status;
+        memory
+    }
+
+    /// The memory of the container, made if there is none.
+    pub(super) fn container(&mut self, name: &str) -> &mut ContainerMemory {
+        self.containers.entry(name.to_owned()).or_default()
+    }
+}

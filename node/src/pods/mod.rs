@@ -1,0 +1,52 @@
+//! Pods: one worker per Pod bound to this node.
+//!
+//! # Flow
+//! [`Supervisor::run`] watches the Pods of this node and hands each to its [`worker::Worker`]. A worker observes
+//! (the Pod, its containers, its memory), lets the pure [`plan`] decide, and starts the steps the plan asks for.
+//!
+//! # Guarantees
+//! - One worker per pod uid; a Pod of the same name created anew is another pod.
+//! - Containers, addresses, volumes and logs of pods that went away while the agent did not run are removed after
+//!   the first list.
+//!
+//! Reading order: `memory`, `life` (what is known), `plan`, `ending` (what to do), `status`, `conditions` (what to
+//! report), `worker`, `jobs` (doing it), `writer` (when to report).
+
+mod backoff;
+mod conditions;
+mod ending;
+mod hooks;
+mod image_job;
+mod jobs;
+mod launch;
+mod life;
+mod memory;
+mod patch;
+mod plan;
+mod pod_files;
+mod probing;
+mod qos;
+mod resources;
+mod status;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+mod transitions;
+mod worker;
+mod writer;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
+
+pub(crate) use jobs::find_container;
+pub(crate) use supervisor::{PodIndex, Supervisor};
+
+/// What is asked for: the newest state of the Pod object.
+#[derive(Clone, Debug)]
+struct Desired {
+    /// The Pod as it was last seen.
+    pod: Arc<Pod>,
+    /// Whether it is gone.
+    gone: bool,
+}

@@ -1,0 +1,422 @@
+//! What to do next for one pod: a pure function of everything known.
+//!
+//! # Flow
+//! ```text
+//! images, volumes -> network and sandbox -> init containers in order -> containers -> (probes, restarts)
+//!      -> ending (deleted, past its deadline, or all done) -> stops -> final status -> teardown -> Pod deleted
+//! ```
+//!
+//! # Guarantees
+//! - [`plan`] has no effects and no clock; the same [`World`] gives the same [`Plan`].
+//! - A step that is under way is not asked for again; one that failed is asked for again when its wait is over.
+//! - What is neither due nor under way has a time in [`Plan::wake_at`], or waits for a wake from outside.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+use wherry_runtime_api::ContainerId;
+
+use super::backoff::later;
+use super::ending;
+use super::life::{Life, View};
+use super::memory::{Due, Memory, ProbeKill, Step};
+use super::status;
+use crate::containers::Running;
+use crate::runtimes::Handler;
+
+/// How long a launched container may take to be listed.
+const RELAUNCH_AFTER: Duration = Duration::from_secs(1);
+
+/// Facts of the node a plan depends on.
+#[derive(Clone, Debug)]
+pub(super) struct NodeFacts {
+    /// The node's address.
+    pub(super) host_ip: String,
+    /// Whether pods can have a network namespace here.
+    pub(super) has_namespaces: bool,
+    /// How long a ready pod goes on serving after its deletion.
+    pub(super) endpoint_drain: Duration,
+}
+
+/// Everything known of one pod.
+pub(super) struct World<'a> {
+    /// What is asked for.
+    pub(super) pod: &'a Pod,
+    /// Whether the Pod object is gone.
+    pub(super) gone: bool,
+    /// Its containers, oldest attempts first.
+    pub(super) containers: &'a [Running],
+    /// What was done so far.
+    pub(super) memory: &'a Memory,
+    /// About the node.
+    pub(super) node: &'a NodeFacts,
+    /// The time.
+    pub(super) now: Timestamp,
+}
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Set the pod's volumes up.
+    MountVolumes,
+    /// Have the image of the container's attempt fetched and prepared.
+    EnsureImage {
+        /// The container.
+        container: String,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Give the pod its address and its sandboxes.
+    SetUpNetwork {
+        /// Whether it needs a network namespace.
+        netns: bool,
+    },
+    /// Create and start an attempt at a container.
+    Launch {
+        /// The container.
+        container: String,
+        /// The attempt.
+        attempt: u32,
+        /// When the attempt before ended, if it ran.
+        after: Option<Timestamp>,
+    },
+    /// Stop a container.
+    Stop {
+        /// Which.
+        id: ContainerId,
+        /// In which runtime.
+        handler: Handler,
+        /// How long it may take.
+        grace: Duration,
+        /// Why, if a probe wants it.
+        why: Option<ProbeKill>,
+    },
+    /// Remove an old attempt.
+    Remove {
+        /// Which.
+        id: ContainerId,
+        /// In which runtime.
+        handler: Handler,
+    },
+    /// Give everything back: containers, sandbox, address, volumes.
+    TearDown,
+    /// Delete the Pod object.
+    DeletePod,
+}
+
+/// What to do, what to report, and when to look again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// What to do now.
+    pub(super) actions: Vec<Action>,
+    /// The status to report.
+    pub(super) status: PodStatus,
+    /// When to look again, if nothing happens before.
+    pub(super) wake_at: Option<Timestamp>,
+    /// Whether the pod is being ended.
+    pub(super) ending: bool,
+    /// Whether nothing is left to do, ever.
+    pub(super) finished: bool,
+}
+
+impl Plan {
+    /// Looks again at that time, or before.
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |current| current.min(at)));
+    }
+
+    /// Whether to do something now; if it is due later, looks again then.
+    pub(super) fn is_due(&mut self, due: Due) -> bool {
+        match due {
+            Due::Now => true,
+            Due::No => false,
+            Due::At(at) => {
+                self.wake(at);
+                false
+            }
+        }
+    }
+}
+
+/// All containers of the pod as the planner sees them.
+pub(super) struct Views<'a> {
+    /// Init containers in order.
+    pub(super) init: Vec<View<'a>>,
+    /// The others in order.
+    pub(super) main: Vec<View<'a>>,
+}
+
+impl<'a> Views<'a> {
+    /// Joins what is known of every container.
+    pub(super) fn new(world: &World<'a>) -> Self {
+        let view = |spec: &'a k8s_openapi::api::core::v1::Container| {
+            View::new(spec, world.containers, world.memory.containers.get(&spec.name))
+        };
+        let spec = world.pod.spec.as_ref();
+        let init = spec.and_then(|spec| spec.init_containers.as_ref());
+        Self {
+            init: init.into_iter().flatten().map(view).collect(),
+            main: spec.into_iter().flat_map(|spec| &spec.containers).map(view).collect(),
+        }
+    }
+
+    /// Init containers, then the others.
+    pub(super) fn all(&self) -> impl Iterator<Item = &View<'a>> {
+        self.init.iter().chain(&self.main)
+    }
+}
+
+/// How far the init containers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Init {
+    /// The containers may start.
+    Done,
+    /// This one is to run now.
+    At(usize),
+    /// One failed for good.
+    Failed,
+}
+
+/// When a container that ended is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum RestartPolicy {
+    /// Always.
+    #[default]
+    Always,
+    /// If its exit code is not 0.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+impl RestartPolicy {
+    /// The pod's policy.
+    pub(super) fn of(spec: Option<&PodSpec>) -> Self {
+        match spec.and_then(|spec| spec.restart_policy.as_deref()) {
+            Some("Never") => Self::Never,
+            Some("OnFailure") => Self::OnFailure,
+            _ => Self::Always,
+        }
+    }
+
+    /// Whether such an exit is followed by another attempt.
+    pub(super) fn restarts(self, code: i32) -> bool {
+        match self {
+            Self::Always => true,
+            Self::OnFailure => code != 0,
+            Self::Never => false,
+        }
+    }
+
+    /// The policy for an init container: one that succeeded is done.
+    pub(super) fn for_init(self, view: &View<'_>) -> Self {
+        match self {
+            _ if view.is_sidecar() => Self::Always,
+            Self::Always | Self::OnFailure => Self::OnFailure,
+            Self::Never => Self::Never,
+        }
+    }
+}
+
+/// Says what to do next.
+pub(super) fn plan(world: &World<'_>) -> Plan {
+    let views = Views::new(world);
+    let mut plan = Plan::default();
+    let init = init_progress(world, &views);
+    match ending::of(world, &views, init, &mut plan) {
+        Some(ending) => ending::plan(world, &views, ending, &mut plan),
+        None => plan_running(world, &views, init, &mut plan),
+    }
+    remove_old(world, &views, &mut plan);
+    plan
+}
+
+/// How far the init containers are. Containers that ever ran prove that init was done once.
+pub(super) fn init_progress(world: &World<'_>, views: &Views<'_>) -> Init {
+    let policy = RestartPolicy::of(world.pod.spec.as_ref());
+    if views.main.iter().any(|view| !matches!(view.life, Life::Never)) {
+        return Init::Done;
+    }
+    for (index, view) in views.init.iter().enumerate() {
+        if view.is_sidecar() {
+            if view.is_started() {
+                continue;
+            }
+            return Init::At(index);
+        }
+        match view.life.exit() {
+            Some(exit) if exit.code == 0 => {}
+            Some(exit) if !policy.for_init(view).restarts(exit.code) => return Init::Failed,
+            Some(_) | None => return Init::At(index),
+        }
+    }
+    Init::Done
+}
+
+fn plan_running(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Plan) {
+    prepare(world, views, plan);
+    let policy = RestartPolicy::of(world.pod.spec.as_ref());
+    let current = match init {
+        Init::At(index) => index,
+        Init::Done | Init::Failed => views.init.len(),
+    };
+    for (index, view) in views.init.iter().enumerate().take(current + 1) {
+        if index == current || view.is_sidecar() {
+            run_container(world, view, policy.for_init(view), plan);
+        }
+    }
+    if init == Init::Done {
+        for view in &views.main {
+            run_container(world, view, policy, plan);
+        }
+    }
+    plan.status = status::report(world, views, init, None, plan);
+}
+
+/// Images, volumes, network: what containers need before they are launched.
+fn prepare(world: &World<'_>, views: &Views<'_>, plan: &mut Plan) {
+    if plan.is_due(world.memory.volumes.due(world.now)) {
+        plan.actions.push(Action::MountVolumes);
+    }
+    for view in views.all() {
+        if matches!(view.life, Life::Never | Life::Created { .. }) {
+            ensure_image(world, view, plan);
+        }
+    }
+    if let Some(netns) = needs_netns(world, views)
+        && plan.is_due(world.memory.network.due(world.now))
+    {
+        plan.actions.push(Action::SetUpNetwork { netns });
+    }
+}
+
+/// Asks for the image of the view's next attempt unless it is ready.
+fn ensure_image(world: &World<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
+    let attempt = view.life.next_attempt();
+    let due = match view.memory {
+        Some(memory) if memory.image_attempt == attempt => memory.image.due(world.now),
+        Some(memory) if memory.image.is_busy() => Due::No,
+        Some(_) | None => Due::Now,
+    };
+    let action = Action::EnsureImage { container: view.spec.name.clone(), attempt };
+    if plan.is_due(due) && !plan.actions.contains(&action) {
+        plan.actions.push(action);
+    }
+    view.memory.is_some_and(|memory| memory.image_attempt == attempt && memory.image.done().is_some())
+}
+
+/// Whether the pod needs a network namespace; `None` while that is not known.
+fn needs_netns(world: &World<'_>, views: &Views<'_>) -> Option<bool> {
+    let mut needs = false;
+    for view in views.all() {
+        needs |= match (view.newest, view.memory.map(|memory| &memory.image)) {
+            (Some(running), _) => running.handler == Handler::Runc,
+            (None, Some(Step::Done(image))) => image.handler == Handler::Runc,
+            // It may turn out to be either; a wasm container runs in a namespace too.
+            (None, Some(Step::Failed(_))) => world.node.has_namespaces,
+            // It has run: what it was is in its id.
+            (None, _) if view.life.exit().is_some() => {
+                view.life.exit().is_some_and(|exit| exit.container_id.starts_with("runc://"))
+            }
+            (None, _) => return None,
+        };
+    }
+    Some(needs)
+}
+
+/// Keeps one container running, or lets it be.
+fn run_container(world: &World<'_>, view: &View<'_>, policy: RestartPolicy, plan: &mut Plan) {
+    match &view.life {
+        Life::Never | Life::Created { .. } => launch(world, view, None, plan),
+        Life::Alive { .. } => kill_if_failing(world, view, plan),
+        Life::Ended { exit, .. } if !policy.restarts(exit.code) => {}
+        Life::Ended { exit, .. } => {
+            let start_at = restart_at(view).unwrap_or(world.now);
+            if start_at > world.now {
+                plan.wake(start_at);
+            } else {
+                launch(world, view, exit.finished_at, plan);
+            }
+        }
+    }
+}
+
+/// When a container that ended may be started again; `None` means at once.
+pub(super) fn restart_at(view: &View<'_>) -> Option<Timestamp> {
+    let exit = view.life.exit()?;
+    let finished_at = exit.finished_at.filter(|_| !exit.is_lost())?;
+    let delay = view.memory?.backoff.delay(finished_at);
+    (!delay.is_zero()).then(|| later(finished_at, delay))
+}
+
+fn launch(world: &World<'_>, view: &View<'_>, after: Option<Timestamp>, plan: &mut Plan) {
+    let image_ready = ensure_image(world, view, plan);
+    let pod_ready = world.memory.volumes.done().is_some() && world.memory.network.done().is_some();
+    if !image_ready || !pod_ready {
+        return;
+    }
+    let attempt = view.life.next_attempt();
+    let due = match view.memory {
+        Some(memory) if memory.launch.is_busy() => Due::No,
+        Some(memory) if memory.launch_attempt == attempt => match &memory.launch {
+            // It was launched and is not seen to run; the runtime may be slow to say so.
+            Step::Done(()) if later(memory.launched_at, RELAUNCH_AFTER) <= world.now => Due::Now,
+            Step::Done(()) => Due::At(later(memory.launched_at, RELAUNCH_AFTER)),
+            launch => launch.due(world.now),
+        },
+        Some(_) | None => Due::Now,
+    };
+    if plan.is_due(due) {
+        plan.actions.push(Action::Launch { container: view.spec.name.clone(), attempt, after });
+    }
+}
+
+fn kill_if_failing(world: &World<'_>, view: &View<'_>, plan: &mut Plan) {
+    let Some(kill) = view.probes().and_then(|probes| probes.kill.clone()) else { return };
+    let seconds = kill.grace.unwrap_or_else(|| termination_grace(world.pod));
+    stop(world, view, Duration::from_secs(u64::try_from(seconds).unwrap_or(0)), Some(kill), plan);
+}
+
+/// Asks for a stop unless one that ends as early is under way.
+pub(super) fn stop(
+    world: &World<'_>,
+    view: &View<'_>,
+    grace: Duration,
+    why: Option<ProbeKill>,
+    plan: &mut Plan,
+) {
+    let Some(running) = view.newest else { return };
+    let under_way = view.memory.and_then(|memory| memory.stop.as_ref());
+    let id = running.status.id.clone();
+    let same = under_way.filter(|stop| stop.id == id && stop.kill_at <= later(world.now, grace));
+    let due = same.map_or(Due::Now, |stop| match stop.retry_at {
+        None => Due::No,
+        Some(at) if at > world.now => Due::At(at),
+        Some(_) => Due::Now,
+    });
+    if !plan.is_due(due) {
+        return;
+    }
+    plan.actions.push(Action::Stop { id, handler: running.handler, grace, why });
+}
+
+/// The seconds the pod's containers may take to end.
+pub(super) fn termination_grace(pod: &Pod) -> i64 {
+    pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30)
+}
+
+/// The newest attempt and the one before stay, for logs and `lastState`; what the spec does not name goes.
+fn remove_old(world: &World<'_>, views: &Views<'_>, plan: &mut Plan) {
+    if world.memory.teardown.is_busy() {
+        return;
+    }
+    for running in world.containers {
+        let id = &running.status.id;
+        let newest = views.all().find(|view| view.spec.name == id.name).map(|view| view.life.attempt());
+        let is_old = newest.is_none_or(|newest| id.attempt + 1 < newest);
+        if is_old && !world.memory.removing.contains(id) {
+            plan.actions.push(Action::Remove { id: id.clone(), handler: running.handler });
+        }
+    }
+}

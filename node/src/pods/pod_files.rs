@@ -1,0 +1,125 @@
+//! The files every OCI container of a pod gets from the node: hosts, resolv.conf, the termination message.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+
+use super::memory::PodNetworking;
+use crate::volumes::WriteError;
+
+/// Most bytes of a termination message that are read, as kubelet does.
+const MAX_MESSAGE: usize = 4096;
+const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
+
+/// Writes the files; answers with paths in the container, on the node, and whether they are read-only.
+pub(super) fn write(
+    pod_dir: &Path,
+    pod: &Pod,
+    container: &Container,
+    attempt: u32,
+    network: &PodNetworking,
+) -> Result<Vec<(String, PathBuf, bool)>, WriteError> {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let resolv_conf = pod_dir.join("resolv.conf");
+    put(&resolv_conf, &resolv_conf_of(&spec, &fs::read_to_string("/etc/resolv.conf").unwrap_or_default()))?;
+    let message = message_path(pod_dir, &container.name, attempt);
+    put(&message, "")?;
+    let in_container = container.termination_message_path.as_deref().filter(|path| !path.is_empty());
+    let mut files = vec![
+        ("/etc/resolv.conf".to_owned(), resolv_conf, false),
+        (in_container.unwrap_or(DEFAULT_MESSAGE_PATH).to_owned(), message, false),
+    ];
+    if spec.host_network != Some(true) {
+        let hosts = pod_dir.join("etc-hosts");
+        put(&hosts, &hosts_of(&spec, network))?;
+        files.push(("/etc/hosts".to_owned(), hosts, false));
+    }
+    Ok(files)
+}
+
+fn put(path: &Path, content: &str) -> Result<(), WriteError> {
+    let failed = |source| WriteError::Io { action: "write", path: path.to_owned(), source };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    fs::write(path, content).map_err(failed)?;
+    // Whoever runs in the container writes its message here.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions(path, mode).map_err(failed)
+}
+
+fn message_path(pod_dir: &Path, container: &str, attempt: u32) -> PathBuf {
+    pod_dir.join("containers").join(container).join(attempt.to_string())
+}
+
+/// What the container left as its last words, if it left any.
+pub(super) fn termination_message(pod_dir: &Path, container: &str, attempt: u32) -> Option<String> {
+    use std::io::Read;
+    let file = fs::File::open(message_path(pod_dir, container, attempt)).ok()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_MESSAGE as u64).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned()).filter(|message| !message.is_empty())
+}
+
+fn hosts_of(spec: &PodSpec, network: &PodNetworking) -> String {
+    let mut out = String::from(
+        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+         fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
+    );
+    out.push_str(&format!("{}\t{}\n", network.ip, network.sandbox.hostname));
+    let aliases = spec.host_aliases.iter().flatten();
+    for (index, alias) in aliases.enumerate() {
+        if index == 0 {
+            out.push_str("\n# Entries added by HostAliases.\n");
+        }
+        out.push_str(&format!("{}\t{}\n", alias.ip, alias.hostnames.clone().unwrap_or_default().join("\t")));
+    }
+    out
+}
+
+/// The node's own resolver, unless the pod brings its own; there is no cluster DNS to point to.
+fn resolv_conf_of(spec: &PodSpec, of_node: &str) -> String {
+    let mut out = if spec.dns_policy.as_deref() == Some("None") { String::new() } else { of_node.to_owned() };
+    if !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    let Some(config) = &spec.dns_config else { return out };
+    for server in config.nameservers.iter().flatten() {
+        out.push_str(&format!("nameserver {server}\n"));
+    }
+    let searches = config.searches.clone().unwrap_or_default();
+    if !searches.is_empty() {
+        out.push_str(&format!("search {}\n", searches.join(" ")));
+    }
+    let option = |option: &k8s_openapi::api::core::v1::PodDNSConfigOption| match (&option.name, &option.value)
+    {
+        (Some(name), Some(value)) => format!("{name}:{value}"),
+        (name, _) => name.clone().unwrap_or_default(),
+    };
+    let options: Vec<String> = config.options.iter().flatten().map(option).collect();
+    if !options.is_empty() {
+        out.push_str(&format!("options {}\n", options.join(" ")));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_may_bring_its_own_resolver() {
+        let spec: PodSpec = serde_json::from_value(json!({
+            "containers": [], "dnsPolicy": "None",
+            "dnsConfig": { "nameservers": ["10.0.0.2"], "searches": ["a.b", "c"], "options": [{ "name": "ndots", "value": "2" }] },
+        }))
+        .unwrap();
+        let expected = "nameserver 10.0.0.2\nsearch a.b c\noptions ndots:2\n";
+        assert_eq!(resolv_conf_of(&spec, "nameserver 1.1.1.1\n"), expected);
+        let spec = PodSpec::default();
+        assert_eq!(resolv_conf_of(&spec, "nameserver 1.1.1.1"), "nameserver 1.1.1.1\n");
+    }
+}

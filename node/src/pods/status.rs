@@ -1,0 +1,248 @@
+//! A pod's status in kubelet's words, from what is known of it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{self as core, HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::backoff::later;
+use super::conditions::{self, Progress};
+use super::ending::Ending;
+use super::life::{Exit, Life, View, container_id};
+use super::memory::Failure;
+use super::plan::{Init, Plan, RestartPolicy, Views, World, restart_at};
+use super::qos::qos_class;
+
+/// How long a failed pull is shown as such before its back-off is.
+const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
+
+/// How a pod ends, and whether everything in it has stopped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// Why it ends.
+    pub(super) ending: Ending,
+    /// Whether nothing runs any more.
+    pub(super) stopped: bool,
+}
+
+/// The status to report. Asks to be called again when it will differ by time alone.
+pub(super) fn report(
+    world: &World<'_>,
+    views: &Views<'_>,
+    init: Init,
+    end: Option<End>,
+    plan: &mut Plan,
+) -> PodStatus {
+    if let Some(status) = &world.memory.final_status {
+        return status.clone();
+    }
+    if end.is_some_and(|end| end.ending == Ending::Terminal) {
+        return world.pod.status.clone().unwrap_or_default();
+    }
+    let mut status = PodStatus {
+        phase: Some(phase(world, views, init, end).to_owned()),
+        host_ip: Some(world.node.host_ip.clone()),
+        host_ips: Some(vec![HostIP { ip: world.node.host_ip.clone() }]),
+        start_time: Some(Time(world.memory.start_time)),
+        qos_class: Some(qos_class(world.pod).to_owned()),
+        observed_generation: world.pod.metadata.generation,
+        ..PodStatus::default()
+    };
+    if end.is_some_and(|end| end.ending == Ending::Deadline) {
+        status.reason = Some("DeadlineExceeded".to_owned());
+        status.message = Some("Pod was active on the node longer than the specified deadline".to_owned());
+    }
+    set_addresses(world, &mut status);
+    let mut reporter = Reporter { world, init, end, plan };
+    let init_statuses: Vec<_> = views.init.iter().map(|view| reporter.container(view, true)).collect();
+    status.init_container_statuses = Some(init_statuses).filter(|list| !list.is_empty());
+    status.container_statuses = Some(views.main.iter().map(|view| reporter.container(view, false)).collect());
+    let progress = Progress {
+        has_sandbox: world.memory.network.done().is_some() && !end.is_some_and(|end| end.stopped),
+        initialized: init == Init::Done,
+    };
+    status.conditions = Some(conditions::of(world, views, &status, &progress));
+    status
+}
+
+fn set_addresses(world: &World<'_>, status: &mut PodStatus) {
+    let known = world.memory.network.done().map(|network| network.ip.to_string());
+    let ip = known.or_else(|| world.memory.reported.pod_ip.clone()).filter(|ip| !ip.is_empty());
+    if let Some(ip) = ip {
+        status.pod_ips = Some(vec![PodIP { ip: ip.clone() }]);
+        status.pod_ip = Some(ip);
+    }
+}
+
+/// Kubelet's phase: `Pending` until every container ran once, then by what runs and how the rest ended.
+fn phase(world: &World<'_>, views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
+    let policy = RestartPolicy::of(world.pod.spec.as_ref());
+    if let Some(end) = end.filter(|end| end.stopped) {
+        return final_phase(views, end.ending);
+    }
+    if init != Init::Done {
+        return "Pending";
+    }
+    let waiting = views.main.iter().any(|view| matches!(view.life, Life::Never | Life::Created { .. }));
+    let running = views.main.iter().any(|view| view.life.is_alive());
+    if waiting && end.is_none() {
+        return "Pending";
+    }
+    let restarts =
+        views.main.iter().filter_map(|view| view.life.exit()).any(|exit| policy.restarts(exit.code));
+    if running || restarts || end.is_some() { "Running" } else { "Pending" }
+}
+
+fn final_phase(views: &Views<'_>, ending: Ending) -> &'static str {
+    let succeeded = |view: &View<'_>| view.life.exit().is_some_and(|exit| exit.code == 0);
+    let all = !views.main.is_empty() && views.main.iter().all(succeeded);
+    if all && ending != Ending::Deadline { "Succeeded" } else { "Failed" }
+}
+
+struct Reporter<'a, 'w> {
+    world: &'a World<'w>,
+    init: Init,
+    end: Option<End>,
+    plan: &'a mut Plan,
+}
+
+impl Reporter<'_, '_> {
+    fn container(&mut self, view: &View<'_>, is_init: bool) -> core::ContainerStatus {
+        let state = self.state(view, is_init);
+        let is_waiting = state.waiting.is_some();
+        let last =
+            if is_waiting { view.life.exit().or(view.previous.as_ref()) } else { view.previous.as_ref() };
+        let succeeded = view.life.exit().is_some_and(|exit| exit.code == 0);
+        core::ContainerStatus {
+            name: view.spec.name.clone(),
+            image: view.spec.image.clone().unwrap_or_default(),
+            image_id: view.memory.map(|memory| memory.image_id.clone()).unwrap_or_default(),
+            container_id: known_id(view),
+            restart_count: i32::try_from(view.life.attempt()).unwrap_or(i32::MAX),
+            ready: if is_init && !view.is_sidecar() { succeeded } else { view.is_ready() },
+            started: Some(view.is_started()),
+            state: Some(state),
+            last_state: Some(last.map(terminated).unwrap_or_default()),
+            ..core::ContainerStatus::default()
+        }
+    }
+
+    fn state(&mut self, view: &View<'_>, is_init: bool) -> core::ContainerState {
+        match &view.life {
+            Life::Alive { started_at, .. } => core::ContainerState {
+                running: Some(core::ContainerStateRunning { started_at: Some(Time(*started_at)) }),
+                ..core::ContainerState::default()
+            },
+            Life::Ended { exit, .. } => match self.restart_waits_for(view, exit, is_init) {
+                Some((reason, message)) => waiting(reason, message),
+                None => terminated(exit),
+            },
+            Life::Never | Life::Created { .. } => {
+                let (reason, message) = self.start_waits_for(view, is_init);
+                waiting(reason, message)
+            }
+        }
+    }
+
+    /// Why a container that has ended is not running again yet.
+    fn restart_waits_for(
+        &mut self,
+        view: &View<'_>,
+        exit: &Exit,
+        is_init: bool,
+    ) -> Option<(&'static str, String)> {
+        let policy = RestartPolicy::of(self.world.pod.spec.as_ref());
+        let policy = if is_init { policy.for_init(view) } else { policy };
+        if self.end.is_some() || !policy.restarts(exit.code) {
+            return None;
+        }
+        if let Some(failure) = self.failure(view) {
+            return Some(failure);
+        }
+        let start_at = restart_at(view).filter(|at| *at > self.world.now)?;
+        let delay = exit
+            .finished_at
+            .map_or(Duration::ZERO, |finished| start_at.duration_since(finished).unsigned_abs());
+        let meta = &self.world.pod.metadata;
+        let message = format!(
+            "back-off {} restarting failed container={} pod={}_{}({})",
+            go_duration(delay),
+            view.spec.name,
+            meta.name.as_deref().unwrap_or_default(),
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.uid.as_deref().unwrap_or_default(),
+        );
+        Some(("CrashLoopBackOff", message))
+    }
+
+    /// Why a container has not been started yet.
+    fn start_waits_for(&mut self, view: &View<'_>, is_init: bool) -> (&'static str, String) {
+        let has_init = self.world.pod.spec.as_ref().is_some_and(|spec| spec.init_containers.is_some());
+        let initializing = !is_init && self.init != Init::Done;
+        if !initializing && let Some(failure) = self.failure(view) {
+            return failure;
+        }
+        (if has_init { "PodInitializing" } else { "ContainerCreating" }, String::new())
+    }
+
+    fn failure(&mut self, view: &View<'_>) -> Option<(&'static str, String)> {
+        let memory = view.memory?;
+        let attempt = view.life.next_attempt();
+        let launch = memory.launch.failure().filter(|_| memory.launch_attempt == attempt);
+        if let Some(failure) = launch {
+            return Some((failure.reason, failure.message.clone()));
+        }
+        let failure = memory.image.failure().filter(|_| memory.image_attempt == attempt)?;
+        Some(self.image_failure(view, failure))
+    }
+
+    fn image_failure(&mut self, view: &View<'_>, failure: &Failure) -> (&'static str, String) {
+        let shown_until = later(failure.at, PULL_ERROR_SHOWN);
+        if failure.reason != "ErrImagePull" || self.world.now < shown_until {
+            if failure.reason == "ErrImagePull" {
+                self.plan.wake(shown_until);
+            }
+            return (failure.reason, failure.message.clone());
+        }
+        let image = view.spec.image.as_deref().unwrap_or_default();
+        let message = format!("Back-off pulling image {image:?}: ErrImagePull: {}", failure.message);
+        ("ImagePullBackOff", message)
+    }
+}
+
+fn known_id(view: &View<'_>) -> Option<String> {
+    let recorded = || view.life.exit().map(|exit| exit.container_id.clone()).filter(|id| !id.is_empty());
+    view.newest.map(container_id).or_else(recorded)
+}
+
+fn waiting(reason: &str, message: String) -> core::ContainerState {
+    let message = Some(message).filter(|message| !message.is_empty());
+    let waiting = core::ContainerStateWaiting { reason: Some(reason.to_owned()), message };
+    core::ContainerState { waiting: Some(waiting), ..core::ContainerState::default() }
+}
+
+fn terminated(exit: &Exit) -> core::ContainerState {
+    let terminated = core::ContainerStateTerminated {
+        exit_code: exit.code,
+        reason: Some(exit.reason.clone()),
+        message: Some(exit.message.clone()).filter(|message| !message.is_empty()),
+        started_at: exit.started_at.map(Time),
+        finished_at: exit.finished_at.map(Time),
+        container_id: Some(exit.container_id.clone()).filter(|id| !id.is_empty()),
+        ..core::ContainerStateTerminated::default()
+    };
+    core::ContainerState { terminated: Some(terminated), ..core::ContainerState::default() }
+}
+
+/// `10s`, `1m20s`, `5m0s`.
+fn go_duration(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+/// The word for the pod's phase, `Pending` if it has none.
+pub(super) fn phase_of(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+}

@@ -1,0 +1,64 @@
+//! Events that follow from a change of status.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+
+use super::jobs::{field_path, find_container};
+use crate::events::{Happening, Severity};
+
+/// The events to tell when a pod's status goes from one to the other.
+pub(super) fn events(pod: &Pod, from: &PodStatus, to: &PodStatus) -> Vec<Happening> {
+    let all = |status: &PodStatus| -> Vec<ContainerStatus> {
+        let lists = [status.init_container_statuses.clone(), status.container_statuses.clone()];
+        lists.into_iter().flatten().flatten().collect()
+    };
+    let before = all(from);
+    let mut happenings = Vec::new();
+    for container in all(to) {
+        let old = before.iter().find(|old| old.name == container.name);
+        let reason = waiting_reason(&container);
+        if reason != old.and_then(waiting_reason) {
+            happenings.extend(of_container(pod, &container, reason.unwrap_or_default()));
+        }
+    }
+    if to.reason.as_deref() == Some("DeadlineExceeded") && from.reason != to.reason {
+        let message = "Pod was active on the node longer than the specified deadline";
+        happenings.push(Happening::of_pod(Severity::Normal, "DeadlineExceeded", message));
+    }
+    happenings
+}
+
+fn waiting_reason(status: &ContainerStatus) -> Option<&str> {
+    status.state.as_ref()?.waiting.as_ref()?.reason.as_deref()
+}
+
+fn of_container(pod: &Pod, status: &ContainerStatus, reason: &str) -> Vec<Happening> {
+    let tell = |severity, reason, message| {
+        let field_path = field_path(pod, &status.name);
+        Happening { field_path, severity, reason, message }
+    };
+    match reason {
+        "ImagePullBackOff" => {
+            let image = find_container(pod, &status.name).and_then(|container| container.image.as_deref());
+            vec![
+                tell(
+                    Severity::Normal,
+                    "BackOff",
+                    format!("Back-off pulling image {:?}", image.unwrap_or_default()),
+                ),
+                tell(Severity::Warning, "Failed", "Error: ImagePullBackOff".to_owned()),
+            ]
+        }
+        "CrashLoopBackOff" => {
+            let meta = &pod.metadata;
+            let message = format!(
+                "Back-off restarting failed container {} in pod {}_{}({})",
+                status.name,
+                meta.name.as_deref().unwrap_or_default(),
+                meta.namespace.as_deref().unwrap_or_default(),
+                meta.uid.as_deref().unwrap_or_default(),
+            );
+            vec![tell(Severity::Warning, "BackOff", message)]
+        }
+        _ => Vec::new(),
+    }
+}

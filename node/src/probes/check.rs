@@ -1,0 +1,148 @@
+//! One look at a container: an HTTP request or a TCP connection.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::tls::trust_everybody;
+
+/// What is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// An HTTP request is answered with a status from 200 to 399.
+    Http(HttpCheck),
+    /// A connection is accepted.
+    Tcp {
+        /// The host to connect to, if it is not the pod.
+        host: Option<IpAddr>,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// An HTTP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HttpCheck {
+    /// Whether to use TLS; the certificate is not verified, as kubelet does not.
+    pub(crate) tls: bool,
+    /// The host to connect to, if it is not the pod.
+    pub(crate) host: Option<IpAddr>,
+    /// The port.
+    pub(crate) port: u16,
+    /// The path with its query.
+    pub(crate) path: String,
+    /// Additional headers.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Check {
+    /// Looks once; an error is the sentence kubelet would print.
+    pub(crate) async fn run(&self, pod_ip: IpAddr, timeout: Duration) -> Result<(), String> {
+        match self {
+            Self::Http(check) => check.run(pod_ip, timeout).await,
+            Self::Tcp { host, port } => {
+                let address = SocketAddr::new(host.unwrap_or(pod_ip), *port);
+                match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err(error)) => Err(format!("dial tcp {address}: {}", connect_error(&error))),
+                    Err(_) => Err(format!("dial tcp {address}: i/o timeout")),
+                }
+            }
+        }
+    }
+}
+
+impl HttpCheck {
+    async fn run(&self, pod_ip: IpAddr, timeout: Duration) -> Result<(), String> {
+        let address = SocketAddr::new(self.host.unwrap_or(pod_ip), self.port);
+        let scheme = if self.tls { "https" } else { "http" };
+        let url = format!("{scheme}://{address}{}", self.path);
+        match tokio::time::timeout(timeout, self.request(address)).await {
+            Ok(Ok(status)) if (200..400).contains(&status.as_u16()) => Ok(()),
+            Ok(Ok(status)) => Err(format!("HTTP probe failed with statuscode: {}", status.as_u16())),
+            Ok(Err(reason)) => Err(format!("Get {url:?}: {reason}")),
+            Err(_) => Err(format!(
+                "Get {url:?}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            )),
+        }
+    }
+
+    async fn request(&self, address: SocketAddr) -> Result<StatusCode, String> {
+        let stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| format!("dial tcp {address}: {}", connect_error(&error)))?;
+        if !self.tls {
+            return self.exchange(stream, address).await;
+        }
+        let connector = TlsConnector::from(Arc::new(self.tls_config()?));
+        let name = ServerName::IpAddress(address.ip().into());
+        let stream = connector.connect(name, stream).await.map_err(|error| error.to_string())?;
+        self.exchange(stream, address).await
+    }
+
+    fn tls_config(&self) -> Result<ClientConfig, String> {
+        trust_everybody().map_err(|error| format!("cannot set TLS up for {}: {error}", self.path))
+    }
+
+    async fn exchange<S>(&self, stream: S, address: SocketAddr) -> Result<StatusCode, String>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let request = self.build(address)?;
+        let response = async { sender.send_request(request).await.map(|response| response.status()) };
+        // The connection only makes progress while it is polled; it is dropped with the answer's head.
+        let mut connection = std::pin::pin!(connection);
+        let mut response = std::pin::pin!(response);
+        tokio::select! {
+            biased;
+            answer = &mut response => answer.map_err(|error| error.to_string()),
+            ended = &mut connection => match ended {
+                Err(error) => Err(error.to_string()),
+                Ok(()) => response.await.map_err(|error| error.to_string()),
+            },
+        }
+    }
+
+    fn build(&self, address: SocketAddr) -> Result<Request<Empty<Bytes>>, String> {
+        let mut request = Request::builder()
+            .uri(&self.path)
+            .header(header::USER_AGENT, "kube-probe/1.36")
+            .header(header::ACCEPT, "*/*")
+            .header(header::CONNECTION, "close");
+        let headers = request.headers_mut().ok_or("the path is not a valid URI")?;
+        for (name, value) in &self.headers {
+            let name: HeaderName = name.parse().map_err(|_| format!("invalid header name {name:?}"))?;
+            let value =
+                HeaderValue::from_str(value).map_err(|_| format!("invalid value of header {name}"))?;
+            headers.insert(name, value);
+        }
+        if !headers.contains_key(header::HOST) {
+            let host = HeaderValue::from_str(&address.to_string()).map_err(|error| error.to_string())?;
+            headers.insert(header::HOST, host);
+        }
+        request.body(Empty::new()).map_err(|error| error.to_string())
+    }
+}
+
+/// The words of Go's net package, which people search for.
+fn connect_error(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        std::io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        _ => error.to_string(),
+    }
+}

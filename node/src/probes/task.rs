@@ -1,0 +1,145 @@
+//! The life of one probe of one running container.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{Probe, ProbeKind};
+
+/// The first pause between additional looks; it doubles up to the probe's period.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// What a probe has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// From now on it succeeds.
+    Succeeds,
+    /// From now on it fails.
+    Fails,
+    /// A look failed.
+    Unhealthy(String),
+}
+
+/// What is probed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// The pod's address.
+    pub(crate) ip: IpAddr,
+    /// How long the container has been running.
+    pub(crate) running_for: Duration,
+    /// Whether it is held to be ready.
+    pub(crate) is_ready: bool,
+}
+
+/// Looks again and again, and tells `tell` what it finds; ends when it is dropped, and a startup probe with its
+/// first verdict.
+pub(crate) async fn watch(probe: Probe, target: Target, mut tell: impl FnMut(Finding)) {
+    tokio::time::sleep(probe.initial_delay.saturating_sub(target.running_for)).await;
+    let mut count = Count::new(&probe, target.is_ready);
+    let is_expected = probe.kind != ProbeKind::Liveness && !target.is_ready;
+    let mut next_pause = is_expected.then_some(FIRST_PAUSE);
+    let pod_ip = target.ip;
+    loop {
+        let period_ends = tokio::time::Instant::now() + probe.period;
+        let outcome = probe.check.run(pod_ip, probe.timeout).await;
+        let mut succeeded = outcome.is_ok();
+        if let Err(message) = &outcome {
+            tell(Finding::Unhealthy(format!("{} probe failed: {message}", probe.kind.title())));
+        }
+        if let Some(verdict) = count.add(succeeded) {
+            tell(verdict);
+        }
+        // Until the first success: looks between the regular ones.
+        while !succeeded && let Some(pause) = next_pause.filter(|_| tokio::time::Instant::now() < period_ends)
+        {
+            tokio::time::sleep_until((tokio::time::Instant::now() + pause).min(period_ends)).await;
+            next_pause = Some(pause * 2).filter(|pause| *pause < probe.period);
+            if tokio::time::Instant::now() >= period_ends {
+                break;
+            }
+            succeeded = probe.check.run(pod_ip, probe.timeout).await.is_ok();
+            if succeeded && let Some(verdict) = count.add(true) {
+                tell(verdict);
+            }
+        }
+        if succeeded {
+            next_pause = None;
+        }
+        if probe.kind == ProbeKind::Startup && count.verdict.is_some() {
+            return;
+        }
+        tokio::time::sleep_until(period_ends).await;
+    }
+}
+
+/// Counts outcomes in a row.
+struct Count {
+    success_threshold: u32,
+    failure_threshold: u32,
+    in_a_row: u32,
+    last: Option<bool>,
+    verdict: Option<bool>,
+}
+
+impl Count {
+    /// Before the first verdict a container is held to be alive, and ready only if it was before.
+    fn new(probe: &Probe, is_ready: bool) -> Self {
+        let verdict = match probe.kind {
+            ProbeKind::Startup => None,
+            ProbeKind::Readiness => Some(is_ready),
+            ProbeKind::Liveness => Some(true),
+        };
+        let Probe { success_threshold, failure_threshold, .. } = *probe;
+        Self { success_threshold, failure_threshold, in_a_row: 0, last: None, verdict }
+    }
+
+    /// Adds an outcome; the verdict, if it changes.
+    fn add(&mut self, succeeded: bool) -> Option<Finding> {
+        self.in_a_row = if self.last == Some(succeeded) { self.in_a_row.saturating_add(1) } else { 1 };
+        self.last = Some(succeeded);
+        let threshold = if succeeded { self.success_threshold } else { self.failure_threshold };
+        if self.in_a_row < threshold || self.verdict == Some(succeeded) {
+            return None;
+        }
+        self.verdict = Some(succeeded);
+        Some(if succeeded { Finding::Succeeds } else { Finding::Fails })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::super::Check;
+    use super::*;
+
+    #[rstest]
+    #[case(ProbeKind::Readiness, 1, 3, "+--+---+", "S.....FS")]
+    #[case(ProbeKind::Readiness, 2, 1, "+-+++", "...S.")]
+    #[case(ProbeKind::Liveness, 1, 2, "+-+---", "....F.")]
+    #[case(ProbeKind::Startup, 1, 3, "--+", "..S")]
+    #[case(ProbeKind::Startup, 1, 3, "---", "..F")]
+    fn verdicts_change_at_their_thresholds(
+        #[case] kind: ProbeKind,
+        #[case] success_threshold: u32,
+        #[case] failure_threshold: u32,
+        #[case] outcomes: &str,
+        #[case] expected: &str,
+    ) {
+        let probe = Probe {
+            kind,
+            check: Check::Tcp { host: None, port: 1 },
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            success_threshold,
+            failure_threshold,
+        };
+        let mut count = Count::new(&probe, false);
+        let told = outcomes.chars().map(|outcome| match count.add(outcome == '+') {
+            Some(Finding::Succeeds) => 'S',
+            Some(Finding::Fails) => 'F',
+            Some(Finding::Unhealthy(_)) | None => '.',
+        });
+        assert_eq!(told.collect::<String>(), expected);
+    }
+}

@@ -1,0 +1,109 @@
+//! Probes against real listeners on loopback.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::*;
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+fn container(probe: Value) -> Container {
+    serde_json::from_value(json!({
+        "name": "main", "ports": [{ "name": "web", "containerPort": 8080 }], "readinessProbe": probe,
+    }))
+    .unwrap()
+}
+
+fn parse(probe: Value) -> Result<Probe, String> {
+    let parsed = Probe::parse(&container(probe), ProbeKind::Readiness);
+    parsed.map(Option::unwrap).map_err(|error| error.to_string())
+}
+
+#[test]
+fn probes_are_parsed_with_kubernetes_defaults() {
+    let probe = parse(json!({ "httpGet": { "port": "web", "path": "healthz" } })).unwrap();
+    assert_eq!((probe.period.as_secs(), probe.timeout.as_secs()), (10, 1));
+    assert_eq!((probe.success_threshold, probe.failure_threshold), (1, 3));
+    let Check::Http(http) = probe.check else { panic!("expected an HTTP check") };
+    assert_eq!((http.port, http.path.as_str(), http.tls), (8080, "/healthz", false));
+}
+
+#[test]
+fn what_cannot_be_probed_is_named() {
+    let exec = parse(json!({ "exec": { "command": ["true"] } })).unwrap_err();
+    assert_eq!(
+        exec,
+        "Readiness probe of container \"main\": exec probes are not supported by this node yet, use httpGet or tcpSocket"
+    );
+    assert!(
+        parse(json!({ "tcpSocket": { "port": "nope" } })).unwrap_err().ends_with("it has no port \"nope\"")
+    );
+    assert!(parse(json!({ "tcpSocket": { "port": 0 } })).unwrap_err().ends_with("it has no port \"0\""));
+}
+
+/// Answers every request with the status; returns the port.
+async fn serve(status: u16) -> (u16, tokio::task::JoinSet<()>) {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).await.unwrap_or(0);
+            let head = String::from_utf8_lossy(&request[..length]).to_lowercase();
+            let status = if head.contains("user-agent: kube-probe/") { status } else { 400 };
+            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nok");
+            stream.write_all(answer.as_bytes()).await.ok();
+        }
+    });
+    (port, tasks)
+}
+
+#[tokio::test]
+async fn http_statuses_decide() {
+    for (status, expected) in
+        [(200, Ok(())), (302, Ok(())), (503, Err("HTTP probe failed with statuscode: 503"))]
+    {
+        let (port, _server) = serve(status).await;
+        let probe = parse(json!({ "httpGet": { "port": port } })).unwrap();
+        let outcome = probe.check.run(LOOPBACK, Duration::from_secs(5)).await;
+        assert_eq!(outcome, expected.map_err(str::to_owned), "status {status}");
+    }
+}
+
+#[tokio::test]
+async fn a_closed_port_is_refused_in_go_words() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let check = Check::Tcp { host: None, port };
+    let error = check.run(LOOPBACK, Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(error, format!("dial tcp 127.0.0.1:{port}: connect: connection refused"));
+    let probe = parse(json!({ "httpGet": { "port": port, "path": "/x" } })).unwrap();
+    let error = probe.check.run(LOOPBACK, Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(
+        error,
+        format!("Get \"http://127.0.0.1:{port}/x\": dial tcp 127.0.0.1:{port}: connect: connection refused")
+    );
+}
+
+#[tokio::test]
+async fn a_container_that_is_soon_ready_is_seen_long_before_its_period() {
+    let reserved = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let address = reserved.local_addr().unwrap();
+    drop(reserved);
+    let probe = parse(json!({ "tcpSocket": { "port": address.port() }, "periodSeconds": 3600 })).unwrap();
+    let (sender, mut findings) = mpsc::unbounded_channel();
+    let target = Target { ip: LOOPBACK, running_for: Duration::ZERO, is_ready: false };
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(watch(probe, target, move |finding| {
+        sender.send(finding).ok();
+    }));
+    assert!(matches!(findings.recv().await.unwrap(), Finding::Unhealthy(_)));
+    let _listener = TcpListener::bind(address).await.unwrap();
+    assert_eq!(findings.recv().await.unwrap(), Finding::Succeeds);
+}

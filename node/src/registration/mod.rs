@@ -1,0 +1,152 @@
+//! The Node object of this node: made, kept true, and renewed.
+//!
+//! # Flow
+//! [`Registration::register`] makes the object or brings an existing one up to date; [`Registration::run`] then renews
+//! the Lease every 10 seconds and writes the status when it differs, or every 5 minutes.
+//!
+//! # Guarantees
+//! Labels, annotations, taints and conditions others gave the Node stay.
+
+mod lease;
+mod machine;
+mod object;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeStatus};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::context::{Context, chain};
+pub(crate) use machine::Machine;
+pub(crate) use object::Facts;
+
+const LEASE_PERIOD: Duration = Duration::from_secs(10);
+const STATUS_PERIOD: Duration = Duration::from_secs(300);
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(7);
+
+/// Keeps the Node object.
+pub(crate) struct Registration {
+    client: Client,
+    ctx: Arc<Context>,
+    facts: Facts,
+    data_dir: PathBuf,
+    node: Option<Node>,
+    written: Option<(NodeStatus, Timestamp)>,
+}
+
+impl Registration {
+    /// A node that is not registered yet.
+    pub(crate) fn new(ctx: Arc<Context>, facts: Facts, data_dir: PathBuf) -> Self {
+        Self { client: ctx.client.clone(), ctx, facts, data_dir, node: None, written: None }
+    }
+
+    /// Registers the node, however often it takes, unless `shutdown` comes first.
+    pub(crate) async fn register(&mut self, shutdown: &CancellationToken) {
+        let mut delay = FIRST_RETRY;
+        while let Err(error) = self.try_register().await {
+            warn!(error = %chain(&error), "cannot register the node yet");
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(delay) => delay = (delay * 2).min(LONGEST_RETRY),
+            }
+        }
+        info!(node = %self.facts.name, "node registered");
+    }
+
+    async fn try_register(&mut self) -> Result<(), kube::Error> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        let now = self.ctx.clock.now();
+        let node = match api.get_opt(&self.facts.name).await? {
+            Some(node) => self.adopt(&api, node).await?,
+            None => {
+                let status = self.status(None, now);
+                api.create(&PostParams::default(), &self.facts.node(status)).await?
+            }
+        };
+        // The status of a created object may have been dropped; of one that was there it is old.
+        let before = node.status.clone();
+        self.node = Some(node);
+        let status = self.status(before.as_ref(), now);
+        if !before.is_some_and(|before| object::same(&before, &status)) {
+            self.write_status(status, now).await?;
+        } else {
+            self.written = Some((status, now));
+        }
+        lease::renew(&self.client, &self.facts.name, self.uid(), now).await
+    }
+
+    /// Gives a Node that is there our labels and pod addresses.
+    async fn adopt(&self, api: &Api<Node>, node: Node) -> Result<Node, kube::Error> {
+        let has = node.metadata.labels.clone().unwrap_or_default();
+        let labelled = self.facts.labels().iter().all(|(name, value)| has.get(name) == Some(value));
+        let cidr = node.spec.as_ref().and_then(|spec| spec.pod_cidr.as_deref());
+        if labelled && cidr == Some(self.facts.pod_cidr.as_str()) {
+            return Ok(node);
+        }
+        let patch = json!({
+            "metadata": { "labels": self.facts.labels() },
+            "spec": { "podCIDR": self.facts.pod_cidr, "podCIDRs": [self.facts.pod_cidr] },
+        });
+        api.patch(&self.facts.name, &PatchParams::default(), &Patch::Merge(&patch)).await
+    }
+
+    fn uid(&self) -> &str {
+        self.node.as_ref().and_then(|node| node.metadata.uid.as_deref()).unwrap_or_default()
+    }
+
+    fn status(&self, before: Option<&NodeStatus>, now: Timestamp) -> NodeStatus {
+        let image = |(name, image): (String, Arc<crate::images::Image>)| ContainerImage {
+            names: Some(vec![image.repo_digest.clone(), name]),
+            size_bytes: i64::try_from(image.size).ok(),
+        };
+        let images = self.ctx.images.all().into_iter().map(image).collect();
+        self.facts.status(machine::pressure(&self.data_dir), images, before, now)
+    }
+
+    async fn write_status(&mut self, status: NodeStatus, now: Timestamp) -> Result<(), kube::Error> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        let patch = json!({ "status": status });
+        api.patch_status(&self.facts.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
+        self.written = Some((status, now));
+        Ok(())
+    }
+
+    /// Renews the Lease and keeps the status true, until `shutdown`.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(LEASE_PERIOD) => {}
+            }
+            if let Err(error) = self.beat().await {
+                warn!(error = %chain(&error), "cannot renew the node");
+            }
+        }
+    }
+
+    async fn beat(&mut self) -> Result<(), kube::Error> {
+        let now = self.ctx.clock.now();
+        lease::renew(&self.client, &self.facts.name, self.uid(), now).await?;
+        let before = self.written.as_ref();
+        let status = self.status(before.map(|(status, _)| status), now);
+        let is_due = before.is_none_or(|(written, at)| {
+            now.duration_since(*at).unsigned_abs() >= STATUS_PERIOD || !object::same(written, &status)
+        });
+        if !is_due {
+            return Ok(());
+        }
+        match self.write_status(status, now).await {
+            // Somebody deleted the Node while it runs.
+            Err(kube::Error::Api(answer)) if answer.code == 404 => self.try_register().await,
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The Node object as this node wants it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeSpec,
+    NodeStatus, NodeSystemInfo,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+
+use super::machine::{Machine, Pressure};
+
+/// The version of kubelet this node stands in for.
+pub(crate) const KUBELET_VERSION: &str = concat!("v1.36.0+wherry-", env!("CARGO_PKG_VERSION"));
+/// Images listed in the status, as kubelet's default says.
+const MAX_IMAGES: usize = 50;
+
+/// What the object is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// The node's name.
+    pub(crate) name: String,
+    /// The address it is reached at.
+    pub(crate) ip: String,
+    /// The port of its endpoint.
+    pub(crate) port: u16,
+    /// Its pod addresses.
+    pub(crate) pod_cidr: String,
+    /// How many pods it takes.
+    pub(crate) max_pods: u32,
+    /// The machine.
+    pub(crate) machine: Machine,
+}
+
+impl Facts {
+    /// Labels every node has.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let architecture = crate::images::native_architecture();
+        BTreeMap::from(
+            [
+                ("kubernetes.io/hostname", self.name.as_str()),
+                ("kubernetes.io/os", "linux"),
+                ("kubernetes.io/arch", architecture),
+                ("beta.kubernetes.io/os", "linux"),
+                ("beta.kubernetes.io/arch", architecture),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        )
+    }
+
+    /// The object to create.
+    pub(crate) fn node(&self, status: NodeStatus) -> Node {
+        Node {
+            metadata: ObjectMeta {
+                name: Some(self.name.clone()),
+                labels: Some(self.labels()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(NodeSpec {
+                pod_cidr: Some(self.pod_cidr.clone()),
+                pod_cidrs: Some(vec![self.pod_cidr.clone()]),
+                ..NodeSpec::default()
+            }),
+            status: Some(status),
+        }
+    }
+
+    /// The status to report. Transition times are those of `before` where a condition did not change.
+    pub(crate) fn status(
+        &self,
+        pressure: Pressure,
+        images: Vec<ContainerImage>,
+        before: Option<&NodeStatus>,
+        now: Timestamp,
+    ) -> NodeStatus {
+        let quantities = |list: BTreeMap<String, String>| -> Option<BTreeMap<String, Quantity>> {
+            Some(list.into_iter().map(|(name, value)| (name, Quantity(value))).collect())
+        };
+        let address =
+            |type_: &str, address: &str| NodeAddress { type_: type_.to_owned(), address: address.to_owned() };
+        let endpoint = DaemonEndpoint { port: i32::from(self.port) };
+        NodeStatus {
+            capacity: quantities(self.machine.capacity(self.max_pods)),
+            allocatable: quantities(self.machine.allocatable(self.max_pods)),
+            addresses: Some(vec![address("InternalIP", &self.ip), address("Hostname", &self.name)]),
+            daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
+            conditions: Some(conditions(pressure, before, now)),
+            node_info: Some(self.system_info()),
+            images: Some(images.into_iter().take(MAX_IMAGES).collect()),
+            ..NodeStatus::default()
+        }
+    }
+
+    fn system_info(&self) -> NodeSystemInfo {
+        NodeSystemInfo {
+            architecture: crate::images::native_architecture().to_owned(),
+            boot_id: self.machine.boot_id.clone(),
+            container_runtime_version: concat!("wherry://", env!("CARGO_PKG_VERSION")).to_owned(),
+            kernel_version: self.machine.kernel.clone(),
+            kubelet_version: KUBELET_VERSION.to_owned(),
+            machine_id: self.machine.machine_id.clone(),
+            operating_system: "linux".to_owned(),
+            os_image: self.machine.os_image.clone(),
+            system_uuid: self.machine.system_uuid.clone(),
+            ..NodeSystemInfo::default()
+        }
+    }
+}
+
+fn conditions(pressure: Pressure, before: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
+    let say = |type_: &str, met: bool, reason: &str, message: &str| {
+        let status = if met { "True" } else { "False" };
+        let old = before.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+        let since = old.into_iter().find(|old| old.type_ == type_ && old.status == status);
+        let since = since.and_then(|old| old.last_transition_time.clone()).unwrap_or(Time(now));
+        NodeCondition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message.to_owned()),
+            last_heartbeat_time: Some(Time(now)),
+            last_transition_time: Some(since),
+        }
+    };
+    let pick = |short: bool, no: (&'static str, &'static str), yes: (&'static str, &'static str)| {
+        if short { yes } else { no }
+    };
+    let (memory_reason, memory) = pick(
+        pressure.memory,
+        ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("KubeletHasInsufficientMemory", "kubelet has insufficient memory available"),
+    );
+    let (disk_reason, disk) = pick(
+        pressure.disk,
+        ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+    );
+    let (pid_reason, pid) = pick(
+        pressure.pids,
+        ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
+    );
+    vec![
+        say("MemoryPressure", pressure.memory, memory_reason, memory),
+        say("DiskPressure", pressure.disk, disk_reason, disk),
+        say("PIDPressure", pressure.pids, pid_reason, pid),
+        say("Ready", true, "KubeletReady", "kubelet is posting ready status"),
+    ]
+}
+
+/// Whether the two say the same but for the time they were said.
+pub(crate) fn same(a: &NodeStatus, b: &NodeStatus) -> bool {
+    let timeless = |status: &NodeStatus| {
+        let mut status = status.clone();
+        status.conditions.iter_mut().flatten().for_each(|condition| condition.last_heartbeat_time = None);
+        status
+    };
+    timeless(a) == timeless(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts {
+            name: "n1".to_owned(),
+            ip: "10.0.0.1".to_owned(),
+            port: 10250,
+            pod_cidr: "10.244.0.0/24".to_owned(),
+            max_pods: 110,
+            machine: Machine::observe(std::path::Path::new("/")),
+        }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn conditions_change_their_transition_time_only_with_their_status() {
+        let first = facts().status(Pressure::default(), vec![], None, at(1));
+        let second = facts().status(Pressure::default(), vec![], Some(&first), at(2));
+        assert!(same(&first, &second));
+        let short = Pressure { disk: true, ..Pressure::default() };
+        let third = facts().status(short, vec![], Some(&second), at(3));
+        assert!(!same(&second, &third));
+        let since = |status: &NodeStatus, type_: &str| {
+            let conditions = status.conditions.as_ref().unwrap();
+            conditions.iter().find(|c| c.type_ == type_).unwrap().last_transition_time.clone().unwrap().0
+        };
+        assert_eq!((since(&third, "Ready"), since(&third, "DiskPressure")), (at(1), at(3)));
+    }
+}

@@ -1,0 +1,98 @@
+//! The runtimes of this node, by RuntimeClass handler.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wherry_oci_runtime::OciRuntime;
+use wherry_runtime_api::{ImageContent, Runtime, RuntimeError};
+use wherry_wasm_runtime::WasmRuntime;
+
+use crate::config::Config;
+
+/// A RuntimeClass handler this node serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Handler {
+    /// WebAssembly in wasmtime.
+    Wasmtime,
+    /// OCI images through runc.
+    Runc,
+}
+
+impl Handler {
+    /// Both handlers.
+    pub(crate) const ALL: [Self; 2] = [Self::Wasmtime, Self::Runc];
+
+    /// The handler's name, which is also the scheme of its container ids.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Wasmtime => "wasmtime",
+            Self::Runc => "runc",
+        }
+    }
+
+    /// The handler of this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|handler| handler.as_str() == name)
+    }
+
+    /// The handler that runs such content.
+    pub(crate) fn of(content: &ImageContent) -> Self {
+        match content {
+            ImageContent::Wasm { .. } => Self::Wasmtime,
+            ImageContent::Oci { .. } => Self::Runc,
+        }
+    }
+}
+
+impl fmt::Display for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Both runtimes; each says itself, by `ready`, whether it can run anything here.
+#[derive(Clone)]
+pub(crate) struct Runtimes {
+    wasmtime: Arc<dyn Runtime>,
+    runc: Arc<dyn Runtime>,
+}
+
+impl Runtimes {
+    /// Joins the two.
+    pub(crate) fn new(wasmtime: Arc<dyn Runtime>, runc: Arc<dyn Runtime>) -> Self {
+        Self { wasmtime, runc }
+    }
+
+    /// The runtime behind the handler.
+    pub(crate) fn get(&self, handler: Handler) -> &Arc<dyn Runtime> {
+        match handler {
+            Handler::Wasmtime => &self.wasmtime,
+            Handler::Runc => &self.runc,
+        }
+    }
+
+    /// Every runtime with its handler.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Handler, &Arc<dyn Runtime>)> {
+        Handler::ALL.into_iter().map(|handler| (handler, self.get(handler)))
+    }
+}
+
+/// The runtimes of a real node.
+pub(crate) struct Opened {
+    /// Both, behind their contract.
+    pub(crate) runtimes: Runtimes,
+    /// The OCI runtime once more, to be closed.
+    pub(crate) oci: Arc<OciRuntime>,
+}
+
+/// Opens both runtimes of this node.
+pub(crate) fn open(config: &Config) -> Result<Opened, RuntimeError> {
+    let dir = config.data_dir.join("node");
+    let clock = config.clock.clone();
+    let now: wherry_wasm_runtime::Clock = Arc::new(move || clock.now());
+    let wasm = WasmRuntime::new(wherry_wasm_runtime::Config::new(dir.join("wasm"), now.clone()))?;
+    let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"), &config.shim_program);
+    oci.clock = now;
+    let oci = Arc::new(OciRuntime::new(oci)?);
+    Ok(Opened { runtimes: Runtimes::new(Arc::new(wasm), oci.clone()), oci })
+}

@@ -1,0 +1,66 @@
+//! Services on this node: what is sent to a ClusterIP or a NodePort reaches an endpoint.
+//!
+//! Flow: `watch` (Services and EndpointSlices) -> `world` (what is known, which Services changed) -> `plan`
+//! (pure: the endpoints of each port) -> a data plane, which applies only what differs:
+//! - bridge mode: `nftables`, one transaction per batch of changes; the kernel does the rest;
+//! - loopback mode: `proxy`, listeners in this process.
+//!
+//! A change is applied at once; what is already queued behind it goes into the same batch. Rules of an earlier
+//! run stay in force until both lists are complete, and stay when the agent ends.
+
+mod dataplane;
+mod model;
+mod nftables;
+mod plan;
+mod proxy;
+#[cfg(test)]
+mod run_tests;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod world;
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+use crate::network::{NetworkError, NetworkMode};
+use dataplane::Dataplane;
+
+/// What serving the Services of this node needs to know.
+#[derive(Clone, Debug)]
+pub struct ServicesConfig {
+    /// Which data plane.
+    pub mode: NetworkMode,
+    /// This node's name, to tell local endpoints.
+    pub node_name: String,
+    /// The addresses of this node's Pods.
+    pub pod_cidr: IpNet,
+    /// The addresses of all Pods.
+    pub cluster_cidr: IpNet,
+    /// The ClusterIPs.
+    pub service_cidr: IpNet,
+    /// Where NodePorts listen in loopback mode. In bridge mode they are on every address of the node.
+    pub node_port_address: IpAddr,
+}
+
+/// Why Services cannot be served at all. What fails later is logged and tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ServicesError {
+    /// The node's network is not as it must be.
+    #[error("cannot lead Service addresses to this node")]
+    Network(#[source] NetworkError),
+}
+
+/// Serves the Services of this node until `shutdown`.
+pub async fn run(
+    client: Client,
+    config: ServicesConfig,
+    shutdown: CancellationToken,
+) -> Result<(), ServicesError> {
+    let dataplane = Dataplane::open(&config).await?;
+    watch::serve(client, &config.node_name, dataplane, shutdown).await;
+    Ok(())
+}

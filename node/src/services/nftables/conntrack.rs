@@ -1,0 +1,206 @@
+//! Forgets UDP flows whose endpoint is gone.
+//!
+//! The kernel translates a flow by what it decided for its first packet. A TCP client of a dead endpoint gets
+//! an error and connects again; a UDP client may go on sending to it for ever. So after a change every flow to
+//! a UDP port of a Service whose answers do not come from a current endpoint is deleted: also the ones that
+//! were never translated, because there was no endpoint when they began.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+
+use super::super::plan::ServicePort;
+
+const CONNTRACK: u16 = 1 << 8;
+const GET: u16 = CONNTRACK | 1;
+const DELETE: u16 = CONNTRACK | 2;
+const REQUEST_DUMP: u16 = 0x0301;
+const REQUEST_ACK: u16 = 0x0005;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const HEADER: usize = 16;
+/// The family and version every netfilter message starts with.
+const FAMILY: [u8; 4] = [2, 0, 0, 0];
+const TUPLE_ORIGINAL: u16 = 1;
+const TUPLE_REPLY: u16 = 2;
+const TUPLE_IP: u16 = 1;
+const TUPLE_PROTOCOL: u16 = 2;
+const IP_SOURCE: u16 = 1;
+const IP_DESTINATION: u16 = 2;
+const PROTOCOL_NUMBER: u16 = 1;
+const PORT_SOURCE: u16 = 2;
+const PORT_DESTINATION: u16 = 3;
+const UDP: u8 = 17;
+
+/// A UDP port of a Service and where its flows may go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UdpService {
+    cluster_ips: Vec<Ipv4Addr>,
+    port: u16,
+    node_port: Option<u16>,
+    backends: Vec<SocketAddrV4>,
+}
+
+impl UdpService {
+    /// From what is planned.
+    pub(super) fn of(port: &ServicePort) -> Self {
+        let backends = port.cluster.iter().chain(&port.local).copied().collect();
+        let (cluster_ips, node_port) = (port.cluster_ips.clone(), port.node_port);
+        Self { cluster_ips, port: port.port, node_port, backends }
+    }
+
+    /// The same port when it is served no longer.
+    pub(super) fn without_backends(mut self) -> Self {
+        self.backends.clear();
+        self
+    }
+
+    /// Whether both are reached in the same way.
+    pub(super) fn same_front(&self, other: &Self) -> bool {
+        (&self.cluster_ips, self.port, self.node_port) == (&other.cluster_ips, other.port, other.node_port)
+    }
+
+    fn is_stale(&self, flow: &Flow) -> bool {
+        let to = flow.destination;
+        let by_cluster_ip = to.port() == self.port && self.cluster_ips.contains(to.ip());
+        // A flow to another machine's port of that number is not ours: it is answered by whom it was sent to.
+        let by_node_port = self.node_port == Some(to.port()) && flow.answered_by != to;
+        (by_cluster_ip || by_node_port) && !self.backends.contains(&flow.answered_by)
+    }
+}
+
+/// A UDP flow the kernel knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Flow {
+    destination: SocketAddrV4,
+    answered_by: SocketAddrV4,
+    /// The attribute that names the flow to the kernel.
+    identity: Vec<u8>,
+}
+
+/// Deletes the flows that none of the services' endpoints answers; returns how many.
+pub(super) async fn forget(services: Vec<UdpService>) -> io::Result<usize> {
+    let work = tokio::task::spawn_blocking(move || {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        let flows = flows(&socket)?;
+        let stale = flows.iter().filter(|flow| services.iter().any(|service| service.is_stale(flow)));
+        let mut deleted = 0;
+        for flow in stale {
+            deleted += usize::from(delete(&socket, flow)?);
+        }
+        Ok(deleted)
+    });
+    work.await.map_err(io::Error::other)?
+}
+
+fn flows(socket: &Socket) -> io::Result<Vec<Flow>> {
+    socket.send(&message(GET, REQUEST_DUMP, &[]), 0)?;
+    let mut flows = Vec::new();
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        for (kind, body) in Messages(&datagram) {
+            match kind {
+                NLMSG_DONE => return Ok(flows),
+                NLMSG_ERROR => return Err(error_of(body)),
+                _ => flows.extend(body.get(FAMILY.len()..).and_then(parse_flow)),
+            }
+        }
+    }
+}
+
+/// Whether the flow was still there.
+fn delete(socket: &Socket, flow: &Flow) -> io::Result<bool> {
+    socket.send(&message(DELETE, REQUEST_ACK, &flow.identity), 0)?;
+    let (datagram, _) = socket.recv_from_full()?;
+    let answer = Messages(&datagram).find(|(kind, _)| *kind == NLMSG_ERROR);
+    let Some((_, body)) = answer else { return Ok(true) };
+    let error = error_of(body);
+    match error.raw_os_error() {
+        Some(0) => Ok(true),
+        Some(code) if code == nix::errno::Errno::ENOENT as i32 => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// The number of an acknowledgement; 0 is success.
+fn error_of(body: &[u8]) -> io::Error {
+    let code = body.first_chunk().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+    io::Error::from_raw_os_error(-code)
+}
+
+fn message(kind: u16, flags: u16, attributes: &[u8]) -> Vec<u8> {
+    let length = HEADER + FAMILY.len() + attributes.len();
+    let mut message = Vec::with_capacity(length);
+    message.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    // One request is under way at a time, so its number and the port need not be told apart.
+    message.extend([0; 8]);
+    message.extend(FAMILY);
+    message.extend(attributes);
+    message
+}
+
+fn parse_flow(attributes: &[u8]) -> Option<Flow> {
+    let original = attribute(attributes, TUPLE_ORIGINAL)?;
+    let reply = attribute(attributes, TUPLE_REPLY)?;
+    Some(Flow {
+        destination: address(original.body, IP_DESTINATION, PORT_DESTINATION)?,
+        answered_by: address(reply.body, IP_SOURCE, PORT_SOURCE)?,
+        identity: original.whole.to_vec(),
+    })
+}
+
+fn address(tuple: &[u8], ip: u16, port: u16) -> Option<SocketAddrV4> {
+    let protocol = attribute(tuple, TUPLE_PROTOCOL)?.body;
+    if attribute(protocol, PROTOCOL_NUMBER)?.body != [UDP] {
+        return None;
+    }
+    let ip: [u8; 4] = attribute(attribute(tuple, TUPLE_IP)?.body, ip)?.body.try_into().ok()?;
+    let port: [u8; 2] = attribute(protocol, port)?.body.try_into().ok()?;
+    Some(SocketAddrV4::new(ip.into(), u16::from_be_bytes(port)))
+}
+
+fn attribute(attributes: &[u8], kind: u16) -> Option<Attribute<'_>> {
+    Attributes(attributes).find(|attribute| attribute.kind == kind)
+}
+
+struct Attribute<'a> {
+    kind: u16,
+    body: &'a [u8],
+    whole: &'a [u8],
+}
+
+/// The attributes of a message; what does not hold together ends them.
+struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Attribute<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = usize::from(u16::from_ne_bytes(*self.0.first_chunk()?));
+        let kind = u16::from_ne_bytes(*self.0.get(2..)?.first_chunk()?) & 0x3fff;
+        let whole = self.0.get(..length)?;
+        let body = whole.get(4..)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(Attribute { kind, body, whole })
+    }
+}
+
+/// The kind and body of each message of a datagram.
+struct Messages<'a>(&'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = usize::try_from(u32::from_ne_bytes(*self.0.first_chunk()?)).ok()?;
+        let kind = u16::from_ne_bytes(*self.0.get(4..)?.first_chunk()?);
+        let body = self.0.get(HEADER..length)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, body))
+    }
+}

@@ -1,0 +1,175 @@
+//! The kernel's data plane: one nftables table, changed by transactions.
+//!
+//! ```text
+//! prerouting, output (nat) -> services --- map cluster: address . protocol . port --+-> all_… / here_…  (dnat, reject or drop)
+//!                                      \-- map node_ports: protocol . port -> ext_… -+
+//! postrouting (nat) -> masquerade what could not be answered otherwise
+//! ```
+//!
+//! A packet costs one map lookup however many Services there are; a changed Service costs a transaction with
+//! only its own chains and map elements. Established TCP connections keep their endpoint, because the kernel
+//! translates them by connection and not by rule; UDP flows to an endpoint that is gone are forgotten
+//! (`conntrack`), so that their next packet meets the new rules.
+//!
+//! - `ruleset`: the chains and elements of one Service, from its planned ports (pure).
+//! - `script`: the text that turns one state of the rules into another (pure).
+
+mod conntrack;
+mod ruleset;
+mod script;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ServicesConfig;
+use super::model::{ObjectKey, Protocol};
+use super::plan::ServicePort;
+use crate::network::{Layout, NetworkError, nft};
+use conntrack::UdpService;
+use ruleset::Fragment;
+use script::Base;
+
+/// The rules in force and the rules wanted.
+pub(super) struct Nftables {
+    base: Base,
+    /// What every Service needs.
+    wanted: BTreeMap<ObjectKey, Wanted>,
+    kernel: Kernel,
+    /// UDP flows to look through once the rules are in force.
+    stale: BTreeMap<ObjectKey, Vec<UdpService>>,
+}
+
+/// What is known of the rules in the kernel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    /// Whatever an earlier run left.
+    Unknown,
+    /// Exactly the rules of `wanted`.
+    InSync,
+    /// A script was refused.
+    Refused,
+}
+
+#[derive(Default)]
+struct Wanted {
+    ports: Vec<ServicePort>,
+    rules: Fragment,
+}
+
+impl Nftables {
+    /// Knows of no Services yet, and replaces whatever rules there are with the first call of `apply`.
+    pub(super) fn new(config: &ServicesConfig) -> Result<Self, NetworkError> {
+        let layout = Layout::of(config.pod_cidr)?;
+        let base = Base {
+            service_cidr: config.service_cidr,
+            cluster_cidr: config.cluster_cidr,
+            pod_cidr: config.pod_cidr,
+            namespaced: layout.namespaced,
+            local: layout.local,
+        };
+        Ok(Self { base, wanted: BTreeMap::new(), kernel: Kernel::Unknown, stale: BTreeMap::new() })
+    }
+
+    /// See `Dataplane`.
+    pub(super) async fn apply(&mut self, changes: BTreeMap<ObjectKey, Vec<ServicePort>>) {
+        let mut replaced = Vec::new();
+        for (key, ports) in changes {
+            let known = self.wanted.get(&key).map_or(&[][..], |wanted| &wanted.ports);
+            if known != ports {
+                self.note_udp(&key, &ports);
+                replaced.push((key.clone(), self.want(&key, ports)));
+            }
+        }
+        let in_sync = self.kernel == Kernel::InSync;
+        if in_sync && replaced.is_empty() {
+            return;
+        }
+        let script = if in_sync { self.difference(&replaced) } else { self.everything() };
+        match nft::apply(&script).await {
+            Ok(()) => {
+                self.kernel = Kernel::InSync;
+                self.forget_flows().await;
+            }
+            Err(error) => self.refused(&error),
+        }
+    }
+
+    /// See `Dataplane`.
+    pub(super) fn wants_retry(&self) -> bool {
+        self.kernel == Kernel::Refused
+    }
+
+    /// Tells of the first failure of a series.
+    fn refused(&mut self, error: &nft::NftError) {
+        if self.kernel != Kernel::Refused {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "the rules of Services were not applied; writing them anew until that works"
+            );
+        }
+        self.kernel = Kernel::Refused;
+    }
+
+    /// Notes what a Service needs; returns the rules it had.
+    fn want(&mut self, key: &ObjectKey, ports: Vec<ServicePort>) -> Fragment {
+        let old = if ports.is_empty() {
+            self.wanted.remove(key)
+        } else {
+            let rules = Fragment::of(key, &ports, &self.base);
+            self.wanted.insert(key.clone(), Wanted { ports, rules })
+        };
+        old.unwrap_or_default().rules
+    }
+
+    fn difference(&self, replaced: &[(ObjectKey, Fragment)]) -> String {
+        let nothing = Fragment::default();
+        let changes: Vec<(&Fragment, &Fragment)> = replaced
+            .iter()
+            .map(|(key, old)| (old, self.wanted.get(key).map_or(&nothing, |wanted| &wanted.rules)))
+            .collect();
+        script::update(&changes, &self.hairpin_elsewhere(replaced))
+    }
+
+    /// The addresses that Services outside this batch need in the set `hairpin`.
+    fn hairpin_elsewhere(&self, replaced: &[(ObjectKey, Fragment)]) -> BTreeSet<std::net::Ipv4Addr> {
+        let batch: BTreeSet<&ObjectKey> = replaced.iter().map(|(key, _)| key).collect();
+        let others = self.wanted.iter().filter(|(key, _)| !batch.contains(key));
+        others.flat_map(|(_, wanted)| wanted.rules.hairpin.iter().copied()).collect()
+    }
+
+    fn everything(&self) -> String {
+        let nothing = Fragment::default();
+        let changes: Vec<(&Fragment, &Fragment)> =
+            self.wanted.values().map(|wanted| (&nothing, &wanted.rules)).collect();
+        format!("{}{}", self.base, script::update(&changes, &BTreeSet::new()))
+    }
+
+    fn note_udp(&mut self, key: &ObjectKey, ports: &[ServicePort]) {
+        let before = self.wanted.get(key).map_or(&[][..], |wanted| &wanted.ports);
+        let is_udp = |port: &&ServicePort| port.protocol == Protocol::Udp;
+        let now: Vec<UdpService> = ports.iter().filter(is_udp).map(UdpService::of).collect();
+        let gone = before.iter().filter(is_udp).map(|port| UdpService::of(port).without_backends());
+        let gone = gone.filter(|old| now.iter().all(|new| !new.same_front(old)));
+        let all: Vec<UdpService> = gone.chain(now.iter().cloned()).collect();
+        if !all.is_empty() {
+            self.stale.insert(key.clone(), all);
+        }
+    }
+
+    async fn forget_flows(&mut self) {
+        let services: Vec<UdpService> = std::mem::take(&mut self.stale).into_values().flatten().collect();
+        if services.is_empty() {
+            return;
+        }
+        match conntrack::forget(services).await {
+            Ok(0) => {}
+            Ok(flows) => tracing::debug!(flows, "forgot UDP flows to endpoints that are gone"),
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "UDP flows may keep going to endpoints that are gone"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The nftables objects of one Service. Pure.
+//!
+//! Every port has up to four kinds of chains, named by a hash of the port's identity:
+//! - `all_…` sends to any endpoint, `here_…` to one of this node. Without endpoints `all_…` rejects;
+//!   `here_…` rejects when there are none anywhere, and drops when they are on other nodes.
+//! - `ext_…` is for traffic to the NodePort: it decides which of the two, and marks what must be masqueraded.
+//! - `ep_…` exists with session affinity only: it remembers the client in the set `aff_…` and sends to its endpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use sha2::{Digest, Sha256};
+
+use super::super::model::{ObjectKey, Protocol, Scope};
+use super::super::plan::ServicePort;
+use super::script::{Base, MARK};
+
+/// What one Service has in the table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fragment {
+    /// Rules by chain.
+    pub(super) chains: BTreeMap<String, Vec<String>>,
+    /// Sets of clients with the seconds an element lives.
+    pub(super) sets: BTreeMap<String, u32>,
+    /// Elements of the map `cluster`: key and chain.
+    pub(super) cluster: BTreeMap<String, String>,
+    /// Elements of the map `node_ports`: key and chain.
+    pub(super) node_ports: BTreeMap<String, String>,
+    /// Endpoints that may be their own clients.
+    pub(super) hairpin: BTreeSet<Ipv4Addr>,
+}
+
+impl Fragment {
+    /// The rules of a Service with these ports.
+    pub(super) fn of(service: &ObjectKey, ports: &[ServicePort], base: &Base) -> Self {
+        let mut fragment = Self::default();
+        for port in ports {
+            fragment.add(&Names::of(service, port), port, base);
+        }
+        fragment
+    }
+
+    fn add(&mut self, names: &Names, port: &ServicePort, base: &Base) {
+        let protocol = port.protocol.as_str();
+        for ip in &port.cluster_ips {
+            let key = format!("{ip} . {protocol} . {}", port.port);
+            self.cluster.insert(key, names.pool(port.internal));
+        }
+        self.add_pool(names, port, port.internal);
+        if let Some(node_port) = port.node_port {
+            self.node_ports.insert(format!("{protocol} . {node_port}"), names.external());
+            self.chains.insert(names.external(), external_rules(names, port.external, base));
+            self.add_pool(names, port, Scope::Cluster);
+            self.add_pool(names, port, port.external);
+        }
+        let own = port.local.iter().map(|backend| *backend.ip());
+        self.hairpin.extend(own.filter(|ip| base.namespaced.contains(ip)));
+    }
+
+    fn add_pool(&mut self, names: &Names, port: &ServicePort, scope: Scope) {
+        let backends = port.backends(scope);
+        let rules = match (backends, port.affinity) {
+            ([], _) if port.cluster.is_empty() => vec![refuse(port.protocol).to_owned()],
+            ([], _) => vec!["drop".to_owned()],
+            (_, None) => vec![translate(port, backends)],
+            (_, Some(seconds)) => self.sticky_rules(names, port, backends, seconds),
+        };
+        self.chains.insert(names.pool(scope), rules);
+    }
+
+    fn sticky_rules(
+        &mut self,
+        names: &Names,
+        port: &ServicePort,
+        backends: &[SocketAddrV4],
+        seconds: u32,
+    ) -> Vec<String> {
+        let mut rules = Vec::new();
+        for &backend in backends {
+            let (clients, chain) = (names.clients(backend, seconds), names.endpoint(backend));
+            let remember = format!("update @{clients} {{ ip saddr }}");
+            self.chains.insert(chain.clone(), vec![remember, translate(port, &[backend])]);
+            rules.push(format!("ip saddr @{clients} goto {chain}"));
+            self.sets.insert(clients, seconds);
+        }
+        let choices = backends.iter().map(|backend| format!("goto {}", names.endpoint(*backend)));
+        rules.push(format!("{} vmap {{ {} }}", random(backends.len()), numbered(choices)));
+        rules
+    }
+}
+
+fn external_rules(names: &Names, scope: Scope, base: &Base) -> Vec<String> {
+    let everywhere = names.pool(Scope::Cluster);
+    let mark = format!("meta mark set meta mark | {MARK:#x}");
+    match scope {
+        Scope::Cluster => vec![mark, format!("goto {everywhere}")],
+        // The policy is about clients outside: those inside reach every endpoint, as by the ClusterIP.
+        Scope::Local => vec![
+            format!("ip saddr {} goto {everywhere}", base.cluster_cidr),
+            format!("fib saddr type local {mark} goto {everywhere}"),
+            format!("goto {}", names.pool(Scope::Local)),
+        ],
+    }
+}
+
+/// A reset, because the kernel limits how many ICMP errors it sends, and a client that gets none waits.
+fn refuse(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "meta l4proto tcp reject with tcp reset",
+        Protocol::Udp => "reject",
+    }
+}
+
+fn translate(port: &ServicePort, backends: &[SocketAddrV4]) -> String {
+    let protocol = port.protocol.as_str();
+    if let [only] = backends {
+        return format!("meta l4proto {protocol} dnat ip to {only}");
+    }
+    let choices = backends.iter().map(|backend| format!("{} . {}", backend.ip(), backend.port()));
+    format!("meta l4proto {protocol} dnat ip to {} map {{ {} }}", random(backends.len()), numbered(choices))
+}
+
+fn random(choices: usize) -> String {
+    format!("numgen random mod {choices}")
+}
+
+fn numbered(choices: impl Iterator<Item = String>) -> String {
+    let numbered: Vec<String> = choices.enumerate().map(|(at, choice)| format!("{at} : {choice}")).collect();
+    numbered.join(", ")
+}
+
+/// The names of a port's objects. They stay the same as long as the port keeps its name.
+struct Names {
+    id: String,
+}
+
+impl Names {
+    fn of(service: &ObjectKey, port: &ServicePort) -> Self {
+        let identity = format!("{service}:{}/{}/{}", port.name, port.protocol.as_str(), port.port);
+        let mut id = String::new();
+        for byte in Sha256::digest(identity).iter().take(8) {
+            // Writing to a String cannot fail.
+            let _ = write!(id, "{byte:02x}");
+        }
+        Self { id }
+    }
+
+    fn pool(&self, scope: Scope) -> String {
+        match scope {
+            Scope::Cluster => format!("all_{}", self.id),
+            Scope::Local => format!("here_{}", self.id),
+        }
+    }
+
+    fn external(&self) -> String {
+        format!("ext_{}", self.id)
+    }
+
+    fn endpoint(&self, backend: SocketAddrV4) -> String {
+        format!("ep_{}_{:08x}_{}", self.id, u32::from(*backend.ip()), backend.port())
+    }
+
+    /// The name holds the lifetime, because that of a set cannot be changed.
+    fn clients(&self, backend: SocketAddrV4, seconds: u32) -> String {
+        format!("aff_{}_{:08x}_{}_{seconds}", self.id, u32::from(*backend.ip()), backend.port())
+    }
+}

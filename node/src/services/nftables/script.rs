@@ -1,0 +1,153 @@
+//! The scripts: the table as it starts, and the step from one set of rules to another. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::ruleset::Fragment;
+
+const TABLE: &str = "ip wherry_services";
+
+/// The bit of the packet mark that asks for the node's address. Only set and read within one traversal.
+pub(super) const MARK: u32 = 0x4000;
+
+/// What the fixed part of the table depends on; displayed, it is the script that replaces the table by an
+/// empty one.
+pub(super) struct Base {
+    pub(super) service_cidr: IpNet,
+    pub(super) cluster_cidr: IpNet,
+    pub(super) pod_cidr: IpNet,
+    /// This node's Pods with a network namespace.
+    pub(super) namespaced: Ipv4Net,
+    /// This node's Pods without one.
+    pub(super) local: Ipv4Net,
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "add table {TABLE}
+delete table {TABLE}
+table {TABLE} {{
+  map cluster {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+  map node_ports {{ type inet_proto . inet_service : verdict; }}
+  set hairpin {{ type ipv4_addr . ipv4_addr; }}
+  chain services {{
+    ip daddr . meta l4proto . th dport vmap @cluster
+    ip daddr {services} meta l4proto tcp reject with tcp reset
+    ip daddr {services} meta l4proto udp reject
+    ip daddr != {local} fib daddr type local meta l4proto . th dport vmap @node_ports
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    jump services
+  }}
+  chain output {{
+    type nat hook output priority -100; policy accept;
+    jump services
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ct status dnat ip saddr . ip daddr @hairpin masquerade
+    ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade
+    meta mark & {MARK:#x} == {MARK:#x} ip daddr != {pods} masquerade
+  }}
+}}
+",
+            services = self.service_cidr,
+            local = self.local,
+            pods = self.pod_cidr,
+        )
+    }
+}
+
+/// The script that replaces the first rules of each pair by the second, in one transaction. `kept` are
+/// addresses of the set `hairpin` that others need.
+pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Addr>) -> String {
+    let mut script = Script::default();
+    // Elements first: they refer to chains that may go, and a key may move from one Service to another.
+    for (old, new) in changes {
+        script.remove_elements("cluster", &old.cluster, &new.cluster);
+        script.remove_elements("node_ports", &old.node_ports, &new.node_ports);
+    }
+    for (old, new) in changes {
+        script.replace_chains(old, new);
+    }
+    for (old, new) in changes {
+        script.add_elements("cluster", &old.cluster, &new.cluster);
+        script.add_elements("node_ports", &old.node_ports, &new.node_ports);
+    }
+    script.change_hairpin(changes, kept);
+    script.text
+}
+
+#[derive(Default)]
+struct Script {
+    text: String,
+}
+
+impl Script {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn elements(&mut self, verb: &str, name: &str, elements: &[String]) {
+        if !elements.is_empty() {
+            self.line(&format!("{verb} element {TABLE} {name} {{ {} }}", elements.join(", ")));
+        }
+    }
+
+    fn remove_elements(&mut self, map: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
+        let gone = old.iter().filter(|(key, chain)| new.get(*key) != Some(chain));
+        let gone: Vec<String> = gone.map(|(key, chain)| format!("{key} : goto {chain}")).collect();
+        self.elements("delete", map, &gone);
+    }
+
+    fn add_elements(&mut self, map: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
+        let added = new.iter().filter(|(key, chain)| old.get(*key) != Some(chain));
+        let added: Vec<String> = added.map(|(key, chain)| format!("{key} : goto {chain}")).collect();
+        self.elements("add", map, &added);
+    }
+
+    fn replace_chains(&mut self, old: &Fragment, new: &Fragment) {
+        for (set, seconds) in new.sets.iter().filter(|(set, _)| !old.sets.contains_key(*set)) {
+            self.line(&format!(
+                "add set {TABLE} {set} {{ type ipv4_addr; flags dynamic, timeout; timeout {seconds}s; }}"
+            ));
+        }
+        // All chains exist, and none that goes refers to another, before the first rule is added.
+        for chain in new.chains.keys().filter(|chain| !old.chains.contains_key(*chain)) {
+            self.line(&format!("add chain {TABLE} {chain}"));
+        }
+        for chain in old.chains.iter().filter(|(chain, rules)| new.chains.get(*chain) != Some(rules)) {
+            self.line(&format!("flush chain {TABLE} {}", chain.0));
+        }
+        for (chain, rules) in new.chains.iter().filter(|(chain, rules)| old.chains.get(*chain) != Some(rules))
+        {
+            for rule in rules {
+                self.line(&format!("add rule {TABLE} {chain} {rule}"));
+            }
+        }
+        for chain in old.chains.keys().filter(|chain| !new.chains.contains_key(*chain)) {
+            self.line(&format!("delete chain {TABLE} {chain}"));
+        }
+        for set in old.sets.keys().filter(|set| !new.sets.contains_key(*set)) {
+            self.line(&format!("delete set {TABLE} {set}"));
+        }
+    }
+
+    fn change_hairpin(&mut self, changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Addr>) {
+        let had: BTreeSet<Ipv4Addr> = changes.iter().flat_map(|(old, _)| &old.hairpin).copied().collect();
+        let has: BTreeSet<Ipv4Addr> = changes.iter().flat_map(|(_, new)| &new.hairpin).copied().collect();
+        let pairs = |from: &BTreeSet<Ipv4Addr>, other: &BTreeSet<Ipv4Addr>| -> Vec<String> {
+            let changed = from.difference(other).filter(|ip| !kept.contains(ip));
+            changed.map(|ip| format!("{ip} . {ip}")).collect()
+        };
+        self.elements("delete", "hairpin", &pairs(&had, &has));
+        self.elements("add", "hairpin", &pairs(&has, &had));
+    }
+}

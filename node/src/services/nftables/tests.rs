@@ -1,0 +1,112 @@
+//! The scripts, word for word. `services::tests` runs their like with packets.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::super::model::Scope;
+use super::*;
+
+fn base() -> Base {
+    Base {
+        service_cidr: "10.96.0.0/16".parse().unwrap(),
+        cluster_cidr: "10.244.0.0/16".parse().unwrap(),
+        pod_cidr: "10.244.3.0/24".parse().unwrap(),
+        namespaced: "10.244.3.0/25".parse().unwrap(),
+        local: "10.244.3.128/25".parse().unwrap(),
+    }
+}
+
+fn key() -> ObjectKey {
+    ObjectKey { namespace: "default".to_owned(), name: "web".to_owned() }
+}
+
+fn backends(numbers: &[u8]) -> Vec<SocketAddrV4> {
+    numbers.iter().map(|number| SocketAddrV4::new(Ipv4Addr::new(10, 244, 3, *number), 8080)).collect()
+}
+
+fn port(cluster: &[u8], local: &[u8]) -> ServicePort {
+    ServicePort {
+        name: "http".to_owned(),
+        protocol: Protocol::Tcp,
+        cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 10)],
+        port: 80,
+        node_port: None,
+        affinity: None,
+        internal: Scope::Cluster,
+        external: Scope::Cluster,
+        cluster: backends(cluster),
+        local: backends(local),
+    }
+}
+
+fn step(old: &[ServicePort], new: &[ServicePort]) -> String {
+    let (old, new) = (Fragment::of(&key(), old, &base()), Fragment::of(&key(), new, &base()));
+    script::update(&[(&old, &new)], &BTreeSet::new())
+}
+
+#[test]
+fn the_table_as_it_starts() {
+    assert_eq!(base().to_string(), include_str!("golden/base.nft"));
+}
+
+#[test]
+fn a_new_service() {
+    let new = ServicePort { node_port: Some(30080), ..port(&[2, 130], &[2, 130]) };
+    assert_eq!(step(&[], &[new]), include_str!("golden/new.nft"));
+}
+
+#[test]
+fn another_endpoint_changes_one_chain() {
+    assert_eq!(step(&[port(&[2], &[2])], &[port(&[2, 3], &[2, 3])]), include_str!("golden/scale.nft"));
+}
+
+#[test]
+fn no_endpoint_left() {
+    assert_eq!(step(&[port(&[2], &[2])], &[port(&[], &[])]), include_str!("golden/empty.nft"));
+}
+
+#[test]
+fn a_service_that_goes() {
+    let old = ServicePort { node_port: Some(30080), ..port(&[2], &[2]) };
+    assert_eq!(step(&[old], &[]), include_str!("golden/gone.nft"));
+}
+
+#[test]
+fn clients_that_stay_with_their_endpoint() {
+    let old = ServicePort { affinity: Some(60), ..port(&[2, 3], &[2, 3]) };
+    let new = ServicePort { affinity: Some(60), ..port(&[3, 4], &[3, 4]) };
+    let text = format!(
+        "{}# then\n{}",
+        step(&[], std::slice::from_ref(&old)),
+        step(std::slice::from_ref(&old), &[new])
+    );
+    assert_eq!(text, include_str!("golden/sticky.nft"));
+}
+
+#[test]
+fn local_endpoints_only() {
+    let new = ServicePort {
+        node_port: Some(30080),
+        internal: Scope::Local,
+        external: Scope::Local,
+        ..port(&[2, 200], &[])
+    };
+    assert_eq!(step(&[], &[new]), include_str!("golden/local.nft"));
+}
+
+#[test]
+fn an_element_may_move_between_services_of_one_batch() {
+    let moved = ServicePort { node_port: Some(30080), ..port(&[2], &[2]) };
+    let other = ObjectKey { namespace: "default".to_owned(), name: "other".to_owned() };
+    let (with, without) = (Fragment::of(&key(), std::slice::from_ref(&moved), &base()), Fragment::default());
+    let elsewhere = Fragment::of(&other, &[moved], &base());
+    let text = script::update(&[(&without, &elsewhere), (&with, &without)], &BTreeSet::new());
+    let delete = text.find("delete element ip wherry_services node_ports").unwrap();
+    let add = text.find("add element ip wherry_services node_ports").unwrap();
+    assert!(delete < add, "{text}");
+    assert!(!text.contains("hairpin"), "the endpoint stays: {text}");
+}
+
+#[test]
+fn nothing_to_do_is_an_empty_script() {
+    assert_eq!(step(&[port(&[2], &[2])], &[port(&[2], &[2])]), "");
+}

@@ -1,0 +1,164 @@
+//! One address of a Service: accepts, picks an endpoint, copies both ways.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// How long an endpoint may take to accept before the next one is tried.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Bytes buffered per direction of a connection.
+const BUFFER: usize = 16 * 1024;
+/// Clients remembered per address before the expired ones are forgotten.
+const CLIENTS: usize = 1024;
+
+/// Where the connections to an address go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) backends: Vec<SocketAddrV4>,
+    /// How long a client stays with its endpoint, in seconds.
+    pub(super) affinity: Option<u32>,
+}
+
+/// A listening address. Dropping it ends the listening, not the connections.
+pub(super) struct Listener {
+    route: watch::Sender<Route>,
+    _accepting: DropGuard,
+}
+
+impl Listener {
+    /// Listens from when this returns.
+    pub(super) async fn bind(
+        address: SocketAddr,
+        route: Route,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let accepting = CancellationToken::new();
+        let (sender, route) = watch::channel(route);
+        let front =
+            Front { socket, route, clients: Arc::default(), tasks: tasks.clone(), stop: stop.clone() };
+        let ended = accepting.clone();
+        tasks.spawn(async move { ended.run_until_cancelled(front.accept()).await });
+        Ok(Self { route: sender, _accepting: accepting.drop_guard() })
+    }
+
+    /// Sends new connections elsewhere.
+    pub(super) fn change(&self, route: Route) {
+        self.route.send_if_modified(|current| {
+            let changed = *current != route;
+            *current = route;
+            changed
+        });
+    }
+}
+
+/// The endpoint of each client and until when it keeps it.
+type Clients = Arc<Mutex<HashMap<IpAddr, (SocketAddrV4, Instant)>>>;
+
+struct Front {
+    socket: TcpListener,
+    route: watch::Receiver<Route>,
+    clients: Clients,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Front {
+    async fn accept(self) {
+        let mut turn = 0usize;
+        loop {
+            match self.socket.accept().await {
+                Ok((client, from)) => {
+                    turn = turn.wrapping_add(1);
+                    let connection = Connection {
+                        from: from.ip(),
+                        route: self.route.borrow().clone(),
+                        turn,
+                        clients: self.clients.clone(),
+                    };
+                    let stop = self.stop.clone();
+                    self.tasks.spawn(async move { stop.run_until_cancelled(connection.serve(client)).await });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection to a Service");
+                    // Mostly too many open files: give connections a moment to end.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+}
+
+struct Connection {
+    from: IpAddr,
+    route: Route,
+    /// Counts connections, so that endpoints take turns.
+    turn: usize,
+    clients: Clients,
+}
+
+impl Connection {
+    async fn serve(self, mut client: TcpStream) {
+        let Some(mut endpoint) = self.connect().await else {
+            // The client sees a reset rather than an orderly end without an answer.
+            let _ = client.set_zero_linger();
+            return;
+        };
+        // Small messages must not wait for each other's acknowledgement; that it cannot be set is no harm.
+        let _ = (client.set_nodelay(true), endpoint.set_nodelay(true));
+        let copied =
+            tokio::io::copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER, BUFFER).await;
+        if copied.is_err() {
+            let _ = (client.set_zero_linger(), endpoint.set_zero_linger());
+        }
+    }
+
+    /// A connection to the first endpoint that takes one, the client's own first.
+    async fn connect(&self) -> Option<TcpStream> {
+        let count = self.route.backends.len();
+        let in_turn = (0..count).map(|at| self.route.backends[(self.turn + at) % count]);
+        let remembered = self.remembered();
+        for backend in remembered.into_iter().chain(in_turn.filter(|backend| Some(*backend) != remembered)) {
+            match tokio::time::timeout(CONNECT, open(backend)).await {
+                Ok(Ok(stream)) => {
+                    self.remember(backend);
+                    return Some(stream);
+                }
+                Ok(Err(error)) => tracing::debug!(%backend, %error, "an endpoint was passed over"),
+                Err(_) => tracing::debug!(%backend, "an endpoint that does not answer was passed over"),
+            }
+        }
+        None
+    }
+
+    fn remembered(&self) -> Option<SocketAddrV4> {
+        self.route.affinity?;
+        let clients = self.clients.lock();
+        let (backend, until) = clients.get(&self.from)?;
+        (*until > Instant::now() && self.route.backends.contains(backend)).then_some(*backend)
+    }
+
+    fn remember(&self, backend: SocketAddrV4) {
+        let Some(seconds) = self.route.affinity else { return };
+        let now = Instant::now();
+        let mut clients = self.clients.lock();
+        if clients.len() >= CLIENTS {
+            clients.retain(|_, (_, until)| *until > now);
+        }
+        clients.insert(self.from, (backend, now + Duration::from_secs(seconds.into())));
+    }
+}
+
+async fn open(backend: SocketAddrV4) -> io::Result<TcpStream> {
+    TcpSocket::new_v4()?.connect(backend.into()).await
+}

@@ -1,0 +1,123 @@
+//! The data plane without privileges: listeners on ClusterIPs and NodePorts, and bytes copied by this process.
+//!
+//! - A port without endpoints is not listened on, so that a client is refused as it is in the kernel's plane.
+//! - Endpoints take turns; an endpoint that refuses is passed over for the next one.
+//! - Established connections keep their endpoint whatever changes.
+//! - UDP is not served; that is logged once per Service.
+
+mod listener;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::model::{ObjectKey, Protocol, Scope};
+use super::plan::ServicePort;
+use listener::{Listener, Route};
+
+/// How long connections may go on when the proxy ends.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// See the module.
+pub(super) struct Proxy {
+    node_address: IpAddr,
+    wanted: BTreeMap<ObjectKey, Vec<ServicePort>>,
+    listeners: BTreeMap<SocketAddr, Listener>,
+    /// Addresses that could not be listened on.
+    failed: BTreeSet<SocketAddr>,
+    tasks: TaskTracker,
+    /// Ends the connections.
+    stop: CancellationToken,
+}
+
+impl Proxy {
+    /// A proxy with NodePorts on that address.
+    pub(super) fn new(node_address: IpAddr) -> Self {
+        Self {
+            node_address,
+            wanted: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            failed: BTreeSet::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// See `Dataplane`.
+    pub(super) async fn apply(&mut self, changes: BTreeMap<ObjectKey, Vec<ServicePort>>) {
+        for (key, ports) in changes {
+            if ports.iter().any(|port| port.protocol == Protocol::Udp) && !self.wanted.contains_key(&key) {
+                tracing::warn!(service = %key, "UDP ports of Services need --network bridge and are not served");
+            }
+            if ports.is_empty() {
+                self.wanted.remove(&key);
+            } else {
+                self.wanted.insert(key, ports);
+            }
+        }
+        let routes = self.routes();
+        self.listeners.retain(|address, _| routes.contains_key(address));
+        self.failed.retain(|address| routes.contains_key(address));
+        for (address, route) in routes {
+            self.serve(address, route).await;
+        }
+    }
+
+    async fn serve(&mut self, address: SocketAddr, route: Route) {
+        if let Some(listener) = self.listeners.get(&address) {
+            listener.change(route);
+            return;
+        }
+        match Listener::bind(address, route, &self.tasks, &self.stop).await {
+            Ok(listener) => {
+                self.listeners.insert(address, listener);
+                self.failed.remove(&address);
+            }
+            Err(error) if self.failed.insert(address) => {
+                tracing::warn!(%address, %error, "cannot listen for a Service; trying until that works");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// See `Dataplane`.
+    pub(super) fn wants_retry(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// Stops listening, and ends the connections that do not end soon.
+    pub(super) async fn close(mut self) {
+        self.listeners.clear();
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            self.stop.cancel();
+            self.tasks.wait().await;
+        }
+    }
+
+    /// Every address to listen on. There is one node, so all endpoints are local.
+    fn routes(&self) -> BTreeMap<SocketAddr, Route> {
+        let mut routes = BTreeMap::new();
+        for port in self.wanted.values().flatten().filter(|port| port.protocol == Protocol::Tcp) {
+            let mut add = |ip: IpAddr, number: u16, scope: Scope| {
+                let backends = port.backends(scope).to_vec();
+                if !backends.is_empty() {
+                    routes.insert(SocketAddr::new(ip, number), Route { backends, affinity: port.affinity });
+                }
+            };
+            for ip in &port.cluster_ips {
+                add(IpAddr::V4(*ip), port.port, port.internal);
+            }
+            if let Some(node_port) = port.node_port {
+                add(self.node_address, node_port, port.external);
+            }
+        }
+        routes
+    }
+}
+
+#[cfg(test)]
+mod tests;

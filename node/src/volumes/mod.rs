@@ -1,0 +1,214 @@
+//! Volumes: what the volumes of a Pod are on this node, and what of them each container mounts.
+//!
+//! | kind | on the node |
+//! |---|---|
+//! | emptyDir | a directory of the pod; with `medium: Memory` a tmpfs |
+//! | hostPath | the path itself, checked against its `type` |
+//! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes |
+//!
+//! # Guarantees
+//! Setting up and tearing down may be repeated at any point; a failed set-up names the volume and what to do.
+
+mod atomic;
+mod host_path;
+mod mounts;
+mod payload;
+mod subpath;
+#[cfg(test)]
+mod tests;
+mod tmpfs;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
+
+use crate::env::{FieldError, NodeFields, Sources};
+use crate::objects::ObjectError;
+pub(crate) use atomic::WriteError;
+pub(crate) use mounts::container_mounts;
+
+/// Why a volume cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VolumeError {
+    /// The object it shows does not exist.
+    #[error("{kind} {name:?} not found")]
+    Missing {
+        /// `configmap` or `secret`.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The object lacks a key that is asked for.
+    #[error("{kind} references non-existent config key: {key}")]
+    Key {
+        /// The key.
+        key: String,
+        /// `configmap` or `secret`.
+        kind: &'static str,
+    },
+    /// Not supported.
+    #[error(
+        "{what} is not supported by this node yet: remove it or use a configMap, secret, downwardAPI, emptyDir or hostPath"
+    )]
+    Unsupported {
+        /// The kind of volume or source.
+        what: &'static str,
+    },
+    /// A hostPath is not what its type says.
+    #[error("hostPath type check failed: {} is not a {expected}", path.display())]
+    HostPathType {
+        /// The path.
+        path: PathBuf,
+        /// What it should be.
+        expected: String,
+    },
+    /// A size that cannot be parsed.
+    #[error("cannot parse sizeLimit {0:?}")]
+    SizeLimit(String),
+    /// A tmpfs cannot be mounted.
+    #[error("cannot mount a tmpfs at {}: medium Memory needs root", path.display())]
+    Tmpfs {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A field cannot be shown.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// An object cannot be read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// A file operation failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// The volumes of a pod that are set up, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Volumes {
+    /// Where each volume is.
+    pub(crate) paths: BTreeMap<String, PathBuf>,
+}
+
+/// A volume that could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("MountVolume.SetUp failed for volume {volume:?}")]
+pub(crate) struct SetUpError {
+    /// The volume.
+    pub(crate) volume: String,
+    /// The cause.
+    pub(crate) source: VolumeError,
+}
+
+/// Where volumes are set up.
+#[derive(Clone, Debug)]
+pub(crate) struct VolumeRoot(PathBuf);
+
+impl VolumeRoot {
+    /// Volumes under `pods`.
+    pub(crate) fn new(pods: PathBuf) -> Self {
+        Self(pods)
+    }
+
+    /// The directory of one pod.
+    pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
+        self.0.join(uid)
+    }
+
+    /// The pods that have directories here.
+    pub(crate) fn pods(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Sets all volumes of the pod up, or brings those made of files up to date.
+    pub(crate) async fn set_up(
+        &self,
+        pod: &Pod,
+        sources: &dyn Sources,
+        node: &NodeFields,
+    ) -> Result<Volumes, SetUpError> {
+        let dir = self.pod_dir(pod.metadata.uid.as_deref().unwrap_or_default()).join("volumes");
+        let group = fs_group(pod);
+        let mut volumes = Volumes::default();
+        for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+            let setup = SetUp { pod, dir: dir.join(&volume.name), group };
+            let path = setup
+                .run(volume, sources, node)
+                .await
+                .map_err(|source| SetUpError { volume: volume.name.clone(), source })?;
+            volumes.paths.insert(volume.name.clone(), path);
+        }
+        Ok(volumes)
+    }
+
+    /// Removes everything of the pod.
+    pub(crate) fn tear_down(&self, uid: &str) -> Result<(), WriteError> {
+        let dir = self.pod_dir(uid);
+        for volume in std::fs::read_dir(dir.join("volumes")).into_iter().flatten().flatten() {
+            tmpfs::unmount(&volume.path());
+        }
+        atomic::remove_dir(&dir)
+    }
+}
+
+/// Files in volumes belong to this group, if the process may give them away.
+fn fs_group(pod: &Pod) -> Option<u32> {
+    let group = pod.spec.as_ref()?.security_context.as_ref()?.fs_group?;
+    u32::try_from(group).ok().filter(|_| rustix::process::geteuid().is_root())
+}
+
+struct SetUp<'a> {
+    pod: &'a Pod,
+    dir: PathBuf,
+    group: Option<u32>,
+}
+
+impl SetUp<'_> {
+    async fn run(
+        &self,
+        volume: &Volume,
+        sources: &dyn Sources,
+        node: &NodeFields,
+    ) -> Result<PathBuf, VolumeError> {
+        if let Some(source) = &volume.host_path {
+            return host_path::check(Path::new(&source.path), source.type_.as_deref().unwrap_or_default());
+        }
+        if let Some(source) = &volume.empty_dir {
+            return self.empty_dir(source);
+        }
+        if let Some(mut files) = payload::files(self.pod, volume, sources, node).await? {
+            if self.group.is_some() {
+                files.iter_mut().for_each(|file| file.mode |= 0o440);
+            }
+            atomic::write(&self.dir, &files, self.group)?;
+            return Ok(self.dir.clone());
+        }
+        Err(VolumeError::Unsupported { what: kind_of(volume) })
+    }
+
+    fn empty_dir(&self, source: &EmptyDirVolumeSource) -> Result<PathBuf, VolumeError> {
+        atomic::create_dir(&self.dir, 0o777)?;
+        if source.medium.as_deref() == Some("Memory") {
+            tmpfs::mount(&self.dir, source.size_limit.as_ref())?;
+        }
+        if self.group.is_some() {
+            atomic::own(&self.dir, self.group)?;
+            atomic::set_mode(&self.dir, 0o2777)?;
+        }
+        Ok(self.dir.clone())
+    }
+}
+
+fn kind_of(volume: &Volume) -> &'static str {
+    match volume {
+        Volume { persistent_volume_claim: Some(_), .. } => "a persistentVolumeClaim volume",
+        Volume { csi: Some(_), .. } => "a csi volume",
+        Volume { nfs: Some(_), .. } => "an nfs volume",
+        Volume { ephemeral: Some(_), .. } => "an ephemeral volume",
+        Volume { image: Some(_), .. } => "an image volume",
+        _ => "this kind of volume",
+    }
+}

@@ -1,0 +1,148 @@
+//! The files of configMap, secret, downwardAPI and projected volumes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume};
+
+use super::VolumeError;
+use super::atomic::VolumeFile;
+use crate::env::{NodeFields, Sources, field, resource};
+
+/// Kubernetes' default mode of such files.
+const DEFAULT_MODE: i32 = 0o644;
+
+/// One source of files.
+enum Source<'a> {
+    ConfigMap { name: &'a str, items: Option<&'a [KeyToPath]>, optional: bool },
+    Secret { name: &'a str, items: Option<&'a [KeyToPath]>, optional: bool },
+    DownwardApi(&'a [DownwardAPIVolumeFile]),
+    Unsupported(&'static str),
+}
+
+/// Sources and default mode of the volume; `None` if it is not made of files.
+fn sources_of(volume: &Volume) -> Option<(Vec<Source<'_>>, i32)> {
+    if let Some(v) = &volume.config_map {
+        let source = Source::ConfigMap {
+            name: &v.name,
+            items: v.items.as_deref(),
+            optional: v.optional == Some(true),
+        };
+        return Some((vec![source], v.default_mode.unwrap_or(DEFAULT_MODE)));
+    }
+    if let Some(v) = &volume.secret {
+        let name = v.secret_name.as_deref().unwrap_or_default();
+        let source = Source::Secret { name, items: v.items.as_deref(), optional: v.optional == Some(true) };
+        return Some((vec![source], v.default_mode.unwrap_or(DEFAULT_MODE)));
+    }
+    if let Some(v) = &volume.downward_api {
+        let source = Source::DownwardApi(v.items.as_deref().unwrap_or_default());
+        return Some((vec![source], v.default_mode.unwrap_or(DEFAULT_MODE)));
+    }
+    let projected = volume.projected.as_ref()?;
+    let mut sources = Vec::new();
+    for part in projected.sources.iter().flatten() {
+        if let Some(v) = &part.config_map {
+            let (items, optional) = (v.items.as_deref(), v.optional == Some(true));
+            sources.push(Source::ConfigMap { name: &v.name, items, optional });
+        } else if let Some(v) = &part.secret {
+            let (items, optional) = (v.items.as_deref(), v.optional == Some(true));
+            sources.push(Source::Secret { name: &v.name, items, optional });
+        } else if let Some(v) = &part.downward_api {
+            sources.push(Source::DownwardApi(v.items.as_deref().unwrap_or_default()));
+        } else if part.service_account_token.is_some() {
+            sources.push(Source::Unsupported("serviceAccountToken"));
+        } else {
+            sources.push(Source::Unsupported("clusterTrustBundle or podCertificate"));
+        }
+    }
+    Some((sources, projected.default_mode.unwrap_or(DEFAULT_MODE)))
+}
+
+/// The files of the volume; `None` if it is not made of files.
+pub(super) async fn files(
+    pod: &Pod,
+    volume: &Volume,
+    sources: &dyn Sources,
+    node: &NodeFields,
+) -> Result<Option<Vec<VolumeFile>>, VolumeError> {
+    let Some((parts, default_mode)) = sources_of(volume) else { return Ok(None) };
+    let mut files = BTreeMap::new();
+    for part in parts {
+        let read = match part {
+            Source::ConfigMap { name, items, optional } => {
+                let data = sources.config_map(name).await?;
+                let data = data.map(|data| data.into_iter().map(|(k, v)| (k, v.into_bytes())).collect());
+                Object { kind: "configmap", name, data, optional }.files(items, default_mode)?
+            }
+            Source::Secret { name, items, optional } => {
+                let data = sources.secret(name).await?;
+                Object { kind: "secret", name, data, optional }.files(items, default_mode)?
+            }
+            Source::DownwardApi(items) => downward(pod, items, default_mode, node)?,
+            Source::Unsupported(what) => return Err(VolumeError::Unsupported { what }),
+        };
+        // A later source wins over an earlier one at the same path.
+        files.extend(read.into_iter().map(|file| (file.path.clone(), file)));
+    }
+    Ok(Some(files.into_values().collect()))
+}
+
+/// The data of a ConfigMap or Secret.
+struct Object<'a> {
+    kind: &'static str,
+    name: &'a str,
+    data: Option<BTreeMap<String, Vec<u8>>>,
+    optional: bool,
+}
+
+impl Object<'_> {
+    fn files(self, items: Option<&[KeyToPath]>, default_mode: i32) -> Result<Vec<VolumeFile>, VolumeError> {
+        let Some(mut data) = self.data else {
+            if self.optional {
+                return Ok(Vec::new());
+            }
+            return Err(VolumeError::Missing { kind: self.kind, name: self.name.to_owned() });
+        };
+        let Some(items) = items.filter(|items| !items.is_empty()) else {
+            let file = |(path, content)| VolumeFile { path, content, mode: bits(None, default_mode) };
+            return Ok(data.into_iter().map(file).collect());
+        };
+        let mut files = Vec::new();
+        for item in items {
+            match data.remove(&item.key) {
+                Some(content) => files.push(VolumeFile {
+                    path: item.path.clone(),
+                    content,
+                    mode: bits(item.mode, default_mode),
+                }),
+                None if self.optional => {}
+                None => return Err(VolumeError::Key { key: item.key.clone(), kind: self.kind }),
+            }
+        }
+        Ok(files)
+    }
+}
+
+fn downward(
+    pod: &Pod,
+    items: &[DownwardAPIVolumeFile],
+    default_mode: i32,
+    node: &NodeFields,
+) -> Result<Vec<VolumeFile>, VolumeError> {
+    let mut files = Vec::new();
+    for item in items {
+        let content = if let Some(selector) = &item.resource_field_ref {
+            resource(pod, None, selector, node)?
+        } else {
+            let path = item.field_ref.as_ref().map(|field| field.field_path.as_str()).unwrap_or_default();
+            field(pod, path, node)?
+        };
+        let mode = bits(item.mode, default_mode);
+        files.push(VolumeFile { path: item.path.clone(), content: content.into_bytes(), mode });
+    }
+    Ok(files)
+}
+
+fn bits(mode: Option<i32>, default_mode: i32) -> u32 {
+    u32::try_from(mode.unwrap_or(default_mode)).unwrap_or(0o644) & 0o777
+}

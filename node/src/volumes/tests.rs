@@ -1,0 +1,109 @@
+//! Volumes of whole pods.
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::*;
+
+struct Fixed;
+
+#[async_trait]
+impl Sources for Fixed {
+    async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
+        let data = [("app.conf", "a=1"), ("other", "x")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        Ok((name == "settings").then(|| BTreeMap::from(data)))
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError> {
+        Ok((name == "login").then(|| BTreeMap::from([("token".to_owned(), vec![0, 255])])))
+    }
+}
+
+fn pod(volume: Value) -> Pod {
+    let mut volume = volume;
+    volume["name"] = json!("v");
+    serde_json::from_value(json!({
+        "metadata": { "name": "web", "namespace": "shop", "uid": "u-1", "labels": { "app": "web" } },
+        "spec": { "containers": [], "volumes": [volume] },
+    }))
+    .unwrap()
+}
+
+async fn set_up(root: &VolumeRoot, volume: Value) -> Result<PathBuf, String> {
+    let volumes = root.set_up(&pod(volume), &Fixed, &NodeFields::default()).await;
+    volumes.map(|v| v.paths["v"].clone()).map_err(|error| format!("{error}: {}", error.source))
+}
+
+#[tokio::test]
+async fn a_projected_volume_joins_its_sources() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = VolumeRoot::new(dir.path().to_owned());
+    let volume = json!({ "projected": { "sources": [
+        { "configMap": { "name": "settings", "items": [{ "key": "app.conf", "path": "conf/app", "mode": 0o600 }] } },
+        { "secret": { "name": "login" } },
+        { "downwardAPI": { "items": [{ "path": "name", "fieldRef": { "fieldPath": "metadata.name" } }] } },
+        { "configMap": { "name": "gone", "optional": true } },
+    ] } });
+    let path = set_up(&root, volume).await.unwrap();
+    assert_eq!(std::fs::read_to_string(path.join("conf/app")).unwrap(), "a=1");
+    assert_eq!(std::fs::read(path.join("token")).unwrap(), [0, 255]);
+    assert_eq!(std::fs::read_to_string(path.join("name")).unwrap(), "web");
+    root.tear_down("u-1").unwrap();
+    assert!(root.pods().is_empty());
+    root.tear_down("u-1").unwrap();
+}
+
+#[tokio::test]
+async fn failures_name_the_volume_and_the_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = VolumeRoot::new(dir.path().to_owned());
+    let cases = [
+        (json!({ "configMap": { "name": "gone" } }), "configmap \"gone\" not found"),
+        (
+            json!({ "secret": { "secretName": "login", "items": [{ "key": "no", "path": "p" }] } }),
+            "secret references non-existent config key: no",
+        ),
+        (
+            json!({ "projected": { "sources": [{ "serviceAccountToken": { "path": "token" } }] } }),
+            "serviceAccountToken is not supported by this node yet",
+        ),
+        (json!({ "hostPath": { "path": "/dev/null", "type": "Directory" } }), "/dev/null is not a directory"),
+        (
+            json!({ "configMap": { "name": "settings", "items": [{ "key": "other", "path": "../up" }] } }),
+            "invalid path \"../up\"",
+        ),
+    ];
+    for (volume, expected) in cases {
+        let error = set_up(&root, volume).await.unwrap_err();
+        assert!(error.starts_with("MountVolume.SetUp failed for volume \"v\""), "{error}");
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_dir_keeps_its_content_when_set_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = VolumeRoot::new(dir.path().to_owned());
+    let path = set_up(&root, json!({ "emptyDir": {} })).await.unwrap();
+    std::fs::write(path.join("file"), "x").unwrap();
+    assert_eq!(set_up(&root, json!({ "emptyDir": {} })).await.unwrap(), path);
+    assert!(path.join("file").exists());
+}
+
+#[tokio::test]
+async fn mounts_expand_expressions_and_refuse_unknown_volumes() {
+    let dir = tempfile::tempdir().unwrap();
+    let volumes = Volumes { paths: BTreeMap::from([("v".to_owned(), dir.path().canonicalize().unwrap())]) };
+    let container = |mount: Value| -> k8s_openapi::api::core::v1::Container {
+        serde_json::from_value(json!({ "name": "c", "volumeMounts": [mount] })).unwrap()
+    };
+    let env = [("NAME".to_owned(), "one".to_owned())];
+    let mount = container(
+        json!({ "name": "v", "mountPath": "/data", "subPathExpr": "logs/$(NAME)", "readOnly": true }),
+    );
+    let mounts = container_mounts(&mount, &volumes, &env).unwrap();
+    assert_eq!(mounts[0].host_path, volumes.paths["v"].join("logs/one"));
+    assert!(mounts[0].read_only);
+    let unknown = container(json!({ "name": "w", "mountPath": "/data" }));
+    assert!(container_mounts(&unknown, &volumes, &env).is_err());
+}

@@ -1,0 +1,145 @@
+//! Sets a container up on disk: its image's layers, its directory, its OCI bundle.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use oci_spec::image::Config as ImageConfig;
+use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, RuntimeError};
+
+use crate::config::Config;
+use crate::files::{self, failed};
+use crate::host;
+use crate::image::root::Root;
+use crate::image::{Images, Source};
+use crate::spec;
+use crate::spec::user::Accounts;
+use crate::state::{ContainerDir, Record};
+
+/// Largest account file read from an image.
+const MAX_ACCOUNTS: u64 = 1024 * 1024;
+
+/// The image of a container as this runtime takes it.
+pub(crate) fn source(image: &ImageContent) -> Result<Source, RuntimeError> {
+    match image {
+        ImageContent::Oci { digest, config, layers } => {
+            Ok(Source { digest: digest.clone(), config: config.clone(), layers: layers.clone() })
+        }
+        ImageContent::Wasm { digest, .. } => Err(RuntimeError::InvalidImage {
+            digest: digest.clone(),
+            reason: "a WebAssembly binary cannot run in runc; leave the RuntimeClass out".to_owned(),
+        }),
+    }
+}
+
+/// Creates the container in the directory `dir`; on failure nothing is left.
+pub(crate) fn create(
+    config: &Config,
+    images: &Images,
+    dir: &ContainerDir,
+    spec: &ContainerSpec,
+) -> Result<Record, RuntimeError> {
+    check_id(&spec.id)?;
+    files::remove_tree(dir.path())?;
+    let created = fill(config, images, dir, spec);
+    if created.is_err() {
+        // What failed is what the caller must hear.
+        files::remove_tree(dir.path()).ok();
+    }
+    created
+}
+
+/// The id becomes a file name, a cgroup and an argument.
+fn check_id(id: &ContainerId) -> Result<(), RuntimeError> {
+    let word = |text: &str| {
+        let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        text.bytes().all(valid) && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+    };
+    if word(&id.sandbox.0) && word(&id.name) {
+        return Ok(());
+    }
+    Err(invalid(id, "the id may hold letters, digits, '-', '_' and '.' only".to_owned()))
+}
+
+fn invalid(id: &ContainerId, reason: String) -> RuntimeError {
+    RuntimeError::InvalidSpec { id: id.clone(), reason }
+}
+
+fn fill(
+    config: &Config,
+    images: &Images,
+    dir: &ContainerDir,
+    spec: &ContainerSpec,
+) -> Result<Record, RuntimeError> {
+    let source = source(&spec.image)?;
+    let prepared = images.prepare(&source)?;
+    let image = prepared.config.config().clone().unwrap_or_default();
+    let record = record(config, spec, &source.digest, &image, prepared.layers.len())?;
+    let accounts = accounts(&prepared.layers);
+    let oci = spec::build(spec, &image, &accounts, &host::read(), &record.cgroup)
+        .map_err(|reason| invalid(&spec.id, reason))?;
+    files::create_dir(&dir.bundle().join("rootfs"))?;
+    files::create_dir(&dir.path().join("work"))?;
+    make_upper(&dir.upper(), prepared.layers.last())?;
+    for (index, layer) in prepared.layers.iter().enumerate() {
+        let link = dir.path().join(format!("l{index}"));
+        symlink(layer, &link).map_err(failed("create", &link))?;
+    }
+    files::write_json(&dir.config(), &oci)?;
+    dir.set_record(&record)?;
+    Ok(record)
+}
+
+fn record(
+    config: &Config,
+    spec: &ContainerSpec,
+    digest: &str,
+    image: &ImageConfig,
+    layers: usize,
+) -> Result<Record, RuntimeError> {
+    if layers == 0 {
+        let reason = "the image has no layers".to_owned();
+        return Err(RuntimeError::InvalidImage { digest: digest.to_owned(), reason });
+    }
+    let pod = spec.sandbox.cgroup_parent.trim_end_matches('/');
+    if !pod.starts_with('/') || pod.split('/').any(|part| part == "..") {
+        return Err(invalid(&spec.id, format!("cgroup parent {pod:?} is not an absolute path")));
+    }
+    let above = pod.rsplit_once('/').map_or("", |(above, _)| above);
+    Ok(Record {
+        image_digest: digest.to_owned(),
+        runtime_binary: config.find_binary().unwrap_or_else(|| config.runtime_binary.clone()),
+        runtime_root: runtime_root(&config.data_dir),
+        layers,
+        stop_signal: spec::process::stop_signal(image).map_err(|reason| invalid(&spec.id, reason))?,
+        cgroup: format!("{pod}/{}", spec.id),
+        // Beside the pod, so that the pod's limits are the pod's alone.
+        shim_cgroup: format!("{above}/shim_{}", spec.id),
+        spec: spec.clone(),
+    })
+}
+
+/// Where the OCI runtime keeps its state.
+pub(crate) fn runtime_root(data_dir: &Path) -> PathBuf {
+    data_dir.join("runtime")
+}
+
+/// The writable layer, whose own attributes are those of the container's root directory.
+fn make_upper(path: &Path, top: Option<&PathBuf>) -> Result<(), RuntimeError> {
+    files::create_dir(path)?;
+    let Some(top) = top else { return Ok(()) };
+    let metadata = fs::metadata(top).map_err(failed("read", top))?;
+    chown(path, Some(metadata.uid()), Some(metadata.gid())).map_err(failed("change the owner of", path))?;
+    let mode = fs::Permissions::from_mode(metadata.mode() & 0o7777);
+    fs::set_permissions(path, mode).map_err(failed("change the mode of", path))
+}
+
+/// The account files of the uppermost layers that have them.
+fn accounts(layers: &[PathBuf]) -> Accounts {
+    let read = |path: &str| {
+        let mut found =
+            layers.iter().rev().filter_map(|layer| Root::open(layer).ok()?.read(path, MAX_ACCOUNTS).ok()?);
+        found.next().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    };
+    Accounts { passwd: read("etc/passwd"), group: read("etc/group") }
+}

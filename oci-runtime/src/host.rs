@@ -1,0 +1,57 @@
+//! What this machine and process allow, read from the kernel.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Resource, getrlimit};
+use rustix::thread::CapabilitySet;
+
+use crate::cgroup::Cgroups;
+use crate::config::Config;
+use crate::spec::Host;
+
+const LOWEST_OOM_SCORE: i32 = -1000;
+
+/// Reads what a container's specification depends on.
+pub(crate) fn read() -> Host {
+    let capabilities =
+        rustix::thread::capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
+    let own_score =
+        fs::read_to_string("/proc/self/oom_score_adj").ok().and_then(|text| text.trim().parse().ok());
+    let may_lower = capabilities.contains(CapabilitySet::SYS_RESOURCE);
+    Host {
+        capabilities: capabilities.bits(),
+        lowest_oom_score: if may_lower { LOWEST_OOM_SCORE } else { own_score.unwrap_or(0) },
+        open_files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
+        memory: memory(),
+    }
+}
+
+fn memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next());
+    kilobytes.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// Says whether containers can run here, else what is missing and how to get it.
+pub(crate) fn check(config: &Config) -> Result<(), String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("OCI containers need root; run wherry as root, or use wasm images".to_owned());
+    }
+    if config.find_binary().is_none() {
+        let binary = config.runtime_binary.display();
+        return Err(format!(
+            "the OCI runtime {binary:?} is not installed; install it, for instance with: apt-get install runc"
+        ));
+    }
+    if !config.shim_program.is_file() {
+        return Err(format!("the shim program {} does not exist", config.shim_program.display()));
+    }
+    Cgroups::detect()?;
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    // As a module, it is loaded by the first mount.
+    if !known.lines().any(|line| line.ends_with("\toverlay")) && !Path::new("/proc/modules").exists() {
+        return Err("the kernel has no overlay file system (CONFIG_OVERLAY_FS)".to_owned());
+    }
+    Ok(())
+}

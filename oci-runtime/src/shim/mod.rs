@@ -1,0 +1,137 @@
+//! The shim: a small process per container that outlives the agent.
+//!
+//! ```text
+//! agent --spawns--> shim: own session and cgroup, adopts orphans
+//!   mounts the root file system in a mount namespace of its own, runs `runc run --detach` in it, leaves it
+//!   running.json --> copies output to the log --> the program ends --> exit.json --> the shim ends
+//! ```
+//!
+//! # Guarantees
+//! - A single thread, no async runtime; killing or restarting the agent does not disturb it.
+//! - `exit.json` exists before the program's process is reaped: as long as it does not, the recorded pid is the
+//!   container's.
+//! - The root file system is mounted in no namespace but the container's own once it runs, so that it
+//!   disappears with the container however that ends.
+//! - The writing end of the FIFO `alive` is the shim's standard output: a byte says "look again", its closing
+//!   says that the shim is gone, for whatever reason.
+
+mod launch;
+mod output;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use nix::sys::signal::{SigSet, Signal};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use wherry_runtime_api::ExitReason;
+
+use crate::cgroup::Cgroups;
+use crate::state::{ContainerDir, Exit, Record, Running};
+use output::Output;
+
+/// What a runtime that could not start a container reports, as containerd does.
+pub(crate) const START_ERROR_CODE: i32 = 128;
+
+/// What went wrong, in words; a shim has nobody to handle an error but its log.
+type Failure = String;
+
+/// Runs the shim of one container until the container has ended.
+///
+/// `args` are the arguments after the word `shim`: the container's directory. The calling process must have
+/// only one thread (no async runtime may have been started) and is used up by the call.
+pub fn shim_main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.collect();
+    let [directory] = args.as_slice() else {
+        return fail("usage: shim CONTAINER_DIRECTORY (started by the node agent, not by hand)");
+    };
+    match run(&ContainerDir::new(PathBuf::from(directory))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => fail(&reason),
+    }
+}
+
+fn fail(reason: &str) -> ExitCode {
+    // Standard error is the shim's log; with nowhere to write there is nobody to tell.
+    writeln!(io::stderr(), "{reason}").ok();
+    ExitCode::FAILURE
+}
+
+fn run(dir: &ContainerDir) -> Result<(), Failure> {
+    let record = dir.record().map_err(|error| error.to_string())?.ok_or("the container has no record")?;
+    let cgroups = detach(&record)?;
+    let exit = match launch::launch(dir, &record) {
+        Ok(launched) => supervise(dir, &record, &cgroups, launched)?,
+        Err(reason) => Exit {
+            started_at: None,
+            finished_at: Timestamp::now(),
+            code: START_ERROR_CODE,
+            reason: ExitReason::StartError,
+            message: reason,
+        },
+    };
+    dir.set_exit(&exit).map_err(|error| error.to_string())
+}
+
+/// Leaves the agent's session, signals and cgroup, and becomes the parent of orphans.
+fn detach(record: &Record) -> Result<Cgroups, Failure> {
+    // Fails only for a process group leader, which has no session of the agent to leave.
+    rustix::process::setsid().ok();
+    let mut ignored = SigSet::empty();
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGPIPE] {
+        ignored.add(signal);
+    }
+    ignored.thread_block().map_err(|error| format!("cannot block signals: {error}"))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| format!("cannot adopt orphans: {error}"))?;
+    rustix::process::umask(rustix::fs::Mode::from(0o022));
+    let cgroups = Cgroups::detect()?;
+    cgroups.join(&record.shim_cgroup).map_err(|error| error.to_string())?;
+    Ok(cgroups)
+}
+
+/// A container that was started.
+struct Launched {
+    pid: Pid,
+    process: OwnedFd,
+    output: Output,
+    started_at: Timestamp,
+}
+
+fn supervise(
+    dir: &ContainerDir,
+    record: &Record,
+    cgroups: &Cgroups,
+    mut launched: Launched,
+) -> Result<Exit, Failure> {
+    let running = Running { pid: launched.pid.as_raw_nonzero().get(), started_at: launched.started_at };
+    dir.set_running(&running).map_err(|error| error.to_string())?;
+    // Without an agent there is no reader; the next one reads the files.
+    io::stdout().write_all(b"r").and_then(|()| io::stdout().flush()).ok();
+    launched
+        .output
+        .copy_until_exit(&launched.process)
+        .map_err(|error| format!("cannot wait for output: {error}"))?;
+    let code = exit_code(launched.pid)?;
+    let reason = match code {
+        0 => ExitReason::Completed,
+        _ if cgroups.oom_kills(&record.cgroup) > 0 => ExitReason::OOMKilled,
+        _ => ExitReason::Error,
+    };
+    let started_at = Some(launched.started_at);
+    Ok(Exit { started_at, finished_at: Timestamp::now(), code, reason, message: String::new() })
+}
+
+/// The exit code, 128 + signal for a signal; the process stays a zombie until the shim ends, so that its id is
+/// not given to another while it is on record.
+fn exit_code(pid: Pid) -> Result<i32, Failure> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    let status =
+        waitid(WaitId::Pid(pid), options).map_err(|error| format!("cannot wait for the program: {error}"))?;
+    let status = status.ok_or("the program's exit status is gone")?;
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+    code.ok_or_else(|| "the program's exit status is unreadable".to_owned())
+}

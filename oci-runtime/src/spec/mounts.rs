@@ -1,0 +1,64 @@
+//! The file systems a container sees beside its root: the kernel's, and the binds asked for.
+
+use std::path::Path;
+
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{Mount, MountBuilder};
+use wherry_runtime_api::ContainerSpec;
+
+/// Kernel files that tell about or change the node, hidden from containers: the list of containerd.
+pub(super) const MASKED: [&str; 11] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+    "/proc/scsi",
+];
+
+/// Kernel files a container may read only.
+pub(super) const READ_ONLY: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Type, place and options of the kernel's file systems, in order.
+const KERNEL: [(&str, &str, &str); 7] = [
+    ("proc", "/proc", "nosuid,noexec,nodev"),
+    ("tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k"),
+    ("devpts", "/dev/pts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+    ("tmpfs", "/dev/shm", "nosuid,noexec,nodev,mode=1777,size=65536k"),
+    ("mqueue", "/dev/mqueue", "nosuid,noexec,nodev"),
+    ("sysfs", "/sys", "nosuid,noexec,nodev,ro"),
+    ("cgroup", "/sys/fs/cgroup", "nosuid,noexec,nodev,relatime,ro"),
+];
+
+/// All mounts, in the order they are made; a bind may cover one of the kernel's.
+pub(super) fn all(spec: &ContainerSpec) -> Result<Vec<Mount>, OciSpecError> {
+    let asked = |place: &str| spec.mounts.iter().any(|mount| mount.container_path == place);
+    let kernel = KERNEL.iter().filter(|(_, place, _)| !asked(place)).map(|(kind, place, options)| {
+        let options = options.split(',').map(|option| match option {
+            "ro" if spec.user.privileged => "rw",
+            other => other,
+        });
+        mount(kind, Path::new(kind), place, options)
+    });
+    let binds = spec.mounts.iter().map(|bind| {
+        let access = if bind.read_only { "ro" } else { "rw" };
+        mount("bind", &bind.host_path, &bind.container_path, ["rbind", "rprivate", access])
+    });
+    kernel.chain(binds).collect()
+}
+
+fn mount<'a>(
+    kind: &str,
+    source: &Path,
+    place: &str,
+    options: impl IntoIterator<Item = &'a str>,
+) -> Result<Mount, OciSpecError> {
+    let options: Vec<String> = options.into_iter().map(str::to_owned).collect();
+    MountBuilder::default().destination(place).typ(kind).source(source).options(options).build()
+}

@@ -1,0 +1,152 @@
+//! The specification of a whole container, against a file.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use serde_json::Value;
+use wherry_runtime_api::{
+    ContainerId, ContainerSpec, ImageContent, Mount, Resources, SandboxId, SandboxSpec, UserSpec,
+};
+
+use super::user::Accounts;
+use super::{Host, build};
+
+const HOST: Host =
+    Host { capabilities: u64::MAX, lowest_oom_score: -1000, open_files: 4096, memory: 1 << 30 };
+
+/// A container that asks for nothing but `/bin/server`.
+pub(crate) fn container() -> ContainerSpec {
+    let sandbox = SandboxSpec {
+        id: SandboxId("uid".into()),
+        hostname: "host".into(),
+        ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        netns: None,
+        cgroup_parent: "/wherry/poduid".into(),
+        resources: Resources::default(),
+    };
+    ContainerSpec {
+        id: ContainerId { sandbox: sandbox.id.clone(), name: "main".into(), attempt: 0 },
+        sandbox,
+        image: ImageContent::Oci { digest: String::new(), config: PathBuf::new(), layers: Vec::new() },
+        command: Some(vec!["/bin/server".into()]),
+        args: None,
+        env: Vec::new(),
+        working_dir: None,
+        mounts: Vec::new(),
+        resources: Resources::default(),
+        user: UserSpec::default(),
+        read_only_rootfs: false,
+        ports: Vec::new(),
+        log_path: PathBuf::from("/log"),
+        annotations: BTreeMap::new(),
+    }
+}
+
+fn built(spec: &ContainerSpec) -> Value {
+    let image = serde_json::from_str(r#"{"User":"web","Env":["LANG=C"],"WorkingDir":"/srv"}"#).unwrap();
+    let accounts = Accounts { passwd: "web:x:33:34::/:/bin/sh\n".into(), group: "logs:x:50:web\n".into() };
+    let built = build(spec, &image, &accounts, &HOST, "/wherry/poduid/c").unwrap();
+    sorted(serde_json::to_value(built).unwrap())
+}
+
+/// Capabilities are sets; the order they are written in says nothing.
+fn sorted(mut spec: Value) -> Value {
+    for set in spec["process"]["capabilities"].as_object_mut().into_iter().flatten() {
+        if let Some(names) = set.1.as_array_mut() {
+            names.sort_by_key(ToString::to_string);
+        }
+    }
+    spec
+}
+
+#[test]
+fn a_container_with_everything_matches_the_golden_file() {
+    let mut spec = container();
+    spec.sandbox.netns = Some("/run/netns/pod".into());
+    spec.env = vec![("LANG".into(), "en".into())];
+    spec.mounts =
+        vec![Mount { host_path: "/data/v".into(), container_path: "/etc/config".into(), read_only: true }];
+    spec.resources = Resources {
+        cpu_request_millis: Some(250),
+        cpu_limit_millis: Some(500),
+        memory_limit_bytes: Some(64 << 20),
+        pids_limit: Some(100),
+    };
+    spec.user.drop_capabilities = vec!["NET_RAW".into()];
+    spec.read_only_rootfs = true;
+    spec.annotations.insert("run.wherry.dev/x".into(), "y".into());
+    let golden: Value = serde_json::from_str(include_str!("../../tests/golden/config.json")).unwrap();
+    let found = built(&spec);
+    assert_eq!(found, golden, "now: {}", serde_json::to_string_pretty(&found).unwrap());
+}
+
+#[test]
+fn a_privileged_container_sees_all_and_may_all() {
+    let mut spec = container();
+    spec.user.privileged = true;
+    let found = built(&spec);
+    assert!(found["linux"].get("maskedPaths").is_none() && found["linux"].get("readonlyPaths").is_none());
+    assert_eq!(found["linux"]["resources"]["devices"][0]["allow"], true);
+    assert_eq!(found["process"]["noNewPrivileges"], false);
+    let read_only = found["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|mount| mount["options"].as_array().unwrap().iter().any(|option| option == "ro"));
+    assert_eq!(read_only.count(), 0);
+}
+
+#[test]
+fn without_a_network_namespace_the_nodes_is_shared() {
+    let found = built(&container());
+    let namespaces = found["linux"]["namespaces"].as_array().unwrap();
+    assert!(namespaces.iter().all(|namespace| namespace["type"] != "network"));
+    assert!(found["linux"].get("sysctl").is_none());
+}
+
+#[test]
+fn a_bind_replaces_the_kernels_mount_of_the_same_place() {
+    let mut spec = container();
+    spec.mounts =
+        vec![Mount { host_path: "/shm".into(), container_path: "/dev/shm".into(), read_only: false }];
+    let found = built(&spec);
+    let mounts = found["mounts"].as_array().unwrap();
+    let there: Vec<_> = mounts.iter().filter(|mount| mount["destination"] == "/dev/shm").collect();
+    assert_eq!(there.len(), 1);
+    assert_eq!(there[0]["type"], "bind");
+}
+
+#[test]
+fn the_out_of_memory_score_follows_what_is_limited() {
+    let score = |request, limit, memory| {
+        let resources = Resources {
+            cpu_request_millis: request,
+            cpu_limit_millis: limit,
+            memory_limit_bytes: memory,
+            pids_limit: None,
+        };
+        super::oom_score(&resources, &HOST)
+    };
+    assert_eq!(score(None, None, None), 1000);
+    assert_eq!(score(Some(100), None, None), 999);
+    assert_eq!(score(Some(100), None, Some(256 << 20)), 750);
+    assert_eq!(score(Some(100), Some(100), Some(256 << 20)), -997);
+    let bound = Host { lowest_oom_score: 0, ..HOST };
+    let all = Resources {
+        cpu_request_millis: Some(1),
+        cpu_limit_millis: Some(1),
+        memory_limit_bytes: Some(1),
+        pids_limit: None,
+    };
+    assert_eq!(super::oom_score(&all, &bound), 0);
+}
+
+#[test]
+fn what_cannot_be_honoured_is_refused() {
+    let image = serde_json::from_str("{}").unwrap();
+    let mut spec = container();
+    spec.mounts = vec![Mount { host_path: "/v".into(), container_path: "v".into(), read_only: false }];
+    let refused = build(&spec, &image, &Accounts::default(), &HOST, "/c").unwrap_err();
+    assert_eq!(refused, "mountPath \"v\" is not an absolute path");
+}

@@ -1,0 +1,168 @@
+//! What is kept on disk of one container, and nothing else decides its state.
+//!
+//! ```text
+//! containers/UID_NAME_ATTEMPT/
+//!   record.json    what was asked and how to run it; written last by `create`: without it there is no container
+//!   running.json   written by the shim once the program runs
+//!   exit.json      written by the shim (or, if the shim is gone, by the agent) once the program ended
+//!   alive          a FIFO whose writing end the shim holds for as long as it lives
+//!   bundle/        config.json and the mount point of the root file system
+//!   upper/ work/   the writable layer;  l0, l1, ..: links to the image's layers, lowest first
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use wherry_runtime_api::{ContainerSpec, ContainerState, ExitReason, RuntimeError};
+
+use crate::files;
+
+/// How to run one container; all the shim needs to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// What was asked.
+    pub(crate) spec: ContainerSpec,
+    /// The image's digest.
+    pub(crate) image_digest: String,
+    /// The OCI runtime's binary.
+    pub(crate) runtime_binary: PathBuf,
+    /// Where the OCI runtime keeps its own state.
+    pub(crate) runtime_root: PathBuf,
+    /// Number of image layers.
+    pub(crate) layers: usize,
+    /// The signal that asks the program to end.
+    pub(crate) stop_signal: i32,
+    /// The container's cgroup.
+    pub(crate) cgroup: String,
+    /// The cgroup of the container's shim.
+    pub(crate) shim_cgroup: String,
+}
+
+/// The program runs.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Running {
+    /// The container's first process, a child of the shim.
+    pub(crate) pid: i32,
+    /// When it was started.
+    pub(crate) started_at: Timestamp,
+}
+
+/// The program ended, or never began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Exit {
+    /// When it was started; `None` if it never ran.
+    pub(crate) started_at: Option<Timestamp>,
+    /// When it ended.
+    pub(crate) finished_at: Timestamp,
+    /// The exit code, 128 + signal for a signal.
+    pub(crate) code: i32,
+    /// Why it ended.
+    pub(crate) reason: ExitReason,
+    /// A sentence for a person.
+    pub(crate) message: String,
+}
+
+/// The directory of one container.
+#[derive(Clone, Debug)]
+pub(crate) struct ContainerDir(PathBuf);
+
+impl ContainerDir {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.0.join("bundle")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.0.join("bundle/config.json")
+    }
+
+    pub(crate) fn upper(&self) -> PathBuf {
+        self.0.join("upper")
+    }
+
+    pub(crate) fn alive(&self) -> PathBuf {
+        self.0.join("alive")
+    }
+
+    pub(crate) fn shim_log(&self) -> PathBuf {
+        self.0.join("shim.log")
+    }
+
+    pub(crate) fn runtime_log(&self) -> PathBuf {
+        self.0.join("runtime.log")
+    }
+
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.0.join("pid")
+    }
+
+    pub(crate) fn record(&self) -> Result<Option<Record>, RuntimeError> {
+        files::read_json(&self.0.join("record.json"))
+    }
+
+    pub(crate) fn set_record(&self, record: &Record) -> Result<(), RuntimeError> {
+        files::write_json(&self.0.join("record.json"), record)
+    }
+
+    pub(crate) fn running(&self) -> Result<Option<Running>, RuntimeError> {
+        files::read_json(&self.0.join("running.json"))
+    }
+
+    pub(crate) fn set_running(&self, running: &Running) -> Result<(), RuntimeError> {
+        files::write_json(&self.0.join("running.json"), running)
+    }
+
+    pub(crate) fn exit(&self) -> Result<Option<Exit>, RuntimeError> {
+        files::read_json(&self.0.join("exit.json"))
+    }
+
+    pub(crate) fn set_exit(&self, exit: &Exit) -> Result<(), RuntimeError> {
+        files::write_json(&self.0.join("exit.json"), exit)
+    }
+}
+
+/// Where a container is in its life, as the agent last saw it.
+///
+/// ```text
+/// Created --start--> Starting --shim: running.json--> Running --shim: exit.json--> Exited
+///    \--stop-----------------\--it could not be started-----------------------------^
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Set up; no shim.
+    Created,
+    /// A shim is starting the program.
+    Starting,
+    /// The program runs below a shim.
+    Running {
+        /// When it was started.
+        started_at: Timestamp,
+    },
+    /// No program, no shim.
+    Exited(Exit),
+}
+
+impl Phase {
+    /// The phase in the words of the runtime contract.
+    pub(crate) fn state(&self) -> ContainerState {
+        match self {
+            Self::Created | Self::Starting => ContainerState::Created,
+            Self::Running { started_at } => ContainerState::Running { started_at: *started_at },
+            Self::Exited(exit) => ContainerState::Exited {
+                started_at: exit.started_at,
+                finished_at: exit.finished_at,
+                code: exit.code,
+                reason: exit.reason,
+                message: exit.message.clone(),
+            },
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Containers for real: busybox below runc below the shim. Needs root, runc and busybox-static.
+//!
+//! Every test has a data directory, a pod and cgroups of its own and checks at its end that nothing is left.
+
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod node;
+#[cfg(test)]
+mod running;

@@ -1,0 +1,148 @@
+//! What a running container sees, may and leaves.
+
+use std::fs;
+use std::time::Duration;
+
+use wherry_runtime_api::{ContainerState, ExitReason, Mount, Resources, Runtime};
+
+use crate::node::{Node, hierarchies};
+
+fn code_and_reason(state: &ContainerState) -> (i32, ExitReason) {
+    match state {
+        ContainerState::Exited { code, reason, .. } => (*code, *reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn output_goes_to_the_log_and_the_exit_code_is_kept() {
+    let node = Node::new().await;
+    let spec = node.script("main", "echo out; echo err >&2; printf unfinished; exit 7");
+    let log = node.output(&spec).await;
+    assert!(log.contains(&"stdout F out".to_owned()), "{log:?}");
+    assert!(log.contains(&"stderr F err".to_owned()), "{log:?}");
+    assert!(log.contains(&"stdout F unfinished".to_owned()), "{log:?}");
+    let state = node.state(&spec.id).await.unwrap();
+    assert_eq!(code_and_reason(&state), (7, ExitReason::Error));
+    let ContainerState::Exited { started_at: Some(started_at), finished_at, .. } = state else { panic!() };
+    assert!(started_at <= finished_at);
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn more_output_than_a_pipe_holds_arrives_whole() {
+    let node = Node::new().await;
+    let spec = node.script("main", "i=0; while [ $i -lt 20000 ]; do echo line-$i; i=$((i+1)); done");
+    let log = node.output(&spec).await;
+    assert_eq!(log.len(), 20000);
+    assert_eq!(log[19999], "stdout F line-19999");
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn environment_user_directory_and_hostname_are_as_asked() {
+    let node = Node::new().await;
+    let mut spec =
+        node.script("main", "echo $FROM $ASKED $(pwd) $HOSTNAME $(cat /proc/sys/kernel/hostname); id");
+    spec.env = vec![("ASKED".into(), "yes".into())];
+    spec.working_dir = Some("/tmp".into());
+    spec.user.uid = Some(33);
+    let log = node.output(&spec).await;
+    assert_eq!(log[0], "stdout F image yes /tmp pod-host pod-host");
+    assert!(log[1].contains("uid=33") && log[1].contains("gid=34") && log[1].contains("50"), "{log:?}");
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn binds_are_seen_and_read_only_ones_kept_so() {
+    let node = Node::new().await;
+    let volume = node.dir.path().join("volume");
+    fs::create_dir(&volume).unwrap();
+    fs::write(volume.join("in"), "from the node\n").unwrap();
+    let mut spec =
+        node.script("main", "cat /ro/in; touch /ro/no || echo refused; touch /rw/yes && echo written");
+    let mount =
+        |place: &str, read_only| Mount { host_path: volume.clone(), container_path: place.into(), read_only };
+    spec.mounts = vec![mount("/ro", true), mount("/rw", false)];
+    let log = node.output(&spec).await;
+    assert!(log.contains(&"stdout F from the node".to_owned()), "{log:?}");
+    assert!(log.contains(&"stdout F refused".to_owned()), "{log:?}");
+    assert!(volume.join("yes").exists() && !volume.join("no").exists());
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn writes_stay_in_the_container_and_a_read_only_root_refuses_them() {
+    let node = Node::new().await;
+    let script = "touch /mark 2>/dev/null && echo first || echo refused";
+    let mut sealed = node.script("sealed", script);
+    sealed.read_only_rootfs = true;
+    assert_eq!(node.output(&node.script("one", script)).await, ["stdout F first"]);
+    let seen = node.script("two", "cat /mark 2>/dev/null || echo clean");
+    assert_eq!(node.output(&seen).await, ["stdout F clean"]);
+    assert_eq!(node.output(&sealed).await, ["stdout F refused"]);
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn limits_are_written_and_the_memory_limit_kills() {
+    let node = Node::new().await;
+    let mut spec = node.script("main", "echo ready; sleep 0.05; tail /dev/zero");
+    spec.resources = Resources {
+        cpu_request_millis: Some(100),
+        cpu_limit_millis: Some(900),
+        memory_limit_bytes: Some(16 << 20),
+        pids_limit: Some(20),
+    };
+    node.run(&spec).await;
+    let group = format!("{}/{}", &node.sandbox.cgroup_parent[1..], spec.id);
+    let read = |controller: &str, v1: &str, v2: &str| {
+        let found = hierarchies().into_iter().find_map(|hierarchy| {
+            let file = if hierarchy.ends_with(controller) { v1 } else { v2 };
+            fs::read_to_string(hierarchy.join(&group).join(file)).ok()
+        });
+        found.unwrap().trim().to_owned()
+    };
+    assert_eq!(read("memory", "memory.limit_in_bytes", "memory.max"), (16 << 20).to_string());
+    assert_eq!(read("pids", "pids.max", "pids.max"), "20");
+    let state = node.until_exited(&spec.id).await;
+    assert_eq!(code_and_reason(&state), (137, ExitReason::OOMKilled));
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn a_program_that_heeds_the_signal_ends_with_its_own_code() {
+    let node = Node::new().await;
+    let spec =
+        node.script("main", "trap 'echo bye; exit 3' TERM; echo ready; while true; do sleep 0.01; done");
+    node.run(&spec).await;
+    node.until_logged("main", "ready").await;
+    node.runtime.stop(&spec.id, Duration::from_secs(50)).await.unwrap();
+    assert_eq!(code_and_reason(&node.state(&spec.id).await.unwrap()), (3, ExitReason::Error));
+    assert!(node.log("main").contains(&"stdout F bye".to_owned()));
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_is_killed_after_the_grace_period() {
+    let node = Node::new().await;
+    let spec = node.script("main", "trap '' TERM; echo ready; while true; do sleep 1; done");
+    node.run(&spec).await;
+    node.until_logged("main", "ready").await;
+    node.runtime.stop(&spec.id, Duration::from_millis(50)).await.unwrap();
+    assert_eq!(code_and_reason(&node.state(&spec.id).await.unwrap()), (137, ExitReason::Error));
+    node.runtime.stop(&spec.id, Duration::ZERO).await.unwrap();
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn containers_of_a_pod_run_beside_each_other_with_their_own_processes() {
+    let node = Node::new().await;
+    let names = ["a", "b", "c", "d"];
+    let specs = names.map(|name| node.script(name, "echo pid $$; exec sleep 1000"));
+    futures::future::join_all(specs.iter().map(|spec| node.run(spec))).await;
+    for name in names {
+        node.until_logged(name, "pid 1").await;
+    }
+    node.finish().await;
+}

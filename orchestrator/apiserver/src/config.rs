@@ -1,0 +1,59 @@
+//! What an API server is made with.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use wherry_api::clock::Clock;
+use wherry_store::Store;
+
+/// Makes unique ids: UIDs of objects and the random part of generated names.
+pub type Ids = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What an API server is made with.
+#[derive(Clone)]
+pub struct Config {
+    /// Where objects live; opened with [`crate::extractor`].
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unique ids, in the form of UUIDs.
+    pub ids: Ids,
+    /// Where Services get their addresses from.
+    pub service_cidr: IpNet,
+    /// Where Services get their node ports from; 30000-32767 by custom.
+    pub node_port_range: RangeInclusive<u16>,
+    /// How this server shows itself to nodes when it fetches logs; without it there are none.
+    pub node_client: Option<NodeClientTls>,
+    /// The largest request body; 3 MiB by custom.
+    pub max_body_bytes: usize,
+    /// Seconds between the bookmarks of an idle watch. Clients give a silent watch up after about 295.
+    pub bookmark_seconds: u64,
+}
+
+impl Config {
+    /// A configuration with customary limits.
+    pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Ids, service_cidr: IpNet) -> Self {
+        Self {
+            store,
+            clock,
+            ids,
+            service_cidr,
+            node_port_range: 30_000..=32_767,
+            node_client: None,
+            max_body_bytes: 3 * 1024 * 1024,
+            bookmark_seconds: 45,
+        }
+    }
+}
+
+/// The certificates for talking to nodes, as PEM.
+#[derive(Debug, Clone)]
+pub struct NodeClientTls {
+    /// Who signed the nodes' certificates.
+    pub ca: Vec<u8>,
+    /// This server's client certificate.
+    pub cert: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+}

@@ -1,0 +1,307 @@
+//! One request from its first byte to its answer: authenticate, route, authorize, then the verb.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+use wherry_schema::Value;
+
+use crate::about;
+use crate::auth::{UserInfo, authorize};
+use crate::discovery;
+use crate::error::Failure;
+use crate::object;
+use crate::request::body;
+use crate::request::negotiate::{Accept, Include, body_format, patch_type};
+use crate::request::path::{Route, Target};
+use crate::request::query::{ListOptions, Query, WriteOptions};
+use crate::respond;
+use crate::state::State;
+use crate::status;
+use crate::verbs::delete::Deleted;
+use crate::verbs::delete_options::DeleteOptions;
+use crate::verbs::update::{Part, update};
+use crate::verbs::{
+    Cx, bind, create, delete, delete_collection, evict, get, incoming, list, log, patch, scale, show, watch,
+};
+
+const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+
+/// Answers a request.
+pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let user = user.or_else(|| parts.extensions.get::<UserInfo>().cloned());
+    let accept = Accept::parse(&parts.headers, Include::Metadata, false);
+    let yaml = accept.is_ok_and(|a| a.yaml);
+    let request = Exchange { query: Query::parse(parts.uri.query().unwrap_or_default()), state, parts };
+    let answer = Box::pin(request.answer(user.as_ref(), body)).await;
+    let mut response = answer.unwrap_or_else(|failure| status::response(&failure, yaml));
+    if is_endpoints(request.parts.uri.path()) {
+        respond::warn(&mut response, &[ENDPOINTS_WARNING.to_owned()]);
+    }
+    response
+}
+
+fn is_endpoints(path: &str) -> bool {
+    path.starts_with("/api/v1/") && path.split('/').any(|segment| segment == "endpoints")
+}
+
+/// A request being answered.
+struct Exchange {
+    state: Arc<State>,
+    parts: Parts,
+    query: Query,
+}
+
+/// The verb of a request on a resource, as authorization names it.
+fn verb(method: &Method, target: &Target, watch: bool) -> Option<&'static str> {
+    let collection = target.name.is_none();
+    Some(match *method {
+        Method::GET if collection && watch => "watch",
+        Method::GET if collection => "list",
+        Method::GET => "get",
+        Method::POST => "create",
+        Method::PUT if !collection => "update",
+        Method::PATCH if !collection => "patch",
+        Method::DELETE if collection => "deletecollection",
+        Method::DELETE => "delete",
+        _ => return None,
+    })
+}
+
+/// Whether the resource has the verb where the path points.
+fn allowed(target: &Target, verb: &str) -> bool {
+    if let Some(sub) = target.subresource {
+        return sub.verbs.contains(&verb);
+    }
+    let everywhere = target.kind.namespaced && target.namespace.is_none();
+    let fits = match verb {
+        "create" => target.name.is_none() && !everywhere,
+        "deletecollection" => !everywhere,
+        _ => true,
+    };
+    fits && target.kind.verbs.contains(&verb)
+}
+
+impl Exchange {
+    async fn answer(&self, user: Option<&UserInfo>, body: Body) -> Result<Response, Failure> {
+        let path = self.parts.uri.path();
+        let route = match Route::parse(path) {
+            Ok(route) => route,
+            Err(_) if user.is_none() => return Err(Failure::Unauthorized),
+            Err(failure) => return Err(failure),
+        };
+        let method = &self.parts.method;
+        let verb = match &route {
+            Route::Resource(target) => verb(method, target, self.query.flag("watch")),
+            Route::Bindings(_) => (*method == Method::POST).then_some("create"),
+            _ => (*method == Method::GET).then_some("get"),
+        };
+        authorize(user, &route, verb.unwrap_or("proxy"), path)?;
+        let verb = verb.ok_or(Failure::MethodNotAllowed)?;
+        match route {
+            Route::Resource(target) => {
+                if !allowed(&target, verb) {
+                    return Err(Failure::MethodNotAllowed);
+                }
+                self.resource(&target, verb, body).await
+            }
+            Route::Bindings(namespace) => {
+                let pods = wherry_api::kinds::by_kind("", "v1", "Pod").expect("the kinds table has Pod");
+                let cx = Cx::new(&self.state, pods, &namespace);
+                self.bind(&cx, None, body).await
+            }
+            other => self.about(&other),
+        }
+    }
+
+    fn accept(&self, collection: bool) -> Result<Accept, Failure> {
+        let include = match self.query.get("includeObject") {
+            None | Some("" | "Metadata") => Include::Metadata,
+            Some("Object") => Include::Object,
+            Some("None") => Include::None,
+            Some(other) => {
+                return Err(Failure::BadRequest(format!("unrecognized includeObject value: {other:?}")));
+            }
+        };
+        Accept::parse(&self.parts.headers, include, collection)
+    }
+
+    /// Answers what is about the server, not about an object.
+    fn about(&self, route: &Route) -> Result<Response, Failure> {
+        let headers = &self.parts.headers;
+        if let Route::Health(name) = route {
+            return Ok(about::health(name, &self.query));
+        }
+        if let Route::OpenApi(name) = route {
+            return about::openapi_document(name, &self.query, headers);
+        }
+        if matches!(route, Route::OpenApiIndex) {
+            return Ok(about::openapi_index());
+        }
+        let accept = self.accept(false).map_err(|_| Failure::NoSuchRepresentation)?;
+        Ok(match route {
+            Route::CoreVersions => self.state.documents.core_versions(headers, accept),
+            Route::Groups => self.state.documents.groups(headers, accept),
+            Route::Group(group) => discovery::group(group, accept),
+            Route::Resources(group, version) => discovery::resources(group, version, accept),
+            _ => about::version(accept),
+        })
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Failure> {
+        body::read(body, self.state.max_body_bytes).await
+    }
+
+    async fn resource(&self, target: &Target, verb: &str, body: Body) -> Result<Response, Failure> {
+        let namespace = target.namespace.as_deref().unwrap_or_default();
+        let cx = Cx::new(&self.state, target.kind, namespace);
+        let name = target.name.as_deref().unwrap_or_default();
+        if let Some(sub) = target.subresource.map(|s| s.name)
+            && sub != "status"
+        {
+            return self.subresource(&cx, name, (sub, verb), body).await;
+        }
+        let part = if target.subresource.is_some() { Part::Status } else { Part::Whole };
+        match verb {
+            "get" => get::get(&cx, name, &self.query, self.accept(false)?),
+            "list" => list::list(&cx, &ListOptions::parse(&self.query, false)?, self.accept(true)?).await,
+            "watch" => {
+                let options = ListOptions::parse(&self.query, true)?;
+                watch::watch(&cx, &self.state, &options, self.accept(true)?)
+            }
+            "create" => self.create(&cx, body).await,
+            "update" => self.update(&cx, name, part, body).await,
+            "patch" => self.patch(&cx, name, part, body).await,
+            "delete" => self.delete(&cx, name, body).await,
+            _ => {
+                let bytes = self.read(body).await?;
+                let options = DeleteOptions::parse(&bytes, &self.parts.headers, &self.query)?;
+                let which = ListOptions::parse(&self.query, false)?;
+                delete_collection::delete_collection(&cx, &which, &options, self.accept(true)?).await
+            }
+        }
+    }
+
+    async fn create(&self, cx: &Cx<'_>, body: Body) -> Result<Response, Failure> {
+        let accept = self.accept(false)?;
+        let options = WriteOptions::parse(&self.query, "CreateOptions")?;
+        let format = body_format(&self.parts.headers)?;
+        let bytes = self.read(body).await?;
+        let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
+        warnings.extend(cx.rules.warnings(&object));
+        let stored = create::create(cx, cx.to_stored(object), &options).await?;
+        let mut response = show::object(cx, StatusCode::CREATED, &stored, accept)?;
+        respond::warn(&mut response, &warnings);
+        Ok(response)
+    }
+
+    async fn update(&self, cx: &Cx<'_>, name: &str, part: Part, body: Body) -> Result<Response, Failure> {
+        let accept = self.accept(false)?;
+        let options = WriteOptions::parse(&self.query, "UpdateOptions")?;
+        let format = body_format(&self.parts.headers)?;
+        let bytes = self.read(body).await?;
+        let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
+        warnings.extend(cx.rules.warnings(&object));
+        let missing = self.state.store.get(&cx.key(name)).is_none();
+        let (code, stored) = if missing && part == Part::Whole && cx.rules.create_on_update() {
+            if object::name(&object) != name {
+                let given = object::name(&object);
+                let text =
+                    format!("the name of the object ({given}) does not match the name on the URL ({name})");
+                return Err(Failure::BadRequest(text));
+            }
+            (StatusCode::CREATED, create::create(cx, cx.to_stored(object), &options).await?)
+        } else {
+            let change = &mut |_: &Value| Ok(object.clone());
+            (StatusCode::OK, update(cx, name, part, &options, change).await?)
+        };
+        let mut response = show::object(cx, code, &stored, accept)?;
+        respond::warn(&mut response, &warnings);
+        Ok(response)
+    }
+
+    async fn patch(&self, cx: &Cx<'_>, name: &str, part: Part, body: Body) -> Result<Response, Failure> {
+        let accept = self.accept(false)?;
+        let kind = patch_type(&self.parts.headers)?;
+        let options = WriteOptions::parse(&self.query, "PatchOptions")?;
+        let bytes = self.read(body).await?;
+        let patch = patch::Patch::parse(kind, &bytes)?;
+        let mut warnings = Vec::new();
+        let change = &mut |old: &Value| patch.apply(cx, old, &options, &mut warnings);
+        let stored = update(cx, name, part, &options, change).await?;
+        let mut response = show::object(cx, StatusCode::OK, &stored, accept)?;
+        respond::warn(&mut response, &warnings);
+        Ok(response)
+    }
+
+    async fn delete(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
+        let accept = self.accept(false)?;
+        let bytes = self.read(body).await?;
+        let options = DeleteOptions::parse(&bytes, &self.parts.headers, &self.query)?;
+        match delete::delete(cx, name, &options).await? {
+            Deleted::Object(stored) => show::object(cx, StatusCode::OK, &stored, accept),
+            Deleted::Status(status) => Ok(respond::json(StatusCode::OK, status.into(), accept.yaml)),
+        }
+    }
+
+    async fn subresource(
+        &self,
+        cx: &Cx<'_>,
+        name: &str,
+        (sub, verb): (&str, &str),
+        body: Body,
+    ) -> Result<Response, Failure> {
+        match sub {
+            "log" => log::log(cx, name, &self.query).await,
+            "binding" => self.bind(cx, Some(name), body).await,
+            "eviction" => self.evict(cx, name, body).await,
+            "finalize" => self.update(cx, name, Part::Finalize, body).await,
+            "scale" => self.scale(cx, name, verb, body).await,
+            _ => Err(Failure::NoSuchResource),
+        }
+    }
+
+    async fn bind(&self, cx: &Cx<'_>, name: Option<&str>, body: Body) -> Result<Response, Failure> {
+        let options = WriteOptions::parse(&self.query, "CreateOptions")?;
+        let format = body_format(&self.parts.headers)?;
+        let bytes = self.read(body).await?;
+        let (binding, warnings) = bind::parse(&bytes, format, options.validation)?;
+        let name = name.unwrap_or_else(|| object::name(&binding));
+        let status = bind::bind(cx, name, &binding, &options).await?;
+        let mut response = respond::json(StatusCode::CREATED, status.into(), false);
+        respond::warn(&mut response, &warnings);
+        Ok(response)
+    }
+
+    async fn evict(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
+        let options = WriteOptions::parse(&self.query, "CreateOptions")?;
+        let format = body_format(&self.parts.headers)?;
+        let bytes = self.read(body).await?;
+        let eviction = evict::parse(&bytes, format)?;
+        let status = evict::evict(cx, name, &eviction, options.dry_run).await?;
+        Ok(respond::json(StatusCode::CREATED, status.into(), false))
+    }
+
+    async fn scale(&self, cx: &Cx<'_>, name: &str, verb: &str, body: Body) -> Result<Response, Failure> {
+        let accept = self.accept(false)?;
+        if verb == "get" {
+            let entry = self.state.store.get(&cx.key(name)).ok_or_else(|| cx.not_found(name))?;
+            return scale::answer(cx, StatusCode::OK, &entry.value, accept);
+        }
+        let options = WriteOptions::parse(&self.query, "UpdateOptions")?;
+        let headers = &self.parts.headers;
+        let wanted = if verb == "patch" {
+            let kind = patch_type(headers)?;
+            scale::Wanted::patch(kind, &self.read(body).await?)?
+        } else {
+            let format = body_format(headers)?;
+            scale::Wanted::put(&self.read(body).await?, format, &options)?
+        };
+        let stored = scale::scale(cx, name, &wanted, &options).await?;
+        scale::answer(cx, StatusCode::OK, &stored, accept)
+    }
+}

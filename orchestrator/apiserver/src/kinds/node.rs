@@ -1,0 +1,177 @@
+//! Node: a machine. It registers itself, status included.
+
+use jiff::Timestamp;
+use wherry_api::names;
+use wherry_api::quantity::Quantity;
+use wherry_schema::Value;
+
+use super::{Rules, Selectable};
+use crate::object::{self, Fields};
+use crate::table::{self, Column};
+use crate::validation::net::check_cidr;
+use crate::validation::{Errors, Path, Shown};
+
+/// The rules of Nodes.
+pub(crate) struct Node;
+
+static COLUMNS: &[Column] = &[
+    table::NAME,
+    Column::new("Status", "string", "The status of the node"),
+    Column::new("Roles", "string", "The roles of the node"),
+    table::AGE,
+    Column::new("Version", "string", "Version of the node agent"),
+    Column::wide("Internal-IP", "string", "Address inside the cluster"),
+    Column::wide("External-IP", "string", "Address outside the cluster"),
+    Column::wide("OS-Image", "string", "Operating system"),
+    Column::wide("Kernel-Version", "string", "Kernel"),
+    Column::wide("Container-Runtime", "string", "Runtime and its version"),
+];
+
+static FIELDS: &[Selectable] = &[Selectable { name: "spec.unschedulable", attribute: "=spec.unschedulable" }];
+
+const EFFECTS: &[&str] = &["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+impl Rules for Node {
+    fn fields(&self) -> &'static [Selectable] {
+        FIELDS
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        settle_cidrs(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, _old: &Value) {
+        settle_cidrs(object);
+    }
+
+    fn validate(&self, object: &Value, errors: &mut Errors) {
+        check_taints(object.items("spec.taints"), errors);
+        check_cidrs(object.items("spec.podCIDRs"), errors);
+        for list in ["capacity", "allocatable"] {
+            let path = Path::new("status").child(list);
+            for (name, amount) in
+                object.map("status").and_then(|s| s.get(list)?.as_object()).iter().flat_map(|m| m.iter())
+            {
+                let text = amount.as_str().unwrap_or_default();
+                if text.parse::<Quantity>().is_ok_and(|q| q.is_negative()) {
+                    errors.invalid(&path.child(name), text, "must be greater than or equal to 0");
+                }
+            }
+        }
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        let change = |field: &str| old.has(field) && !object::same(object, old, field);
+        if change("spec.podCIDR") {
+            let detail = "node updates may not change podCIDR except from \"\" to valid";
+            errors.forbidden(&Path::new("spec.podCIDRs"), detail);
+        }
+        if change("spec.providerID") {
+            let detail = "node updates may not change providerID except from \"\" to valid";
+            errors.forbidden(&Path::new("spec.providerID"), detail);
+        }
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        COLUMNS
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        let info = |field: &str| table::text_or(object, &format!("status.nodeInfo.{field}"), "<unknown>");
+        vec![
+            table::name(object),
+            status(object).into(),
+            roles(object).into(),
+            table::age(object, now),
+            object.text("status.nodeInfo.kubeletVersion").into(),
+            address(object, "InternalIP").into(),
+            address(object, "ExternalIP").into(),
+            info("osImage"),
+            info("kernelVersion"),
+            info("containerRuntimeVersion"),
+        ]
+    }
+}
+
+/// Makes `podCIDR` and `podCIDRs` say the same.
+fn settle_cidrs(object: &mut Value) {
+    let first = object.text("spec.podCIDR").to_owned();
+    if !first.is_empty() && object.items("spec.podCIDRs").is_empty() {
+        object.put("spec.podCIDRs", vec![first]);
+    } else if first.is_empty()
+        && let Some(first) = object.items("spec.podCIDRs").first().cloned()
+    {
+        object.put("spec.podCIDR", first);
+    }
+}
+
+fn check_taints(taints: &[Value], errors: &mut Errors) {
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for (index, taint) in taints.iter().enumerate() {
+        let path = Path::new("metadata.taints").index(index);
+        let (key, value, effect) = (taint.text("key"), taint.text("value"), taint.text("effect"));
+        if let Err(reason) = names::label_key(key) {
+            errors.invalid(&path.child("key"), key, &reason);
+        }
+        if let Err(reason) = names::label_value(value) {
+            errors.invalid(&path.child("value"), value, &reason);
+        }
+        if !EFFECTS.contains(&effect) {
+            errors.unsupported(&path.child("effect"), effect, EFFECTS);
+        }
+        if seen.contains(&(key, effect)) {
+            let shown = format!(
+                "{{\"Key\":{key:?},\"Value\":{value:?},\"Effect\":{effect:?},\"TimeAdded\":null}}: taints must be \
+                 unique by key and effect pair"
+            );
+            errors.duplicate(&path, Shown::raw(shown));
+        }
+        seen.push((key, effect));
+    }
+}
+
+fn check_cidrs(cidrs: &[Value], errors: &mut Errors) {
+    let path = Path::new("spec.podCIDRs");
+    let mut families = [0, 0];
+    for (index, cidr) in cidrs.iter().enumerate() {
+        let text = cidr.as_str().unwrap_or_default();
+        check_cidr(text, &path.index(index), errors);
+        families[usize::from(text.contains(':'))] += 1;
+    }
+    if families.iter().any(|count| *count > 1) {
+        let shown = Shown::from(&Value::Array(cidrs.to_vec()));
+        errors.invalid(&path, shown, "may specify no more than one CIDR for each IP family");
+    }
+}
+
+fn status(object: &Value) -> String {
+    let ready = object.items("status.conditions").iter().find(|c| c.text("type") == "Ready");
+    let mut text = match ready.map(|c| c.text("status")) {
+        Some("True") => "Ready",
+        Some(_) => "NotReady",
+        None => "Unknown",
+    }
+    .to_owned();
+    if object.flag("spec.unschedulable") {
+        text.push_str(",SchedulingDisabled");
+    }
+    text
+}
+
+fn roles(object: &Value) -> String {
+    let labels = object.map("metadata.labels").into_iter().flat_map(wherry_schema::Object::iter);
+    let mut roles: Vec<&str> = labels
+        .filter_map(|(key, value)| match key.strip_prefix("node-role.kubernetes.io/") {
+            Some(role) => Some(role),
+            None => (key.as_str() == "kubernetes.io/role").then(|| value.as_str().unwrap_or_default()),
+        })
+        .filter(|role| !role.is_empty())
+        .collect();
+    roles.sort_unstable();
+    if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
+}
+
+fn address(object: &Value, kind: &str) -> String {
+    let found = object.items("status.addresses").iter().find(|a| a.text("type") == kind);
+    found.map_or("<none>", |a| a.text("address")).to_owned()
+}

@@ -1,0 +1,6 @@
+//! The edge: paths, query strings, headers and bodies become types here, and strings stop.
+
+pub(crate) mod body;
+pub(crate) mod negotiate;
+pub(crate) mod path;
+pub(crate) mod query;

@@ -1,0 +1,130 @@
+//! URL paths: what a request is about.
+
+use percent_encoding::percent_decode_str;
+use wherry_api::kinds::{self, KINDS, Kind, Subresource};
+
+use crate::error::Failure;
+
+/// An object, a collection or a part of an object.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The row of the resource.
+    pub(crate) kind: &'static Kind,
+    /// The namespace in the path.
+    pub(crate) namespace: Option<String>,
+    /// The object's name; none means the collection.
+    pub(crate) name: Option<String>,
+    /// The part of the object.
+    pub(crate) subresource: Option<&'static Subresource>,
+}
+
+/// Where a request leads.
+#[derive(Debug, Clone)]
+pub(crate) enum Route {
+    /// `/api`: the versions of the core group.
+    CoreVersions,
+    /// `/apis`: the named groups.
+    Groups,
+    /// `/apis/G`: one group.
+    Group(&'static str),
+    /// `/api/v1`, `/apis/G/V`: the resources of a version.
+    Resources(&'static str, &'static str),
+    /// `/version`.
+    Version,
+    /// `/livez`, `/readyz`, `/healthz`, with the checks left out.
+    Health(&'static str),
+    /// `/openapi/v3`.
+    OpenApiIndex,
+    /// `/openapi/v3/...`: the document of one group version.
+    OpenApi(String),
+    /// A resource.
+    Resource(Target),
+    /// `POST .../namespaces/N/bindings`, the older way to bind a Pod.
+    Bindings(String),
+}
+
+impl Route {
+    /// Finds where a path leads.
+    pub(crate) fn parse(path: &str) -> Result<Self, Failure> {
+        let trimmed = path.strip_prefix('/').unwrap_or(path);
+        let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+        let segments = trimmed
+            .split('/')
+            .map(|s| percent_decode_str(s).decode_utf8().map(String::from))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| Failure::NoSuchPath)?;
+        let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+        match parts.as_slice() {
+            ["api"] => Ok(Self::CoreVersions),
+            ["apis"] => Ok(Self::Groups),
+            ["version"] => Ok(Self::Version),
+            ["livez", ..] => Ok(Self::Health("livez")),
+            ["readyz", ..] => Ok(Self::Health("readyz")),
+            ["healthz", ..] => Ok(Self::Health("healthz")),
+            ["openapi", "v3"] => Ok(Self::OpenApiIndex),
+            ["openapi", "v3", rest @ ..] => Ok(Self::OpenApi(rest.join("/"))),
+            ["api", version, rest @ ..] => in_version("", version, rest),
+            ["apis", group] => Ok(Self::Group(known_group(group)?)),
+            ["apis", group, version, rest @ ..] => {
+                known_group(group)?;
+                in_version(group, version, rest)
+            }
+            _ => Err(Failure::NoSuchPath),
+        }
+    }
+}
+
+fn known_group(group: &str) -> Result<&'static str, Failure> {
+    let row = KINDS.iter().find(|k| !k.group.is_empty() && k.group == group);
+    row.map(|k| k.group).ok_or(Failure::NoSuchPath)
+}
+
+fn in_version(group: &str, version: &str, rest: &[&str]) -> Result<Route, Failure> {
+    let row =
+        KINDS.iter().find(|k| k.group == group && k.version == version).ok_or(Failure::NoSuchResource)?;
+    if rest.is_empty() {
+        return Ok(Route::Resources(row.group, row.version));
+    }
+    if rest.iter().any(|s| s.is_empty() || s.contains('/')) {
+        return Err(Failure::NoSuchResource);
+    }
+    match rest {
+        ["namespaces", namespace, "bindings"] if group.is_empty() => {
+            Ok(Route::Bindings((*namespace).to_owned()))
+        }
+        // A subresource of a Namespace looks like a collection inside it; subresource names are no plurals.
+        ["namespaces", namespace, plural, more @ ..]
+            if kinds::by_plural(group, version, plural).is_some()
+                || !group.is_empty()
+                || kinds::by_plural("", "v1", "namespaces")
+                    .is_some_and(|k| k.subresource(plural).is_none()) =>
+        {
+            let kind = kinds::by_plural(group, version, plural).ok_or(Failure::NoSuchResource)?;
+            if !kind.namespaced {
+                return Err(Failure::NoSuchResource);
+            }
+            target(kind, Some(namespace), more)
+        }
+        [plural, more @ ..] => {
+            let kind = kinds::by_plural(group, version, plural).ok_or(Failure::NoSuchResource)?;
+            if kind.namespaced && !more.is_empty() {
+                return Err(Failure::NoSuchResource);
+            }
+            target(kind, None, more)
+        }
+        [] => Err(Failure::NoSuchResource),
+    }
+}
+
+fn target(kind: &'static Kind, namespace: Option<&&str>, more: &[&str]) -> Result<Route, Failure> {
+    let (name, subresource) = match more {
+        [] => (None, None),
+        [name] => (Some((*name).to_owned()), None),
+        [name, sub] => {
+            let sub = kind.subresource(sub).ok_or(Failure::NoSuchResource)?;
+            (Some((*name).to_owned()), Some(sub))
+        }
+        _ => return Err(Failure::NoSuchResource),
+    };
+    Ok(Route::Resource(Target { kind, namespace: namespace.map(|n| (*n).to_owned()), name, subresource }))
+}

@@ -1,0 +1,155 @@
+//! Serving over TLS: HTTP/1.1 and HTTP/2, users by client certificate.
+//!
+//! ```text
+//! accept -> TLS handshake -> identity from the certificate -> requests -> (closed)
+//!                                                               | shutdown
+//!                                                               v
+//!                            watches end, requests under way are answered, then (closed)
+//! ```
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::auth::UserInfo;
+use crate::node_client::certificates;
+use crate::server::ApiServer;
+
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long requests under way may take after shutdown began.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long accepting rests after the machine had no file descriptor for another connection.
+const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// The certificates to serve with, as PEM.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// The server's certificate chain.
+    pub cert: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Who signs the certificates of clients.
+    pub client_ca: Vec<u8>,
+}
+
+/// Why the server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The certificates cannot be used.
+    #[error("the server's {what} cannot be used: {why}")]
+    Tls {
+        /// Which part.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+fn unusable<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> ServeError {
+    move |error| ServeError::Tls { what, why: error.to_string() }
+}
+
+fn acceptor(tls: &TlsConfig) -> Result<TlsAcceptor, ServeError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&tls.client_ca).map_err(unusable("client CA"))? {
+        roots.add(certificate).map_err(unusable("client CA"))?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .allow_unauthenticated()
+        .build()
+        .map_err(unusable("client CA"))?;
+    let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(unusable("key"))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable("protocol versions"))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(certificates(&tls.cert).map_err(unusable("certificate"))?, key)
+        .map_err(unusable("certificate"))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+impl ApiServer {
+    /// Serves until `shutdown`; then ends watches, answers what is under way, and returns.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: TlsConfig,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let acceptor = acceptor(&tls)?;
+        let graceful = GracefulShutdown::new();
+        let tasks = &self.state().tasks;
+        loop {
+            let stream = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(EXHAUSTED).await;
+                        continue;
+                    }
+                },
+            };
+            let server = self.clone();
+            tasks.spawn(connection(server, acceptor.clone(), stream, graceful.watcher()));
+        }
+        drop(listener);
+        self.stop();
+        tasks.close();
+        // Each connection holds a watcher, so this waits for all of them.
+        if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were cut while requests were under way");
+        }
+        Ok(())
+    }
+}
+
+/// One connection, from handshake to end.
+async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream, watcher: Watcher) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot disable Nagle's algorithm");
+    }
+    let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    let stream = match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%error, "a TLS handshake failed");
+            return;
+        }
+    };
+    let chain = stream.get_ref().1.peer_certificates();
+    let user = chain.and_then(|c| c.first()).and_then(|c| UserInfo::from_certificate(c));
+    let router = server.router();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        if let Some(user) = &user {
+            request.extensions_mut().insert(user.clone());
+        }
+        router.clone().oneshot(request)
+    });
+    let builder = Builder::new(TokioExecutor::new());
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error, "a connection ended early");
+    }
+}

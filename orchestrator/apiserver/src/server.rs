@@ -1,0 +1,50 @@
+//! [`ApiServer`]: the API as a router, in process or behind TLS.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+
+use crate::auth::UserInfo;
+use crate::config::Config;
+use crate::handle::handle;
+use crate::state::State;
+
+/// The Kubernetes API over a store. A cheap handle.
+#[derive(Clone)]
+pub struct ApiServer {
+    state: Arc<State>,
+}
+
+impl ApiServer {
+    /// An API server. It does nothing until a request comes.
+    pub fn new(config: Config) -> Self {
+        Self { state: Arc::new(State::new(config)) }
+    }
+
+    /// The API for whoever the request's [`UserInfo`] extension says; nobody without one.
+    pub fn router(&self) -> Router {
+        self.routes(None)
+    }
+
+    /// The API for one user: the transport of clients in this process.
+    pub fn router_as(&self, user: UserInfo) -> Router {
+        self.routes(Some(user))
+    }
+
+    fn routes(&self, user: Option<UserInfo>) -> Router {
+        let state = Arc::clone(&self.state);
+        Router::new()
+            .fallback(move |request: Request<Body>| handle(Arc::clone(&state), user.clone(), request))
+    }
+
+    /// Ends all watches and refuses to start new ones; for clients in this process when the server is not served.
+    pub fn stop(&self) {
+        self.state.stopping.cancel();
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+}

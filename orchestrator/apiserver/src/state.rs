@@ -1,0 +1,82 @@
+//! What all requests share.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wherry_api::clock::Clock;
+use wherry_schema::Value;
+use wherry_store::Store;
+
+use crate::allocate::Allocator;
+use crate::codec;
+use crate::config::{Config, Ids};
+use crate::discovery::Documents;
+use crate::error::Failure;
+use crate::node_client::NodeClient;
+
+/// What all requests share.
+pub(crate) struct State {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    ids: Ids,
+    pub(crate) allocator: Allocator,
+    pub(crate) documents: Documents,
+    pub(crate) node_client: Option<NodeClient>,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) bookmark_seconds: u64,
+    /// Cancelled when the server stops; ends watches.
+    pub(crate) stopping: CancellationToken,
+    /// Connections to clients and nodes.
+    pub(crate) tasks: TaskTracker,
+}
+
+/// The letters of generated names: no vowels, so that they make no words.
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+impl State {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            allocator: Allocator::new(config.service_cidr, config.node_port_range),
+            documents: Documents::build(),
+            node_client: config.node_client.map(NodeClient::new),
+            store: config.store,
+            clock: config.clock,
+            ids: config.ids,
+            max_body_bytes: config.max_body_bytes,
+            bookmark_seconds: config.bookmark_seconds,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// A new UID.
+    pub(crate) fn new_uid(&self) -> String {
+        (self.ids)()
+    }
+
+    /// A new name after a prefix.
+    pub(crate) fn generate_name(&self, prefix: &str) -> String {
+        let digest = Sha256::digest((self.ids)().as_bytes());
+        let letters = digest.iter().take(5).map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()]));
+        let cut = prefix.len().min(58);
+        prefix.chars().take(cut).chain(letters).collect()
+    }
+
+    /// The time as objects carry it.
+    pub(crate) fn timestamp(&self) -> String {
+        seconds(self.clock.now())
+    }
+
+    /// A stored object, if it is there.
+    pub(crate) fn find(&self, key: &str) -> Result<Option<Value>, Failure> {
+        self.store.get(key).map(|entry| codec::decode(key, &entry.value)).transpose()
+    }
+}
+
+/// A time in whole seconds, as objects carry it.
+pub(crate) fn seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).map_or_else(|_| time.to_string(), |t| t.to_string())
+}

@@ -1,0 +1,180 @@
+//! Field errors: what rule a field of an object breaks, in Kubernetes' words.
+//!
+//! A [`Path`] names a field (`spec.containers[0].name`); [`Errors`] collects the broken rules in the order they were
+//! found, because clients show all of them at once.
+
+use std::fmt;
+
+use wherry_schema::Value;
+
+/// Where in an object a field is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Path(String);
+
+impl Path {
+    /// The field of this name at the top of the object; dots separate levels.
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// A field below this one.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() { Self::new(name) } else { Self(format!("{}.{name}", self.0)) }
+    }
+
+    /// An item of this list.
+    pub(crate) fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// An entry of this map.
+    pub(crate) fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One broken rule as a `Status` carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// The machine-readable reason: `FieldValueInvalid`.
+    pub(crate) reason: &'static str,
+    /// The rule in words, without the field.
+    pub(crate) message: String,
+    /// The field.
+    pub(crate) field: String,
+}
+
+/// The rules an object breaks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Errors(Vec<Cause>);
+
+impl Errors {
+    /// Whether nothing was broken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The causes, in the order found.
+    pub(crate) fn causes(&self) -> &[Cause] {
+        &self.0
+    }
+
+    fn push(&mut self, reason: &'static str, path: &Path, message: String) {
+        self.0.push(Cause { reason, message, field: path.to_string() });
+    }
+
+    /// A field that must be there.
+    pub(crate) fn required(&mut self, path: &Path, detail: &str) {
+        let message =
+            if detail.is_empty() { "Required value".to_owned() } else { format!("Required value: {detail}") };
+        self.push("FieldValueRequired", path, message);
+    }
+
+    /// A value that breaks a rule.
+    pub(crate) fn invalid(&mut self, path: &Path, value: impl Into<Shown>, detail: &str) {
+        let value = value.into();
+        let message = if detail.is_empty() {
+            format!("Invalid value: {value}")
+        } else {
+            format!("Invalid value: {value}: {detail}")
+        };
+        self.push("FieldValueInvalid", path, message);
+    }
+
+    /// A value that does not exist.
+    pub(crate) fn not_found(&mut self, path: &Path, value: impl Into<Shown>) {
+        self.push("FieldValueNotFound", path, format!("Not found: {}", value.into()));
+    }
+
+    /// A value that occurs twice.
+    pub(crate) fn duplicate(&mut self, path: &Path, value: impl Into<Shown>) {
+        self.push("FieldValueDuplicate", path, format!("Duplicate value: {}", value.into()));
+    }
+
+    /// A value outside an enumeration.
+    pub(crate) fn unsupported(&mut self, path: &Path, value: impl Into<Shown>, supported: &[&str]) {
+        let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+        self.push(
+            "FieldValueNotSupported",
+            path,
+            format!("Unsupported value: {}: supported values: {}", value.into(), supported.join(", ")),
+        );
+    }
+
+    /// A field that may not be set, or changed, here.
+    pub(crate) fn forbidden(&mut self, path: &Path, detail: &str) {
+        self.push("FieldValueForbidden", path, format!("Forbidden: {detail}"));
+    }
+
+    /// A value of more bytes than allowed.
+    pub(crate) fn too_long(&mut self, path: &Path, max: usize) {
+        self.push("FieldValueTooLong", path, format!("Too long: may not be more than {max} bytes"));
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut texts: Vec<String> = Vec::with_capacity(self.0.len());
+        for cause in &self.0 {
+            let text = if cause.field.is_empty() {
+                cause.message.clone()
+            } else {
+                format!("{}: {}", cause.field, cause.message)
+            };
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        match texts.as_slice() {
+            [one] => f.write_str(one),
+            many => write!(f, "[{}]", many.join(", ")),
+        }
+    }
+}
+
+/// A value as an error text shows it: strings quoted, the rest as JSON.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown(String);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Shown {
+    /// Text that is shown as it is.
+    pub(crate) fn raw(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for Shown {
+    fn from(text: &str) -> Self {
+        Self(format!("{text:?}"))
+    }
+}
+
+impl From<&String> for Shown {
+    fn from(text: &String) -> Self {
+        Self(format!("{text:?}"))
+    }
+}
+
+impl From<i64> for Shown {
+    fn from(number: i64) -> Self {
+        Self(number.to_string())
+    }
+}
+
+impl From<&Value> for Shown {
+    fn from(value: &Value) -> Self {
+        Self(String::from_utf8_lossy(&value.to_json_bytes()).into_owned())
+    }
+}

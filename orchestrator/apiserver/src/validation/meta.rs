@@ -1,0 +1,189 @@
+//! Rules of metadata, which every object keeps.
+
+use wherry_api::kinds::Kind;
+use wherry_api::names;
+use wherry_schema::{Object, Value};
+
+use super::{Errors, Path, Shown};
+use crate::kinds::Rules;
+use crate::object::{self, Fields};
+
+const MAX_ANNOTATIONS: usize = 256 * 1024;
+const IMMUTABLE: &str = "field is immutable";
+
+/// Finalizers that need no domain in front.
+const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+
+/// The rules of a new object's metadata.
+pub(crate) fn check(kind: &Kind, rules: &dyn Rules, object: &Value, errors: &mut Errors) {
+    let metadata = Path::new("metadata");
+    check_names(rules, object, errors);
+    let namespace = object::namespace(object);
+    if kind.namespaced {
+        if namespace.is_empty() {
+            errors.required(&metadata.child("namespace"), "");
+        } else if let Err(reason) = names::dns1123_label(namespace) {
+            errors.invalid(&metadata.child("namespace"), namespace, &reason);
+        }
+    } else if !namespace.is_empty() {
+        errors.forbidden(&metadata.child("namespace"), "not allowed on this type");
+    }
+    check_labels(object.map("metadata.labels"), &metadata.child("labels"), errors);
+    check_annotations(object.map("metadata.annotations"), &metadata.child("annotations"), errors);
+    check_owners(object.items("metadata.ownerReferences"), &metadata.child("ownerReferences"), errors);
+    check_finalizers(object.items("metadata.finalizers"), &metadata.child("finalizers"), errors);
+}
+
+fn check_names(rules: &dyn Rules, object: &Value, errors: &mut Errors) {
+    let metadata = Path::new("metadata");
+    let (name, generate) = (object::name(object), object.text("metadata.generateName"));
+    if !generate.is_empty() {
+        // A generated name continues after the prefix, so a trailing dash is fine there.
+        let probe =
+            if let Some(cut) = generate.strip_suffix('-') { format!("{cut}a") } else { generate.to_owned() };
+        if let Err(reason) = rules.check_name(&probe) {
+            errors.invalid(&metadata.child("generateName"), generate, &reason);
+        }
+    }
+    if name.is_empty() {
+        errors.required(&metadata.child("name"), "name or generateName is required");
+    } else if let Err(reason) = check_path_segment(name).and_then(|()| rules.check_name(name)) {
+        errors.invalid(&metadata.child("name"), name, &reason);
+    }
+}
+
+/// A name is one segment of a URL path.
+fn check_path_segment(name: &str) -> Result<(), String> {
+    if name == "." || name == ".." {
+        return Err(format!("may not be '{name}'"));
+    }
+    match name.chars().find(|c| matches!(c, '/' | '%')) {
+        Some(c) => Err(format!("may not contain '{c}'")),
+        None => Ok(()),
+    }
+}
+
+/// The rules of labels.
+pub(crate) fn check_labels(labels: Option<&Object>, path: &Path, errors: &mut Errors) {
+    for (key, value) in labels.into_iter().flat_map(Object::iter) {
+        if let Err(reason) = names::label_key(key) {
+            errors.invalid(path, key.as_str(), &reason);
+        }
+        let value = value.as_str().unwrap_or_default();
+        if let Err(reason) = names::label_value(value) {
+            errors.invalid(path, value, &reason);
+        }
+    }
+}
+
+/// The rules of annotations.
+pub(crate) fn check_annotations(annotations: Option<&Object>, path: &Path, errors: &mut Errors) {
+    let mut size = 0;
+    for (key, value) in annotations.into_iter().flat_map(Object::iter) {
+        if let Err(reason) = names::label_key(&key.to_lowercase()) {
+            errors.invalid(path, key.as_str(), &reason);
+        }
+        size += key.len() + value.as_str().map_or(0, str::len);
+    }
+    if size > MAX_ANNOTATIONS {
+        errors.too_long(path, MAX_ANNOTATIONS);
+    }
+}
+
+fn check_owners(owners: &[Value], path: &Path, errors: &mut Errors) {
+    for owner in owners {
+        let api_version = owner.text("apiVersion");
+        if api_version.is_empty() {
+            errors.invalid(&path.child("apiVersion"), "", "version must not be empty");
+        }
+        for field in ["kind", "name", "uid"] {
+            if owner.text(field).is_empty() {
+                errors.invalid(&path.child(field), "", "must not be empty");
+            }
+        }
+    }
+    let mut controllers = owners.iter().filter(|o| o.flag("controller"));
+    if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
+        let name = |o: &Value| format!("{}/{}", o.text("kind"), o.text("name"));
+        errors.invalid(
+            path,
+            Shown::raw(show_owners(owners)),
+            &format!(
+                "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+                name(first),
+                name(second)
+            ),
+        );
+    }
+}
+
+/// Owner references with their fields in the order of the type.
+fn show_owners(owners: &[Value]) -> String {
+    let shown: Vec<String> = owners
+        .iter()
+        .map(|owner| {
+            let fields: Vec<String> =
+                ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"]
+                    .iter()
+                    .filter_map(|name| owner.field(name).map(|value| format!("{name:?}:{value}")))
+                    .collect();
+            format!("{{{}}}", fields.join(","))
+        })
+        .collect();
+    format!("[{}]", shown.join(","))
+}
+
+fn check_finalizers(finalizers: &[Value], path: &Path, errors: &mut Errors) {
+    let texts: Vec<&str> = finalizers.iter().filter_map(Value::as_str).collect();
+    for (index, finalizer) in texts.iter().enumerate() {
+        check_finalizer(finalizer, &path.index(index), errors);
+    }
+    if texts.contains(&"orphan") && texts.contains(&"foregroundDeletion") {
+        let shown = Shown::from(&Value::Array(finalizers.to_vec()));
+        errors.invalid(path, shown, "finalizer orphan and foregroundDeletion cannot be both set");
+    }
+}
+
+/// The rules of one finalizer.
+pub(crate) fn check_finalizer(finalizer: &str, path: &Path, errors: &mut Errors) {
+    if let Err(reason) = names::label_key(finalizer) {
+        errors.invalid(path, finalizer, &reason);
+    } else if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer) {
+        errors.invalid(
+            path,
+            finalizer,
+            "name is neither a standard finalizer name nor is it fully qualified",
+        );
+    }
+}
+
+/// What an update may not change in metadata.
+pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
+    let metadata = Path::new("metadata");
+    if object::terminating(old) {
+        check_no_new_finalizers(object, old, &metadata.child("finalizers"), errors);
+    }
+    for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let path = format!("metadata.{field}");
+        if !object::same(object, old, &path) {
+            let shown = object.field(&path).map_or(Shown::raw("null"), Shown::from);
+            errors.invalid(&metadata.child(field), shown, IMMUTABLE);
+        }
+    }
+}
+
+fn check_no_new_finalizers(object: &Value, old: &Value, path: &Path, errors: &mut Errors) {
+    let known = object::finalizers(old);
+    let new: Vec<String> = object::finalizers(object)
+        .into_iter()
+        .filter(|f| !known.contains(f))
+        .map(|f| format!("{f:?}"))
+        .collect();
+    if !new.is_empty() {
+        let list = new.join(", ");
+        errors.forbidden(
+            path,
+            &format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"),
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! Create: a new object, or a refusal that changes nothing.
+
+use bytes::Bytes;
+use wherry_schema::Value;
+use wherry_store::{Precondition, TxnError};
+
+use super::{ATTEMPTS, Cx, incoming};
+use crate::admission;
+use crate::codec;
+use crate::error::Failure;
+use crate::object::{self, Fields};
+use crate::request::query::WriteOptions;
+use crate::validation::{Errors, meta};
+
+/// Fields of metadata that only the server sets.
+const SERVER_FIELDS: &[&str] = &[
+    "metadata.managedFields",
+    "metadata.selfLink",
+    "metadata.deletionTimestamp",
+    "metadata.deletionGracePeriodSeconds",
+    "metadata.generation",
+];
+
+/// Creates an object and answers it as stored. `object` is in its stored form.
+pub(crate) async fn create(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Result<Bytes, Failure> {
+    incoming::settle_namespace(cx, &mut object)?;
+    let generated = object::name(&object).is_empty() && !object.text("metadata.generateName").is_empty();
+    let version = object.text("metadata.resourceVersion");
+    if !version.is_empty() && version != "0" {
+        let text = "resourceVersion should not be set on objects to be created";
+        return Err(Failure::Unversioned(text.to_owned()));
+    }
+    for _ in 0..ATTEMPTS {
+        let mut candidate = object.clone();
+        if generated {
+            let name = cx.state.generate_name(object.text("metadata.generateName"));
+            candidate.put("metadata.name", name);
+        }
+        match attempt(cx, candidate, options).await {
+            Ok(Some(bytes)) => return Ok(bytes),
+            Ok(None) => {}
+            Err(Failure::AlreadyExists { .. }) if generated => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Err(Failure::modified(cx.kind, object::name(&object)))
+}
+
+/// One try; none if something it relied on changed meanwhile.
+async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Result<Option<Bytes>, Failure> {
+    let mut preconditions = Vec::with_capacity(2);
+    if cx.kind.namespaced {
+        preconditions.push(admission::live_namespace(cx, object::name(&object))?);
+    }
+    admission::admit(cx, &mut object)?;
+    prepare(cx, &mut object);
+    check(cx, &object)?;
+    let key = cx.key(object::name(&object));
+    let is_service = cx.kind.storage == "services";
+    let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
+    if let Some(cursor) = guard.as_deref_mut() {
+        let snapshot = cx.state.store.snapshot();
+        let allocated = cx.state.allocator.complete(cursor, &snapshot, &key, &mut object, options.dry_run);
+        allocated.map_err(|errors| Failure::invalid(cx.kind, object::name(&object), errors))?;
+    }
+    if options.dry_run {
+        if let Some(entry) = cx.state.store.get(&key) {
+            return Err(already_exists(cx, object::name(&object), Some(&entry.value)));
+        }
+        object.take("metadata.resourceVersion");
+        return Ok(Some(codec::encode_loose(cx.stored.kind, &cx.stored.api_version(), &object)));
+    }
+    preconditions.push(Precondition::Absent { key: key.clone() });
+    let encoded = cx.encode(&object);
+    match cx.put(&key, &encoded, preconditions).await {
+        Ok(revision) => Ok(Some(encoded.at(revision))),
+        Err(TxnError::Conflict { key: failed, found }) if failed == key => {
+            let found = found.as_ref().map(|entry| &entry.value[..]);
+            Err(already_exists(cx, object::name(&object), found))
+        }
+        Err(TxnError::Conflict { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn already_exists(cx: &Cx<'_>, name: &str, found: Option<&[u8]>) -> Failure {
+    let terminating = found.and_then(|b| Value::from_json(b).ok()).is_some_and(|o| object::terminating(&o));
+    Failure::AlreadyExists { kind: cx.kind, name: name.to_owned(), terminating }
+}
+
+/// Sets what only the server decides.
+fn prepare(cx: &Cx<'_>, object: &mut Value) {
+    for field in SERVER_FIELDS {
+        object.take(field);
+    }
+    object.put("metadata.uid", cx.state.new_uid());
+    object.put("metadata.creationTimestamp", cx.state.timestamp());
+    if !cx.rules.generation().is_empty() {
+        object.put("metadata.generation", 1);
+    }
+    cx.rules.prepare_create(object);
+}
+
+fn check(cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
+    let mut errors = Errors::default();
+    meta::check(cx.kind, cx.rules, object, &mut errors);
+    cx.rules.validate(object, &mut errors);
+    if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(cx.kind, object::name(object), errors)) }
+}

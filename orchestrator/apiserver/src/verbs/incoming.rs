@@ -1,0 +1,155 @@
+//! Objects in request bodies.
+
+use wherry_schema::decode::{TypeMeta, decode, type_meta};
+use wherry_schema::{FieldValidation, Format, Value};
+
+use super::{Cx, schema};
+use crate::error::Failure;
+use crate::object::Fields;
+
+/// The kind a body must hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) kind: &'a str,
+}
+
+impl Expected<'_> {
+    fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+}
+
+/// Reads an object of the context's kind, complete with its defaults. The texts are warnings.
+pub(crate) fn object(
+    cx: &Cx<'_>,
+    bytes: &[u8],
+    format: Format,
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), Failure> {
+    let expected = Expected { group: cx.kind.group, version: cx.kind.version, kind: cx.kind.kind };
+    let (mut object, warnings) = read(expected, bytes, format, validation)?;
+    complete(cx, &mut object);
+    Ok((object, warnings))
+}
+
+/// Fills in kind, version and defaults.
+pub(crate) fn complete(cx: &Cx<'_>, object: &mut Value) {
+    object.put("kind", cx.kind.kind);
+    object.put("apiVersion", cx.kind.api_version());
+    wherry_schema::defaults::apply((cx.kind.group, cx.kind.version, cx.kind.kind), object);
+}
+
+/// Reads an object of a kind.
+pub(crate) fn read(
+    expected: Expected<'_>,
+    bytes: &[u8],
+    format: Format,
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), Failure> {
+    let kind = expected.kind;
+    let meta = type_meta(bytes, format).map_err(|e| {
+        let why = match format {
+            Format::Json => format!("couldn't get version/kind; json parse error: {e}"),
+            Format::Yaml => e.to_string(),
+        };
+        unrecognized(kind, &why, bytes)
+    })?;
+    check_type(expected, &meta, bytes)?;
+    let schema = schema(expected.group, expected.version, kind)?;
+    decode(bytes, format, schema, validation).map_err(|e| {
+        let version = expected.version;
+        Failure::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {e}"))
+    })
+}
+
+fn unrecognized(kind: &str, why: &str, bytes: &[u8]) -> Failure {
+    let shown = summarize(bytes);
+    Failure::BadRequest(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({shown})"
+    ))
+}
+
+/// The first bytes of a body: text if it looks like JSON, digits otherwise.
+fn summarize(bytes: &[u8]) -> String {
+    const MOST: usize = 30;
+    let head = &bytes[..bytes.len().min(MOST)];
+    let text = match bytes.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(head).into_owned(),
+        Some(_) => head.iter().map(|b| format!("{b:02x}")).collect(),
+    };
+    if bytes.len() > MOST { format!("{text} ...") } else { text }
+}
+
+/// Refuses an object that says it is something else. What it leaves out is taken from the URL.
+fn check_type(expected: Expected<'_>, meta: &TypeMeta, bytes: &[u8]) -> Result<(), Failure> {
+    let Expected { kind: wanted, .. } = expected;
+    if meta.api_version.matches('/').count() > 1 {
+        let why = format!("unexpected GroupVersion string: {}", meta.api_version);
+        return Err(unrecognized(wanted, &why, bytes));
+    }
+    let api_version = expected.api_version();
+    let same_version = meta.api_version.is_empty() || meta.api_version == api_version;
+    if same_version && (meta.kind.is_empty() || meta.kind == wanted) {
+        return Ok(());
+    }
+    let found = if meta.api_version.is_empty() { &api_version } else { &meta.api_version };
+    let kind = if meta.kind.is_empty() { wanted } else { &meta.kind };
+    let (group, version) = found.split_once('/').unwrap_or(("", found));
+    let element = kind.strip_suffix("List").unwrap_or(kind);
+    let known = wherry_api::kinds::by_kind(group, version, element).is_some();
+    if known && kind == wanted {
+        return Err(Failure::BadRequest(format!(
+            "the API version in the data ({found}) does not match the expected API version ({api_version})"
+        )));
+    }
+    let why = if known {
+        let package = if expected.group.is_empty() { "core" } else { expected.group };
+        format!("converting ({version}.{kind}) to ({package}.{wanted}): unknown conversion")
+    } else {
+        format!(
+            "no kind {kind:?} is registered for version {found:?} in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        )
+    };
+    Err(Failure::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}")))
+}
+
+/// Puts the URL's namespace into an object, unless it names another.
+pub(crate) fn settle_namespace(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
+    let given = object.text("metadata.namespace");
+    if given.is_empty() {
+        if cx.kind.namespaced {
+            object.put("metadata.namespace", cx.namespace);
+        }
+        return Ok(());
+    }
+    if given != cx.namespace {
+        return Err(Failure::BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_shown_as_text_or_as_digits() {
+        assert_eq!(summarize(b""), "<empty>");
+        assert_eq!(summarize(b"[]"), "5b5d");
+        assert_eq!(summarize(b"{nope}"), "{nope}");
+        assert_eq!(
+            summarize(br#"{"apiVersion":"a/b/c","kind":"ConfigMap"}"#),
+            r#"{"apiVersion":"a/b/c","kind":" ..."#
+        );
+    }
+}

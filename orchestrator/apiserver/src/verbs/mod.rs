@@ -1,0 +1,133 @@
+//! What requests do: one file per verb, the same for every kind.
+//!
+//! Reads answer stored bytes. Writes decode once, let the kind's rules and admission speak, and commit with the
+//! preconditions that make the answer true whatever others do meanwhile.
+
+pub(crate) mod bind;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod delete_collection;
+pub(crate) mod delete_options;
+pub(crate) mod evict;
+pub(crate) mod get;
+pub(crate) mod incoming;
+pub(crate) mod list;
+pub(crate) mod log;
+pub(crate) mod patch;
+pub(crate) mod scale;
+pub(crate) mod select;
+pub(crate) mod show;
+pub(crate) mod update;
+pub(crate) mod watch;
+
+use wherry_api::kinds::Kind;
+use wherry_schema::{Schema, Schemas, Value};
+use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
+
+use crate::codec::{self, Encoded};
+use crate::error::Failure;
+use crate::kinds::{Rules, events_v1, rules, stored_kind};
+use crate::state::State;
+
+/// The resource a request is about, with all that goes with it.
+#[derive(Clone, Copy)]
+pub(crate) struct Cx<'a> {
+    /// What all requests share.
+    pub(crate) state: &'a State,
+    /// The kind as the client names it.
+    pub(crate) kind: &'static Kind,
+    /// The kind as it is stored.
+    pub(crate) stored: &'static Kind,
+    /// The rules of the kind.
+    pub(crate) rules: &'static dyn Rules,
+    /// The namespace, empty for cluster-scoped kinds and for all namespaces.
+    pub(crate) namespace: &'a str,
+}
+
+impl<'a> Cx<'a> {
+    /// The context of requests about a kind in a namespace.
+    pub(crate) fn new(state: &'a State, kind: &'static Kind, namespace: &'a str) -> Self {
+        Self { state, kind, stored: stored_kind(kind), rules: rules(kind), namespace }
+    }
+
+    /// The storage key of an object.
+    pub(crate) fn key(&self, name: &str) -> String {
+        codec::key(self.stored, self.namespace, name)
+    }
+
+    /// The prefix of the collection's keys.
+    pub(crate) fn prefix(&self) -> String {
+        codec::prefix(self.stored, (!self.namespace.is_empty()).then_some(self.namespace))
+    }
+
+    /// Whether objects look different to clients than in the store.
+    pub(crate) fn converts(&self) -> bool {
+        !std::ptr::eq(self.kind, self.stored)
+    }
+
+    /// A stored object as clients of this kind see it.
+    pub(crate) fn to_served(self, mut object: Value) -> Value {
+        if self.converts() {
+            events_v1::from_stored(&mut object);
+        }
+        object
+    }
+
+    /// A client's object as it is stored.
+    pub(crate) fn to_stored(self, mut object: Value) -> Value {
+        if self.converts() {
+            events_v1::to_stored(&mut object);
+        }
+        object
+    }
+
+    /// The schema of the kind.
+    pub(crate) fn schema(&self) -> Result<&'static Schema, Failure> {
+        schema(self.kind.group, self.kind.version, self.kind.kind)
+    }
+
+    /// That there is no object of this name.
+    pub(crate) fn not_found(&self, name: &str) -> Failure {
+        Failure::NotFound { kind: self.kind, name: name.to_owned() }
+    }
+
+    /// The object encoded for the store.
+    pub(crate) fn encode(&self, object: &Value) -> Encoded {
+        codec::encode(self.stored.kind, &self.stored.api_version(), object)
+    }
+
+    fn durability(&self) -> Durability {
+        if self.rules.lazy() { Durability::Lazy } else { Durability::Durable }
+    }
+
+    /// Writes an object under these preconditions.
+    pub(crate) async fn put(
+        &self,
+        key: &str,
+        encoded: &Encoded,
+        preconditions: Vec<Precondition>,
+    ) -> Result<Revision, TxnError> {
+        let op = Op::Put {
+            key: key.to_owned(),
+            value: encoded.bytes.clone(),
+            revision_at: Some(encoded.revision_at),
+        };
+        self.state.store.txn(Txn { preconditions, ops: vec![op], durability: self.durability() }).await
+    }
+
+    /// Removes an object last written at a revision.
+    pub(crate) async fn remove(&self, key: &str, revision: Revision) -> Result<Revision, TxnError> {
+        let preconditions = vec![Precondition::ModRevision { key: key.to_owned(), revision }];
+        let ops = vec![Op::Delete { key: key.to_owned() }];
+        self.state.store.txn(Txn { preconditions, ops, durability: self.durability() }).await
+    }
+}
+
+/// The schema of a kind that has one.
+pub(crate) fn schema(group: &str, version: &str, kind: &str) -> Result<&'static Schema, Failure> {
+    let found = Schemas::builtin().kind(group, version, kind);
+    found.ok_or_else(|| Failure::Internal(format!("there is no schema of {group}/{version} {kind}")))
+}
+
+/// How often a write is tried again when others are faster, before giving up.
+pub(crate) const ATTEMPTS: usize = 100;

@@ -1,0 +1,260 @@
+//! Update: a change of the stored object, whole or in part, with optimistic concurrency.
+//!
+//! Flow: read, let the caller say the new object, keep what may not change, validate, write if the object is still
+//! the one read; otherwise begin again. A resourceVersion in the new object is a precondition.
+//!
+//! Guarantees: an update that changes nothing writes nothing and keeps the resourceVersion; the last finalizer of an
+//! object being deleted takes the object with it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wherry_schema::Value;
+use wherry_store::{Entry, Precondition, TxnError};
+
+use super::{ATTEMPTS, Cx, incoming};
+use crate::codec;
+use crate::error::Failure;
+use crate::object::{self, Fields};
+use crate::request::query::WriteOptions;
+use crate::validation::{Errors, Path, meta};
+
+/// Which part of an object an update changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All but the status.
+    Whole,
+    /// The status, and metadata.
+    Status,
+    /// The finalizers in a Namespace's spec.
+    Finalize,
+    /// The number of replicas.
+    Scale,
+    /// The node a Pod runs on, which is no new generation of it.
+    Binding,
+}
+
+/// Says the new object, given the old one; both as clients see them.
+pub(crate) type Change<'c> = &'c mut (dyn FnMut(&Value) -> Result<Value, Failure> + Send);
+
+/// Changes an object and answers it as stored.
+pub(crate) async fn update(
+    cx: &Cx<'_>,
+    name: &str,
+    part: Part,
+    options: &WriteOptions,
+    change: Change<'_>,
+) -> Result<Bytes, Failure> {
+    let key = cx.key(name);
+    for _ in 0..ATTEMPTS {
+        let entry = cx.state.store.get(&key).ok_or_else(|| cx.not_found(name))?;
+        let old = codec::decode(&key, &entry.value)?;
+        let wanted = change(&cx.to_served(old.clone()))?;
+        let object = cx.to_stored(wanted);
+        let update = Update { cx, name, part, options, entry: &entry, old: &old };
+        if let Some(bytes) = update.apply(object).await? {
+            return Ok(bytes);
+        }
+    }
+    Err(Failure::modified(cx.kind, name))
+}
+
+/// One try.
+struct Update<'a> {
+    cx: &'a Cx<'a>,
+    name: &'a str,
+    part: Part,
+    options: &'a WriteOptions,
+    entry: &'a Arc<Entry>,
+    old: &'a Value,
+}
+
+impl Update<'_> {
+    /// Writes the object; none if it was changed by another meanwhile.
+    async fn apply(&self, mut object: Value) -> Result<Option<Bytes>, Failure> {
+        let cx = self.cx;
+        self.check_identity(&mut object)?;
+        self.check_versions(&object)?;
+        object.assign("metadata.resourceVersion", self.old.field("metadata.resourceVersion").cloned());
+        self.keep(&mut object);
+        let is_service = cx.kind.storage == "services" && self.part == Part::Whole;
+        let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
+        self.check(&object)?;
+        if let Some(cursor) = guard.as_deref_mut() {
+            let (key, dry) = (&*self.entry.key, self.options.dry_run);
+            let snapshot = cx.state.store.snapshot();
+            let allocated = cx.state.allocator.complete(cursor, &snapshot, key, &mut object, dry);
+            allocated.map_err(|errors| Failure::invalid(cx.kind, self.name, errors))?;
+        }
+        if is_finished(&object) {
+            return self.finish(&object).await;
+        }
+        if object == *self.old {
+            return Ok(Some(self.entry.value.clone()));
+        }
+        let encoded = cx.encode(&object);
+        if self.options.dry_run {
+            return Ok(Some(encoded.at(self.entry.mod_revision)));
+        }
+        let unchanged =
+            Precondition::ModRevision { key: self.entry.key.to_string(), revision: self.entry.mod_revision };
+        match cx.put(&self.entry.key, &encoded, vec![unchanged]).await {
+            Ok(revision) => Ok(Some(encoded.at(revision))),
+            Err(TxnError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes an object that was only waiting for its finalizers.
+    async fn finish(&self, object: &Value) -> Result<Option<Bytes>, Failure> {
+        let answer = self.cx.encode(object).at(self.entry.mod_revision);
+        if self.options.dry_run {
+            return Ok(Some(answer));
+        }
+        match self.cx.remove(&self.entry.key, self.entry.mod_revision).await {
+            Ok(_) => Ok(Some(answer)),
+            Err(TxnError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The object must be the one the URL names.
+    fn check_identity(&self, object: &mut Value) -> Result<(), Failure> {
+        let (given, name) = (object::name(object), self.name);
+        if given.is_empty() {
+            return Err(Failure::BadRequest(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        if given != name {
+            return Err(Failure::BadRequest(format!(
+                "the name of the object ({given}) does not match the name on the URL ({name})"
+            )));
+        }
+        incoming::settle_namespace(self.cx, object)
+    }
+
+    /// The object must be the version, and the incarnation, that the client saw.
+    fn check_versions(&self, object: &Value) -> Result<(), Failure> {
+        let (kind, name) = (self.cx.kind, self.name);
+        let (uid, old_uid) = (object.text("metadata.uid"), self.old.text("metadata.uid"));
+        if !uid.is_empty() && uid != old_uid {
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: \
+                 Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}",
+                self.entry.key
+            );
+            return Err(Failure::conflict(kind, name, why));
+        }
+        match object.text("metadata.resourceVersion") {
+            "" | "0" if self.cx.rules.unconditional_update() => Ok(()),
+            "" | "0" => {
+                let mut errors = Errors::default();
+                let path = Path::new("metadata.resourceVersion");
+                errors.invalid(&path, 0, "must be specified for an update");
+                Err(Failure::invalid_named(kind.group, kind.plural, name, errors))
+            }
+            version if version == self.old.text("metadata.resourceVersion") => Ok(()),
+            version if version.parse::<u64>().is_err() => {
+                let mut errors = Errors::default();
+                let path = Path::new("metadata.resourceVersion");
+                errors.invalid(
+                    &path,
+                    version,
+                    &format!("strconv.ParseUint: parsing {version:?}: invalid syntax"),
+                );
+                Err(Failure::invalid(kind, name, errors))
+            }
+            _ => Err(Failure::modified(kind, name)),
+        }
+    }
+
+    /// Keeps what this kind of update may not change, and counts generations.
+    fn keep(&self, object: &mut Value) {
+        let (cx, old) = (self.cx, self.old);
+        object.put("kind", cx.stored.kind);
+        object.put("apiVersion", cx.stored.api_version());
+        match self.part {
+            Part::Whole => {
+                if cx.kind.subresource("status").is_some() {
+                    object.assign("status", old.field("status").cloned());
+                }
+                cx.rules.prepare_update(object, old);
+            }
+            Part::Status => {
+                keep_all_but_status(object, old);
+                cx.rules.prepare_status(object, old);
+            }
+            Part::Finalize => {
+                let finalizers = object.field("spec.finalizers").cloned();
+                let metadata = object.field("metadata").cloned();
+                *object = old.clone();
+                object.assign("metadata", metadata);
+                let empty = finalizers.as_ref().and_then(Value::as_array).is_none_or(Vec::is_empty);
+                object.assign("spec.finalizers", finalizers.filter(|_| !empty));
+            }
+            Part::Scale | Part::Binding => {}
+        }
+        keep_metadata(object, old);
+        let generation = cx.rules.generation();
+        object.assign("metadata.generation", old.field("metadata.generation").cloned());
+        if self.part != Part::Binding && generation.iter().any(|path| !object::same(object, old, path)) {
+            object::bump_generation(object);
+        }
+    }
+
+    fn check(&self, object: &Value) -> Result<(), Failure> {
+        let mut errors = Errors::default();
+        meta::check(self.cx.kind, self.cx.rules, object, &mut errors);
+        meta::check_update(object, self.old, &mut errors);
+        self.cx.rules.validate(object, &mut errors);
+        if self.part == Part::Whole {
+            self.cx.rules.validate_update(object, self.old, &mut errors);
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(self.cx.kind, self.name, errors)) }
+    }
+}
+
+fn keep_all_but_status(object: &mut Value, old: &Value) {
+    let status = object.take("status");
+    let metadata = object.take("metadata");
+    *object = old.clone();
+    object.assign("status", status);
+    object.assign("metadata", metadata);
+}
+
+/// What no client changes: identity, birth, and that deletion has begun.
+fn keep_metadata(object: &mut Value, old: &Value) {
+    for field in ["metadata.managedFields", "metadata.selfLink"] {
+        object.take(field);
+    }
+    for field in ["uid", "creationTimestamp", "deletionGracePeriodSeconds"] {
+        let path = format!("metadata.{field}");
+        if !object.has(&path) || field == "creationTimestamp" {
+            object.assign(&path, old.field(&path).cloned());
+        }
+    }
+    if object::terminating(old) {
+        object.assign("metadata.deletionTimestamp", old.field("metadata.deletionTimestamp").cloned());
+    }
+    // Empty maps and lists say the same as none, and none is what is compared.
+    for field in ["labels", "annotations"] {
+        let path = format!("metadata.{field}");
+        if object.map(&path).is_some_and(wherry_schema::Object::is_empty) {
+            object.take(&path);
+        }
+    }
+    for path in ["metadata.finalizers", "metadata.ownerReferences"] {
+        if object.items(path).is_empty() {
+            object.take(path);
+        }
+    }
+}
+
+/// Whether an object being deleted has nothing left to wait for.
+pub(crate) fn is_finished(object: &Value) -> bool {
+    object::terminating(object)
+        && object.items("metadata.finalizers").is_empty()
+        && object.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) == 0
+        && (object.text("kind") != "Namespace" || object.items("spec.finalizers").is_empty())
+}

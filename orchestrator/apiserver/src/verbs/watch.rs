@@ -1,0 +1,321 @@
+//! Watch: the events of a collection, one JSON document per line.
+//!
+//! Guarantees: a watch from revision R tells every later event of its objects once and in order, or ends with an
+//! `ERROR` of reason `Expired`. An object that starts or stops matching the selectors is `ADDED` or `DELETED`.
+//! Bookmarks tell an idle client how far it is.
+//!
+//! An event is encoded once and shared by all watchers that see it as the same change.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::{BufMut, Bytes, BytesMut};
+use futures::stream;
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use wherry_store::{Entry, Event, EventKind, Watch, WatchError};
+
+use super::get::parse_version;
+use super::select::Selection;
+use super::{Cx, show};
+use crate::codec::Cut;
+use crate::error::{Failure, unreadable};
+use crate::request::negotiate::{Accept, Shape};
+use crate::request::query::ListOptions;
+use crate::state::State;
+use crate::status::Status;
+use crate::table;
+
+/// How long a watch lasts that does not say.
+const DEFAULT_SECONDS: u64 = 3600;
+/// How many bytes of events go into one chunk.
+const CHUNK: usize = 64 * 1024;
+
+/// What happened, as a client sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Added = 0,
+    Modified = 1,
+    Deleted = 2,
+}
+
+impl Change {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// A watch under way.
+struct Stream {
+    state: Arc<State>,
+    kind: &'static wherry_api::kinds::Kind,
+    namespace: String,
+    selection: Selection,
+    shape: Shape,
+    /// Objects to tell before any event.
+    initial: VecDeque<Arc<Entry>>,
+    /// The revision whose bookmark ends the initial objects, if the client waits for it.
+    initial_end: Option<u64>,
+    watch: Option<Watch>,
+    /// Events up to here are not told, because the client asked for later ones.
+    begin: u64,
+    bookmarks: Option<Interval>,
+    deadline: Instant,
+    /// Whether the columns of a table have been told.
+    columns_told: bool,
+}
+
+/// Starts a watch.
+pub(crate) fn watch(
+    cx: &Cx<'_>,
+    state: &Arc<State>,
+    options: &ListOptions,
+    accept: Accept,
+) -> Result<Response, Failure> {
+    let selection = Selection::new(cx, options)?;
+    let requested = match options.resource_version.as_str() {
+        "" => 0,
+        text => parse_version(text)?,
+    };
+    let snapshot = state.store.snapshot();
+    let from_state = requested == 0 || options.send_initial == Some(true);
+    if from_state && requested > snapshot.revision() {
+        return Err(Failure::TooLargeVersion { requested, current: snapshot.revision() });
+    }
+    let prefix = cx.prefix();
+    let mut initial = VecDeque::new();
+    if from_state && options.send_initial != Some(false) {
+        initial = snapshot.range(&prefix, None).filter(|e| selection.matches(cx, e)).cloned().collect();
+    }
+    let begin = if from_state { snapshot.revision() } else { requested };
+    // A revision ahead of the store has no events yet; those up to it are passed over.
+    let watch = match state.store.watch(&prefix, begin.min(snapshot.revision())) {
+        Ok(watch) => watch,
+        Err(error) => return Ok(refused(&unreadable(&error, begin))),
+    };
+    let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or(DEFAULT_SECONDS);
+    let stream = Stream {
+        state: Arc::clone(state),
+        kind: cx.kind,
+        namespace: cx.namespace.to_owned(),
+        selection,
+        shape: accept.shape,
+        initial,
+        initial_end: (options.send_initial == Some(true) && options.bookmarks).then_some(snapshot.revision()),
+        watch: Some(watch),
+        begin,
+        bookmarks: options.bookmarks.then(|| bookmark_ticks(state)),
+        deadline: Instant::now() + Duration::from_secs(seconds),
+        columns_told: false,
+    };
+    let chunks = stream::unfold(stream, |mut stream| async move {
+        let chunk = stream.next().await?;
+        Some((Ok::<_, Infallible>(chunk), stream))
+    });
+    Ok(streaming(Body::from_stream(chunks)))
+}
+
+fn bookmark_ticks(state: &State) -> Interval {
+    let period = Duration::from_secs(state.bookmark_seconds.max(1));
+    let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn streaming(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    response
+}
+
+/// A watch that ends with its only event: why it cannot be.
+fn refused(failure: &Failure) -> Response {
+    streaming(Body::from(line("ERROR", &Status::failure(failure).to_json())))
+}
+
+fn line(name: &str, object: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(object.len() + 40);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+    out.freeze()
+}
+
+/// What wakes a watch.
+enum Wake {
+    Event(Result<Arc<Event>, WatchError>),
+    Bookmark,
+    End,
+}
+
+impl Stream {
+    /// The next bytes to send; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(chunk) = self.initial_chunk() {
+            return Some(chunk);
+        }
+        loop {
+            match self.wake().await {
+                Wake::Event(Ok(event)) => {
+                    let chunk = self.chunk(&event);
+                    if !chunk.is_empty() {
+                        return Some(chunk);
+                    }
+                }
+                Wake::Event(Err(error)) => {
+                    self.watch = None;
+                    let failure = unreadable(&error, self.begin);
+                    return Some(line("ERROR", &Status::failure(&failure).to_json()));
+                }
+                Wake::Bookmark => {
+                    let revision = self.watch.as_ref()?.progress().max(self.begin);
+                    return Some(self.bookmark(revision, false));
+                }
+                Wake::End => return None,
+            }
+        }
+    }
+
+    async fn wake(&mut self) -> Wake {
+        let Some(watch) = self.watch.as_mut() else { return Wake::End };
+        let bookmark = async {
+            match self.bookmarks.as_mut() {
+                Some(ticks) => {
+                    ticks.tick().await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.state.stopping.cancelled() => Wake::End,
+            event = watch.next() => event.map_or(Wake::End, Wake::Event),
+            () = tokio::time::sleep_until(self.deadline) => Wake::End,
+            () = bookmark => Wake::Bookmark,
+        }
+    }
+
+    /// Objects that are told before events, as many as fit into a chunk, and the bookmark that ends them.
+    fn initial_chunk(&mut self) -> Option<Bytes> {
+        if self.initial.is_empty() && self.initial_end.is_none() {
+            return None;
+        }
+        let mut out = BytesMut::new();
+        while out.len() < CHUNK {
+            let Some(entry) = self.initial.pop_front() else { break };
+            let object = self.shaped(&entry.value);
+            out.put_slice(&self.line_or_error(Change::Added, object));
+        }
+        if self.initial.is_empty()
+            && let Some(revision) = self.initial_end.take()
+        {
+            out.put_slice(&self.bookmark(revision, true));
+        }
+        Some(out.freeze())
+    }
+
+    /// An event and those that follow it at once.
+    fn chunk(&mut self, event: &Event) -> Bytes {
+        let first = self.tell(event).unwrap_or_default();
+        let mut out: Option<BytesMut> = None;
+        while out.as_ref().map_or(first.len(), BytesMut::len) < CHUNK {
+            let Some(event) = self.watch.as_mut().and_then(Watch::try_next) else { break };
+            if let Some(bytes) = self.tell(&event) {
+                out.get_or_insert_with(|| BytesMut::from(&first[..])).put_slice(&bytes);
+            }
+        }
+        out.map_or(first, BytesMut::freeze)
+    }
+
+    /// The line of an event, if this client sees it.
+    fn tell(&mut self, event: &Event) -> Option<Bytes> {
+        if event.revision <= self.begin {
+            return None;
+        }
+        let change = self.change(event)?;
+        let cx = Cx::new(&self.state, self.kind, &self.namespace);
+        if self.shape == Shape::Object && !cx.converts() {
+            let slot = &event.encoded[change as usize];
+            return Some(slot.get_or_init(|| line(change.name(), &final_state(&cx, event, change))).clone());
+        }
+        let stored = final_state(&cx, event, change);
+        let object = self.shaped(&stored);
+        Some(self.line_or_error(change, object))
+    }
+
+    /// What the event is to this client.
+    fn change(&self, event: &Event) -> Option<Change> {
+        let cx = Cx::new(&self.state, self.kind, &self.namespace);
+        let wanted = |entry: &Arc<Entry>| self.selection.matches(&cx, entry);
+        let before = event.prev.as_ref().is_some_and(wanted);
+        let after = event.kind == EventKind::Put && wanted(&event.entry);
+        match (before, after) {
+            (false, true) => Some(Change::Added),
+            (true, true) => Some(Change::Modified),
+            (true, false) => Some(Change::Deleted),
+            (false, false) => None,
+        }
+    }
+
+    /// The object in the representation the client accepts.
+    fn shaped(&mut self, stored: &Bytes) -> Result<Bytes, Failure> {
+        let cx = Cx::new(&self.state, self.kind, &self.namespace);
+        match self.shape {
+            Shape::Object | Shape::Discovery => cx.serve(stored),
+            Shape::Partial(version) => table::partial(stored, version),
+            Shape::Table(version, include) => {
+                let columns = !std::mem::replace(&mut self.columns_told, true);
+                show::row(&cx, stored, (version, include), columns)
+            }
+        }
+    }
+
+    fn line_or_error(&self, change: Change, object: Result<Bytes, Failure>) -> Bytes {
+        match object {
+            Ok(object) => line(change.name(), &object),
+            Err(failure) => line("ERROR", &Status::failure(&failure).to_json()),
+        }
+    }
+
+    /// How far the client is, as an object that has nothing but a resourceVersion.
+    fn bookmark(&self, revision: u64, initial_end: bool) -> Bytes {
+        let (kind, api_version) = match self.shape {
+            Shape::Object | Shape::Discovery => (self.kind.kind, self.kind.api_version()),
+            Shape::Partial(version) => ("PartialObjectMetadata", format!("meta.k8s.io/{version}")),
+            Shape::Table(version, _) => ("Table", format!("meta.k8s.io/{version}")),
+        };
+        let annotations =
+            if initial_end { ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" } else { "" };
+        let rest = if matches!(self.shape, Shape::Table(..)) {
+            ",\"columnDefinitions\":null,\"rows\":[]"
+        } else {
+            ""
+        };
+        let object = format!(
+            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}{rest}}}"
+        );
+        line("BOOKMARK", object.as_bytes())
+    }
+}
+
+/// The object an event is about: as it is, or as it last was with the revision of its end.
+fn final_state(cx: &Cx<'_>, event: &Event, change: Change) -> Bytes {
+    if change != Change::Deleted {
+        return event.entry.value.clone();
+    }
+    let last = event.prev.as_ref().unwrap_or(&event.entry);
+    Cut::of(cx.stored).with_revision(&last.value, event.revision)
+}

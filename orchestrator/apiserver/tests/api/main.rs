@@ -1,0 +1,18 @@
+//! The API over HTTP, in process, on a real store: what clients see.
+
+mod access;
+mod bad_input;
+mod concurrency;
+mod deletion;
+mod discovery;
+mod harness;
+mod listing;
+mod logs;
+mod namespaces;
+mod objects;
+mod patches;
+mod pods;
+mod services;
+mod subresources;
+mod tables;
+mod watching;

@@ -1,0 +1,87 @@
+//! Patches of the three kinds.
+
+use serde_json::json;
+
+use crate::harness::{Api, CONFIG_MAPS, DEPLOYMENTS, deployment};
+
+#[tokio::test]
+async fn a_merge_patch_sets_and_removes() {
+    let api = Api::start().await;
+    let body = json!({"metadata": {"name": "a"}, "data": {"x": "1", "y": "2"}});
+    api.post(CONFIG_MAPS, &body).await.expect(201);
+    let patch = json!({"data": {"x": null, "z": "3"}});
+    let patched = api.patch(&format!("{CONFIG_MAPS}/a"), "merge-patch", &patch).await.expect(200);
+    assert_eq!(patched["data"], json!({"y": "2", "z": "3"}));
+}
+
+#[tokio::test]
+async fn a_json_patch_works_through_its_operations_or_not_at_all() {
+    let api = Api::start().await;
+    let body = json!({"metadata": {"name": "a"}, "data": {"x": "1"}});
+    let made = api.post(CONFIG_MAPS, &body).await.expect(201);
+    let path = format!("{CONFIG_MAPS}/a");
+    let failing = json!([
+        {"op": "replace", "path": "/data/x", "value": "2"},
+        {"op": "test", "path": "/data/x", "value": "nope"},
+    ]);
+    api.patch(&path, "json-patch", &failing).await.refused(
+        422,
+        "Invalid",
+        "the server rejected our request due to an error in our request",
+    );
+    assert_eq!(api.get(&path).await.expect(200), made);
+    let working = json!([{"op": "replace", "path": "/data/x", "value": "2"}]);
+    assert_eq!(api.patch(&path, "json-patch", &working).await.expect(200)["data"]["x"], "2");
+}
+
+#[tokio::test]
+async fn a_strategic_patch_merges_containers_by_name() {
+    let api = Api::start().await;
+    api.post(DEPLOYMENTS, &deployment("d")).await.expect(201);
+    let patch = json!({"spec": {"template": {"spec": {"containers": [
+        {"name": "c", "image": "new"}, {"name": "side", "image": "s"},
+    ]}}}});
+    let patched = api.patch(&format!("{DEPLOYMENTS}/d"), "strategic-merge-patch", &patch).await.expect(200);
+    let containers = patched["spec"]["template"]["spec"]["containers"].as_array().unwrap();
+    assert_eq!(containers.len(), 2);
+    let of = |name: &str| containers.iter().find(|c| c["name"] == name).unwrap()["image"].clone();
+    assert_eq!((of("c"), of("side")), (json!("new"), json!("s")));
+}
+
+#[tokio::test]
+async fn a_patch_with_an_older_version_conflicts() {
+    let api = Api::start().await;
+    api.config_map("a", &json!({})).await;
+    let patch = json!({"metadata": {"resourceVersion": "1"}, "data": {"k": "v"}});
+    let path = format!("{CONFIG_MAPS}/a");
+    assert_eq!(api.patch(&path, "merge-patch", &patch).await.code, 409);
+    assert!(api.get(&path).await.expect(200)["data"].is_null());
+}
+
+#[tokio::test]
+async fn a_patch_cannot_rename() {
+    let api = Api::start().await;
+    api.config_map("a", &json!({})).await;
+    let patch = json!({"metadata": {"name": "other"}});
+    api.patch(&format!("{CONFIG_MAPS}/a"), "merge-patch", &patch).await.refused(
+        400,
+        "BadRequest",
+        "the name of the object (other) does not match the name on the URL (a)",
+    );
+}
+
+#[tokio::test]
+async fn a_patch_of_no_known_type_and_server_side_apply_are_unsupported() {
+    let api = Api::start().await;
+    let made = api.config_map("a", &json!({})).await;
+    let path = format!("{CONFIG_MAPS}/a");
+    let answer = api.raw("PATCH", &path, "application/json", "{}").await;
+    answer.refused(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+    let answer = api.raw("PATCH", &path, "application/apply-patch+yaml", "{}").await;
+    answer.refused(
+        415,
+        "UnsupportedMediaType",
+        "415: Unsupported Media Type: server-side apply is not implemented; use kubectl apply without --server-side",
+    );
+    assert_eq!(api.get(&path).await.expect(200), made);
+}

@@ -1,0 +1,28 @@
+//! What the controllers are told by whoever starts them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wherry_api::clock::Clock;
+
+/// Settings of [`crate::run`].
+#[derive(Clone)]
+pub struct Config {
+    /// The time, as conditions, events and deadlines see it.
+    pub clock: Arc<dyn Clock>,
+    /// The cluster's CA certificates (PEM), published as `kube-root-ca.crt` in each namespace.
+    pub root_ca: Option<String>,
+    /// Seed of the jitter that spreads retries.
+    pub seed: u64,
+    /// How long a node's Lease may go without renewal before the node counts as unreachable.
+    pub node_grace: Duration,
+    /// How many terminated Pods may pile up before the oldest are deleted.
+    pub terminated_pods: usize,
+}
+
+impl Config {
+    /// The usual settings, with this clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, root_ca: None, seed: 0, node_grace: Duration::from_secs(40), terminated_pods: 12_500 }
+    }
+}

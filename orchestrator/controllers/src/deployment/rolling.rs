@@ -1,0 +1,64 @@
+//! RollingUpdate: the current set grows as the surge allows, the old ones shrink as availability allows.
+
+use super::model::Model;
+use super::revision;
+use super::scale::{allowed_newest, resize};
+
+/// Plans one step.
+pub(super) fn roll(model: &mut Model<'_>) {
+    if model.newest.is_some() {
+        revision::sync(model);
+        grow_newest(model);
+    } else {
+        let replicas = allowed_newest(model, 0);
+        revision::create(model, replicas);
+    }
+    shrink_old(model);
+}
+
+fn grow_newest(model: &mut Model<'_>) {
+    let Some(index) = model.newest else { return };
+    let current = model.sets[index].replicas();
+    let wanted = if current > model.wanted() { model.wanted() } else { allowed_newest(model, current) };
+    if wanted != current {
+        resize(model, index, wanted);
+    }
+}
+
+/// Pods of the current set that are not available yet must not be counted on: the old ones shrink only by
+/// what is left above the minimum without them.
+fn shrink_old(model: &mut Model<'_>) {
+    let minimum = model.wanted() - model.limits.max_unavailable;
+    let unavailable = model.newest().map_or(0, |newest| newest.replicas() - newest.available());
+    let room = model.total() - minimum - unavailable;
+    if room <= 0 {
+        return;
+    }
+    drop_unhealthy(model, room);
+    drop_healthy(model, minimum);
+}
+
+/// First go the Pods that serve nobody anyway.
+fn drop_unhealthy(model: &mut Model<'_>, mut room: i32) {
+    for index in model.old_indices() {
+        let planned = &model.sets[index];
+        let replicas = planned.replicas();
+        let drop = (replicas - planned.available()).clamp(0, room.max(0));
+        if drop > 0 {
+            resize(model, index, replicas - drop);
+            room -= drop;
+        }
+    }
+}
+
+fn drop_healthy(model: &mut Model<'_>, minimum: i32) {
+    let mut room = model.available() - minimum;
+    for index in model.old_indices() {
+        let replicas = model.sets[index].replicas();
+        let drop = replicas.min(room).max(0);
+        if drop > 0 {
+            resize(model, index, replicas - drop);
+            room -= drop;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The endpoints a Service should have.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use kube::api::ObjectMeta;
+
+use crate::objects::meta::controller_reference;
+use crate::objects::pods::{is_ready, is_terminal, is_terminating};
+use crate::objects::services::{
+    HEADLESS_LABEL, hostname, is_headless, node_name, pod_ip, ports, publishes_not_ready, target,
+};
+
+/// The label that names a slice's Service.
+pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// The label that names who manages a slice.
+pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
+/// Us.
+pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
+
+/// Endpoints that are reached on the same ports.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Group {
+    pub(super) ports: Vec<EndpointPort>,
+    pub(super) endpoints: Vec<Endpoint>,
+}
+
+/// All endpoints, grouped by ports; at least one group, perhaps an empty one.
+pub(super) fn groups(service: &Service, pods: &[Arc<Pod>]) -> Vec<Group> {
+    let mut groups = BTreeMap::<String, Group>::new();
+    for pod in pods.iter().filter(|pod| !is_terminal(pod)) {
+        let Some(ip) = pod_ip(pod) else { continue };
+        let ports = endpoint_ports(service, pod);
+        let group = groups.entry(port_key(&ports)).or_insert_with(|| Group { ports, endpoints: Vec::new() });
+        group.endpoints.push(endpoint(service, pod, ip));
+    }
+    if groups.is_empty() {
+        groups.insert(port_key(&[]), Group { ports: Vec::new(), endpoints: Vec::new() });
+    }
+    for group in groups.values_mut() {
+        group.endpoints.sort_by(|a, b| a.addresses.cmp(&b.addresses));
+    }
+    groups.into_values().collect()
+}
+
+/// Tells sets of ports apart.
+pub(super) fn port_key(ports: &[EndpointPort]) -> String {
+    let mut texts: Vec<_> = ports
+        .iter()
+        .map(|port| {
+            let EndpointPort { name, port, protocol, app_protocol } = port;
+            format!("{name:?} {port:?} {protocol:?} {app_protocol:?}")
+        })
+        .collect();
+    texts.sort();
+    texts.join("\n")
+}
+
+fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
+    let resolved = ports(service, pod).into_iter();
+    resolved
+        .map(|(port, number)| EndpointPort {
+            name: Some(port.name.clone().unwrap_or_default()),
+            port: Some(number),
+            protocol: Some(port.protocol.clone().unwrap_or_else(|| "TCP".to_owned())),
+            app_protocol: port.app_protocol.clone(),
+        })
+        .collect()
+}
+
+fn endpoint(service: &Service, pod: &Pod, ip: &str) -> Endpoint {
+    let (serving, terminating) = (is_ready(pod), is_terminating(pod));
+    let ready = publishes_not_ready(service) || (serving && !terminating);
+    let conditions =
+        EndpointConditions { ready: Some(ready), serving: Some(serving), terminating: Some(terminating) };
+    Endpoint {
+        addresses: vec![ip.to_owned()],
+        conditions: Some(conditions),
+        hostname: hostname(service, pod),
+        node_name: node_name(pod).map(str::to_owned),
+        target_ref: Some(target(pod)),
+        ..Endpoint::default()
+    }
+}
+
+/// A new slice without endpoints.
+pub(super) fn empty_slice(service: &Service, ports: &[EndpointPort]) -> EndpointSlice {
+    let metadata = ObjectMeta {
+        generate_name: Some(format!("{}-", service.metadata.name.as_deref().unwrap_or_default())),
+        namespace: service.metadata.namespace.clone(),
+        labels: Some(slice_labels(service)),
+        owner_references: Some(vec![controller_reference(service)]),
+        ..ObjectMeta::default()
+    };
+    let ports = Some(ports.to_vec()).filter(|ports| !ports.is_empty());
+    EndpointSlice { metadata, address_type: "IPv4".to_owned(), endpoints: Some(Vec::new()), ports }
+}
+
+/// The Service's labels and those that say what the slice is.
+pub(super) fn slice_labels(service: &Service) -> BTreeMap<String, String> {
+    let mut labels = service.metadata.labels.clone().unwrap_or_default();
+    labels.remove(HEADLESS_LABEL);
+    labels.insert(SERVICE_NAME.to_owned(), service.metadata.name.clone().unwrap_or_default());
+    labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
+    if is_headless(service) {
+        labels.insert(HEADLESS_LABEL.to_owned(), String::new());
+    }
+    labels
+}

@@ -1,0 +1,6 @@
+//! Small facts about Kubernetes objects that several controllers need.
+
+pub(crate) mod claim;
+pub(crate) mod meta;
+pub(crate) mod pods;
+pub(crate) mod services;

@@ -1,0 +1,131 @@
+//! Services and their Pods: who is a member, on which ports, and whom a change concerns.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service, ServicePort};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::meta::{Key, labels};
+use super::pods::{is_ready, is_terminal, is_terminating};
+use crate::context::Caches;
+use crate::runtime::cache::Change;
+use crate::runtime::queue::Queue;
+
+/// The label of what belongs to a Service without a cluster IP.
+pub(crate) const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
+
+/// Whether the Service chooses its Pods by a selector.
+pub(crate) fn has_selector(service: &Service) -> bool {
+    let spec = service.spec.as_ref();
+    spec.is_some_and(|spec| spec.selector.is_some() && spec.type_.as_deref() != Some("ExternalName"))
+}
+
+/// Whether the Service has no cluster IP of its own.
+pub(crate) fn is_headless(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
+}
+
+/// Whether Pods are to be published before they are ready.
+pub(crate) fn publishes_not_ready(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|spec| spec.publish_not_ready_addresses).unwrap_or(false)
+}
+
+/// Whether the Service selects this Pod.
+pub(crate) fn selects(service: &Service, pod: &Pod) -> bool {
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let found = labels(&pod.metadata);
+    has_selector(service)
+        && selector.is_some_and(|all| all.iter().all(|(key, value)| found.get(key) == Some(value)))
+}
+
+/// The Pod's address, once it has one.
+pub(crate) fn pod_ip(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.pod_ip.as_deref().filter(|ip| !ip.is_empty())
+}
+
+/// The node the Pod is on.
+pub(crate) fn node_name(pod: &Pod) -> Option<&str> {
+    pod.spec.as_ref()?.node_name.as_deref()
+}
+
+/// The Pod's own name in the Service's domain.
+pub(crate) fn hostname(service: &Service, pod: &Pod) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    (spec.subdomain.is_some() && spec.subdomain == service.metadata.name).then(|| spec.hostname.clone())?
+}
+
+/// The reference by which an endpoint names its Pod.
+pub(crate) fn target(pod: &Pod) -> ObjectReference {
+    ObjectReference {
+        kind: Some("Pod".to_owned()),
+        namespace: pod.metadata.namespace.clone(),
+        name: pod.metadata.name.clone(),
+        uid: pod.metadata.uid.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+/// The Service's ports with their numbers in this Pod; a name the Pod does not have is left out.
+pub(crate) fn ports<'s>(service: &'s Service, pod: &Pod) -> Vec<(&'s ServicePort, i32)> {
+    let all = service.spec.as_ref().and_then(|spec| spec.ports.as_ref());
+    all.into_iter().flatten().filter_map(|port| Some((port, number(port, pod)?))).collect()
+}
+
+fn number(port: &ServicePort, pod: &Pod) -> Option<i32> {
+    let name = match &port.target_port {
+        None | Some(IntOrString::Int(0)) => return Some(port.port),
+        Some(IntOrString::Int(number)) => return Some(*number),
+        Some(IntOrString::String(text)) if text.is_empty() => return Some(port.port),
+        Some(IntOrString::String(name)) => name,
+    };
+    let protocol = |text: &Option<String>| text.clone().unwrap_or_else(|| "TCP".to_owned());
+    let spec = pod.spec.as_ref()?;
+    let sidecars = spec.init_containers.iter().flatten();
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let declared =
+        spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
+    let mut matching = declared.filter(|declared| {
+        declared.name.as_ref() == Some(name) && protocol(&declared.protocol) == protocol(&port.protocol)
+    });
+    matching.next().map(|declared| declared.container_port)
+}
+
+/// Wakes a queue of Services by changes of the Services and of their Pods.
+pub(crate) fn wake_on_services_and_pods(caches: &Arc<Caches>, queue: &Arc<Queue<Key>>) {
+    let wake = queue.clone();
+    caches.services.on_change(move |change| {
+        if let Some(service) = change.last() {
+            wake.add(Key::of(&**service));
+        }
+    });
+    let (wake, services) = (queue.clone(), caches.services.clone());
+    caches.pods.on_change(move |change| {
+        if !concerns_services(change) {
+            return;
+        }
+        for pod in change.both() {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            for service in services.select(namespace, |service| selects(service, pod)) {
+                wake.add(Key::of(&*service));
+            }
+        }
+    });
+}
+
+/// Whether the change can make a difference to any Service.
+fn concerns_services(change: &Change<'_, Pod>) -> bool {
+    let view = |pod: &Pod| {
+        let spec = pod.spec.as_ref();
+        (
+            pod.metadata.labels.clone(),
+            pod.metadata.uid.clone(),
+            (is_ready(pod), is_terminal(pod), is_terminating(pod)),
+            pod_ip(pod).map(str::to_owned),
+            spec.map(|spec| (spec.node_name.clone(), spec.hostname.clone(), spec.subdomain.clone())),
+        )
+    };
+    match (change.old, change.new) {
+        (Some(old), Some(new)) => view(old) != view(new),
+        (Some(_), None) | (None, Some(_)) | (None, None) => true,
+    }
+}

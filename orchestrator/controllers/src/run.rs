@@ -1,0 +1,63 @@
+//! Starts the caches and the controllers, and drains them.
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::config::Config;
+use crate::context::{Caches, Context};
+use crate::runtime::backoff::Jitter;
+use crate::runtime::everything::Everything;
+use crate::runtime::recorder::recorder;
+use crate::table::CONTROLLERS;
+
+/// Why the controllers stopped before they were told to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A task of the controllers panicked.
+    #[error("a controller ended abnormally")]
+    Panicked(#[source] JoinError),
+}
+
+/// Runs all controllers until `shutdown`, then finishes what is under way.
+pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    // The first failure of a task ends the others as well.
+    let stop = shutdown.child_token();
+    let _stop_on_return = stop.clone().drop_guard();
+    let jitter = Arc::new(Jitter::new(config.seed));
+    let (recorder, writer) = recorder(client.clone(), config.clock.clone());
+    let everything = Arc::new(Everything::new(client.clone(), jitter.clone(), stop.clone()));
+    let caches = Arc::new(Caches::default());
+    caches.speak_to(&everything);
+    let context = Context { client, config, caches, everything, recorder, jitter, shutdown: stop.clone() };
+
+    let mut tasks = JoinSet::new();
+    let loops: Vec<_> = CONTROLLERS.iter().map(|start| start(&context)).collect();
+    context.watch_all(&mut tasks);
+    tasks.spawn(context.everything.clone().run());
+    tasks.spawn(writer.run(stop.clone()));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = context.caches.synced() => {
+            debug!("caches are filled, controllers start");
+            for controller in loops {
+                tasks.spawn(controller);
+            }
+        }
+    }
+    drain(&mut tasks, &stop).await
+}
+
+async fn drain(tasks: &mut JoinSet<()>, stop: &CancellationToken) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            stop.cancel();
+            outcome = Err(Error::Panicked(error));
+        }
+    }
+    outcome
+}

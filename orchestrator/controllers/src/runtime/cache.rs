@@ -1,0 +1,217 @@
+//! A cache of all objects of one kind, fed by one watch and shared by all controllers.
+//!
+//! Flow: the watch applies its events in order; each event changes the content and then calls the handlers, so
+//! that whatever a handler enqueues finds the change in the cache. A controller may also [`Cache::note`] what a
+//! write of its own returned, and so reads its own writes before the watch reports them.
+//!
+//! Guarantees: a note never brings back an older state. Resource versions are the store's revisions and the
+//! watch reports them in order, so a note at or below the last revision the watch reported is already known.
+//!
+//! Caveats: a note does not call handlers; the watch will.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::ResourceExt;
+use kube::runtime::watcher::Event;
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::objects::meta::Key;
+
+/// What happened to one object.
+pub(crate) struct Change<'a, K> {
+    /// The object before; absent if it is new.
+    pub(crate) old: Option<&'a Arc<K>>,
+    /// The object now; absent if it was deleted.
+    pub(crate) new: Option<&'a Arc<K>>,
+}
+
+impl<K> Change<'_, K> {
+    /// The object as it was last seen.
+    pub(crate) fn last(&self) -> Option<&Arc<K>> {
+        self.new.or(self.old)
+    }
+
+    /// The object before and now, as far as there was one.
+    pub(crate) fn both(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.old.into_iter().chain(self.new)
+    }
+}
+
+type Handler<K> = Box<dyn Fn(&Change<'_, K>) + Send + Sync>;
+type Objects<K> = HashMap<String, HashMap<String, Arc<K>>>;
+
+struct Content<K> {
+    objects: Objects<K>,
+    /// The highest revision the watch has reported.
+    seen: u64,
+    /// The list being received; while there is one, notes are ignored.
+    incoming: Option<Vec<Arc<K>>>,
+}
+
+/// See the module's documentation.
+pub(crate) struct Cache<K> {
+    content: RwLock<Content<K>>,
+    handlers: RwLock<Vec<Handler<K>>>,
+    synced: watch::Sender<bool>,
+}
+
+impl<K> Default for Cache<K> {
+    fn default() -> Self {
+        let content = Content { objects: HashMap::new(), seen: 0, incoming: None };
+        Self { content: RwLock::new(content), handlers: RwLock::default(), synced: watch::Sender::new(false) }
+    }
+}
+
+impl<K: ResourceExt> Cache<K> {
+    /// Calls `handler` after every later change. To be called before the watch starts.
+    pub(crate) fn on_change(&self, handler: impl Fn(&Change<'_, K>) + Send + Sync + 'static) {
+        self.handlers.write().push(Box::new(handler));
+    }
+
+    /// Waits for the first complete list.
+    pub(crate) async fn synced(&self) {
+        let mut synced = self.synced.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = synced.wait_for(|synced| *synced).await;
+    }
+
+    /// The object of this key.
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
+        self.content.read().objects.get(&key.namespace)?.get(&key.name).cloned()
+    }
+
+    /// The cluster-scoped object of this name.
+    pub(crate) fn get_global(&self, name: &str) -> Option<Arc<K>> {
+        self.content.read().objects.get("")?.get(name).cloned()
+    }
+
+    /// All objects of a namespace, in no particular order.
+    pub(crate) fn namespace(&self, namespace: &str) -> Vec<Arc<K>> {
+        self.select(namespace, |_| true)
+    }
+
+    /// The objects of a namespace that satisfy `wanted`.
+    pub(crate) fn select(&self, namespace: &str, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        let content = self.content.read();
+        let objects = content.objects.get(namespace);
+        objects.into_iter().flat_map(HashMap::values).filter(|object| wanted(object)).cloned().collect()
+    }
+
+    /// All objects, in no particular order.
+    pub(crate) fn all(&self) -> Vec<Arc<K>> {
+        self.content.read().objects.values().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Takes over what a write of our own returned.
+    pub(crate) fn note(&self, object: K) {
+        let mut content = self.content.write();
+        let revision = revision(&object);
+        if content.incoming.is_none() && revision > content.seen {
+            put(&mut content.objects, Arc::new(object));
+        }
+    }
+
+    /// Takes over one event of the watch.
+    pub(crate) fn apply(&self, event: Event<K>) {
+        match event {
+            Event::Init => self.content.write().incoming = Some(Vec::new()),
+            Event::InitApply(object) => {
+                self.content.write().incoming.get_or_insert_default().push(Arc::new(object));
+            }
+            Event::InitDone => self.replace(),
+            Event::Apply(object) => self.apply_one(Arc::new(object)),
+            Event::Delete(object) => self.delete_one(&object),
+        }
+    }
+
+    fn apply_one(&self, object: Arc<K>) {
+        let old = {
+            let mut content = self.content.write();
+            content.seen = content.seen.max(revision(&*object));
+            put(&mut content.objects, object.clone())
+        };
+        self.announce(old.as_ref(), Some(&object));
+    }
+
+    fn delete_one(&self, object: &K) {
+        let old = {
+            let mut content = self.content.write();
+            content.seen = content.seen.max(revision(object));
+            take(&mut content.objects, object)
+        };
+        if let Some(old) = old {
+            self.announce(Some(&old), None);
+        }
+    }
+
+    /// Replaces the content by the list just received and announces the differences.
+    fn replace(&self) {
+        let (incoming, mut before) = {
+            let mut content = self.content.write();
+            let incoming = content.incoming.take().unwrap_or_default();
+            let newest = incoming.iter().map(|object| revision(&**object)).max().unwrap_or(0);
+            content.seen = content.seen.max(newest);
+            let mut objects = Objects::new();
+            for object in &incoming {
+                put(&mut objects, object.clone());
+            }
+            (incoming, std::mem::replace(&mut content.objects, objects))
+        };
+        for object in &incoming {
+            let old = take(&mut before, &**object);
+            if old.as_ref().is_none_or(|old| revision(&**old) != revision(&**object)) {
+                self.announce(old.as_ref(), Some(object));
+            }
+        }
+        for gone in before.values().flat_map(HashMap::values) {
+            self.announce(Some(gone), None);
+        }
+        self.synced.send_replace(true);
+    }
+
+    fn announce(&self, old: Option<&Arc<K>>, new: Option<&Arc<K>>) {
+        let change = Change { old, new };
+        for handler in self.handlers.read().iter() {
+            handler(&change);
+        }
+    }
+}
+
+/// Stores the object unless a newer state of it is there; returns what was there.
+fn put<K: ResourceExt>(objects: &mut Objects<K>, object: Arc<K>) -> Option<Arc<K>> {
+    let namespace = objects.entry(object.meta().namespace.clone().unwrap_or_default()).or_default();
+    let name = object.meta().name.clone().unwrap_or_default();
+    let old = namespace.get(&name).cloned();
+    if old.as_ref().is_none_or(|old| revision(&**old) <= revision(&*object)) {
+        namespace.insert(name, object);
+    }
+    old
+}
+
+/// Removes the object unless it was created again since.
+fn take<K: ResourceExt>(objects: &mut Objects<K>, object: &K) -> Option<Arc<K>> {
+    let meta = object.meta();
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let names = objects.get_mut(namespace)?;
+    let name = meta.name.as_deref().unwrap_or_default();
+    if names.get(name).is_some_and(|held| held.meta().uid != meta.uid && revision(&**held) > revision(object))
+    {
+        return None;
+    }
+    let taken = names.remove(name);
+    if names.is_empty() {
+        objects.remove(namespace);
+    }
+    taken
+}
+
+/// The object's resource version as the store's revision.
+fn revision<K: ResourceExt>(object: &K) -> u64 {
+    object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

@@ -1,0 +1,91 @@
+//! Tests of the cache: order of events, relists, and reading one's own writes.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ObjectMeta;
+use parking_lot::Mutex;
+
+use super::*;
+
+fn object(name: &str, uid: &str, version: u64) -> ConfigMap {
+    let metadata = ObjectMeta {
+        namespace: Some("ns".into()),
+        name: Some(name.into()),
+        uid: Some(uid.into()),
+        resource_version: Some(version.to_string()),
+        ..ObjectMeta::default()
+    };
+    ConfigMap { metadata, ..ConfigMap::default() }
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+fn cache() -> (Cache<ConfigMap>, Log) {
+    let cache = Cache::default();
+    let log = Log::default();
+    let written = log.clone();
+    cache.on_change(move |change: &Change<'_, ConfigMap>| {
+        let version = |object: Option<&Arc<ConfigMap>>| {
+            object.and_then(|object| object.metadata.resource_version.clone()).unwrap_or("-".into())
+        };
+        let name = change.last().map(|object| object.name_any()).unwrap_or_default();
+        written.lock().push(format!("{name} {}>{}", version(change.old), version(change.new)));
+    });
+    (cache, log)
+}
+
+fn list(cache: &Cache<ConfigMap>, objects: Vec<ConfigMap>) {
+    cache.apply(Event::Init);
+    for object in objects {
+        cache.apply(Event::InitApply(object));
+    }
+    cache.apply(Event::InitDone);
+}
+
+fn version_of(cache: &Cache<ConfigMap>, name: &str) -> Option<u64> {
+    cache.get(&Key::new("ns", name)).map(|object| revision(&*object))
+}
+
+#[test]
+fn a_relist_announces_only_what_differs() {
+    let (cache, log) = cache();
+    list(&cache, vec![object("a", "1", 1), object("b", "2", 2), object("c", "3", 3)]);
+    log.lock().clear();
+    list(&cache, vec![object("a", "1", 1), object("b", "2", 5)]);
+    let mut announced = log.lock().clone();
+    announced.sort();
+    assert_eq!(announced, ["b 2>5", "c 3>-"]);
+    assert_eq!(cache.all().len(), 2);
+}
+
+#[test]
+fn a_note_is_read_back_and_confirmed_by_the_watch() {
+    let (cache, log) = cache();
+    list(&cache, vec![object("a", "1", 1)]);
+    cache.note(object("a", "1", 4));
+    assert_eq!(version_of(&cache, "a"), Some(4));
+    assert_eq!(*log.lock(), ["a ->1"]);
+    // An event older than the note does not undo it.
+    cache.apply(Event::Apply(object("a", "1", 3)));
+    assert_eq!(version_of(&cache, "a"), Some(4));
+    cache.apply(Event::Apply(object("a", "1", 4)));
+    assert_eq!(*log.lock(), ["a ->1", "a 4>3", "a 4>4"]);
+}
+
+#[test]
+fn a_late_note_does_not_revive_a_deleted_object() {
+    let (cache, _) = cache();
+    list(&cache, vec![]);
+    cache.apply(Event::Apply(object("a", "1", 2)));
+    cache.apply(Event::Delete(object("a", "1", 3)));
+    cache.note(object("a", "1", 2));
+    assert_eq!(version_of(&cache, "a"), None);
+}
+
+#[test]
+fn a_late_delete_does_not_remove_the_successor() {
+    let (cache, _) = cache();
+    list(&cache, vec![object("a", "1", 1)]);
+    cache.note(object("a", "2", 9));
+    cache.apply(Event::Delete(object("a", "1", 8)));
+    assert_eq!(version_of(&cache, "a"), Some(9));
+}

@@ -1,0 +1,227 @@
+//! The metadata of all objects of all kinds, for those who deal with objects of any kind.
+//!
+//! Flow: kinds that have a cache of their own are heard from there; after discovery every other kind that can be
+//! listed and watched gets a metadata-only watch. Listeners hear of each change, whatever its kind.
+//!
+//! Caveats: Events are left out: nothing owns them and there are many. Kinds that appear later are known to
+//! [`Everything::refresh`], which also starts their watches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ApiResource, DynamicObject};
+use kube::core::PartialObjectMeta;
+use kube::discovery::{Discovery, Scope, verbs};
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::backoff::{Backoff, Jitter};
+use super::cache::Cache;
+use super::watch::follow;
+
+const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(10) };
+
+type Meta = PartialObjectMeta<DynamicObject>;
+type Listener = Box<dyn Fn(&Seen<'_>) + Send + Sync>;
+
+/// A kind as discovery shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    pub(crate) resource: ApiResource,
+    pub(crate) namespaced: bool,
+    pub(crate) verbs: Vec<String>,
+}
+
+impl Kind {
+    /// Whether the API offers this verb for the kind.
+    pub(crate) fn can(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|offered| offered == verb)
+    }
+
+    /// The client for the objects of this kind in a namespace, or for those that have none.
+    pub(crate) fn api(&self, client: Client, namespace: &str) -> Api<DynamicObject> {
+        if self.namespaced {
+            Api::namespaced_with(client, namespace, &self.resource)
+        } else {
+            Api::all_with(client, &self.resource)
+        }
+    }
+}
+
+/// One change of one object.
+pub(crate) struct Seen<'a> {
+    pub(crate) api_version: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) meta: &'a ObjectMeta,
+    pub(crate) is_gone: bool,
+}
+
+/// See the module's documentation.
+pub(crate) struct Everything {
+    client: Client,
+    jitter: Arc<Jitter>,
+    shutdown: CancellationToken,
+    listeners: RwLock<Vec<Listener>>,
+    kinds: RwLock<HashMap<(String, String), Kind>>,
+    /// The kinds that are heard of, by API version and kind.
+    heard: Mutex<Vec<(String, String)>>,
+    watches: Mutex<JoinSet<()>>,
+    ready: watch::Sender<bool>,
+}
+
+impl Everything {
+    pub(crate) fn new(client: Client, jitter: Arc<Jitter>, shutdown: CancellationToken) -> Self {
+        Self {
+            client,
+            jitter,
+            shutdown,
+            listeners: RwLock::default(),
+            kinds: RwLock::default(),
+            heard: Mutex::default(),
+            watches: Mutex::default(),
+            ready: watch::Sender::new(false),
+        }
+    }
+
+    /// Calls `listener` after every later change. To be called before the watches start.
+    pub(crate) fn on_change(&self, listener: impl Fn(&Seen<'_>) + Send + Sync + 'static) {
+        self.listeners.write().push(Box::new(listener));
+    }
+
+    /// Hears of a kind from its own cache, which must hold all objects of the kind.
+    pub(crate) fn hear<K>(self: &Arc<Self>, cache: &Cache<K>)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let (api_version, kind) = (K::api_version(&()).into_owned(), K::kind(&()).into_owned());
+        self.heard.lock().push((api_version.clone(), kind.clone()));
+        let all = self.clone();
+        cache.on_change(move |change| {
+            if let Some(object) = change.last() {
+                let is_gone = change.new.is_none();
+                all.tell(&Seen { api_version: &api_version, kind: &kind, meta: object.meta(), is_gone });
+            }
+        });
+    }
+
+    /// The kind by the words of an owner reference.
+    pub(crate) fn kind(&self, api_version: &str, kind: &str) -> Option<Kind> {
+        self.kinds.read().get(&(api_version.to_owned(), kind.to_owned())).cloned()
+    }
+
+    /// All kinds whose objects live in namespaces.
+    pub(crate) fn namespaced(&self) -> Vec<Kind> {
+        let mut kinds: Vec<_> = self.kinds.read().values().filter(|kind| kind.namespaced).cloned().collect();
+        kinds.sort_by_cached_key(|kind| (kind.resource.group.clone(), kind.resource.plural.clone()));
+        kinds
+    }
+
+    /// Waits until every kind found by the first discovery has been listed.
+    pub(crate) async fn ready(&self) {
+        let mut ready = self.ready.subscribe();
+        // The sender lives as long as `self`, so waiting cannot fail.
+        let _ = ready.wait_for(|ready| *ready).await;
+    }
+
+    /// Discovers the kinds, watches them, and keeps the watches until shutdown.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut failures = 0;
+        loop {
+            let outcome = tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                outcome = self.refresh() => outcome,
+            };
+            let Err(error) = outcome else { break };
+            warn!(error = &error as &dyn std::error::Error, "discovery failed");
+            failures += 1;
+            tokio::select! {
+                () = self.shutdown.cancelled() => return,
+                () = tokio::time::sleep(RETRY.delay(failures, &self.jitter)) => {}
+            }
+        }
+        self.ready.send_replace(true);
+        self.shutdown.cancelled().await;
+        let mut watches = std::mem::take(&mut *self.watches.lock());
+        while watches.join_next().await.is_some() {}
+    }
+
+    /// Discovers the kinds anew; returns once those not heard of before have been listed.
+    pub(crate) async fn refresh(self: &Arc<Self>) -> Result<(), kube::Error> {
+        let discovery = Discovery::new(self.client.clone()).run().await?;
+        let mut found = HashMap::new();
+        for group in discovery.groups() {
+            for (resource, capabilities) in group.recommended_resources() {
+                let id = (resource.api_version.clone(), resource.kind.clone());
+                let namespaced = capabilities.scope == Scope::Namespaced;
+                found.insert(id, Kind { resource, namespaced, verbs: capabilities.operations });
+            }
+        }
+        self.kinds.write().clone_from(&found);
+        let mut caches = Vec::new();
+        for (id, kind) in found {
+            if wants_watch(&kind) && self.claim(&id) {
+                caches.push(self.watch(kind));
+            }
+        }
+        for cache in caches {
+            cache.synced().await;
+        }
+        Ok(())
+    }
+
+    /// Marks a kind as heard of; returns whether it was not.
+    fn claim(&self, id: &(String, String)) -> bool {
+        let mut heard = self.heard.lock();
+        let is_new = !heard.contains(id);
+        if is_new {
+            heard.push(id.clone());
+        }
+        is_new
+    }
+
+    fn watch(self: &Arc<Self>, kind: Kind) -> Arc<Cache<Meta>> {
+        let cache = Arc::new(Cache::<Meta>::default());
+        let (all, resource) = (self.clone(), kind.resource.clone());
+        cache.on_change(move |change| {
+            if let Some(object) = change.last() {
+                let (api_version, kind) = (resource.api_version.as_str(), resource.kind.as_str());
+                all.tell(&Seen { api_version, kind, meta: object.meta(), is_gone: change.new.is_none() });
+            }
+        });
+        let (fed, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.shutdown.clone());
+        let api = Api::<Meta>::all_with(self.client.clone(), &kind.resource);
+        self.watches.lock().spawn(async move {
+            let open = move || watcher::watcher(api.clone(), watcher::Config::default()).boxed();
+            let sink = |event: watcher::Event<Meta>| fed.apply(event.modify(trim));
+            follow(&kind.resource.kind, open, sink, &jitter, shutdown).await;
+        });
+        cache
+    }
+
+    fn tell(&self, seen: &Seen<'_>) {
+        for listener in self.listeners.read().iter() {
+            listener(seen);
+        }
+    }
+}
+
+fn wants_watch(kind: &Kind) -> bool {
+    let is_event = kind.resource.kind == "Event";
+    !is_event && kind.can(verbs::LIST) && kind.can(verbs::WATCH) && kind.can(verbs::DELETE)
+}
+
+/// Keeps what ownership is about.
+fn trim(object: &mut Meta) {
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    meta.annotations = None;
+    meta.labels = None;
+}

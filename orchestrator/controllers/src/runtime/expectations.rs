@@ -1,0 +1,108 @@
+//! What a controller has asked for and its cache does not show yet.
+//!
+//! Flow: before creating or deleting Pods the controller raises expectations of its key; the watch's handlers
+//! lower them as the Pods appear and vanish. While any are open the controller does not count Pods.
+//!
+//! Guarantees: a cache that lags behind never makes a controller create or delete twice. A request whose
+//! outcome is unknown stays expected until the watch shows it or the expectation expires.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::objects::meta::Key;
+
+/// After this long without news a key is trusted again.
+const EXPIRY: Duration = Duration::from_secs(300);
+
+#[derive(Default)]
+struct Open {
+    creates: usize,
+    deletes: HashSet<String>,
+    since: Option<Instant>,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(crate) struct Expectations(Mutex<HashMap<Key, Open>>);
+
+impl Expectations {
+    /// How long until `key` may be counted again: `None` if it may be now.
+    pub(crate) fn open(&self, key: &Key) -> Option<Duration> {
+        let all = self.0.lock();
+        let open = all.get(key)?;
+        if open.creates == 0 && open.deletes.is_empty() {
+            return None;
+        }
+        let age = open.since.map_or(Duration::ZERO, |since| since.elapsed());
+        EXPIRY.checked_sub(age).filter(|left| !left.is_zero())
+    }
+
+    /// Expects this many Pods to appear.
+    pub(crate) fn expect_creates(&self, key: &Key, count: usize) {
+        self.raise(key, |open| open.creates = count);
+    }
+
+    /// Expects the Pods of these uids to go.
+    pub(crate) fn expect_deletes(&self, key: &Key, uids: impl Iterator<Item = String>) {
+        self.raise(key, |open| open.deletes = uids.collect());
+    }
+
+    /// Some of the expected Pods appeared, or will not.
+    pub(crate) fn created(&self, key: &Key, count: usize) {
+        if let Some(open) = self.0.lock().get_mut(key) {
+            open.creates = open.creates.saturating_sub(count);
+        }
+    }
+
+    /// The Pod of this uid is going or gone, or will not go.
+    pub(crate) fn deleted(&self, key: &Key, uid: &str) {
+        if let Some(open) = self.0.lock().get_mut(key) {
+            open.deletes.remove(uid);
+        }
+    }
+
+    /// Drops all expectations of a key whose object is gone.
+    pub(crate) fn forget(&self, key: &Key) {
+        self.0.lock().remove(key);
+    }
+
+    /// Starts anew: whoever raises has seen nothing open.
+    fn raise(&self, key: &Key, change: impl FnOnce(&mut Open)) {
+        let mut open = Open { since: Some(Instant::now()), ..Open::default() };
+        change(&mut open);
+        self.0.lock().insert(key.clone(), open);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn open_until_all_is_seen() {
+        let (all, key) = (Expectations::default(), Key::new("ns", "a"));
+        assert_eq!(all.open(&key), None);
+        all.expect_creates(&key, 2);
+        all.created(&key, 1);
+        assert!(all.open(&key).is_some());
+        all.created(&key, 1);
+        assert_eq!(all.open(&key), None);
+        all.expect_deletes(&key, ["x".to_owned()].into_iter());
+        all.deleted(&key, "another");
+        assert!(all.open(&key).is_some());
+        all.deleted(&key, "x");
+        assert_eq!(all.open(&key), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_outcome_expires() {
+        let (all, key) = (Expectations::default(), Key::new("ns", "a"));
+        all.expect_creates(&key, 1);
+        assert_eq!(all.open(&key), Some(EXPIRY));
+        tokio::time::advance(EXPIRY).await;
+        assert_eq!(all.open(&key), None);
+    }
+}

@@ -1,0 +1,11 @@
+//! What all controllers share: caches fed by watches, queues of keys, retries, expectations, events.
+
+pub(crate) mod backoff;
+pub(crate) mod cache;
+pub(crate) mod error;
+pub(crate) mod everything;
+pub(crate) mod expectations;
+pub(crate) mod queue;
+pub(crate) mod recorder;
+pub(crate) mod watch;
+pub(crate) mod worker;

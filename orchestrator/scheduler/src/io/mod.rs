@@ -1,0 +1,6 @@
+//! The edges to the API: what comes in by watches, what goes out as bindings, conditions and events.
+
+pub(crate) mod events;
+pub(crate) mod random;
+pub(crate) mod watch;
+pub(crate) mod write;

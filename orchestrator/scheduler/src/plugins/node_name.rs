@@ -1,0 +1,16 @@
+//! A Pod that names its node fits only there.
+
+use super::{Filter, Misfit};
+use crate::cluster::NodeInfo;
+use crate::pod::PodInfo;
+
+const REASON: &str = "node(s) didn't match the requested node name";
+
+pub(super) const FILTER: Filter = Filter { name: "NodeName", filter, helped_by: &[] };
+
+fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
+    match &pod.node_name {
+        Some(name) if *name != node.name => Err(Misfit::one(REASON, true)),
+        Some(_) | None => Ok(()),
+    }
+}

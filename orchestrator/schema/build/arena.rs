@@ -1,0 +1,97 @@
+//! Renders the schemas as the text that `src/schema/load.rs` reads.
+//!
+//! A line `T <full name>` opens a type, its lines `F <name> <node> <flags> <patch strategy> <merge key>` follow in
+//! order of their names, and `K <group> <version> <kind> <type index>` ends the text, all separated by tabs.
+//! Nodes: `s` string, `i` int32, `l` int64, `d` float, `b` bool, `I` int-or-string, `Q` quantity, `t` time,
+//! `u` time with microseconds, `B` base64 bytes, `*` anything, `{n` map of n, `[n` list of n, `#7` type 7.
+//! Flags: `z` left out when zero or empty, `w` written even if not set.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::collect::{Definitions, ROOTS, reference};
+use crate::facts::Facts;
+
+pub(crate) fn render(definitions: &Definitions, facts: &Facts) -> String {
+    let structs: Vec<&String> = definitions.keys().filter(|name| is_struct(definitions, name)).collect();
+    let index = |name: &str| structs.iter().position(|s| *s == name);
+    let mut out = String::new();
+    for name in &structs {
+        writeln!(out, "T\t{name}").expect("a String takes everything");
+        for (field, schema) in properties(&definitions[*name]) {
+            let node = node(schema, &index);
+            let flags = flags(name, field, schema, &definitions[*name], facts);
+            let merge = facts.merge(name, field);
+            writeln!(out, "F\t{field}\t{node}\t{flags}\t{}\t{}", merge.strategy, merge.key)
+                .expect("a String takes everything");
+        }
+    }
+    for (group, version, kind, name) in ROOTS {
+        let index = index(name).expect("every root has fields");
+        writeln!(out, "K\t{group}\t{version}\t{kind}\t{index}").expect("a String takes everything");
+    }
+    out
+}
+
+fn is_struct(definitions: &Definitions, name: &str) -> bool {
+    special(name).is_none() && definitions[name].get("type").is_some_and(|kind| kind == "object")
+}
+
+/// Types that are not decoded field by field.
+fn special(name: &str) -> Option<&'static str> {
+    Some(match name.rsplit('.').next()? {
+        "IntOrString" => "I",
+        "Quantity" => "Q",
+        "Time" => "t",
+        "MicroTime" => "u",
+        "FieldsV1" | "RawExtension" => "*",
+        _ => return None,
+    })
+}
+
+/// Fields in order of their names.
+fn properties(schema: &Value) -> Vec<(&String, &Value)> {
+    let mut fields: Vec<_> =
+        schema.get("properties").and_then(Value::as_object).into_iter().flatten().collect();
+    fields.sort_by_key(|(name, _)| *name);
+    fields
+}
+
+fn node(schema: &Value, index: &impl Fn(&str) -> Option<usize>) -> String {
+    if let Some(name) = reference(schema) {
+        return match (special(name), index(name)) {
+            (Some(node), _) => node.to_owned(),
+            (None, Some(index)) => format!("#{index}"),
+            (None, None) => panic!("{name} is neither a struct nor known"),
+        };
+    }
+    let format = schema.get("format").and_then(Value::as_str).unwrap_or_default();
+    match schema.get("type").and_then(Value::as_str) {
+        Some("string") if format == "byte" => "B".to_owned(),
+        Some("string") => "s".to_owned(),
+        Some("integer") if format == "int32" => "i".to_owned(),
+        Some("integer") => "l".to_owned(),
+        Some("number") => "d".to_owned(),
+        Some("boolean") => "b".to_owned(),
+        Some("array") => format!("[{}", node(&schema["items"], index)),
+        Some("object") => schema
+            .get("additionalProperties")
+            .map_or_else(|| "*".to_owned(), |of| format!("{{{}", node(of, index))),
+        _ => "*".to_owned(),
+    }
+}
+
+fn flags(definition: &str, field: &str, schema: &Value, parent: &Value, facts: &Facts) -> String {
+    let required = facts.required(definition, parent).iter().any(|name| name == field);
+    let scalar = matches!(schema["type"].as_str(), Some("string" | "integer" | "boolean" | "number"));
+    let mut flags = String::new();
+    let kept = scalar && facts.keeps_zero(definition, field);
+    if !(required || kept) {
+        flags.push('z');
+    }
+    if facts.always_written(definition, field) {
+        flags.push('w');
+    }
+    flags
+}

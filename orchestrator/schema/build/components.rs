@@ -1,0 +1,177 @@
+//! The schemas as components of OpenAPI v3 documents, with Kubernetes' extensions.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use wherry_api::kinds::KINDS;
+
+use crate::collect::{Definitions, ROOTS, reference};
+use crate::facts::{Facts, Merge};
+
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+const STANDARD_FIELDS: [(&str, &str); 2] = [
+    (
+        "apiVersion",
+        "APIVersion defines the versioned schema of this representation of an object. Servers should convert \
+         recognized schemas to the latest internal value, and may reject unrecognized values. More info: \
+         https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+    ),
+    (
+        "kind",
+        "Kind is a string value representing the REST resource this object represents. Servers may infer this from \
+         the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: \
+         https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+    ),
+];
+
+/// Every schema by full name, lists of the kinds included.
+pub(crate) fn components(definitions: &Definitions, facts: &Facts) -> Map<String, Value> {
+    let mut all: Map<String, Value> =
+        definitions.iter().map(|(name, schema)| (name.clone(), component(name, schema, facts))).collect();
+    for (group, version, kind, name) in ROOTS {
+        let groups = groups(group, kind);
+        let kinds: Vec<Value> =
+            groups.iter().map(|group| json!({"group": group, "version": version, "kind": kind})).collect();
+        all[*name]["x-kubernetes-group-version-kind"] = kinds.into();
+    }
+    for kind in KINDS {
+        let (_, _, _, item) = ROOTS
+            .iter()
+            .find(|root| (root.0, root.1, root.2) == (kind.group, kind.version, kind.kind))
+            .expect("every kind served is a root");
+        all.insert(format!("{item}List"), list(kind.group, kind.version, kind.kind, item));
+    }
+    all.insert(
+        "io.k8s.apimachinery.pkg.apis.meta.v1.Patch".to_owned(),
+        json!({
+            "description": "Patch is provided to give a concrete name and type to the Kubernetes PATCH request body.",
+            "type": "object",
+        }),
+    );
+    all
+}
+
+/// The groups a kind belongs to: options of requests to all, what else is of no group to the core.
+fn groups<'a>(group: &'a str, kind: &str) -> BTreeSet<&'a str> {
+    match (group, kind) {
+        ("meta.k8s.io", "DeleteOptions") => KINDS.iter().map(|kind| kind.group).collect(),
+        ("meta.k8s.io", _) => BTreeSet::from([""]),
+        (group, _) => BTreeSet::from([group]),
+    }
+}
+
+/// A reference to a component.
+pub(crate) fn reference_to(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn component(name: &str, schema: &Value, facts: &Facts) -> Value {
+    let bare = name.rsplit('.').next().unwrap_or(name);
+    let mut out = Map::new();
+    copy(schema, &mut out, &["description"]);
+    match bare {
+        "IntOrString" => {
+            out.insert("format".into(), "int-or-string".into());
+            out.insert("oneOf".into(), json!([{"type": "integer"}, {"type": "string"}]));
+        }
+        "Quantity" => drop(out.insert("oneOf".into(), json!([{"type": "string"}, {"type": "number"}]))),
+        _ => copy(schema, &mut out, &["type", "format"]),
+    }
+    let required = facts.required(name, schema);
+    if !required.is_empty() {
+        out.insert("required".into(), required.into());
+    }
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        let properties: Map<String, Value> = properties
+            .iter()
+            .map(|(field, schema)| (field.clone(), property(name, field, schema, facts)))
+            .collect();
+        out.insert("properties".into(), properties.into());
+    }
+    extensions(&facts.merge(name, ""), &mut out);
+    out.into()
+}
+
+fn copy(from: &Value, to: &mut Map<String, Value>, names: &[&str]) {
+    for name in names {
+        if let Some(value) = from.get(*name) {
+            to.insert((*name).to_owned(), value.clone());
+        }
+    }
+}
+
+fn property(definition: &str, field: &str, schema: &Value, facts: &Facts) -> Value {
+    let mut out = Map::new();
+    copy(schema, &mut out, &["description"]);
+    if let Some(target) = reference(schema) {
+        out.insert("allOf".into(), json!([reference_to(target)]));
+        let bare = target.rsplit('.').next().unwrap_or(target);
+        if facts.always_written(definition, field) && !matches!(bare, "Time" | "MicroTime" | "Quantity") {
+            out.insert("default".into(), json!({}));
+        }
+    } else {
+        copy(schema, &mut out, &["type", "format"]);
+        for part in ["items", "additionalProperties"] {
+            if let Some(of) = schema.get(part) {
+                out.insert(part.to_owned(), element(of));
+            }
+        }
+    }
+    extensions(&facts.merge(definition, field), &mut out);
+    out.into()
+}
+
+/// What a list or map holds.
+fn element(schema: &Value) -> Value {
+    if let Some(target) = reference(schema) {
+        return reference_to(target);
+    }
+    let mut out = Map::new();
+    copy(schema, &mut out, &["description", "type", "format"]);
+    for part in ["items", "additionalProperties"] {
+        if let Some(of) = schema.get(part) {
+            out.insert(part.to_owned(), element(of));
+        }
+    }
+    out.into()
+}
+
+fn extensions(merge: &Merge, out: &mut Map<String, Value>) {
+    let mut set = |name: &str, value: Value| drop(out.insert(format!("x-kubernetes-{name}"), value));
+    if !merge.strategy.is_empty() {
+        set("patch-strategy", merge.strategy.as_str().into());
+    }
+    if !merge.key.is_empty() {
+        set("patch-merge-key", merge.key.as_str().into());
+    }
+    match merge.list_type.strip_prefix("map-type:") {
+        Some(map_type) => set("map-type", map_type.into()),
+        None if !merge.list_type.is_empty() => set("list-type", merge.list_type.as_str().into()),
+        None => {}
+    }
+    if !merge.list_map_keys.is_empty() {
+        set("list-map-keys", merge.list_map_keys.split(',').collect::<Vec<_>>().into());
+    }
+}
+
+fn list(group: &str, version: &str, kind: &str, item: &str) -> Value {
+    let mut properties = Map::new();
+    for (name, description) in STANDARD_FIELDS {
+        properties.insert(name.to_owned(), json!({"description": description, "type": "string"}));
+    }
+    let items = json!({
+        "description": format!("The {kind} objects of the list."), "type": "array", "items": reference_to(item),
+    });
+    properties.insert("items".to_owned(), items);
+    let metadata = json!({
+        "description": "Standard list metadata.", "default": {}, "allOf": [reference_to(LIST_META)],
+    });
+    properties.insert("metadata".to_owned(), metadata);
+    json!({
+        "description": format!("{kind}List is a list of {kind} objects."),
+        "type": "object",
+        "required": ["items"],
+        "properties": properties,
+        "x-kubernetes-group-version-kind": [{"group": group, "version": version, "kind": format!("{kind}List")}],
+    })
+}

@@ -1,0 +1,41 @@
+//! Defaults of Secrets, Namespaces, Nodes and priority classes.
+
+use super::{child, container, default, text};
+use crate::base64;
+use crate::value::{Object, Str, Value};
+
+/// `stringData` is a way to write `data`, and is never kept.
+pub(super) fn secret(secret: &mut Object) {
+    default(secret, &"type", text(&"Opaque"));
+    let Some(Value::Object(plain)) = secret.remove("stringData") else { return };
+    let data = secret.object_mut(Str::fixed(&"data"));
+    for (name, value) in plain {
+        data.insert(name, base64::encode(value.as_str().unwrap_or_default().as_bytes()));
+    }
+}
+
+/// A namespace that is being deleted loses its finalizer for good.
+pub(super) fn namespace(namespace: &mut Object) {
+    let deleted = child(namespace, "metadata").is_some_and(|metadata| metadata.contains("deletionTimestamp"));
+    if let (false, Some(spec)) = (deleted, child(namespace, "spec")) {
+        default(spec, &"finalizers", vec![text(&"kubernetes")]);
+    }
+    if let Some(status) = child(namespace, "status") {
+        default(status, &"phase", text(&"Active"));
+    }
+}
+
+/// What a node has is what it can give, unless it says otherwise.
+pub(super) fn node(node: &mut Object) {
+    let Some(status) = child(node, "status") else { return };
+    if let Some(capacity) = status.get("capacity").cloned() {
+        status.or_insert_with(Str::fixed(&"allocatable"), || capacity);
+    }
+    for name in ["capacity", "allocatable"] {
+        child(status, name).into_iter().for_each(container::round_resources);
+    }
+}
+
+pub(super) fn priority_class(class: &mut Object) {
+    default(class, &"preemptionPolicy", text(&"PreemptLowerPriority"));
+}

@@ -1,0 +1,60 @@
+//! What the API server fills in where a request says nothing: upstream's defaulting, kind by kind.
+//!
+//! Idempotent. What needs more than the object (addresses, names, the old object) is not done here.
+
+mod apps;
+mod cluster;
+mod container;
+mod pod;
+mod service;
+mod volume;
+mod zero;
+
+use crate::schema::Schemas;
+use crate::value::{Object, Str, Value};
+
+/// Fills in the defaults of an object of this group, version and kind.
+pub fn apply((group, version, kind): (&str, &str, &str), object: &mut Value) {
+    if let Some(schema) = Schemas::builtin().kind(group, version, kind) {
+        zero::fill(object, schema.node());
+    }
+    let Some(fields) = object.as_object_mut() else { return };
+    match (group, kind) {
+        ("", "Pod") => pod::pod(fields),
+        ("", "Service") => service::service(fields),
+        ("", "Endpoints") => service::endpoints(fields),
+        ("discovery.k8s.io", "EndpointSlice") => service::endpoint_slice(fields),
+        ("", "Secret") => cluster::secret(fields),
+        ("", "Namespace") => cluster::namespace(fields),
+        ("", "Node") => cluster::node(fields),
+        ("scheduling.k8s.io", "PriorityClass") => cluster::priority_class(fields),
+        ("apps", "Deployment") => apps::deployment(fields),
+        ("apps", "ReplicaSet") => apps::replica_set(fields),
+        _ => {}
+    }
+}
+
+/// Sets a field that is absent.
+fn default(object: &mut Object, name: &'static &'static str, value: impl Into<Value>) {
+    let value = value.into();
+    object.or_insert_with(Str::fixed(name), || value);
+}
+
+/// A string known at build time.
+fn text(text: &'static &'static str) -> Value {
+    Value::fixed(text)
+}
+
+/// A field, if it is an object.
+fn child<'a>(object: &'a mut Object, name: &str) -> Option<&'a mut Object> {
+    object.get_mut(name)?.as_object_mut()
+}
+
+/// The objects of a list field.
+fn items<'a>(object: &'a mut Object, name: &str) -> impl Iterator<Item = &'a mut Object> {
+    let list = object.get_mut(name).and_then(Value::as_array_mut);
+    list.into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+#[cfg(test)]
+mod tests;

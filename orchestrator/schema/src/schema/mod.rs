@@ -1,0 +1,179 @@
+//! [`Schemas`]: the structure of the built-in kinds, in an arena.
+//!
+//! The build script prepares it; it is unpacked once, at first use, into about a hundred kilobytes. Descriptions are
+//! not part of it: they stay compressed in the documents of [`crate::openapi`].
+
+mod load;
+
+use std::sync::LazyLock;
+
+/// The name of a field, alive as long as the program.
+pub(crate) type Name = &'static &'static str;
+
+/// All built-in schemas.
+#[derive(Debug)]
+pub struct Schemas {
+    structs: Vec<Struct>,
+    /// What maps and lists hold, by the index their nodes carry.
+    nodes: Vec<Node>,
+    kinds: Vec<Root>,
+}
+
+#[derive(Debug)]
+struct Root {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+    schema: u16,
+}
+
+/// A type with named fields.
+#[derive(Debug)]
+pub(crate) struct Struct {
+    /// `io.k8s.api.core.v1.Pod`.
+    pub(crate) name: &'static str,
+    /// Sorted by name.
+    pub(crate) fields: Vec<Field>,
+}
+
+/// A field of a type.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: Name,
+    pub(crate) node: Node,
+    /// Left out when it holds the zero value of its type, or nothing.
+    pub(crate) omit_zero: bool,
+    /// Written even if it was not set.
+    pub(crate) always: bool,
+    pub(crate) strategy: Strategy,
+    /// The field that identifies the items of a merged list.
+    pub(crate) merge_key: Option<&'static str>,
+}
+
+/// How a strategic merge patch treats a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    /// Objects are merged, lists replaced.
+    Default,
+    /// Lists are merged too.
+    Merge,
+    /// Objects are replaced.
+    Replace,
+}
+
+/// The type of a value. Numbers are indices: of a struct, or of the node that a map or list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    String,
+    Int32,
+    Int64,
+    Float,
+    Bool,
+    IntOrString,
+    Quantity,
+    Time,
+    MicroTime,
+    Bytes,
+    Any,
+    Struct(u16),
+    Map(u16),
+    List(u16),
+}
+
+static BUILTIN: LazyLock<(Schemas, Vec<Schema>)> = LazyLock::new(|| {
+    let schemas = load::builtin();
+    let handles = schemas.kinds.iter().map(|root| Schema { root: root.schema }).collect();
+    (schemas, handles)
+});
+
+impl Schemas {
+    /// The schemas of the built-in kinds and of what requests carry besides objects.
+    pub fn builtin() -> &'static Self {
+        &BUILTIN.0
+    }
+
+    /// The schema of a kind: those served, and `Scale` (autoscaling), `Binding`, and from `meta.k8s.io`
+    /// `DeleteOptions` and `Status`.
+    pub fn kind(&self, group: &str, version: &str, kind: &str) -> Option<&'static Schema> {
+        let at =
+            self.kinds.iter().position(|k| k.kind == kind && k.group == group && k.version == version)?;
+        BUILTIN.1.get(at)
+    }
+
+    pub(crate) fn structure(&self, index: u16) -> &Struct {
+        &self.structs[usize::from(index)]
+    }
+
+    pub(crate) fn element(&self, index: u16) -> Node {
+        self.nodes[usize::from(index)]
+    }
+}
+
+/// The schema of one kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Schema {
+    root: u16,
+}
+
+impl Schema {
+    /// The full name of the type: `io.k8s.api.core.v1.Pod`.
+    pub fn name(&self) -> &'static str {
+        Schemas::builtin().structure(self.root).name
+    }
+
+    pub(crate) fn node(&self) -> Node {
+        Node::Struct(self.root)
+    }
+}
+
+impl Struct {
+    /// The index of a field.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.fields.binary_search_by(|field| (**field.name).cmp(name)).ok()
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
+        self.find(name).map(|at| &self.fields[at])
+    }
+
+    /// The kind's bare name: `Pod`.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.name.rsplit('.').next().unwrap_or(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Node, Schemas, Strategy};
+
+    #[test]
+    fn every_kind_served_has_a_schema() {
+        for kind in wherry_api::kinds::KINDS {
+            let schema = Schemas::builtin().kind(kind.group, kind.version, kind.kind);
+            assert!(schema.is_some_and(|s| s.name().ends_with(kind.kind)), "{}", kind.kind);
+        }
+        assert!(Schemas::builtin().kind("meta.k8s.io", "v1", "DeleteOptions").is_some());
+        assert!(Schemas::builtin().kind("", "v1", "Nope").is_none());
+    }
+
+    #[test]
+    fn fields_carry_types_and_merge_metadata() {
+        let schemas = Schemas::builtin();
+        let pod = schemas.kind("", "v1", "Pod").unwrap();
+        let Node::Struct(pod) = pod.node() else { panic!("a kind is a struct") };
+        let spec = schemas.structure(pod).field("spec").unwrap();
+        assert!(spec.always);
+        let Node::Struct(spec) = spec.node else { panic!("a spec is a struct") };
+        let containers = schemas.structure(spec).field("containers").unwrap();
+        assert_eq!((containers.strategy, containers.merge_key), (Strategy::Merge, Some("name")));
+        let tolerations = schemas.structure(spec).field("tolerations").unwrap();
+        assert_eq!(tolerations.strategy, Strategy::Default);
+        assert!(schemas.structure(spec).field("hostNetwork").unwrap().omit_zero);
+        assert!(!schemas.structure(spec).field("priority").unwrap().omit_zero);
+    }
+
+    #[test]
+    fn no_type_has_more_fields_than_the_decoder_can_mark() {
+        assert!(Schemas::builtin().structs.iter().all(|s| s.fields.len() <= 128));
+    }
+}

@@ -1,0 +1,69 @@
+//! What a [`WasmRuntime`](crate::WasmRuntime) is told when it is made.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// Tells the time of log records and container states.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Where the runtime keeps its files, which clock it reads, what it bounds.
+#[derive(Clone)]
+pub struct Config {
+    /// Directory of this runtime alone; it is made, for its owner only.
+    pub data_dir: PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The default bounds.
+    pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
+        Self { data_dir: data_dir.into(), clock, limits: Limits::default() }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("data_dir", &self.data_dir)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds of the runtime as a whole and of one container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Instances there can be at one time; fewer where address space is scarce.
+    pub instances: u32,
+    /// Requests one container serves at a time; more wait.
+    pub concurrency: usize,
+    /// How long a request may wait to be served before it is refused with 503.
+    pub queue_timeout: Duration,
+    /// How long a component may take to begin its response before the client gets 504.
+    pub response_timeout: Duration,
+    /// How long a component may go on after its response ended or its client left.
+    pub linger: Duration,
+    /// A stopping server goes on accepting until no request has come for this long: those who send them learn
+    /// of the stop a little later than the server.
+    pub quiet: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            instances: 1000,
+            concurrency: 256,
+            queue_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_mins(5),
+            linger: Duration::from_secs(10),
+            quiet: Duration::from_millis(300),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Connections of outgoing requests: from the pod's address, plain or TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::Uri;
+use http::uri::Scheme;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+
+use crate::network::PodNetwork;
+
+static TLS: LazyLock<Option<TlsConnector>> = LazyLock::new(|| {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    Some(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
+});
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    /// The URI names no host.
+    #[error("the request names no host")]
+    NoHost,
+    /// The name has no address.
+    #[error("cannot resolve {host:?}")]
+    Resolve { host: String, source: io::Error },
+    /// The pod's network forbids it.
+    #[error("{0} is out of this pod's reach")]
+    Forbidden(SocketAddr),
+    /// Nobody accepted.
+    #[error("cannot connect to {address}")]
+    Connect { address: SocketAddr, source: io::Error },
+    /// The TLS handshake failed.
+    #[error("TLS with {host:?} failed")]
+    Tls { host: String, source: io::Error },
+}
+
+/// Makes connections for one container.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    pub(crate) network: PodNetwork,
+}
+
+impl tower::Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Stream, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        connect(self.network, uri).boxed()
+    }
+}
+
+async fn connect(network: PodNetwork, uri: Uri) -> Result<Stream, ConnectError> {
+    let tls = uri.scheme() == Some(&Scheme::HTTPS);
+    let host = uri.host().ok_or(ConnectError::NoHost)?.trim_matches(['[', ']']);
+    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+    let mut failure = None;
+    for address in resolve(host, port).await? {
+        match reach(network, address).await {
+            Ok(stream) if tls => return handshake(host, stream).await,
+            Ok(stream) => return Ok(Stream(TokioIo::new(Box::new(stream)))),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| no_address(host)))
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(ip) = host.parse() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let found = lookup_host((host, port)).await;
+    found.map(Iterator::collect).map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })
+}
+
+fn no_address(host: &str) -> ConnectError {
+    ConnectError::Resolve { host: host.to_owned(), source: io::ErrorKind::NotFound.into() }
+}
+
+async fn reach(network: PodNetwork, address: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let target = network.target(address);
+    if !network.reaches(target.ip()) {
+        return Err(ConnectError::Forbidden(target));
+    }
+    dial(network, target).await.map_err(|source| ConnectError::Connect { address: target, source })
+}
+
+async fn dial(network: PodNetwork, target: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(source) = network.source(target.ip()) {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    let stream = socket.connect(target).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn handshake(host: &str, stream: TcpStream) -> Result<Stream, ConnectError> {
+    let failed = |source| ConnectError::Tls { host: host.to_owned(), source };
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
+    let connector = TLS.as_ref().ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
+    let stream = connector.connect(name, stream).await.map_err(failed)?;
+    Ok(Stream(TokioIo::new(Box::new(stream))))
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// An open connection.
+pub(crate) struct Stream(TokioIo<Box<dyn Duplex>>);
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

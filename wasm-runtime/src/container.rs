@@ -1,0 +1,129 @@
+//! The life of one container.
+//!
+//! ```text
+//! Created --run--> Running --end--> Exited
+//!    \--------------end--------------^
+//! ```
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use wherry_runtime_api::{ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent};
+
+use crate::program::Program;
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Exit {
+    pub(crate) code: i32,
+    pub(crate) reason: ExitReason,
+    pub(crate) message: String,
+}
+
+impl Exit {
+    /// By itself, with this code.
+    pub(crate) fn with_code(code: i32) -> Self {
+        let reason = if code == 0 { ExitReason::Completed } else { ExitReason::Error };
+        Self { code, reason, message: String::new() }
+    }
+
+    /// By a stop it did not take part in: 128 + SIGTERM.
+    pub(crate) fn terminated(message: &str) -> Self {
+        Self { code: 143, reason: ExitReason::Error, message: message.to_owned() }
+    }
+
+    /// By force: 128 + SIGKILL.
+    pub(crate) fn killed() -> Self {
+        Self { code: 137, reason: ExitReason::Error, message: "killed".into() }
+    }
+
+    /// By its memory limit: 128 + SIGKILL.
+    pub(crate) fn out_of_memory(message: String) -> Self {
+        Self { code: 137, reason: ExitReason::OOMKilled, message }
+    }
+
+    /// By a trap: 128 + SIGABRT.
+    pub(crate) fn trapped(message: String) -> Self {
+        Self { code: 134, reason: ExitReason::Error, message }
+    }
+
+    /// Before it ran; 128 as runc's callers report it.
+    pub(crate) fn not_started(message: String) -> Self {
+        Self { code: 128, reason: ExitReason::StartError, message }
+    }
+}
+
+/// What others want of a running container, and what it tells them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Signals {
+    /// End in an orderly way.
+    pub(crate) stop: CancellationToken,
+    /// End now.
+    pub(crate) kill: CancellationToken,
+    /// It has ended.
+    pub(crate) ended: CancellationToken,
+}
+
+/// One container; its runner and the callers of the runtime share it.
+pub(crate) struct Container {
+    /// What was asked.
+    pub(crate) spec: ContainerSpec,
+    /// What it runs.
+    pub(crate) program: Arc<Program>,
+    /// How to end it.
+    pub(crate) signals: Signals,
+    /// Held while it is started, so that only one caller starts it.
+    pub(crate) starting: tokio::sync::Mutex<()>,
+    state: Mutex<ContainerState>,
+}
+
+impl Container {
+    /// A container that was not started.
+    pub(crate) fn new(spec: ContainerSpec, program: Arc<Program>) -> Self {
+        Self {
+            spec,
+            program,
+            signals: Signals::default(),
+            starting: tokio::sync::Mutex::default(),
+            state: Mutex::new(ContainerState::Created),
+        }
+    }
+
+    /// Its state at this moment.
+    pub(crate) fn state(&self) -> ContainerState {
+        self.state.lock().clone()
+    }
+
+    /// Its state and what names it.
+    pub(crate) fn status(&self) -> ContainerStatus {
+        let (ImageContent::Wasm { digest, .. } | ImageContent::Oci { digest, .. }) = &self.spec.image;
+        ContainerStatus { id: self.spec.id.clone(), state: self.state(), image_digest: digest.clone() }
+    }
+
+    /// Created to Running; false from any other state.
+    pub(crate) fn run(&self, now: Timestamp) -> bool {
+        let mut state = self.state.lock();
+        let created = *state == ContainerState::Created;
+        if created {
+            *state = ContainerState::Running { started_at: now };
+        }
+        created
+    }
+
+    /// Created or Running to Exited; false if it had ended before.
+    pub(crate) fn end(&self, now: Timestamp, exit: Exit) -> bool {
+        let mut state = self.state.lock();
+        let started_at = match *state {
+            ContainerState::Created => None,
+            ContainerState::Running { started_at } => Some(started_at),
+            ContainerState::Exited { .. } => return false,
+        };
+        let Exit { code, reason, message } = exit;
+        *state = ContainerState::Exited { started_at, finished_at: now, code, reason, message };
+        drop(state);
+        self.signals.ended.cancel();
+        true
+    }
+}

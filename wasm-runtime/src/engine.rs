@@ -1,0 +1,109 @@
+//! The one engine of the process: its configuration, linkers and bounds.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::Linker as ComponentLinker;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig};
+use wasmtime_wasi::p2::bindings::LinkOptions;
+
+use crate::guest::{Guest, ModuleGuest};
+use crate::sockets;
+use crate::ticker::Ticker;
+
+/// Memory of a used slot that is zeroed by hand instead of being given back, per linear memory and per table.
+const KEPT_MEMORY: usize = 256 * 1024;
+const KEPT_TABLE: usize = 32 * 1024;
+/// Slots that stay set up for the module that used them last.
+const WARM_SLOTS: u32 = 64;
+
+/// The engine and everything that is linked once.
+pub(crate) struct Machine {
+    /// Compiles and runs.
+    pub(crate) engine: Engine,
+    /// What components can import.
+    pub(crate) components: ComponentLinker<Guest>,
+    /// What wasip1 modules can import.
+    pub(crate) modules: Linker<ModuleGuest>,
+    /// Makes guests give way.
+    pub(crate) ticker: Arc<Ticker>,
+    /// A permit for each instance there can be at one time.
+    pub(crate) slots: Arc<Semaphore>,
+}
+
+impl Machine {
+    /// An engine with a pool of `instances`, or of fewer if address space is scarce, or without a pool.
+    pub(crate) fn new(instances: u32) -> wasmtime::Result<Self> {
+        let (engine, slots) = pooled(instances).map_or_else(|| plain(instances), Ok)?;
+        Ok(Self {
+            components: component_linker(&engine)?,
+            modules: module_linker(&engine)?,
+            ticker: Arc::new(Ticker::start(engine.clone())?),
+            engine,
+            slots: Arc::new(Semaphore::new(slots as usize)),
+        })
+    }
+}
+
+/// Tries smaller pools until the address space suffices; a slot takes 4 GiB of it.
+fn pooled(instances: u32) -> Option<(Engine, u32)> {
+    [instances, instances / 4, instances / 16].into_iter().filter(|slots| *slots > 0).find_map(|slots| {
+        let mut config = common();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+        match Engine::new(&config) {
+            Ok(engine) => Some((engine, slots)),
+            Err(error) => {
+                tracing::debug!(
+                    slots,
+                    error = format!("{error:#}"),
+                    "no address space for the instance pool"
+                );
+                None
+            }
+        }
+    })
+}
+
+fn plain(instances: u32) -> wasmtime::Result<(Engine, u32)> {
+    tracing::info!("instances are allocated one by one: there is no address space for a pool");
+    let mut config = common();
+    config.memory_reservation(1 << 20).memory_guard_size(1 << 16).memory_reservation_for_growth(1 << 20);
+    Ok((Engine::new(&config)?, instances))
+}
+
+fn common() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true).memory_init_cow(true);
+    config
+}
+
+fn pool(slots: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(4))
+        .total_memories(slots)
+        .total_tables(slots.saturating_mul(3))
+        .total_stacks(slots)
+        .total_gc_heaps(slots)
+        .max_memories_per_module(4)
+        .max_tables_per_module(4)
+        .max_unused_warm_slots(WARM_SLOTS.min(slots))
+        .linear_memory_keep_resident(KEPT_MEMORY)
+        .table_keep_resident(KEPT_TABLE)
+        .pagemap_scan(Enabled::Auto);
+    pool
+}
+
+fn component_linker(engine: &Engine) -> wasmtime::Result<ComponentLinker<Guest>> {
+    let mut linker = ComponentLinker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &LinkOptions::default())?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    sockets::map_to_pod(&mut linker)?;
+    Ok(linker)
+}
+
+fn module_linker(engine: &Engine) -> wasmtime::Result<Linker<ModuleGuest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p1::add_to_linker_async(&mut linker, |guest: &mut ModuleGuest| &mut guest.wasi)?;
+    Ok(linker)
+}

@@ -1,0 +1,80 @@
+//! Threads that run guests.
+//!
+//! Guests have threads of their own, so that one that computes takes turns with the rest of the process by the
+//! kernel's scheduler. All threads for a pod with a network namespace are inside it: whatever socket the guest
+//! or the runtime makes for it, it makes there.
+
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+/// A set of threads; dropping the last clone ends what runs on them.
+#[derive(Clone, Debug)]
+pub(crate) struct Executor {
+    runtime: Arc<Owned>,
+}
+
+/// A runtime can be dropped within another one only in the background.
+#[derive(Debug)]
+struct Owned(Option<Runtime>);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Executor {
+    /// One thread per core, in the network namespace of this process.
+    pub(crate) fn of_node() -> io::Result<Self> {
+        let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let runtime =
+            Builder::new_multi_thread().worker_threads(threads).thread_name("wasm").enable_all().build()?;
+        Ok(Self::from(runtime))
+    }
+
+    /// One thread, in the network namespace at `path`.
+    pub(crate) fn in_namespace(path: &Path) -> io::Result<Self> {
+        let namespace = Arc::new(File::open(path)?);
+        let first = Arc::clone(&namespace);
+        // Threads of a runtime cannot report an error, so one is asked that can.
+        let tried = thread::Builder::new().spawn(move || enter(&first))?;
+        tried.join().map_err(|_| io::Error::other("the thread that enters it failed"))??;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("wasm-netns")
+            .on_thread_start(move || enter(&namespace).expect("another thread could enter it"))
+            .enable_all()
+            .build()?;
+        Ok(Self::from(runtime))
+    }
+
+    /// Runs `future` on these threads; it is not cancelled when the handle is dropped.
+    pub(crate) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.runtime.0.as_ref().expect("taken only when dropped").spawn(future)
+    }
+}
+
+fn enter(namespace: &File) -> io::Result<()> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(io::Error::from)
+}
+
+impl From<Runtime> for Executor {
+    fn from(runtime: Runtime) -> Self {
+        Self { runtime: Arc::new(Owned(Some(runtime))) }
+    }
+}

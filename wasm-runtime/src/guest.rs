@@ -1,0 +1,156 @@
+//! What an instance sees of the world: arguments, environment, files, output, network.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wherry_runtime_api::logs::Stream;
+use wherry_runtime_api::{ContainerSpec, ImageContent};
+
+use crate::log_file::LogFile;
+use crate::memory::{Budget, Meter};
+use crate::network::PodNetwork;
+use crate::outgoing::Outgoing;
+use crate::preopens::Preopen;
+use crate::ticker;
+
+/// The state of a component's store.
+pub(crate) struct Guest {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+    memory: Meter,
+    /// The pod's network, for sockets.
+    pub(crate) network: PodNetwork,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+/// The state of a wasip1 module's store.
+pub(crate) struct ModuleGuest {
+    /// The functions a module imports.
+    pub(crate) wasi: WasiP1Ctx,
+    memory: Meter,
+}
+
+/// Everything instances of one container have in common.
+pub(crate) struct Environment {
+    /// `argv`, never empty.
+    pub(crate) arguments: Vec<String>,
+    /// The environment, each name once.
+    pub(crate) variables: Vec<(String, String)>,
+    /// The working directory if one was asked for.
+    pub(crate) working_dir: Option<String>,
+    /// The mounts.
+    pub(crate) preopens: Vec<Preopen>,
+    /// Where output goes.
+    pub(crate) log: LogFile,
+    /// The pod's network.
+    pub(crate) network: PodNetwork,
+    /// Client of outgoing requests.
+    pub(crate) outgoing: Outgoing,
+    /// The memory limit.
+    pub(crate) memory: Arc<Budget>,
+}
+
+impl Environment {
+    /// A store for one instance of a component.
+    pub(crate) fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Guest>> {
+        let guest = Guest {
+            wasi: self.wasi()?.build(),
+            table: ResourceTable::new(),
+            http: WasiHttpCtx::new(),
+            outgoing: self.outgoing.clone(),
+            memory: Meter::new(Arc::clone(&self.memory)),
+            network: self.network,
+        };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.memory);
+        ticker::give_way(&mut store);
+        Ok(store)
+    }
+
+    /// A store for one instance of a wasip1 module.
+    pub(crate) fn module_store(&self, engine: &Engine) -> wasmtime::Result<Store<ModuleGuest>> {
+        let guest =
+            ModuleGuest { wasi: self.wasi()?.build_p1(), memory: Meter::new(Arc::clone(&self.memory)) };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.memory);
+        ticker::give_way(&mut store);
+        Ok(store)
+    }
+
+    fn wasi(&self) -> wasmtime::Result<WasiCtxBuilder> {
+        let network = self.network;
+        let mut builder = WasiCtx::builder();
+        builder
+            .args(&self.arguments)
+            .envs(&self.variables)
+            .stdout(self.log.stream(Stream::Stdout))
+            .stderr(self.log.stream(Stream::Stderr))
+            .allow_tcp(true)
+            .allow_udp(true)
+            .allow_ip_name_lookup(true)
+            .socket_addr_check(move |address, operation| {
+                Box::pin(std::future::ready(network.permits(address, operation)))
+            });
+        if let Some(directory) = &self.working_dir {
+            builder.initial_cwd(directory);
+        }
+        for preopen in &self.preopens {
+            builder.preopened_dir(&preopen.host_path, &preopen.guest_path, preopen.permissions)?;
+        }
+        Ok(builder)
+    }
+}
+
+/// `argv`: the command (else the image's entrypoint, else the container's name) and the arguments.
+pub(crate) fn arguments(spec: &ContainerSpec) -> Vec<String> {
+    let entrypoint = match &spec.image {
+        ImageContent::Wasm { entrypoint, .. } => entrypoint.clone(),
+        ImageContent::Oci { .. } => Vec::new(),
+    };
+    let mut arguments = spec.command.clone().filter(|command| !command.is_empty()).unwrap_or(entrypoint);
+    if arguments.is_empty() {
+        arguments.push(spec.id.name.clone());
+    }
+    arguments.extend(spec.args.iter().flatten().cloned());
+    arguments
+}
+
+/// The image's variables, then the container's; of equal names the last one wins in the place of the first.
+pub(crate) fn variables(spec: &ContainerSpec) -> Vec<(String, String)> {
+    let image = match &spec.image {
+        ImageContent::Wasm { env, .. } => env.as_slice(),
+        ImageContent::Oci { .. } => &[],
+    };
+    let image =
+        image.iter().filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let hostname = ("HOSTNAME".to_owned(), spec.sandbox.hostname.clone());
+    let mut merged: Vec<(String, String)> = Vec::new();
+    let mut places = HashMap::new();
+    for (name, value) in std::iter::once(hostname).chain(image).chain(spec.env.iter().cloned()) {
+        let place = *places.entry(name.clone()).or_insert(merged.len());
+        if place == merged.len() {
+            merged.push((name, value));
+        } else {
+            merged[place] = (name, value);
+        }
+    }
+    merged
+}

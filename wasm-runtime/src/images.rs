@@ -1,0 +1,156 @@
+//! From image content to programs: each digest is compiled once, loaded while it is used.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use ring::digest::{SHA256, digest};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::task::spawn_blocking;
+use wherry_runtime_api::{ImageContent, RuntimeError};
+
+use crate::code_cache::CodeCache;
+use crate::engine::Machine;
+use crate::program::{self, Program, ProgramError};
+
+type Loaded = Arc<OnceCell<Arc<Program>>>;
+
+/// The programs of this node.
+pub(crate) struct Images {
+    machine: Arc<Machine>,
+    cache: Arc<CodeCache>,
+    programs: Mutex<HashMap<String, Loaded>>,
+    /// Compiling takes all cores and much memory: one image at a time.
+    compiling: Semaphore,
+    compiled: AtomicU64,
+}
+
+impl Images {
+    /// No program is loaded yet.
+    pub(crate) fn new(machine: Arc<Machine>, cache: CodeCache) -> Self {
+        Self {
+            machine,
+            cache: Arc::new(cache),
+            programs: Mutex::default(),
+            compiling: Semaphore::new(1),
+            compiled: AtomicU64::new(0),
+        }
+    }
+
+    /// How many images were compiled.
+    pub(crate) fn compiled(&self) -> u64 {
+        self.compiled.load(Ordering::Relaxed)
+    }
+
+    /// The program of `image`: from memory, else from disk, else compiled. Concurrent callers share the work.
+    pub(crate) async fn program(&self, image: &ImageContent) -> Result<Arc<Program>, RuntimeError> {
+        let (digest, path) = wasm(image)?;
+        let cell = Arc::clone(self.programs.lock().entry(digest.to_owned()).or_default());
+        let program = cell.get_or_try_init(|| self.load(digest, path)).await.cloned();
+        drop(cell);
+        if program.is_err() {
+            self.unload_unused(digest);
+        }
+        program
+    }
+
+    /// Drops the program from memory if no container uses it.
+    pub(crate) fn unload_unused(&self, digest: &str) {
+        let mut programs = self.programs.lock();
+        let unused = programs.get(digest).is_some_and(|cell| {
+            Arc::strong_count(cell) == 1 && cell.get().is_none_or(|program| Arc::strong_count(program) == 1)
+        });
+        if unused {
+            programs.remove(digest);
+        }
+    }
+
+    /// Drops the program from memory and disk.
+    pub(crate) fn forget(&self, digest: &str) -> Result<(), RuntimeError> {
+        self.programs.lock().remove(digest);
+        self.cache.remove(digest).map_err(|source| RuntimeError::Io {
+            action: "remove compiled code of",
+            path: PathBuf::from(digest),
+            source,
+        })
+    }
+
+    async fn load(&self, digest: &str, path: &Path) -> Result<Arc<Program>, RuntimeError> {
+        let cache = Arc::clone(&self.cache);
+        let machine = Arc::clone(&self.machine);
+        let wanted = digest.to_owned();
+        let cached = blocking(move || {
+            let found = cache.find(&wanted).map_err(|error| step("read compiled code", &error))?;
+            // Code that holds its seal and still does not load is made anew, too.
+            Ok(found.and_then(|code| match program::load(&machine, &code) {
+                Err(ProgramError::Load(_)) => None,
+                loaded => Some(loaded.map_err(|error| invalid(&wanted, &error))),
+            }))
+        })
+        .await?;
+        match cached {
+            Some(program) => program.map(Arc::new),
+            None => self.compile(digest, path).await,
+        }
+    }
+
+    async fn compile(&self, digest: &str, path: &Path) -> Result<Arc<Program>, RuntimeError> {
+        let _one = self.compiling.acquire().await.map_err(|error| step("compile", &error))?;
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+        let (cache, machine) = (Arc::clone(&self.cache), Arc::clone(&self.machine));
+        let (digest, path) = (digest.to_owned(), path.to_owned());
+        blocking(move || {
+            let bytes = read(&digest, path)?;
+            let code = program::compile(&machine.engine, &bytes).map_err(|error| invalid(&digest, &error))?;
+            drop(bytes);
+            let file = cache.store(&digest, &code).map_err(|error| step("write compiled code", &error))?;
+            program::load(&machine, &file).map(Arc::new).map_err(|error| invalid(&digest, &error))
+        })
+        .await
+    }
+}
+
+/// Digest and file of a wasm image.
+fn wasm(image: &ImageContent) -> Result<(&str, &Path), RuntimeError> {
+    match image {
+        ImageContent::Wasm { digest, path, .. } => Ok((digest, path)),
+        ImageContent::Oci { digest, .. } => Err(RuntimeError::InvalidImage {
+            digest: digest.clone(),
+            reason: "it is an OCI container image, not WebAssembly; run it with the runtime class runc"
+                .into(),
+        }),
+    }
+}
+
+/// The bytes, which must be those of the digest: everything made of them is kept under it.
+fn read(wanted: &str, path: PathBuf) -> Result<Vec<u8>, RuntimeError> {
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(RuntimeError::Io { action: "read", path, source }),
+    };
+    let found = format!("sha256:{}", hex::encode(digest(&SHA256, &bytes)));
+    if found == wanted {
+        return Ok(bytes);
+    }
+    Err(RuntimeError::InvalidImage {
+        digest: wanted.to_owned(),
+        reason: format!("the content has the digest {found}; pull the image again"),
+    })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    spawn_blocking(work).await.map_err(|error| step("prepare the image", &error))?
+}
+
+fn invalid(digest: &str, error: &ProgramError) -> RuntimeError {
+    RuntimeError::InvalidImage { digest: digest.to_owned(), reason: error.to_string() }
+}
+
+fn step(step: &str, error: &dyn std::error::Error) -> RuntimeError {
+    RuntimeError::Failed { step: step.to_owned(), reason: error.to_string() }
+}

@@ -1,0 +1,126 @@
+//! Guest output as CRI log records.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wherry_runtime_api::logs::{Encoder, Stream};
+
+use crate::config::Clock;
+
+/// Bytes a guest may write in one call.
+const WRITE_SIZE: usize = 64 * 1024;
+
+/// The log file of one container.
+#[derive(Clone)]
+pub(crate) struct LogFile {
+    file: Arc<File>,
+    clock: Clock,
+}
+
+impl LogFile {
+    /// Opens the file for appending.
+    pub(crate) fn open(path: &Path, clock: Clock) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Self { file: Arc::new(file), clock })
+    }
+
+    /// A stream of one instance: its lines never mix with those of another.
+    pub(crate) fn stream(&self, stream: Stream) -> LogStream {
+        LogStream { lines: Arc::new(Mutex::new(Lines { log: self.clone(), encoder: Encoder::new(stream) })) }
+    }
+
+    /// Writes what the runtime has to say about the container.
+    pub(crate) fn say(&self, text: &str) {
+        let mut stream = Encoder::new(Stream::Stderr);
+        let now = (self.clock)();
+        let written = stream
+            .push(text.as_bytes(), now, &mut &*self.file)
+            .and_then(|()| stream.finish(now, &mut &*self.file));
+        if let Err(error) = written {
+            tracing::warn!(%error, "cannot write a container log");
+        }
+    }
+}
+
+struct Lines {
+    log: LogFile,
+    encoder: Encoder,
+}
+
+impl Lines {
+    fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.encoder.push(bytes, (self.log.clock)(), &mut &*self.log.file)
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Err(error) = self.encoder.finish((self.log.clock)(), &mut &*self.log.file) {
+            tracing::warn!(%error, "cannot write a container log");
+        }
+    }
+}
+
+/// One output stream of one instance; an unfinished line is written when the instance is gone.
+#[derive(Clone)]
+pub(crate) struct LogStream {
+    lines: Arc<Mutex<Lines>>,
+}
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for LogStream {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for LogStream {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for LogStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.lines.lock().push(&bytes).map_err(|error| StreamError::LastOperationFailed(error.into()))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_SIZE)
+    }
+}
+
+impl AsyncWrite for LogStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.lines.lock().push(bytes).map(|()| bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,108 @@
+//! The memory limit of a container.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use wasmtime::ResourceLimiter;
+
+/// Table elements an instance may have in all; a host pointer each.
+const MAX_TABLE_ELEMENTS: usize = 1 << 20;
+
+/// A guest wanted more linear memory than its container may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the memory limit of {limit} bytes was exceeded: {wanted} bytes of linear memory wanted")]
+pub(crate) struct LimitExceeded {
+    /// The container's limit.
+    pub(crate) limit: u64,
+    /// What all its instances would have had.
+    pub(crate) wanted: u64,
+}
+
+/// What the instances of one container may have together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes, or without one.
+    pub(crate) fn new(limit: Option<u64>) -> Arc<Self> {
+        Arc::new(Self { limit: limit.unwrap_or(u64::MAX), used: AtomicU64::new(0) })
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), LimitExceeded> {
+        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .map(|_| ())
+            .map_err(|used| LimitExceeded { limit: self.limit, wanted: used.saturating_add(bytes) })
+    }
+}
+
+/// Counts the linear memory of one instance; gives it back when dropped.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    budget: Arc<Budget>,
+    taken: u64,
+}
+
+impl Meter {
+    /// A meter that takes from `budget`.
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        Self { budget, taken: 0 }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
+
+impl ResourceLimiter for Meter {
+    /// An error instead of a refusal: the guest is ended, as a process is whose cgroup is full.
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let bytes = desired.saturating_sub(current) as u64;
+        self.budget.take(bytes)?;
+        self.taken += bytes;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_share_the_budget_and_give_back() {
+        let budget = Budget::new(Some(100));
+        let mut first = Meter::new(Arc::clone(&budget));
+        let mut second = Meter::new(Arc::clone(&budget));
+        assert!(first.memory_growing(0, 60, None).unwrap());
+        let refused = second.memory_growing(0, 60, None).unwrap_err();
+        assert_eq!(refused.downcast_ref(), Some(&LimitExceeded { limit: 100, wanted: 120 }));
+        drop(first);
+        assert!(second.memory_growing(0, 60, None).unwrap());
+        assert!(second.memory_growing(60, 100, None).unwrap());
+        assert!(second.memory_growing(100, 101, None).is_err());
+    }
+
+    #[test]
+    fn growing_beyond_the_declared_maximum_is_refused_as_wasm_does() {
+        let mut meter = Meter::new(Budget::new(Some(10)));
+        assert!(!meter.memory_growing(0, 60, Some(50)).unwrap());
+    }
+}

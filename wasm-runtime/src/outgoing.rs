@@ -1,0 +1,153 @@
+//! `wasi:http/outgoing-handler`: requests of guests, over connections the container keeps.
+
+use std::error::Error as StdError;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Sleep, sleep, timeout};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::connector::{ConnectError, Connector};
+use crate::network::PodNetwork;
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+/// Unused connections kept per host.
+const IDLE_PER_HOST: usize = 64;
+/// What a guest that sets no timeouts gets for each.
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
+
+type Finished = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Answer = Result<(Response<WasiBody>, Finished), Error>;
+
+/// The HTTP client of one container; its instances share the connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    client: Client<Connector, WasiBody>,
+}
+
+impl Outgoing {
+    /// A client for containers of a pod with this network.
+    pub(crate) fn new(network: PodNetwork) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .build(Connector { network });
+        Self { client }
+    }
+}
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Finished,
+    ) -> Box<dyn Future<Output = Answer> + Send> {
+        let client = self.client.clone();
+        Box::new(async move {
+            let response = send(client, request, options).await?;
+            let finished: Finished = Box::new(std::future::ready(Ok(())));
+            Ok((response, finished))
+        })
+    }
+}
+
+async fn send(
+    client: Client<Connector, WasiBody>,
+    request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Result<Response<WasiBody>, Error> {
+    let options = options.unwrap_or_default();
+    // The pool may connect or not, so both allowances are one.
+    let head = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT)
+        + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let response = timeout(head, client.request(request))
+        .await
+        .map_err(|_| Error::ConnectionReadTimeout)?
+        .map_err(|error| classify(&error))?;
+    Ok(response.map(|incoming| Timed::new(incoming, between_bytes).boxed_unsync()))
+}
+
+/// The error a guest sees.
+fn classify(error: &hyper_util::client::legacy::Error) -> Error {
+    let mut cause = StdError::source(error);
+    while let Some(current) = cause {
+        if let Some(connect) = current.downcast_ref::<ConnectError>() {
+            return match connect {
+                ConnectError::NoHost => Error::HttpRequestUriInvalid,
+                ConnectError::Resolve { source, .. } => {
+                    Error::DnsError { rcode: Some(source.to_string()), info_code: None }
+                }
+                ConnectError::Forbidden(_) => Error::DestinationIpProhibited,
+                ConnectError::Connect { source, .. } => refused(source),
+                ConnectError::Tls { .. } => Error::TlsProtocolError,
+            };
+        }
+        if let Some(own) = current.downcast_ref::<Error>() {
+            return Error::InternalError(Some(own.to_string()));
+        }
+        cause = current.source();
+    }
+    Error::ConnectionTerminated
+}
+
+fn refused(error: &std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::TimedOut => Error::ConnectionTimeout,
+        std::io::ErrorKind::HostUnreachable | std::io::ErrorKind::NetworkUnreachable => {
+            Error::DestinationIpUnroutable
+        }
+        _ => Error::ConnectionRefused,
+    }
+}
+
+/// A response body that fails when nothing comes for too long.
+struct Timed {
+    body: Incoming,
+    patience: Duration,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timed {
+    fn new(body: Incoming, patience: Duration) -> Self {
+        Self { body, patience, deadline: None }
+    }
+}
+
+impl Body for Timed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.deadline = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
+        }
+        let patience = this.patience;
+        ready!(this.deadline.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(context));
+        Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,148 @@
+//! The kinds of wasm that can be run, told from the bytes.
+
+use std::path::Path;
+
+use wasmtime::component::Component;
+use wasmtime::{Engine, InstancePre, Module, Precompiled};
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+use crate::engine::Machine;
+use crate::guest::{Guest, ModuleGuest};
+
+const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
+const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+
+const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
+const RUN: &str = "wasi:cli/run@0.2.";
+
+/// Compiled code with its imports resolved: what instances are made of.
+pub(crate) enum Program {
+    /// A server: a component that exports `wasi:http/incoming-handler`.
+    Server(Server),
+    /// A component that exports `wasi:cli/run`.
+    Command(CommandPre<Guest>),
+    /// A wasip1 module that exports `_start`.
+    Module(InstancePre<ModuleGuest>),
+}
+
+/// A program that answers requests.
+pub(crate) struct Server {
+    /// What each request is answered by an instance of.
+    pub(crate) proxy: ProxyPre<Guest>,
+    /// Linear memory an instance begins with.
+    pub(crate) initial_memory: u64,
+}
+
+/// Why bytes are no program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProgramError {
+    /// The bytes are something else; the text says what.
+    #[error("{0}")]
+    NotWasm(String),
+    /// The bytes are damaged wasm or use features this engine lacks.
+    #[error("the WebAssembly is not valid: {0}")]
+    Invalid(String),
+    /// Imports that WASI 0.2 does not have.
+    #[error("the WebAssembly cannot be linked: {0}")]
+    Link(String),
+    /// It exports nothing to start.
+    #[error("nothing to run: {0}")]
+    NoEntry(String),
+    /// Compiled code could not be loaded.
+    #[error("compiled code cannot be loaded: {0}")]
+    Load(String),
+}
+
+/// Compiles bytes, which come from an image and are trusted in nothing.
+pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, ProgramError> {
+    let compiled = match bytes.first_chunk() {
+        Some(&MODULE) => engine.precompile_module(bytes),
+        Some(&COMPONENT) => engine.precompile_component(bytes),
+        _ => return Err(ProgramError::NotWasm(not_wasm(bytes))),
+    };
+    compiled.map_err(|error| ProgramError::Invalid(format!("{error:#}")))
+}
+
+fn not_wasm(bytes: &[u8]) -> String {
+    match bytes {
+        [] => "the WebAssembly file is empty".into(),
+        [0x7f, b'E', b'L', b'F', ..] => {
+            "the file is native or precompiled code (ELF); only WebAssembly is accepted, which is compiled here".into()
+        }
+        [b'\0', b'a', b's', b'm', version @ ..] if !version.is_empty() => {
+            let version = &version[..version.len().min(4)];
+            format!("the WebAssembly version {} is not known", hex::encode(version))
+        }
+        _ => {
+            let begin = &bytes[..bytes.len().min(8)];
+            format!("not a WebAssembly file: it begins with {} instead of 0061736d", hex::encode(begin))
+        }
+    }
+}
+
+/// Loads a file that [`compile`] made.
+#[expect(unsafe_code, reason = "wasmtime maps compiled code from its file")]
+pub(crate) fn load(machine: &Machine, path: &Path) -> Result<Program, ProgramError> {
+    let engine = &machine.engine;
+    let failed = |error: wasmtime::Error| ProgramError::Load(format!("{error:#}"));
+    match Engine::detect_precompiled_file(path).map_err(failed)? {
+        Some(Precompiled::Module) => {
+            // SAFETY: the file was written by this process or an earlier one from the output of `compile`, into a
+            // directory only its owner can write to, and the caller has checked its seal.
+            let module = unsafe { Module::deserialize_file(engine, path) }.map_err(failed)?;
+            link_module(machine, &module)
+        }
+        Some(Precompiled::Component) => {
+            // SAFETY: as above.
+            let component = unsafe { Component::deserialize_file(engine, path) }.map_err(failed)?;
+            link_component(machine, &component)
+        }
+        None => Err(ProgramError::Load("the file holds no compiled code".into())),
+    }
+}
+
+fn link_module(machine: &Machine, module: &Module) -> Result<Program, ProgramError> {
+    if module.get_export("_start").is_none() {
+        return Err(ProgramError::NoEntry(
+            "the module exports no _start; build a command (a program with a main function), not a library"
+                .into(),
+        ));
+    }
+    let linked = machine.modules.instantiate_pre(module).map_err(|error| link_error(&error))?;
+    Ok(Program::Module(linked))
+}
+
+fn link_component(machine: &Machine, component: &Component) -> Result<Program, ProgramError> {
+    let ty = component.component_type();
+    let exports: Vec<&str> = ty.exports(&machine.engine).map(|(name, _)| name).collect();
+    let exports_one = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
+    if !exports_one(HANDLER) && !exports_one(RUN) {
+        return Err(ProgramError::NoEntry(no_entry(&exports)));
+    }
+    let linked = machine.components.instantiate_pre(component).map_err(|error| link_error(&error))?;
+    if exports_one(HANDLER) {
+        let proxy = ProxyPre::new(linked).map_err(|error| link_error(&error))?;
+        return Ok(Program::Server(Server { proxy, initial_memory: initial_memory(component) }));
+    }
+    Ok(Program::Command(CommandPre::new(linked).map_err(|error| link_error(&error))?))
+}
+
+fn no_entry(exports: &[&str]) -> String {
+    let newer = exports.iter().find(|name| name.starts_with("wasi:http/") || name.starts_with("wasi:cli/"));
+    match newer {
+        Some(name) => format!("the component exports {name}; WASI 0.2 is supported: {HANDLER}x or {RUN}x"),
+        None => format!("the component exports neither {HANDLER}x nor {RUN}x"),
+    }
+}
+
+fn link_error(error: &wasmtime::Error) -> ProgramError {
+    ProgramError::Link(format!("{error:#}"))
+}
+
+fn initial_memory(component: &Component) -> u64 {
+    const PAGE: u64 = 64 * 1024;
+    component.resources_required().map_or(0, |resources| {
+        u64::from(resources.num_memories) * resources.max_initial_memory_size.unwrap_or(0) * PAGE
+    })
+}

@@ -1,0 +1,356 @@
+//! The contract: sandboxes and containers by id.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::FutureExt as _;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, broadcast};
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+use wherry_runtime_api::{
+    ContainerId, ContainerSpec, ContainerState, ContainerStatus, ImageContent, Runtime, RuntimeError,
+    RuntimeEvent, SandboxId, SandboxSpec,
+};
+
+use crate::code_cache::{CodeCache, private_directory};
+use crate::config::{Clock, Config, Limits};
+use crate::container::{Container, Exit};
+use crate::engine::Machine;
+use crate::executor::Executor;
+use crate::guest::{self, Environment};
+use crate::images::Images;
+use crate::log_file::LogFile;
+use crate::memory::Budget;
+use crate::network::PodNetwork;
+use crate::outgoing::Outgoing;
+use crate::program::{Program, Server};
+use crate::serve::{self, Service};
+use crate::{command, preopens};
+
+/// Port of a server whose container declares none.
+const DEFAULT_PORT: u16 = 80;
+/// Events kept for a receiver that lags.
+const EVENTS: usize = 1024;
+
+/// Runs WebAssembly as containers; see the crate's documentation.
+pub struct WasmRuntime {
+    machine: Arc<Machine>,
+    images: Images,
+    clock: Clock,
+    limits: Limits,
+    staging: PathBuf,
+    containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
+    /// Executors of sandboxes that have a network namespace.
+    namespaces: tokio::sync::Mutex<HashMap<SandboxId, Executor>>,
+    executor: Executor,
+    events: broadcast::Sender<RuntimeEvent>,
+}
+
+/// What a runtime has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Images compiled; those found compiled on disk are not counted.
+    pub images_compiled: u64,
+    /// Instances that can still be made at this moment.
+    pub free_instances: usize,
+}
+
+impl WasmRuntime {
+    /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
+    pub fn new(config: Config) -> Result<Self, RuntimeError> {
+        let Config { data_dir, clock, limits } = config;
+        let io = |action: &'static str, path: &Path| {
+            let path = path.to_owned();
+            move |source| RuntimeError::Io { action, path, source }
+        };
+        private_directory(&data_dir).map_err(io("create directory", &data_dir))?;
+        let machine = Arc::new(Machine::new(limits.instances).map_err(|error| unavailable(&error))?);
+        let cache =
+            CodeCache::open(&data_dir, &machine.engine).map_err(io("open the code cache in", &data_dir))?;
+        let staging = data_dir.join("mounts");
+        remove_directory(&staging)?;
+        Ok(Self {
+            images: Images::new(Arc::clone(&machine), cache),
+            executor: Executor::of_node().map_err(|error| unavailable(&error))?,
+            containers: Mutex::default(),
+            namespaces: tokio::sync::Mutex::default(),
+            events: broadcast::Sender::new(EVENTS),
+            machine,
+            clock,
+            limits,
+            staging,
+        })
+    }
+
+    /// What was done so far.
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            images_compiled: self.images.compiled(),
+            free_instances: self.machine.slots.available_permits(),
+        }
+    }
+
+    fn container(&self, id: &ContainerId) -> Result<Arc<Container>, RuntimeError> {
+        let containers = self.containers.lock();
+        containers.get(id).cloned().ok_or_else(|| RuntimeError::NotFound(id.clone()))
+    }
+
+    /// The threads a sandbox's containers run on.
+    async fn executor(&self, sandbox: &SandboxSpec) -> Result<Executor, RuntimeError> {
+        let Some(netns) = &sandbox.netns else { return Ok(self.executor.clone()) };
+        let mut namespaces = self.namespaces.lock().await;
+        if let Some(executor) = namespaces.get(&sandbox.id) {
+            return Ok(executor.clone());
+        }
+        let executor = Executor::in_namespace(netns).map_err(|source| RuntimeError::Io {
+            action: "enter the network namespace",
+            path: netns.clone(),
+            source,
+        })?;
+        namespaces.insert(sandbox.id.clone(), executor.clone());
+        Ok(executor)
+    }
+
+    fn staging(&self, id: &ContainerId) -> PathBuf {
+        self.staging.join(id.to_string())
+    }
+
+    fn environment(&self, spec: &ContainerSpec) -> Result<Environment, RuntimeError> {
+        let log = LogFile::open(&spec.log_path, Arc::clone(&self.clock)).map_err(|source| {
+            RuntimeError::Io { action: "open the log file", path: spec.log_path.clone(), source }
+        })?;
+        let preopens = preopens::prepare(&spec.mounts, &self.staging(&spec.id))
+            .map_err(|error| RuntimeError::InvalidSpec { id: spec.id.clone(), reason: error.to_string() })?;
+        let network = PodNetwork { ip: spec.sandbox.ip, own_namespace: spec.sandbox.netns.is_some() };
+        Ok(Environment {
+            arguments: guest::arguments(spec),
+            variables: guest::variables(spec),
+            working_dir: spec.working_dir.clone(),
+            preopens,
+            log,
+            network,
+            outgoing: Outgoing::new(network),
+            memory: Budget::new(spec.resources.memory_limit_bytes),
+        })
+    }
+
+    /// Created to Running.
+    async fn launch(&self, container: &Arc<Container>) -> Result<(), RuntimeError> {
+        let executor = self.executor(&container.spec.sandbox).await?;
+        let environment = self.environment(&container.spec)?;
+        match &*container.program {
+            Program::Server(server) => {
+                let (service, listener) = self.listen(container, server, environment, &executor).await?;
+                self.supervise(container, &executor, serve::serve(service, listener));
+            }
+            Program::Command(_) | Program::Module(_) => {
+                let (machine, program) = (Arc::clone(&self.machine), Arc::clone(&container.program));
+                let run = command::run(machine, program, environment, container.signals.clone());
+                self.supervise(container, &executor, run);
+            }
+        }
+        Ok(())
+    }
+
+    async fn listen(
+        &self,
+        container: &Arc<Container>,
+        server: &Server,
+        environment: Environment,
+        executor: &Executor,
+    ) -> Result<(Arc<Service>, tokio::net::TcpListener), RuntimeError> {
+        let spec = &container.spec;
+        let memory_limit = spec.resources.memory_limit_bytes;
+        if let Some(limit) = memory_limit.filter(|limit| *limit < server.initial_memory) {
+            let needed = server.initial_memory;
+            let reason =
+                format!("its memory limit of {limit} bytes is below the {needed} bytes it begins with");
+            return Err(RuntimeError::InvalidSpec { id: spec.id.clone(), reason });
+        }
+        let port = spec.ports.first().copied().unwrap_or(DEFAULT_PORT);
+        let address = SocketAddr::new(spec.sandbox.ip, port);
+        let failed = |reason: String| RuntimeError::Failed { step: format!("bind {address}"), reason };
+        let listener = executor
+            .spawn(async move { serve::bind(address) })
+            .await
+            .map_err(|error| failed(error.to_string()))?
+            .map_err(|error| failed(error.to_string()))?;
+        let concurrency = serve::concurrency(server, &self.limits, memory_limit);
+        let service = Service {
+            machine: Arc::clone(&self.machine),
+            program: Arc::clone(&container.program),
+            environment,
+            limits: self.limits,
+            signals: container.signals.clone(),
+            permits: Arc::new(Semaphore::new(concurrency)),
+            tasks: TaskTracker::new(),
+            address,
+            last_request: Mutex::new(Instant::now()),
+        };
+        Ok((Arc::new(service), listener))
+    }
+
+    /// Runs the container and records how it ended.
+    fn supervise(
+        &self,
+        container: &Arc<Container>,
+        executor: &Executor,
+        run: impl Future<Output = Exit> + Send + 'static,
+    ) {
+        if !container.run((self.clock)()) {
+            return;
+        }
+        let container = Arc::clone(container);
+        let (clock, events) = (Arc::clone(&self.clock), self.events.clone());
+        executor.spawn(async move {
+            let exit = AssertUnwindSafe(run).catch_unwind().await;
+            let exit = exit.unwrap_or_else(|_| Exit::trapped("the runtime failed".into()));
+            tracing::debug!(container = %container.spec.id, code = exit.code, "container ended");
+            if container.end(clock(), exit) {
+                // Nobody may be listening.
+                let _ = events.send(RuntimeEvent { id: container.spec.id.clone() });
+            }
+        });
+    }
+
+    async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let Ok(container) = self.container(id) else { return Ok(()) };
+        let not_starting = container.starting.lock().await;
+        if matches!(container.state(), ContainerState::Running { .. }) {
+            container.signals.kill.cancel();
+            container.signals.ended.cancelled().await;
+        }
+        self.containers.lock().remove(id);
+        remove_directory(&self.staging(id))?;
+        let digest = container.status().image_digest;
+        drop(not_starting);
+        drop(container);
+        self.images.unload_unused(&digest);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Runtime for WasmRuntime {
+    fn handler(&self) -> &'static str {
+        "wasmtime"
+    }
+
+    async fn ready(&self) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
+    async fn prepare_image(&self, image: &ImageContent) -> Result<(), RuntimeError> {
+        self.images.program(image).await.map(|_| ())
+    }
+
+    async fn forget_image(&self, digest: &str) -> Result<(), RuntimeError> {
+        self.images.forget(digest)
+    }
+
+    async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError> {
+        self.executor(sandbox).await.map(|_| ())
+    }
+
+    async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        let ids: Vec<_> = self.containers.lock().keys().filter(|key| key.sandbox == *id).cloned().collect();
+        for container in &ids {
+            self.remove_container(container).await?;
+        }
+        self.namespaces.lock().await.remove(id);
+        Ok(())
+    }
+
+    async fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        let program = self.images.program(&spec.image).await?;
+        let mut containers = self.containers.lock();
+        match containers.get(&spec.id) {
+            Some(existing) if existing.spec == *spec => {}
+            Some(_) => {
+                let reason = "it exists already with another specification; remove it first".to_owned();
+                return Err(RuntimeError::InvalidSpec { id: spec.id.clone(), reason });
+            }
+            None => {
+                containers.insert(spec.id.clone(), Arc::new(Container::new(spec.clone(), program)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        let container = self.container(id)?;
+        let _one = container.starting.lock().await;
+        match container.state() {
+            ContainerState::Created => {}
+            ContainerState::Running { .. } | ContainerState::Exited { started_at: Some(_), .. } => {
+                return Ok(());
+            }
+            ContainerState::Exited { started_at: None, message, .. } => {
+                return Err(RuntimeError::Failed { step: "start".into(), reason: message });
+            }
+        }
+        let launched = self.launch(&container).await;
+        if let Err(error) = &launched {
+            container.end((self.clock)(), Exit::not_started(explain(error)));
+        }
+        launched
+    }
+
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
+        let container = self.container(id)?;
+        {
+            let _not_starting = container.starting.lock().await;
+            if container.state() == ContainerState::Created {
+                container.end((self.clock)(), Exit::terminated("stopped before it was started"));
+            }
+        }
+        container.signals.stop.cancel();
+        if timeout(grace, container.signals.ended.cancelled()).await.is_err() {
+            container.signals.kill.cancel();
+            container.signals.ended.cancelled().await;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
+        self.remove_container(id).await
+    }
+
+    async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {
+        let mut all: Vec<_> = self.containers.lock().values().map(|container| container.status()).collect();
+        all.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(all)
+    }
+
+    fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
+        self.events.subscribe()
+    }
+}
+
+fn unavailable(error: &dyn std::fmt::Display) -> RuntimeError {
+    RuntimeError::Unavailable { handler: "wasmtime", reason: format!("{error:#}") }
+}
+
+fn remove_directory(path: &Path) -> Result<(), RuntimeError> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(RuntimeError::Io { action: "remove directory", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error and its cause in one sentence, for the container's status.
+fn explain(error: &RuntimeError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,253 @@
+//! Serves a `wasi:http/proxy` component: HTTP/1 and cleartext HTTP/2, a fresh instance for every request.
+//!
+//! # Stopping
+//! A server that is asked to stop goes on accepting until no request has come for [`Limits::quiet`] (but not longer than
+//! ten times that): whoever sends requests learns of the stop through the cluster, a little later. Meanwhile
+//! responses tell HTTP/1 clients to connect anew. Then the listener closes and requests in flight are finished.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, Version, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wasmtime::Store;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
+
+use crate::config::Limits;
+use crate::container::{Exit, Signals};
+use crate::engine::Machine;
+use crate::guest::{Environment, Guest};
+use crate::memory::LimitExceeded;
+use crate::program::{Program, Server};
+use crate::response::{Done, Exchange, Problem};
+
+/// Connections the kernel holds until they are accepted.
+const BACKLOG: u32 = 4096;
+/// How long to wait after the kernel refused a connection for want of resources.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// One server being served.
+pub(crate) struct Service {
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) program: Arc<Program>,
+    pub(crate) environment: Environment,
+    pub(crate) limits: Limits,
+    pub(crate) signals: Signals,
+    /// A permit for each request that may be served at a time.
+    pub(crate) permits: Arc<Semaphore>,
+    /// Connections and instances.
+    pub(crate) tasks: TaskTracker,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// When the last request began.
+    pub(crate) last_request: Mutex<Instant>,
+}
+
+/// Listens on `address`.
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// How many requests fit into half the memory limit as they begin; the other half is for what they allocate.
+pub(crate) fn concurrency(server: &Server, limits: &Limits, memory_limit: Option<u64>) -> usize {
+    let fitting = memory_limit
+        .and_then(|limit| (limit / 2).checked_div(server.initial_memory))
+        .map_or(usize::MAX, |fitting| usize::try_from(fitting).unwrap_or(usize::MAX));
+    fitting.clamp(1, limits.concurrency.max(1))
+}
+
+/// Serves until the container is asked to end.
+pub(crate) async fn serve(service: Arc<Service>, listener: TcpListener) -> Exit {
+    let closing = CancellationToken::new();
+    accept(&service, &listener, &closing).await;
+    drop(listener);
+    closing.cancel();
+    service.tasks.close();
+    let exit = tokio::select! {
+        biased;
+        () = service.signals.kill.cancelled() => Exit::killed(),
+        () = service.tasks.wait() => Exit::with_code(0),
+    };
+    service.tasks.wait().await;
+    exit
+}
+
+async fn accept(service: &Arc<Service>, listener: &TcpListener, closing: &CancellationToken) {
+    let mut quiet = pin!(quiet(service));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = service.signals.kill.cancelled() => return,
+            accepted = listener.accept() => accepted,
+            () = &mut quiet => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                service.tasks.spawn(connection(Arc::clone(service), stream, closing.clone()));
+            }
+            Err(error) => {
+                tracing::debug!(address = %service.address, %error, "cannot accept a connection");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Ends when the server was asked to stop and requests have ceased to come.
+async fn quiet(service: &Service) {
+    service.signals.stop.cancelled().await;
+    let asked = Instant::now();
+    let latest = asked + service.limits.quiet * 10;
+    loop {
+        let last = (*service.last_request.lock()).max(asked);
+        let until = (last + service.limits.quiet).min(latest);
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
+    }
+}
+
+async fn connection(service: Arc<Service>, stream: TcpStream, closing: CancellationToken) {
+    // Without it small responses wait for acknowledgements; with it missing they are only late.
+    let _ = stream.set_nodelay(true);
+    let kill = service.signals.kill.clone();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).pipeline_flush(true);
+    builder.http2().timer(TokioTimer::new());
+    let answer = service_fn(move |request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+    let served = tokio::select! {
+        biased;
+        () = kill.cancelled() => return,
+        served = connection.as_mut() => served,
+        () = closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                biased;
+                () = kill.cancelled() => return,
+                served = connection => served,
+            }
+        }
+    };
+    if let Err(error) = served {
+        tracing::trace!(%error, "connection ended early");
+    }
+}
+
+impl Service {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<WasiBody> {
+        *self.last_request.lock() = Instant::now();
+        let http1 = request.version() < Version::HTTP_2;
+        let mut response = self.respond(request).await.unwrap_or_else(Problem::response);
+        if http1 && self.signals.stop.is_cancelled() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn respond(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<WasiBody>, Problem> {
+        let permits = timeout(self.limits.queue_timeout, self.admit()).await.map_err(|_| Problem::Busy)??;
+        let (sender, receiver) = oneshot::channel();
+        let exchange = Arc::new(Exchange::default());
+        let done = Done(Arc::clone(&exchange));
+        self.tasks.spawn(Arc::clone(self).attend(request, sender, permits, Arc::clone(&exchange)));
+        let response = timeout(self.limits.response_timeout, receiver).await.map_err(|_| Problem::TooSlow)?;
+        match response {
+            Ok(Ok(response)) => Ok(response.map(|body| done.tie(body))),
+            Ok(Err(code)) => {
+                self.environment.log.say(&format!("the component answered a request with {code:?}"));
+                Err(Problem::Failed)
+            }
+            Err(_) => {
+                // `attend` logs failures.
+                if !exchange.failed() {
+                    self.environment.log.say("the component ended without a response");
+                }
+                Err(Problem::Failed)
+            }
+        }
+    }
+
+    async fn admit(&self) -> Result<[OwnedSemaphorePermit; 2], Problem> {
+        let own = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Problem::Busy)?;
+        let slot = Arc::clone(&self.machine.slots).acquire_owned().await.map_err(|_| Problem::Busy)?;
+        Ok([own, slot])
+    }
+
+    /// Runs one instance to its end.
+    async fn attend(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+        _permits: [OwnedSemaphorePermit; 2],
+        exchange: Arc<Exchange>,
+    ) {
+        let instance = self.machine.ticker.attend(self.handle(request, sender, &exchange));
+        let outcome = tokio::select! {
+            biased;
+            outcome = instance => outcome,
+            () = self.signals.kill.cancelled() => return,
+            () = async { exchange.done.cancelled().await; sleep(self.limits.linger).await } => {
+                Err(wasmtime::Error::msg("interrupted: the response had ended or the client had left"))
+            }
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(error) => match error.downcast_ref::<LimitExceeded>() {
+                Some(exceeded) => self.environment.log.say(&format!("a request failed: {exceeded}")),
+                None => self.environment.log.say(&format!("a request failed: {error:?}")),
+            },
+        }
+    }
+
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+        exchange: &Exchange,
+    ) -> wasmtime::Result<()> {
+        let mut store = self.environment.store(&self.machine.engine).inspect_err(|_| exchange.fail())?;
+        // Told before the store is dropped, which ends the body.
+        self.call(&mut store, request, sender).await.inspect_err(|_| exchange.fail())
+    }
+
+    async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        mut request: Request<Incoming>,
+        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+    ) -> wasmtime::Result<()> {
+        let Program::Server(server) = &*self.program else {
+            return Err(wasmtime::Error::msg("a command is no server"));
+        };
+        if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
+            let host = HeaderValue::try_from(self.address.to_string())?;
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
+        let out = store.data_mut().http().new_response_outparam(sender)?;
+        let proxy = server.proxy.instantiate_async(&mut *store).await?;
+        proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
+    }
+}

@@ -1,0 +1,16 @@
+//! The wasm runtime seen from outside, with the guests that `scripts/guests` builds.
+//!
+//! One binary for all suites: each links an engine and a compiler.
+
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod images;
+#[cfg(test)]
+mod namespaces;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod support;
