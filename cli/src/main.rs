@@ -31,6 +31,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let started = tokio::time::Instant::now();
     logging::init(cli.log_format)?;
+    // One TLS provider for whatever asks for the process's default. It is the first one, so this cannot fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
         Command::Up(args) => runtime.block_on(up::run(args, started)),

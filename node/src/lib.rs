@@ -35,3 +35,5 @@ mod wakers;
 pub use agent::{NodeError, run};
 pub use config::{Config, NodeEndpoint};
 pub use network::NetworkMode;
+/// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.
+pub use wherry_oci_runtime::shim_main;

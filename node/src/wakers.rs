@@ -57,13 +57,6 @@ impl Wakers {
         }
     }
 
-    /// Wakes every worker.
-    pub(crate) fn wake_all(&self) {
-        for waker in self.0.lock().values() {
-            waker.wake();
-        }
-    }
-
     /// Wakes the worker of the pod and tells it that an object it refers to changed.
     pub(crate) fn wake_for_reference(&self, uid: &str) {
         if let Some(waker) = self.0.lock().get(uid) {

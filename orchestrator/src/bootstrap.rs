@@ -37,16 +37,21 @@ pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error
     let classes = try_join_all(runtime_classes().into_iter().map(|c| create_all::<RuntimeClass>(client, c)));
     let priorities =
         try_join_all(priority_classes().into_iter().map(|c| create_all::<PriorityClass>(client, c)));
-    let (service, classes, priorities, endpoints, slice) = futures::join!(
-        service,
-        classes,
-        priorities,
-        publish_endpoints(client, address),
-        publish_slice(client, address)
-    );
+    let (service, classes, priorities, published) =
+        futures::join!(service, classes, priorities, publish(client, address));
     service?;
     classes?;
     priorities?;
+    published
+}
+
+/// Publishes where the API server is, unless it listens on loopback only: then Pods cannot reach it.
+async fn publish(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
+    if address.ip.is_loopback() {
+        return Ok(());
+    }
+    let (endpoints, slice) =
+        futures::join!(publish_endpoints(client, address), publish_slice(client, address));
     endpoints?;
     slice
 }
@@ -134,7 +139,7 @@ async fn publish_slice(client: &Client, address: ApiAddress) -> Result<(), kube:
 }
 
 fn addresses(slice: &EndpointSlice) -> Vec<&String> {
-    slice.endpoints.iter().flat_map(|e| &e.addresses).collect()
+    slice.endpoints.iter().flatten().flat_map(|e| &e.addresses).collect()
 }
 
 async fn create_all<K>(client: &Client, body: Value) -> Result<(), kube::Error>

@@ -147,8 +147,11 @@ impl ControlPlane {
             }
         });
         let client = self.client("system:kube-scheduler");
-        let config =
-            wherry_scheduler::Config { clock: clock.clone(), scheduler_name: "default-scheduler".to_owned() };
+        let config = wherry_scheduler::Config {
+            clock: clock.clone(),
+            scheduler_name: "default-scheduler".to_owned(),
+            seed: 0,
+        };
         let stop = self.stop_loops.clone();
         self.loops.spawn(async move {
             if let Err(error) = wherry_scheduler::run(client, config, stop).await {
@@ -168,6 +171,7 @@ fn open_store(config: &Config) -> Result<Store, StartError> {
 fn api_config(config: &Config, store: Store) -> wherry_apiserver::Config {
     let mut api =
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
+    api.node_address = config.node_endpoint;
     api.node_client = Some(NodeClientTls {
         ca: config.pki.ca.clone().into_bytes(),
         cert: config.pki.node_client.cert.clone().into_bytes(),

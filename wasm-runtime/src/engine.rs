@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker as ComponentLinker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::LinkOptions;
 
 use crate::guest::{Guest, ModuleGuest};
@@ -105,5 +106,30 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<ComponentLinker<Guest>>
 fn module_linker(engine: &Engine) -> wasmtime::Result<Linker<ModuleGuest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p1::add_to_linker_async(&mut linker, |guest: &mut ModuleGuest| &mut guest.wasi)?;
+    // A process has codes up to 255; the one that is replaced traps above 125.
+    linker.allow_shadowing(true);
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(code).into())
+    })?;
     Ok(linker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_that_exceeds_the_address_space_is_made_smaller() {
+        // 40,000 slots of 4 GiB are more than the 128 TiB of a process.
+        let machine = Machine::new(40_000).unwrap();
+        assert_eq!(machine.slots.available_permits(), 10_000);
+        assert!(machine.engine.pooling_allocator_metrics().is_some());
+    }
+
+    #[test]
+    fn without_a_pool_instances_are_made_one_by_one() {
+        let (engine, slots) = plain(3).unwrap();
+        assert_eq!(slots, 3);
+        assert!(engine.pooling_allocator_metrics().is_none());
+    }
 }

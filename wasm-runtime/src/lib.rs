@@ -8,6 +8,8 @@
 //! - **Signals**: wasm knows none. Stopping a server lets the requests in flight finish (exit code 0; 137 if the
 //!   grace period ends first); stopping a command interrupts it at once (143, as a process that does not handle
 //!   SIGTERM); removing a running container kills it (137).
+//! - **Exit codes**: a component tells its code by `exit-with-code`; one whose language library knows only success and
+//!   failure (Rust's on wasip2) ends with 0 or 1.
 //! - **Memory limit**: of a command, exceeding it ends the container (`OOMKilled`, 137). Of a server, it covers the
 //!   linear memories of all requests being served; the request that exceeds it fails with 500 and the server lives.
 //! - **Traps**: end a command with 134 (as an abort would), a request with 500. Their text is in the container's log.

@@ -146,6 +146,28 @@ impl Images {
     }
 }
 
+#[cfg(test)]
+impl Images {
+    /// Has an image without a registry.
+    pub(crate) fn insert(&self, name: &str, wasm: bool) {
+        use store::ImageKind;
+        let mut ingest = self.store.ingest().unwrap();
+        ingest.push(name.as_bytes()).unwrap();
+        let digest = ingest.finish(&self.store, None).unwrap();
+        let kind = if wasm {
+            ImageKind::Wasm { digest: digest.clone(), entrypoint: vec![], env: vec![] }
+        } else {
+            ImageKind::Oci { config: digest.clone(), layers: vec![] }
+        };
+        let reference = ImageReference::parse(name).unwrap();
+        let image =
+            Image { repo_digest: reference.repo_digest(&digest), size: 1, default_args: vec![], kind };
+        for selection in [Selection::NativeFirst, Selection::WasmFirst, Selection::Wasm, Selection::Native] {
+            self.store.record(&index_name(&reference, selection), image.clone()).unwrap();
+        }
+    }
+}
+
 fn index_name(reference: &ImageReference, selection: Selection) -> String {
     format!("{}#{}", reference.full_name(), selection.as_str())
 }

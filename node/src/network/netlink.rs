@@ -10,7 +10,10 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute, LinkMessage, State};
+use rtnetlink::packet_route::link::{
+    BridgePortState, InfoBridgePort, InfoData, InfoPortData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
+    State,
+};
 use rtnetlink::packet_route::route::{RouteMessage, RouteScope, RouteType};
 use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::task::JoinSet;
@@ -77,9 +80,7 @@ impl Netlink {
         for _ in 0..CARRIER_TRIES {
             let found = self.handle.link().get().match_index(index).execute().try_next().await;
             let found = found.map_err(failed(format!("look up interface {index}")))?;
-            let is_up =
-                |message: LinkMessage| message.attributes.contains(&LinkAttribute::OperState(State::Up));
-            if found.is_some_and(is_up) {
+            if found.is_some_and(|message| passes_packets(&message)) {
                 return Ok(());
             }
             tokio::time::sleep(CARRIER_PAUSE).await;
@@ -188,6 +189,21 @@ impl Netlink {
     async fn add_route(&self, route: RouteMessage, step: String) -> Result<(), NetworkError> {
         self.handle.route().add(route).replace().execute().await.map_err(failed(step))
     }
+}
+
+/// Whether an interface is up and, if it is a port of a bridge, the bridge forwards to it.
+fn passes_packets(message: &LinkMessage) -> bool {
+    let infos = message.attributes.iter().filter_map(|item| match item {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    });
+    let ports = infos.flatten().filter_map(|info| match info {
+        LinkInfo::PortData(InfoPortData::BridgePort(port)) => Some(port),
+        _ => None,
+    });
+    let mut states = ports.flatten().filter(|info| matches!(info, InfoBridgePort::State(_)));
+    message.attributes.contains(&LinkAttribute::OperState(State::Up))
+        && states.all(|state| *state == InfoBridgePort::State(BridgePortState::Forwarding))
 }
 
 fn link_of(message: &LinkMessage) -> Link {

@@ -101,7 +101,7 @@ fn delete(world: &World<'_>, plan: &mut Plan) {
 /// Asks the containers to stop, sidecars last; says whether all have.
 fn stop_all(world: &World<'_>, views: &Views<'_>, ending: Ending, plan: &mut Plan) -> bool {
     let launching = world.memory.containers.values().any(|memory| memory.launch.is_busy());
-    let setting_up = world.memory.network.is_busy() || world.memory.volumes.is_busy();
+    let setting_up = world.memory.network.is_busy() || world.memory.volumes_busy;
     if let Some(drained) = drained_at(world, ending)
         && drained > world.now
     {

@@ -88,6 +88,7 @@ impl Teller<'_> {
         let name = container.image.as_deref().unwrap_or_default();
         let reference = ImageReference::parse(name).map_err(|error| {
             self.tell(Severity::Warning, "InspectFailed", error.to_string());
+            self.tell(Severity::Warning, "Failed", "Error: InvalidImageName".to_owned());
             ("InvalidImageName", error.to_string())
         })?;
         let selection = match forced {

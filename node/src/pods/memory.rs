@@ -194,6 +194,10 @@ pub(super) struct Memory {
     pub(super) reported: PodStatus,
     /// Directories and files for volumes.
     pub(super) volumes: Step<Arc<Volumes>>,
+    /// Whether volumes are to be set up once more when the set-up under way is done.
+    pub(super) volumes_outdated: bool,
+    /// Whether volumes are being set up.
+    pub(super) volumes_busy: bool,
     /// How often setting volumes up failed in a row.
     pub(super) volume_failures: u32,
     /// Address and sandbox.

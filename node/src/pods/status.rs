@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{self as core, HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{self as core, HostIP, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::later;
@@ -240,9 +240,4 @@ fn go_duration(duration: Duration) -> String {
         (0, seconds) => format!("{seconds}s"),
         (minutes, seconds) => format!("{minutes}m{seconds}s"),
     }
-}
-
-/// The word for the pod's phase, `Pending` if it has none.
-pub(super) fn phase_of(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
 }

@@ -205,7 +205,12 @@ impl Worker {
         }
     }
 
+    /// One set-up at a time: two would write the same files.
     fn mount_volumes(&mut self, pod: Arc<Pod>) {
+        if std::mem::replace(&mut self.memory.volumes_busy, true) {
+            self.memory.volumes_outdated = true;
+            return;
+        }
         let ip = self.memory.network.done().map(|network| network.ip.to_string()).unwrap_or_default();
         let ctx = self.ctx.clone();
         self.jobs.spawn(async move { Some(jobs::mount_volumes(ctx, pod, ip).await) });
@@ -237,12 +242,12 @@ impl Worker {
     /// An object the pod refers to changed: files are written again, and what failed for its lack is tried again.
     fn references_changed(&mut self) {
         match &mut self.memory.volumes {
-            Step::Done(_) if self.memory.ending_since.is_none() => {
+            Step::Done(_) | Step::Busy if self.memory.ending_since.is_none() => {
                 let pod = self.desired.borrow().pod.clone();
                 self.mount_volumes(pod);
             }
             Step::Failed(failure) => failure.retry_at = Timestamp::MIN,
-            Step::Idle | Step::Busy | Step::Done(_) => {}
+            Step::Idle | Step::Done(_) | Step::Busy => {}
         }
         for memory in self.memory.containers.values_mut() {
             if let Step::Failed(failure) = &mut memory.launch
@@ -342,6 +347,11 @@ impl Worker {
     }
 
     fn volumes_done(&mut self, result: Result<Arc<crate::volumes::Volumes>, String>, now: Timestamp) {
+        self.memory.volumes_busy = false;
+        if std::mem::take(&mut self.memory.volumes_outdated) {
+            let pod = self.desired.borrow().pod.clone();
+            self.mount_volumes(pod);
+        }
         match result {
             Ok(volumes) => (self.memory.volumes, self.memory.volume_failures) = (Step::Done(volumes), 0),
             Err(message) => {

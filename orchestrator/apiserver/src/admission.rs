@@ -54,16 +54,12 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             tolerations(object);
             Ok(())
         }
-        ("scheduling.k8s.io", "PriorityClass") => default_preemption(object),
+        ("scheduling.k8s.io", "PriorityClass") if !object.has("preemptionPolicy") => {
+            object.put("preemptionPolicy", "PreemptLowerPriority");
+            Ok(())
+        }
         _ => Ok(()),
     }
-}
-
-fn default_preemption(object: &mut Value) -> Result<(), Failure> {
-    if !object.has("preemptionPolicy") {
-        object.put("preemptionPolicy", "PreemptLowerPriority");
-    }
-    Ok(())
 }
 
 fn service_account(pod: &mut Value) {

@@ -65,98 +65,17 @@ impl Allocator {
         self.cursor.lock().await
     }
 
-    /// Completes a Service with the address and ports it needs. `key` is its own storage key. A dry run holds
-    /// nothing, so it does not mind what others hold.
-    pub(crate) fn complete(
-        &self,
-        cursor: &mut Cursor,
+    /// Begins to give out what is free of the state. `key` is the Service's own storage key. A dry run holds nothing,
+    /// so it does not mind what others hold.
+    pub(crate) fn search<'a>(
+        &'a self,
+        cursor: &'a mut Cursor,
         snapshot: &Snapshot,
         key: &str,
-        object: &mut Value,
         dry_run: bool,
-    ) -> Result<(), Errors> {
-        let mut errors = Errors::default();
+    ) -> Search<'a> {
         let taken = Taken::read(snapshot, key);
-        if object.text("spec.type") != "ExternalName" {
-            self.families(object, &mut errors);
-            if needs_ip(object) && errors.is_empty() {
-                self.address(cursor, &taken.ips, object, dry_run, &mut errors);
-            }
-        }
-        if needs_node_ports(object) && errors.is_empty() {
-            self.node_ports(cursor, taken.ports, object, dry_run, &mut errors);
-        }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
-    }
-
-    fn families(&self, object: &mut Value, errors: &mut Errors) {
-        let family = if self.range.addr().is_ipv4() { "IPv4" } else { "IPv6" };
-        let asked =
-            object.items("spec.ipFamilies").first().and_then(Value::as_str).unwrap_or(family).to_owned();
-        if asked != family {
-            let path = Path::new("spec.ipFamilies").index(0);
-            errors.invalid(&path, &asked, "not configured on this cluster");
-            return;
-        }
-        if object.text("spec.ipFamilyPolicy") == "RequireDualStack" && object.map("spec.selector").is_some() {
-            let detail = "this cluster is not configured for dual-stack services";
-            errors.invalid(&Path::new("spec.ipFamilyPolicy"), "RequireDualStack", detail);
-            return;
-        }
-        if !object.has("spec.ipFamilies") {
-            object.put("spec.ipFamilies", vec![family]);
-        }
-        if !object.has("spec.ipFamilyPolicy") {
-            object.put("spec.ipFamilyPolicy", "SingleStack");
-        }
-    }
-
-    fn address(
-        &self,
-        cursor: &mut Cursor,
-        taken: &HashSet<IpAddr>,
-        object: &mut Value,
-        dry_run: bool,
-        errors: &mut Errors,
-    ) {
-        let asked = object.text("spec.clusterIP").to_owned();
-        let path = Path::new("spec.clusterIPs");
-        if let Ok(ip) = asked.parse::<IpAddr>() {
-            let list = Value::Array(object.items("spec.clusterIPs").to_vec());
-            if !self.range.contains(&ip) {
-                let detail = format!(
-                    "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of \
-                     valid IPs is {}",
-                    self.range
-                );
-                errors.invalid(&path, &list, &detail);
-            } else if taken.contains(&ip) && !dry_run {
-                let detail = format!("failed to allocate IP {ip}: provided IP is already allocated");
-                errors.invalid(&path, &list, &detail);
-            }
-            return;
-        }
-        match self.free_address(cursor, taken) {
-            Some(ip) => {
-                object.put("spec.clusterIP", ip.to_string());
-                object.put("spec.clusterIPs", vec![ip.to_string()]);
-            }
-            None => errors.invalid(&path, "", "failed to allocate a serviceIP: range is full"),
-        }
-    }
-
-    /// The next free address: first of the part kept for addresses nobody asked for by number, then of the rest.
-    fn free_address(&self, cursor: &mut Cursor, taken: &HashSet<IpAddr>) -> Option<IpAddr> {
-        let bits = u32::from(self.range.max_prefix_len() - self.range.prefix_len()).min(20);
-        let size = (1_u64 << bits).saturating_sub(2);
-        let reserved = (size / 16).clamp(16, 256).min(size / 2);
-        let dynamic = size.saturating_sub(reserved);
-        // Offset 0 is the network, 1 the API server's own Service.
-        let late = (0..dynamic).map(|i| 1 + reserved + (cursor.ip + i) % dynamic.max(1));
-        let early = 2..=reserved;
-        let offset = late.chain(early).find(|o| *o <= size && !taken.contains(&self.at(*o)))?;
-        cursor.ip = offset.saturating_sub(reserved);
-        Some(self.at(offset))
+        Search { allocator: self, cursor, taken, dry_run, errors: Errors::default() }
     }
 
     fn at(&self, offset: u64) -> IpAddr {
@@ -168,29 +87,109 @@ impl Allocator {
             IpAddr::V6(base) => IpAddr::V6(u128::from(base).wrapping_add(u128::from(offset)).into()),
         }
     }
+}
 
-    fn node_ports(
-        &self,
-        cursor: &mut Cursor,
-        mut taken: HashSet<String>,
-        object: &mut Value,
-        dry_run: bool,
-        errors: &mut Errors,
-    ) {
-        if dry_run {
-            taken.clear();
+/// Completes one Service.
+pub(crate) struct Search<'a> {
+    allocator: &'a Allocator,
+    cursor: &'a mut Cursor,
+    taken: Taken,
+    dry_run: bool,
+    errors: Errors,
+}
+
+impl Search<'_> {
+    /// Completes a Service with the address and ports it needs.
+    pub(crate) fn complete(mut self, object: &mut Value) -> Result<(), Errors> {
+        if object.text("spec.type") != "ExternalName" {
+            self.families(object);
+            if needs_ip(object) && self.errors.is_empty() {
+                self.address(object);
+            }
         }
-        for (index, port) in object.items_mut("spec.ports").iter_mut().enumerate() {
-            let path = Path::new("spec.ports").index(index).child("nodePort");
-            let protocol = port.text("protocol").to_owned();
-            let asked = port.int("nodePort").unwrap_or(0);
-            if asked != 0 {
-                self.take_port(asked, &protocol, &mut taken, dry_run, &path, errors);
+        if needs_node_ports(object) && self.errors.is_empty() {
+            self.node_ports(object);
+        }
+        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
+    }
+
+    fn families(&mut self, object: &mut Value) {
+        let family = if self.allocator.range.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+        let asked =
+            object.items("spec.ipFamilies").first().and_then(Value::as_str).unwrap_or(family).to_owned();
+        if asked != family {
+            let path = Path::new("spec.ipFamilies").index(0);
+            self.errors.invalid(&path, &asked, "not configured on this cluster");
+            return;
+        }
+        if object.text("spec.ipFamilyPolicy") == "RequireDualStack" && object.map("spec.selector").is_some() {
+            let detail = "this cluster is not configured for dual-stack services";
+            self.errors.invalid(&Path::new("spec.ipFamilyPolicy"), "RequireDualStack", detail);
+            return;
+        }
+        if !object.has("spec.ipFamilies") {
+            object.put("spec.ipFamilies", vec![family]);
+        }
+        if !object.has("spec.ipFamilyPolicy") {
+            object.put("spec.ipFamilyPolicy", "SingleStack");
+        }
+    }
+
+    fn address(&mut self, object: &mut Value) {
+        let path = Path::new("spec.clusterIPs");
+        if let Ok(ip) = object.text("spec.clusterIP").parse::<IpAddr>() {
+            let list = Value::Array(object.items("spec.clusterIPs").to_vec());
+            let range = self.allocator.range;
+            if !range.contains(&ip) {
+                let detail = format!(
+                    "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of \
+                     valid IPs is {range}"
+                );
+                self.errors.invalid(&path, &list, &detail);
+            } else if self.taken.ips.contains(&ip) && !self.dry_run {
+                let detail = format!("failed to allocate IP {ip}: provided IP is already allocated");
+                self.errors.invalid(&path, &list, &detail);
+            }
+            return;
+        }
+        match self.free_address() {
+            Some(ip) => {
+                object.put("spec.clusterIP", ip.to_string());
+                object.put("spec.clusterIPs", vec![ip.to_string()]);
+            }
+            None => self.errors.invalid(&path, "", "failed to allocate a serviceIP: range is full"),
+        }
+    }
+
+    /// The next free address: first of the part kept for addresses nobody asked for by number, then of the rest.
+    fn free_address(&mut self) -> Option<IpAddr> {
+        let range = self.allocator.range;
+        let bits = u32::from(range.max_prefix_len() - range.prefix_len()).min(20);
+        let size = (1_u64 << bits).saturating_sub(2);
+        let reserved = (size / 16).clamp(16, 256).min(size / 2);
+        let dynamic = size.saturating_sub(reserved);
+        // Offset 0 is the network, 1 the API server's own Service.
+        let first = self.cursor.ip;
+        let late = (0..dynamic).map(|i| 1 + reserved + (first + i) % dynamic.max(1));
+        let early = 2..=reserved;
+        let free = |offset: &u64| *offset <= size && !self.taken.ips.contains(&self.allocator.at(*offset));
+        let offset = late.chain(early).find(free)?;
+        self.cursor.ip = offset.saturating_sub(reserved);
+        Some(self.allocator.at(offset))
+    }
+
+    fn node_ports(&mut self, object: &mut Value) {
+        if self.dry_run {
+            self.taken.ports.clear();
+        }
+        for (index, port) in object.items("spec.ports").iter().enumerate() {
+            if port.int("nodePort").unwrap_or(0) != 0 {
+                self.take_port(port, &Path::new("spec.ports").index(index).child("nodePort"));
             }
         }
         for port in object.items_mut("spec.ports") {
             if port.int("nodePort").unwrap_or(0) == 0 {
-                self.give_port(cursor, port, &mut taken, errors);
+                self.give_port(port);
             }
         }
         let local = object.text("spec.externalTrafficPolicy") == "Local"
@@ -198,52 +197,41 @@ impl Allocator {
         if local && object.int("spec.healthCheckNodePort").unwrap_or(0) == 0 {
             let mut port = Value::object();
             port.put("protocol", "TCP");
-            self.give_port(cursor, &mut port, &mut taken, errors);
+            self.give_port(&mut port);
             object.assign("spec.healthCheckNodePort", port.take("nodePort"));
         }
     }
 
-    fn take_port(
-        &self,
-        asked: i64,
-        protocol: &str,
-        taken: &mut HashSet<String>,
-        dry_run: bool,
-        path: &Path,
-        errors: &mut Errors,
-    ) {
-        let (low, high) = (self.ports.start(), self.ports.end());
-        if !dry_run && !(i64::from(*low)..=i64::from(*high)).contains(&asked) {
+    /// Takes the port that was asked for.
+    fn take_port(&mut self, port: &Value, path: &Path) {
+        let asked = port.int("nodePort").unwrap_or(0);
+        let (low, high) = (self.allocator.ports.start(), self.allocator.ports.end());
+        if !self.dry_run && !(i64::from(*low)..=i64::from(*high)).contains(&asked) {
             let detail =
                 format!("provided port is not in the valid range. The range of valid ports is {low}-{high}");
-            errors.invalid(path, asked, &detail);
-        } else if !taken.insert(format!("{protocol}/{asked}")) {
-            errors.invalid(path, asked, "provided port is already allocated");
+            self.errors.invalid(path, asked, &detail);
+        } else if !self.taken.ports.insert(format!("{}/{asked}", port.text("protocol"))) {
+            self.errors.invalid(path, asked, "provided port is already allocated");
         }
     }
 
-    fn give_port(
-        &self,
-        cursor: &mut Cursor,
-        port: &mut Value,
-        taken: &mut HashSet<String>,
-        errors: &mut Errors,
-    ) {
+    /// Gives the next free port.
+    fn give_port(&mut self, port: &mut Value) {
         let protocol = port.text("protocol").to_owned();
-        let size = self.ports.end() - self.ports.start() + 1;
-        let candidates = (0..size).map(|i| self.ports.start() + (cursor.port + i) % size);
-        let free = candidates
+        let (start, end) = (*self.allocator.ports.start(), *self.allocator.ports.end());
+        let size = end - start + 1;
+        let first = self.cursor.port;
+        let free = (0..size)
+            .map(|i| start + (first + i) % size)
             .map(|number| (number, format!("{protocol}/{number}")))
-            .find(|(_, key)| !taken.contains(key));
-        match free {
-            Some((number, key)) => {
-                cursor.port = (number - self.ports.start() + 1) % size;
-                taken.insert(key);
-                port.put("nodePort", i64::from(number));
-            }
-            None => {
-                errors.invalid(&Path::new("spec.ports"), "", "failed to allocate a nodePort: range is full")
-            }
+            .find(|(_, key)| !self.taken.ports.contains(key));
+        if let Some((number, key)) = free {
+            self.cursor.port = (number - start + 1) % size;
+            self.taken.ports.insert(key);
+            port.put("nodePort", i64::from(number));
+        } else {
+            let detail = "failed to allocate a nodePort: range is full";
+            self.errors.invalid(&Path::new("spec.ports"), "", detail);
         }
     }
 }

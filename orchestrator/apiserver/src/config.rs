@@ -1,5 +1,6 @@
 //! What an API server is made with.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub node_port_range: RangeInclusive<u16>,
     /// How this server shows itself to nodes when it fetches logs; without it there are none.
     pub node_client: Option<NodeClientTls>,
+    /// Where nodes are reached instead of at their InternalIP: for nodes in this process, which listen on loopback.
+    pub node_address: Option<IpAddr>,
     /// The largest request body; 3 MiB by custom.
     pub max_body_bytes: usize,
     /// Seconds between the bookmarks of an idle watch. Clients give a silent watch up after about 295.
@@ -41,6 +44,7 @@ impl Config {
             service_cidr,
             node_port_range: 30_000..=32_767,
             node_client: None,
+            node_address: None,
             max_body_bytes: 3 * 1024 * 1024,
             bookmark_seconds: 45,
         }

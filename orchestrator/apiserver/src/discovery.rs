@@ -3,6 +3,8 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -33,8 +35,8 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 
 impl Document {
     fn new(bytes: Bytes) -> Self {
-        let tag: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02X}")).collect();
-        let tag = HeaderValue::from_str(&format!("\"{tag}\"")).expect("hex digits are a header value");
+        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(&bytes));
+        let tag = HeaderValue::from_str(&format!("\"{digest}\"")).expect("base64 is a header value");
         Self { bytes, tag }
     }
 
@@ -173,9 +175,8 @@ fn subresource(kind: &Kind, sub: &Subresource) -> serde_json::Value {
 
 /// Tells clients whether two resources are stored as one.
 fn storage_hash(kind: &Kind) -> String {
-    use base64::Engine;
     let digest = Sha256::digest(format!("{}/{}/{}", kind.group, kind.version, kind.kind).as_bytes());
-    base64::engine::general_purpose::STANDARD.encode(&digest[..8])
+    STANDARD.encode(&digest[..8])
 }
 
 /// The document of these groups in the newer form.

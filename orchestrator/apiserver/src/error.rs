@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     )]
     UnknownFormat,
     #[error("{0}")]
+    UnsupportedBody(String),
+    #[error("{0}")]
     UnsupportedPatch(String),
     #[error("406: Not Acceptable\n\nAvailable representations: {0}")]
     NotAcceptable(&'static str),

@@ -118,7 +118,7 @@ fn extract(key: &str, value: &[u8]) -> Attributes {
         labels(&mut pairs, object.metadata);
         return pairs.into();
     }
-    let object: Selected<'_> = serde_json::from_slice(value).unwrap_or_default();
+    let Ok(object) = serde_json::from_slice::<Selected<'_>>(value) else { return Attributes::default() };
     let spec = object.spec.unwrap_or_default();
     let status = object.status.unwrap_or_default();
     labels(&mut pairs, object.metadata);

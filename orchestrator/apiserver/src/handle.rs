@@ -7,7 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use wherry_schema::Value;
+use wherry_schema::{Format, Value};
 
 use crate::about;
 use crate::auth::{UserInfo, authorize};
@@ -15,7 +15,7 @@ use crate::discovery;
 use crate::error::Failure;
 use crate::object;
 use crate::request::body;
-use crate::request::negotiate::{Accept, Include, body_format, patch_type};
+use crate::request::negotiate::{Accept, BodyFormat, Include, patch_type};
 use crate::request::path::{Route, Target};
 use crate::request::query::{ListOptions, Query, WriteOptions};
 use crate::respond;
@@ -156,6 +156,12 @@ impl Exchange {
         body::read(body, self.state.max_body_bytes).await
     }
 
+    /// Reads a body that holds an object, as text.
+    async fn read_object(&self, body: Body) -> Result<(Bytes, Format), Failure> {
+        let format = BodyFormat::of(&self.parts.headers)?;
+        format.text(self.read(body).await?)
+    }
+
     async fn resource(&self, target: &Target, verb: &str, body: Body) -> Result<Response, Failure> {
         let namespace = target.namespace.as_deref().unwrap_or_default();
         let cx = Cx::new(&self.state, target.kind, namespace);
@@ -179,7 +185,7 @@ impl Exchange {
             "delete" => self.delete(&cx, name, body).await,
             _ => {
                 let bytes = self.read(body).await?;
-                let options = DeleteOptions::parse(&bytes, &self.parts.headers, &self.query)?;
+                let options = DeleteOptions::parse(bytes, &self.parts.headers, &self.query)?;
                 let which = ListOptions::parse(&self.query, false)?;
                 delete_collection::delete_collection(&cx, &which, &options, self.accept(true)?).await
             }
@@ -189,8 +195,7 @@ impl Exchange {
     async fn create(&self, cx: &Cx<'_>, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
         let options = WriteOptions::parse(&self.query, "CreateOptions")?;
-        let format = body_format(&self.parts.headers)?;
-        let bytes = self.read(body).await?;
+        let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         warnings.extend(cx.rules.warnings(&object));
         let stored = create::create(cx, cx.to_stored(object), &options).await?;
@@ -202,8 +207,7 @@ impl Exchange {
     async fn update(&self, cx: &Cx<'_>, name: &str, part: Part, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
         let options = WriteOptions::parse(&self.query, "UpdateOptions")?;
-        let format = body_format(&self.parts.headers)?;
-        let bytes = self.read(body).await?;
+        let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         warnings.extend(cx.rules.warnings(&object));
         let missing = self.state.store.get(&cx.key(name)).is_none();
@@ -241,7 +245,7 @@ impl Exchange {
     async fn delete(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
         let bytes = self.read(body).await?;
-        let options = DeleteOptions::parse(&bytes, &self.parts.headers, &self.query)?;
+        let options = DeleteOptions::parse(bytes, &self.parts.headers, &self.query)?;
         match delete::delete(cx, name, &options).await? {
             Deleted::Object(stored) => show::object(cx, StatusCode::OK, &stored, accept),
             Deleted::Status(status) => Ok(respond::json(StatusCode::OK, status.into(), accept.yaml)),
@@ -267,8 +271,7 @@ impl Exchange {
 
     async fn bind(&self, cx: &Cx<'_>, name: Option<&str>, body: Body) -> Result<Response, Failure> {
         let options = WriteOptions::parse(&self.query, "CreateOptions")?;
-        let format = body_format(&self.parts.headers)?;
-        let bytes = self.read(body).await?;
+        let (bytes, format) = self.read_object(body).await?;
         let (binding, warnings) = bind::parse(&bytes, format, options.validation)?;
         let name = name.unwrap_or_else(|| object::name(&binding));
         let status = bind::bind(cx, name, &binding, &options).await?;
@@ -279,8 +282,7 @@ impl Exchange {
 
     async fn evict(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
         let options = WriteOptions::parse(&self.query, "CreateOptions")?;
-        let format = body_format(&self.parts.headers)?;
-        let bytes = self.read(body).await?;
+        let (bytes, format) = self.read_object(body).await?;
         let eviction = evict::parse(&bytes, format)?;
         let status = evict::evict(cx, name, &eviction, options.dry_run).await?;
         Ok(respond::json(StatusCode::CREATED, status.into(), false))
@@ -298,8 +300,8 @@ impl Exchange {
             let kind = patch_type(headers)?;
             scale::Wanted::patch(kind, &self.read(body).await?)?
         } else {
-            let format = body_format(headers)?;
-            scale::Wanted::put(&self.read(body).await?, format, &options)?
+            let (bytes, format) = self.read_object(body).await?;
+            scale::Wanted::put(&bytes, format, &options)?
         };
         let stored = scale::scale(cx, name, &wanted, &options).await?;
         scale::answer(cx, StatusCode::OK, &stored, accept)

@@ -55,8 +55,8 @@ pub(crate) struct NodeClient {
 
 impl NodeClient {
     /// A client with these certificates.
-    pub(crate) fn new(tls: NodeClientTls) -> Self {
-        Self { connector: connector(&tls) }
+    pub(crate) fn new(tls: &NodeClientTls) -> Self {
+        Self { connector: connector(tls) }
     }
 
     /// Sends a GET and answers what comes back; the body streams.

@@ -25,6 +25,7 @@ pub(crate) struct State {
     pub(crate) allocator: Allocator,
     pub(crate) documents: Documents,
     pub(crate) node_client: Option<NodeClient>,
+    pub(crate) node_address: Option<std::net::IpAddr>,
     pub(crate) max_body_bytes: usize,
     pub(crate) bookmark_seconds: u64,
     /// Cancelled when the server stops; ends watches.
@@ -41,7 +42,8 @@ impl State {
         Self {
             allocator: Allocator::new(config.service_cidr, config.node_port_range),
             documents: Documents::build(),
-            node_client: config.node_client.map(NodeClient::new),
+            node_client: config.node_client.as_ref().map(NodeClient::new),
+            node_address: config.node_address,
             store: config.store,
             clock: config.clock,
             ids: config.ids,

@@ -17,7 +17,8 @@ pub(crate) struct Status {
     kind: &'static str,
     api_version: &'static str,
     metadata: Metadata,
-    status: &'static str,
+    #[serde(rename = "status")]
+    outcome: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -80,7 +81,7 @@ impl Status {
             kind: "Status",
             api_version: "v1",
             metadata: Metadata::default(),
-            status: "Success",
+            outcome: "Success",
             message: String::new(),
             reason: "",
             details,
@@ -99,7 +100,7 @@ impl Status {
             kind: "Status",
             api_version: "v1",
             metadata: Metadata { continue_token },
-            status: "Failure",
+            outcome: "Failure",
             message: failure.to_string(),
             reason,
             details: details(failure),
@@ -124,7 +125,9 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::Conflict { .. } => (409, "Conflict"),
         Failure::Expired { .. } => (410, "Expired"),
         Failure::TooLarge { .. } => (413, "RequestEntityTooLarge"),
-        Failure::UnknownFormat | Failure::UnsupportedPatch(_) => (415, "UnsupportedMediaType"),
+        Failure::UnknownFormat | Failure::UnsupportedBody(_) | Failure::UnsupportedPatch(_) => {
+            (415, "UnsupportedMediaType")
+        }
         Failure::Invalid(_) | Failure::Unprocessable(_) => (422, "Invalid"),
         Failure::BadRequest(_) => (400, "BadRequest"),
         Failure::Unversioned(_) => (500, ""),
@@ -176,6 +179,7 @@ fn details(failure: &Failure) -> Option<Details> {
         | Failure::NoSuchPath
         | Failure::BadRequest(_)
         | Failure::UnknownFormat
+        | Failure::UnsupportedBody(_)
         | Failure::NoSuchRepresentation
         | Failure::TooLarge { .. }
         | Failure::Expired { .. }

@@ -39,7 +39,7 @@ pub(crate) fn schedule(
 }
 
 fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), (&'static str, Misfit)> {
-    FILTERS.iter().try_for_each(|plugin| (plugin.filter)(pod, node).map_err(|misfit| (plugin.name, misfit)))
+    FILTERS.iter().try_for_each(|plugin| (plugin.fits)(pod, node).map_err(|misfit| (plugin.name, misfit)))
 }
 
 /// The nodes with the highest sum of scores.
@@ -58,7 +58,7 @@ fn best<'n>(pod: &PodInfo, nodes: &[&'n NodeInfo]) -> Vec<&'n NodeInfo> {
 }
 
 fn scores(plugin: &Score, pod: &PodInfo, nodes: &[&NodeInfo]) -> Vec<i64> {
-    let raw: Vec<_> = nodes.iter().map(|node| (plugin.score)(pod, node)).collect();
+    let raw: Vec<_> = nodes.iter().map(|node| (plugin.rate)(pod, node)).collect();
     let highest = raw.iter().max().copied().unwrap_or(0);
     match plugin.normalize {
         Normalize::Not => raw,
@@ -77,10 +77,8 @@ fn unschedulable(pod: &PodInfo, refusals: &[Refusal<'_>]) -> Unschedulable {
         return Unschedulable { message, plugins: BTreeSet::new() };
     }
     let reasons = refusals.iter().flat_map(|(_, _, misfit)| misfit.reasons.iter().map(String::as_str));
-    let mut message = format!("0/{} nodes are available: {}.", refusals.len(), histogram(reasons));
-    if let Some(preemption) = preemption(pod, refusals) {
-        message.push_str(&format!(" preemption: {preemption}"));
-    }
+    let preemption = preemption(pod, refusals).map(|text| format!(" preemption: {text}")).unwrap_or_default();
+    let message = format!("0/{} nodes are available: {}.{preemption}", refusals.len(), histogram(reasons));
     Unschedulable { message, plugins: refusals.iter().map(|(_, plugin, _)| *plugin).collect() }
 }
 

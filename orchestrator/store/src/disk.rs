@@ -4,11 +4,11 @@
 //! Guarantees: a commit is all or nothing, and durable when it returns. Leaves to the writer: that there is one.
 
 mod commit;
+mod create;
 mod load;
 mod replay;
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -44,19 +44,14 @@ pub(crate) struct Disk {
 impl Disk {
     /// Opens or creates the file and reads it.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<(Self, Loaded), OpenError> {
-        let missing = !path.exists();
-        let opened = contained(path, || {
-            let database = builder(options).create(path).map_err(|error| open_error(path, error))?;
+        contained(path, || {
+            let created = if path.exists() { None } else { create::create(path, options)? };
+            let database = match created {
+                Some(database) => database,
+                None => builder(options).open(path).map_err(|error| open_error(path, error))?,
+            };
             Self::load(path, database, options)
-        })?;
-        if missing {
-            sync_parent(path).map_err(|error| OpenError::Io {
-                path: path.to_owned(),
-                step: "make durable the directory entry of",
-                source: StorageFailure::Os(Arc::new(error)),
-            })?;
-        }
-        Ok(opened)
+        })
     }
 
     /// Opens what a backend holds; `name` stands for it in messages.
@@ -110,14 +105,6 @@ fn builder(options: &Options) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.page_cache_bytes);
     builder
-}
-
-/// A new file is only safe when its directory is.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
 }
 
 fn open_error(path: &Path, error: DatabaseError) -> OpenError {

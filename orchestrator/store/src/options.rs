@@ -50,7 +50,7 @@ impl Options {
             lazy_interval: Duration::from_secs(5),
             settle_interval: Duration::from_secs(2),
             max_batch: 512,
-            page_cache_bytes: 8 << 20,
+            page_cache_bytes: 4 << 20,
         }
     }
 }

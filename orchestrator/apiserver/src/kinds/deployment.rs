@@ -90,12 +90,13 @@ fn check_strategy(object: &Value, path: &Path, errors: &mut Errors) {
             "may not be specified when strategy `type` is 'Recreate'",
         ),
         "Recreate" => {}
-        "RollingUpdate" => match rolling {
-            Some(rolling) => check_rolling(rolling, &path.child("rollingUpdate"), errors),
-            None => {
-                errors.required(&path.child("rollingUpdate"), "this should be defaulted and never be nil")
+        "RollingUpdate" => {
+            let path = path.child("rollingUpdate");
+            match rolling {
+                Some(rolling) => check_rolling(rolling, &path, errors),
+                None => errors.required(&path, "this should be defaulted and never be nil"),
             }
-        },
+        }
         other => {
             let shown = Shown::raw(format!("{{\"Type\":{other:?},\"RollingUpdate\":null}}"));
             errors.unsupported(path, shown, &["Recreate", "RollingUpdate"]);

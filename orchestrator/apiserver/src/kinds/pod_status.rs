@@ -79,7 +79,7 @@ pub(super) fn summarize(pod: &Value, now: Timestamp) -> Summary {
         }
         if status == "Completed" && running {
             let pod_ready = condition(pod, "Ready").is_some_and(|c| c.text("status") == "True");
-            status = if pod_ready { "Running" } else { "NotReady" }.to_owned();
+            if pod_ready { "Running" } else { "NotReady" }.clone_into(&mut status);
         }
     }
     if object::terminating(pod) {

@@ -3,4 +3,5 @@
 pub(crate) mod body;
 pub(crate) mod negotiate;
 pub(crate) mod path;
+pub(crate) mod protobuf;
 pub(crate) mod query;

@@ -2,11 +2,13 @@
 //!
 //! Clients of Go send `application/vnd.kubernetes.protobuf` first; it is skipped and the next clause wins.
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use wherry_schema::Format;
 
 use crate::error::Failure;
+use crate::request::protobuf;
 
 /// How much of each object a table row carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,11 +138,34 @@ fn content_type(headers: &HeaderMap) -> &str {
 }
 
 /// How an object in a body is written.
-pub(crate) fn body_format(headers: &HeaderMap) -> Result<Format, Failure> {
-    match content_type(headers) {
-        "" | "application/json" => Ok(Format::Json),
-        "application/yaml" => Ok(Format::Yaml),
-        _ => Err(Failure::UnknownFormat),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFormat {
+    /// As text.
+    Text(Format),
+    /// As a protobuf message.
+    Protobuf,
+}
+
+impl BodyFormat {
+    /// What the headers say of the body.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Failure> {
+        match content_type(headers) {
+            "" | "application/json" => Ok(Self::Text(Format::Json)),
+            "application/yaml" => Ok(Self::Text(Format::Yaml)),
+            "application/vnd.kubernetes.protobuf" => Ok(Self::Protobuf),
+            _ => Err(Failure::UnknownFormat),
+        }
+    }
+
+    /// The body as text.
+    pub(crate) fn text(self, bytes: Bytes) -> Result<(Bytes, Format), Failure> {
+        match self {
+            Self::Text(format) => Ok((bytes, format)),
+            Self::Protobuf => {
+                let json = protobuf::to_json(&bytes).map_err(|e| Failure::UnsupportedBody(e.to_string()))?;
+                Ok((json, Format::Json))
+            }
+        }
     }
 }
 

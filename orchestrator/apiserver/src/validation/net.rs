@@ -34,7 +34,7 @@ pub(crate) fn check_endpoint_ip(text: &str, path: &Path, errors: &mut Errors) {
     };
     let refuse = if ip.is_unspecified() {
         format!("may not be unspecified ({text})")
-    } else if ip.is_loopback() {
+    } else if is_local_loopback(ip) {
         "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned()
     } else if matches!(ip, IpAddr::V4(v4) if v4.is_link_local()) {
         "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned()
@@ -92,5 +92,13 @@ pub(crate) fn check_port_or_name(port: &wherry_schema::Value, path: &Path, error
             }
         }
         (None, number) => check_port(number.unwrap_or(0), path, errors),
+    }
+}
+
+/// The part of the loopback range where programs listen. Pods of loopback mode have addresses in the rest of it.
+fn is_local_loopback(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.octets()[..2] == [127, 0],
+        IpAddr::V6(v6) => v6.is_loopback(),
     }
 }

@@ -60,8 +60,10 @@ async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Resu
     let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
     if let Some(cursor) = guard.as_deref_mut() {
         let snapshot = cx.state.store.snapshot();
-        let allocated = cx.state.allocator.complete(cursor, &snapshot, &key, &mut object, options.dry_run);
-        allocated.map_err(|errors| Failure::invalid(cx.kind, object::name(&object), errors))?;
+        let search = cx.state.allocator.search(cursor, &snapshot, &key, options.dry_run);
+        search
+            .complete(&mut object)
+            .map_err(|errors| Failure::invalid(cx.kind, object::name(&object), errors))?;
     }
     if options.dry_run {
         if let Some(entry) = cx.state.store.get(&key) {

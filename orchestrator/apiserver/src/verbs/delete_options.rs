@@ -1,5 +1,6 @@
 //! DeleteOptions: how an object is to go, from the body or the query.
 
+use bytes::Bytes;
 use http::HeaderMap;
 use wherry_schema::{FieldValidation, Value};
 
@@ -7,7 +8,7 @@ use super::Cx;
 use super::incoming::{self, Expected};
 use crate::error::Failure;
 use crate::object::{self, Fields};
-use crate::request::negotiate::body_format;
+use crate::request::negotiate::BodyFormat;
 use crate::request::query::{Query, parse_dry_run};
 use crate::validation::{Errors, Path};
 
@@ -39,7 +40,7 @@ pub(crate) struct DeleteOptions {
 
 impl DeleteOptions {
     /// Reads the body if there is one, else the query.
-    pub(crate) fn parse(body: &[u8], headers: &HeaderMap, query: &Query) -> Result<Self, Failure> {
+    pub(crate) fn parse(body: Bytes, headers: &HeaderMap, query: &Query) -> Result<Self, Failure> {
         let given = if body.is_empty() { from_query(query)? } else { from_body(body, headers)? };
         let mut errors = Errors::default();
         let dry_run: Vec<&str> = given.items("dryRun").iter().filter_map(Value::as_str).collect();
@@ -101,11 +102,11 @@ impl DeleteOptions {
     }
 }
 
-fn from_body(body: &[u8], headers: &HeaderMap) -> Result<Value, Failure> {
+fn from_body(body: Bytes, headers: &HeaderMap) -> Result<Value, Failure> {
     let expected = Expected { group: "meta.k8s.io", version: "v1", kind: "DeleteOptions" };
-    let format = body_format(headers)?;
+    let (body, format) = BodyFormat::of(headers)?.text(body)?;
     // Clients send the options in the version of the resource, or of the core group; the fields are the same.
-    let mut value = wherry_schema::decode::parse(body, format)
+    let mut value = wherry_schema::decode::parse(&body, format)
         .map_err(|e| Failure::BadRequest(format!("the delete options cannot be read: {e}")))?;
     if let Some(object) = value.as_object_mut() {
         object.remove("apiVersion");

@@ -82,9 +82,14 @@ fn summarize(bytes: &[u8]) -> String {
     let text = match bytes.first() {
         None => return "<empty>".to_owned(),
         Some(b'{') => String::from_utf8_lossy(head).into_owned(),
-        Some(_) => head.iter().map(|b| format!("{b:02x}")).collect(),
+        Some(_) => hex(head),
     };
     if bytes.len() > MOST { format!("{text} ...") } else { text }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
+    digits.filter_map(|d| char::from_digit(u32::from(d), 16)).collect()
 }
 
 /// Refuses an object that says it is something else. What it leaves out is taken from the URL.

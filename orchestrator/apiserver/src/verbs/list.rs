@@ -181,15 +181,10 @@ fn cut(
 
 impl Page {
     fn metadata(&self) -> String {
-        let mut text = format!("{{\"resourceVersion\":\"{}\"", self.revision);
-        if let Some(next) = &self.next {
-            text.push_str(&format!(",\"continue\":\"{next}\""));
-        }
-        if let Some(remaining) = self.remaining {
-            text.push_str(&format!(",\"remainingItemCount\":{remaining}"));
-        }
-        text.push('}');
-        text
+        let revision = self.revision;
+        let next = self.next.as_ref().map_or(String::new(), |n| format!(",\"continue\":\"{n}\""));
+        let remaining = self.remaining.map_or(String::new(), |n| format!(",\"remainingItemCount\":{n}"));
+        format!("{{\"resourceVersion\":\"{revision}\"{next}{remaining}}}")
     }
 }
 

@@ -67,7 +67,9 @@ fn container(pod: &wherry_schema::Value, name: &str, asked: &str) -> Result<Stri
                 all.join(" ")
             );
             if !init.is_empty() {
-                text.push_str(&format!(" or one of the init containers: [{}]", init.join(" ")));
+                text += " or one of the init containers: [";
+                text += &init.join(" ");
+                text.push(']');
             }
             Err(Failure::BadRequest(text))
         }
@@ -80,7 +82,7 @@ fn address(cx: &Cx<'_>, node_name: &str) -> Result<Address, Failure> {
     let node = cx.state.find(&crate::codec::key(nodes, "", node_name))?;
     let node = node.ok_or_else(|| Failure::NotFound { kind: nodes, name: node_name.to_owned() })?;
     let internal = node.items("status.addresses").iter().find(|a| a.text("type") == "InternalIP");
-    let ip = internal.and_then(|a| a.text("address").parse().ok());
+    let ip = cx.state.node_address.or_else(|| internal.and_then(|a| a.text("address").parse().ok()));
     let port = node.int("status.daemonEndpoints.kubeletEndpoint.Port").and_then(|p| u16::try_from(p).ok());
     match (ip, port) {
         (Some(ip), Some(port)) => Ok(Address { ip, port }),

@@ -83,8 +83,8 @@ impl Update<'_> {
         if let Some(cursor) = guard.as_deref_mut() {
             let (key, dry) = (&*self.entry.key, self.options.dry_run);
             let snapshot = cx.state.store.snapshot();
-            let allocated = cx.state.allocator.complete(cursor, &snapshot, key, &mut object, dry);
-            allocated.map_err(|errors| Failure::invalid(cx.kind, self.name, errors))?;
+            let search = cx.state.allocator.search(cursor, &snapshot, key, dry);
+            search.complete(&mut object).map_err(|errors| Failure::invalid(cx.kind, self.name, errors))?;
         }
         if is_finished(&object) {
             return self.finish(&object).await;

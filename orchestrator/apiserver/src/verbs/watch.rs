@@ -154,6 +154,14 @@ fn line(name: &str, object: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// The line of a change, or of why it cannot be shown.
+fn line_or_error(change: Change, object: Result<Bytes, Failure>) -> Bytes {
+    match object {
+        Ok(object) => line(change.name(), &object),
+        Err(failure) => line("ERROR", &Status::failure(&failure).to_json()),
+    }
+}
+
 /// What wakes a watch.
 enum Wake {
     Event(Result<Arc<Event>, WatchError>),
@@ -217,7 +225,7 @@ impl Stream {
         while out.len() < CHUNK {
             let Some(entry) = self.initial.pop_front() else { break };
             let object = self.shaped(&entry.value);
-            out.put_slice(&self.line_or_error(Change::Added, object));
+            out.put_slice(&line_or_error(Change::Added, object));
         }
         if self.initial.is_empty()
             && let Some(revision) = self.initial_end.take()
@@ -253,7 +261,7 @@ impl Stream {
         }
         let stored = final_state(&cx, event, change);
         let object = self.shaped(&stored);
-        Some(self.line_or_error(change, object))
+        Some(line_or_error(change, object))
     }
 
     /// What the event is to this client.
@@ -280,13 +288,6 @@ impl Stream {
                 let columns = !std::mem::replace(&mut self.columns_told, true);
                 show::row(&cx, stored, (version, include), columns)
             }
-        }
-    }
-
-    fn line_or_error(&self, change: Change, object: Result<Bytes, Failure>) -> Bytes {
-        match object {
-            Ok(object) => line(change.name(), &object),
-            Err(failure) => line("ERROR", &Status::failure(&failure).to_json()),
         }
     }
 

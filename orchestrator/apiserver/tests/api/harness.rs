@@ -17,10 +17,10 @@ use wherry_apiserver::{ApiServer, Config, UserInfo, extractor};
 use wherry_store::{Options, Store};
 
 /// A clock that stands still until it is told to move.
-pub struct TestClock(Mutex<Timestamp>);
+pub(crate) struct TestClock(Mutex<Timestamp>);
 
 impl TestClock {
-    pub fn advance(&self, seconds: i64) {
+    pub(crate) fn advance(&self, seconds: i64) {
         let mut now = self.0.lock();
         *now = now.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap();
     }
@@ -33,34 +33,34 @@ impl Clock for TestClock {
 }
 
 /// A server and a client of it.
-pub struct Api {
-    pub server: ApiServer,
-    pub clock: Arc<TestClock>,
-    pub store: Store,
+pub(crate) struct Api {
+    pub(crate) server: ApiServer,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) store: Store,
     router: Router,
     _directory: tempfile::TempDir,
 }
 
 /// What a request was answered with.
 #[derive(Debug)]
-pub struct Answer {
-    pub code: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) code: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) text: String,
 }
 
 impl Answer {
     /// The body, after checking that the request was refused or accepted as expected.
     #[track_caller]
-    pub fn expect(self, code: u16) -> Value {
+    pub(crate) fn expect(self, code: u16) -> Value {
         assert_eq!(self.code.as_u16(), code, "{}", self.text);
         self.body
     }
 
     /// Checks that the request was refused for this reason and with this text.
     #[track_caller]
-    pub fn refused(self, code: u16, reason: &str, message: &str) -> Value {
+    pub(crate) fn refused(self, code: u16, reason: &str, message: &str) -> Value {
         let body = self.expect(code);
         assert_eq!((body["kind"].as_str(), body["status"].as_str()), (Some("Status"), Some("Failure")));
         assert_eq!(body["reason"].as_str().unwrap_or_default(), reason);
@@ -71,14 +71,14 @@ impl Answer {
 }
 
 /// The events of a watch.
-pub struct Events {
+pub(crate) struct Events {
     body: BodyDataStream,
     buffer: Vec<u8>,
 }
 
 impl Events {
     /// The next event; none at the end.
-    pub async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.buffer.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=end).collect();
@@ -89,7 +89,7 @@ impl Events {
     }
 
     /// The types and names of the next events.
-    pub async fn take(&mut self, count: usize) -> Vec<String> {
+    pub(crate) async fn take(&mut self, count: usize) -> Vec<String> {
         let mut events = Vec::new();
         for _ in 0..count {
             let event = self.next().await.expect("the watch goes on");
@@ -102,12 +102,12 @@ impl Events {
 
 impl Api {
     /// A server with the namespace `default`.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| ()).await
     }
 
     /// A server with a changed configuration.
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(Mutex::new("2024-05-06T07:08:09Z".parse().unwrap())));
         let options = Options::new(extractor(), Arc::new(|| 1_700_000_000_000));
@@ -127,49 +127,49 @@ impl Api {
     }
 
     /// Sends a request and reads the whole answer.
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         send(&self.router, request).await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn get_as(&self, path: &str, accept: &str) -> Answer {
+    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Answer {
         self.send(Request::get(path).header("accept", accept).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.raw("POST", path, "application/json", body.to_string()).await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
         self.raw("PUT", path, "application/json", body.to_string()).await
     }
 
-    pub async fn patch(&self, path: &str, kind: &str, body: &Value) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, kind: &str, body: &Value) -> Answer {
         self.raw("PATCH", path, &format!("application/{kind}+json"), body.to_string()).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send(Request::delete(path).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn delete_with(&self, path: &str, options: &Value) -> Answer {
+    pub(crate) async fn delete_with(&self, path: &str, options: &Value) -> Answer {
         self.raw("DELETE", path, "application/json", options.to_string()).await
     }
 
-    pub async fn raw(&self, method: &str, path: &str, media: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn raw(&self, method: &str, path: &str, media: &str, body: impl Into<Body>) -> Answer {
         let request = Request::builder().method(method).uri(path).header("content-type", media);
         self.send(request.body(body.into()).unwrap()).await
     }
 
     /// Opens a watch.
-    pub async fn watch(&self, path: &str) -> Events {
+    pub(crate) async fn watch(&self, path: &str) -> Events {
         self.watch_as(path, "application/json").await
     }
 
-    pub async fn watch_as(&self, path: &str, accept: &str) -> Events {
+    pub(crate) async fn watch_as(&self, path: &str, accept: &str) -> Events {
         let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
@@ -177,13 +177,13 @@ impl Api {
     }
 
     /// Makes a ConfigMap in `default`.
-    pub async fn config_map(&self, name: &str, labels: &Value) -> Value {
+    pub(crate) async fn config_map(&self, name: &str, labels: &Value) -> Value {
         let body = json!({"metadata": {"name": name, "labels": labels}});
         self.post(CONFIG_MAPS, &body).await.expect(201)
     }
 
     /// Makes a Pod in `default`, bound to a node if one is named.
-    pub async fn pod(&self, name: &str, node: Option<&str>) -> Value {
+    pub(crate) async fn pod(&self, name: &str, node: Option<&str>) -> Value {
         let body = json!({
             "metadata": {"name": name},
             "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]},
@@ -193,7 +193,7 @@ impl Api {
 }
 
 /// Sends a request and reads the whole answer.
-pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
@@ -202,18 +202,18 @@ pub async fn send(router: &Router, request: Request<Body>) -> Answer {
     Answer { code: parts.status, headers: parts.headers, body, text }
 }
 
-pub const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
-pub const PODS: &str = "/api/v1/namespaces/default/pods";
-pub const SERVICES: &str = "/api/v1/namespaces/default/services";
-pub const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+pub(crate) const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
+pub(crate) const SERVICES: &str = "/api/v1/namespaces/default/services";
+pub(crate) const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
 
 /// The names of the items of a list.
-pub fn names(list: &Value) -> Vec<&str> {
+pub(crate) fn names(list: &Value) -> Vec<&str> {
     list["items"].as_array().unwrap().iter().map(|i| i["metadata"]["name"].as_str().unwrap()).collect()
 }
 
 /// A Deployment of one container.
-pub fn deployment(name: &str) -> Value {
+pub(crate) fn deployment(name: &str) -> Value {
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {

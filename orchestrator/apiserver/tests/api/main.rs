@@ -1,5 +1,7 @@
 //! The API over HTTP, in process, on a real store: what clients see.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod access;
 mod bad_input;
 mod concurrency;

@@ -21,10 +21,10 @@ async fn a_created_object_is_answered_completed_and_read_back_the_same() {
 #[tokio::test]
 async fn yaml_bodies_are_read_and_yaml_answers_are_written() {
     let api = Api::start().await;
-    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\ndata:\n  a: x\n";
+    let yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: written\ndata:\n  a: x\n";
     let created = api.raw("POST", CONFIG_MAPS, "application/yaml", yaml).await.expect(201);
     assert_eq!(created["data"]["a"], "x");
-    let answer = api.get_as(&format!("{CONFIG_MAPS}/y"), "application/yaml").await;
+    let answer = api.get_as(&format!("{CONFIG_MAPS}/written"), "application/yaml").await;
     assert_eq!(answer.headers["content-type"], "application/yaml");
     assert!(answer.text.contains("\nkind: ConfigMap\n"), "{}", answer.text);
 }
@@ -174,4 +174,23 @@ async fn a_lease_is_made_by_an_update_and_then_guards_its_version() {
         "leases.coordination.k8s.io \"l\" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified \
          for an update",
     );
+}
+
+#[tokio::test]
+async fn a_namespace_of_a_typed_client_is_read_from_protobuf() {
+    let api = Api::start().await;
+    let media = "application/vnd.kubernetes.protobuf";
+    // As `kubectl create namespace typed` sends it.
+    let body = b"k8s\0\n\x0f\n\x02v1\x12\tNamespace\x12\x1d\n\x17\n\x05typed\x12\0\x1a\0\"\0*\x002\08\0B\0\x12\0\x1a\0\x1a\0\"\0";
+    let made = api.raw("POST", "/api/v1/namespaces", media, &body[..]).await;
+    assert_eq!(made.headers["content-type"], "application/json");
+    assert_eq!(made.expect(201)["metadata"]["name"], "typed");
+    let before = api.store.revision();
+    let answer = api.raw("POST", "/api/v1/namespaces", media, "nonsense").await;
+    answer.refused(
+        415,
+        "UnsupportedMediaType",
+        "the body does not begin with the magic bytes of a Kubernetes protobuf message",
+    );
+    assert_eq!(api.store.revision(), before);
 }

@@ -48,7 +48,7 @@ pub(super) fn plan(world: &World<'_>) -> Plan {
     let mut model = Model::new(deployment, world.sets, world.now);
     if deployment.metadata.deletion_timestamp.is_some() {
         let status = status::counts(&model);
-        return finish(&model, status);
+        return finish(&model, &status);
     }
     conditions::note_pause(&mut model);
     if model.is_paused() || scale::was_scaled(&model) {
@@ -58,7 +58,7 @@ pub(super) fn plan(world: &World<'_>) -> Plan {
             cleanup::clean_up(&mut model);
         }
         let status = status::counts(&model);
-        return finish(&model, status);
+        return finish(&model, &status);
     }
     if limits::is_recreate(deployment) {
         recreate::roll(&mut model, world.pods);
@@ -69,20 +69,20 @@ pub(super) fn plan(world: &World<'_>) -> Plan {
         cleanup::clean_up(&mut model);
     }
     let status = conditions::progress(&mut model);
-    finish(&model, status)
+    finish(&model, &status)
 }
 
 /// Turns the differences between the model and what was observed into actions.
-fn finish(model: &Model<'_>, status: DeploymentStatus) -> Plan {
+fn finish(model: &Model<'_>, status: &DeploymentStatus) -> Plan {
     let newest_first = model.newest.into_iter().chain(model.old_indices()).map(|index| &model.sets[index]);
     let mut actions: Vec<_> = newest_first.filter_map(action).collect();
     // What deletes comes after what scales.
     actions.sort_by_key(|action| matches!(action, Action::Delete(_)));
     actions.extend(model.revision.clone().map(Action::Revision));
-    if model.deployment.status.as_ref() != Some(&status) {
+    if model.deployment.status.as_ref() != Some(status) {
         actions.push(Action::Status(Box::new(status.clone())));
     }
-    Plan { actions, look_again: conditions::deadline(model, &status) }
+    Plan { actions, look_again: conditions::deadline(model, status) }
 }
 
 fn action(planned: &Planned) -> Option<Action> {

@@ -212,9 +212,10 @@ fn an_update_rolls_within_its_limits() {
     fake.finish(now());
     set_image(&mut fake.deployment, "v2");
     assert_eq!(fake.step(now()), ["create 1", "scale v1 3>2", "revision 2", "status"]);
+    assert_eq!(fake.step(now()), ["scale v2 1>2", "status"], "the surge is used up");
     assert_eq!(fake.step(now()), [] as [&str; 0], "nothing moves before the Pods do");
     fake.settle();
-    assert_eq!(fake.finish(now()), ["scale v2 1>2", "scale v1 2>1", "scale v2 2>3", "scale v1 1>0"]);
+    assert_eq!(fake.finish(now()), ["scale v1 2>0", "scale v2 2>3"]);
     assert_eq!(fake.reason("Progressing"), "True NewReplicaSetAvailable");
 }
 
@@ -235,7 +236,7 @@ fn pods_that_serve_nobody_go_first() {
 fn recreate_waits_for_the_last_old_pod() {
     let mut fake = Fake::new(deployment(2));
     edit(&mut fake.deployment, |spec| {
-        spec.strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None })
+        spec.strategy = Some(DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None });
     });
     // Without sets there is nothing to wait for.
     assert_eq!(fake.step(now())[0], "create 2");
@@ -310,7 +311,7 @@ fn a_paused_deployment_scales_but_does_not_roll() {
 }
 
 #[rstest]
-#[case::grow(10, 20, &["scale v1 8>16", "scale v2 3>5"])]
+#[case::grow(10, 20, &["scale v1 8>15", "scale v2 3>6"])]
 #[case::shrink(10, 5, &["scale v1 8>4", "scale v2 3>2"])]
 #[case::to_nothing(10, 0, &["scale v1 8>0", "scale v2 3>0"])]
 fn a_new_size_in_the_middle_of_an_update_is_spread(
@@ -358,6 +359,7 @@ fn a_failure_to_create_pods_is_passed_on() {
     Arc::make_mut(&mut fake.sets[0]).status = Some(serde_json::from_value(failure).unwrap());
     fake.step(now());
     assert_eq!(fake.reason("ReplicaFailure"), "True FailedCreate");
+    fake.settle();
     fake.finish(now());
     let conditions = fake.deployment.status.unwrap().conditions.unwrap();
     assert!(conditions.iter().all(|condition| condition.type_ != "ReplicaFailure"));

@@ -1,6 +1,6 @@
 //! RollingUpdate: the current set grows as the surge allows, the old ones shrink as availability allows.
 
-use super::model::Model;
+use super::model::{Model, Planned};
 use super::revision;
 use super::scale::{allowed_newest, resize};
 
@@ -29,7 +29,7 @@ fn grow_newest(model: &mut Model<'_>) {
 /// what is left above the minimum without them.
 fn shrink_old(model: &mut Model<'_>) {
     let minimum = model.wanted() - model.limits.max_unavailable;
-    let unavailable = model.newest().map_or(0, |newest| newest.replicas() - newest.available());
+    let unavailable = model.newest().map_or(0, |newest| newest.replicas() - certain(newest));
     let room = model.total() - minimum - unavailable;
     if room <= 0 {
         return;
@@ -38,13 +38,25 @@ fn shrink_old(model: &mut Model<'_>) {
     drop_healthy(model, minimum);
 }
 
+/// The set's Pods that are available for certain. A status from before the last change of the set says nothing:
+/// the set may have shrunk and grown again since. What is to go does not count either.
+fn certain(planned: &Planned) -> i32 {
+    if is_observed(planned) { planned.available().min(planned.replicas()) } else { 0 }
+}
+
+/// Whether the status tells of the set as it was last written.
+fn is_observed(planned: &Planned) -> bool {
+    let observed = planned.set.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(0);
+    planned.set.metadata.generation.unwrap_or(0) <= observed
+}
+
 /// First go the Pods that serve nobody anyway.
 fn drop_unhealthy(model: &mut Model<'_>, mut room: i32) {
     for index in model.old_indices() {
         let planned = &model.sets[index];
         let replicas = planned.replicas();
         let drop = (replicas - planned.available()).clamp(0, room.max(0));
-        if drop > 0 {
+        if drop > 0 && is_observed(planned) {
             resize(model, index, replicas - drop);
             room -= drop;
         }
@@ -52,11 +64,12 @@ fn drop_unhealthy(model: &mut Model<'_>, mut room: i32) {
 }
 
 fn drop_healthy(model: &mut Model<'_>, minimum: i32) {
-    let mut room = model.available() - minimum;
+    let mut room = model.sets.iter().map(certain).sum::<i32>() - minimum;
     for index in model.old_indices() {
-        let replicas = model.sets[index].replicas();
+        let planned = &model.sets[index];
+        let replicas = planned.replicas();
         let drop = replicas.min(room).max(0);
-        if drop > 0 {
+        if drop > 0 && is_observed(planned) {
             resize(model, index, replicas - drop);
             room -= drop;
         }

@@ -52,7 +52,7 @@ fn silenced(before: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
         match conditions.iter_mut().find(|condition| condition.type_ == type_) {
             Some(condition) if condition.status == "Unknown" => {}
             Some(condition) => {
-                condition.status = "Unknown".to_owned();
+                "Unknown".clone_into(&mut condition.status);
                 condition.reason = Some("NodeStatusUnknown".to_owned());
                 condition.message = Some("Kubelet stopped posting node status.".to_owned());
                 condition.last_transition_time = Some(Time(now));

@@ -133,7 +133,7 @@ impl NodeLifecycleController {
             let Some(at) = evict_at(&pod, taints) else { continue };
             match Duration::try_from(at.duration_since(now)) {
                 Ok(left) if !left.is_zero() => {
-                    next = Some(next.map_or(left, |next: Duration| next.min(left)))
+                    next = Some(next.map_or(left, |next: Duration| next.min(left)));
                 }
                 Ok(_) | Err(_) => self.evict_one(&pod).await?,
             }

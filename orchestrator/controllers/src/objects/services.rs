@@ -126,6 +126,6 @@ fn concerns_services(change: &Change<'_, Pod>) -> bool {
     };
     match (change.old, change.new) {
         (Some(old), Some(new)) => view(old) != view(new),
-        (Some(_), None) | (None, Some(_)) | (None, None) => true,
+        (Some(_) | None, None) | (None, Some(_)) => true,
     }
 }

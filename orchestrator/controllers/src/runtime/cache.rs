@@ -121,18 +121,18 @@ impl<K: ResourceExt> Cache<K> {
                 self.content.write().incoming.get_or_insert_default().push(Arc::new(object));
             }
             Event::InitDone => self.replace(),
-            Event::Apply(object) => self.apply_one(Arc::new(object)),
+            Event::Apply(object) => self.apply_one(&Arc::new(object)),
             Event::Delete(object) => self.delete_one(&object),
         }
     }
 
-    fn apply_one(&self, object: Arc<K>) {
+    fn apply_one(&self, object: &Arc<K>) {
         let old = {
             let mut content = self.content.write();
-            content.seen = content.seen.max(revision(&*object));
+            content.seen = content.seen.max(revision(&**object));
             put(&mut content.objects, object.clone())
         };
-        self.announce(old.as_ref(), Some(&object));
+        self.announce(old.as_ref(), Some(object));
     }
 
     fn delete_one(&self, object: &K) {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::objects::meta::Key;
 
 /// After this long without news a key is trusted again.
-const EXPIRY: Duration = Duration::from_secs(300);
+const EXPIRY: Duration = Duration::from_mins(5);
 
 #[derive(Default)]
 struct Open {

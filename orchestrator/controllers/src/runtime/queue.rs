@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::backoff::{Backoff, Jitter};
 
-const RETRY: Backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_secs(60) };
+const RETRY: Backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_mins(1) };
 
 /// What a queue can hold.
 pub(crate) trait QueueKey: Clone + Eq + Hash + Ord + Debug + Send + Sync + 'static {}
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(queue.next().await, "a");
         assert_eq!(start.elapsed().as_secs(), 2);
         queue.done(&"a");
-        let more = tokio::time::timeout(Duration::from_secs(60), queue.next()).await;
+        let more = tokio::time::timeout(Duration::from_mins(1), queue.next()).await;
         assert!(more.is_err());
     }
 

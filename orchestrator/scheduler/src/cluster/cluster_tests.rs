@@ -1,1 +1,129 @@
+//! Tests of the aggregates: whatever happens, they are what a recount gives.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::pod::HostPort;
+use crate::pod::resources::Resources;
+
+fn pod(uid: usize, size: i64) -> Arc<PodInfo> {
+    let object = json!({
+        "metadata": { "name": format!("p{uid}"), "namespace": "ns", "uid": format!("u{uid}") },
+        "spec": { "containers": [{
+            "name": "c",
+            "ports": [{ "containerPort": 80, "hostPort": 8000 + size }],
+            "resources": { "requests": { "cpu": format!("{size}m"), "memory": "1Mi", "example.com/gpu": (size % 2).to_string() } },
+        }] },
+    });
+    Arc::new(PodInfo::new(Arc::new(serde_json::from_value(object).unwrap())))
+}
+
+fn node(name: usize, cpu: i64) -> Arc<Node> {
+    let object = json!({
+        "metadata": { "name": format!("n{name}") },
+        "status": { "allocatable": { "cpu": cpu.to_string(), "memory": "1Gi", "pods": "110" } },
+    });
+    Arc::new(serde_json::from_value(object).unwrap())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    SetNode(usize, i64),
+    RemoveNode(usize),
+    Assume { pod: usize, size: i64, node: usize },
+    Forget(usize),
+    SetPod { pod: usize, size: i64, node: usize },
+    RemovePod(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (pods, sizes, nodes) = (0..12_usize, 1..5_i64, 0..3_usize);
+    prop_oneof![
+        (nodes.clone(), 1..9_i64).prop_map(|(node, cpu)| Step::SetNode(node, cpu)),
+        nodes.clone().prop_map(Step::RemoveNode),
+        (pods.clone(), sizes.clone(), nodes.clone()).prop_map(|(pod, size, node)| Step::Assume {
+            pod,
+            size,
+            node
+        }),
+        pods.clone().prop_map(Step::Forget),
+        (pods.clone(), sizes, nodes).prop_map(|(pod, size, node)| Step::SetPod { pod, size, node }),
+        pods.prop_map(Step::RemovePod),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn aggregates_are_what_a_recount_gives(steps in prop::collection::vec(step(), 1..80)) {
+        let mut cluster = Cluster::default();
+        // Which Pod is where, at which size, and whether it is only assumed.
+        let mut model = BTreeMap::<usize, (usize, i64, bool)>::new();
+        for step in steps {
+            match step {
+                Step::SetNode(name, cpu) => drop(cluster.set_node(node(name, cpu))),
+                Step::RemoveNode(name) => cluster.remove_node(&format!("n{name}")),
+                Step::Assume { pod: uid, size, node } => {
+                    cluster.assume(pod(uid, size), &format!("n{node}"));
+                    model.insert(uid, (node, size, true));
+                }
+                Step::SetPod { pod: uid, size, node } => {
+                    cluster.set_pod(pod(uid, size), &format!("n{node}"));
+                    model.insert(uid, (node, size, false));
+                }
+                Step::Forget(uid) => {
+                    let was_assumed = model.get(&uid).is_some_and(|(_, _, assumed)| *assumed);
+                    prop_assert_eq!(cluster.forget(&format!("u{uid}")), was_assumed);
+                    if was_assumed {
+                        model.remove(&uid);
+                    }
+                }
+                Step::RemovePod(uid) => {
+                    prop_assert_eq!(cluster.remove_pod(&format!("u{uid}")), model.remove(&uid).is_some());
+                }
+            }
+            for (name, info) in &cluster.nodes {
+                let (mut requested, mut scored, mut ports) = (Resources::default(), Resources::default(), HashMap::new());
+                for (uid, (node, size, _)) in &model {
+                    if format!("n{node}") == *name {
+                        let pod = pod(*uid, *size);
+                        requested += &pod.requests;
+                        scored += &pod.scored;
+                        for port in &pod.ports {
+                            *ports.entry(port.clone()).or_insert(0_usize) += 1;
+                        }
+                    }
+                }
+                prop_assert_eq!(&info.requested, &requested);
+                prop_assert_eq!(&info.scored, &scored);
+                prop_assert_eq!(&info.ports, &ports);
+            }
+            let counted: usize = cluster.nodes.values().map(|info| info.pods().count()).sum();
+            prop_assert_eq!(counted, model.len());
+        }
+    }
+}
+
+#[test]
+fn pods_may_be_seen_before_their_node() {
+    let mut cluster = Cluster::default();
+    cluster.set_pod(pod(1, 3), "n0");
+    assert_eq!(cluster.nodes().count(), 0);
+    cluster.set_node(node(0, 4));
+    let info = cluster.nodes().next().unwrap();
+    assert_eq!((info.requested.cpu, info.allocatable.cpu), (3, 4000));
+    assert!(info.ports.contains_key(&HostPort { protocol: "TCP".into(), ip: "0.0.0.0".into(), port: 8003 }));
+}
+
+#[test]
+fn a_confirmed_pod_is_not_forgotten() {
+    let mut cluster = Cluster::default();
+    cluster.assume(pod(1, 3), "n0");
+    cluster.set_pod(pod(1, 3), "n0");
+    assert!(cluster.counts(&pod(1, 3).object));
+    assert!(!cluster.counts(&pod(1, 4).object), "its requests changed");
+    assert!(!cluster.forget("u1"));
+    assert!(cluster.is_placed("u1"));
+}

@@ -34,11 +34,6 @@ impl Cluster {
         self.nodes.values().filter(|info| info.node.is_some())
     }
 
-    /// The node of this name, if it is known.
-    pub(crate) fn node(&self, name: &str) -> Option<&NodeInfo> {
-        self.nodes.get(name).filter(|info| info.node.is_some())
-    }
-
     /// Takes over a node as it is now; returns it as it was.
     pub(crate) fn set_node(&mut self, node: Arc<Node>) -> Option<Arc<Node>> {
         let name = node.metadata.name.clone().unwrap_or_default();

@@ -4,12 +4,12 @@ use super::{Normalize, Score};
 use crate::cluster::NodeInfo;
 use crate::pod::PodInfo;
 
-pub(super) const SCORE: Score = Score { score, normalize: Normalize::Not, weight: 1 };
+pub(super) const SCORE: Score = Score { rate, normalize: Normalize::Not, weight: 1 };
 
 /// In millionths.
 const WHOLE: i128 = 1_000_000;
 
-fn score(pod: &PodInfo, node: &NodeInfo) -> i64 {
+fn rate(pod: &PodInfo, node: &NodeInfo) -> i64 {
     let all = &node.allocatable;
     let cpu = part(node.requested.cpu.saturating_add(pod.requests.cpu), all.cpu);
     let memory = part(node.requested.memory.saturating_add(pod.requests.memory), all.memory);

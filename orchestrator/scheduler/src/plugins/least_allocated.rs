@@ -4,9 +4,9 @@ use super::{Normalize, Score};
 use crate::cluster::NodeInfo;
 use crate::pod::PodInfo;
 
-pub(super) const SCORE: Score = Score { score, normalize: Normalize::Not, weight: 1 };
+pub(super) const SCORE: Score = Score { rate, normalize: Normalize::Not, weight: 1 };
 
-fn score(pod: &PodInfo, node: &NodeInfo) -> i64 {
+fn rate(pod: &PodInfo, node: &NodeInfo) -> i64 {
     let all = &node.allocatable;
     let shares = [
         (node.scored.cpu.saturating_add(pod.scored.cpu), all.cpu),

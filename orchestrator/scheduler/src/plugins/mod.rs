@@ -45,14 +45,14 @@ pub(crate) enum Change {
 /// Decides whether a node fits.
 pub(crate) struct Filter {
     pub(crate) name: &'static str,
-    pub(crate) filter: fn(&PodInfo, &NodeInfo) -> Result<(), Misfit>,
+    pub(crate) fits: fn(&PodInfo, &NodeInfo) -> Result<(), Misfit>,
     /// The changes that may turn this plugin's no into a yes, besides a new node.
     pub(crate) helped_by: &'static [Change],
 }
 
 /// Says how good a node that fits is.
 pub(crate) struct Score {
-    pub(crate) score: fn(&PodInfo, &NodeInfo) -> i64,
+    pub(crate) rate: fn(&PodInfo, &NodeInfo) -> i64,
     pub(crate) normalize: Normalize,
     pub(crate) weight: i64,
 }

@@ -6,12 +6,12 @@ use crate::pod::PodInfo;
 
 const REASON: &str = "node(s) didn't match Pod's node affinity/selector";
 
-pub(super) const FILTER: Filter = Filter { name: "NodeAffinity", filter, helped_by: &[Change::NodeLabels] };
+pub(super) const FILTER: Filter = Filter { name: "NodeAffinity", fits, helped_by: &[Change::NodeLabels] };
 
 /// The weights of the preferences the node satisfies.
-pub(super) const SCORE: Score = Score { score, normalize: Normalize::Highest, weight: 2 };
+pub(super) const SCORE: Score = Score { rate, normalize: Normalize::Highest, weight: 2 };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
+fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     let labels = node.labels();
     let selected = pod.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
     let required = pod.required_affinity.as_ref();
@@ -20,7 +20,7 @@ fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     if selected && affine { Ok(()) } else { Err(Misfit::one(REASON, true)) }
 }
 
-fn score(pod: &PodInfo, node: &NodeInfo) -> i64 {
+fn rate(pod: &PodInfo, node: &NodeInfo) -> i64 {
     let liked =
         pod.preferred_affinity.iter().filter(|preferred| selector::matches(&preferred.preference, node));
     liked.map(|preferred| i64::from(preferred.weight)).sum()

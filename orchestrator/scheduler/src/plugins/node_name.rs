@@ -6,9 +6,9 @@ use crate::pod::PodInfo;
 
 const REASON: &str = "node(s) didn't match the requested node name";
 
-pub(super) const FILTER: Filter = Filter { name: "NodeName", filter, helped_by: &[] };
+pub(super) const FILTER: Filter = Filter { name: "NodeName", fits, helped_by: &[] };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
+fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     match &pod.node_name {
         Some(name) if *name != node.name => Err(Misfit::one(REASON, true)),
         Some(_) | None => Ok(()),

@@ -7,9 +7,9 @@ use crate::pod::{HostPort, PodInfo};
 const REASON: &str = "node(s) didn't have free ports for the requested pod ports";
 const ANY: &str = "0.0.0.0";
 
-pub(super) const FILTER: Filter = Filter { name: "NodePorts", filter, helped_by: &[Change::PodGone] };
+pub(super) const FILTER: Filter = Filter { name: "NodePorts", fits, helped_by: &[Change::PodGone] };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
+fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     let taken = pod.ports.iter().any(|wanted| node.ports.keys().any(|used| conflict(wanted, used)));
     if taken { Err(Misfit::one(REASON, false)) } else { Ok(()) }
 }

@@ -5,9 +5,9 @@ use crate::cluster::NodeInfo;
 use crate::pod::PodInfo;
 
 pub(super) const FILTER: Filter =
-    Filter { name: "NodeResourcesFit", filter, helped_by: &[Change::NodeAllocatable, Change::PodGone] };
+    Filter { name: "NodeResourcesFit", fits, helped_by: &[Change::NodeAllocatable, Change::PodGone] };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
+fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     let (wanted, used, all) = (&pod.requests, &node.requested, &node.allocatable);
     let mut misfit = Misfit { reasons: Vec::new(), is_final: false };
     if used.pods.saturating_add(1) > all.pods {

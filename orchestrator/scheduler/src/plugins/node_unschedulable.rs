@@ -11,9 +11,9 @@ const REASON: &str = "node(s) were unschedulable";
 const TAINT: &str = "node.kubernetes.io/unschedulable";
 
 pub(super) const FILTER: Filter =
-    Filter { name: "NodeUnschedulable", filter, helped_by: &[Change::NodeTaints] };
+    Filter { name: "NodeUnschedulable", fits, helped_by: &[Change::NodeTaints] };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
+fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     if !node.is_unschedulable() {
         return Ok(());
     }

@@ -1,1 +1,168 @@
+//! Tests of each plugin, by Pods and nodes written as the user would.
 
+use std::sync::Arc;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cluster::Cluster;
+
+fn pod(spec: Value) -> PodInfo {
+    let mut spec = spec;
+    if spec.get("containers").is_none() {
+        spec["containers"] = json!([]);
+    }
+    let object = json!({ "metadata": { "name": "p", "uid": "p" }, "spec": spec });
+    PodInfo::new(Arc::new(serde_json::from_value(object).unwrap()))
+}
+
+fn cluster(node: &Value, running: &[Value]) -> Cluster {
+    let mut object = json!({
+        "metadata": { "name": "n", "labels": { "zone": "a", "disk": "7" } },
+        "status": { "allocatable": { "cpu": "2", "memory": "1Gi", "pods": "3" } },
+    });
+    object["spec"] = node.clone();
+    let mut cluster = Cluster::default();
+    cluster.set_node(Arc::new(serde_json::from_value(object).unwrap()));
+    for (index, spec) in running.iter().enumerate() {
+        let mut pod = pod(spec.clone());
+        pod.uid = index.to_string();
+        cluster.set_pod(Arc::new(pod), "n");
+    }
+    cluster
+}
+
+fn refusal(filter: &Filter, cluster: &Cluster, spec: Value) -> Option<(String, bool)> {
+    let misfit = (filter.fits)(&pod(spec), cluster.nodes().next().unwrap()).err()?;
+    Some((misfit.reasons.join(", "), misfit.is_final))
+}
+
+fn requests(requests: &Value) -> Value {
+    json!({ "containers": [{ "name": "c", "resources": { "requests": requests } }] })
+}
+
+fn host_port(port: i32, ip: &str, protocol: &str) -> Value {
+    json!({ "containers": [{ "name": "c", "ports": [
+        { "containerPort": 80, "hostPort": port, "hostIP": ip, "protocol": protocol },
+    ] }] })
+}
+
+#[rstest]
+#[case::fits(requests(&json!({ "cpu": "1", "memory": "512Mi" })), None)]
+#[case::exactly(requests(&json!({ "cpu": "1500m" })), None)]
+#[case::busy(requests(&json!({ "cpu": "1600m" })), Some(("Insufficient cpu", false)))]
+#[case::too_large(requests(&json!({ "cpu": "3" })), Some(("Insufficient cpu", true)))]
+#[case::several(requests(&json!({ "cpu": "3", "memory": "2Gi" })), Some(("Insufficient cpu, Insufficient memory", true)))]
+#[case::unknown(requests(&json!({ "example.com/gpu": "1" })), Some(("Insufficient example.com/gpu", true)))]
+#[case::none(json!({}), None)]
+fn resources(#[case] spec: Value, #[case] expected: Option<(&str, bool)>) {
+    let cluster = cluster(&json!({}), &[requests(&json!({ "cpu": "500m" }))]);
+    let found = refusal(&node_resources_fit::FILTER, &cluster, spec);
+    assert_eq!(found, expected.map(|(text, is_final)| (text.to_owned(), is_final)));
+}
+
+#[test]
+fn too_many_pods() {
+    let cluster = cluster(&json!({}), &[json!({}), json!({}), json!({})]);
+    let found = refusal(&node_resources_fit::FILTER, &cluster, json!({}));
+    assert_eq!(found, Some(("Too many pods".to_owned(), false)));
+}
+
+#[rstest]
+#[case::same(host_port(8080, "", "TCP"), true)]
+#[case::another_port(host_port(8081, "", "TCP"), false)]
+#[case::another_protocol(host_port(8080, "", "UDP"), false)]
+#[case::one_address_of_all(host_port(8080, "10.0.0.1", "TCP"), true)]
+fn ports(#[case] spec: Value, #[case] refused: bool) {
+    let cluster = cluster(&json!({}), &[host_port(8080, "", "TCP")]);
+    assert_eq!(refusal(&node_ports::FILTER, &cluster, spec).is_some(), refused);
+}
+
+#[test]
+fn ports_of_different_addresses_do_not_meet() {
+    let cluster = cluster(&json!({}), &[host_port(8080, "10.0.0.1", "TCP")]);
+    assert!(refusal(&node_ports::FILTER, &cluster, host_port(8080, "10.0.0.2", "TCP")).is_none());
+    let found = refusal(&node_ports::FILTER, &cluster, host_port(8080, "0.0.0.0", "TCP"));
+    assert_eq!(found, Some(("node(s) didn't have free ports for the requested pod ports".to_owned(), false)));
+}
+
+#[rstest]
+#[case::nothing(json!([]), false)]
+#[case::key_and_value(json!([{ "key": "gpu", "value": "yes", "effect": "NoSchedule" }]), true)]
+#[case::wrong_value(json!([{ "key": "gpu", "value": "no" }]), false)]
+#[case::key_alone(json!([{ "key": "gpu", "operator": "Exists" }]), true)]
+#[case::everything(json!([{ "operator": "Exists" }]), true)]
+#[case::wrong_effect(json!([{ "operator": "Exists", "effect": "NoExecute" }]), false)]
+fn taints(#[case] tolerations: Value, #[case] tolerated: bool) {
+    let taints = json!({ "taints": [
+        { "key": "gpu", "value": "yes", "effect": "NoSchedule" },
+        { "key": "soft", "effect": "PreferNoSchedule" },
+    ] });
+    let found =
+        refusal(&taint_toleration::FILTER, &cluster(&taints, &[]), json!({ "tolerations": tolerations }));
+    assert_eq!(found.is_none(), tolerated);
+    assert!(found.is_none_or(|found| found == ("node(s) had untolerated taint(s)".to_owned(), true)));
+}
+
+#[test]
+fn a_cordoned_node() {
+    let cluster = cluster(&json!({ "unschedulable": true }), &[]);
+    let found = refusal(&node_unschedulable::FILTER, &cluster, json!({}));
+    assert_eq!(found, Some(("node(s) were unschedulable".to_owned(), true)));
+    let tolerating =
+        json!({ "tolerations": [{ "key": "node.kubernetes.io/unschedulable", "operator": "Exists" }] });
+    assert_eq!(refusal(&node_unschedulable::FILTER, &cluster, tolerating), None);
+}
+
+fn required(expressions: &Value) -> Value {
+    json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{ "matchExpressions": expressions }] } } } })
+}
+
+#[rstest]
+#[case::selector(json!({ "nodeSelector": { "zone": "a" } }), true)]
+#[case::selector_misses(json!({ "nodeSelector": { "zone": "b" } }), false)]
+#[case::listed(required(&json!([{ "key": "zone", "operator": "In", "values": ["b", "a"] }])), true)]
+#[case::not_listed(required(&json!([{ "key": "zone", "operator": "NotIn", "values": ["a"] }])), false)]
+#[case::absent_is_not_in(required(&json!([{ "key": "rack", "operator": "NotIn", "values": ["a"] }])), true)]
+#[case::exists(required(&json!([{ "key": "rack", "operator": "Exists" }])), false)]
+#[case::does_not_exist(required(&json!([{ "key": "rack", "operator": "DoesNotExist" }])), true)]
+#[case::greater(required(&json!([{ "key": "disk", "operator": "Gt", "values": ["6"] }])), true)]
+#[case::less(required(&json!([{ "key": "disk", "operator": "Lt", "values": ["7"] }])), false)]
+#[case::asks_for_nothing(required(&json!([])), false)]
+fn affinity(#[case] spec: Value, #[case] fits: bool) {
+    let found = refusal(&node_affinity::FILTER, &cluster(&json!({}), &[]), spec);
+    assert_eq!(found.is_none(), fits);
+    assert!(found.is_none_or(|(text, _)| text == "node(s) didn't match Pod's node affinity/selector"));
+}
+
+#[test]
+fn a_field_names_the_node() {
+    let by_name = |name: &str| {
+        json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [name] }] }] } } } })
+    };
+    let cluster = cluster(&json!({}), &[]);
+    assert_eq!(refusal(&node_affinity::FILTER, &cluster, by_name("n")), None);
+    assert!(refusal(&node_affinity::FILTER, &cluster, by_name("m")).is_some());
+}
+
+#[test]
+fn scores() {
+    let taints = json!({ "taints": [{ "key": "soft", "effect": "PreferNoSchedule" }] });
+    let cluster = cluster(&taints, &[requests(&json!({ "cpu": "500m", "memory": "256Mi" }))]);
+    let node = cluster.nodes().next().unwrap();
+    let score = |score: &Score, spec: Value| (score.rate)(&pod(spec), node);
+    let half = requests(&json!({ "cpu": "500m", "memory": "256Mi" }));
+    assert_eq!(score(&least_allocated::SCORE, half.clone()), 50);
+    assert_eq!(score(&balanced_allocation::SCORE, half), 100);
+    assert_eq!(score(&balanced_allocation::SCORE, requests(&json!({ "cpu": "1500m" }))), 62);
+    assert_eq!(score(&taint_toleration::SCORE, json!({})), 1);
+    assert_eq!(score(&taint_toleration::SCORE, json!({ "tolerations": [{ "operator": "Exists" }] })), 0);
+    let preferred = json!({ "affinity": { "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [
+        { "weight": 30, "preference": { "matchExpressions": [{ "key": "zone", "operator": "Exists" }] } },
+        { "weight": 50, "preference": { "matchExpressions": [{ "key": "rack", "operator": "Exists" }] } },
+    ] } } });
+    assert_eq!(score(&node_affinity::SCORE, preferred), 30);
+}

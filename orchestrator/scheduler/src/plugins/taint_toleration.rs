@@ -8,13 +8,12 @@ use crate::pod::PodInfo;
 
 const REASON: &str = "node(s) had untolerated taint(s)";
 
-pub(super) const FILTER: Filter =
-    Filter { name: "TaintToleration", filter, helped_by: &[Change::NodeTaints] };
+pub(super) const FILTER: Filter = Filter { name: "TaintToleration", fits, helped_by: &[Change::NodeTaints] };
 
 /// Fewer taints that would rather not have the Pod are better.
-pub(super) const SCORE: Score = Score { score, normalize: Normalize::Lowest, weight: 3 };
+pub(super) const SCORE: Score = Score { rate, normalize: Normalize::Lowest, weight: 3 };
 
-fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
+fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     let mut keeping =
         node.taints().iter().filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
     if keeping.all(|taint| pod.tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
@@ -23,7 +22,7 @@ fn filter(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
     Err(Misfit::one(REASON, true))
 }
 
-fn score(pod: &PodInfo, node: &NodeInfo) -> i64 {
+fn rate(pod: &PodInfo, node: &NodeInfo) -> i64 {
     let concerns = |toleration: &&Toleration| {
         toleration.effect.as_deref().is_none_or(|effect| effect.is_empty() || effect == "PreferNoSchedule")
     };

@@ -84,7 +84,8 @@ pub(super) fn load(database: &Database, options: &Options) -> Result<Loaded, Loa
     Ok(loader.finish(revision, gaps))
 }
 
-fn create(database: &Database) -> Result<(), LoadError> {
+/// Lays out an empty store.
+pub(super) fn create(database: &Database) -> Result<(), LoadError> {
     let transaction = database.begin_write()?;
     transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
     transaction.open_table(LOG)?;

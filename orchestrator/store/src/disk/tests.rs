@@ -117,7 +117,35 @@ fn a_missing_directory_says_what_could_not_be_done() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("absent").join("state.redb");
     let error = Store::open(&path, options()).unwrap_err();
-    assert_eq!(error.to_string(), format!("cannot open the store {}", path.display()));
+    assert_eq!(error.to_string(), format!("cannot create the store {}", path.display()));
+}
+
+#[test]
+fn a_file_left_half_made_by_a_crash_is_made_anew() {
+    let fixture = fixture();
+    let half = fixture.path.with_file_name("state.redb.new");
+    fs::write(&half, [7; 5000]).unwrap();
+    let store = Store::open(&fixture.path, options()).unwrap();
+    assert!(!half.exists());
+    assert_eq!(store.revision(), 0);
+    block_on(store.close());
+}
+
+#[test]
+fn a_file_that_is_being_made_is_locked() {
+    let fixture = fixture();
+    let making = fs::File::create(fixture.path.with_file_name("state.redb.new")).unwrap();
+    making.lock().unwrap();
+    let error = Store::open(&fixture.path, options()).unwrap_err();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
+}
+
+#[test]
+fn an_empty_file_is_not_taken_for_a_new_store() {
+    let fixture = fixture();
+    fs::write(&fixture.path, "").unwrap();
+    let error = Store::open(&fixture.path, options()).unwrap_err();
+    assert!(matches!(error, OpenError::NotAStore { .. }), "{error:?}");
 }
 
 #[test]

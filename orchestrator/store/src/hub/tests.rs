@@ -65,6 +65,29 @@ fn a_prefix_that_cuts_a_character_matches_nothing_there() {
     assert_eq!(revisions(hub.after(&channel, 0, 10)), Some(vec![]));
 }
 
+/// Readers look all the time while transactions of two events are published.
+#[test]
+fn half_a_transaction_is_never_taken() {
+    const LAST: Revision = 20_000;
+    let hub = Hub::new(Window { events: usize::MAX, bytes: usize::MAX }, state(0), Vec::new(), 0);
+    let (channel, _wake) = hub.join("/").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for revision in 1..=LAST {
+                publish(&hub, revision, &["/a", "/b"]);
+            }
+        });
+        let mut seen = 0;
+        while seen < LAST {
+            let events = revisions(hub.after(&channel, seen, 1)).unwrap();
+            if let Some(last) = events.last() {
+                assert_eq!(events, [seen + 1, seen + 1]);
+                seen = *last;
+            }
+        }
+    });
+}
+
 #[test]
 fn a_quiet_channel_loses_nothing_when_others_are_busy() {
     let hub = hub();

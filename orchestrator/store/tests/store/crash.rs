@@ -136,3 +136,22 @@ async fn s4_kill_9_under_load_loses_no_acknowledged_write() {
     }
     assert!(total > 1000, "only {total} writes were acknowledged");
 }
+
+/// The very first start is killed as soon as it leaves anything behind.
+#[tokio::test]
+async fn s4_kill_9_while_the_file_is_made_leaves_a_store_that_opens() {
+    for round in 0..ROUNDS {
+        let place = place();
+        let dir = place.path.parent().expect("a directory");
+        let mut child = spawn_child(&place.path);
+        let mut looks = 0;
+        while looks <= round * 8 {
+            assert!(child.try_wait().expect("a child").is_none(), "the child runs until it is killed");
+            let something = std::fs::read_dir(dir).expect("a directory").next().is_some();
+            looks += u64::from(something);
+        }
+        child.kill().expect("the child is there to kill");
+        child.wait().expect("the child ends");
+        open(&place.path).close().await;
+    }
+}

@@ -255,13 +255,14 @@ async fn s6_a_failed_precondition_changes_nothing() {
         Precondition::Exists { key: missing() },
     ] {
         let holds = Precondition::Exists { key: key() };
-        let refused = when(vec![holds, broken.clone()], vec![put("/a", "2"), put("/b", "2")]);
-        match store.txn(refused).await.unwrap_err() {
-            TxnError::Conflict { key, found } => {
-                assert_eq!(key, broken.key());
-                assert_eq!(found, store.get(broken.key()));
+        for conditions in [vec![holds.clone(), broken.clone()], vec![broken.clone(), holds]] {
+            match store.txn(when(conditions, vec![put("/a", "2"), put("/b", "2")])).await.unwrap_err() {
+                TxnError::Conflict { key, found } => {
+                    assert_eq!(key, broken.key());
+                    assert_eq!(found, store.get(broken.key()));
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
         }
     }
     assert_eq!(store.revision(), 1);

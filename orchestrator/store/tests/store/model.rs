@@ -143,7 +143,7 @@ fn precondition() -> impl Strategy<Value = Precondition> {
 }
 
 fn transaction() -> impl Strategy<Value = Txn> {
-    let preconditions = prop::collection::vec(precondition(), 0..2);
+    let preconditions = prop::collection::vec(precondition(), 0..3);
     let durability = prop::sample::select(vec![Durability::Durable, Durability::Lazy]);
     (preconditions, prop::collection::vec(op(), 0..4), durability).prop_map(
         |(preconditions, mut ops, durability)| {

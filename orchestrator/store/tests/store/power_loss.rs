@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use wherry_store::{Durability, Options, Revision, Store, Txn, TxnError, WatchError};
 
-use crate::common::{Row, delete, fold, options, put, row, rows, seen, txn, until, write};
+use crate::common::{Row, delete, fold, lazy, options, put, row, rows, seen, txn, until, write};
 use crate::memory_disk::{MemoryDisk, Random};
 
 const NAME: &str = "memory";
@@ -171,7 +171,7 @@ async fn s1_a_lost_lazy_revision_is_a_gap_and_durable_ones_resume() {
     let mut never = options();
     never.lazy_interval = Duration::from_hours(1);
     let store = Store::open_on(Path::new(NAME), disk.clone(), never).unwrap();
-    let lazy = |value: &str| Txn { durability: Durability::Lazy, ..txn(vec![put("/lease", value)]) };
+    let lazy = |value| lazy(vec![put("/lease", value)]);
     // The first lazy write reserves revisions, which takes a commit.
     assert_eq!(store.txn(lazy("first")).await.unwrap(), 1);
     assert_eq!(write(&store, "/a", "durable").await, 2);
@@ -213,16 +213,32 @@ async fn left_in_time(disk: &MemoryDisk, wanted: impl Fn(Vec<u8>) -> bool) {
 #[tokio::test]
 async fn s4_a_lazy_write_is_durable_after_the_interval() {
     let disk = MemoryDisk::default();
-    let store = open(disk.clone());
+    let mut unsettled = tight();
+    unsettled.settle_interval = Duration::from_hours(1);
+    let store = Store::open_on(Path::new(NAME), disk.clone(), unsettled).unwrap();
     for value in ["reserving", "lazy"] {
-        let write = Txn { durability: Durability::Lazy, ..txn(vec![put("/a", value)]) };
-        store.txn(write).await.unwrap();
+        store.txn(lazy(vec![put("/a", value)])).await.unwrap();
     }
     left_in_time(&disk, |image| {
         let left = open(MemoryDisk::holding(image));
         left.get("/a").is_some_and(|entry| entry.value == "lazy")
     })
     .await;
+}
+
+#[tokio::test]
+async fn s4_the_number_of_lazy_writes_at_risk_is_bounded() {
+    let disk = MemoryDisk::default();
+    let mut never = tight();
+    (never.lazy_interval, never.settle_interval) = (Duration::from_hours(1), Duration::from_hours(1));
+    let store = Store::open_on(Path::new(NAME), disk.clone(), never).unwrap();
+    for value in 1..=200_u64 {
+        store.txn(lazy(vec![put("/a", &value.to_string())])).await.unwrap();
+        let left = open(MemoryDisk::holding(disk.after_power_cut(&mut Random(value))));
+        let safe: u64 =
+            left.get("/a").map_or(0, |entry| String::from_utf8_lossy(&entry.value).parse().unwrap());
+        assert!(safe + 4 >= value, "only {safe} of {value} is safe");
+    }
 }
 
 /// redb says through a callback when it has to walk a file's pages before it can be used.
@@ -265,8 +281,7 @@ async fn a_failing_disk_makes_the_store_read_only_and_shows_nothing_unsafe() {
         }
         assert_eq!((store.revision(), store.get("/a").unwrap().mod_revision), (shown, shown));
         assert!(matches!(store.txn(txn(vec![put("/b", "1")])).await, Err(TxnError::Io(_))));
-        let lazy = Txn { durability: Durability::Lazy, ..txn(vec![put("/b", "1")]) };
-        assert!(matches!(store.txn(lazy).await, Err(TxnError::Io(_))));
+        assert!(matches!(store.txn(lazy(vec![put("/b", "1")])).await, Err(TxnError::Io(_))));
         assert!(matches!(store.flush().await, Err(TxnError::Io(_))));
         while let Some(event) = watch.try_next() {
             assert!(event.revision <= shown);

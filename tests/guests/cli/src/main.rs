@@ -69,7 +69,10 @@ fn alloc(mebibytes: u64) {
     for byte in block.iter_mut().step_by(4096) {
         *byte = 1;
     }
-    println!("allocated {mebibytes} MiB, sum {}", black_box(&block).iter().step_by(4096).map(|b| u64::from(*b)).sum::<u64>());
+    println!(
+        "allocated {mebibytes} MiB, sum {}",
+        black_box(&block).iter().step_by(4096).map(|b| u64::from(*b)).sum::<u64>()
+    );
 }
 
 fn spin() -> ! {

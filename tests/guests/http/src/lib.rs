@@ -30,7 +30,8 @@ static SEEN: AtomicU32 = AtomicU32::new(0);
 impl wasip2::exports::http::incoming_handler::Guest for Guest {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         let path = request.path_with_query().unwrap_or_default();
-        let (verb, rest) = path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
+        let (verb, rest) =
+            path.trim_start_matches('/').split_once('/').unwrap_or((path.trim_start_matches('/'), ""));
         match verb {
             "" => respond(out, 200, "hello"),
             "count" => respond(out, 200, &(SEEN.fetch_add(1, Ordering::Relaxed) + 1).to_string()),

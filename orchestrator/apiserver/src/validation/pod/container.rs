@@ -111,29 +111,18 @@ fn check_ports(
         }
         check_protocol(port.text("protocol"), &path.child("protocol"), errors);
         if let Some(host) = port.int("hostPort").filter(|p| *p != 0) {
-            check_host_port(port, host, spec, host_ports, &path.child("hostPort"), errors);
+            let path = path.child("hostPort");
+            check_port(host, &path, errors);
+            if spec.flag("hostNetwork") && host != number {
+                errors.invalid(&path, host, "must match `containerPort` when `hostNetwork` is true");
+            }
+            let key = format!("{}/{}/{host}", port.text("protocol"), port.text("hostIP"));
+            if host_ports.contains(&key) {
+                errors.duplicate(&path, &key);
+            }
+            host_ports.push(key);
         }
     }
-}
-
-fn check_host_port(
-    port: &Value,
-    host: i64,
-    spec: &Value,
-    taken: &mut Vec<String>,
-    path: &Path,
-    errors: &mut Errors,
-) {
-    check_port(host, path, errors);
-    let number = port.int("containerPort").unwrap_or(0);
-    if spec.flag("hostNetwork") && host != number {
-        errors.invalid(path, host, "must match `containerPort` when `hostNetwork` is true");
-    }
-    let key = format!("{}/{}/{host}", port.text("protocol"), port.text("hostIP"));
-    if taken.contains(&key) {
-        errors.duplicate(path, &key);
-    }
-    taken.push(key);
 }
 
 fn check_environment(container: &Value, path: &Path, errors: &mut Errors) {

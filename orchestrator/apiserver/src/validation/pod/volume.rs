@@ -2,7 +2,7 @@
 
 use wherry_api::names;
 use wherry_api::quantity::Quantity;
-use wherry_schema::Value;
+use wherry_schema::{Str, Value};
 
 use super::super::{Errors, Path};
 use super::container::check_local_path;
@@ -40,7 +40,7 @@ pub(super) fn check_volumes(spec: &Value, path: &Path, errors: &mut Errors) {
 
 fn check_source(volume: &Value, path: &Path, errors: &mut Errors) {
     let Some(fields) = volume.as_object() else { return };
-    let given: Vec<&str> = fields.keys().map(|k| k.as_str()).filter(|k| *k != "name").collect();
+    let given: Vec<&str> = fields.keys().map(Str::as_str).filter(|k| *k != "name").collect();
     for extra in given.iter().skip(1) {
         errors.forbidden(&path.child(extra), "may not specify more than 1 volume type");
     }

@@ -1,4 +1,4 @@
-//! A runtime and a network for tests: they keep the contract, and run nothing.
+//! A runtime and a network that keep their contracts and run nothing.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

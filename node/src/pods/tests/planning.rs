@@ -1,0 +1,264 @@
+//! What is planned in which situation.
+
+use rstest::rstest;
+
+use super::super::memory::{Failure, ProbeKill, ProbeView, StopOrder};
+use super::*;
+
+fn spec(policy: &str, init: &[&str], main: &[&str]) -> Pod {
+    let list = |names: &[&str]| -> Vec<Value> {
+        names.iter().map(|name| json!({ "name": name, "image": format!("{name}:v1") })).collect()
+    };
+    pod_with(json!({ "restartPolicy": policy, "initContainers": list(init), "containers": list(main) }))
+}
+
+#[test]
+fn a_new_pod_gets_volumes_and_images_first() {
+    let scene = Scene::new(spec("Always", &["a"], &["b"]));
+    assert_eq!(scene.actions(), ["mount", "image a/0", "image b/0"]);
+}
+
+#[rstest]
+#[case(&[("b", Handler::Wasmtime)], Some("network netns=false"))]
+#[case(&[("b", Handler::Wasmtime), ("c", Handler::Runc)], Some("network netns=true"))]
+fn the_network_follows_the_kinds_of_images(
+    #[case] images: &[(&str, Handler)],
+    #[case] expected: Option<&str>,
+) {
+    let names: Vec<&str> = images.iter().map(|(name, _)| *name).collect();
+    let mut scene = Scene::new(spec("Always", &[], &names));
+    scene.memory.volumes = Step::Busy;
+    for (name, handler) in images {
+        scene.memory.container(name).image = Step::Done(image(*handler));
+    }
+    assert_eq!(scene.actions(), expected.into_iter().collect::<Vec<_>>());
+}
+
+#[rstest]
+#[case(true, "network netns=true")]
+#[case(false, "network netns=false")]
+fn an_image_that_cannot_be_pulled_does_not_hold_up_the_others(
+    #[case] has_namespaces: bool,
+    #[case] network: &str,
+) {
+    let mut scene = Scene::prepared(spec("Always", &[], &["good", "bad"]));
+    scene.node.has_namespaces = has_namespaces;
+    scene.memory.container("bad").image =
+        Failure::after(None, ("ErrImagePull", "no".to_owned()), at(0), |_| Duration::from_secs(10));
+    let ready = std::mem::take(&mut scene.memory.network);
+    assert_eq!(scene.actions(), [network]);
+    scene.memory.network = ready;
+    assert_eq!(scene.actions(), ["launch good/0"]);
+    assert_eq!(scene.plan().wake_at, Some(at(2)), "to show the back-off");
+    let scene = scene.at(10);
+    assert_eq!(scene.actions(), ["image bad/0", "launch good/0"]);
+}
+
+#[test]
+fn init_containers_run_in_order_and_then_the_others_together() {
+    let pod = || spec("Always", &["a", "b"], &["c", "d"]);
+    assert_eq!(Scene::prepared(pod()).actions(), ["launch a/0"]);
+    let none: [&str; 0] = [];
+    assert_eq!(Scene::prepared(pod()).with(vec![running("a", 0)]).actions(), none);
+    assert_eq!(Scene::prepared(pod()).with(vec![exited("a", 0, 0, 1)]).actions(), ["launch b/0"]);
+    let done = vec![exited("a", 0, 0, 1), exited("b", 0, 0, 2)];
+    assert_eq!(Scene::prepared(pod()).with(done).actions(), ["launch c/0", "launch d/0"]);
+}
+
+#[test]
+fn a_sidecar_is_kept_running_and_does_not_hold_up_what_follows() {
+    let pod = || {
+        pod_with(json!({
+            "initContainers": [{ "name": "side", "restartPolicy": "Always" }, { "name": "init" }],
+            "containers": [{ "name": "main" }],
+        }))
+    };
+    assert_eq!(Scene::prepared(pod()).actions(), ["launch side/0"]);
+    assert_eq!(Scene::prepared(pod()).with(vec![running("side", 0)]).actions(), ["launch init/0"]);
+    let mut scene = Scene::prepared(pod()).with(vec![
+        exited("side", 0, 0, 1),
+        exited("init", 0, 0, 1),
+        running("main", 0),
+    ]);
+    scene.image_ready("side", 1);
+    assert_eq!(scene.at(2).actions(), ["launch side/1"]);
+    let ending =
+        Scene::prepared(pod()).with(vec![running("side", 0), exited("init", 0, 0, 1), running("main", 0)]);
+    assert_eq!(ending.deleted(5).actions(), ["stop main/0 5s"]);
+    let ending = Scene::prepared(pod()).with(vec![
+        running("side", 0),
+        exited("init", 0, 0, 1),
+        exited("main", 0, 0, 1),
+    ]);
+    assert_eq!(ending.deleted(5).actions(), ["stop side/0 5s"]);
+}
+
+#[rstest]
+#[case("Always", 0, Some("launch main/1"))]
+#[case("Always", 1, Some("launch main/1"))]
+#[case("OnFailure", 1, Some("launch main/1"))]
+#[case("OnFailure", 0, Some("teardown"))]
+#[case("Never", 0, Some("teardown"))]
+#[case("Never", 1, Some("teardown"))]
+fn the_restart_policy_decides(#[case] policy: &str, #[case] code: i32, #[case] expected: Option<&str>) {
+    let mut scene =
+        Scene::prepared(spec(policy, &[], &["main"])).with(vec![exited("main", 0, code, 5)]).at(5);
+    scene.image_ready("main", 1);
+    assert_eq!(scene.actions(), expected.into_iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_failed_init_container_ends_a_pod_that_never_restarts() {
+    let scene = Scene::prepared(spec("Never", &["a"], &["b"])).with(vec![exited("a", 0, 3, 1)]).at(1);
+    let plan = scene.plan();
+    assert_eq!(plan.status.phase.as_deref(), Some("Failed"));
+    assert_eq!(plan.actions, [Action::TearDown]);
+    let mut scene = Scene::prepared(spec("Always", &["a"], &["b"])).with(vec![exited("a", 0, 3, 1)]).at(1);
+    scene.image_ready("a", 1);
+    assert_eq!(scene.actions(), ["launch a/1"]);
+}
+
+#[test]
+fn a_crashing_container_waits_out_its_back_off() {
+    let mut scene = Scene::prepared(pod()).with(vec![exited("main", 1, 1, 20)]).at(21);
+    scene.memory.container("main").backoff.advance(at(10), at(10));
+    scene.image_ready("main", 2);
+    let plan = scene.plan();
+    assert!(plan.actions.is_empty());
+    assert_eq!(plan.wake_at, Some(at(30)));
+    assert_eq!(scene.at(30).actions(), ["launch main/2"]);
+}
+
+#[test]
+fn an_image_is_looked_at_again_before_a_restart() {
+    let scene = Scene::prepared(pod()).with(vec![exited("main", 0, 1, 1)]).at(2);
+    assert_eq!(scene.actions(), ["image main/1"]);
+}
+
+#[test]
+fn a_wasm_container_lost_with_the_agent_is_started_again_at_once() {
+    let mut lost = pod();
+    lost.status = serde_json::from_value(json!({
+        "phase": "Running", "startTime": "2026-01-01T00:00:00Z",
+        "containerStatuses": [{ "name": "main", "image": "app:v1", "imageID": "i", "ready": true, "restartCount": 2,
+            "containerID": "wasmtime://u-1_main_2", "state": { "running": { "startedAt": "2026-01-01T00:00:00Z" } } }],
+    }))
+    .unwrap();
+    let mut scene = Scene::prepared(lost.clone());
+    scene.image_ready("main", 3);
+    assert_eq!(scene.actions(), ["launch main/3"]);
+    let status = scene.with(vec![running("main", 3)]).plan().status;
+    let main = &status.container_statuses.unwrap()[0];
+    assert_eq!((main.restart_count, main.ready), (3, true));
+    let last = main.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!((last.reason.as_deref(), last.exit_code), (Some("ContainerStatusUnknown"), 137));
+
+    let mut scene = Scene::new(lost);
+    scene.memory.volumes = Step::Busy;
+    assert_eq!(scene.actions(), ["network netns=false", "image main/3"]);
+}
+
+#[test]
+fn an_oci_container_that_kept_running_is_adopted() {
+    let mut scene = Scene::new(pod());
+    let mut adopted = running("main", 4);
+    adopted.handler = Handler::Runc;
+    scene.containers = vec![adopted];
+    assert_eq!(scene.actions(), ["mount", "network netns=true"]);
+}
+
+#[test]
+fn what_the_api_says_has_ended_is_not_run_again() {
+    let mut done = spec("Never", &[], &["main"]);
+    done.status = serde_json::from_value(json!({ "phase": "Succeeded" })).unwrap();
+    let scene = Scene::new(done);
+    assert_eq!(scene.actions(), ["teardown"]);
+    assert_eq!(scene.plan().status.phase.as_deref(), Some("Succeeded"));
+}
+
+#[test]
+fn a_deleted_pod_is_stopped_torn_down_and_deleted() {
+    let mut scene = Scene::prepared(pod()).with(vec![running("main", 0)]).deleted(7);
+    assert_eq!(scene.actions(), ["stop main/0 7s"]);
+    let order = StopOrder { id: id("main", 0), kill_at: at(7), retry_at: None };
+    scene.memory.container("main").stop = Some(order);
+    assert!(scene.actions().is_empty(), "a stop is under way");
+    scene = scene.deleted(1);
+    assert_eq!(scene.actions(), ["stop main/0 1s"], "it is to end sooner");
+    scene.containers = vec![exited("main", 0, 143, 2)];
+    let plan = scene.plan();
+    assert_eq!(plan.actions, [Action::TearDown]);
+    assert_eq!(plan.status.phase.as_deref(), Some("Failed"));
+    scene.memory.final_status = Some(plan.status);
+    scene.memory.teardown = Step::Done(());
+    scene.containers.clear();
+    assert_eq!(scene.actions(), ["delete"]);
+    scene.gone = true;
+    let plan = scene.plan();
+    assert!(plan.finished && plan.actions.is_empty());
+}
+
+#[test]
+fn a_ready_pod_serves_a_moment_longer_than_it_is_deleted() {
+    let mut scene = Scene::prepared(pod()).with(vec![running("main", 0)]).deleted(30);
+    scene.pod.status = serde_json::from_value(json!({
+        "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }],
+    }))
+    .unwrap();
+    let plan = scene.plan();
+    assert!(plan.actions.is_empty());
+    assert_eq!(plan.wake_at, at(0).checked_add(Duration::from_millis(300)).ok());
+    scene.memory.ending_since = Some(at(0));
+    assert_eq!(scene.at(1).actions(), ["stop main/0 30s"]);
+}
+
+#[test]
+fn a_pod_past_its_deadline_fails_once_it_has_stopped() {
+    let mut pod = pod_with(json!({ "activeDeadlineSeconds": 5, "terminationGracePeriodSeconds": 3,
+        "containers": [{ "name": "main" }] }));
+    pod.status =
+        serde_json::from_value(json!({ "phase": "Running", "startTime": at(0).to_string() })).unwrap();
+    let mut scene = Scene::prepared(pod).with(vec![running("main", 0)]).at(4);
+    assert_eq!(scene.plan().wake_at, Some(at(5)));
+    scene = scene.at(5);
+    assert_eq!(scene.actions(), ["stop main/0 3s"]);
+    assert_eq!(scene.plan().status.phase.as_deref(), Some("Running"));
+    scene.containers = vec![exited("main", 0, 0, 6)];
+    let status = scene.plan().status;
+    assert_eq!(
+        (status.phase.as_deref(), status.reason.as_deref()),
+        (Some("Failed"), Some("DeadlineExceeded"))
+    );
+}
+
+#[test]
+fn a_failing_liveness_probe_stops_its_container_only() {
+    let mut scene =
+        Scene::prepared(spec("Always", &[], &["a", "b"])).with(vec![running("a", 1), running("b", 0)]);
+    let kill = Some(ProbeKill { probe: "liveness", grace: Some(4) });
+    scene.memory.container("a").probes = ProbeView { attempt: 1, kill, ..ProbeView::default() };
+    assert_eq!(scene.actions(), ["stop a/1 4s"]);
+    scene.memory.container("a").probes.attempt = 0;
+    assert!(scene.actions().is_empty(), "it was another attempt that failed");
+}
+
+#[test]
+fn old_attempts_go_and_the_last_one_stays_for_its_logs() {
+    let containers =
+        vec![exited("main", 0, 1, 1), exited("main", 1, 1, 2), running("main", 2), running("stranger", 0)];
+    let scene = Scene::prepared(pod()).with(containers);
+    assert_eq!(scene.actions(), ["remove main/0", "remove stranger/0"]);
+}
+
+#[test]
+fn a_launch_that_failed_waits_and_one_under_way_is_not_repeated() {
+    let mut scene = Scene::prepared(pod());
+    scene.memory.container("main").launch = Step::Busy;
+    assert!(scene.actions().is_empty());
+    let refusal = ("CreateContainerConfigError", "configmap \"c\" not found".to_owned());
+    scene.memory.container("main").launch = Failure::after(None, refusal, at(0), |_| Duration::from_secs(10));
+    let plan = scene.plan();
+    assert!(plan.actions.is_empty());
+    assert_eq!(plan.wake_at, Some(at(10)));
+    assert_eq!(scene.at(10).actions(), ["launch main/0"]);
+}

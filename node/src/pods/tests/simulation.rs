@@ -1,0 +1,365 @@
+//! Whole workers against an API server in memory and fake runtimes, in simulated time.
+
+use std::collections::BTreeMap;
+
+use kube::runtime::reflector;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::containers::Containers;
+use crate::context::Context;
+use crate::events::Events;
+use crate::images::Images;
+use crate::logs::LogDir;
+use crate::network::PodNetwork;
+use crate::objects::Objects;
+use crate::pods::{PodIndex, Supervisor};
+use crate::testing::{FakeApi, FakeNetwork, FakeRuntime, TestClock, runtimes};
+use crate::volumes::VolumeRoot;
+use crate::wakers::Wakers;
+
+const POD: &str = "/api/v1/namespaces/shop/pods/web";
+
+/// A node whose parts can be looked at.
+struct Node {
+    api: Arc<FakeApi>,
+    wasmtime: Arc<FakeRuntime>,
+    runc: Arc<FakeRuntime>,
+    network: Arc<FakeNetwork>,
+    dir: Arc<tempfile::TempDir>,
+    has_namespaces: bool,
+    clock: Arc<dyn wherry_api::clock::Clock>,
+    agent: Option<(CancellationToken, TaskTracker)>,
+}
+
+impl Node {
+    /// A node that does not run yet.
+    fn new(has_namespaces: bool) -> Self {
+        let (_, wasmtime, runc) = runtimes();
+        let network = Arc::new(FakeNetwork::default());
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        Self {
+            api: FakeApi::new(),
+            wasmtime,
+            runc,
+            network,
+            dir,
+            has_namespaces,
+            clock: Arc::new(TestClock::new()),
+            agent: None,
+        }
+    }
+
+    async fn started(has_namespaces: bool) -> Self {
+        let mut node = Self::new(has_namespaces);
+        node.start().await;
+        node
+    }
+
+    /// Starts the agent, or starts it again on what it left.
+    async fn start(&mut self) {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let clock = self.clock.clone();
+        let runtimes = crate::runtimes::Runtimes::new(self.wasmtime.clone(), self.runc.clone());
+        for runtime in [&self.wasmtime, &self.runc] {
+            runtime.use_clock(clock.clone());
+        }
+        let (client, wakers) = (self.api.client(), Wakers::default());
+        let (events, write) = Events::new(client.clone(), "node-1", clock.clone(), stop.clone());
+        tasks.spawn(write);
+        let images = Images::open(&self.dir.path().join("content")).unwrap();
+        images.insert("app:v1", true);
+        images.insert("busybox:v1", false);
+        let (services, mut writer) = reflector::store();
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Init);
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::InitDone);
+        let ctx = Arc::new(Context {
+            clock,
+            node_name: "node-1".to_owned(),
+            host_ip: "192.0.2.1".to_owned(),
+            allocatable: BTreeMap::new(),
+            has_namespaces: self.has_namespaces,
+            endpoint_drain: Duration::from_millis(300),
+            containers: Containers::new(runtimes.clone(), wakers.clone()),
+            runtimes,
+            images,
+            objects: Objects::new(&client, &wakers, &tasks),
+            services,
+            events,
+            network: self.network.clone(),
+            volumes: VolumeRoot::new(self.dir.path().join("pods")),
+            logs: LogDir::new(self.dir.path().join("logs")),
+            wakers,
+            client,
+        });
+        ctx.containers.refresh().await;
+        for (_, runtime) in ctx.runtimes.all() {
+            tasks.spawn(ctx.containers.clone().follow(runtime.clone(), stop.clone()));
+        }
+        tasks.spawn(Supervisor::new(ctx, PodIndex::default(), tasks.clone(), stop.clone()).run());
+        self.agent = Some((stop, tasks));
+    }
+
+    /// Stops the agent as a crash would: nothing is torn down.
+    async fn stop(&mut self) {
+        if let Some((stop, tasks)) = self.agent.take() {
+            stop.cancel();
+            tasks.close();
+            tasks.wait().await;
+        }
+    }
+
+    /// Creates the pod `web` with this spec.
+    fn create(&self, spec: Value) {
+        let mut spec = spec;
+        spec["nodeName"] = json!("node-1");
+        let metadata = json!({ "name": "web", "namespace": "shop", "uid": "u-1", "generation": 1 });
+        self.api.put(POD, json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": { "phase": "Pending" } }));
+    }
+
+    async fn wait_ready(&self) -> Value {
+        self.api.wait_for(POD, is_ready).await
+    }
+
+    async fn wait_waiting(&self, reason: &str) -> Value {
+        let waits =
+            |pod: &Value| pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] == reason;
+        self.api.wait_for(POD, waits).await["status"]["containerStatuses"][0]["state"]["waiting"].clone()
+    }
+
+    async fn wait_restarts(&self, count: u32) {
+        let running = |pod: &Value| {
+            let main = &pod["status"]["containerStatuses"][0];
+            main["restartCount"] == count && main["state"]["running"].is_object()
+        };
+        self.api.wait_for(POD, running).await;
+    }
+
+    fn reasons(&self) -> Vec<String> {
+        self.api.events().into_iter().map(|(reason, _)| reason).collect()
+    }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+}
+
+fn one(image: &str) -> Value {
+    json!({ "containers": [{ "name": "main", "image": image, "imagePullPolicy": "IfNotPresent" }] })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_becomes_ready_with_a_single_write_and_without_waiting() {
+    let node = Node::started(false).await;
+    let began = Instant::now();
+    node.create(one("app:v1"));
+    let pod = node.wait_ready().await;
+    assert!(began.elapsed() < Duration::from_millis(20), "{:?}", began.elapsed());
+    assert_eq!(
+        (&pod["status"]["phase"], &pod["status"]["podIP"]),
+        (&json!("Running"), &json!("127.244.0.1"))
+    );
+    assert_eq!(node.api.statuses().len(), 1);
+    node.api.wait_event("Started").await;
+    assert_eq!(node.reasons(), ["Pulled", "Created", "Started"]);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(node.api.statuses().len(), 1, "a settled pod is not written again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crashing_container_is_restarted_at_once_and_then_ever_later() {
+    let node = Node::started(false).await;
+    node.create(one("app:v1"));
+    node.wait_ready().await;
+    let mut waits = Vec::new();
+    for restart in 1..=5 {
+        let crashed = Instant::now();
+        node.wasmtime.exit("main", 1);
+        node.wait_restarts(restart).await;
+        waits.push(crashed.elapsed().as_secs());
+    }
+    assert_eq!(waits, [0, 10, 20, 40, 80]);
+    assert!(node.reasons().contains(&"BackOff".to_owned()));
+    assert!(node.wasmtime.existing().len() <= 2, "older attempts are removed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_config_map_is_named_and_its_creation_starts_the_container() {
+    let node = Node::started(false).await;
+    let mut spec = one("app:v1");
+    spec["containers"][0]["env"] = json!([{ "name": "COLOR", "valueFrom": { "configMapKeyRef": { "name": "settings", "key": "color" } } }]);
+    node.create(spec);
+    let waiting = node.wait_waiting("CreateContainerConfigError").await;
+    assert_eq!(waiting["message"], "configmap \"settings\" not found");
+    let created = Instant::now();
+    let metadata = json!({ "name": "settings", "namespace": "shop" });
+    let object =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { "color": "blue" } });
+    node.api.put("/api/v1/namespaces/shop/configmaps/settings", object);
+    node.wait_ready().await;
+    assert!(created.elapsed() < Duration::from_secs(1), "{:?}", created.elapsed());
+    assert_eq!(node.wasmtime.created()[0].env, [("COLOR".to_owned(), "blue".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_config_map_reaches_the_volume_of_a_running_pod() {
+    let node = Node::started(false).await;
+    let put = |color: &str| {
+        let metadata = json!({ "name": "settings", "namespace": "shop" });
+        let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { "color": color } });
+        node.api.put("/api/v1/namespaces/shop/configmaps/settings", object);
+    };
+    put("blue");
+    let mut spec = one("app:v1");
+    spec["volumes"] = json!([{ "name": "v", "configMap": { "name": "settings" } }]);
+    spec["containers"][0]["volumeMounts"] = json!([{ "name": "v", "mountPath": "/etc/settings" }]);
+    node.create(spec);
+    node.wait_ready().await;
+    let file = node.wasmtime.created()[0].mounts[0].host_path.join("color");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "blue");
+    put("red");
+    while std::fs::read_to_string(&file).unwrap() != "red" {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(node.wasmtime.existing()[0].id.attempt, 0, "the container is not restarted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_pod_is_stopped_reported_given_back_and_deleted() {
+    let node = Node::started(false).await;
+    node.create(one("app:v1"));
+    let mut pod = node.wait_ready().await;
+    pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:01:00Z");
+    pod["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+    node.api.put(POD, pod);
+    node.api.wait_gone(POD).await;
+    let (path, options) = node.api.deletions().remove(0);
+    assert_eq!((path.as_str(), &options["gracePeriodSeconds"]), (POD, &json!(0)));
+    assert_eq!(options["preconditions"]["uid"], "u-1");
+    let last = node.api.statuses().pop().unwrap();
+    assert_eq!(last["containerStatuses"][0]["state"]["terminated"]["exitCode"], 143);
+    assert_eq!(last["phase"], "Failed");
+    assert!(node.network.known().await.is_empty() && node.wasmtime.existing().is_empty());
+    node.api.wait_event("Killing").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_deleted_by_force_is_cleaned_up_without_further_writes() {
+    let node = Node::started(false).await;
+    node.create(one("app:v1"));
+    node.wait_ready().await;
+    let writes = node.api.statuses().len();
+    node.api.remove(POD);
+    while !node.network.known().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(node.wasmtime.existing().is_empty());
+    assert_eq!((node.api.statuses().len(), node.api.deletions().len()), (writes, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_agent_adopts_oci_containers_and_starts_wasm_ones_again() {
+    let mut node = Node::started(true).await;
+    node.create(json!({ "containers": [
+        { "name": "oci", "image": "busybox:v1", "imagePullPolicy": "IfNotPresent" },
+        { "name": "wasm", "image": "app:v1", "imagePullPolicy": "IfNotPresent" },
+    ] }));
+    node.wait_ready().await;
+    node.stop().await;
+    // The wasm runtime lives in the agent's process.
+    node.wasmtime.set(vec![]);
+    node.start().await;
+    let restarted = |pod: &Value| {
+        let all = pod["status"]["containerStatuses"].as_array().unwrap();
+        all.iter().any(|c| c["name"] == "wasm" && c["restartCount"] == 1 && c["ready"] == true)
+            && is_ready(pod)
+    };
+    let pod = node.api.wait_for(POD, restarted).await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+    assert_eq!(node.runc.created().len(), 1, "the OCI container was not created again");
+    assert_eq!(node.wasmtime.existing()[0].id.attempt, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pod_left_that_went_while_the_agent_was_down_is_removed() {
+    let mut node = Node::started(true).await;
+    node.create(one("busybox:v1"));
+    node.wait_ready().await;
+    node.stop().await;
+    node.api.remove(POD);
+    node.start().await;
+    while !node.network.known().await.is_empty() || !node.runc.existing().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(std::fs::read_dir(node.dir.path().join("pods")).map_or(0, Iterator::count), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oci_image_where_only_wasm_runs_gets_a_clear_event() {
+    let node = Node::started(false).await;
+    node.create(one("busybox:v1"));
+    let message = node.api.wait_event("FailedCreatePodSandBox").await;
+    assert!(message.contains("this node runs only WebAssembly"), "{message}");
+    let waiting = node.wait_waiting("CreateContainerError").await;
+    assert_eq!(waiting["message"], message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_is_not_there_gets_a_clear_event() {
+    let node = Node::started(true).await;
+    node.runc.make_unavailable("runc is not installed: apt-get install runc");
+    node.create(one("busybox:v1"));
+    let message = node.api.wait_event("FailedCreatePodSandBox").await;
+    assert!(
+        message.ends_with("runtime \"runc\" is not available: runc is not installed: apt-get install runc"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_class_forces_the_runtime_or_is_refused() {
+    let node = Node::started(true).await;
+    let class = json!({ "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": { "name": "wasm" }, "handler": "wasmtime" });
+    node.api.put("/apis/node.k8s.io/v1/runtimeclasses/wasm", class);
+    let mut spec = one("busybox:v1");
+    spec["runtimeClassName"] = json!("wasm");
+    node.create(spec);
+    let waiting = node.wait_waiting("CreateContainerError").await;
+    let message = waiting["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the RuntimeClass asks for wasmtime, but image \"busybox:v1\" is for runc"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_cannot_be_started_is_tried_again() {
+    let node = Node::started(false).await;
+    node.wasmtime.fail_starts("main", Some("port 80 is taken"));
+    node.create(one("app:v1"));
+    let waiting = node.wait_waiting("RunContainerError").await;
+    assert_eq!(waiting["message"], "start failed: port 80 is taken");
+    node.wasmtime.fail_starts("main", None);
+    node.wait_ready().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_like_pod_succeeds_and_keeps_its_status() {
+    let node = Node::started(false).await;
+    let mut spec = one("app:v1");
+    spec["restartPolicy"] = json!("Never");
+    node.create(spec);
+    node.wait_ready().await;
+    node.wasmtime.exit("main", 0);
+    let pod = node.api.wait_for(POD, |pod| pod["status"]["phase"] == "Succeeded").await;
+    let terminated = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    assert_eq!((&terminated["exitCode"], &terminated["reason"]), (&json!(0), &json!("Completed")));
+    while !node.network.known().await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(node.api.get(POD).unwrap()["status"]["phase"], "Succeeded");
+}
