@@ -12,6 +12,8 @@
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node.
 //! - `objects`, `events`, `wakers`: references followed by watch, events told, workers woken.
 
+#![cfg_attr(test, expect(clippy::needless_pass_by_value, reason = "helpers of tests take JSON literals"))]
+
 mod agent;
 mod config;
 mod containers;

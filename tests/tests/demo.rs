@@ -13,9 +13,9 @@ fn the_readme_demo_answers_requests_through_both_runtimes() {
         .expect("the demo runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
-    let answers: Vec<_> = out.lines().filter(|l| l.starts_with("request ")).collect();
+    let answers: Vec<_> = out.split("request ").skip(1).collect();
     assert_eq!(answers.len(), 3, "{out}");
     for answer in answers {
-        assert!(answer.contains("frontend-") && answer.contains("backend-"), "{answer}");
+        assert!(answer.contains("pod frontend-") && answer.contains("pod backend-"), "{answer}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,7 +175,9 @@ impl WasmRuntime {
             return Err(RuntimeError::InvalidSpec { id: spec.id.clone(), reason });
         }
         let port = spec.ports.first().copied().unwrap_or(DEFAULT_PORT);
-        let address = SocketAddr::new(spec.sandbox.ip, port);
+        // In a network namespace of its own the Pod's other containers also come by localhost.
+        let ip = if spec.sandbox.netns.is_some() { unspecified(spec.sandbox.ip) } else { spec.sandbox.ip };
+        let address = SocketAddr::new(ip, port);
         let failed = |reason: String| RuntimeError::Failed { step: format!("bind {address}"), reason };
         let listener = executor
             .spawn(async move { serve::bind(address) })
@@ -352,5 +354,13 @@ fn explain(error: &RuntimeError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+/// Every address of the same family.
+fn unspecified(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }

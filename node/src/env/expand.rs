@@ -17,13 +17,12 @@ pub(crate) fn expand<'a>(input: &str, lookup: impl Fn(&str) -> Option<&'a str>) 
             rest = after;
             continue;
         };
-        match lookup(name) {
-            Some(value) => out.push_str(value),
-            None => {
-                out.push_str("$(");
-                out.push_str(name);
-                out.push(')');
-            }
+        if let Some(value) = lookup(name) {
+            out.push_str(value);
+        } else {
+            out.push_str("$(");
+            out.push_str(name);
+            out.push(')');
         }
         rest = tail;
     }

@@ -124,17 +124,16 @@ pub(crate) async fn resolve(
         add_all(source, sources, &mut out).await?;
     }
     for variable in request.container.env.iter().flatten() {
-        let value = match &variable.value_from {
-            Some(source) => match value_from(request, variable, source, sources).await? {
+        let value = if let Some(source) = &variable.value_from {
+            match value_from(request, variable, source, sources).await? {
                 Some(value) => value,
                 None => continue,
-            },
-            None => {
-                let service =
-                    |name: &str| services.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
-                let lookup = |name: &str| out.get(name).or_else(|| service(name));
-                expand(variable.value.as_deref().unwrap_or_default(), lookup)
             }
+        } else {
+            let service =
+                |name: &str| services.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
+            let lookup = |name: &str| out.get(name).or_else(|| service(name));
+            expand(variable.value.as_deref().unwrap_or_default(), lookup)
         };
         out.set(variable.name.clone(), value);
     }

@@ -38,13 +38,13 @@ pub(crate) enum Shape {
 pub(crate) enum ShapeError {
     /// The config promises wasm, no layer holds it.
     #[error("the manifest is a wasm artifact but none of its layers is WebAssembly (found {0:?})")]
-    NoWasmLayer(Vec<String>),
+    WithoutWasm(Vec<String>),
     /// Not an image.
     #[error("the manifest has no image configuration")]
-    NoConfig,
+    WithoutConfig,
     /// No layers at all.
     #[error("the manifest has no layers")]
-    NoLayers,
+    Empty,
 }
 
 /// Says what the image is.
@@ -52,13 +52,13 @@ pub(crate) fn classify(manifest: &Manifest, config: &ImageConfig) -> Result<Shap
     if let Some(layer) = manifest.layers.iter().find(|l| WASM_LAYERS.contains(&l.media_type.as_str())) {
         return Ok(Shape::WasmLayer(layer.clone()));
     }
-    let descriptor = manifest.config.as_ref().ok_or(ShapeError::NoConfig)?;
+    let descriptor = manifest.config.as_ref().ok_or(ShapeError::WithoutConfig)?;
     if descriptor.media_type.starts_with(WASM_CONFIG_PREFIX) {
         let found = manifest.layers.iter().map(|layer| layer.media_type.clone()).collect();
-        return Err(ShapeError::NoWasmLayer(found));
+        return Err(ShapeError::WithoutWasm(found));
     }
     if manifest.layers.is_empty() {
-        return Err(ShapeError::NoLayers);
+        return Err(ShapeError::Empty);
     }
     if is_wasm_platform(&config.os, &config.architecture) || is_annotated(manifest, config) {
         return Ok(Shape::WasmInImage { file: entry_file(config) });
@@ -195,8 +195,8 @@ mod tests {
         let error = classify(&manifest("application/vnd.wasm.config.v0+json", TAR), &ImageConfig::default());
         assert!(error.unwrap_err().to_string().contains("none of its layers is WebAssembly"));
         let empty = Manifest { config: Some(Descriptor::default()), ..Manifest::default() };
-        assert_eq!(classify(&empty, &ImageConfig::default()), Err(ShapeError::NoLayers));
-        assert_eq!(classify(&Manifest::default(), &ImageConfig::default()), Err(ShapeError::NoConfig));
+        assert_eq!(classify(&empty, &ImageConfig::default()), Err(ShapeError::Empty));
+        assert_eq!(classify(&Manifest::default(), &ImageConfig::default()), Err(ShapeError::WithoutConfig));
     }
 
     #[rstest]

@@ -103,7 +103,7 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    async fn new() -> Self {
+    fn new() -> Self {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": { "namespace": "shop", "name": "web", "uid": "u-1" },
             "spec": { "containers": [{ "name": "main" }] },
@@ -154,7 +154,7 @@ impl Endpoint {
 
 #[tokio::test]
 async fn the_endpoint_answers_as_kubelet_does() {
-    let endpoint = Endpoint::new().await;
+    let endpoint = Endpoint::new();
     let cases = BTreeMap::from([
         ("/containerLogs/shop/gone/main", (404, "pod \"gone\" not found")),
         ("/containerLogs/shop/web/other", (404, "container \"other\" not found in pod \"web\"")),
@@ -182,7 +182,7 @@ async fn the_endpoint_answers_as_kubelet_does() {
 
 #[tokio::test]
 async fn following_goes_on_until_the_container_ends() {
-    let endpoint = Endpoint::new().await;
+    let endpoint = Endpoint::new();
     endpoint.write(0, "one\n");
     endpoint.set_running(0, true).await;
     let (status, mut body) = endpoint.get("/containerLogs/shop/web/main?follow=true").await;

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 /// The wait after the first failure.
 pub(super) const FIRST: Duration = Duration::from_secs(10);
 /// The longest wait.
-pub(super) const LONGEST: Duration = Duration::from_secs(300);
+pub(super) const LONGEST: Duration = Duration::from_mins(5);
 /// A container that ran this long has its back-off forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+const FORGOTTEN_AFTER: Duration = Duration::from_mins(10);
 
 /// The crash-loop back-off of one container.
 ///
@@ -46,7 +46,7 @@ pub(super) fn retry_delay(failures: u32) -> Duration {
 
 /// The wait after so many failures to set a pod up: 1 s doubling to 1 minute.
 pub(super) fn setup_delay(failures: u32) -> Duration {
-    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60))
+    Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_mins(1))
 }
 
 /// `time + duration`, without overflow.

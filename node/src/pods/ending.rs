@@ -72,7 +72,7 @@ fn is_done(world: &World<'_>, views: &Views<'_>, init: Init) -> bool {
 pub(super) fn plan(world: &World<'_>, views: &Views<'_>, ending: Ending, plan: &mut Plan) {
     plan.ending = true;
     let stopped = stop_all(world, views, ending, plan);
-    let end = status::End { ending: ending, stopped };
+    let end = status::End { ending, stopped };
     plan.status = status::report(world, views, Init::Done, Some(end), plan);
     if !stopped {
         return;

@@ -148,21 +148,18 @@ impl Teller<'_> {
         let secrets = self.pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
         for secret in secrets.into_iter().flatten() {
             let object = self.ctx.objects.secret(uid(self.pod), namespace(self.pod), &secret.name).await;
-            match object {
-                Ok(Some(object)) => {
-                    if let Some(auth) = credentials(&object, reference.registry()) {
-                        return auth;
-                    }
+            if let Ok(Some(object)) = object {
+                if let Some(auth) = credentials(&object, reference.registry()) {
+                    return auth;
                 }
-                Ok(None) | Err(_) => {
-                    let message = format!(
-                        "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
-                        secret.name
-                    );
-                    let happening =
-                        Happening::of_pod(Severity::Warning, "FailedToRetrieveImagePullSecret", message);
-                    self.ctx.events.pod(self.pod, happening);
-                }
+            } else {
+                let message = format!(
+                    "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                    secret.name
+                );
+                let happening =
+                    Happening::of_pod(Severity::Warning, "FailedToRetrieveImagePullSecret", message);
+                self.ctx.events.pod(self.pod, happening);
             }
         }
         RegistryAuth::Anonymous

@@ -1,5 +1,6 @@
 //! The files every OCI container of a pod gets from the node: hosts, resolv.conf, the termination message.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -67,13 +68,14 @@ fn hosts_of(spec: &PodSpec, network: &PodNetworking) -> String {
         "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
          fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
     );
-    out.push_str(&format!("{}\t{}\n", network.ip, network.sandbox.hostname));
+    writeln!(out, "{}\t{}", network.ip, network.sandbox.hostname).expect("writing to a String cannot fail");
     let aliases = spec.host_aliases.iter().flatten();
     for (index, alias) in aliases.enumerate() {
         if index == 0 {
             out.push_str("\n# Entries added by HostAliases.\n");
         }
-        out.push_str(&format!("{}\t{}\n", alias.ip, alias.hostnames.clone().unwrap_or_default().join("\t")));
+        writeln!(out, "{}\t{}", alias.ip, alias.hostnames.clone().unwrap_or_default().join("\t"))
+            .expect("writing to a String cannot fail");
     }
     out
 }
@@ -86,11 +88,11 @@ fn resolv_conf_of(spec: &PodSpec, of_node: &str) -> String {
     }
     let Some(config) = &spec.dns_config else { return out };
     for server in config.nameservers.iter().flatten() {
-        out.push_str(&format!("nameserver {server}\n"));
+        writeln!(out, "nameserver {server}").expect("writing to a String cannot fail");
     }
     let searches = config.searches.clone().unwrap_or_default();
     if !searches.is_empty() {
-        out.push_str(&format!("search {}\n", searches.join(" ")));
+        writeln!(out, "search {}", searches.join(" ")).expect("writing to a String cannot fail");
     }
     let option = |option: &k8s_openapi::api::core::v1::PodDNSConfigOption| match (&option.name, &option.value)
     {
@@ -99,7 +101,7 @@ fn resolv_conf_of(spec: &PodSpec, of_node: &str) -> String {
     };
     let options: Vec<String> = config.options.iter().flatten().map(option).collect();
     if !options.is_empty() {
-        out.push_str(&format!("options {}\n", options.join(" ")));
+        writeln!(out, "options {}", options.join(" ")).expect("writing to a String cannot fail");
     }
     out
 }

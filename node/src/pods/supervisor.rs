@@ -18,9 +18,12 @@ use super::worker::Worker;
 use super::{Desired, jobs};
 use crate::context::{Context, chain};
 
+/// Pods by namespace and name.
+type Pods = HashMap<(String, String), Arc<Pod>>;
+
 /// The Pods of this node by namespace and name, for the log endpoint.
 #[derive(Clone, Default)]
-pub(crate) struct PodIndex(Arc<RwLock<HashMap<(String, String), Arc<Pod>>>>);
+pub(crate) struct PodIndex(Arc<RwLock<Pods>>);
 
 impl PodIndex {
     /// The Pod, if it is bound to this node.

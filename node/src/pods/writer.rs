@@ -82,7 +82,7 @@ impl StatusWriter {
         match result {
             Ok(()) => (self.written, self.retry) = (status, None),
             Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => {
-                self.written = status
+                self.written = status;
             }
             Err(_) => {
                 let delay = self.retry.map_or(FIRST_RETRY, |(delay, _)| (delay * 2).min(LONGEST_RETRY));

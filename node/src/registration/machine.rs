@@ -28,7 +28,7 @@ pub(crate) struct Machine {
     /// The operating system's name for people.
     pub(crate) os_image: String,
     /// Identifies the machine.
-    pub(crate) machine_id: String,
+    pub(crate) id: String,
     /// Identifies its firmware's machine.
     pub(crate) system_uuid: String,
     /// Identifies the boot.
@@ -58,7 +58,7 @@ impl Machine {
             storage,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             os_image: os_image(&text("/etc/os-release")),
-            machine_id: text("/etc/machine-id"),
+            id: text("/etc/machine-id"),
             system_uuid: text("/sys/class/dmi/id/product_uuid"),
             boot_id: text("/proc/sys/kernel/random/boot_id"),
         }

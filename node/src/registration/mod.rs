@@ -28,7 +28,7 @@ pub(crate) use machine::Machine;
 pub(crate) use object::Facts;
 
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
-const STATUS_PERIOD: Duration = Duration::from_secs(300);
+const STATUS_PERIOD: Duration = Duration::from_mins(5);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(7);
 
@@ -64,21 +64,20 @@ impl Registration {
     async fn try_register(&mut self) -> Result<(), kube::Error> {
         let api: Api<Node> = Api::all(self.client.clone());
         let now = self.ctx.clock.now();
-        let node = match api.get_opt(&self.facts.name).await? {
-            Some(node) => self.adopt(&api, node).await?,
-            None => {
-                let status = self.status(None, now);
-                api.create(&PostParams::default(), &self.facts.node(status)).await?
-            }
+        let node = if let Some(node) = api.get_opt(&self.facts.name).await? {
+            self.adopt(&api, node).await?
+        } else {
+            let status = self.status(None, now);
+            api.create(&PostParams::default(), &self.facts.node(status)).await?
         };
         // The status of a created object may have been dropped; of one that was there it is old.
         let before = node.status.clone();
         self.node = Some(node);
         let status = self.status(before.as_ref(), now);
-        if !before.is_some_and(|before| object::same(&before, &status)) {
-            self.write_status(status, now).await?;
-        } else {
+        if before.is_some_and(|before| object::same(&before, &status)) {
             self.written = Some((status, now));
+        } else {
+            self.write_status(status, now).await?;
         }
         lease::renew(&self.client, &self.facts.name, self.uid(), now).await
     }

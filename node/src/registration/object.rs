@@ -100,7 +100,7 @@ impl Facts {
             container_runtime_version: concat!("wherry://", env!("CARGO_PKG_VERSION")).to_owned(),
             kernel_version: self.machine.kernel.clone(),
             kubelet_version: KUBELET_VERSION.to_owned(),
-            machine_id: self.machine.machine_id.clone(),
+            machine_id: self.machine.id.clone(),
             operating_system: "linux".to_owned(),
             os_image: self.machine.os_image.clone(),
             system_uuid: self.machine.system_uuid.clone(),

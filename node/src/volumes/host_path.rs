@@ -10,10 +10,9 @@ use super::atomic::{self, WriteError};
 /// The path, if it is what `kind` says; `DirectoryOrCreate` and `FileOrCreate` make it.
 pub(super) fn check(path: &Path, kind: &str) -> Result<PathBuf, VolumeError> {
     match kind {
-        "DirectoryOrCreate" if !path.exists() => atomic::create_dir(path, 0o755)?,
+        "DirectoryOrCreate" | "" if !path.exists() => atomic::create_dir(path, 0o755)?,
         "FileOrCreate" if !path.exists() => create_file(path)?,
         // Without a type nothing is checked; runtimes need an existing path, so a missing one becomes a directory.
-        "" if !path.exists() => atomic::create_dir(path, 0o755)?,
         _ => {}
     }
     let kind_of = fs::metadata(path).map(|meta| meta.file_type());

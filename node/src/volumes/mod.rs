@@ -181,7 +181,9 @@ impl SetUp<'_> {
         }
         if let Some(mut files) = payload::files(self.pod, volume, sources, node).await? {
             if self.group.is_some() {
-                files.iter_mut().for_each(|file| file.mode |= 0o440);
+                for file in &mut files {
+                    file.mode |= 0o440;
+                }
             }
             atomic::write(&self.dir, &files, self.group)?;
             return Ok(self.dir.clone());

@@ -1,6 +1,7 @@
 //! Memory-backed volumes.
 
 use std::ffi::CString;
+use std::fmt::Write as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -19,7 +20,7 @@ pub(super) fn mount(dir: &Path, limit: Option<&Quantity>) -> Result<(), VolumeEr
         let parsed: wherry_api::quantity::Quantity =
             limit.0.parse().map_err(|_| VolumeError::SizeLimit(limit.0.clone()))?;
         if parsed.value() > 0 {
-            options.push_str(&format!(",size={}", parsed.value()));
+            write!(options, ",size={}", parsed.value()).expect("writing to a String cannot fail");
         }
     }
     let options = CString::new(options).map_err(|_| VolumeError::SizeLimit(String::new()))?;

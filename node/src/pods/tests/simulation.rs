@@ -165,7 +165,7 @@ async fn a_pod_becomes_ready_with_a_single_write_and_without_waiting() {
     assert_eq!(node.api.statuses().len(), 1);
     node.api.wait_event("Started").await;
     assert_eq!(node.reasons(), ["Pulled", "Created", "Started"]);
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     assert_eq!(node.api.statuses().len(), 1, "a settled pod is not written again");
 }
 
@@ -360,6 +360,6 @@ async fn a_job_like_pod_succeeds_and_keeps_its_status() {
     while !node.network.known().await.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(node.api.get(POD).unwrap()["status"]["phase"], "Succeeded");
 }

@@ -83,7 +83,7 @@ pub(crate) fn seen(event: &Event) -> Seen {
 
 /// What the watch says until it has said everything through `revision`.
 pub(crate) async fn until(watch: &mut Watch, revision: Revision) -> Result<Vec<Seen>, WatchError> {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     let mut events = Vec::new();
     while watch.progress() < revision {
         assert!(tokio::time::Instant::now() < deadline, "{watch:?} does not get to {revision}");

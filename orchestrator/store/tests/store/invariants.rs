@@ -358,7 +358,7 @@ async fn s7_history_is_kept_by_age() {
     let store = Store::open(&place.path, short).unwrap();
     write(&store, "/a", "1").await;
     write(&store, "/a", "2").await;
-    tokio::time::timeout(Duration::from_secs(20), async {
+    tokio::time::timeout(Duration::from_mins(1), async {
         while !matches!(store.watch("", 0), Err(WatchError::Compacted { .. })) {
             tokio::task::yield_now().await;
         }
@@ -406,7 +406,7 @@ async fn dropping_every_handle_closes_the_store_and_keeps_lazy_writes() {
     let mut watch = store.watch("", 2).unwrap();
     drop(store);
     assert!(watch.next().await.is_none(), "the watch ends when the writer has closed");
-    let opened = tokio::time::timeout(Duration::from_secs(20), async {
+    let opened = tokio::time::timeout(Duration::from_mins(1), async {
         loop {
             match Store::open(&place.path, options()) {
                 Ok(store) => return store,

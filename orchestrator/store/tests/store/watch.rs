@@ -9,6 +9,8 @@ use wherry_store::{Event, Options, Revision, Store, Watch, WatchError};
 use crate::common::{Seen, delete, lazy, open, options, place, put, seen, txn, until, write};
 
 const PREFIXES: [&str; 4] = ["", "/a/", "/a/1", "/b/"];
+/// Enough to meet every turn, few enough for a busy machine.
+const MOST_WATCHES: usize = 100;
 const WRITERS: u32 = 4;
 const WRITES: u32 = 250;
 const LAST: Revision = (WRITERS * WRITES) as Revision;
@@ -71,19 +73,22 @@ async fn under_load(
     while !writers.is_empty() {
         for (index, prefix) in PREFIXES.into_iter().enumerate() {
             let after = store.revision() * index as u64 / 3;
+            if watches.len() >= MOST_WATCHES {
+                break;
+            }
             if let Ok(watch) = store.watch(prefix, after.min(store.revision())) {
                 let slow = watches.len() % 3 == 0;
                 watches.spawn(async move { (prefix, after.min(LAST), follow(watch, slow).await) });
             }
         }
         // A few more watches with every few writes.
-        let seen = store.revision();
-        store.watch("", seen).expect("the present can be watched").next().await;
+        let now = store.revision();
+        if now == LAST {
+            break;
+        }
+        store.watch("", now).expect("the present can be watched").next().await;
         while let Some(joined) = writers.try_join_next() {
             joined.expect("the writer ends well");
-        }
-        if store.revision() == LAST {
-            break;
         }
     }
     writers.join_all().await;
