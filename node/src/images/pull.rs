@@ -101,6 +101,8 @@ pub(crate) struct Puller {
 }
 
 fn client(protocol: ClientProtocol) -> oci_client::Client {
+    // The client asks for the process's default TLS provider; whoever set one before has set the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     oci_client::Client::new(ClientConfig {
         protocol,
         user_agent: concat!("wherry/", env!("CARGO_PKG_VERSION")),
