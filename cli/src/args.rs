@@ -19,6 +19,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run the API server alone: no controllers, no scheduler, no node.
+    Apiserver(ApiserverArgs),
     /// Run a whole cluster, control plane and node, in this process until SIGTERM or Ctrl-C.
     Up(UpArgs),
 }
@@ -61,4 +63,33 @@ pub(crate) struct UpArgs {
     /// Range of Service addresses [default: 10.96.0.0/16, in loopback mode 127.96.0.0/16].
     #[arg(long)]
     pub(crate) service_cidr: Option<IpNet>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthorizationArg {
+    /// Everybody who is known may do everything.
+    #[value(name = "AlwaysAllow")]
+    AlwaysAllow,
+    /// Roles and bindings decide.
+    #[value(name = "RBAC")]
+    Rbac,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApiserverArgs {
+    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Address of the API server.
+    #[arg(long, default_value = "127.0.0.1:6443")]
+    pub(crate) listen: SocketAddr,
+    /// Range of Service addresses.
+    #[arg(long, default_value = "10.96.0.0/16")]
+    pub(crate) service_cidr: IpNet,
+    /// Users with static tokens, one a line: token,user,uid,"group1,group2".
+    #[arg(long)]
+    pub(crate) token_auth_file: Option<PathBuf>,
+    /// Who may do what [default: members of system:masters may do everything, others nothing].
+    #[arg(long, value_enum)]
+    pub(crate) authorization_mode: Option<AuthorizationArg>,
 }

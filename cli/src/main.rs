@@ -1,9 +1,11 @@
 //! `wherry`: parse, build, run, drain.
 
+mod apiserver;
 mod args;
 mod logging;
 mod network;
 mod paths;
+mod process;
 mod up;
 
 use std::process::ExitCode;
@@ -35,6 +37,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
+        Command::Apiserver(args) => runtime.block_on(apiserver::run(args, started)),
         Command::Up(args) => runtime.block_on(up::run(args, started)),
     }
 }

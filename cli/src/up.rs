@@ -1,8 +1,7 @@
 //! `wherry up`: a whole cluster in one process.
 
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,17 +9,17 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_node::{NodeEndpoint, NodeError};
 use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Config, ControlPlane, kubeconfig};
+use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, kubeconfig};
 
 use crate::args::UpArgs;
 use crate::network::{Network, node_ip};
 use crate::paths;
+use crate::process::{Stop, announce, create_data_dir, listen, new_uid, reachable};
 
 /// What the command line and the machine settled.
 struct Plan {
@@ -32,13 +31,10 @@ struct Plan {
 
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = Stop::new()?;
     let plan = Plan::new(&args)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; choose another address with --listen", args.listen))?;
+    let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
     let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(address), clock.now())?;
     let plane = ControlPlane::start(plan.control_plane(listener, &pki, &clock)).await?;
@@ -60,8 +56,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
         std::future::pending::<anyhow::Result<()>>().await
     };
     let stopped = tokio::select! {
-        _ = terminate.recv() => Ok(None),
-        _ = interrupt.recv() => Ok(None),
+        () = stop.asked() => Ok(None),
         ended = &mut node => Ok(Some(ended)),
         failed = serve => failed.map(|()| None),
     };
@@ -92,27 +87,6 @@ fn node_result(ended: Result<Result<(), NodeError>, tokio::task::JoinError>) -> 
     ended.context("the node agent stopped unexpectedly")?.context("the node agent failed")
 }
 
-/// One line, on standard output, for people and scripts that wait for it.
-fn announce(started: tokio::time::Instant, kubeconfig: &Path) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "ready in {} ms: export KUBECONFIG={}",
-        started.elapsed().as_millis(),
-        kubeconfig.display()
-    )?;
-    out.flush()?;
-    Ok(())
-}
-
-/// The address clients on this machine use.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        ip if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
-        _ => listen,
-    }
-}
-
 impl Plan {
     fn new(args: &UpArgs) -> anyhow::Result<Self> {
         let root = rustix::process::geteuid().is_root();
@@ -121,9 +95,7 @@ impl Plan {
             None => paths::default_data_dir(root, |name| std::env::var_os(name))
                 .context("no home directory is set; say where to keep the cluster with --data-dir")?,
         };
-        std::fs::create_dir_all(&data_dir).with_context(|| {
-            format!("cannot create {}; choose another place with --data-dir", data_dir.display())
-        })?;
+        create_data_dir(&data_dir)?;
         let node_name = match &args.node_name {
             Some(name) => name.clone(),
             None => rustix::system::uname().nodename().to_string_lossy().to_lowercase(),
@@ -159,6 +131,8 @@ impl Plan {
             pki: pki.clone(),
             service_cidr: self.network.service_cidr,
             clock: clock.clone(),
+            tokens: Tokens::default(),
+            authorization: Authorization::Masters,
             ids: Arc::new(new_uid),
             node_endpoint: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }
@@ -185,10 +159,4 @@ impl Plan {
             clock: clock.clone(),
         })
     }
-}
-
-/// A random (version 4) UUID.
-#[expect(clippy::disallowed_methods, reason = "the one place where the process's own source of ids is made")]
-fn new_uid() -> String {
-    uuid::Uuid::new_v4().to_string()
 }

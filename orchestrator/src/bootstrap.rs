@@ -34,13 +34,10 @@ pub struct ApiAddress {
 pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
     try_join_all(NAMESPACES.map(|name| create_namespace(client, name))).await?;
     let service = create_in::<Service>(client, "default", kubernetes_service(address));
-    let classes = try_join_all(runtime_classes().into_iter().map(|c| create_all::<RuntimeClass>(client, c)));
     let priorities =
         try_join_all(priority_classes().into_iter().map(|c| create_all::<PriorityClass>(client, c)));
-    let (service, classes, priorities, published) =
-        futures::join!(service, classes, priorities, publish(client, address));
+    let (service, priorities, published) = futures::join!(service, priorities, publish(client, address));
     service?;
-    classes?;
     priorities?;
     published
 }
@@ -72,13 +69,12 @@ fn kubernetes_service(address: ApiAddress) -> Value {
     })
 }
 
-fn runtime_classes() -> Vec<Value> {
-    ["wasmtime", "runc"]
-        .into_iter()
-        .map(|name| {
-            json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name})
-        })
-        .collect()
+/// Creates the classes that choose one of a node's runtimes.
+pub async fn runtime_classes(client: &Client) -> Result<(), kube::Error> {
+    let classes = ["wasmtime", "runc"].map(|name| {
+        json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name})
+    });
+    try_join_all(classes.map(|class| create_all::<RuntimeClass>(client, class))).await.map(drop)
 }
 
 fn priority_classes() -> Vec<Value> {

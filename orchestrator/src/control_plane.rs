@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::Clock;
-use wherry_apiserver::{ApiServer, NodeClientTls, TlsConfig, UserInfo};
+use wherry_apiserver::{ApiServer, Authorization, NodeClientTls, TlsConfig, Tokens, UserInfo};
 use wherry_store::Store;
 
 use crate::bootstrap::{self, ApiAddress};
@@ -33,6 +33,10 @@ pub struct Config {
     pub service_cidr: IpNet,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Users with static tokens.
+    pub tokens: Tokens,
+    /// Who may do what.
+    pub authorization: Authorization,
     /// Source of object uids.
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     /// Where nodes' log endpoints are reached, if not at the node's own address.
@@ -73,6 +77,16 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let (clock, ca) = (config.clock.clone(), config.pki.ca.clone());
+        let plane = Self::start_api(config).await?;
+        let client = plane.client("system:apiserver");
+        bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
+        plane.spawn_loops(&clock, &ca);
+        Ok(plane)
+    }
+
+    /// Starts the API server alone: no controllers, no scheduler.
+    pub async fn start_api(config: Config) -> Result<Self, StartError> {
         let address = config.listener.local_addr().map_err(StartError::Socket)?;
         let cluster_ip =
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
@@ -92,7 +106,6 @@ impl ControlPlane {
         bootstrap::run(&plane.client("system:apiserver"), api_address)
             .await
             .map_err(StartError::Bootstrap)?;
-        plane.spawn_loops(&config.clock, &config.pki.ca);
         Ok(plane)
     }
 
@@ -105,6 +118,7 @@ impl ControlPlane {
     pub fn client(&self, user: &str) -> Client {
         let user = UserInfo {
             name: user.to_owned(),
+            uid: String::new(),
             groups: vec!["system:masters".into(), "system:authenticated".into()],
         };
         Client::new(self.api.router_as(user), "default")
@@ -172,6 +186,8 @@ fn api_config(config: &Config, store: Store) -> wherry_apiserver::Config {
     let mut api =
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
     api.node_address = config.node_endpoint;
+    api.tokens = config.tokens.clone();
+    api.authorization = config.authorization;
     api.node_client = Some(NodeClientTls {
         ca: config.pki.ca.clone().into_bytes(),
         cert: config.pki.node_client.cert.clone().into_bytes(),

@@ -9,3 +9,4 @@ pub mod kubeconfig;
 pub mod pki;
 
 pub use control_plane::{Config, ControlPlane, StartError};
+pub use wherry_apiserver::{Authorization, TokenFileError, Tokens};

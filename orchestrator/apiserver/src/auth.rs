@@ -1,14 +1,18 @@
 //! Who asks, and whether they may.
 //!
-//! A client certificate names its user in the common name and the user's groups in the organizations. For now one
-//! rule decides: members of `system:masters` may do everything, everybody may ask about the server's health and
-//! version, nobody may do anything else.
+//! A client certificate names its user in the common name and the user's groups in the organizations; a bearer token
+//! is looked up in the token file. Everybody may ask about the server's health and version; beyond that one rule
+//! decides for now ([`Authorization`]).
 
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 use wherry_api::kinds::Kind;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::config::Authorization;
 use crate::error::Failure;
 use crate::request::path::{Route, Target};
+use crate::state::State;
 
 /// The group that may do everything.
 pub const MASTERS: &str = "system:masters";
@@ -18,6 +22,8 @@ pub const MASTERS: &str = "system:masters";
 pub struct UserInfo {
     /// The user's name.
     pub name: String,
+    /// What tells apart users of one name over time; may be empty.
+    pub uid: String,
     /// The groups the user is in.
     pub groups: Vec<String>,
 }
@@ -25,7 +31,7 @@ pub struct UserInfo {
 impl UserInfo {
     /// A user who may do everything, for parts of the control plane in this process.
     pub fn master(name: &str) -> Self {
-        Self { name: name.to_owned(), groups: vec![MASTERS.to_owned()] }
+        Self { name: name.to_owned(), uid: String::new(), groups: vec![MASTERS.to_owned()] }
     }
 
     /// The user a client certificate names; its chain has been verified by TLS. None without a common name.
@@ -34,12 +40,33 @@ impl UserInfo {
         let subject = certificate.subject();
         let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
         let groups = subject.iter_organization().filter_map(|o| o.as_str().ok()).map(str::to_owned).collect();
-        Some(Self { name, groups })
+        Some(Self { name, uid: String::new(), groups })
     }
+}
+
+/// The user a request comes from: who its connection says, else whose token it carries. An unknown token is refused.
+pub(crate) fn authenticate(
+    state: &State,
+    connection: Option<UserInfo>,
+    headers: &HeaderMap,
+) -> Result<Option<UserInfo>, Failure> {
+    if connection.is_some() {
+        return Ok(connection);
+    }
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let token = value.to_str().ok().and_then(bearer).ok_or(Failure::Unauthorized)?;
+    state.tokens.user(token).cloned().map(Some).ok_or(Failure::Unauthorized)
+}
+
+/// The token of an `Authorization` header (RFC 6750).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|t| !t.is_empty())
 }
 
 /// Refuses what the user may not do.
 pub(crate) fn authorize(
+    rule: Authorization,
     user: Option<&UserInfo>,
     route: &Route,
     verb: &str,
@@ -49,7 +76,7 @@ pub(crate) fn authorize(
         return Ok(());
     }
     let user = user.ok_or(Failure::Unauthorized)?;
-    if user.groups.iter().any(|g| g == MASTERS) {
+    if rule == Authorization::AlwaysAllow || user.groups.iter().any(|g| g == MASTERS) {
         return Ok(());
     }
     Err(match route {

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use wherry_api::clock::Clock;
 use wherry_store::Store;
 
+use crate::tokens::Tokens;
+
 /// Makes unique ids: UIDs of objects and the random part of generated names.
 pub type Ids = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -28,10 +30,23 @@ pub struct Config {
     pub node_client: Option<NodeClientTls>,
     /// Where nodes are reached instead of at their InternalIP: for nodes in this process, which listen on loopback.
     pub node_address: Option<IpAddr>,
+    /// Users who present a static bearer token.
+    pub tokens: Tokens,
+    /// Who may do what.
+    pub authorization: Authorization,
     /// The largest request body; 3 MiB by custom.
     pub max_body_bytes: usize,
     /// Seconds between the bookmarks of an idle watch. Clients give a silent watch up after about 295.
     pub bookmark_seconds: u64,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authorization {
+    /// Members of `system:masters` may do everything, others nothing.
+    Masters,
+    /// Everybody who is known may do everything.
+    AlwaysAllow,
 }
 
 impl Config {
@@ -45,6 +60,8 @@ impl Config {
             node_port_range: 30_000..=32_767,
             node_client: None,
             node_address: None,
+            tokens: Tokens::default(),
+            authorization: Authorization::Masters,
             max_body_bytes: 3 * 1024 * 1024,
             bookmark_seconds: 45,
         }

@@ -10,7 +10,7 @@ use http::{Method, Request, StatusCode};
 use wherry_schema::{Format, Value};
 
 use crate::about;
-use crate::auth::{UserInfo, authorize};
+use crate::auth::{UserInfo, authenticate, authorize};
 use crate::discovery;
 use crate::error::Failure;
 use crate::object;
@@ -33,11 +33,14 @@ const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use disco
 /// Answers a request.
 pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let user = user.or_else(|| parts.extensions.get::<UserInfo>().cloned());
+    let connection = user.or_else(|| parts.extensions.get::<UserInfo>().cloned());
     let accept = Accept::parse(&parts.headers, Include::Metadata, false);
     let yaml = accept.is_ok_and(|a| a.yaml);
     let request = Exchange { query: Query::parse(parts.uri.query().unwrap_or_default()), state, parts };
-    let answer = Box::pin(request.answer(user.as_ref(), body)).await;
+    let answer = match authenticate(&request.state, connection, &request.parts.headers) {
+        Ok(user) => Box::pin(request.answer(user.as_ref(), body)).await,
+        Err(failure) => Err(failure),
+    };
     let mut response = answer.unwrap_or_else(|failure| status::response(&failure, yaml));
     if is_endpoints(request.parts.uri.path()) {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.to_owned()]);
@@ -100,7 +103,7 @@ impl Exchange {
             Route::Bindings(_) => (*method == Method::POST).then_some("create"),
             _ => (*method == Method::GET).then_some("get"),
         };
-        authorize(user, &route, verb.unwrap_or("proxy"), path)?;
+        authorize(self.state.authorization, user, &route, verb.unwrap_or("proxy"), path)?;
         let verb = verb.ok_or(Failure::MethodNotAllowed)?;
         match route {
             Route::Resource(target) => {

@@ -29,11 +29,13 @@ mod server;
 mod state;
 mod status;
 mod table;
+pub mod tokens;
 mod validation;
 mod verbs;
 
 pub use auth::UserInfo;
-pub use config::{Config, NodeClientTls};
+pub use config::{Authorization, Config, NodeClientTls};
 pub use extract::extractor;
 pub use serve::{ServeError, TlsConfig};
 pub use server::ApiServer;
+pub use tokens::{TokenFileError, Tokens};

@@ -12,10 +12,11 @@ use wherry_store::Store;
 
 use crate::allocate::Allocator;
 use crate::codec;
-use crate::config::{Config, Ids};
+use crate::config::{Authorization, Config, Ids};
 use crate::discovery::Documents;
 use crate::error::Failure;
 use crate::node_client::NodeClient;
+use crate::tokens::Tokens;
 
 /// What all requests share.
 pub(crate) struct State {
@@ -26,6 +27,8 @@ pub(crate) struct State {
     pub(crate) documents: Documents,
     pub(crate) node_client: Option<NodeClient>,
     pub(crate) node_address: Option<std::net::IpAddr>,
+    pub(crate) tokens: Tokens,
+    pub(crate) authorization: Authorization,
     pub(crate) max_body_bytes: usize,
     pub(crate) bookmark_seconds: u64,
     /// Cancelled when the server stops; ends watches.
@@ -47,6 +50,8 @@ impl State {
             store: config.store,
             clock: config.clock,
             ids: config.ids,
+            tokens: config.tokens,
+            authorization: config.authorization,
             max_body_bytes: config.max_body_bytes,
             bookmark_seconds: config.bookmark_seconds,
             stopping: CancellationToken::new(),

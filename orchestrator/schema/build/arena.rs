@@ -45,7 +45,12 @@ fn special(name: &str) -> Option<&'static str> {
         "Quantity" => "Q",
         "Time" => "t",
         "MicroTime" => "u",
-        "FieldsV1" | "RawExtension" => "*",
+        "FieldsV1"
+        | "RawExtension"
+        | "JSON"
+        | "JSONSchemaPropsOrArray"
+        | "JSONSchemaPropsOrBool"
+        | "JSONSchemaPropsOrStringArray" => "*",
         _ => return None,
     })
 }

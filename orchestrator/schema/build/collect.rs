@@ -3,70 +3,95 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
+use k8s_openapi::apimachinery::pkg::apis::meta;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration;
 use schemars::SchemaGenerator;
 use serde_json::Value;
 
 /// JSON schemas by full name, such as `io.k8s.api.core.v1.Pod`.
 pub(crate) type Definitions = BTreeMap<String, Value>;
 
-/// The types decoded by themselves: group, version, kind and the full name of the schema.
-pub(crate) const ROOTS: &[(&str, &str, &str, &str)] = &[
-    ("", "v1", "Binding", "io.k8s.api.core.v1.Binding"),
-    ("", "v1", "ConfigMap", "io.k8s.api.core.v1.ConfigMap"),
-    ("", "v1", "Endpoints", "io.k8s.api.core.v1.Endpoints"),
-    ("", "v1", "Event", "io.k8s.api.core.v1.Event"),
-    ("", "v1", "Namespace", "io.k8s.api.core.v1.Namespace"),
-    ("", "v1", "Node", "io.k8s.api.core.v1.Node"),
-    ("", "v1", "Pod", "io.k8s.api.core.v1.Pod"),
-    ("", "v1", "Secret", "io.k8s.api.core.v1.Secret"),
-    ("", "v1", "Service", "io.k8s.api.core.v1.Service"),
-    ("", "v1", "ServiceAccount", "io.k8s.api.core.v1.ServiceAccount"),
-    ("apps", "v1", "Deployment", "io.k8s.api.apps.v1.Deployment"),
-    ("apps", "v1", "ReplicaSet", "io.k8s.api.apps.v1.ReplicaSet"),
-    ("autoscaling", "v1", "Scale", "io.k8s.api.autoscaling.v1.Scale"),
-    ("coordination.k8s.io", "v1", "Lease", "io.k8s.api.coordination.v1.Lease"),
-    ("discovery.k8s.io", "v1", "EndpointSlice", "io.k8s.api.discovery.v1.EndpointSlice"),
-    ("events.k8s.io", "v1", "Event", "io.k8s.api.events.v1.Event"),
-    ("meta.k8s.io", "v1", "DeleteOptions", "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"),
-    ("meta.k8s.io", "v1", "Status", "io.k8s.apimachinery.pkg.apis.meta.v1.Status"),
-    ("node.k8s.io", "v1", "RuntimeClass", "io.k8s.api.node.v1.RuntimeClass"),
-    ("scheduling.k8s.io", "v1", "PriorityClass", "io.k8s.api.scheduling.v1.PriorityClass"),
-];
+/// A type decoded by itself: group, version, kind and the full name of the schema.
+type Root = (&'static str, &'static str, &'static str, &'static str);
+
+/// Declares the roots: for each module its group, its version, where its schemas' names start, and its kinds.
+macro_rules! roots {
+    ($($group:literal $version:literal $prefix:literal $($module:ident)::+ { $($kind:ident)* })*) => {
+        /// The types decoded by themselves, sorted by group, version and kind.
+        pub(crate) static ROOTS: &[Root] =
+            &[$($(($group, $version, stringify!($kind), concat!($prefix, ".", stringify!($kind))),)*)*];
+
+        fn generate(generator: &mut SchemaGenerator) {
+            $({
+                use $($module)::+ as module;
+                $(generator.subschema_for::<module::$kind>();)*
+            })*
+        }
+    };
+}
+
+roots! {
+    "" "v1" "io.k8s.api.core.v1" api::core::v1 {
+        Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume
+        PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount
+    }
+    "admissionregistration.k8s.io" "v1" "io.k8s.api.admissionregistration.v1" api::admissionregistration::v1 {
+        MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration
+        ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration
+    }
+    "apiextensions.k8s.io" "v1" "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1" apiextensions::v1 {
+        CustomResourceDefinition
+    }
+    "apiregistration.k8s.io" "v1" "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1" apiregistration::v1 {
+        APIService
+    }
+    "apps" "v1" "io.k8s.api.apps.v1" api::apps::v1 {
+        ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet
+    }
+    "authentication.k8s.io" "v1" "io.k8s.api.authentication.v1" api::authentication::v1 {
+        SelfSubjectReview TokenRequest TokenReview
+    }
+    "authorization.k8s.io" "v1" "io.k8s.api.authorization.v1" api::authorization::v1 {
+        LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview
+    }
+    "autoscaling" "v1" "io.k8s.api.autoscaling.v1" api::autoscaling::v1 { HorizontalPodAutoscaler Scale }
+    "autoscaling" "v2" "io.k8s.api.autoscaling.v2" api::autoscaling::v2 { HorizontalPodAutoscaler }
+    "batch" "v1" "io.k8s.api.batch.v1" api::batch::v1 { CronJob Job }
+    "certificates.k8s.io" "v1" "io.k8s.api.certificates.v1" api::certificates::v1 { CertificateSigningRequest }
+    "coordination.k8s.io" "v1" "io.k8s.api.coordination.v1" api::coordination::v1 { Lease }
+    "discovery.k8s.io" "v1" "io.k8s.api.discovery.v1" api::discovery::v1 { EndpointSlice }
+    "events.k8s.io" "v1" "io.k8s.api.events.v1" api::events::v1 { Event }
+    "flowcontrol.apiserver.k8s.io" "v1" "io.k8s.api.flowcontrol.v1" api::flowcontrol::v1 {
+        FlowSchema PriorityLevelConfiguration
+    }
+    "meta.k8s.io" "v1" "io.k8s.apimachinery.pkg.apis.meta.v1" meta::v1 { DeleteOptions Status }
+    "networking.k8s.io" "v1" "io.k8s.api.networking.v1" api::networking::v1 {
+        IPAddress Ingress IngressClass NetworkPolicy ServiceCIDR
+    }
+    "node.k8s.io" "v1" "io.k8s.api.node.v1" api::node::v1 { RuntimeClass }
+    "policy" "v1" "io.k8s.api.policy.v1" api::policy::v1 { Eviction PodDisruptionBudget }
+    "rbac.authorization.k8s.io" "v1" "io.k8s.api.rbac.v1" api::rbac::v1 {
+        ClusterRole ClusterRoleBinding Role RoleBinding
+    }
+    "resource.k8s.io" "v1" "io.k8s.api.resource.v1" api::resource::v1 {
+        DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice
+    }
+    "scheduling.k8s.io" "v1" "io.k8s.api.scheduling.v1" api::scheduling::v1 { PriorityClass }
+    "storage.k8s.io" "v1" "io.k8s.api.storage.v1" api::storage::v1 {
+        CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass
+    }
+}
 
 /// Every schema reachable from the roots.
 pub(crate) fn definitions() -> Definitions {
     let mut generator = SchemaGenerator::default();
-    core(&mut generator);
-    generator.subschema_for::<api::apps::v1::Deployment>();
-    generator.subschema_for::<api::apps::v1::ReplicaSet>();
-    generator.subschema_for::<api::autoscaling::v1::Scale>();
-    generator.subschema_for::<api::coordination::v1::Lease>();
-    generator.subschema_for::<api::discovery::v1::EndpointSlice>();
-    generator.subschema_for::<api::events::v1::Event>();
-    generator.subschema_for::<api::node::v1::RuntimeClass>();
-    generator.subschema_for::<api::scheduling::v1::PriorityClass>();
-    generator.subschema_for::<meta::DeleteOptions>();
-    generator.subschema_for::<meta::Status>();
+    generate(&mut generator);
     let definitions: Definitions = generator.take_definitions(true).into_iter().collect();
     for (_, _, _, root) in ROOTS {
         assert!(definitions.contains_key(*root), "no schema of {root}");
     }
     definitions
-}
-
-fn core(generator: &mut SchemaGenerator) {
-    use api::core::v1;
-    generator.subschema_for::<v1::Binding>();
-    generator.subschema_for::<v1::ConfigMap>();
-    generator.subschema_for::<v1::Endpoints>();
-    generator.subschema_for::<v1::Event>();
-    generator.subschema_for::<v1::Namespace>();
-    generator.subschema_for::<v1::Node>();
-    generator.subschema_for::<v1::Pod>();
-    generator.subschema_for::<v1::Secret>();
-    generator.subschema_for::<v1::Service>();
-    generator.subschema_for::<v1::ServiceAccount>();
 }
 
 /// The full name a `$ref` points to.

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::Request;
 use serde_json::json;
-use wherry_apiserver::UserInfo;
+use wherry_apiserver::{Authorization, Tokens, UserInfo};
 
 use crate::harness::{Api, CONFIG_MAPS, send};
 
@@ -24,7 +24,7 @@ async fn nobody_is_refused_except_about_health_and_version() {
 #[tokio::test]
 async fn only_masters_may_do_anything() {
     let api = Api::start().await;
-    let user = UserInfo { name: "eve".to_owned(), groups: vec!["dev".to_owned()] };
+    let user = UserInfo { name: "eve".to_owned(), uid: String::new(), groups: vec!["dev".to_owned()] };
     let router = api.server.router_as(user);
     let status = send(&router, get(CONFIG_MAPS)).await.refused(
         403,
@@ -55,7 +55,8 @@ async fn only_masters_may_do_anything() {
 async fn a_refused_write_changes_nothing() {
     let api = Api::start().await;
     let before = api.store.revision();
-    let router = api.server.router_as(UserInfo { name: "eve".to_owned(), groups: Vec::new() });
+    let router =
+        api.server.router_as(UserInfo { name: "eve".to_owned(), uid: String::new(), groups: Vec::new() });
     let request = Request::post(CONFIG_MAPS).body(Body::from(r#"{"metadata":{"name":"a"}}"#)).unwrap();
     assert_eq!(send(&router, request).await.code, 403);
     assert_eq!(api.store.revision(), before);
@@ -68,4 +69,40 @@ async fn the_user_of_a_request_comes_from_its_extension() {
     let mut request = get(CONFIG_MAPS);
     request.extensions_mut().insert(UserInfo::master("admin"));
     assert_eq!(send(&router, request).await.code, 200);
+}
+
+#[tokio::test]
+async fn a_bearer_token_names_its_user_and_an_unknown_one_is_refused() {
+    let api = Api::with(|config| {
+        config.tokens = Tokens::parse(b"s3cret,alice,u1,\"system:masters\"\nother,bob,u2\n").unwrap();
+    })
+    .await;
+    let router = api.server.router();
+    let code = async |authorization: Option<&str>| {
+        let mut request = Request::get("/api/v1/namespaces");
+        if let Some(value) = authorization {
+            request = request.header("authorization", value);
+        }
+        send(&router, request.body(Body::empty()).unwrap()).await.code.as_u16()
+    };
+    assert_eq!(code(Some("Bearer s3cret")).await, 200);
+    assert_eq!(code(Some("Bearer other")).await, 403);
+    assert_eq!(code(Some("Bearer s3cre")).await, 401);
+    assert_eq!(code(Some("Basic s3cret")).await, 401);
+    assert_eq!(code(None).await, 401);
+}
+
+#[tokio::test]
+async fn with_always_allow_everybody_known_may_do_everything() {
+    let api = Api::with(|config| {
+        config.tokens = Tokens::parse(b"other,bob,u2\n").unwrap();
+        config.authorization = Authorization::AlwaysAllow;
+    })
+    .await;
+    let router = api.server.router();
+    let request = Request::get("/api/v1/namespaces");
+    let with = request.header("authorization", "Bearer other").body(Body::empty()).unwrap();
+    assert_eq!(send(&router, with).await.code, 200);
+    let without = Request::get("/api/v1/namespaces").body(Body::empty()).unwrap();
+    assert_eq!(send(&router, without).await.code, 401);
 }

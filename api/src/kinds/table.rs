@@ -1,0 +1,598 @@
+//! The rows of the kinds table, in the order in which discovery lists groups.
+
+use super::{Kind, Subresource};
+
+const ALL_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+const OBJECT_VERBS: &[&str] = &["get", "patch", "update"];
+
+const SCALE: Subresource =
+    Subresource { name: "scale", group: "autoscaling", version: "v1", kind: "Scale", verbs: OBJECT_VERBS };
+const EVICTION: Subresource =
+    Subresource { name: "eviction", group: "policy", version: "v1", kind: "Eviction", verbs: &["create"] };
+
+const fn own(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
+    Subresource { name, group: "", version: "", kind, verbs }
+}
+
+/// A namespaced core kind with every verb and no extras; rows differ from it by what they name.
+const CORE: Kind = Kind {
+    group: "",
+    version: "v1",
+    kind: "",
+    plural: "",
+    singular: "",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    verbs: ALL_VERBS,
+    subresources: &[],
+    storage: "",
+};
+
+/// Every resource served.
+pub static KINDS: &[Kind] = &[
+    Kind {
+        kind: "ConfigMap",
+        plural: "configmaps",
+        singular: "configmap",
+        short_names: &["cm"],
+        storage: "configmaps",
+        ..CORE
+    },
+    Kind {
+        kind: "Endpoints",
+        plural: "endpoints",
+        singular: "endpoints",
+        short_names: &["ep"],
+        storage: "endpoints",
+        ..CORE
+    },
+    Kind {
+        kind: "Event",
+        plural: "events",
+        singular: "event",
+        short_names: &["ev"],
+        storage: "events",
+        ..CORE
+    },
+    Kind {
+        kind: "LimitRange",
+        plural: "limitranges",
+        singular: "limitrange",
+        short_names: &["limits"],
+        storage: "limitranges",
+        ..CORE
+    },
+    Kind {
+        kind: "Namespace",
+        plural: "namespaces",
+        singular: "namespace",
+        short_names: &["ns"],
+        namespaced: false,
+        verbs: NAMESPACE_VERBS,
+        subresources: &[own("finalize", "Namespace", &["update"]), own("status", "Namespace", OBJECT_VERBS)],
+        storage: "namespaces",
+        ..CORE
+    },
+    Kind {
+        kind: "Node",
+        plural: "nodes",
+        singular: "node",
+        short_names: &["no"],
+        namespaced: false,
+        subresources: &[own("status", "Node", OBJECT_VERBS)],
+        storage: "nodes",
+        ..CORE
+    },
+    Kind {
+        kind: "PersistentVolumeClaim",
+        plural: "persistentvolumeclaims",
+        singular: "persistentvolumeclaim",
+        short_names: &["pvc"],
+        subresources: &[own("status", "PersistentVolumeClaim", OBJECT_VERBS)],
+        storage: "persistentvolumeclaims",
+        ..CORE
+    },
+    Kind {
+        kind: "PersistentVolume",
+        plural: "persistentvolumes",
+        singular: "persistentvolume",
+        short_names: &["pv"],
+        namespaced: false,
+        subresources: &[own("status", "PersistentVolume", OBJECT_VERBS)],
+        storage: "persistentvolumes",
+        ..CORE
+    },
+    Kind {
+        kind: "Pod",
+        plural: "pods",
+        singular: "pod",
+        short_names: &["po"],
+        categories: &["all"],
+        subresources: &[
+            own("binding", "Binding", &["create"]),
+            EVICTION,
+            own("log", "Pod", &["get"]),
+            own("status", "Pod", OBJECT_VERBS),
+        ],
+        storage: "pods",
+        ..CORE
+    },
+    Kind {
+        kind: "PodTemplate",
+        plural: "podtemplates",
+        singular: "podtemplate",
+        storage: "podtemplates",
+        ..CORE
+    },
+    Kind {
+        kind: "ReplicationController",
+        plural: "replicationcontrollers",
+        singular: "replicationcontroller",
+        short_names: &["rc"],
+        categories: &["all"],
+        subresources: &[SCALE, own("status", "ReplicationController", OBJECT_VERBS)],
+        storage: "replicationcontrollers",
+        ..CORE
+    },
+    Kind {
+        kind: "ResourceQuota",
+        plural: "resourcequotas",
+        singular: "resourcequota",
+        short_names: &["quota"],
+        subresources: &[own("status", "ResourceQuota", OBJECT_VERBS)],
+        storage: "resourcequotas",
+        ..CORE
+    },
+    Kind { kind: "Secret", plural: "secrets", singular: "secret", storage: "secrets", ..CORE },
+    Kind {
+        kind: "ServiceAccount",
+        plural: "serviceaccounts",
+        singular: "serviceaccount",
+        short_names: &["sa"],
+        storage: "serviceaccounts",
+        ..CORE
+    },
+    Kind {
+        kind: "Service",
+        plural: "services",
+        singular: "service",
+        short_names: &["svc"],
+        categories: &["all"],
+        subresources: &[own("status", "Service", OBJECT_VERBS)],
+        storage: "services",
+        ..CORE
+    },
+    Kind {
+        group: "apiregistration.k8s.io",
+        kind: "APIService",
+        plural: "apiservices",
+        singular: "apiservice",
+        categories: &["api-extensions"],
+        namespaced: false,
+        subresources: &[own("status", "APIService", OBJECT_VERBS)],
+        storage: "apiregistration.k8s.io/apiservices",
+        ..CORE
+    },
+    Kind {
+        group: "apps",
+        kind: "ControllerRevision",
+        plural: "controllerrevisions",
+        singular: "controllerrevision",
+        storage: "apps/controllerrevisions",
+        ..CORE
+    },
+    Kind {
+        group: "apps",
+        kind: "DaemonSet",
+        plural: "daemonsets",
+        singular: "daemonset",
+        short_names: &["ds"],
+        categories: &["all"],
+        subresources: &[own("status", "DaemonSet", OBJECT_VERBS)],
+        storage: "apps/daemonsets",
+        ..CORE
+    },
+    Kind {
+        group: "apps",
+        kind: "Deployment",
+        plural: "deployments",
+        singular: "deployment",
+        short_names: &["deploy"],
+        categories: &["all"],
+        subresources: &[SCALE, own("status", "Deployment", OBJECT_VERBS)],
+        storage: "apps/deployments",
+        ..CORE
+    },
+    Kind {
+        group: "apps",
+        kind: "ReplicaSet",
+        plural: "replicasets",
+        singular: "replicaset",
+        short_names: &["rs"],
+        categories: &["all"],
+        subresources: &[SCALE, own("status", "ReplicaSet", OBJECT_VERBS)],
+        storage: "apps/replicasets",
+        ..CORE
+    },
+    Kind {
+        group: "apps",
+        kind: "StatefulSet",
+        plural: "statefulsets",
+        singular: "statefulset",
+        short_names: &["sts"],
+        categories: &["all"],
+        subresources: &[SCALE, own("status", "StatefulSet", OBJECT_VERBS)],
+        storage: "apps/statefulsets",
+        ..CORE
+    },
+    Kind {
+        group: "events.k8s.io",
+        kind: "Event",
+        plural: "events",
+        singular: "event",
+        short_names: &["ev"],
+        storage: "events",
+        ..CORE
+    },
+    Kind {
+        group: "autoscaling",
+        version: "v2",
+        kind: "HorizontalPodAutoscaler",
+        plural: "horizontalpodautoscalers",
+        singular: "horizontalpodautoscaler",
+        short_names: &["hpa"],
+        categories: &["all"],
+        subresources: &[own("status", "HorizontalPodAutoscaler", OBJECT_VERBS)],
+        storage: "autoscaling/horizontalpodautoscalers",
+        ..CORE
+    },
+    Kind {
+        group: "batch",
+        kind: "CronJob",
+        plural: "cronjobs",
+        singular: "cronjob",
+        short_names: &["cj"],
+        categories: &["all"],
+        subresources: &[own("status", "CronJob", OBJECT_VERBS)],
+        storage: "batch/cronjobs",
+        ..CORE
+    },
+    Kind {
+        group: "batch",
+        kind: "Job",
+        plural: "jobs",
+        singular: "job",
+        categories: &["all"],
+        subresources: &[own("status", "Job", OBJECT_VERBS)],
+        storage: "batch/jobs",
+        ..CORE
+    },
+    Kind {
+        group: "certificates.k8s.io",
+        kind: "CertificateSigningRequest",
+        plural: "certificatesigningrequests",
+        singular: "certificatesigningrequest",
+        short_names: &["csr"],
+        namespaced: false,
+        subresources: &[
+            own("approval", "CertificateSigningRequest", OBJECT_VERBS),
+            own("status", "CertificateSigningRequest", OBJECT_VERBS),
+        ],
+        storage: "certificates.k8s.io/certificatesigningrequests",
+        ..CORE
+    },
+    Kind {
+        group: "networking.k8s.io",
+        kind: "IngressClass",
+        plural: "ingressclasses",
+        singular: "ingressclass",
+        namespaced: false,
+        storage: "networking.k8s.io/ingressclasses",
+        ..CORE
+    },
+    Kind {
+        group: "networking.k8s.io",
+        kind: "Ingress",
+        plural: "ingresses",
+        singular: "ingress",
+        short_names: &["ing"],
+        subresources: &[own("status", "Ingress", OBJECT_VERBS)],
+        storage: "networking.k8s.io/ingresses",
+        ..CORE
+    },
+    Kind {
+        group: "networking.k8s.io",
+        kind: "IPAddress",
+        plural: "ipaddresses",
+        singular: "ipaddress",
+        short_names: &["ip"],
+        namespaced: false,
+        storage: "networking.k8s.io/ipaddresses",
+        ..CORE
+    },
+    Kind {
+        group: "networking.k8s.io",
+        kind: "NetworkPolicy",
+        plural: "networkpolicies",
+        singular: "networkpolicy",
+        short_names: &["netpol"],
+        storage: "networking.k8s.io/networkpolicies",
+        ..CORE
+    },
+    Kind {
+        group: "networking.k8s.io",
+        kind: "ServiceCIDR",
+        plural: "servicecidrs",
+        singular: "servicecidr",
+        namespaced: false,
+        subresources: &[own("status", "ServiceCIDR", OBJECT_VERBS)],
+        storage: "networking.k8s.io/servicecidrs",
+        ..CORE
+    },
+    Kind {
+        group: "policy",
+        kind: "PodDisruptionBudget",
+        plural: "poddisruptionbudgets",
+        singular: "poddisruptionbudget",
+        short_names: &["pdb"],
+        subresources: &[own("status", "PodDisruptionBudget", OBJECT_VERBS)],
+        storage: "policy/poddisruptionbudgets",
+        ..CORE
+    },
+    Kind {
+        group: "rbac.authorization.k8s.io",
+        kind: "ClusterRoleBinding",
+        plural: "clusterrolebindings",
+        singular: "clusterrolebinding",
+        namespaced: false,
+        storage: "rbac.authorization.k8s.io/clusterrolebindings",
+        ..CORE
+    },
+    Kind {
+        group: "rbac.authorization.k8s.io",
+        kind: "ClusterRole",
+        plural: "clusterroles",
+        singular: "clusterrole",
+        namespaced: false,
+        storage: "rbac.authorization.k8s.io/clusterroles",
+        ..CORE
+    },
+    Kind {
+        group: "rbac.authorization.k8s.io",
+        kind: "RoleBinding",
+        plural: "rolebindings",
+        singular: "rolebinding",
+        storage: "rbac.authorization.k8s.io/rolebindings",
+        ..CORE
+    },
+    Kind {
+        group: "rbac.authorization.k8s.io",
+        kind: "Role",
+        plural: "roles",
+        singular: "role",
+        storage: "rbac.authorization.k8s.io/roles",
+        ..CORE
+    },
+    Kind {
+        group: "storage.k8s.io",
+        kind: "CSIDriver",
+        plural: "csidrivers",
+        singular: "csidriver",
+        namespaced: false,
+        storage: "storage.k8s.io/csidrivers",
+        ..CORE
+    },
+    Kind {
+        group: "storage.k8s.io",
+        kind: "CSINode",
+        plural: "csinodes",
+        singular: "csinode",
+        namespaced: false,
+        storage: "storage.k8s.io/csinodes",
+        ..CORE
+    },
+    Kind {
+        group: "storage.k8s.io",
+        kind: "CSIStorageCapacity",
+        plural: "csistoragecapacities",
+        singular: "csistoragecapacity",
+        storage: "storage.k8s.io/csistoragecapacities",
+        ..CORE
+    },
+    Kind {
+        group: "storage.k8s.io",
+        kind: "StorageClass",
+        plural: "storageclasses",
+        singular: "storageclass",
+        short_names: &["sc"],
+        namespaced: false,
+        storage: "storage.k8s.io/storageclasses",
+        ..CORE
+    },
+    Kind {
+        group: "storage.k8s.io",
+        kind: "VolumeAttachment",
+        plural: "volumeattachments",
+        singular: "volumeattachment",
+        namespaced: false,
+        subresources: &[own("status", "VolumeAttachment", OBJECT_VERBS)],
+        storage: "storage.k8s.io/volumeattachments",
+        ..CORE
+    },
+    Kind {
+        group: "storage.k8s.io",
+        kind: "VolumeAttributesClass",
+        plural: "volumeattributesclasses",
+        singular: "volumeattributesclass",
+        short_names: &["vac"],
+        namespaced: false,
+        storage: "storage.k8s.io/volumeattributesclasses",
+        ..CORE
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        kind: "MutatingAdmissionPolicy",
+        plural: "mutatingadmissionpolicies",
+        singular: "mutatingadmissionpolicy",
+        categories: &["api-extensions"],
+        namespaced: false,
+        storage: "admissionregistration.k8s.io/mutatingadmissionpolicies",
+        ..CORE
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        kind: "MutatingAdmissionPolicyBinding",
+        plural: "mutatingadmissionpolicybindings",
+        singular: "mutatingadmissionpolicybinding",
+        categories: &["api-extensions"],
+        namespaced: false,
+        storage: "admissionregistration.k8s.io/mutatingadmissionpolicybindings",
+        ..CORE
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        kind: "MutatingWebhookConfiguration",
+        plural: "mutatingwebhookconfigurations",
+        singular: "mutatingwebhookconfiguration",
+        categories: &["api-extensions"],
+        namespaced: false,
+        storage: "admissionregistration.k8s.io/mutatingwebhookconfigurations",
+        ..CORE
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        kind: "ValidatingAdmissionPolicy",
+        plural: "validatingadmissionpolicies",
+        singular: "validatingadmissionpolicy",
+        categories: &["api-extensions"],
+        namespaced: false,
+        subresources: &[own("status", "ValidatingAdmissionPolicy", OBJECT_VERBS)],
+        storage: "admissionregistration.k8s.io/validatingadmissionpolicies",
+        ..CORE
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        kind: "ValidatingAdmissionPolicyBinding",
+        plural: "validatingadmissionpolicybindings",
+        singular: "validatingadmissionpolicybinding",
+        categories: &["api-extensions"],
+        namespaced: false,
+        storage: "admissionregistration.k8s.io/validatingadmissionpolicybindings",
+        ..CORE
+    },
+    Kind {
+        group: "admissionregistration.k8s.io",
+        kind: "ValidatingWebhookConfiguration",
+        plural: "validatingwebhookconfigurations",
+        singular: "validatingwebhookconfiguration",
+        categories: &["api-extensions"],
+        namespaced: false,
+        storage: "admissionregistration.k8s.io/validatingwebhookconfigurations",
+        ..CORE
+    },
+    Kind {
+        group: "apiextensions.k8s.io",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        singular: "customresourcedefinition",
+        short_names: &["crd", "crds"],
+        categories: &["api-extensions"],
+        namespaced: false,
+        subresources: &[own("status", "CustomResourceDefinition", OBJECT_VERBS)],
+        storage: "apiextensions.k8s.io/customresourcedefinitions",
+        ..CORE
+    },
+    Kind {
+        group: "scheduling.k8s.io",
+        kind: "PriorityClass",
+        plural: "priorityclasses",
+        singular: "priorityclass",
+        short_names: &["pc"],
+        namespaced: false,
+        storage: "scheduling.k8s.io/priorityclasses",
+        ..CORE
+    },
+    Kind {
+        group: "coordination.k8s.io",
+        kind: "Lease",
+        plural: "leases",
+        singular: "lease",
+        storage: "coordination.k8s.io/leases",
+        ..CORE
+    },
+    Kind {
+        group: "node.k8s.io",
+        kind: "RuntimeClass",
+        plural: "runtimeclasses",
+        singular: "runtimeclass",
+        namespaced: false,
+        storage: "node.k8s.io/runtimeclasses",
+        ..CORE
+    },
+    Kind {
+        group: "discovery.k8s.io",
+        kind: "EndpointSlice",
+        plural: "endpointslices",
+        singular: "endpointslice",
+        storage: "discovery.k8s.io/endpointslices",
+        ..CORE
+    },
+    Kind {
+        group: "resource.k8s.io",
+        kind: "DeviceClass",
+        plural: "deviceclasses",
+        singular: "deviceclass",
+        namespaced: false,
+        storage: "resource.k8s.io/deviceclasses",
+        ..CORE
+    },
+    Kind {
+        group: "resource.k8s.io",
+        kind: "ResourceClaim",
+        plural: "resourceclaims",
+        singular: "resourceclaim",
+        subresources: &[own("status", "ResourceClaim", OBJECT_VERBS)],
+        storage: "resource.k8s.io/resourceclaims",
+        ..CORE
+    },
+    Kind {
+        group: "resource.k8s.io",
+        kind: "ResourceClaimTemplate",
+        plural: "resourceclaimtemplates",
+        singular: "resourceclaimtemplate",
+        storage: "resource.k8s.io/resourceclaimtemplates",
+        ..CORE
+    },
+    Kind {
+        group: "resource.k8s.io",
+        kind: "ResourceSlice",
+        plural: "resourceslices",
+        singular: "resourceslice",
+        namespaced: false,
+        storage: "resource.k8s.io/resourceslices",
+        ..CORE
+    },
+    Kind {
+        group: "flowcontrol.apiserver.k8s.io",
+        kind: "FlowSchema",
+        plural: "flowschemas",
+        singular: "flowschema",
+        namespaced: false,
+        subresources: &[own("status", "FlowSchema", OBJECT_VERBS)],
+        storage: "flowcontrol.apiserver.k8s.io/flowschemas",
+        ..CORE
+    },
+    Kind {
+        group: "flowcontrol.apiserver.k8s.io",
+        kind: "PriorityLevelConfiguration",
+        plural: "prioritylevelconfigurations",
+        singular: "prioritylevelconfiguration",
+        namespaced: false,
+        subresources: &[own("status", "PriorityLevelConfiguration", OBJECT_VERBS)],
+        storage: "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations",
+        ..CORE
+    },
+];

@@ -1,0 +1,85 @@
+//! `wherry apiserver`: the API server by itself.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use wherry_api::clock::{Clock, SystemClock};
+use wherry_orchestrator::pki::{Pki, Subjects};
+use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, kubeconfig};
+
+use crate::args::{ApiserverArgs, AuthorizationArg};
+use crate::paths;
+use crate::process::{Stop, announce, create_data_dir, listen, new_uid, reachable};
+
+/// Runs until SIGTERM or SIGINT, then drains.
+pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
+    let stop = Stop::new()?;
+    let authorization = authorization(args.authorization_mode)?;
+    let tokens = args.token_auth_file.as_deref().map(tokens).transpose()?.unwrap_or_default();
+    let data_dir = data_dir(args.data_dir)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let listener = listen(args.listen).await?;
+    let address = listener.local_addr()?;
+    let pki =
+        Pki::open(&data_dir.join("pki"), &subjects(address, args.service_cidr.hosts().next()), clock.now())?;
+    let kubeconfig_path = data_dir.join("kubeconfig");
+    kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
+    let plane = ControlPlane::start_api(Config {
+        data_dir,
+        listener,
+        pki,
+        service_cidr: args.service_cidr,
+        clock,
+        tokens,
+        authorization,
+        ids: Arc::new(new_uid),
+        node_endpoint: None,
+    })
+    .await?;
+    announce(started, &kubeconfig_path)?;
+    stop.asked().await;
+    tracing::info!("draining");
+    plane.shutdown().await;
+    Ok(())
+}
+
+fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let root = rustix::process::geteuid().is_root();
+    let path = given.or_else(|| paths::default_data_dir(root, |name| std::env::var_os(name)));
+    let path = path.context("no home directory is set; say where to keep the data with --data-dir")?;
+    let path = std::path::absolute(path)?;
+    create_data_dir(&path)?;
+    Ok(path)
+}
+
+fn authorization(mode: Option<AuthorizationArg>) -> anyhow::Result<Authorization> {
+    Ok(match mode {
+        None => Authorization::Masters,
+        Some(AuthorizationArg::AlwaysAllow) => Authorization::AlwaysAllow,
+        Some(AuthorizationArg::Rbac) => {
+            bail!("--authorization-mode RBAC is not built yet; leave it out to serve system:masters only")
+        }
+    })
+}
+
+fn tokens(path: &Path) -> anyhow::Result<Tokens> {
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Tokens::parse(&text).with_context(|| format!("cannot use {}", path.display()))
+}
+
+fn subjects(address: SocketAddr, cluster_ip: Option<IpAddr>) -> Subjects {
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut server_addresses = vec![localhost];
+    server_addresses.extend(cluster_ip);
+    if !address.ip().is_unspecified() && !server_addresses.contains(&address.ip()) {
+        server_addresses.push(address.ip());
+    }
+    Subjects {
+        server_addresses,
+        server_names: Vec::new(),
+        node_name: "localhost".to_owned(),
+        node_addresses: vec![localhost],
+    }
+}
