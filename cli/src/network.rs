@@ -94,8 +94,10 @@ mod tests {
 
     fn resolve(flags: &[&str], root: bool) -> anyhow::Result<Network> {
         let cli = Cli::parse_from(["wherry", "up"].iter().chain(flags));
-        let Command::Up(args) = cli.command;
-        Network::resolve(&args, root)
+        match cli.command {
+            Command::Up(args) => Network::resolve(&args, root),
+            Command::Apiserver(_) => unreachable!("`up` was parsed"),
+        }
     }
 
     #[test]
