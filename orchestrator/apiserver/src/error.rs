@@ -47,6 +47,11 @@ pub(crate) enum Failure {
          application/vnd.kubernetes.protobuf"
     )]
     NoSuchRepresentation,
+    #[error(
+        "only the following media types are accepted: application/json;stream=watch, \
+         application/vnd.kubernetes.protobuf;stream=watch"
+    )]
+    NoSuchStream,
     #[error("Request entity too large: limit is {limit}")]
     TooLarge { limit: usize },
     #[error("{message}")]

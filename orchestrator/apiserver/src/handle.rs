@@ -15,7 +15,7 @@ use crate::discovery;
 use crate::error::Failure;
 use crate::object;
 use crate::request::body;
-use crate::request::negotiate::{Accept, BodyFormat, Include, patch_type};
+use crate::request::negotiate::{Accept, BodyFormat, Include, Shape, patch_type};
 use crate::request::path::{Route, Target};
 use crate::request::query::{ListOptions, Query, WriteOptions};
 use crate::respond;
@@ -41,7 +41,8 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
         Ok(user) => Box::pin(request.answer(user.as_ref(), body)).await,
         Err(failure) => Err(failure),
     };
-    let mut response = answer.unwrap_or_else(|failure| status::response(&failure, yaml));
+    let response = answer.unwrap_or_else(|failure| status::response(&failure, yaml));
+    let mut response = respond::finish(response, &request.parts.headers, &request.query).await;
     if is_endpoints(request.parts.uri.path()) {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.to_owned()]);
     }
@@ -62,6 +63,9 @@ struct Exchange {
 /// The verb of a request on a resource, as authorization names it.
 fn verb(method: &Method, target: &Target, watch: bool) -> Option<&'static str> {
     let collection = target.name.is_none();
+    if target.watch {
+        return (*method == Method::GET).then_some("watch");
+    }
     Some(match *method {
         Method::GET if collection && watch => "watch",
         Method::GET if collection => "list",
@@ -101,6 +105,7 @@ impl Exchange {
         let verb = match &route {
             Route::Resource(target) => verb(method, target, self.query.flag("watch")),
             Route::Bindings(_) => (*method == Method::POST).then_some("create"),
+            Route::Health(_) => Some("get"),
             _ => (*method == Method::GET).then_some("get"),
         };
         authorize(self.state.authorization, user, &route, verb.unwrap_or("proxy"), path)?;
@@ -122,15 +127,16 @@ impl Exchange {
     }
 
     fn accept(&self, collection: bool) -> Result<Accept, Failure> {
-        let include = match self.query.get("includeObject") {
-            None | Some("" | "Metadata") => Include::Metadata,
-            Some("Object") => Include::Object,
-            Some("None") => Include::None,
-            Some(other) => {
-                return Err(Failure::BadRequest(format!("unrecognized includeObject value: {other:?}")));
-            }
-        };
-        Accept::parse(&self.parts.headers, include, collection)
+        let asked = self.query.get("includeObject").unwrap_or_default();
+        let include = Include::parse(asked);
+        let accept = Accept::parse(&self.parts.headers, include.unwrap_or(Include::Metadata), collection)?;
+        if include.is_none() && matches!(accept.shape, Shape::Table(..)) {
+            return Err(Failure::BadRequest(format!(
+                "Unable to convert to Table as requested: includeObject: Unsupported value: {asked:?}: supported values: \
+                 \"Metadata\", \"Object\", \"None\", \"\""
+            )));
+        }
+        Ok(accept)
     }
 
     /// Answers what is about the server, not about an object.
@@ -177,19 +183,25 @@ impl Exchange {
         let part = if target.subresource.is_some() { Part::Status } else { Part::Whole };
         match verb {
             "get" => get::get(&cx, name, &self.query, self.accept(false)?),
-            "list" => list::list(&cx, &ListOptions::parse(&self.query, false)?, self.accept(true)?).await,
+            "list" => {
+                let accept = self.accept(true)?;
+                list::list(&cx, &ListOptions::parse(&self.query, false)?, accept).await
+            }
             "watch" => {
-                let options = ListOptions::parse(&self.query, true)?;
-                watch::watch(&cx, &self.state, &options, self.accept(true)?)
+                let accept = self.accept(true)?;
+                // A path of the older form is a watch whatever the query says.
+                let mut options = ListOptions::parse(&self.query, self.query.flag("watch"))?;
+                options.watch_only(target.name.as_deref())?;
+                watch::watch(&cx, &self.state, &options, accept)
             }
             "create" => self.create(&cx, body).await,
             "update" => self.update(&cx, name, part, body).await,
             "patch" => self.patch(&cx, name, part, body).await,
             "delete" => self.delete(&cx, name, body).await,
             _ => {
+                let which = ListOptions::parse(&self.query, false)?;
                 let bytes = self.read(body).await?;
                 let options = DeleteOptions::parse(bytes, &self.parts.headers, &self.query)?;
-                let which = ListOptions::parse(&self.query, false)?;
                 delete_collection::delete_collection(&cx, &which, &options, self.accept(true)?).await
             }
         }
@@ -251,6 +263,10 @@ impl Exchange {
         let options = DeleteOptions::parse(bytes, &self.parts.headers, &self.query)?;
         match delete::delete(cx, name, &options).await? {
             Deleted::Object(stored) => show::object(cx, StatusCode::OK, &stored, accept),
+            Deleted::Marked(stored) => {
+                let code = if options.orphan == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
+                show::object(cx, code, &stored, accept)
+            }
             Deleted::Status(status) => Ok(respond::json(StatusCode::OK, status.into(), accept.yaml)),
         }
     }

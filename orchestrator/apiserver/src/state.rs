@@ -16,7 +16,11 @@ use crate::config::{Authorization, Config, Ids};
 use crate::discovery::Documents;
 use crate::error::Failure;
 use crate::node_client::NodeClient;
+<<<<<<< HEAD
 use crate::tokens::Tokens;
+=======
+use crate::verbs::shared::SharedBodies;
+>>>>>>> 227c0e4 (Read and watch as upstream does: continue tokens, selectors, negotiation, deletion in two steps)
 
 /// What all requests share.
 pub(crate) struct State {
@@ -30,6 +34,8 @@ pub(crate) struct State {
     pub(crate) tokens: Tokens,
     pub(crate) authorization: Authorization,
     pub(crate) max_body_bytes: usize,
+    /// Lists on their way to clients.
+    pub(crate) lists: SharedBodies,
     pub(crate) bookmark_seconds: u64,
     /// Cancelled when the server stops; ends watches.
     pub(crate) stopping: CancellationToken,
@@ -53,6 +59,7 @@ impl State {
             tokens: config.tokens,
             authorization: config.authorization,
             max_body_bytes: config.max_body_bytes,
+            lists: SharedBodies::default(),
             bookmark_seconds: config.bookmark_seconds,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -120,7 +120,9 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::Forbidden { .. } => (403, "Forbidden"),
         Failure::NoSuchResource | Failure::NoSuchPath | Failure::NotFound { .. } => (404, "NotFound"),
         Failure::MethodNotAllowed => (405, "MethodNotAllowed"),
-        Failure::NotAcceptable(_) | Failure::NoSuchRepresentation => (406, "NotAcceptable"),
+        Failure::NotAcceptable(_) | Failure::NoSuchRepresentation | Failure::NoSuchStream => {
+            (406, "NotAcceptable")
+        }
         Failure::AlreadyExists { .. } => (409, "AlreadyExists"),
         Failure::Conflict { .. } => (409, "Conflict"),
         Failure::Expired { .. } => (410, "Expired"),
@@ -181,6 +183,7 @@ fn details(failure: &Failure) -> Option<Details> {
         | Failure::UnknownFormat
         | Failure::UnsupportedBody(_)
         | Failure::NoSuchRepresentation
+        | Failure::NoSuchStream
         | Failure::TooLarge { .. }
         | Failure::Expired { .. }
         | Failure::Unversioned(_) => None,

@@ -1,8 +1,9 @@
 //! What the store holds and what it tells watchers: entries and events. Both are immutable and shared by `Arc`.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::attributes::Attributes;
 
@@ -44,21 +45,29 @@ pub struct Event {
     pub entry: Arc<Entry>,
     /// The version that was replaced or deleted.
     pub prev: Option<Arc<Entry>>,
-    /// Room for encodings made once and shared by all watchers. What each slot means is up to the reader.
-    pub encoded: [OnceLock<Bytes>; Event::ENCODINGS],
+    /// Encodings made once and shared by all watchers, by what their readers call them.
+    encodings: Mutex<Vec<(u32, Bytes)>>,
 }
 
 impl Event {
-    /// How many shared encodings an event has room for.
-    pub const ENCODINGS: usize = 4;
+    /// The encoding that readers call `id`; made by the first that asks, while the others wait for it.
+    pub fn encoding(&self, id: u32, make: impl FnOnce() -> Bytes) -> Bytes {
+        let mut encodings = self.encodings.lock();
+        if let Some((_, bytes)) = encodings.iter().find(|(made, _)| *made == id) {
+            return bytes.clone();
+        }
+        let bytes = make();
+        encodings.push((id, bytes.clone()));
+        bytes
+    }
 
     pub(crate) fn put(entry: Arc<Entry>, prev: Option<Arc<Entry>>) -> Self {
-        Self { revision: entry.mod_revision, kind: EventKind::Put, entry, prev, encoded: Default::default() }
+        Self { revision: entry.mod_revision, kind: EventKind::Put, entry, prev, encodings: Mutex::default() }
     }
 
     pub(crate) fn delete(prev: Arc<Entry>, revision: Revision) -> Self {
         let entry = Arc::new(Entry { mod_revision: revision, ..Entry::clone(&prev) });
-        Self { revision, kind: EventKind::Delete, entry, prev: Some(prev), encoded: Default::default() }
+        Self { revision, kind: EventKind::Delete, entry, prev: Some(prev), encodings: Mutex::default() }
     }
 
     /// The revision of the version that this event replaced, 0 if there was none.

@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub(crate) name: Option<String>,
     /// The part of the object.
     pub(crate) subresource: Option<&'static Subresource>,
+    /// Whether the path is of the older form that can only be watched: `/api/v1/watch/...`.
+    pub(crate) watch: bool,
 }
 
 /// Where a request leads.
@@ -89,6 +91,9 @@ fn in_version(group: &str, version: &str, rest: &[&str]) -> Result<Route, Failur
         return Err(Failure::NoSuchResource);
     }
     match rest {
+        ["watch", of @ ..] if kinds::by_plural(group, version, "watch").is_none() => {
+            watched(group, version, of)
+        }
         ["namespaces", namespace, "bindings"] if group.is_empty() => {
             Ok(Route::Bindings((*namespace).to_owned()))
         }
@@ -126,5 +131,91 @@ fn target(kind: &'static Kind, namespace: Option<&&str>, more: &[&str]) -> Resul
         }
         _ => return Err(Failure::NoSuchResource),
     };
-    Ok(Route::Resource(Target { kind, namespace: namespace.map(|n| (*n).to_owned()), name, subresource }))
+    let namespace = namespace.map(|n| (*n).to_owned());
+    Ok(Route::Resource(Target { kind, namespace, name, subresource, watch: false }))
+}
+
+/// A path after `/watch/`: a collection or an object of a resource that can be watched.
+fn watched(group: &str, version: &str, rest: &[&str]) -> Result<Route, Failure> {
+    match in_version(group, version, rest) {
+        Ok(Route::Resource(target))
+            if target.subresource.is_none() && !target.watch && target.kind.verbs.contains(&"watch") =>
+        {
+            Ok(Route::Resource(Target { watch: true, ..target }))
+        }
+        _ => Err(Failure::NoSuchResource),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn target(path: &str) -> Target {
+        match Route::parse(path) {
+            Ok(Route::Resource(target)) => target,
+            other => panic!("{path} leads to {other:?}"),
+        }
+    }
+
+    #[rstest]
+    #[case("/api/v1/pods", "pods", None, None)]
+    #[case("/api/v1/namespaces/a/pods/", "pods", Some("a"), None)]
+    #[case("/api/v1/namespaces/a/pods/b%2Dc", "pods", Some("a"), Some("b-c"))]
+    #[case("/api/v1/namespaces/a", "namespaces", None, Some("a"))]
+    #[case("/apis/apps/v1/namespaces/a/deployments/d", "deployments", Some("a"), Some("d"))]
+    fn paths_lead_to_resources(
+        #[case] path: &str,
+        #[case] plural: &str,
+        #[case] namespace: Option<&str>,
+        #[case] name: Option<&str>,
+    ) {
+        let target = target(path);
+        let found = (target.kind.plural, target.namespace.as_deref(), target.name.as_deref());
+        assert_eq!(found, (plural, namespace, name));
+        assert!(!target.watch);
+    }
+
+    #[rstest]
+    #[case("/api/v1/watch/pods", None, None)]
+    #[case("/api/v1/watch/namespaces/a/pods", Some("a"), None)]
+    #[case("/api/v1/watch/namespaces/a/pods/b", Some("a"), Some("b"))]
+    fn the_older_form_of_a_watch_is_known(
+        #[case] path: &str,
+        #[case] namespace: Option<&str>,
+        #[case] name: Option<&str>,
+    ) {
+        let target = target(path);
+        assert_eq!((target.namespace.as_deref(), target.name.as_deref()), (namespace, name));
+        assert!(target.watch);
+    }
+
+    #[rstest]
+    #[case("/api/v1/watch")]
+    #[case("/api/v1/watch/watch/pods")]
+    #[case("/api/v1/watch/namespaces/a/pods/b/status")]
+    #[case("/api/v1/pods/a")]
+    #[case("/api/v1/namespaces/a/nodes")]
+    #[case("/api//v1")]
+    #[case("/api/v1/namespaces/a/pods/a%2Fb")]
+    fn other_paths_below_a_version_lead_nowhere(#[case] path: &str) {
+        assert!(matches!(Route::parse(path), Err(Failure::NoSuchResource)), "{path}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_leads_somewhere_or_nowhere(path in "(/(api|apis|v1|apps|watch|namespaces|pods|%2F|%|[a-z]{0,3})){0,8}|\\PC{0,40}") {
+            let _ = Route::parse(&path);
+        }
+
+        #[test]
+        fn a_name_is_found_as_it_was_encoded(name in "[^/]{1,20}") {
+            let encoded = percent_encoding::utf8_percent_encode(&name, percent_encoding::NON_ALPHANUMERIC);
+            let found = target(&format!("/api/v1/namespaces/a/pods/{encoded}"));
+            prop_assert_eq!(found.name.as_deref(), Some(name.as_str()));
+        }
+    }
 }

@@ -32,6 +32,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) grace_seconds: Option<i64>,
     /// What happens to dependents; none leaves it to the kind.
     pub(crate) propagation: Option<Propagation>,
+    /// The older way to say it, which also changes the code of the answer.
+    pub(crate) orphan: Option<bool>,
     /// The UID the object must have.
     pub(crate) uid: Option<String>,
     /// The resourceVersion the object must have.
@@ -43,9 +45,9 @@ impl DeleteOptions {
     pub(crate) fn parse(body: Bytes, headers: &HeaderMap, query: &Query) -> Result<Self, Failure> {
         let given = if body.is_empty() { from_query(query)? } else { from_body(body, headers)? };
         let mut errors = Errors::default();
+        let propagation = propagation(&given, &mut errors);
         let dry_run: Vec<&str> = given.items("dryRun").iter().filter_map(Value::as_str).collect();
         let dry_run = parse_dry_run(&dry_run, &mut errors);
-        let propagation = propagation(&given, &mut errors);
         if !errors.is_empty() {
             return Err(Failure::invalid_named("meta.k8s.io", "DeleteOptions", "", errors));
         }
@@ -54,6 +56,7 @@ impl DeleteOptions {
             dry_run,
             grace_seconds: given.int("gracePeriodSeconds"),
             propagation,
+            orphan: given.field("orphanDependents").and_then(Value::as_bool),
             uid: text("preconditions.uid"),
             resource_version: text("preconditions.resourceVersion"),
         })

@@ -39,6 +39,7 @@ pub(crate) async fn evict(
         dry_run,
         grace_seconds: eviction.int("deleteOptions.gracePeriodSeconds"),
         propagation: None,
+        orphan: None,
         uid: text("uid"),
         resource_version: text("resourceVersion"),
     };

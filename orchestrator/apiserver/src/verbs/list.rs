@@ -6,16 +6,15 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
 use wherry_store::{Entry, Snapshot, WatchError};
 
 use super::Cx;
-use super::get::{parse_version, version_problem};
+use super::continuation::Token;
+use super::get::version_problem;
 use super::select::Selection;
+use super::shared::Key;
 use crate::codec::Cut;
 use crate::error::{Failure, unreadable};
 use crate::request::negotiate::{Accept, Shape};
@@ -32,60 +31,50 @@ pub(crate) struct Page {
     remaining: Option<usize>,
 }
 
-/// Where a page ended, as the continue token says it.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Token {
-    v: String,
-    /// The revision of the list; -1 stands for the current one.
-    rv: i64,
-    /// The key to begin at, below the collection's prefix.
-    start: String,
-}
-
-const TOKEN_VERSION: &str = "meta.k8s.io/v1";
-
-impl Token {
-    fn new(rv: i64, start: String) -> Self {
-        Self { v: TOKEN_VERSION.to_owned(), rv, start }
-    }
-
-    fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("a token has only string keys"))
-    }
-
-    fn decode(text: &str) -> Result<Self, Failure> {
-        let bad = |why: String| {
-            Failure::BadRequest(format!("invalid continue token: continue key is not valid: {why}"))
-        };
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text.trim_end_matches('='))
-            .map_err(|_| bad("illegal base64 data".to_owned()))?;
-        let token: Self = serde_json::from_slice(&bytes).map_err(|e| bad(e.to_string()))?;
-        if token.v != TOKEN_VERSION {
-            return Err(bad(format!("server does not recognize this encoded version {:?}", token.v)));
-        }
-        if token.start.is_empty() || token.start.split('/').any(|part| part == "..") {
-            return Err(bad("continue key is not valid".to_owned()));
-        }
-        Ok(token)
-    }
+/// What a list asks for, and the state it asks it of.
+struct Wanted {
+    selection: Selection,
+    prefix: String,
+    after: Option<String>,
+    limit: usize,
+    snapshot: Snapshot,
 }
 
 /// Answers a list.
 pub(crate) async fn list(cx: &Cx<'_>, options: &ListOptions, accept: Accept) -> Result<Response, Failure> {
-    respond(cx, &page(cx, options).await?, accept)
+    let wanted = wanted(cx, options).await?;
+    if wanted.is_whole() && accept.shape == Shape::Object && !accept.yaml {
+        return whole(cx, &wanted, accept).await;
+    }
+    respond(cx, &wanted.page(cx), accept)
 }
 
 /// The objects a list answers.
 pub(crate) async fn page(cx: &Cx<'_>, options: &ListOptions) -> Result<Page, Failure> {
+    Ok(wanted(cx, options).await?.page(cx))
+}
+
+/// Answers a whole collection with a body that concurrent requests share.
+async fn whole(cx: &Cx<'_>, wanted: &Wanted, accept: Accept) -> Result<Response, Failure> {
+    let revision = wanted.snapshot.revision();
+    let key = Key { prefix: wanted.prefix.clone(), group: cx.kind.group, revision };
+    let shared = cx.state.lists.get(key);
+    let (body, gzip) = shared.body(accept.gzip, || objects(cx, &wanted.page(cx))).await?;
+    Ok(respond::whole(body, gzip))
+}
+
+async fn wanted(cx: &Cx<'_>, options: &ListOptions) -> Result<Wanted, Failure> {
     let selection = Selection::new(cx, options)?;
     let prefix = cx.prefix();
     if !options.continue_token.is_empty() {
-        return continued(cx, options, &selection, &prefix).await;
+        return continued(cx, options, (selection, prefix)).await;
     }
     let current = cx.state.store.snapshot();
-    let snapshot = match options.resource_version.as_str() {
-        "" | "0" => current,
+    let limit = options.limit;
+    let (snapshot, limit) = match options.resource_version.as_str() {
+        "" => (current, limit),
+        // Whatever state there is, and all of it: limits are for reads of a certain state.
+        "0" => (current, 0),
         text => {
             let requested = text.parse().map_err(|_| {
                 Failure::BadRequest(format!("invalid resource version: {}", version_problem(text)))
@@ -93,14 +82,15 @@ pub(crate) async fn page(cx: &Cx<'_>, options: &ListOptions) -> Result<Page, Fai
             if requested > current.revision() {
                 return Err(Failure::TooLargeVersion { requested, current: current.revision() });
             }
-            if options.version_match == Some(Match::Exact) {
-                at(cx, &prefix, requested).await.map_err(|e| unreadable(&e, requested))?
-            } else {
-                current
-            }
+            let exact = match options.version_match {
+                Some(asked) => asked == Match::Exact,
+                None => limit > 0,
+            };
+            let snapshot = if exact { at(cx, &prefix, requested).await.map_err(too_old)? } else { current };
+            (snapshot, limit)
         }
     };
-    Ok(cut(cx, options, &selection, (&prefix, None), &snapshot))
+    Ok(Wanted { selection, prefix, after: None, limit, snapshot })
 }
 
 /// The state at a revision; reading the file for it is left to a thread that may block.
@@ -116,30 +106,38 @@ async fn at(cx: &Cx<'_>, prefix: &str, revision: u64) -> Result<Snapshot, WatchE
         .map_err(|_| WatchError::Closed)?
 }
 
+fn too_old(error: WatchError) -> Failure {
+    match error {
+        WatchError::Compacted { .. } => Failure::Expired {
+            message: "The resourceVersion for the provided list is too old.".to_owned(),
+            continue_token: None,
+        },
+        other => unreadable(&other, 0),
+    }
+}
+
 async fn continued(
     cx: &Cx<'_>,
     options: &ListOptions,
-    selection: &Selection,
-    prefix: &str,
-) -> Result<Page, Failure> {
+    (selection, prefix): (Selection, String),
+) -> Result<Wanted, Failure> {
     let token = Token::decode(&options.continue_token)?;
     if !matches!(options.resource_version.as_str(), "" | "0") {
-        parse_version(&options.resource_version)?;
         return Err(Failure::BadRequest(
             "specifying resource version is not allowed when using continue".to_owned(),
         ));
     }
     let snapshot = match u64::try_from(token.rv) {
         Err(_) => cx.state.store.snapshot(),
-        Ok(revision) => match at(cx, prefix, revision).await {
+        Ok(revision) => match at(cx, &prefix, revision).await {
             Ok(snapshot) => snapshot,
             Err(WatchError::Compacted { .. }) => return Err(expired(token.start)),
             Err(error) => return Err(unreadable(&error, revision)),
         },
     };
     // The token names the key to begin at by the last key seen and the zero byte after it.
-    let after = format!("{prefix}{}", token.start.trim_end_matches('\0'));
-    Ok(cut(cx, options, selection, (prefix, Some(&after)), &snapshot))
+    let after = Some(format!("{prefix}{}", token.start.trim_end_matches('\0')));
+    Ok(Wanted { selection, prefix, after, limit: options.limit, snapshot })
 }
 
 fn expired(start: String) -> Failure {
@@ -154,29 +152,38 @@ fn expired(start: String) -> Failure {
     }
 }
 
-/// At most a page of the wanted objects after a key.
-fn cut(
-    cx: &Cx<'_>,
-    options: &ListOptions,
-    selection: &Selection,
-    (prefix, after): (&str, Option<&str>),
-    snapshot: &Snapshot,
-) -> Page {
-    let everything = selection.is_everything();
-    let mut wanted = snapshot.range(prefix, after).filter(|e| everything || selection.matches(cx, e));
-    let revision = snapshot.revision();
-    if options.limit == 0 {
-        return Page { entries: wanted.cloned().collect(), revision, next: None, remaining: None };
+impl Wanted {
+    /// Whether the answer is the same for everybody who asks for the collection.
+    fn is_whole(&self) -> bool {
+        self.selection.is_everything() && self.limit == 0 && self.after.is_none()
     }
-    let entries: Vec<Arc<Entry>> = wanted.by_ref().take(options.limit).cloned().collect();
-    let more = wanted.next().is_some();
-    // Counting what a selector would choose of the rest is not promised, so it is not done.
-    let remaining = (more && everything).then(|| 1 + wanted.count());
-    let next = entries.last().filter(|_| more).map(|last| {
-        let start = format!("{}\0", last.key.strip_prefix(prefix).unwrap_or_default());
-        Token::new(i64::try_from(revision).unwrap_or(-1), start).encode()
-    });
-    Page { entries, revision, next, remaining }
+
+    /// At most a page of the wanted objects.
+    fn page(&self, cx: &Cx<'_>) -> Page {
+        let (snapshot, selection) = (&self.snapshot, &self.selection);
+        let everything = selection.is_everything();
+        let wanted = |entry: &&Arc<Entry>| everything || selection.matches(cx, entry);
+        let mut page =
+            Page { entries: Vec::new(), revision: snapshot.revision(), next: None, remaining: None };
+        if let (Some(key), None) = (selection.key(cx), &self.after) {
+            page.entries.extend(snapshot.get(&key).filter(wanted).cloned());
+            return page;
+        }
+        let mut rest = snapshot.range(&self.prefix, self.after.as_deref());
+        if self.limit == 0 {
+            page.entries.extend(rest.filter(wanted).cloned());
+            return page;
+        }
+        page.entries.extend(rest.by_ref().filter(wanted).take(self.limit).cloned());
+        // There is more if anything follows, wanted or not: looking for what is wanted is left to the next page.
+        if page.entries.len() == self.limit && rest.next().is_some() {
+            let last = page.entries.last().and_then(|last| last.key.strip_prefix(&*self.prefix));
+            page.next = Some(Token::after(page.revision, last.unwrap_or_default()).encode());
+            // Counting what a selector would choose of the rest is not promised, so it is not done.
+            page.remaining = everything.then(|| 1 + rest.count());
+        }
+        page
+    }
 }
 
 impl Page {
@@ -239,35 +246,4 @@ fn partials(page: &Page, version: &str) -> Result<Bytes, Failure> {
     }
     out.put_slice(b"]}");
     Ok(out.freeze())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_token_says_where_to_go_on() {
-        let token = Token::new(7, "ns/a\0".to_owned());
-        assert_eq!(Token::decode(&token.encode()).unwrap(), token);
-    }
-
-    #[test]
-    fn a_token_of_upstreams_form_is_read() {
-        let token = Token::decode("eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhXHUwMDAwIn0").unwrap();
-        assert_eq!(token, Token::new(1, "a\0".to_owned()));
-    }
-
-    #[test]
-    fn a_token_cannot_climb_out_of_its_collection() {
-        let token = Token::new(1, "../secrets/a\0".to_owned());
-        assert!(matches!(Token::decode(&token.encode()), Err(Failure::BadRequest(_))));
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_a_token_or_is_refused(text in ".*") {
-            let _ = Token::decode(&text);
-        }
-    }
 }

@@ -4,6 +4,7 @@
 //! preconditions that make the answer true whatever others do meanwhile.
 
 pub(crate) mod bind;
+pub(crate) mod continuation;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod delete_collection;
@@ -16,6 +17,7 @@ pub(crate) mod log;
 pub(crate) mod patch;
 pub(crate) mod scale;
 pub(crate) mod select;
+pub(crate) mod shared;
 pub(crate) mod show;
 pub(crate) mod update;
 pub(crate) mod watch;

@@ -34,6 +34,17 @@ impl Selection {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// The key of the only object that can be wanted, if its name is demanded and its namespace known.
+    pub(crate) fn key(&self, cx: &Cx<'_>) -> Option<String> {
+        if cx.stored.namespaced && cx.namespace.is_empty() {
+            return None;
+        }
+        let named = |(source, op, _): &&(Source, FieldOp, String)| {
+            matches!(source, Source::Name) && *op == FieldOp::Eq
+        };
+        self.fields.iter().find(named).map(|(_, _, name)| cx.key(name))
+    }
+
     /// Whether an object is wanted.
     pub(crate) fn matches(&self, cx: &Cx<'_>, entry: &Entry) -> bool {
         self.labels.matches(|key| entry.attributes.get(key))

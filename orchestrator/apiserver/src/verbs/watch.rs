@@ -4,10 +4,14 @@
 //! `ERROR` of reason `Expired`. An object that starts or stops matching the selectors is `ADDED` or `DELETED`.
 //! Bookmarks tell an idle client how far it is.
 //!
-//! An event is encoded once and shared by all watchers that see it as the same change.
+//! An event is encoded once and shared by all watchers that see it as the same change in the same form. A watcher that is
+//! slow holds no events: it reads them from the store when it gets there, and ends with `Expired` when they are gone.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::DefaultHasher;
 use std::convert::Infallible;
+use std::hash::{Hash, Hasher};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +21,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures::stream;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use wherry_store::{Entry, Event, EventKind, Watch, WatchError};
 
 use super::get::parse_version;
@@ -25,14 +30,14 @@ use super::select::Selection;
 use super::{Cx, show};
 use crate::codec::Cut;
 use crate::error::{Failure, unreadable};
-use crate::request::negotiate::{Accept, Shape};
+use crate::request::negotiate::{Accept, Include, Shape};
 use crate::request::query::ListOptions;
 use crate::state::State;
 use crate::status::Status;
 use crate::table;
 
-/// How long a watch lasts that does not say.
-const DEFAULT_SECONDS: u64 = 3600;
+/// How long a watch lasts at least that does not say; at most twice that, so that many do not end at once.
+const DEFAULT_SECONDS: u64 = 1800;
 /// How many bytes of events go into one chunk.
 const CHUNK: usize = 64 * 1024;
 
@@ -66,10 +71,13 @@ struct Stream {
     /// The revision whose bookmark ends the initial objects, if the client waits for it.
     initial_end: Option<u64>,
     watch: Option<Watch>,
+    /// The events of this watch are the same for all that show them like this.
+    form: u32,
     /// Events up to here are not told, because the client asked for later ones.
     begin: u64,
     bookmarks: Option<Interval>,
-    deadline: Instant,
+    deadline: Pin<Box<Sleep>>,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Whether the columns of a table have been told.
     columns_told: bool,
 }
@@ -82,6 +90,9 @@ pub(crate) fn watch(
     accept: Accept,
 ) -> Result<Response, Failure> {
     let selection = Selection::new(cx, options)?;
+    if accept.yaml {
+        return Err(Failure::NoSuchStream);
+    }
     let requested = match options.resource_version.as_str() {
         "" => 0,
         text => parse_version(text)?,
@@ -89,9 +100,11 @@ pub(crate) fn watch(
     let snapshot = state.store.snapshot();
     let from_state = requested == 0 || options.send_initial == Some(true);
     if from_state && requested > snapshot.revision() {
-        return Err(Failure::TooLargeVersion { requested, current: snapshot.revision() });
+        let current = snapshot.revision();
+        return Ok(refused(&Failure::TooLargeVersion { requested, current }));
     }
-    let prefix = cx.prefix();
+    // The watch of one object is under its key, so that the rest of its collection does not wake it.
+    let prefix = selection.key(cx).unwrap_or_else(|| cx.prefix());
     let mut initial = VecDeque::new();
     if from_state && options.send_initial != Some(false) {
         initial = snapshot.range(&prefix, None).filter(|e| selection.matches(cx, e)).cloned().collect();
@@ -102,7 +115,6 @@ pub(crate) fn watch(
         Ok(watch) => watch,
         Err(error) => return Ok(refused(&unreadable(&error, begin))),
     };
-    let seconds = options.timeout_seconds.filter(|s| *s > 0).unwrap_or(DEFAULT_SECONDS);
     let stream = Stream {
         state: Arc::clone(state),
         kind: cx.kind,
@@ -112,9 +124,11 @@ pub(crate) fn watch(
         initial,
         initial_end: (options.send_initial == Some(true) && options.bookmarks).then_some(snapshot.revision()),
         watch: Some(watch),
+        form: form(cx, accept.shape),
         begin,
         bookmarks: options.bookmarks.then(|| bookmark_ticks(state)),
-        deadline: Instant::now() + Duration::from_secs(seconds),
+        deadline: Box::pin(tokio::time::sleep(lifetime(state, options.timeout_seconds))),
+        stopping: Box::pin(state.stopping.clone().cancelled_owned()),
         columns_told: false,
     };
     let chunks = stream::unfold(stream, |mut stream| async move {
@@ -122,6 +136,31 @@ pub(crate) fn watch(
         Some((Ok::<_, Infallible>(chunk), stream))
     });
     Ok(streaming(Body::from_stream(chunks)))
+}
+
+/// How long a watch lasts that may say how long.
+fn lifetime(state: &State, asked: Option<i64>) -> Duration {
+    match asked {
+        None | Some(0) => {
+            let mut hasher = DefaultHasher::new();
+            state.new_uid().hash(&mut hasher);
+            Duration::from_secs(DEFAULT_SECONDS + hasher.finish() % DEFAULT_SECONDS)
+        }
+        Some(asked) => Duration::from_secs(u64::try_from(asked).unwrap_or(0)),
+    }
+}
+
+/// A number for a way to show objects, apart from the change.
+fn form(cx: &Cx<'_>, shape: Shape) -> u32 {
+    let versions = |version: &str| u32::from(version == "v1");
+    let shape = match shape {
+        Shape::Object | Shape::Discovery => 0,
+        Shape::Partial(version) => 1 + versions(version),
+        Shape::Table(version, Include::None) => 3 + versions(version),
+        Shape::Table(version, Include::Metadata) => 5 + versions(version),
+        Shape::Table(version, Include::Object) => 7 + versions(version),
+    };
+    shape << 4 | u32::from(cx.converts()) << 3
 }
 
 fn bookmark_ticks(state: &State) -> Interval {
@@ -209,9 +248,9 @@ impl Stream {
         };
         tokio::select! {
             biased;
-            () = self.state.stopping.cancelled() => Wake::End,
+            () = &mut self.stopping => Wake::End,
             event = watch.next() => event.map_or(Wake::End, Wake::Event),
-            () = tokio::time::sleep_until(self.deadline) => Wake::End,
+            () = &mut self.deadline => Wake::End,
             () = bookmark => Wake::Bookmark,
         }
     }
@@ -224,7 +263,8 @@ impl Stream {
         let mut out = BytesMut::new();
         while out.len() < CHUNK {
             let Some(entry) = self.initial.pop_front() else { break };
-            let object = self.shaped(&entry.value);
+            let columns = !std::mem::replace(&mut self.columns_told, true);
+            let object = self.shaped(&entry.value, columns);
             out.put_slice(&line_or_error(Change::Added, object));
         }
         if self.initial.is_empty()
@@ -254,14 +294,13 @@ impl Stream {
             return None;
         }
         let change = self.change(event)?;
-        let cx = Cx::new(&self.state, self.kind, &self.namespace);
-        if self.shape == Shape::Object && !cx.converts() {
-            let slot = &event.encoded[change as usize];
-            return Some(slot.get_or_init(|| line(change.name(), &final_state(&cx, event, change))).clone());
-        }
-        let stored = final_state(&cx, event, change);
-        let object = self.shaped(&stored);
-        Some(line_or_error(change, object))
+        let table = matches!(self.shape, Shape::Table(..));
+        let columns = table && !std::mem::replace(&mut self.columns_told, true);
+        let id = self.form | u32::from(columns) << 2 | change as u32;
+        Some(event.encoding(id, || {
+            let cx = Cx::new(&self.state, self.kind, &self.namespace);
+            line_or_error(change, self.shaped(&final_state(&cx, event, change), columns))
+        }))
     }
 
     /// What the event is to this client.
@@ -279,15 +318,12 @@ impl Stream {
     }
 
     /// The object in the representation the client accepts.
-    fn shaped(&mut self, stored: &Bytes) -> Result<Bytes, Failure> {
+    fn shaped(&self, stored: &Bytes, columns: bool) -> Result<Bytes, Failure> {
         let cx = Cx::new(&self.state, self.kind, &self.namespace);
         match self.shape {
             Shape::Object | Shape::Discovery => cx.serve(stored),
             Shape::Partial(version) => table::partial(stored, version),
-            Shape::Table(version, include) => {
-                let columns = !std::mem::replace(&mut self.columns_told, true);
-                show::row(&cx, stored, (version, include), columns)
-            }
+            Shape::Table(version, include) => show::row(&cx, stored, (version, include), columns),
         }
     }
 

@@ -213,8 +213,9 @@ async fn watches_share_events_and_their_encodings() {
     for watch in &mut watches {
         events.push(watch.next().await.unwrap().unwrap());
     }
-    events[0].encoded[0].set(bytes::Bytes::from_static(b"once")).unwrap();
-    assert!(events.iter().all(|event| event.encoded[0].get().is_some_and(|encoded| encoded == "once")));
+    events[0].encoding(7, || bytes::Bytes::from_static(b"once"));
+    assert!(events.iter().all(|event| event.encoding(7, || panic!("made twice")) == "once"));
+    assert_eq!(events[0].encoding(8, || bytes::Bytes::from_static(b"other")), "other");
 }
 
 /// The waiting side: a watch that found nothing is woken by the next event of its own.
