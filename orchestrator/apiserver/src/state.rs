@@ -16,11 +16,8 @@ use crate::config::{Authorization, Config, Ids};
 use crate::discovery::Documents;
 use crate::error::Failure;
 use crate::node_client::NodeClient;
-<<<<<<< HEAD
 use crate::tokens::Tokens;
-=======
 use crate::verbs::shared::SharedBodies;
->>>>>>> 227c0e4 (Read and watch as upstream does: continue tokens, selectors, negotiation, deletion in two steps)
 
 /// What all requests share.
 pub(crate) struct State {
