@@ -7,6 +7,8 @@
 mod arena;
 #[path = "build/collect.rs"]
 mod collect;
+#[path = "build/columns.rs"]
+mod columns;
 #[path = "build/components.rs"]
 mod components;
 #[path = "build/documents.rs"]
@@ -27,6 +29,7 @@ fn main() {
     let facts = facts::Facts::read(Path::new("facts"));
     let definitions = collect::definitions();
     write_gzip(&out.join("arena.gz"), arena::render(&definitions, &facts).as_bytes());
+    columns::write(&out, &definitions, &facts);
     documents::write(&out, &components::components(&definitions, &facts));
 }
 

@@ -1,7 +1,7 @@
-//! The tables of facts that JSON schemas lack: merge and list metadata, what a zero value of a field means, and
-//! which fields k8s-openapi requires though Kubernetes does not.
+//! The tables of facts that JSON schemas lack: merge and list metadata, what a zero value of a field means, which
+//! fields k8s-openapi requires though Kubernetes does not, and which fields the columns of tables show.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     kept: HashSet<(String, String)>,
     always: HashSet<(String, String)>,
     optional: HashSet<(String, String)>,
+    /// Fields whose descriptions are those of columns.
+    pub(crate) columns: BTreeSet<(String, String)>,
 }
 
 impl Facts {
@@ -37,7 +39,8 @@ impl Facts {
         };
         let optional =
             rows(&folder.join("optional-fields.tsv")).map(|row| (row[0].clone(), row[1].clone())).collect();
-        Self { merge, kept: of("kept"), always: of("always"), optional }
+        let columns = rows(&folder.join("columns.tsv")).map(|row| (row[0].clone(), row[1].clone())).collect();
+        Self { merge, kept: of("kept"), always: of("always"), optional, columns }
     }
 
     /// Metadata of a field; with an empty field name, of the type itself.

@@ -9,6 +9,9 @@ use flate2::read::GzDecoder;
 
 use crate::value::{Object, Value};
 
+/// Descriptions by field.
+static COLUMNS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/columns.rs"));
+
 static DOCUMENTS: &[Document] = include!(concat!(env!("OUT_DIR"), "/openapi.rs"));
 
 /// The document of one group and version.
@@ -37,6 +40,11 @@ impl Document {
 /// The document of `api/v1`, `apis/apps/v1`, ...
 pub fn document(name: &str) -> Option<&'static Document> {
     DOCUMENTS.iter().find(|document| document.name == name)
+}
+
+/// The description of a field that `facts/columns.tsv` names: `column("core.v1.ConfigMap.data")`.
+pub fn column(field: &str) -> Option<&'static str> {
+    COLUMNS.iter().find(|(name, _)| *name == field).map(|(_, description)| *description)
 }
 
 /// What `/openapi/v3` answers: where the documents are.

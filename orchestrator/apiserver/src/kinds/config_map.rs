@@ -16,7 +16,7 @@ pub(crate) struct ConfigMap;
 pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 
 static COLUMNS: &[Column] =
-    &[table::NAME, Column::new("Data", "string", "Number of keys of the ConfigMap"), table::AGE];
+    &[table::NAME, Column::of("Data", "string", "core.v1.ConfigMap.data"), table::AGE];
 
 impl Rules for ConfigMap {
     fn validate(&self, object: &Value, errors: &mut Errors) {

@@ -14,13 +14,13 @@ pub(crate) struct Deployment;
 
 static COLUMNS: &[Column] = &[
     table::NAME,
-    Column::new("Ready", "string", "Number of Pods that are ready, of those wanted"),
-    Column::new("Up-to-date", "string", "Number of Pods of the current template"),
-    Column::new("Available", "string", "Number of Pods ready for minReadySeconds"),
+    Column::new("Ready", "string", "Number of the pod with ready state"),
+    Column::of("Up-to-date", "string", "apps.v1.DeploymentStatus.updatedReplicas"),
+    Column::of("Available", "string", "apps.v1.DeploymentStatus.availableReplicas"),
     table::AGE,
-    Column::wide("Containers", "string", "Names of the containers of the template"),
-    Column::wide("Images", "string", "Images of the containers of the template"),
-    Column::wide("Selector", "string", "Label selector of its Pods"),
+    table::CONTAINERS.in_wide(),
+    table::IMAGES.in_wide(),
+    Column::of("Selector", "string", "apps.v1.DeploymentSpec.selector").in_wide(),
 ];
 
 impl Rules for Deployment {

@@ -15,7 +15,7 @@ use crate::validation::{Errors, Path};
 pub(crate) struct Endpoints;
 
 static COLUMNS: &[Column] =
-    &[table::NAME, Column::new("Endpoints", "string", "Addresses and ports"), table::AGE];
+    &[table::NAME, Column::of("Endpoints", "string", "core.v1.Endpoints.subsets"), table::AGE];
 
 impl Rules for Endpoints {
     fn create_on_update(&self) -> bool {

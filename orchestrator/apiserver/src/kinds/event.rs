@@ -13,16 +13,16 @@ pub(crate) struct Event;
 
 /// The columns of both Event APIs.
 pub(super) static COLUMNS: &[Column] = &[
-    Column::new("Last Seen", "string", "Time since the most recent occurrence"),
-    Column::new("Type", "string", "Normal or Warning"),
-    Column::new("Reason", "string", "Why it happened, in one word"),
-    Column::new("Object", "string", "The object it is about"),
-    Column::wide("Subobject", "string", "The part of the object it is about"),
-    Column::wide("Source", "string", "Who reported it"),
-    Column::new("Message", "string", "What happened"),
-    Column::wide("First Seen", "string", "Time since the first occurrence"),
-    Column::wide("Count", "string", "How often it happened"),
-    table::WIDE_NAME,
+    Column::of("Last Seen", "string", "core.v1.Event.lastTimestamp"),
+    Column::of("Type", "string", "core.v1.Event.type"),
+    Column::of("Reason", "string", "core.v1.Event.reason"),
+    Column::of("Object", "string", "core.v1.Event.involvedObject"),
+    Column::of("Subobject", "string", "core.v1.ObjectReference.fieldPath").in_wide(),
+    Column::of("Source", "string", "core.v1.Event.source").in_wide(),
+    Column::of("Message", "string", "core.v1.Event.message"),
+    Column::of("First Seen", "string", "core.v1.Event.firstTimestamp").in_wide(),
+    Column::of("Count", "string", "core.v1.Event.count").in_wide(),
+    table::NAME.in_wide(),
 ];
 
 macro_rules! involved {

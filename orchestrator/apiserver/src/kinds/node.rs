@@ -19,12 +19,12 @@ static COLUMNS: &[Column] = &[
     Column::new("Status", "string", "The status of the node"),
     Column::new("Roles", "string", "The roles of the node"),
     table::AGE,
-    Column::new("Version", "string", "Version of the node agent"),
-    Column::wide("Internal-IP", "string", "Address inside the cluster"),
-    Column::wide("External-IP", "string", "Address outside the cluster"),
-    Column::wide("OS-Image", "string", "Operating system"),
-    Column::wide("Kernel-Version", "string", "Kernel"),
-    Column::wide("Container-Runtime", "string", "Runtime and its version"),
+    Column::of("Version", "string", "core.v1.NodeSystemInfo.kubeletVersion"),
+    Column::of("Internal-IP", "string", "core.v1.NodeStatus.addresses").in_wide(),
+    Column::of("External-IP", "string", "core.v1.NodeStatus.addresses").in_wide(),
+    Column::of("OS-Image", "string", "core.v1.NodeSystemInfo.osImage").in_wide(),
+    Column::of("Kernel-Version", "string", "core.v1.NodeSystemInfo.kernelVersion").in_wide(),
+    Column::of("Container-Runtime", "string", "core.v1.NodeSystemInfo.containerRuntimeVersion").in_wide(),
 ];
 
 static FIELDS: &[Selectable] = &[Selectable { name: "spec.unschedulable", attribute: "=spec.unschedulable" }];

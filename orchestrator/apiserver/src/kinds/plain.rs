@@ -1,4 +1,4 @@
-//! Kinds without rules of their own: any well-formed object is accepted, a table shows its name and age.
+//! Kinds without rules of their own: any well-formed object is accepted, a table shows its name and when it was made.
 
 use jiff::Timestamp;
 use wherry_schema::Value;
@@ -9,14 +9,12 @@ use crate::table::{self, Column};
 /// The rules of kinds that need no others.
 pub(crate) struct Plain;
 
-static COLUMNS: &[Column] = &[table::NAME, table::AGE];
-
 impl Rules for Plain {
     fn columns(&self) -> &'static [Column] {
-        COLUMNS
+        table::NAME_AND_DATE
     }
 
-    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        vec![table::name(object), table::age(object, now)]
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        table::name_and_date(object)
     }
 }

@@ -15,14 +15,19 @@ pub(crate) struct Pod;
 
 static COLUMNS: &[Column] = &[
     table::NAME,
-    Column::new("Ready", "string", "Number of containers that are ready, of all"),
-    Column::new("Status", "string", "What its containers are doing"),
-    Column::new("Restarts", "string", "Number of restarts of its containers, and when the last was"),
+    Column::new("Ready", "string", "The aggregate readiness state of this pod for accepting traffic."),
+    Column::new("Status", "string", "The aggregate status of the containers in this pod."),
+    Column::new(
+        "Restarts",
+        "string",
+        "The number of times the containers in this pod have been restarted and when the last container in this pod \
+         has restarted.",
+    ),
     table::AGE,
-    Column::wide("IP", "string", "Its address"),
-    Column::wide("Node", "string", "The node it runs on"),
-    Column::wide("Nominated Node", "string", "The node being made free for it"),
-    Column::wide("Readiness Gates", "string", "Number of gates that are open, of all"),
+    Column::of("IP", "string", "core.v1.PodStatus.podIP").in_wide(),
+    Column::of("Node", "string", "core.v1.PodSpec.nodeName").in_wide(),
+    Column::of("Nominated Node", "string", "core.v1.PodStatus.nominatedNodeName").in_wide(),
+    Column::of("Readiness Gates", "string", "core.v1.PodSpec.readinessGates").in_wide(),
 ];
 
 macro_rules! fields {

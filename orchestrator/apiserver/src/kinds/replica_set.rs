@@ -14,13 +14,13 @@ pub(crate) struct ReplicaSet;
 
 static COLUMNS: &[Column] = &[
     table::NAME,
-    Column::new("Desired", "integer", "Number of Pods wanted"),
-    Column::new("Current", "integer", "Number of Pods"),
-    Column::new("Ready", "integer", "Number of Pods that are ready"),
+    Column::of("Desired", "integer", "apps.v1.ReplicaSetSpec.replicas"),
+    Column::of("Current", "integer", "apps.v1.ReplicaSetStatus.replicas"),
+    Column::of("Ready", "integer", "apps.v1.ReplicaSetStatus.readyReplicas"),
     table::AGE,
-    Column::wide("Containers", "string", "Names of the containers of the template"),
-    Column::wide("Images", "string", "Images of the containers of the template"),
-    Column::wide("Selector", "string", "Label selector of its Pods"),
+    table::CONTAINERS.in_wide(),
+    table::IMAGES.in_wide(),
+    Column::of("Selector", "string", "apps.v1.ReplicaSetSpec.selector").in_wide(),
 ];
 
 impl Rules for ReplicaSet {

@@ -16,8 +16,8 @@ pub(crate) struct Secret;
 
 static COLUMNS: &[Column] = &[
     table::NAME,
-    Column::new("Type", "string", "Type of the Secret"),
-    Column::new("Data", "string", "Number of keys of the Secret"),
+    Column::of("Type", "string", "core.v1.Secret.type"),
+    Column::of("Data", "string", "core.v1.Secret.data"),
     table::AGE,
 ];
 

@@ -14,12 +14,12 @@ pub(crate) struct Service;
 
 static COLUMNS: &[Column] = &[
     table::NAME,
-    Column::new("Type", "string", "How the Service is exposed"),
-    Column::new("Cluster-IP", "string", "Its address inside the cluster"),
-    Column::new("External-IP", "string", "Its addresses outside the cluster"),
-    Column::new("Port(s)", "string", "Its ports"),
+    Column::of("Type", "string", "core.v1.ServiceSpec.type"),
+    Column::of("Cluster-IP", "string", "core.v1.ServiceSpec.clusterIP"),
+    Column::of("External-IP", "string", "core.v1.ServiceSpec.externalIPs"),
+    Column::of("Port(s)", "string", "core.v1.ServiceSpec.ports"),
     table::AGE,
-    Column::wide("Selector", "string", "Labels of its Pods"),
+    Column::of("Selector", "string", "core.v1.ServiceSpec.selector").in_wide(),
 ];
 
 static FIELDS: &[Selectable] = &[

@@ -20,36 +20,75 @@ pub(crate) struct Column {
     #[serde(rename = "type")]
     kind: &'static str,
     format: &'static str,
-    description: &'static str,
+    description: Description,
     priority: u8,
+}
+
+/// Where the description of a column comes from.
+#[derive(Debug, Clone, Copy)]
+enum Description {
+    Text(&'static str),
+    /// A field that the column shows, which has a description already: `core.v1.ConfigMap.data`.
+    Field(&'static str),
+}
+
+impl serde::Serialize for Description {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Text(text) => text,
+            Self::Field(field) => wherry_schema::openapi::column(field).unwrap_or_default(),
+        })
+    }
 }
 
 impl Column {
     /// A column that is always shown.
     pub(crate) const fn new(name: &'static str, kind: &'static str, description: &'static str) -> Self {
-        Self { name, kind, format: "", description, priority: 0 }
+        Self { name, kind, format: "", description: Description::Text(description), priority: 0 }
     }
 
-    /// A column of the wide form.
-    pub(crate) const fn wide(name: &'static str, kind: &'static str, description: &'static str) -> Self {
-        Self { priority: 1, ..Self::new(name, kind, description) }
+    /// A column that shows a field, one of `facts/columns.tsv` in the schema crate.
+    pub(crate) const fn of(name: &'static str, kind: &'static str, field: &'static str) -> Self {
+        Self { name, kind, format: "", description: Description::Field(field), priority: 0 }
+    }
+
+    /// This column, in the wide form only.
+    pub(crate) const fn in_wide(self) -> Self {
+        Self { priority: 1, ..self }
+    }
+
+    /// Whether the field the column shows has a description.
+    #[cfg(test)]
+    pub(crate) fn is_described(&self) -> bool {
+        match self.description {
+            Description::Text(_) => true,
+            Description::Field(field) => wherry_schema::openapi::column(field).is_some(),
+        }
     }
 }
 
 /// The name column of most tables.
-pub(crate) const NAME: Column = Column {
-    name: "Name",
-    kind: "string",
-    format: "name",
-    description: "Name of the object, unique within its namespace",
-    priority: 0,
-};
-
-/// The name column of tables that start with something else.
-pub(crate) const WIDE_NAME: Column = Column { priority: 1, ..NAME };
+pub(crate) const NAME: Column =
+    Column { format: "name", ..Column::of("Name", "string", "meta.v1.ObjectMeta.name") };
 
 /// The age column.
-pub(crate) const AGE: Column = Column::new("Age", "string", "Time since the object was created");
+pub(crate) const AGE: Column = Column::of("Age", "string", "meta.v1.ObjectMeta.creationTimestamp");
+
+/// The columns of kinds that show nothing but when they were made.
+pub(crate) static NAME_AND_DATE: &[Column] =
+    &[NAME, Column::of("Created At", "date", "meta.v1.ObjectMeta.creationTimestamp")];
+
+/// The cells of [`NAME_AND_DATE`].
+pub(crate) fn name_and_date(object: &Value) -> Vec<Value> {
+    vec![name(object), object.text("metadata.creationTimestamp").into()]
+}
+
+/// The columns of a pod template's containers.
+pub(crate) const CONTAINERS: Column =
+    Column::new("Containers", "string", "Names of each container in the template.");
+/// The column of a pod template's images.
+pub(crate) const IMAGES: Column =
+    Column::new("Images", "string", "Images referenced by each container in the template.");
 
 /// The name cell.
 pub(crate) fn name(object: &Value) -> Value {

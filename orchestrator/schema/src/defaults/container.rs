@@ -6,10 +6,7 @@ use super::{child, default, items, text};
 use crate::value::{Object, Str, Value};
 
 pub(super) fn container(container: &mut Object) {
-    for name in ["limits", "requests"] {
-        let resources = child(container, "resources");
-        resources.and_then(|resources| child(resources, name)).into_iter().for_each(round_resources);
-    }
+    child(container, "resources").into_iter().for_each(round_lists);
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
     let policy = pull_policy(image);
     default(container, &"imagePullPolicy", policy);
@@ -25,6 +22,13 @@ pub(super) fn container(container: &mut Object) {
     for name in ["postStart", "preStop"] {
         let lifecycle = child(container, "lifecycle");
         lifecycle.and_then(|lifecycle| child(lifecycle, name)).into_iter().for_each(http_get);
+    }
+}
+
+/// Rounds what is requested and what is the limit.
+pub(super) fn round_lists(resources: &mut Object) {
+    for name in ["limits", "requests"] {
+        child(resources, name).into_iter().for_each(round_resources);
     }
 }
 

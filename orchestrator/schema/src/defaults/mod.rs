@@ -3,10 +3,12 @@
 //! Idempotent. What needs more than the object (addresses, names, the old object) is not done here.
 
 mod apps;
+mod batch;
 mod cluster;
 mod container;
 mod pod;
 mod service;
+mod storage;
 mod volume;
 mod zero;
 
@@ -28,6 +30,18 @@ pub fn apply((group, version, kind): (&str, &str, &str), object: &mut Value) {
         ("", "Namespace") => cluster::namespace(fields),
         ("", "Node") => cluster::node(fields),
         ("scheduling.k8s.io", "PriorityClass") => cluster::priority_class(fields),
+        ("", "LimitRange") => storage::limit_range(fields),
+        ("", "PersistentVolume") => storage::persistent_volume(fields),
+        ("", "PersistentVolumeClaim") => storage::claim(fields),
+        ("", "PodTemplate") => pod::template(fields),
+        ("", "ReplicationController") => apps::replication_controller(fields),
+        ("", "ResourceQuota") => storage::resource_quota(fields),
+        ("apps", "DaemonSet") => apps::daemon_set(fields),
+        ("apps", "StatefulSet") => apps::stateful_set(fields),
+        ("batch", "CronJob") => batch::cron_job(fields),
+        ("batch", "Job") => batch::job(fields),
+        ("autoscaling", "HorizontalPodAutoscaler") if version == "v1" => batch::autoscaler_v1(fields),
+        ("autoscaling", "HorizontalPodAutoscaler") => batch::autoscaler_v2(fields),
         ("apps", "Deployment") => apps::deployment(fields),
         ("apps", "ReplicaSet") => apps::replica_set(fields),
         _ => {}

@@ -1,6 +1,6 @@
 //! Defaults of volumes.
 
-use super::{child, container, default, items, text};
+use super::{child, container, default, items, storage, text};
 use crate::value::{Object, Str, Value};
 
 /// Read and write for the owner, read for the others: `0644`.
@@ -45,8 +45,16 @@ fn projection(projection: &mut Object) {
 fn ephemeral(volume: &mut Object) {
     let template = child(volume, "ephemeral").and_then(|source| child(source, "volumeClaimTemplate"));
     if let Some(spec) = template.and_then(|template| child(template, "spec")) {
-        default(spec, &"volumeMode", text(&"Filesystem"));
+        storage::claim_spec(spec);
     }
+}
+
+/// The sources of a volume that exists beside Pods.
+pub(super) fn persistent_sources(spec: &mut Object) {
+    if let Some(source) = child(spec, "hostPath") {
+        default(source, &"type", text(&""));
+    }
+    network_disks(spec);
 }
 
 fn network_disks(volume: &mut Object) {
