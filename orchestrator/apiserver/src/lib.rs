@@ -13,6 +13,7 @@ mod about;
 mod admission;
 mod allocate;
 pub mod auth;
+mod batched;
 mod codec;
 pub mod config;
 mod discovery;

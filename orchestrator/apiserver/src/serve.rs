@@ -7,6 +7,7 @@
 //!                            watches end, requests under way are answered, then (closed)
 //! ```
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::pki_types::PrivateKeyDer;
@@ -25,9 +26,9 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use crate::auth::UserInfo;
+use crate::batched::{Batched, batching};
 use crate::node_client::certificates;
 use crate::server::ApiServer;
 
@@ -37,6 +38,15 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long accepting rests after the machine had no file descriptor for another connection.
 const EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// How many requests, most of them watches, one HTTP/2 connection may carry at a time.
+const STREAMS: u32 = 1000;
+/// How much of a request body a client may send before it is read.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// How much of an answer waits in a stream for a client that reads slowly.
+const SEND_BUFFER: usize = 256 * 1024;
+/// How long an HTTP/2 connection may be silent before it is asked for a sign of life.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// The certificates to serve with, as PEM.
 #[derive(Debug, Clone)]
@@ -84,6 +94,8 @@ fn acceptor(tls: &TlsConfig) -> Result<TlsAcceptor, ServeError> {
         .with_single_cert(certificates(&tls.cert).map_err(unusable("certificate"))?, key)
         .map_err(unusable("certificate"))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Clients that come back present a ticket instead of their certificate; the server remembers nothing.
+    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(unusable("ticket key"))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
@@ -124,6 +136,22 @@ impl ApiServer {
     }
 }
 
+/// The protocols as they are spoken: many watches on one connection, and dead peers found out.
+fn protocols() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(4 * STREAM_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE / 2);
+    builder
+}
+
 /// One connection, from handshake to end.
 async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream, watcher: Watcher) {
     if let Err(error) = stream.set_nodelay(true) {
@@ -139,17 +167,15 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
     };
     let chain = stream.get_ref().1.peer_certificates();
     let user = chain.and_then(|c| c.first()).and_then(|c| UserInfo::from_certificate(c));
-    let router = server.router();
     let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        if let Some(user) = &user {
-            request.extensions_mut().insert(user.clone());
-        }
-        router.clone().oneshot(request)
+        let (server, user) = (server.clone(), user.clone());
+        async move { Ok::<_, Infallible>(server.answer(user, request.map(Body::new)).await) }
     });
-    let builder = Builder::new(TokioExecutor::new());
+    let builder = protocols();
+    let stream = Batched::new(stream);
+    let sender = stream.handle();
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+    if let Err(error) = batching(sender, watcher.watch(connection)).await {
         tracing::debug!(error, "a connection ended early");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use http::Request;
 
 use crate::auth::UserInfo;
@@ -42,6 +43,11 @@ impl ApiServer {
     /// Ends all watches and refuses to start new ones; for clients in this process when the server is not served.
     pub fn stop(&self) {
         self.state.stopping.cancel();
+    }
+
+    /// Answers a request of whoever the connection belongs to.
+    pub(crate) async fn answer(&self, user: Option<UserInfo>, request: Request<Body>) -> Response {
+        handle(Arc::clone(&self.state), user, request).await
     }
 
     pub(crate) fn state(&self) -> &State {

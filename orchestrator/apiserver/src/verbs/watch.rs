@@ -23,6 +23,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
+use wherry_api::kinds::Kind;
 use wherry_store::{Entry, Event, EventKind, Watch, WatchError};
 
 use super::get::parse_version;
@@ -30,6 +31,7 @@ use super::select::Selection;
 use super::{Cx, show};
 use crate::codec::Cut;
 use crate::error::{Failure, unreadable};
+use crate::kinds::Rules;
 use crate::request::negotiate::{Accept, Include, Shape};
 use crate::request::query::ListOptions;
 use crate::state::State;
@@ -62,7 +64,9 @@ impl Change {
 /// A watch under way.
 struct Stream {
     state: Arc<State>,
-    kind: &'static wherry_api::kinds::Kind,
+    kind: &'static Kind,
+    stored: &'static Kind,
+    rules: &'static dyn Rules,
     namespace: String,
     selection: Selection,
     shape: Shape,
@@ -118,6 +122,8 @@ pub(crate) fn watch(
     let stream = Stream {
         state: Arc::clone(state),
         kind: cx.kind,
+        stored: cx.stored,
+        rules: cx.rules,
         namespace: cx.namespace.to_owned(),
         selection,
         shape: accept.shape,
@@ -209,6 +215,11 @@ enum Wake {
 }
 
 impl Stream {
+    fn cx(&self) -> Cx<'_> {
+        let Self { state, kind, stored, rules, namespace, .. } = self;
+        Cx { state, kind, stored, rules: *rules, namespace }
+    }
+
     /// The next bytes to send; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(chunk) = self.initial_chunk() {
@@ -298,15 +309,16 @@ impl Stream {
         let columns = table && !std::mem::replace(&mut self.columns_told, true);
         let id = self.form | u32::from(columns) << 2 | change as u32;
         Some(event.encoding(id, || {
-            let cx = Cx::new(&self.state, self.kind, &self.namespace);
+            let cx = self.cx();
             line_or_error(change, self.shaped(&final_state(&cx, event, change), columns))
         }))
     }
 
     /// What the event is to this client.
     fn change(&self, event: &Event) -> Option<Change> {
-        let cx = Cx::new(&self.state, self.kind, &self.namespace);
-        let wanted = |entry: &Arc<Entry>| self.selection.matches(&cx, entry);
+        let cx = self.cx();
+        let everything = self.selection.is_everything();
+        let wanted = |entry: &Arc<Entry>| everything || self.selection.matches(&cx, entry);
         let before = event.prev.as_ref().is_some_and(wanted);
         let after = event.kind == EventKind::Put && wanted(&event.entry);
         match (before, after) {
@@ -319,7 +331,7 @@ impl Stream {
 
     /// The object in the representation the client accepts.
     fn shaped(&self, stored: &Bytes, columns: bool) -> Result<Bytes, Failure> {
-        let cx = Cx::new(&self.state, self.kind, &self.namespace);
+        let cx = self.cx();
         match self.shape {
             Shape::Object | Shape::Discovery => cx.serve(stored),
             Shape::Partial(version) => table::partial(stored, version),

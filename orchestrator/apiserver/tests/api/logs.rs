@@ -21,19 +21,19 @@ use wherry_apiserver::{NodeClientTls, TlsConfig};
 use crate::harness::{Api, CONFIG_MAPS, PODS};
 
 /// A certificate authority of one test.
-struct Authority {
-    pem: String,
+pub(crate) struct Authority {
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate with its key, as PEM.
-struct Identity {
-    cert: String,
-    key: String,
+pub(crate) struct Identity {
+    pub(crate) cert: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -41,7 +41,7 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
-    fn sign(&self, name: &str, group: Option<&str>) -> Identity {
+    pub(crate) fn sign(&self, name: &str, group: Option<&str>) -> Identity {
         let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         if let Some(group) = group {
@@ -52,18 +52,18 @@ impl Authority {
         Identity { cert, key: key.serialize_pem() }
     }
 
-    fn roots(&self) -> rustls::RootCertStore {
+    pub(crate) fn roots(&self) -> rustls::RootCertStore {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
         roots
     }
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn chain(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+pub(crate) fn chain(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
     (vec![cert], PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap())
 }

@@ -4,6 +4,7 @@
 
 mod access;
 mod bad_input;
+mod chunking;
 mod concurrency;
 mod deletion;
 mod discovery;
@@ -14,7 +15,10 @@ mod namespaces;
 mod objects;
 mod patches;
 mod pods;
+mod protocol;
+mod protocol_tls;
 mod services;
 mod subresources;
 mod tables;
+mod watchers;
 mod watching;
