@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     AlreadyExists { kind: &'static Kind, name: String, terminating: bool },
     #[error("Operation cannot be fulfilled on {subject} {name:?}: {reason}")]
     Conflict { subject: String, group: String, resource: String, name: String, reason: String },
+    #[error("{message}")]
+    ApplyConflict { message: String, causes: Vec<Cause> },
     #[error("{}", .0.message())]
     Invalid(Box<Invalid>),
     #[error("{0}")]

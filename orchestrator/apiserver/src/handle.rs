@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use wherry_schema::{Format, Value};
@@ -15,17 +16,18 @@ use crate::discovery;
 use crate::error::Failure;
 use crate::object;
 use crate::request::body;
-use crate::request::negotiate::{Accept, BodyFormat, Include, Shape, patch_type};
+use crate::request::negotiate::{Accept, BodyFormat, Include, Shape, is_apply, patch_type};
 use crate::request::path::{Route, Target};
-use crate::request::query::{ListOptions, Query, WriteOptions};
+use crate::request::query::{ListOptions, Query, WriteOptions, manager_of};
 use crate::respond;
 use crate::state::State;
 use crate::status;
 use crate::verbs::delete::Deleted;
 use crate::verbs::delete_options::DeleteOptions;
-use crate::verbs::update::{Part, update};
+use crate::verbs::update::{Part, Wanted, update};
 use crate::verbs::{
-    Cx, bind, create, delete, delete_collection, evict, get, incoming, list, log, patch, scale, show, watch,
+    Cx, apply, bind, create, delete, delete_collection, evict, get, incoming, list, log, patch, scale, show,
+    watch,
 };
 
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
@@ -161,6 +163,23 @@ impl Exchange {
         })
     }
 
+    fn write_options(&self, kind: &str) -> Result<WriteOptions, Failure> {
+        WriteOptions::parse(&self.query, kind).map(|options| self.with_manager(options))
+    }
+
+    fn patch_options(&self, apply: bool) -> Result<WriteOptions, Failure> {
+        WriteOptions::parse_patch(&self.query, apply).map(|options| self.with_manager(options))
+    }
+
+    /// Options in which somebody owns what is written.
+    fn with_manager(&self, mut options: WriteOptions) -> WriteOptions {
+        if options.manager.is_empty() {
+            let agent = self.parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+            options.manager = manager_of(agent.unwrap_or_default());
+        }
+        options
+    }
+
     async fn read(&self, body: Body) -> Result<Bytes, Failure> {
         body::read(body, self.state.max_body_bytes).await
     }
@@ -209,11 +228,11 @@ impl Exchange {
 
     async fn create(&self, cx: &Cx<'_>, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
-        let options = WriteOptions::parse(&self.query, "CreateOptions")?;
+        let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         warnings.extend(cx.rules.warnings(&object));
-        let stored = create::create(cx, cx.to_stored(object), &options).await?;
+        let stored = create::create(cx, object, &options).await?;
         let mut response = show::object(cx, StatusCode::CREATED, &stored, accept)?;
         respond::warn(&mut response, &warnings);
         Ok(response)
@@ -221,7 +240,7 @@ impl Exchange {
 
     async fn update(&self, cx: &Cx<'_>, name: &str, part: Part, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
-        let options = WriteOptions::parse(&self.query, "UpdateOptions")?;
+        let options = self.write_options("UpdateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         warnings.extend(cx.rules.warnings(&object));
@@ -233,9 +252,9 @@ impl Exchange {
                     format!("the name of the object ({given}) does not match the name on the URL ({name})");
                 return Err(Failure::BadRequest(text));
             }
-            (StatusCode::CREATED, create::create(cx, cx.to_stored(object), &options).await?)
+            (StatusCode::CREATED, create::create(cx, object, &options).await?)
         } else {
-            let change = &mut |_: &Value| Ok(object.clone());
+            let change = &mut |_: &Value| Ok(Wanted::Put(object.clone()));
             (StatusCode::OK, update(cx, name, part, &options, change).await?)
         };
         let mut response = show::object(cx, code, &stored, accept)?;
@@ -245,16 +264,28 @@ impl Exchange {
 
     async fn patch(&self, cx: &Cx<'_>, name: &str, part: Part, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
-        let kind = patch_type(&self.parts.headers)?;
-        let options = WriteOptions::parse(&self.query, "PatchOptions")?;
-        let bytes = self.read(body).await?;
-        let patch = patch::Patch::parse(kind, &bytes)?;
         let mut warnings = Vec::new();
-        let change = &mut |old: &Value| patch.apply(cx, old, &options, &mut warnings);
-        let stored = update(cx, name, part, &options, change).await?;
-        let mut response = show::object(cx, StatusCode::OK, &stored, accept)?;
+        let (code, stored) = if is_apply(&self.parts.headers) {
+            let (config, options) = self.config(body).await?;
+            apply::apply(cx, (name, part), &config, &options, &mut warnings).await?
+        } else {
+            let kind = patch_type(&self.parts.headers)?;
+            let options = self.patch_options(false)?;
+            let patch = patch::Patch::parse(kind, &self.read(body).await?)?;
+            let change =
+                &mut |old: &Value| patch.apply(cx, old, &options, &mut warnings).map(Wanted::Patched);
+            (StatusCode::OK, update(cx, name, part, &options, change).await?)
+        };
+        let mut response = show::object(cx, code, &stored, accept)?;
         respond::warn(&mut response, &warnings);
         Ok(response)
+    }
+
+    /// Reads a configuration for server-side apply.
+    async fn config(&self, body: Body) -> Result<(apply::Config, WriteOptions), Failure> {
+        let options = self.patch_options(true)?;
+        let config = apply::Config::parse(&self.read(body).await?, &options)?;
+        Ok((config, options))
     }
 
     async fn delete(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
@@ -289,7 +320,7 @@ impl Exchange {
     }
 
     async fn bind(&self, cx: &Cx<'_>, name: Option<&str>, body: Body) -> Result<Response, Failure> {
-        let options = WriteOptions::parse(&self.query, "CreateOptions")?;
+        let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let (binding, warnings) = bind::parse(&bytes, format, options.validation)?;
         let name = name.unwrap_or_else(|| object::name(&binding));
@@ -300,7 +331,7 @@ impl Exchange {
     }
 
     async fn evict(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
-        let options = WriteOptions::parse(&self.query, "CreateOptions")?;
+        let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let eviction = evict::parse(&bytes, format)?;
         let status = evict::evict(cx, name, &eviction, options.dry_run).await?;
@@ -313,14 +344,18 @@ impl Exchange {
             let entry = self.state.store.get(&cx.key(name)).ok_or_else(|| cx.not_found(name))?;
             return scale::answer(cx, StatusCode::OK, &entry.value, accept);
         }
-        let options = WriteOptions::parse(&self.query, "UpdateOptions")?;
         let headers = &self.parts.headers;
-        let wanted = if verb == "patch" {
-            let kind = patch_type(headers)?;
-            scale::Wanted::patch(kind, &self.read(body).await?)?
-        } else {
+        let (wanted, options) = if verb != "patch" {
+            let options = self.write_options("UpdateOptions")?;
             let (bytes, format) = self.read_object(body).await?;
-            scale::Wanted::put(&bytes, format, &options)?
+            (scale::Wanted::put(&bytes, format, &options)?, options)
+        } else if is_apply(headers) {
+            let (config, options) = self.config(body).await?;
+            (scale::Wanted::Apply(config), options)
+        } else {
+            let kind = patch_type(headers)?;
+            let options = self.patch_options(false)?;
+            (scale::Wanted::patch(kind, &self.read(body).await?)?, options)
         };
         let stored = scale::scale(cx, name, &wanted, &options).await?;
         scale::answer(cx, StatusCode::OK, &stored, accept)

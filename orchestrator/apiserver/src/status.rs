@@ -124,7 +124,7 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
             (406, "NotAcceptable")
         }
         Failure::AlreadyExists { .. } => (409, "AlreadyExists"),
-        Failure::Conflict { .. } => (409, "Conflict"),
+        Failure::Conflict { .. } | Failure::ApplyConflict { .. } => (409, "Conflict"),
         Failure::Expired { .. } => (410, "Expired"),
         Failure::TooLarge { .. } => (413, "RequestEntityTooLarge"),
         Failure::UnknownFormat | Failure::UnsupportedBody(_) | Failure::UnsupportedPatch(_) => {
@@ -154,6 +154,9 @@ fn details(failure: &Failure) -> Option<Details> {
             causes: causes.iter().map(StatusCause::from).collect(),
             ..about(group, resource, name)
         }),
+        Failure::ApplyConflict { causes, .. } => {
+            Some(Details { causes: causes.iter().map(StatusCause::from).collect(), ..Details::default() })
+        }
         Failure::Invalid(invalid) => Some(Details {
             causes: invalid.errors.causes().iter().map(StatusCause::from).collect(),
             ..about(&invalid.group, &invalid.kind, &invalid.name)

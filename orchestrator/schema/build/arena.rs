@@ -1,29 +1,34 @@
 //! Renders the schemas as the text that `src/schema/load.rs` reads.
 //!
-//! A line `T <full name>` opens a type, its lines `F <name> <node> <flags> <patch strategy> <merge key>` follow in
-//! order of their names, and `K <group> <version> <kind> <type index>` ends the text, all separated by tabs.
+//! A line `T <full name> <topology>` opens a type, its lines
+//! `F <name> <node> <flags> <patch strategy> <merge key> <topology> <key default>` follow in order of their names, and
+//! `K <group> <version> <kind> <type index>` ends the text, all separated by tabs.
 //! Nodes: `s` string, `i` int32, `l` int64, `d` float, `b` bool, `I` int-or-string, `Q` quantity, `t` time,
 //! `u` time with microseconds, `B` base64 bytes, `*` anything, `{n` map of n, `[n` list of n, `#7` type 7.
-//! Flags: `z` left out when zero or empty, `w` written even if not set.
+//! Flags: `z` left out when zero or empty, `w` written even if not set, `r` zero where an item of a list lacks it.
+//! Topologies: `atomic`, `granular`, `set`, or the names of the keys of a list that is a map. The key default is the
+//! value that an item without the field is identified by.
 
 use std::fmt::Write;
 
 use serde_json::Value;
 
 use crate::collect::{Definitions, ROOTS, reference};
-use crate::facts::Facts;
+use crate::facts::{Facts, Merge, short};
 
 pub(crate) fn render(definitions: &Definitions, facts: &Facts) -> String {
     let structs: Vec<&String> = definitions.keys().filter(|name| is_struct(definitions, name)).collect();
     let index = |name: &str| structs.iter().position(|s| *s == name);
     let mut out = String::new();
     for name in &structs {
-        writeln!(out, "T\t{name}").expect("a String takes everything");
+        writeln!(out, "T\t{name}\t{}", topology(&facts.merge(name, ""))).expect("a String takes everything");
         for (field, schema) in properties(&definitions[*name]) {
             let node = node(schema, &index);
             let flags = flags(name, field, schema, &definitions[*name], facts);
             let merge = facts.merge(name, field);
-            writeln!(out, "F\t{field}\t{node}\t{flags}\t{}\t{}", merge.strategy, merge.key)
+            let (strategy, key) = (&merge.strategy, &merge.key);
+            let (topology, default) = (topology(&merge), key_default(name, field));
+            writeln!(out, "F\t{field}\t{node}\t{flags}\t{strategy}\t{key}\t{topology}\t{default}")
                 .expect("a String takes everything");
         }
     }
@@ -32,6 +37,22 @@ pub(crate) fn render(definitions: &Definitions, facts: &Facts) -> String {
         writeln!(out, "K\t{group}\t{version}\t{kind}\t{index}").expect("a String takes everything");
     }
     out
+}
+
+/// How the parts of a list or map are owned.
+fn topology(merge: &Merge) -> &str {
+    match merge.list_type.as_str() {
+        "map" => &merge.list_map_keys,
+        other => other.strip_prefix("map-type:").unwrap_or(other),
+    }
+}
+
+/// What identifies an item that lacks one of its list's keys, where that is not the zero of its type.
+fn key_default(definition: &str, field: &str) -> &'static str {
+    match (short(definition).as_str(), field) {
+        ("core.v1.ContainerPort" | "core.v1.ServicePort", "protocol") => "TCP",
+        _ => "",
+    }
 }
 
 fn is_struct(definitions: &Definitions, name: &str) -> bool {
@@ -97,6 +118,11 @@ fn flags(definition: &str, field: &str, schema: &Value, parent: &Value, facts: &
     }
     if facts.always_written(definition, field) {
         flags.push('w');
+    }
+    // The name of an object that is referred to is the one optional key with a zero default.
+    let named = (short(definition).as_str(), field) == ("core.v1.LocalObjectReference", "name");
+    if scalar && (required || named) {
+        flags.push('r');
     }
     flags
 }

@@ -2,13 +2,14 @@
 //! storing bytes. Pure: no IO, no async, no HTTP, no clock.
 //!
 //! Reading order: [`value`] (the type everything works on), `json` (the parser), [`schema`] (what is known of the
-//! built-in kinds), [`decode`] (bytes to values that fit a schema), [`patch`], [`defaults`], [`openapi`] (what is
-//! told to clients). The build script in `build/` prepares the schemas.
+//! built-in kinds), [`decode`] (bytes to values that fit a schema), [`patch`], [`defaults`], [`managed`] (who owns
+//! which field), [`openapi`] (what is told to clients). The build script in `build/` prepares the schemas.
 
 mod base64;
 pub mod decode;
 pub mod defaults;
 mod json;
+pub mod managed;
 pub mod openapi;
 pub mod patch;
 pub mod schema;

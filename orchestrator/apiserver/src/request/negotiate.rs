@@ -227,17 +227,17 @@ impl BodyFormat {
     }
 }
 
+/// Whether a body is a configuration for server-side apply.
+pub(crate) fn is_apply(headers: &HeaderMap) -> bool {
+    content_type(headers) == "application/apply-patch+yaml"
+}
+
 /// Which patch a body is.
 pub(crate) fn patch_type(headers: &HeaderMap) -> Result<PatchType, Failure> {
     match content_type(headers) {
         "application/json-patch+json" => Ok(PatchType::Json),
         "application/merge-patch+json" => Ok(PatchType::Merge),
         "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
-        "application/apply-patch+yaml" | "application/apply-patch+cbor" => Err(Failure::UnsupportedPatch(
-            "415: Unsupported Media Type: server-side apply is not implemented; use kubectl apply without \
-             --server-side"
-                .to_owned(),
-        )),
         _ => Err(Failure::UnsupportedPatch("415: Unsupported Media Type".to_owned())),
     }
 }

@@ -200,6 +200,9 @@ impl ListOptions {
     }
 }
 
+/// The most bytes the name of a field manager has.
+const MAX_MANAGER: usize = 128;
+
 /// Options of create, update and patch.
 #[derive(Debug, Clone)]
 pub(crate) struct WriteOptions {
@@ -207,16 +210,35 @@ pub(crate) struct WriteOptions {
     pub(crate) dry_run: bool,
     /// What to do about fields the schema does not know.
     pub(crate) validation: FieldValidation,
+    /// Who owns the fields written, empty if the client does not say.
+    pub(crate) manager: String,
+    /// Whether an apply takes fields from other managers.
+    pub(crate) force: Option<bool>,
 }
 
 impl WriteOptions {
     /// Reads the options; `kind` is the name errors give them (`CreateOptions`).
     pub(crate) fn parse(query: &Query, kind: &str) -> Result<Self, Failure> {
+        Self::read(query, kind, Errors::default())
+    }
+
+    /// Reads the options of a patch, which have rules of their own for server-side apply.
+    pub(crate) fn parse_patch(query: &Query, apply: bool) -> Result<Self, Failure> {
         let mut errors = Errors::default();
+        if apply && query.get("fieldManager").unwrap_or_default().is_empty() {
+            errors.required(&Path::new("fieldManager"), "is required for apply patch");
+        }
+        if !apply && query.get("force").is_some() {
+            errors.forbidden(&Path::new("force"), "may not be specified for non-apply patch");
+        }
+        Self::read(query, "PatchOptions", errors)
+    }
+
+    fn read(query: &Query, kind: &str, mut errors: Errors) -> Result<Self, Failure> {
         let dry_run = parse_dry_run(&query.all("dryRun"), &mut errors);
         let manager = query.get("fieldManager").unwrap_or_default();
-        if manager.len() > 128 {
-            errors.too_long(&Path::new("fieldManager"), 128);
+        if manager.len() > MAX_MANAGER {
+            errors.too_long(&Path::new("fieldManager"), MAX_MANAGER);
         }
         if let Some(bad) = manager.chars().find(|c| c.is_control()) {
             errors.invalid(
@@ -237,10 +259,24 @@ impl WriteOptions {
             }
         };
         if errors.is_empty() {
-            return Ok(Self { dry_run, validation });
+            let force = query.get("force").map(|_| query.flag("force"));
+            return Ok(Self { dry_run, validation, manager: manager.to_owned(), force });
         }
         Err(Failure::invalid_named("meta.k8s.io", kind, "", errors))
     }
+}
+
+/// The field manager of a client that names none: the printable start of its User-Agent.
+pub(crate) fn manager_of(agent: &str) -> String {
+    let product = agent.split('/').next().unwrap_or_default();
+    let mut manager = String::new();
+    for letter in product.chars().filter(|letter| !letter.is_control()) {
+        if manager.len() + letter.len_utf8() > MAX_MANAGER {
+            break;
+        }
+        manager.push(letter);
+    }
+    manager
 }
 
 /// Whether a dry run is asked for.

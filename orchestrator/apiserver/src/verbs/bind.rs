@@ -4,7 +4,7 @@ use wherry_schema::{FieldValidation, Format, Value};
 
 use super::Cx;
 use super::incoming::{self, Expected};
-use super::update::{Part, update};
+use super::update::{Part, Wanted, update};
 use crate::error::Failure;
 use crate::object::{self, Fields};
 use crate::request::query::WriteOptions;
@@ -60,7 +60,7 @@ pub(crate) async fn bind(
         merge_map(&mut pod, binding, "metadata.annotations");
         merge_map(&mut pod, binding, "metadata.labels");
         mark_scheduled(&mut pod, &now);
-        Ok(pod)
+        Ok(Wanted::Owned(pod))
     };
     update(cx, name, Part::Binding, options, change).await?;
     Ok(Status::success(None, 201).to_json())

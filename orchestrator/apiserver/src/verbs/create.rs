@@ -4,7 +4,7 @@ use bytes::Bytes;
 use wherry_schema::Value;
 use wherry_store::{Precondition, TxnError};
 
-use super::{ATTEMPTS, Cx, incoming};
+use super::{ATTEMPTS, Cx, incoming, owners};
 use crate::admission;
 use crate::codec;
 use crate::error::Failure;
@@ -14,15 +14,20 @@ use crate::validation::{Errors, meta};
 
 /// Fields of metadata that only the server sets.
 const SERVER_FIELDS: &[&str] = &[
-    "metadata.managedFields",
     "metadata.selfLink",
     "metadata.deletionTimestamp",
     "metadata.deletionGracePeriodSeconds",
     "metadata.generation",
 ];
 
-/// Creates an object and answers it as stored. `object` is in its stored form.
+/// Creates an object, which is as the client sees it, and answers it as stored. The writer owns what it says.
 pub(crate) async fn create(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Result<Bytes, Failure> {
+    owners::created(cx, &mut object, &options.manager)?;
+    store(cx, cx.to_stored(object), options).await
+}
+
+/// Creates an object whose owners are settled. It is in its stored form.
+pub(crate) async fn store(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Result<Bytes, Failure> {
     incoming::settle_namespace(cx, &mut object)?;
     let generated = object::name(&object).is_empty() && !object.text("metadata.generateName").is_empty();
     let version = object.text("metadata.resourceVersion");

@@ -125,6 +125,22 @@ fn check_type(expected: Expected<'_>, meta: &TypeMeta, bytes: &[u8]) -> Result<(
     Err(Failure::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}")))
 }
 
+/// The object must have the name that the URL has.
+pub(crate) fn check_name(object: &Value, name: &str) -> Result<(), Failure> {
+    let given = crate::object::name(object);
+    if given.is_empty() {
+        return Err(Failure::BadRequest(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if given != name {
+        return Err(Failure::BadRequest(format!(
+            "the name of the object ({given}) does not match the name on the URL ({name})"
+        )));
+    }
+    Ok(())
+}
+
 /// Puts the URL's namespace into an object, unless it names another.
 pub(crate) fn settle_namespace(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
     let given = object.text("metadata.namespace");

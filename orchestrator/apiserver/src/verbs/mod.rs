@@ -3,6 +3,7 @@
 //! Reads answer stored bytes. Writes decode once, let the kind's rules and admission speak, and commit with the
 //! preconditions that make the answer true whatever others do meanwhile.
 
+pub(crate) mod apply;
 pub(crate) mod bind;
 pub(crate) mod continuation;
 pub(crate) mod create;
@@ -14,6 +15,7 @@ pub(crate) mod get;
 pub(crate) mod incoming;
 pub(crate) mod list;
 pub(crate) mod log;
+pub(crate) mod owners;
 pub(crate) mod patch;
 pub(crate) mod scale;
 pub(crate) mod select;

@@ -1,17 +1,21 @@
 //! Scale: the number of Pods of a Deployment or ReplicaSet, as an object of its own.
 
+use std::borrow::Cow;
+
 use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use wherry_schema::decode::conform;
-use wherry_schema::{Value, patch};
+use wherry_schema::managed::{Owners, Set, Versions, Write};
+use wherry_schema::{Schema, Value, patch};
 
 use super::incoming::{self, Expected};
+use super::owners::MANAGED_FIELDS;
 use super::update::{Part, update};
-use super::{Cx, schema, show};
+use super::{Cx, apply, schema, show, update as updates};
 use crate::codec;
 use crate::error::Failure;
-use crate::object::{self, Fields};
+use crate::object::Fields;
 use crate::request::negotiate::{Accept, PatchType, Shape};
 use crate::request::query::WriteOptions;
 use crate::respond;
@@ -25,13 +29,14 @@ static COLUMNS: &[Column] = &[
     Column::new("Age", "string", "Time since the object was created"),
 ];
 
+const API_VERSION: &str = "autoscaling/v1";
 const SCALE: Expected<'static> = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
 
 /// The Scale of an object.
 pub(crate) fn of(object: &Value) -> Value {
     let mut scale = Value::object();
     scale.put("kind", "Scale");
-    scale.put("apiVersion", "autoscaling/v1");
+    scale.put("apiVersion", API_VERSION);
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         let path = format!("metadata.{field}");
         scale.assign(&path, object.field(&path).cloned());
@@ -56,7 +61,7 @@ pub(crate) fn answer(
     accept: Accept,
 ) -> Result<Response, Failure> {
     let scale = of(&codec::decode("(scale)", stored)?);
-    let bytes = codec::encode_loose("Scale", "autoscaling/v1", &scale);
+    let bytes = codec::encode_loose("Scale", API_VERSION, &scale);
     let bytes: Bytes = match accept.shape {
         Shape::Object | Shape::Discovery => bytes,
         Shape::Partial(version) => table::partial(&bytes, version)?,
@@ -80,6 +85,18 @@ pub(crate) enum Wanted {
     Put(Value),
     /// The current one with this difference.
     Patch(PatchType, Value),
+    /// The current one with this configuration applied.
+    Apply(apply::Config),
+}
+
+/// A Scale has one version.
+struct OneVersion;
+
+impl Versions for OneVersion {
+    fn convert<'v>(&self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'static Schema)> {
+        let schema = schema(SCALE.group, SCALE.version, SCALE.kind).ok()?;
+        (api_version == API_VERSION).then_some((Cow::Borrowed(object), schema))
+    }
 }
 
 impl Wanted {
@@ -99,22 +116,46 @@ impl Wanted {
         Ok(Self::Patch(kind, body))
     }
 
-    fn resolve(&self, old: &Value, options: &WriteOptions) -> Result<Value, Failure> {
-        let (kind, body) = match self {
-            Self::Put(scale) => return Ok(scale.clone()),
-            Self::Patch(kind, body) => (kind, body),
+    /// The Scale that is wanted instead of `live`, whose owners change along.
+    fn resolve(
+        &self,
+        live: &Value,
+        owners: &mut Owners,
+        write: &Write<'_>,
+        options: &WriteOptions,
+    ) -> Result<Value, Failure> {
+        let scale = match self {
+            Self::Put(scale) => scale.clone(),
+            Self::Patch(kind, body) => patched(live, *kind, body, (write.schema, options))?,
+            Self::Apply(config) => {
+                let of = (SCALE.group, SCALE.version, SCALE.kind);
+                return config.apply_to(live, owners, of, write);
+            }
         };
-        let mut scale = of(old);
-        let schema = schema(SCALE.group, SCALE.version, SCALE.kind)?;
-        let applied = match kind {
-            PatchType::Json => patch::json_patch(&mut scale, body),
-            PatchType::Merge => patch::merge_patch(&mut scale, body),
-            PatchType::Strategic => patch::strategic_merge(&mut scale, body, schema),
-        };
-        applied.map_err(|e| Failure::Unprocessable(e.to_string()))?;
-        let fitted = conform(&scale, schema, options.validation);
-        fitted.map(|(scale, _)| scale).map_err(|e| Failure::BadRequest(e.to_string()))
+        // What cannot be compared changes no owners.
+        let before = owners.clone();
+        if owners.update(live, &scale, write).is_err() {
+            *owners = before;
+        }
+        Ok(scale)
     }
+}
+
+fn patched(
+    live: &Value,
+    kind: PatchType,
+    body: &Value,
+    (schema, options): (&Schema, &WriteOptions),
+) -> Result<Value, Failure> {
+    let mut scale = live.clone();
+    let applied = match kind {
+        PatchType::Json => patch::json_patch(&mut scale, body),
+        PatchType::Merge => patch::merge_patch(&mut scale, body),
+        PatchType::Strategic => patch::strategic_merge(&mut scale, body, schema),
+    };
+    applied.map_err(|e| Failure::Unprocessable(e.to_string()))?;
+    let fitted = conform(&scale, schema, options.validation);
+    fitted.map(|(scale, _)| scale).map_err(|e| Failure::BadRequest(e.to_string()))
 }
 
 /// Changes the number of Pods and answers the stored object.
@@ -124,27 +165,40 @@ pub(crate) async fn scale(
     wanted: &Wanted,
     options: &WriteOptions,
 ) -> Result<Bytes, Failure> {
+    let (nothing, now) = (Set::default(), cx.state.timestamp());
+    let write = Write {
+        manager: &options.manager,
+        api_version: API_VERSION,
+        subresource: Part::Scale.subresource(),
+        schema: schema(SCALE.group, SCALE.version, SCALE.kind)?,
+        ignored: &nothing,
+        now: &now,
+        versions: &OneVersion,
+    };
     let change = &mut |old: &Value| {
-        let scale = wanted.resolve(old, options)?;
-        let given = object::name(&scale);
-        if given != name {
-            return Err(Failure::BadRequest(format!(
-                "the name of the object ({given}) does not match the name on the URL ({name})"
-            )));
-        }
+        let owners = Owners::read(old.field(MANAGED_FIELDS)).unwrap_or_default();
+        let mut owners_of_scale = owners.of_scale();
+        let scale = wanted.resolve(&of(old), &mut owners_of_scale, &write, options)?;
+        incoming::check_name(&scale, name)?;
         let replicas = scale.int("spec.replicas").unwrap_or(0);
-        if replicas < 0 {
-            let mut errors = Errors::default();
-            let path = Path::new("spec.replicas");
-            errors.invalid(&path, replicas, "must be greater than or equal to 0");
-            return Err(Failure::invalid_named(SCALE.group, SCALE.kind, name, errors));
-        }
+        check_replicas(name, replicas)?;
         let mut object = old.clone();
         object.put("spec.replicas", replicas);
         for field in ["metadata.uid", "metadata.resourceVersion"] {
             object.assign(field, scale.field(field).cloned());
         }
-        Ok(object)
+        let owners = owners.with_scale(&owners_of_scale, &cx.kind.api_version());
+        object.assign(MANAGED_FIELDS, owners.write());
+        Ok(updates::Wanted::Owned(object))
     };
     update(cx, name, Part::Scale, options, change).await
+}
+
+fn check_replicas(name: &str, replicas: i64) -> Result<(), Failure> {
+    if replicas >= 0 {
+        return Ok(());
+    }
+    let mut errors = Errors::default();
+    errors.invalid(&Path::new("spec.replicas"), replicas, "must be greater than or equal to 0");
+    Err(Failure::invalid_named(SCALE.group, SCALE.kind, name, errors))
 }

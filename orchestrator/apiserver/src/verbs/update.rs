@@ -12,7 +12,7 @@ use bytes::Bytes;
 use wherry_schema::Value;
 use wherry_store::{Entry, Precondition, TxnError};
 
-use super::{ATTEMPTS, Cx, incoming};
+use super::{ATTEMPTS, Cx, incoming, owners};
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -34,8 +34,31 @@ pub(crate) enum Part {
     Binding,
 }
 
+impl Part {
+    /// The subresource that managed fields are recorded for.
+    pub(crate) fn subresource(self) -> &'static str {
+        match self {
+            Self::Whole => "",
+            Self::Status => "status",
+            Self::Finalize => "finalize",
+            Self::Scale => "scale",
+            Self::Binding => "binding",
+        }
+    }
+}
+
+/// What an object is to become.
+pub(crate) enum Wanted {
+    /// This object, sent by the client, whose uid is a precondition. The writer owns what it changes.
+    Put(Value),
+    /// What came of a patch. The writer owns what it changes.
+    Patched(Value),
+    /// This object, with owners as they shall be.
+    Owned(Value),
+}
+
 /// Says the new object, given the old one; both as clients see them.
-pub(crate) type Change<'c> = &'c mut (dyn FnMut(&Value) -> Result<Value, Failure> + Send);
+pub(crate) type Change<'c> = &'c mut (dyn FnMut(&Value) -> Result<Wanted, Failure> + Send);
 
 /// Changes an object and answers it as stored.
 pub(crate) async fn update(
@@ -49,9 +72,9 @@ pub(crate) async fn update(
     for _ in 0..ATTEMPTS {
         let entry = cx.state.store.get(&key).ok_or_else(|| cx.not_found(name))?;
         let old = codec::decode(&key, &entry.value)?;
-        let wanted = change(&cx.to_served(old.clone()))?;
-        let object = cx.to_stored(wanted);
+        let live = cx.to_served(old.clone());
         let update = Update { cx, name, part, options, entry: &entry, old: &old };
+        let object = cx.to_stored(update.wanted(&live, change(&live)?)?);
         if let Some(bytes) = update.apply(object).await? {
             return Ok(bytes);
         }
@@ -70,6 +93,20 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
+    /// The object to be, with its owners settled.
+    fn wanted(&self, live: &Value, wanted: Wanted) -> Result<Value, Failure> {
+        let mut object = match wanted {
+            Wanted::Owned(object) => return Ok(object),
+            Wanted::Put(object) => {
+                self.check_uid(&object)?;
+                object
+            }
+            Wanted::Patched(object) => object,
+        };
+        owners::updated(self.cx, self.part, (live, &mut object), &self.options.manager)?;
+        Ok(object)
+    }
+
     /// Writes the object; none if it was changed by another meanwhile.
     async fn apply(&self, mut object: Value) -> Result<Option<Bytes>, Failure> {
         let cx = self.cx;
@@ -89,7 +126,7 @@ impl Update<'_> {
         if is_finished(&object) {
             return self.finish(&object).await;
         }
-        if object == *self.old {
+        if owners::same_but_times(&object, self.old) {
             return Ok(Some(self.entry.value.clone()));
         }
         let encoded = cx.encode(&object);
@@ -120,23 +157,12 @@ impl Update<'_> {
 
     /// The object must be the one the URL names.
     fn check_identity(&self, object: &mut Value) -> Result<(), Failure> {
-        let (given, name) = (object::name(object), self.name);
-        if given.is_empty() {
-            return Err(Failure::BadRequest(format!(
-                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )));
-        }
-        if given != name {
-            return Err(Failure::BadRequest(format!(
-                "the name of the object ({given}) does not match the name on the URL ({name})"
-            )));
-        }
+        incoming::check_name(object, self.name)?;
         incoming::settle_namespace(self.cx, object)
     }
 
-    /// The object must be the version, and the incarnation, that the client saw.
-    fn check_versions(&self, object: &Value) -> Result<(), Failure> {
-        let (kind, name) = (self.cx.kind, self.name);
+    /// The object must be the incarnation that the client saw.
+    fn check_uid(&self, object: &Value) -> Result<(), Failure> {
         let (uid, old_uid) = (object.text("metadata.uid"), self.old.text("metadata.uid"));
         if !uid.is_empty() && uid != old_uid {
             let why = format!(
@@ -144,8 +170,14 @@ impl Update<'_> {
                  Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}",
                 self.entry.key
             );
-            return Err(Failure::conflict(kind, name, why));
+            return Err(Failure::conflict(self.cx.kind, self.name, why));
         }
+        Ok(())
+    }
+
+    /// The object must be the version that the client saw.
+    fn check_versions(&self, object: &Value) -> Result<(), Failure> {
+        let (kind, name) = (self.cx.kind, self.name);
         match object.text("metadata.resourceVersion") {
             "" | "0" if self.cx.rules.unconditional_update() => Ok(()),
             "" | "0" => {
@@ -225,9 +257,7 @@ fn keep_all_but_status(object: &mut Value, old: &Value) {
 
 /// What no client changes: identity, birth, and that deletion has begun.
 fn keep_metadata(object: &mut Value, old: &Value) {
-    for field in ["metadata.managedFields", "metadata.selfLink"] {
-        object.take(field);
-    }
+    object.take("metadata.selfLink");
     for field in ["uid", "creationTimestamp", "deletionGracePeriodSeconds"] {
         let path = format!("metadata.{field}");
         if !object.has(&path) || field == "creationTimestamp" {

@@ -151,6 +151,12 @@ impl Api {
         self.raw("PATCH", path, &format!("application/{kind}+json"), body.to_string()).await
     }
 
+    /// Applies a configuration for a manager; more of the query may follow its name.
+    pub(crate) async fn apply(&self, path: &str, manager: &str, config: &Value) -> Answer {
+        let path = format!("{path}?fieldManager={manager}");
+        self.raw("PATCH", &path, "application/apply-patch+yaml", config.to_string()).await
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.send(Request::delete(path).body(Body::empty()).unwrap()).await
     }

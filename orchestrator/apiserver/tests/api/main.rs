@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod apply;
+mod apply_owners;
 mod bad_input;
 mod chunking;
 mod concurrency;

@@ -97,6 +97,16 @@ pub fn parse(bytes: &[u8], format: Format) -> Result<Value, DecodeError> {
     }
 }
 
+/// That a YAML text gives a key twice, as kube-apiserver says it.
+pub fn duplicate_keys(bytes: &[u8]) -> Option<String> {
+    yaml::duplicates(bytes)
+}
+
+/// The name of a value's JSON type in errors.
+pub fn kind_of(value: &Value) -> &'static str {
+    crate::patch::type_name(value)
+}
+
 /// Reads only `apiVersion` and `kind`. Of a `null` both are empty; anything else than an object is refused.
 pub fn type_meta(bytes: &[u8], format: Format) -> Result<TypeMeta, DecodeError> {
     match format {

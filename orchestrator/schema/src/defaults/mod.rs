@@ -12,8 +12,15 @@ mod storage;
 mod volume;
 mod zero;
 
-use crate::schema::Schemas;
+use crate::schema::{Node, Schemas};
 use crate::value::{Object, Str, Value};
+
+/// An object of this type of which nothing has been set.
+pub(crate) fn empty(node: Node) -> Value {
+    let mut value = Value::object();
+    zero::fill(&mut value, node);
+    value
+}
 
 /// Fills in the defaults of an object of this group, version and kind.
 pub fn apply((group, version, kind): (&str, &str, &str), object: &mut Value) {

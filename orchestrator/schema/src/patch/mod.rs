@@ -3,7 +3,7 @@
 //! All of them change values and know no objects: whether the result still fits its schema is for
 //! [`crate::decode::conform`] to say.
 
-mod directives;
+pub(crate) mod directives;
 mod json;
 mod merge;
 mod order;

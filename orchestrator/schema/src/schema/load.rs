@@ -4,7 +4,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-use super::{Field, Name, Node, Root, Schemas, Strategy, Struct};
+use super::{Field, Name, Node, Root, Schemas, Strategy, Struct, Topology};
 
 static ARENA: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/arena.gz"));
 
@@ -39,12 +39,15 @@ impl Loader {
         let mut columns = line.split('\t');
         let mut next = || columns.next().unwrap_or_default();
         match next() {
-            "T" => self.schemas.structs.push(Struct { name: next(), fields: Vec::new() }),
+            "T" => {
+                let [name, map_type] = [next(), next()];
+                let atomic = map_type == "atomic";
+                self.schemas.structs.push(Struct { name, atomic, fields: Vec::new() });
+            }
             "F" => {
-                let [_, node, flags, strategy, merge_key] = [next(), next(), next(), next(), next()];
+                let columns = [next(), next(), next(), next(), next(), next(), next()];
                 let name: Name = self.names.next().expect("one name for each line");
-                let node = self.node(node);
-                let field = field(name, node, flags, strategy, merge_key);
+                let field = field(name, self.node(columns[1]), &columns);
                 self.schemas.structs.last_mut().expect("a type comes first").fields.push(field);
             }
             _ => {
@@ -85,9 +88,11 @@ impl Loader {
     }
 }
 
-fn field(name: Name, node: Node, flags: &str, strategy: &str, merge_key: &'static str) -> Field {
+fn field(name: Name, node: Node, columns: &[&'static str; 7]) -> Field {
+    let [_, _, flags, strategy, merge_key, topology, key_default] = columns;
     Field {
         name,
+        element: element_name(name),
         node,
         omit_zero: flags.contains('z'),
         always: flags.contains('w'),
@@ -97,7 +102,26 @@ fn field(name: Name, node: Node, flags: &str, strategy: &str, merge_key: &'stati
             _ => Strategy::Default,
         },
         merge_key: (!merge_key.is_empty()).then_some(merge_key),
+        topology: match *topology {
+            "" => Topology::Default,
+            "atomic" => Topology::Atomic,
+            "granular" => Topology::Granular,
+            "set" => Topology::Set,
+            keys => Topology::Keys(Box::leak(keys.split(',').collect::<Vec<_>>().into_boxed_slice())),
+        },
+        key_default: match (node, *key_default) {
+            (_, text) if !text.is_empty() => Some(text.into()),
+            (Node::String, _) if flags.contains('r') => Some("".into()),
+            (Node::Int32 | Node::Int64, _) if flags.contains('r') => Some(0.into()),
+            _ => None,
+        },
     }
+}
+
+/// The field as an element of a path in field sets.
+fn element_name(name: &str) -> Name {
+    let text: &'static str = Box::leak(format!("f:{name}").into_boxed_str());
+    Box::leak(Box::new(text))
 }
 
 fn index(number: &str) -> u16 {

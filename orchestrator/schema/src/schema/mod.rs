@@ -5,7 +5,9 @@
 
 mod load;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
+
+use crate::value::Value;
 
 /// The name of a field, alive as long as the program.
 pub(crate) type Name = &'static &'static str;
@@ -32,6 +34,8 @@ struct Root {
 pub(crate) struct Struct {
     /// `io.k8s.api.core.v1.Pod`.
     pub(crate) name: &'static str,
+    /// Whether it is owned as a whole, unless a field says otherwise.
+    pub(crate) atomic: bool,
     /// Sorted by name.
     pub(crate) fields: Vec<Field>,
 }
@@ -40,6 +44,8 @@ pub(crate) struct Struct {
 #[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) name: Name,
+    /// The field as an element of a path in field sets: `f:name`.
+    pub(crate) element: Name,
     pub(crate) node: Node,
     /// Left out when it holds the zero value of its type, or nothing.
     pub(crate) omit_zero: bool,
@@ -48,6 +54,24 @@ pub(crate) struct Field {
     pub(crate) strategy: Strategy,
     /// The field that identifies the items of a merged list.
     pub(crate) merge_key: Option<&'static str>,
+    pub(crate) topology: Topology,
+    /// What an item without this field, which is a key of its list, is identified by.
+    pub(crate) key_default: Option<Value>,
+}
+
+/// How the parts of a field's list or map are owned and merged by server-side apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// Objects by their fields, as their type says; lists as a whole.
+    Default,
+    /// As a whole.
+    Atomic,
+    /// By fields or entries, whatever the type says.
+    Granular,
+    /// A list of distinct scalars.
+    Set,
+    /// A list of objects told apart by these fields.
+    Keys(&'static [&'static str]),
 }
 
 /// How a strategic merge patch treats a field.
@@ -82,7 +106,8 @@ pub(crate) enum Node {
 
 static BUILTIN: LazyLock<(Schemas, Vec<Schema>)> = LazyLock::new(|| {
     let schemas = load::builtin();
-    let handles = schemas.kinds.iter().map(|root| Schema { root: root.schema }).collect();
+    let handles =
+        schemas.kinds.iter().map(|root| Schema { root: root.schema, empty: OnceLock::new() }).collect();
     (schemas, handles)
 });
 
@@ -110,10 +135,20 @@ impl Schemas {
 }
 
 /// The schema of one kind.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Schema {
     root: u16,
+    /// Made when it is first asked for.
+    empty: OnceLock<Value>,
 }
+
+impl PartialEq for Schema {
+    fn eq(&self, other: &Self) -> bool {
+        self.root == other.root
+    }
+}
+
+impl Eq for Schema {}
 
 impl Schema {
     /// The full name of the type: `io.k8s.api.core.v1.Pod`.
@@ -123,6 +158,11 @@ impl Schema {
 
     pub(crate) fn node(&self) -> Node {
         Node::Struct(self.root)
+    }
+
+    /// An object of which nothing has been set: only the fields that are always written.
+    pub fn empty(&self) -> &Value {
+        self.empty.get_or_init(|| crate::defaults::empty(self.node()))
     }
 }
 
@@ -144,7 +184,7 @@ impl Struct {
 
 #[cfg(test)]
 mod tests {
-    use super::{Node, Schemas, Strategy};
+    use super::{Node, Schemas, Strategy, Topology};
 
     #[test]
     fn every_kind_served_has_a_schema() {
@@ -170,6 +210,24 @@ mod tests {
         assert_eq!(tolerations.strategy, Strategy::Default);
         assert!(schemas.structure(spec).field("hostNetwork").unwrap().omit_zero);
         assert!(!schemas.structure(spec).field("priority").unwrap().omit_zero);
+    }
+
+    #[test]
+    fn fields_say_how_their_parts_are_owned() {
+        let schemas = Schemas::builtin();
+        let find = |name: &str| schemas.structs.iter().find(|s| s.name.ends_with(name)).unwrap();
+        let container = find("core.v1.Container");
+        assert_eq!(
+            container.field("ports").unwrap().topology,
+            Topology::Keys(&["containerPort", "protocol"])
+        );
+        assert_eq!(container.field("command").unwrap().topology, Topology::Atomic);
+        assert_eq!(find("meta.v1.ObjectMeta").field("finalizers").unwrap().topology, Topology::Set);
+        assert!(find("meta.v1.LabelSelector").atomic && !container.atomic);
+        let port = find("core.v1.ContainerPort");
+        assert_eq!(port.field("protocol").unwrap().key_default, Some("TCP".into()));
+        assert_eq!(port.field("containerPort").unwrap().key_default, Some(0.into()));
+        assert_eq!(port.field("hostPort").unwrap().key_default, None);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod convert;
 mod object;
 mod text;
-mod write;
+pub(crate) mod write;
 
 pub use object::Object;
 pub use text::Str;
