@@ -24,7 +24,7 @@ pub(crate) fn render(definitions: &Definitions, facts: &Facts) -> String {
         writeln!(out, "T\t{name}\t{}", topology(&facts.merge(name, ""))).expect("a String takes everything");
         for (field, schema) in properties(&definitions[*name]) {
             let node = node(schema, &index);
-            let flags = flags(name, field, schema, &definitions[*name], facts);
+            let flags = flags(name, field, definitions, facts);
             let merge = facts.merge(name, field);
             let (strategy, key) = (&merge.strategy, &merge.key);
             let (topology, default) = (topology(&merge), key_default(name, field));
@@ -108,7 +108,9 @@ fn node(schema: &Value, index: &impl Fn(&str) -> Option<usize>) -> String {
     }
 }
 
-fn flags(definition: &str, field: &str, schema: &Value, parent: &Value, facts: &Facts) -> String {
+fn flags(definition: &str, field: &str, definitions: &Definitions, facts: &Facts) -> String {
+    let parent = &definitions[definition];
+    let schema = &parent["properties"][field];
     let required = facts.required(definition, parent).iter().any(|name| name == field);
     let scalar = matches!(schema["type"].as_str(), Some("string" | "integer" | "boolean" | "number"));
     let mut flags = String::new();
@@ -116,7 +118,7 @@ fn flags(definition: &str, field: &str, schema: &Value, parent: &Value, facts: &
     if !(required || kept) {
         flags.push('z');
     }
-    if facts.always_written(definition, field) {
+    if facts.always_written(definition, field, definitions) {
         flags.push('w');
     }
     // The name of an object that is referred to is the one optional key with a zero default.

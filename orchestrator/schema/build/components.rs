@@ -27,7 +27,7 @@ const STANDARD_FIELDS: [(&str, &str); 2] = [
 /// Every schema by full name, lists of the kinds included.
 pub(crate) fn components(definitions: &Definitions, facts: &Facts) -> Map<String, Value> {
     let mut all: Map<String, Value> =
-        definitions.iter().map(|(name, schema)| (name.clone(), component(name, schema, facts))).collect();
+        definitions.keys().map(|name| (name.clone(), component(name, definitions, facts))).collect();
     for (group, version, kind, name) in ROOTS {
         let groups = groups(group, kind);
         let kinds: Vec<Value> =
@@ -65,7 +65,8 @@ pub(crate) fn reference_to(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
-fn component(name: &str, schema: &Value, facts: &Facts) -> Value {
+fn component(name: &str, definitions: &Definitions, facts: &Facts) -> Value {
+    let schema = &definitions[name];
     let bare = name.rsplit('.').next().unwrap_or(name);
     let mut out = Map::new();
     copy(schema, &mut out, &["description"]);
@@ -75,6 +76,8 @@ fn component(name: &str, schema: &Value, facts: &Facts) -> Value {
             out.insert("oneOf".into(), json!([{"type": "integer"}, {"type": "string"}]));
         }
         "Quantity" => drop(out.insert("oneOf".into(), json!([{"type": "string"}, {"type": "number"}]))),
+        // Any JSON value, not only an object.
+        "JSON" => {}
         _ => copy(schema, &mut out, &["type", "format"]),
     }
     let required = facts.required(name, schema);
@@ -83,12 +86,16 @@ fn component(name: &str, schema: &Value, facts: &Facts) -> Value {
     }
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         let properties: Map<String, Value> = properties
-            .iter()
-            .map(|(field, schema)| (field.clone(), property(name, field, schema, facts)))
+            .keys()
+            .map(|field| (field.clone(), property(name, field, definitions, facts)))
             .collect();
         out.insert("properties".into(), properties.into());
     }
     extensions(&facts.merge(name, ""), &mut out);
+    if let Some(unions) = facts.published(name, "", "unions") {
+        let unions: Value = serde_json::from_str(unions).expect("the table holds JSON");
+        out.insert("x-kubernetes-unions".into(), unions);
+    }
     out.into()
 }
 
@@ -100,25 +107,42 @@ fn copy(from: &Value, to: &mut Map<String, Value>, names: &[&str]) {
     }
 }
 
-fn property(definition: &str, field: &str, schema: &Value, facts: &Facts) -> Value {
+fn property(definition: &str, field: &str, definitions: &Definitions, facts: &Facts) -> Value {
+    let schema = &definitions[definition]["properties"][field];
     let mut out = Map::new();
     copy(schema, &mut out, &["description"]);
-    if let Some(target) = reference(schema) {
-        out.insert("allOf".into(), json!([reference_to(target)]));
-        let bare = target.rsplit('.').next().unwrap_or(target);
-        if facts.always_written(definition, field) && !matches!(bare, "Time" | "MicroTime" | "Quantity") {
-            out.insert("default".into(), json!({}));
+    let default = facts.default(definition, field, definitions);
+    match reference(schema) {
+        // A reference stands alone unless something is said beside it.
+        Some(target) if default.is_none() && out.is_empty() => {
+            out.insert("$ref".into(), format!("#/components/schemas/{target}").into());
         }
-    } else {
-        copy(schema, &mut out, &["type", "format"]);
-        for part in ["items", "additionalProperties"] {
-            if let Some(of) = schema.get(part) {
-                out.insert(part.to_owned(), element(of));
+        Some(target) => {
+            out.insert("allOf".into(), json!([reference_to(target)]));
+        }
+        None => {
+            copy(schema, &mut out, &["type", "format"]);
+            let values = facts.published(definition, field, "item-enum");
+            for part in ["items", "additionalProperties"] {
+                if let Some(of) = schema.get(part) {
+                    out.insert(part.to_owned(), enumerated(element(of), values));
+                }
             }
         }
     }
+    if let Some(default) = default {
+        out.insert("default".into(), default);
+    }
     extensions(&facts.merge(definition, field), &mut out);
-    out.into()
+    enumerated(out.into(), facts.published(definition, field, "enum"))
+}
+
+/// Adds the values a string may have.
+fn enumerated(mut schema: Value, values: Option<&str>) -> Value {
+    if let Some(values) = values {
+        schema["enum"] = values.split(',').collect::<Vec<_>>().into();
+    }
+    schema
 }
 
 /// What a list or map holds.

@@ -1,10 +1,13 @@
 //! The tables of facts that JSON schemas lack: merge and list metadata, what a zero value of a field means, which
-//! fields k8s-openapi requires though Kubernetes does not, and which fields the columns of tables show.
+//! fields k8s-openapi requires though Kubernetes does not, which fields the columns of tables show, and what the
+//! published documents say besides (defaults, enumerations, the order of required fields).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::collect::{Definitions, ROOTS, reference};
 
 /// Merge and list metadata of a field, or of a type where the field's name is empty.
 #[derive(Clone, Default)]
@@ -23,7 +26,11 @@ pub(crate) struct Facts {
     optional: HashSet<(String, String)>,
     /// Fields whose descriptions are those of columns.
     pub(crate) columns: BTreeSet<(String, String)>,
+    published: HashMap<(String, String, String), String>,
 }
+
+/// The types of metadata, which no object is required to have.
+const OBJECT_META: [&str; 2] = ["ObjectMeta", "ListMeta"];
 
 impl Facts {
     pub(crate) fn read(folder: &Path) -> Self {
@@ -39,8 +46,37 @@ impl Facts {
         };
         let optional =
             rows(&folder.join("optional-fields.tsv")).map(|row| (row[0].clone(), row[1].clone())).collect();
+        let published = rows(&folder.join("openapi.tsv"))
+            .map(|row| ((row[0].clone(), row[1].clone(), row[2].clone()), row[3].clone()))
+            .collect();
         let columns = rows(&folder.join("columns.tsv")).map(|row| (row[0].clone(), row[1].clone())).collect();
-        Self { merge, kept: of("kept"), always: of("always"), optional, columns }
+        Self { merge, kept: of("kept"), always: of("always"), optional, columns, published }
+    }
+
+    /// What the published documents say of a field beyond its type: `enum`, `item-enum`, `unions`, ...
+    pub(crate) fn published(&self, definition: &str, field: &str, what: &str) -> Option<&str> {
+        let key = (short(definition), field.to_owned(), what.to_owned());
+        self.published.get(&key).map(String::as_str)
+    }
+
+    /// The default of a field. What is required has the zero value of its type, and so do the parts of every
+    /// object; the table names all other cases.
+    pub(crate) fn default(&self, definition: &str, field: &str, definitions: &Definitions) -> Option<Value> {
+        if let Some(text) = self.published(definition, field, "default") {
+            return Some(serde_json::from_str(text).expect("the table holds JSON"));
+        }
+        if self.published(definition, field, "no-default").is_some() {
+            return None;
+        }
+        let parent = &definitions[definition];
+        let schema = &parent["properties"][field];
+        let required = self.required(definition, parent).iter().any(|name| name == field);
+        let Some(target) = reference(schema) else {
+            return required.then(|| zero(schema["type"].as_str()?)).flatten();
+        };
+        let part = is_root(definition) && matches!(field, "spec" | "status");
+        let structured = definitions.get(target).is_some_and(|of| of.get("properties").is_some());
+        (structured && (required || part || is_metadata(schema))).then(|| json!({}))
     }
 
     /// Metadata of a field; with an empty field name, of the type itself.
@@ -48,11 +84,16 @@ impl Facts {
         self.merge.get(&(short(definition), field.to_owned())).cloned().unwrap_or_default()
     }
 
-    /// The fields a definition requires, without those that only k8s-openapi does.
+    /// The fields a definition requires, in the order in which the table names them if it does; without those that
+    /// only k8s-openapi requires.
     pub(crate) fn required(&self, definition: &str, schema: &Value) -> Vec<String> {
+        if let Some(names) = self.published(definition, "", "required") {
+            return names.split(',').map(str::to_owned).collect();
+        }
         let names = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-        let names = names.filter_map(Value::as_str).map(str::to_owned);
-        names.filter(|name| !self.optional.contains(&(short(definition), name.clone()))).collect()
+        let names = names.filter_map(Value::as_str).filter(|name| !is_metadata(&schema["properties"][*name]));
+        let names = names.filter(|name| !self.optional.contains(&(short(definition), (*name).to_owned())));
+        names.map(str::to_owned).collect()
     }
 
     /// Whether an optional scalar field is kept when it holds the zero of its type.
@@ -60,10 +101,39 @@ impl Facts {
         self.kept.contains(&(short(definition), field.to_owned()))
     }
 
-    /// Whether a field is written even if nobody set it.
-    pub(crate) fn always_written(&self, definition: &str, field: &str) -> bool {
-        self.always.contains(&(short(definition), field.to_owned()))
+    /// Whether a field is written even if nobody set it: objects that are no pointers, what is required and no
+    /// pointer, and what the table names.
+    pub(crate) fn always_written(&self, definition: &str, field: &str, definitions: &Definitions) -> bool {
+        let default = self.default(definition, field, definitions);
+        if default == Some(json!({})) || self.always.contains(&(short(definition), field.to_owned())) {
+            return true;
+        }
+        let parent = &definitions[definition];
+        let collection = matches!(parent["properties"][field]["type"].as_str(), Some("array" | "object"));
+        let required = self.required(definition, parent).iter().any(|name| name == field);
+        required && (collection || default.is_some())
     }
+}
+
+/// Whether a field holds the metadata of an object or list.
+fn is_metadata(schema: &Value) -> bool {
+    let bare = reference(schema).and_then(|target| target.rsplit('.').next());
+    bare.is_some_and(|bare| OBJECT_META.contains(&bare))
+}
+
+/// Whether a definition is that of a kind.
+fn is_root(definition: &str) -> bool {
+    ROOTS.iter().any(|root| root.3 == definition)
+}
+
+/// The zero value of a scalar type.
+fn zero(kind: &str) -> Option<Value> {
+    Some(match kind {
+        "string" => json!(""),
+        "integer" | "number" => json!(0),
+        "boolean" => json!(false),
+        _ => return None,
+    })
 }
 
 /// `io.k8s.api.core.v1.Pod` as the tables name it: `core.v1.Pod`.
