@@ -59,6 +59,10 @@ struct Spec<'a> {
     service_account_name: Text<'a>,
     host_network: Option<bool>,
     unschedulable: Option<bool>,
+    #[serde(borrow)]
+    signer_name: Text<'a>,
+    #[serde(borrow)]
+    driver: Text<'a>,
     #[serde(rename = "clusterIP", borrow)]
     cluster_ip: Text<'a>,
     #[serde(rename = "clusterIPs", borrow)]
@@ -87,6 +91,8 @@ struct Status<'a> {
     pod_ip: Text<'a>,
     #[serde(borrow)]
     nominated_node_name: Text<'a>,
+    replicas: Option<i64>,
+    succeeded: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -110,8 +116,8 @@ pub fn extractor() -> Extractor {
 }
 
 fn extract(key: &str, value: &[u8]) -> Attributes {
-    let kind = key.strip_prefix("/registry/").and_then(|k| k.split('/').next()).unwrap_or_default();
-    let selectable = matches!(kind, "pods" | "services" | "events" | "nodes" | "namespaces" | "secrets");
+    let kind = resource(key);
+    let selectable = SELECTABLE.contains(&kind);
     let mut pairs = Vec::new();
     if !selectable {
         let object: Labelled<'_> = serde_json::from_slice(value).unwrap_or_default();
@@ -158,9 +164,46 @@ fn extract(key: &str, value: &[u8]) -> Attributes {
         }
         "nodes" => add("=spec.unschedulable", flag(spec.unschedulable)),
         "namespaces" => add("=status.phase", status.phase),
+        "replicationcontrollers" => add("=status.replicas", number(status.replicas)),
+        "jobs" => add("=status.successful", number(status.succeeded)),
+        "certificatesigningrequests" => add("=spec.signerName", spec.signer_name),
+        "resourceslices" => {
+            add("=spec.nodeName", spec.node_name);
+            add("=spec.driver", spec.driver);
+        }
         _ => add("=type", object.kind),
     }
     pairs.into()
+}
+
+/// The resources with fields to select by.
+const SELECTABLE: [&str; 10] = [
+    "pods",
+    "services",
+    "events",
+    "nodes",
+    "namespaces",
+    "secrets",
+    "replicationcontrollers",
+    "jobs",
+    "certificatesigningrequests",
+    "resourceslices",
+];
+
+/// The resource a key is of; a group stands before it in the keys of most.
+fn resource(key: &str) -> &str {
+    let mut parts = key.strip_prefix("/registry/").unwrap_or_default().split('/');
+    let first = parts.next().unwrap_or_default();
+    match (first.contains('.') || matches!(first, "apps" | "batch" | "autoscaling" | "policy"), parts.next())
+    {
+        (true, Some(second)) => second,
+        _ => first,
+    }
+}
+
+/// A number as selectors see it: nothing counts as zero.
+fn number(value: Option<i64>) -> Text<'static> {
+    Some(Cow::Owned(value.unwrap_or(0).to_string()))
 }
 
 fn labels(pairs: &mut Vec<(String, String)>, metadata: Metadata<'_>) {
@@ -200,6 +243,23 @@ mod tests {
         let attributes = extract("/registry/services/ns/s", service);
         assert_eq!(attributes.get(super::CLUSTER_IPS), Some("10.0.0.1"));
         assert_eq!(attributes.get(super::NODE_PORTS), Some("UDP/30000"));
+    }
+
+    #[test]
+    fn counts_and_names_of_kinds_in_groups_are_found() {
+        let job = extract(
+            "/registry/batch/jobs/ns/j",
+            br#"{"metadata":{},"spec":{"completions":3},"status":{"succeeded":2}}"#,
+        );
+        assert_eq!(job.get("=status.successful"), Some("2"));
+        let controller =
+            extract("/registry/replicationcontrollers/ns/r", br#"{"metadata":{},"spec":{"replicas":3}}"#);
+        assert_eq!(controller.get("=status.replicas"), Some("0"));
+        let slice = extract(
+            "/registry/resource.k8s.io/resourceslices/s",
+            br#"{"metadata":{},"spec":{"nodeName":"n","driver":"d"}}"#,
+        );
+        assert_eq!((slice.get("=spec.nodeName"), slice.get("=spec.driver")), (Some("n"), Some("d")));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
+use parking_lot::Mutex;
 use wherry_schema::{Format, Value};
 
 use crate::about;
@@ -38,13 +39,15 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     let connection = user.or_else(|| parts.extensions.get::<UserInfo>().cloned());
     let accept = Accept::parse(&parts.headers, Include::Metadata, false);
     let yaml = accept.is_ok_and(|a| a.yaml);
-    let request = Exchange { query: Query::parse(parts.uri.query().unwrap_or_default()), state, parts };
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let request = Exchange { query, state, parts, warnings: Mutex::default() };
     let answer = match authenticate(&request.state, connection, &request.parts.headers) {
         Ok(user) => Box::pin(request.answer(user.as_ref(), body)).await,
         Err(failure) => Err(failure),
     };
     let response = answer.unwrap_or_else(|failure| status::response(&failure, yaml));
     let mut response = respond::finish(response, &request.parts.headers, &request.query).await;
+    respond::warn(&mut response, &request.warnings.into_inner());
     if is_endpoints(request.parts.uri.path()) {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.to_owned()]);
     }
@@ -60,6 +63,8 @@ struct Exchange {
     state: Arc<State>,
     parts: Parts,
     query: Query,
+    /// What the client should know whether the request works or not.
+    warnings: Mutex<Vec<String>>,
 }
 
 /// The verb of a request on a resource, as authorization names it.
@@ -220,7 +225,7 @@ impl Exchange {
             _ => {
                 let which = ListOptions::parse(&self.query, false)?;
                 let bytes = self.read(body).await?;
-                let options = DeleteOptions::parse(bytes, &self.parts.headers, &self.query)?;
+                let options = self.delete_options(&cx, bytes)?;
                 delete_collection::delete_collection(&cx, &which, &options, self.accept(true)?).await
             }
         }
@@ -291,7 +296,7 @@ impl Exchange {
     async fn delete(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
         let bytes = self.read(body).await?;
-        let options = DeleteOptions::parse(bytes, &self.parts.headers, &self.query)?;
+        let options = self.delete_options(cx, bytes)?;
         match delete::delete(cx, name, &options).await? {
             Deleted::Object(stored) => show::object(cx, StatusCode::OK, &stored, accept),
             Deleted::Marked(stored) => {
@@ -300,6 +305,12 @@ impl Exchange {
             }
             Deleted::Status(status) => Ok(respond::json(StatusCode::OK, status.into(), accept.yaml)),
         }
+    }
+
+    fn delete_options(&self, cx: &Cx<'_>, body: Bytes) -> Result<DeleteOptions, Failure> {
+        let options = DeleteOptions::parse(body, &self.parts.headers, &self.query)?;
+        self.warnings.lock().extend(delete::warning(cx, &options).map(str::to_owned));
+        Ok(options)
     }
 
     async fn subresource(

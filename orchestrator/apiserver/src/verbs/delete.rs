@@ -242,6 +242,15 @@ fn orphans_by_custom(cx: &Cx<'_>) -> bool {
     matches!((cx.kind.group, cx.kind.kind), ("", "ReplicationController") | ("batch", "Job"))
 }
 
+/// What somebody who deletes should know whether it works or not.
+pub(crate) fn warning(cx: &Cx<'_>, options: &DeleteOptions) -> Option<&'static str> {
+    let surprising = cx.kind.kind == "Job" && orphans_by_custom(cx) && options.propagation.is_none();
+    surprising.then_some(
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or \
+         set propagationPolicy=Orphan to suppress this warning",
+    )
+}
+
 /// Dependents are dealt with by finalizers that the garbage collector removes when it is done. Events have none.
 fn settle_finalizers(cx: &Cx<'_>, object: &mut Value, asked: Option<Propagation>) {
     if cx.stored.kind == "Event" {

@@ -227,6 +227,17 @@ async fn a_deletion_cannot_say_both_ways_what_happens_to_dependents() {
 }
 
 #[tokio::test]
+async fn who_deletes_a_job_is_told_that_its_pods_stay() {
+    let api = Api::start().await;
+    let path = "/apis/batch/v1/namespaces/default/jobs/absent";
+    let answer = api.delete(path).await;
+    assert!(answer.headers["warning"].to_str().unwrap().contains("child pods are preserved by default"));
+    answer.expect(404);
+    let answer = api.delete_with(path, &json!({"propagationPolicy": "Background"})).await;
+    assert!(!answer.headers.contains_key("warning"));
+}
+
+#[tokio::test]
 async fn a_replication_controller_leaves_its_pods_unless_told_otherwise() {
     let api = Api::start().await;
     let path = "/api/v1/namespaces/default/replicationcontrollers";
