@@ -164,8 +164,8 @@ fn extract(key: &str, value: &[u8]) -> Attributes {
         }
         "nodes" => add("=spec.unschedulable", flag(spec.unschedulable)),
         "namespaces" => add("=status.phase", status.phase),
-        "replicationcontrollers" => add("=status.replicas", number(status.replicas)),
-        "jobs" => add("=status.successful", number(status.succeeded)),
+        "replicationcontrollers" => add("=status.replicas", Some(number(status.replicas))),
+        "jobs" => add("=status.successful", Some(number(status.succeeded))),
         "certificatesigningrequests" => add("=spec.signerName", spec.signer_name),
         "resourceslices" => {
             add("=spec.nodeName", spec.node_name);
@@ -202,8 +202,8 @@ fn resource(key: &str) -> &str {
 }
 
 /// A number as selectors see it: nothing counts as zero.
-fn number(value: Option<i64>) -> Text<'static> {
-    Some(Cow::Owned(value.unwrap_or(0).to_string()))
+fn number(value: Option<i64>) -> Cow<'static, str> {
+    Cow::Owned(value.unwrap_or(0).to_string())
 }
 
 fn labels(pairs: &mut Vec<(String, String)>, metadata: Metadata<'_>) {
