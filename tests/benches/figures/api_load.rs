@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -158,21 +159,23 @@ pub(crate) async fn list_config_maps(kubeconfig: &Path, total: u64) -> f64 {
     rate(kubeconfig, total, |_| ("GET", MANY.to_owned(), Bytes::new(), 200)).await
 }
 
-/// Creates a Pod and reads a watch until it is Ready.
-pub(crate) async fn create_until_ready(kubeconfig: &Path, name: &str, pod: &str) {
+/// Creates a Pod and reads a watch until it is Ready: the time from sending the POST to reading that event, over
+/// connections that are open already.
+pub(crate) async fn create_until_ready(kubeconfig: &Path, name: &str, pod: &str) -> Duration {
     let path = "/api/v1/namespaces/default/pods";
     let mut watch = Connection::open(kubeconfig).await;
     let mut create = Connection::open(kubeconfig).await;
     let events = watch
         .send("GET", &format!("{path}?watch=1&fieldSelector=metadata.name%3D{name}"), Bytes::new())
         .await;
-    create.expect("POST", path, pod.to_owned().into(), 201).await;
     let mut body = events.into_body();
+    let start = super::clock();
+    create.expect("POST", path, pod.to_owned().into(), 201).await;
     let mut seen = Vec::new();
     while let Some(frame) = body.frame().await {
         seen.extend_from_slice(frame.unwrap().data_ref().map(|d| &d[..]).unwrap_or_default());
         if is_ready(&seen) {
-            return;
+            return start.elapsed();
         }
     }
     panic!("the watch ended before {name} was Ready");

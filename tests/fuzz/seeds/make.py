@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Writes the seeds: a few inputs of each shape, so that fuzzing starts from what the parsers accept."""
+import json
+import pathlib
+
+HERE = pathlib.Path(__file__).parent
+POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"a": "b"}},
+       "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}], "env": [{"name": "A", "value": "1"}]}]}}
+PATCHES = [{"spec": {"containers": [{"name": "c", "image": "j"}, {"name": "d", "$patch": "delete"}]}},
+           {"metadata": {"labels": {"a": None}, "$retainKeys": ["labels"]}},
+           {"spec": {"$setElementOrder/containers": [{"name": "c"}], "$deleteFromPrimitiveList/finalizers": ["x"]}},
+           [{"op": "replace", "path": "/spec/containers/0/image", "value": "j"}, {"op": "test", "path": "/a~1b", "value": 1},
+            {"op": "move", "from": "/metadata", "path": "/m"}, {"op": "add", "path": "/spec/containers/-", "value": {}}]]
+REQUESTS = [
+    (0, "/api/v1/namespaces/default/pods?limit=2&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhXHUwMDAwIn0", "application/json", "", ""),
+    (0, "/api/v1/pods?watch=1&resourceVersion=0&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1", "application/json;as=Table;v=v1;g=meta.k8s.io,application/json", "", ""),
+    (1, "/api/v1/namespaces", "application/json", "application/json", json.dumps({"metadata": {"name": "default"}})),
+    (1, "/api/v1/namespaces/default/pods?fieldValidation=Strict&dryRun=All", "*/*", "application/yaml", "metadata: {name: a}\nspec:\n  containers: [{name: c, image: i}]\n"),
+    (1, "/api/v1/namespaces/default/pods", "application/vnd.kubernetes.protobuf, application/json;q=0.5", "application/json", json.dumps(POD)),
+    (3, "/api/v1/namespaces/default/pods/a?fieldManager=f&force=true", "", "application/apply-patch+yaml", json.dumps(POD)),
+    (3, "/api/v1/namespaces/default/pods/a", "", "application/strategic-merge-patch+json", json.dumps(PATCHES[0])),
+    (4, "/api/v1/namespaces/default/pods?labelSelector=a%20in%20(b,c),!d&fieldSelector=metadata.name!%3Da", "", "application/json", '{"gracePeriodSeconds":0,"propagationPolicy":"Foreground"}'),
+]
+
+
+def write(target, inputs):
+    folder = HERE / target
+    folder.mkdir(exist_ok=True)
+    for number, content in enumerate(inputs):
+        (folder / f"{number:02}").write_bytes(content)
+
+
+pod = json.dumps(POD).encode()
+write("decode", [bytes([kind]) + pod for kind in range(4)] + [b"\x0aspec: {replicas: 1}\n", b"\x00a: &x [1]\nb: *x\n"])
+write("patch", [b"\x0a" + pod + b"\0" + json.dumps(p).encode() for p in PATCHES])
+write("selector", [b"a in (b,c),!d,e!=f,g==h", b"metadata.name=a,spec.nodeName!=b", b"1.5Gi", b"-100m", b"12e3", b"0.000001"])
+write("request", [b"\0".join([bytes([m]), p.encode(), a.encode(), c.encode(), b.encode()]) for m, p, a, c, b in REQUESTS])
+words = ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "status", "containers", "$patch", "$retainKeys",
+         "$setElementOrder/", "$deleteFromPrimitiveList/", "delete", "replace", "merge", "null", "true", "resourceVersion", "continue", "limit",
+         "watch", "application/json", "application/yaml", "as=Table", "g=meta.k8s.io", "v=v1", "/api/v1/", "/apis/", "namespaces/", " in (", " notin (", "!=", "=="]
+(HERE / "kubernetes.dict").write_text("".join(f'"{w}"\n' for w in words))
