@@ -133,29 +133,64 @@ fn parse_suffix(suffix: &str) -> Result<Scale, QuantityError> {
     Ok(Scale::Decimal(power, Format::DecimalExponent))
 }
 
-/// `digits * 10^power / 10^9`-free arithmetic: nano-units, rounded up, saturating at the cap.
-fn scale_decimal(digits: i128, power: i32) -> i128 {
-    let power = power.saturating_add(9);
-    if digits == 0 {
-        0
-    } else if power >= 0 {
-        10i128
-            .checked_pow(power.unsigned_abs())
-            .and_then(|p| digits.checked_mul(p))
-            .unwrap_or(MAX_UNITS * NANO)
-            .min(MAX_UNITS * NANO)
-    } else {
-        10i128.checked_pow(power.unsigned_abs()).map_or(1, |p| ceil_div(digits, p))
+/// The most nano-units a quantity holds.
+const MAX_NANOS: i128 = MAX_UNITS * NANO;
+/// Digits that matter: those of [`MAX_NANOS`].
+const SIGNIFICANT: usize = 28;
+/// Fraction digits that can matter: beyond them not even `Ei` makes a nano-unit of a digit.
+const FRACTION: u32 = 36;
+
+/// A number as digits and the power of ten of the last one. What is cut off rounds up.
+fn significant(whole: &str, fraction: &str) -> (i128, i32) {
+    let digits = whole.bytes().chain(fraction.bytes()).skip_while(|byte| *byte == b'0');
+    let (mut number, mut kept, mut dropped, mut sticky) = (0_i128, 0, 0_usize, false);
+    for digit in digits.map(|byte| i128::from(byte - b'0')) {
+        if kept < SIGNIFICANT {
+            number = number * 10 + digit;
+            kept += 1;
+        } else {
+            dropped += 1;
+            sticky |= digit != 0;
+        }
     }
+    let power = i32::try_from(dropped)
+        .unwrap_or(i32::MAX)
+        .saturating_sub(i32::try_from(fraction.len()).unwrap_or(i32::MAX));
+    (number + i128::from(sticky), power)
 }
 
-fn scale_binary(digits: i128, fraction_digits: u32, power: u32) -> i128 {
-    let shifted = digits.checked_mul(1i128 << power).and_then(|n| n.checked_mul(NANO));
-    match (shifted, 10i128.checked_pow(fraction_digits)) {
-        (Some(n), Some(d)) => ceil_div(n, d).min(MAX_UNITS * NANO),
-        (None, _) => MAX_UNITS * NANO,
-        (Some(_), None) => 1,
+/// Nano-units of `digits * 10^power` units, rounded up, at most the cap.
+fn scale_decimal(digits: i128, power: i32) -> i128 {
+    let power = power.saturating_add(9);
+    let factor = 10_i128.checked_pow(power.unsigned_abs());
+    let nanos = match factor {
+        _ if digits == 0 => 0,
+        Some(factor) if power >= 0 => digits.saturating_mul(factor),
+        Some(factor) => ceil_div(digits, factor),
+        None if power >= 0 => MAX_NANOS,
+        None => 1,
+    };
+    nanos.min(MAX_NANOS)
+}
+
+/// Nano-units of `digits * 10^power * 2^binary` units, rounded up, at most the cap.
+fn scale_binary(digits: i128, power: i32, binary: u32) -> i128 {
+    if power >= 0 {
+        return scale_decimal(digits, power).saturating_mul(1 << binary).min(MAX_NANOS);
     }
+    let cut = power.unsigned_abs().saturating_sub(FRACTION);
+    let digits = match 10_i128.checked_pow(cut) {
+        Some(factor) => ceil_div(digits, factor),
+        None => digits.min(1),
+    };
+    // digits * 2^binary * 10^9 / 10^places, with the common powers of two and five cancelled.
+    let places = power.unsigned_abs().min(FRACTION);
+    let over =
+        |base: i128, up: u32| (base.pow(up.saturating_sub(places)), base.pow(places.saturating_sub(up)));
+    let ((two, under_two), (five, under_five)) = (over(2, binary + 9), over(5, 9));
+    let (factor, divisor) = (two * five, under_two * under_five);
+    let (quotient, rest) = (digits / divisor, digits % divisor);
+    quotient.saturating_mul(factor).saturating_add(ceil_div(rest * factor, divisor)).min(MAX_NANOS)
 }
 
 impl FromStr for Quantity {
@@ -173,16 +208,10 @@ impl FromStr for Quantity {
         if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
             return Err(QuantityError);
         }
-        // More than 27 fraction digits cannot change a nano-unit of any suffix but by rounding up.
-        let kept = &fraction[..fraction.len().min(27)];
-        let digits: i128 = format!("0{whole}{kept}").parse().unwrap_or(i128::MAX);
-        let fraction_digits = u32::try_from(kept.len()).map_err(|_| QuantityError)?;
+        let (digits, power) = significant(whole, fraction);
         let (magnitude, format) = match parse_suffix(suffix)? {
-            Scale::Binary(power) => (scale_binary(digits, fraction_digits, power), Format::BinarySi),
-            Scale::Decimal(power, format) => {
-                let power = power.saturating_sub_unsigned(fraction_digits);
-                (scale_decimal(digits, power), format)
-            }
+            Scale::Binary(binary) => (scale_binary(digits, power, binary), Format::BinarySi),
+            Scale::Decimal(unit, format) => (scale_decimal(digits, power.saturating_add(unit)), format),
         };
         Ok(Self { nanos: if negative { -magnitude } else { magnitude }, format })
     }
@@ -334,6 +363,20 @@ mod tests {
             MAX_UNITS
         );
         assert_eq!("1e2000000000".parse::<Quantity>().unwrap().value(), MAX_UNITS);
+    }
+
+    #[rstest]
+    #[case("530111111111111111111111100.15011111111111", "9223372036854775807")]
+    #[case("1.11111111111111111111111111111Ei", "1281023894007607752")]
+    #[case("0.0000000000000000000000000000000001Ei", "1n")]
+    #[case("10000000000000000000000000000e-27", "10")]
+    #[case("9223372036854775807000000000n", "9223372036854775807")]
+    #[case("0.00000000000000000000000000000000000000001", "1n")]
+    #[case("1000000000000000000000000000000000000000000e-42", "1")]
+    fn long_numbers_keep_the_digits_that_matter(#[case] text: &str, #[case] printed: &str) {
+        let quantity: Quantity = text.parse().unwrap();
+        assert_eq!(quantity.value(), printed.parse::<Quantity>().unwrap().value());
+        assert_eq!(quantity.to_string().parse::<Quantity>().unwrap(), quantity);
     }
 
     proptest! {
