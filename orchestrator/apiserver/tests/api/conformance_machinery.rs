@@ -3,7 +3,6 @@
 //! Each test is named after the description that it does.
 
 use futures::future::join_all;
-use http::Request;
 use serde_json::{Value, json};
 
 use crate::harness::{Api, CONFIG_MAPS, DEPLOYMENTS, deployment};
@@ -200,22 +199,6 @@ async fn api_chunking_server_should_support_continue_listing_from_the_last_key()
 }
 
 #[tokio::test]
-async fn discovery_confirm_the_group_version_and_a_resource_from_each_api_group() {
-    let api = Api::start().await;
-    let groups = api.get("/apis").await.expect(200);
-    for group in groups["groups"].as_array().unwrap() {
-        for served in group["versions"].as_array().unwrap() {
-            let group_version = served["groupVersion"].as_str().unwrap();
-            let list = api.get(&format!("/apis/{group_version}")).await.expect(200);
-            assert_eq!(list["groupVersion"], group_version);
-            let resource = &list["resources"][0];
-            assert!(!resource["name"].as_str().unwrap().is_empty(), "{group_version}");
-            assert!(!resource["kind"].as_str().unwrap().is_empty(), "{group_version}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn discovery_confirm_the_preferred_version_for_each_api_group() {
     let api = Api::start().await;
     let groups = api.get("/apis").await.expect(200);
@@ -287,19 +270,6 @@ async fn server_side_field_validation_typed_unknown_metadata() {
     assert!(message.contains(r#"unknown field "metadata.unknownMeta""#), "{message}");
     assert!(message.contains(r#"unknown field "spec.template.metadata.unknownEmbedded""#), "{message}");
     api.get(&format!("{DEPLOYMENTS}/a")).await.expect(404);
-}
-
-#[tokio::test]
-async fn api_metadata_http_return() {
-    let api = Api::start().await;
-    let review = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});
-    let request = Request::post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
-        .header("content-type", "application/json")
-        .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
-    assert_eq!(api.send(request.body(review.to_string().into()).unwrap()).await.code, 406);
-    let unknown =
-        api.get_as(CONFIG_MAPS, "application/json;as=PartialObjectMetadata;v=v9;g=meta.k8s.io").await;
-    assert_eq!(unknown.code, 406);
 }
 
 #[tokio::test]
