@@ -115,7 +115,9 @@ fn flags(definition: &str, field: &str, definitions: &Definitions, facts: &Facts
     let scalar = matches!(schema["type"].as_str(), Some("string" | "integer" | "boolean" | "number"));
     let mut flags = String::new();
     let kept = scalar && facts.keeps_zero(definition, field);
-    if !(required || kept) {
+    // An empty list of owners is not the same as none: it asks to forget them.
+    let owners = (short(definition).as_str(), field) == ("meta.v1.ObjectMeta", "managedFields");
+    if !(required || kept || owners) {
         flags.push('z');
     }
     if facts.always_written(definition, field, definitions) {

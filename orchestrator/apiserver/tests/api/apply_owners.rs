@@ -152,11 +152,25 @@ async fn owners_can_be_forgotten_and_set_but_not_broken() {
     let set = json!([{"op": "replace", "path": "/metadata/managedFields/0/manager", "value": "c"}]);
     let renamed = api.patch(&path, "json-patch", &set).await.expect(200);
     assert_eq!(entries(&renamed)[0].0, "c");
-    let forget = json!({"metadata": {"managedFields": [{}]}});
-    let forgotten = api.patch(&path, "merge-patch", &forget).await.expect(200);
-    assert!(forgotten["metadata"].get("managedFields").is_none());
+    for (name, empty) in [("e", json!([])), ("m", json!([{}]))] {
+        if name != "m" {
+            api.post(CONFIG_MAPS, &json!({"metadata": {"name": name}, "data": {"x": "1"}})).await.expect(201);
+        }
+        let forget = json!({"metadata": {"managedFields": empty}});
+        let path = format!("{CONFIG_MAPS}/{name}");
+        let forgotten = api.patch(&path, "merge-patch", &forget).await.expect(200);
+        assert!(forgotten["metadata"].get("managedFields").is_none(), "{name}");
+    }
     let changed = api.patch(&path, "merge-patch", &json!({"data": {"x": "2"}})).await.expect(200);
     assert!(changed["metadata"].get("managedFields").is_none());
+    let set = json!({"metadata": {"managedFields": renamed["metadata"]["managedFields"]}});
+    assert_eq!(
+        api.patch(&path, "merge-patch", &set).await.expect(200)["metadata"]["managedFields"],
+        set["metadata"]["managedFields"]
+    );
+    let reset = json!({"metadata": {"name": "m", "managedFields": []}, "data": {"x": "2"}});
+    let put = api.put(&path, &reset).await.expect(200);
+    assert!(put["metadata"].get("managedFields").is_none());
 }
 
 #[tokio::test]

@@ -14,11 +14,13 @@ pub(super) fn secret(secret: &mut Object) {
     }
 }
 
-/// A namespace that is being deleted loses its finalizer for good.
+/// A namespace carries its name as a label, so that selectors can name it.
 pub(super) fn namespace(namespace: &mut Object) {
-    let deleted = child(namespace, "metadata").is_some_and(|metadata| metadata.contains("deletionTimestamp"));
-    if let (false, Some(spec)) = (deleted, child(namespace, "spec")) {
-        default(spec, &"finalizers", vec![text(&"kubernetes")]);
+    let name =
+        child(namespace, "metadata").and_then(|metadata| metadata.get("name")?.as_str().map(str::to_owned));
+    if let Some(name) = name.filter(|name| !name.is_empty()) {
+        let metadata = namespace.object_mut(Str::fixed(&"metadata"));
+        metadata.object_mut(Str::fixed(&"labels")).insert("kubernetes.io/metadata.name", name);
     }
     if let Some(status) = child(namespace, "status") {
         default(status, &"phase", text(&"Active"));

@@ -156,7 +156,7 @@ impl fmt::Display for Element {
 }
 
 /// Appends a value as Go's encoder prints it, which escapes what could end a script in a page.
-fn write_escaped(value: &Value, out: &mut Vec<u8>) {
+pub(super) fn write_escaped(value: &Value, out: &mut Vec<u8>) {
     let from = out.len();
     value.write_json(out);
     if !out[from..].iter().any(|byte| matches!(byte, b'<' | b'>' | b'&')) {

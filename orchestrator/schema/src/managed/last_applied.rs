@@ -4,6 +4,7 @@
 //! date so that the way back stays open. Other managers opt out by their name.
 
 use super::compare::compare;
+use super::element::write_escaped;
 use super::listing::fields_of;
 use super::owners::Write;
 use super::set::Set;
@@ -52,11 +53,19 @@ pub(super) fn refresh(live: &Value, result: Option<Value>, config: &Value) -> Op
     }
     let mut object = result.unwrap_or_else(|| live.clone());
     let annotations = object.at_mut(&ANNOTATIONS)?.as_object_mut()?;
-    annotations.insert(ANNOTATION, format!("{config}\n"));
+    annotations.insert(ANNOTATION, text(&config));
     if size(annotations) > MOST_BYTES {
         annotations.remove(ANNOTATION);
     }
     Some(object)
+}
+
+/// The configuration as kubectl writes it, line break included.
+fn text(config: &Value) -> String {
+    let mut text = Vec::new();
+    write_escaped(config, &mut text);
+    text.push(b'\n');
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn size(annotations: &Object) -> usize {
