@@ -17,6 +17,12 @@ mod documents;
 mod facts;
 #[path = "build/operations.rs"]
 mod operations;
+#[path = "build/parameters.rs"]
+mod parameters;
+#[path = "build/paths.rs"]
+mod paths;
+#[path = "build/swagger.rs"]
+mod swagger;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -187,6 +187,7 @@ fn api_config(config: &Config, store: Store) -> wherry_apiserver::Config {
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
     api.node_address = config.node_endpoint;
     api.tokens = config.tokens.clone();
+    api.address = config.listener.local_addr().ok();
     api.authorization = config.authorization;
     api.node_client = Some(NodeClientTls {
         ca: config.pki.ca.clone().into_bytes(),

@@ -1,22 +1,63 @@
-//! What the server says about itself: version, health, OpenAPI.
+//! What the server says about itself: its version and the paths that lead somewhere.
 
-use axum::body::Body;
 use axum::response::Response;
-use http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
-};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
-use wherry_schema::openapi;
+use wherry_api::kinds::KINDS;
 
 use crate::error::Failure;
-use crate::request::negotiate::Accept;
+use crate::request::negotiate::{Accept, Include, Shape};
+use crate::request::path::Route;
 use crate::request::query::Query;
-use crate::respond;
+use crate::state::State;
 use crate::status::plain;
+use crate::{discovery, health, metrics, openapi, respond};
+
+/// The version that is told: of the API, and of this server after the plus.
+pub(crate) const GIT_VERSION: &str = concat!("v1.36.2+wherry.", env!("CARGO_PKG_VERSION"));
+
+/// Answers what is about the server, not about an object.
+pub(crate) async fn answer(
+    state: &State,
+    parts: &Parts,
+    query: &Query,
+    route: &Route,
+) -> Result<Response, Failure> {
+    let headers = &parts.headers;
+    match route {
+        Route::Health(name, check) => return health::answer(state, name, check.as_deref(), query).await,
+        Route::Metrics => return Ok(metrics(state)),
+        Route::Root => return Ok(paths()),
+        Route::OpenApiIndex => return openapi::index(headers),
+        Route::OpenApi(name) => return openapi::version_3(name, query, headers, state.clock.now()),
+        Route::OpenApiV2 => return openapi::version_2(headers),
+        _ => {}
+    }
+    let accept =
+        Accept::parse(headers, Include::Metadata, false).map_err(|_| Failure::NoSuchRepresentation)?;
+    match route {
+        Route::CoreVersions => Ok(state.documents.core_versions(headers, accept)),
+        Route::Groups => Ok(state.documents.groups(headers, accept)),
+        // Only lists of groups have the newer form.
+        _ if accept.shape == Shape::Discovery => Err(Failure::NoSuchRepresentation),
+        Route::Group(group) => Ok(discovery::group(group, accept)),
+        Route::Resources(group, version) => Ok(discovery::resources(group, version, accept)),
+        _ => Ok(version(accept)),
+    }
+}
+
+/// Answers `/metrics`.
+fn metrics(state: &State) -> Response {
+    let mut response = plain(StatusCode::OK, &metrics::render(state));
+    let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, media);
+    response
+}
 
 /// Answers `/version`.
-pub(crate) fn version(accept: Accept) -> Response {
+fn version(accept: Accept) -> Response {
     let version = json!({
         "major": "1",
         "minor": "36",
@@ -24,7 +65,7 @@ pub(crate) fn version(accept: Accept) -> Response {
         "emulationMinor": "36",
         "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "35",
-        "gitVersion": concat!("v1.36.2+wherry.", env!("CARGO_PKG_VERSION")),
+        "gitVersion": GIT_VERSION,
         "gitCommit": "",
         "gitTreeState": "",
         "buildDate": "",
@@ -35,46 +76,23 @@ pub(crate) fn version(accept: Accept) -> Response {
     respond::json(StatusCode::OK, version.to_string().into(), accept.yaml)
 }
 
-/// Answers `/livez`, `/readyz`, `/healthz`: a server that can answer has its whole state in memory.
-pub(crate) fn health(name: &str, query: &Query) -> Response {
-    if query.get("verbose").is_none() {
-        return plain(StatusCode::OK, "ok");
+/// Answers `/`: the paths that lead somewhere.
+fn paths() -> Response {
+    let mut paths: Vec<String> =
+        ["/api", "/api/v1", "/apis", "/apis/", "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
+            .map(str::to_owned)
+            .into();
+    paths.push("/openapi/v3/".to_owned());
+    for kind in KINDS.iter().filter(|kind| !kind.group.is_empty()) {
+        paths.push(format!("/apis/{}", kind.group));
+        paths.push(format!("/apis/{}", kind.api_version()));
     }
-    plain(StatusCode::OK, &format!("[+]ping ok\n[+]store ok\n{name} check passed\n"))
-}
-
-/// Answers `/openapi/v3`.
-pub(crate) fn openapi_index() -> Response {
-    let mut response = Response::new(Body::from(openapi::index()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
-}
-
-/// Answers the document of a group version. One whose hash is in the URL never changes.
-pub(crate) fn openapi_document(name: &str, query: &Query, headers: &HeaderMap) -> Result<Response, Failure> {
-    let document = openapi::document(name).ok_or(Failure::NoSuchPath)?;
-    let tag = HeaderValue::from_str(&format!("\"{}\"", document.hash))
-        .map_err(|e| Failure::Internal(e.to_string()))?;
-    let gzip = headers.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).is_some_and(|v| v.contains("gzip"));
-    let known = headers.get(IF_NONE_MATCH) == Some(&tag);
-    let body = match (known, gzip) {
-        (true, _) => Body::empty(),
-        (false, true) => Body::from(document.gzip),
-        (false, false) => Body::from(document.json()),
-    };
-    let mut response = Response::new(body);
-    if known {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    for endpoint in &health::ENDPOINTS {
+        paths.push(format!("/{}", endpoint.name));
+        paths.extend(endpoint.checks.iter().map(|check| format!("/{}/{}", endpoint.name, check.name())));
     }
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ETAG, tag);
-    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
-    if gzip && !known {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    let forever = query.get("hash") == Some(document.hash);
-    let cache = if forever { "public, immutable, max-age=31536000" } else { "no-cache, private" };
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    Ok(response)
+    paths.sort_unstable();
+    paths.dedup();
+    let text = format!("{:#}", json!({"paths": paths}));
+    respond::json(StatusCode::OK, text.into(), false)
 }

@@ -1,6 +1,6 @@
 //! What an API server is made with.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -34,6 +34,10 @@ pub struct Config {
     pub tokens: Tokens,
     /// Who may do what.
     pub authorization: Authorization,
+    /// The address that discovery tells clients.
+    pub address: Option<SocketAddr>,
+    /// How many requests all priority levels together answer at once; 600 by custom.
+    pub concurrency: u32,
     /// The largest request body; 3 MiB by custom.
     pub max_body_bytes: usize,
     /// Seconds between the bookmarks of an idle watch. Clients give a silent watch up after about 295.
@@ -62,6 +66,8 @@ impl Config {
             node_address: None,
             tokens: Tokens::default(),
             authorization: Authorization::Masters,
+            address: None,
+            concurrency: 600,
             max_body_bytes: 3 * 1024 * 1024,
             bookmark_seconds: 45,
         }

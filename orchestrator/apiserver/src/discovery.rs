@@ -1,12 +1,14 @@
 //! Discovery: what the server serves, in the older form (one document per group version) and the newer one (all in
 //! one). The documents are made once, from the kinds table.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -41,7 +43,7 @@ impl Document {
     }
 
     fn respond(&self, headers: &HeaderMap) -> Response {
-        let known = headers.get(IF_NONE_MATCH) == Some(&self.tag);
+        let known = respond::knows(headers, &self.tag);
         let mut response = Response::new(if known { Body::empty() } else { Body::from(self.bytes.clone()) });
         if known {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -50,6 +52,7 @@ impl Document {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
         headers.insert(ETAG, self.tag.clone());
         headers.insert(VARY, HeaderValue::from_static("Accept"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
         response
     }
 }
@@ -59,10 +62,15 @@ fn to_bytes(value: &impl Serialize) -> Bytes {
 }
 
 impl Documents {
-    /// Makes the documents.
-    pub(crate) fn build() -> Self {
-        let core_versions =
-            json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []});
+    /// Makes the documents of a server that is reached at this address.
+    pub(crate) fn build(address: Option<SocketAddr>) -> Self {
+        let addresses: Vec<_> = address
+            .iter()
+            .map(|address| json!({"clientCIDR": "0.0.0.0/0", "serverAddress": address.to_string()}))
+            .collect();
+        let core_versions = json!({
+            "kind": "APIVersions", "versions": versions("").collect::<Vec<_>>(), "serverAddressByClientCIDRs": addresses,
+        });
         let groups: Vec<_> = group_names().map(group_json).collect();
         let group_list = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups});
         Self {
@@ -101,9 +109,31 @@ fn group_names() -> impl Iterator<Item = &'static str> {
     })
 }
 
+/// The versions of a group, the one clients should prefer first: stable before beta before alpha, higher before
+/// lower.
+pub(crate) fn versions(group: &str) -> impl Iterator<Item = &'static str> {
+    let mut versions: Vec<_> = KINDS.iter().filter(|k| k.group == group).map(|k| k.version).collect();
+    versions.sort_unstable_by_key(|version| std::cmp::Reverse(rank(version)));
+    versions.dedup();
+    versions.into_iter()
+}
+
+/// How stable a version is, and its numbers: `v2` above `v1`, `v1` above `v2beta1`.
+fn rank(version: &str) -> (u8, u32, u32) {
+    let numbers = version.strip_prefix('v').unwrap_or(version);
+    let (major, stability, minor) = match (numbers.split_once("beta"), numbers.split_once("alpha")) {
+        (Some((major, minor)), _) => (major, 1, minor),
+        (_, Some((major, minor))) => (major, 0, minor),
+        _ => (numbers, 2, ""),
+    };
+    (stability, major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
+}
+
 fn group_json(group: &str) -> serde_json::Value {
-    let version = json!({"groupVersion": format!("{group}/v1"), "version": "v1"});
-    json!({"name": group, "versions": [version], "preferredVersion": version})
+    let versions: Vec<_> = versions(group)
+        .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
+        .collect();
+    json!({"name": group, "versions": versions, "preferredVersion": versions[0]})
 }
 
 /// Answers `/apis/G`.
@@ -184,26 +214,31 @@ fn aggregated(groups: &[&str]) -> Bytes {
     let items: Vec<_> = groups
         .iter()
         .map(|group| {
-            let mut resources: Vec<_> =
-                KINDS.iter().filter(|k| k.group == *group).map(aggregated_resource).collect();
-            if group.is_empty() {
-                resources.push(json!({
-                    "resource": "bindings",
-                    "responseKind": {"group": "", "version": "", "kind": "Binding"},
-                    "scope": "Namespaced",
-                    "singularResource": "binding",
-                    "verbs": ["create"],
-                }));
-            }
-            resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
             let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
-            let version = json!({"version": "v1", "resources": resources, "freshness": "Current"});
-            json!({"metadata": metadata, "versions": [version]})
+            let versions: Vec<_> =
+                versions(group).map(|version| aggregated_version(group, version)).collect();
+            json!({"metadata": metadata, "versions": versions})
         })
         .collect();
     to_bytes(&json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items,
     }))
+}
+
+fn aggregated_version(group: &str, version: &str) -> serde_json::Value {
+    let kinds = KINDS.iter().filter(|k| (k.group, k.version) == (group, version));
+    let mut resources: Vec<_> = kinds.map(aggregated_resource).collect();
+    if group.is_empty() {
+        resources.push(json!({
+            "resource": "bindings",
+            "responseKind": {"group": "", "version": "", "kind": "Binding"},
+            "scope": "Namespaced",
+            "singularResource": "binding",
+            "verbs": ["create"],
+        }));
+    }
+    resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
+    json!({"version": version, "resources": resources, "freshness": "Current"})
 }
 
 fn aggregated_resource(kind: &Kind) -> serde_json::Value {
@@ -243,6 +278,13 @@ mod tests {
         assert_eq!(storage_hash(lease), "gqkMMb/YqFM=");
         let event = by_kind("events.k8s.io", "v1", "Event").unwrap();
         assert_eq!(storage_hash(stored_kind(event)), "r2yiGXH7wu8=");
+    }
+
+    #[test]
+    fn clients_are_led_to_the_most_stable_and_newest_version() {
+        let mut versions = ["v1beta1", "v2alpha1", "v1", "v10", "v2", "v1beta2"];
+        versions.sort_unstable_by_key(|version| std::cmp::Reverse(rank(version)));
+        assert_eq!(versions, ["v10", "v2", "v1", "v1beta2", "v1beta1", "v2alpha1"]);
     }
 
     #[test]

@@ -13,8 +13,9 @@ use wherry_schema::{Format, Value};
 
 use crate::about;
 use crate::auth::{UserInfo, authenticate, authorize};
-use crate::discovery;
 use crate::error::Failure;
+use crate::flow::too_many;
+use crate::front::Visit;
 use crate::object;
 use crate::request::body;
 use crate::request::negotiate::{Accept, BodyFormat, Include, Shape, is_apply, patch_type};
@@ -41,16 +42,16 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     let yaml = accept.is_ok_and(|a| a.yaml);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let request = Exchange { query, state, parts, warnings: Mutex::default() };
-    let answer = match authenticate(&request.state, connection, &request.parts.headers) {
-        Ok(user) => Box::pin(request.answer(user.as_ref(), body)).await,
-        Err(failure) => Err(failure),
+    let response = match authenticate(&request.state, connection, &request.parts.headers) {
+        Ok(user) => Box::pin(request.visit(user.as_ref(), yaml, body)).await,
+        Err(failure) => status::response(&failure, yaml),
     };
-    let response = answer.unwrap_or_else(|failure| status::response(&failure, yaml));
     let mut response = respond::finish(response, &request.parts.headers, &request.query).await;
     respond::warn(&mut response, &request.warnings.into_inner());
     if is_endpoints(request.parts.uri.path()) {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.to_owned()]);
     }
+    respond::stamp(&mut response, &request.parts.headers, || request.state.new_uid());
     response
 }
 
@@ -65,6 +66,13 @@ struct Exchange {
     query: Query,
     /// What the client should know whether the request works or not.
     warnings: Mutex<Vec<String>>,
+}
+
+/// Who wants what.
+struct Entry<'a> {
+    route: Result<Route, Failure>,
+    verb: Option<&'static str>,
+    user: Option<&'a UserInfo>,
 }
 
 /// The verb of a request on a resource, as authorization names it.
@@ -101,19 +109,60 @@ fn allowed(target: &Target, verb: &str) -> bool {
 }
 
 impl Exchange {
-    async fn answer(&self, user: Option<&UserInfo>, body: Body) -> Result<Response, Failure> {
+    /// The verb of the request; none if the path does not have it.
+    fn verb(&self, route: &Route) -> Option<&'static str> {
+        let method = &self.parts.method;
+        match route {
+            Route::Resource(target) => verb(method, target, self.query.flag("watch")),
+            Route::Bindings(_) => (*method == Method::POST).then_some("create"),
+            Route::Health(..) => Some("get"),
+            _ => (*method == Method::GET).then_some("get"),
+        }
+    }
+
+    /// Lets the request in when its turn comes, answers it, and counts the answer.
+    async fn visit(&self, user: Option<&UserInfo>, yaml: bool, body: Body) -> Response {
+        let started = self.state.clock.now();
+        let route = Route::parse(self.parts.uri.path());
+        let verb = route.as_ref().ok().and_then(|route| self.verb(route));
+        let visit = Visit::new(&self.parts, &route, verb);
+        let endless = visit.endless();
+        let _under_way = (!endless && !visit.watches()).then(|| self.state.metrics.under_way(visit.writes()));
+        let changes_flow = visit.changes_flow();
+        let labels = visit.labels(self.query.get("dryRun").is_some());
+        let asked = visit.asked(user);
+        let admitted = if endless { None } else { Some(self.state.flow.admit(&asked).await) };
+        let mut response = match admitted {
+            Some(Err((_, names))) => names.on(too_many()),
+            Some(Ok(admitted)) => {
+                admitted.labels().on(self.outcome(Entry { route, verb, user }, yaml, body).await)
+            }
+            None => self.outcome(Entry { route, verb, user }, yaml, body).await,
+        };
+        if changes_flow {
+            self.state.flow.reload(&self.state.store);
+        }
+        let lasting = endless || labels.is_watch();
+        let duration = (!lasting).then(|| self.state.clock.now().duration_since(started));
+        self.state.metrics.answered(labels, response.status().as_u16(), duration);
+        if labels.is_watch() && response.status() == StatusCode::OK {
+            response = self.state.metrics.watching(labels, response);
+        }
+        response
+    }
+
+    async fn outcome(&self, entry: Entry<'_>, yaml: bool, body: Body) -> Response {
+        let answer = self.answer(entry, body).await;
+        answer.unwrap_or_else(|failure| status::response(&failure, yaml))
+    }
+
+    async fn answer(&self, entry: Entry<'_>, body: Body) -> Result<Response, Failure> {
+        let Entry { route, verb, user } = entry;
         let path = self.parts.uri.path();
-        let route = match Route::parse(path) {
+        let route = match route {
             Ok(route) => route,
             Err(_) if user.is_none() => return Err(Failure::Unauthorized),
             Err(failure) => return Err(failure),
-        };
-        let method = &self.parts.method;
-        let verb = match &route {
-            Route::Resource(target) => verb(method, target, self.query.flag("watch")),
-            Route::Bindings(_) => (*method == Method::POST).then_some("create"),
-            Route::Health(_) => Some("get"),
-            _ => (*method == Method::GET).then_some("get"),
         };
         authorize(self.state.authorization, user, &route, verb.unwrap_or("proxy"), path)?;
         let verb = verb.ok_or(Failure::MethodNotAllowed)?;
@@ -129,7 +178,7 @@ impl Exchange {
                 let cx = Cx::new(&self.state, pods, &namespace);
                 self.bind(&cx, None, body).await
             }
-            other => self.about(&other),
+            other => about::answer(&self.state, &self.parts, &self.query, &other).await,
         }
     }
 
@@ -144,28 +193,6 @@ impl Exchange {
             )));
         }
         Ok(accept)
-    }
-
-    /// Answers what is about the server, not about an object.
-    fn about(&self, route: &Route) -> Result<Response, Failure> {
-        let headers = &self.parts.headers;
-        if let Route::Health(name) = route {
-            return Ok(about::health(name, &self.query));
-        }
-        if let Route::OpenApi(name) = route {
-            return about::openapi_document(name, &self.query, headers);
-        }
-        if matches!(route, Route::OpenApiIndex) {
-            return Ok(about::openapi_index());
-        }
-        let accept = self.accept(false).map_err(|_| Failure::NoSuchRepresentation)?;
-        Ok(match route {
-            Route::CoreVersions => self.state.documents.core_versions(headers, accept),
-            Route::Groups => self.state.documents.groups(headers, accept),
-            Route::Group(group) => discovery::group(group, accept),
-            Route::Resources(group, version) => discovery::resources(group, version, accept),
-            _ => about::version(accept),
-        })
     }
 
     fn write_options(&self, kind: &str) -> Result<WriteOptions, Failure> {

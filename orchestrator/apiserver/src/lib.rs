@@ -5,7 +5,8 @@
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
 //! `kinds` and `validation` (the rules), `table` (how it is shown), `codec` (the stored form), `status` (failures as
-//! HTTP), `discovery` and `about` (what the server tells of itself), `serve` (TLS).
+//! HTTP), `front` and `flow` (who waits when too much is asked),
+//! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
 //!
 //! Not kept yet: `managedFields`, and with them server-side apply, which is refused with 415.
 
@@ -19,10 +20,15 @@ pub mod config;
 mod discovery;
 mod error;
 mod extract;
+mod flow;
+mod front;
 mod handle;
+mod health;
 mod kinds;
+mod metrics;
 mod node_client;
 mod object;
+mod openapi;
 mod request;
 mod respond;
 pub mod serve;

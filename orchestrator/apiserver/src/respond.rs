@@ -7,8 +7,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, WARNING};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, IF_NONE_MATCH, VARY, WARNING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
@@ -17,6 +17,9 @@ use crate::request::query::Query;
 
 /// Answers of more than so many bytes are compressed for clients that can read it.
 pub(crate) const LARGE: usize = 128 * 1024;
+
+/// Names a request in the audit log and in the answer.
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// A JSON answer; YAML if the client wants it so.
 pub(crate) fn json(code: StatusCode, bytes: Bytes, yaml: bool) -> Response {
@@ -48,6 +51,23 @@ pub(crate) fn whole(body: Body, gzip: bool) -> Response {
 fn to_yaml(json: &[u8]) -> Option<Bytes> {
     let value = wherry_schema::Value::from_json(json).ok()?;
     serde_saphyr::to_string(&value).ok().map(Bytes::from)
+}
+
+/// Adds what every answer carries: the request's name, and that only the client may keep the answer.
+pub(crate) fn stamp(response: &mut Response, request: &HeaderMap, new_id: impl FnOnce() -> String) {
+    let given = request.get(&AUDIT_ID).filter(|id| id.len() <= 64).cloned();
+    let headers = response.headers_mut();
+    if let Some(id) = given.or_else(|| HeaderValue::try_from(new_id()).ok()) {
+        headers.insert(AUDIT_ID, id);
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+}
+
+/// Whether the client has what this tag stands for already.
+pub(crate) fn knows(headers: &HeaderMap, tag: &HeaderValue) -> bool {
+    let given = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let Ok(tag) = tag.to_str() else { return false };
+    given.flat_map(|value| value.split(',')).any(|one| one.trim().trim_start_matches("W/") == tag)
 }
 
 /// Adds a `Warning` header for each text, which kubectl prints.

@@ -15,6 +15,8 @@ use crate::codec;
 use crate::config::{Authorization, Config, Ids};
 use crate::discovery::Documents;
 use crate::error::Failure;
+use crate::flow::Flow;
+use crate::metrics::Metrics;
 use crate::node_client::NodeClient;
 use crate::tokens::Tokens;
 use crate::verbs::shared::SharedBodies;
@@ -26,6 +28,10 @@ pub(crate) struct State {
     ids: Ids,
     pub(crate) allocator: Allocator,
     pub(crate) documents: Documents,
+    /// Who waits when too much is asked.
+    pub(crate) flow: Flow,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) node_client: Option<NodeClient>,
     pub(crate) node_address: Option<std::net::IpAddr>,
     pub(crate) tokens: Tokens,
@@ -47,7 +53,9 @@ impl State {
     pub(crate) fn new(config: Config) -> Self {
         Self {
             allocator: Allocator::new(config.service_cidr, config.node_port_range),
-            documents: Documents::build(),
+            documents: Documents::build(config.address),
+            flow: Flow::new(&config.store, config.concurrency),
+            metrics: Arc::new(Metrics::new(config.clock.now())),
             node_client: config.node_client.as_ref().map(NodeClient::new),
             node_address: config.node_address,
             store: config.store,

@@ -83,10 +83,21 @@ roots! {
     }
 }
 
+/// What is only answered, never decoded: discovery and the version.
+fn generate_answers(generator: &mut SchemaGenerator) {
+    generator.subschema_for::<meta::v1::APIGroup>();
+    generator.subschema_for::<meta::v1::APIGroupList>();
+    generator.subschema_for::<meta::v1::APIResourceList>();
+    generator.subschema_for::<meta::v1::APIVersions>();
+    generator.subschema_for::<k8s_openapi::apimachinery::pkg::version::Info>();
+    generator.subschema_for::<k8s_openapi::apimachinery::pkg::runtime::RawExtension>();
+}
+
 /// Every schema reachable from the roots.
 pub(crate) fn definitions() -> Definitions {
     let mut generator = SchemaGenerator::default();
     generate(&mut generator);
+    generate_answers(&mut generator);
     let definitions: Definitions = generator.take_definitions(true).into_iter().collect();
     for (_, _, _, root) in ROOTS {
         assert!(definitions.contains_key(*root), "no schema of {root}");

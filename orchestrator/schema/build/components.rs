@@ -1,7 +1,5 @@
 //! The schemas as components of OpenAPI v3 documents, with Kubernetes' extensions.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 use wherry_api::kinds::KINDS;
 
@@ -29,10 +27,14 @@ pub(crate) fn components(definitions: &Definitions, facts: &Facts) -> Map<String
     let mut all: Map<String, Value> =
         definitions.keys().map(|name| (name.clone(), component(name, definitions, facts))).collect();
     for (group, version, kind, name) in ROOTS {
-        let groups = groups(group, kind);
-        let kinds: Vec<Value> =
-            groups.iter().map(|group| json!({"group": group, "version": version, "kind": kind})).collect();
-        all[*name]["x-kubernetes-group-version-kind"] = kinds.into();
+        // What is of no group belongs to the core.
+        let group = if *group == "meta.k8s.io" { "" } else { group };
+        all[*name]["x-kubernetes-group-version-kind"] =
+            json!([{"group": group, "version": version, "kind": kind}]);
+    }
+    for kind in ["APIGroup", "APIGroupList", "APIResourceList", "APIVersions"] {
+        let name = format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}");
+        all[&name]["x-kubernetes-group-version-kind"] = json!([{"group": "", "version": "v1", "kind": kind}]);
     }
     for kind in KINDS {
         let (_, _, _, item) = ROOTS
@@ -48,16 +50,27 @@ pub(crate) fn components(definitions: &Definitions, facts: &Facts) -> Map<String
             "type": "object",
         }),
     );
+    all.insert("io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent".to_owned(), watch_event());
     all
 }
 
-/// The groups a kind belongs to: options of requests to all, what else is of no group to the core.
-fn groups<'a>(group: &'a str, kind: &str) -> BTreeSet<&'a str> {
-    match (group, kind) {
-        ("meta.k8s.io", "DeleteOptions") => KINDS.iter().map(|kind| kind.group).collect(),
-        ("meta.k8s.io", _) => BTreeSet::from([""]),
-        (group, _) => BTreeSet::from([group]),
-    }
+/// An event of a watch, of which k8s-openapi has only a generic form.
+fn watch_event() -> Value {
+    let object = "Object is:\n * If Type is Added or Modified: the new state of the object.\n * If Type is Deleted: the state \
+                  of the object immediately before deletion.\n * If Type is Error: *Status is recommended; other types may \
+                  make sense\n   depending on context.";
+    json!({
+        "description": "Event represents a single event to a watched resource.",
+        "type": "object",
+        "required": ["type", "object"],
+        "properties": {
+            "object": {
+                "description": object,
+                "allOf": [reference_to("io.k8s.apimachinery.pkg.runtime.RawExtension")],
+            },
+            "type": {"type": "string", "default": ""},
+        },
+    })
 }
 
 /// A reference to a component.

@@ -1,4 +1,5 @@
-//! One OpenAPI v3 document for each group and version, gzipped, and the table that `src/openapi.rs` includes.
+//! The OpenAPI documents, gzipped, and the table of them that `src/openapi.rs` includes: in version 3 one for each
+//! group and version, each group and the server; in version 2 one for everything.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -6,57 +7,132 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use wherry_api::kinds::KINDS;
+use wherry_api::kinds::{KINDS, Kind};
 
-use crate::{operations, write_gzip};
+use crate::collect::reference;
+use crate::{paths, swagger, write_gzip};
+
+/// The row of the older way to bind a Pod, which is no resource of its own.
+const BINDING: Kind = Kind {
+    group: "",
+    version: "v1",
+    kind: "Binding",
+    plural: "bindings",
+    singular: "binding",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    verbs: &["create"],
+    subresources: &[],
+    storage: "",
+};
+/// Schemas that name the groups they are used in.
+const USED_IN_GROUPS: [&str; 2] = ["DeleteOptions", "WatchEvent"];
 
 /// Writes the documents and the table into `out`.
 pub(crate) fn write(out: &Path, components: &Map<String, Value>) {
-    let versions: BTreeSet<(&str, &str)> = KINDS.iter().map(|kind| (kind.group, kind.version)).collect();
+    let mut all = Map::new();
     let mut table = "&[\n".to_owned();
-    for (group, version) in versions {
-        let name =
-            if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-        let document =
-            serde_json::to_vec(&document(&name, group, version, components)).expect("it is plain JSON");
-        let file = format!("openapi-{}.gz", name.replace('/', "-"));
-        write_gzip(&out.join(&file), &document);
-        let hash = hash(&document);
-        writeln!(table, "    Document {{ name: {name:?}, hash: {hash:?}, gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")) }},")
-            .expect("a String takes everything");
+    for (name, group_version, paths) in parts() {
+        all.extend(paths.clone());
+        let document = version_3(&paths, group_version, components);
+        writeln!(table, "    {},", put(out, &name, &document)).expect("a String takes everything");
     }
     table.push(']');
     std::fs::write(out.join("openapi.rs"), table).expect("OUT_DIR is writable");
+    let mut schemas = reached(&all, components);
+    for (name, schema) in &mut schemas {
+        add_groups(name, schema, KINDS.iter().map(|kind| (kind.group, kind.version)));
+    }
+    let swagger = put(out, "v2", &swagger::document(&all, &schemas));
+    std::fs::write(out.join("swagger.rs"), swagger).expect("OUT_DIR is writable");
 }
 
-fn document(name: &str, group: &str, version: &str, components: &Map<String, Value>) -> Value {
-    let mut paths = Map::new();
-    for kind in KINDS.iter().filter(|kind| (kind.group, kind.version) == (group, version)) {
-        operations::add_paths(&format!("/{name}"), kind, &mut paths);
+/// Writes a document; answers its row of the table.
+fn put(out: &Path, name: &str, document: &Value) -> String {
+    let bytes = serde_json::to_vec(document).expect("it is plain JSON");
+    let file = format!("openapi-{}.gz", name.replace('/', "-"));
+    write_gzip(&out.join(&file), &bytes);
+    let hash = hash(&bytes);
+    format!(
+        "Document {{ name: {name:?}, hash: {hash:?}, gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\")) }}"
+    )
+}
+
+type Part = (String, Option<(&'static str, &'static str)>, Map<String, Value>);
+
+/// The names, group versions and paths of the documents, in the order of their names.
+fn parts() -> Vec<Part> {
+    let groups: BTreeSet<&str> = KINDS.iter().map(|kind| kind.group).filter(|g| !g.is_empty()).collect();
+    let versions: BTreeSet<(&str, &str)> = KINDS.iter().map(|kind| (kind.group, kind.version)).collect();
+    let mut parts: Vec<Part> = vec![
+        ("api".to_owned(), None, Map::from_iter([paths::discovery("/api", Some(""), "")])),
+        ("apis".to_owned(), None, Map::from_iter([paths::discovery("/apis", None, "")])),
+        ("version".to_owned(), None, Map::from_iter([paths::version()])),
+    ];
+    for group in groups {
+        let name = format!("apis/{group}");
+        let path = paths::discovery(&format!("/{name}"), Some(group), "");
+        parts.push((name, None, Map::from_iter([path])));
     }
-    let paths = Value::Object(paths);
-    let mut reached = BTreeSet::new();
-    reach(&paths, components, &mut reached);
-    let schemas: Map<String, Value> =
-        reached.into_iter().map(|name| (name.clone(), components[&name].clone())).collect();
+    for (group, version) in versions {
+        let name =
+            if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+        let root = format!("/{name}");
+        let mut of = Map::from_iter([paths::discovery(&root, Some(group), version)]);
+        let bindings = (group.is_empty()).then_some(&BINDING);
+        let kinds = KINDS.iter().filter(|kind| (kind.group, kind.version) == (group, version));
+        kinds.chain(bindings).for_each(|kind| paths::add(&root, kind, &mut of));
+        parts.push((name, Some((group, version)), of));
+    }
+    parts.sort_by(|a, b| a.0.cmp(&b.0));
+    parts
+}
+
+fn version_3(
+    paths: &Map<String, Value>,
+    group_version: Option<(&str, &str)>,
+    components: &Map<String, Value>,
+) -> Value {
+    let mut schemas = reached(paths, components);
+    for (name, schema) in &mut schemas {
+        add_groups(name, schema, group_version.into_iter());
+    }
     let token = json!({
         "description": "Bearer Token authentication", "in": "header", "name": "authorization", "type": "apiKey",
     });
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.36.0"},
+        "info": {"title": "Kubernetes", "version": "v1.36.2"},
         "paths": paths,
         "components": {"schemas": schemas, "securitySchemes": {"BearerToken": token}},
         "security": [{"BearerToken": []}],
     })
 }
 
-/// Adds the names of all components that a value refers to, directly or through others.
+/// Names the core group and these as groups that a schema is used in, if it is one that does so.
+fn add_groups<'a>(name: &str, schema: &mut Value, more: impl Iterator<Item = (&'a str, &'a str)>) {
+    let kind = name.rsplit('.').next().unwrap_or(name);
+    if USED_IN_GROUPS.contains(&kind) && name.contains(".meta.") {
+        let all: BTreeSet<(&str, &str)> = more.chain([("", "v1")]).collect();
+        let all = all.into_iter();
+        let kinds = all.map(|(group, version)| json!({"group": group, "version": version, "kind": kind}));
+        schema["x-kubernetes-group-version-kind"] = kinds.collect();
+    }
+}
+
+/// The components that paths refer to, directly or through others.
+fn reached(paths: &Map<String, Value>, components: &Map<String, Value>) -> Map<String, Value> {
+    let mut reached = BTreeSet::new();
+    paths.values().for_each(|path| reach(path, components, &mut reached));
+    reached.into_iter().map(|name| (name.clone(), components[&name].clone())).collect()
+}
+
 fn reach(value: &Value, components: &Map<String, Value>, reached: &mut BTreeSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| reach(item, components, reached)),
         Value::Object(fields) => {
-            if let Some(name) = crate::collect::reference(value)
+            if let Some(name) = reference(value)
                 && reached.insert(name.to_owned())
             {
                 reach(&components[name], components, reached);

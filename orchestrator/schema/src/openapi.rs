@@ -3,6 +3,7 @@
 //! The documents are made by the build script and stay compressed; a server hands out the compressed bytes to clients
 //! that take gzip.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 
 use flate2::read::GzDecoder;
@@ -13,6 +14,7 @@ use crate::value::{Object, Value};
 static COLUMNS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/columns.rs"));
 
 static DOCUMENTS: &[Document] = include!(concat!(env!("OUT_DIR"), "/openapi.rs"));
+static SWAGGER: &Document = &include!(concat!(env!("OUT_DIR"), "/swagger.rs"));
 
 /// The document of one group and version.
 #[derive(Debug)]
@@ -26,6 +28,11 @@ pub struct Document {
 }
 
 impl Document {
+    /// Where a server has it: with its hash, so that it may be kept for ever.
+    pub fn url(&self) -> String {
+        format!("/openapi/v3/{}?hash={}", self.name, self.hash)
+    }
+
     /// The JSON text.
     ///
     /// # Panics
@@ -47,14 +54,28 @@ pub fn column(field: &str) -> Option<&'static str> {
     COLUMNS.iter().find(|(name, _)| *name == field).map(|(_, description)| *description)
 }
 
+/// Everything in one document of version 2.
+pub fn swagger() -> &'static Document {
+    SWAGGER
+}
+
+/// Changes when any of the documents does.
+pub fn index_hash() -> String {
+    let mut hasher = DefaultHasher::new();
+    for document in DOCUMENTS {
+        document.hash.hash(&mut hasher);
+    }
+    format!("{:016X}", hasher.finish())
+}
+
 /// What `/openapi/v3` answers: where the documents are.
 pub fn index() -> Vec<u8> {
     let paths: Object = DOCUMENTS
         .iter()
-        .map(|Document { name, hash, .. }| {
+        .map(|document| {
             let mut entry = Object::new();
-            entry.insert("serverRelativeURL", format!("/openapi/v3/{name}?hash={hash}"));
-            ((*name).into(), entry.into())
+            entry.insert("serverRelativeURL", document.url());
+            (document.name.into(), entry.into())
         })
         .collect();
     let mut index = Object::new();

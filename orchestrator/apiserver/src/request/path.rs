@@ -33,8 +33,14 @@ pub(crate) enum Route {
     Resources(&'static str, &'static str),
     /// `/version`.
     Version,
-    /// `/livez`, `/readyz`, `/healthz`, with the checks left out.
-    Health(&'static str),
+    /// `/`: the paths there are.
+    Root,
+    /// `/metrics`.
+    Metrics,
+    /// `/livez`, `/readyz`, `/healthz`, and the one check that follows.
+    Health(&'static str, Option<String>),
+    /// `/openapi/v2`.
+    OpenApiV2,
     /// `/openapi/v3`.
     OpenApiIndex,
     /// `/openapi/v3/...`: the document of one group version.
@@ -60,9 +66,12 @@ impl Route {
             ["api"] => Ok(Self::CoreVersions),
             ["apis"] => Ok(Self::Groups),
             ["version"] => Ok(Self::Version),
-            ["livez", ..] => Ok(Self::Health("livez")),
-            ["readyz", ..] => Ok(Self::Health("readyz")),
-            ["healthz", ..] => Ok(Self::Health("healthz")),
+            [""] => Ok(Self::Root),
+            ["metrics"] => Ok(Self::Metrics),
+            ["livez", check @ ..] => health("livez", check),
+            ["readyz", check @ ..] => health("readyz", check),
+            ["healthz", check @ ..] => health("healthz", check),
+            ["openapi", "v2"] => Ok(Self::OpenApiV2),
             ["openapi", "v3"] => Ok(Self::OpenApiIndex),
             ["openapi", "v3", rest @ ..] => Ok(Self::OpenApi(rest.join("/"))),
             ["api", version, rest @ ..] => in_version("", version, rest),
@@ -73,6 +82,14 @@ impl Route {
             }
             _ => Err(Failure::NoSuchPath),
         }
+    }
+}
+
+fn health(endpoint: &'static str, check: &[&str]) -> Result<Route, Failure> {
+    match check {
+        [] => Ok(Route::Health(endpoint, None)),
+        [check] => Ok(Route::Health(endpoint, Some((*check).to_owned()))),
+        _ => Err(Failure::NoSuchPath),
     }
 }
 

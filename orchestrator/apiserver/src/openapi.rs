@@ -1,0 +1,113 @@
+//! `/openapi/v3` and `/openapi/v2`: the documents that the build made, tagged, cached and compressed.
+//!
+//! They stay compressed; a client that does not take gzip has its document unpacked while it waits.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, EXPIRES, LOCATION, VARY};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use wherry_schema::openapi::{self, Document};
+
+use crate::error::Failure;
+use crate::request::negotiate::accepts_gzip;
+use crate::request::query::Query;
+use crate::respond;
+use crate::status::plain;
+
+/// Answers `/openapi/v3`: where the documents are.
+pub(crate) fn index(headers: &HeaderMap) -> Result<Response, Failure> {
+    let mut response = tagged(headers, &openapi::index_hash())?;
+    if response.status() == StatusCode::OK {
+        *response.body_mut() = Body::from(openapi::index());
+    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Ok(response)
+}
+
+/// Answers the document of a group version. One whose hash is in the URL never changes; an outdated hash leads to the
+/// current one.
+pub(crate) fn version_3(
+    name: &str,
+    query: &Query,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Response, Failure> {
+    let document = openapi::document(name).ok_or(Failure::NoSuchPath)?;
+    let hash = query.get("hash").filter(|hash| !hash.is_empty());
+    if hash.is_some_and(|hash| hash != document.hash) {
+        return moved(&document.url());
+    }
+    let mut response = serve(document, headers)?;
+    let headers = response.headers_mut();
+    headers.append(VARY, HeaderValue::from_static("Accept"));
+    if hash.is_some() {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        headers.insert(EXPIRES, next_year(now)?);
+    }
+    Ok(response)
+}
+
+/// Answers `/openapi/v2`: everything in one document of the older form.
+pub(crate) fn version_2(headers: &HeaderMap) -> Result<Response, Failure> {
+    let mut response = serve(openapi::swagger(), headers)?;
+    response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
+}
+
+fn serve(document: &'static Document, headers: &HeaderMap) -> Result<Response, Failure> {
+    if !accepts_json(headers) {
+        return Ok(plain(StatusCode::NOT_ACCEPTABLE, ""));
+    }
+    let mut response = tagged(headers, document.hash)?;
+    let parts = response.headers_mut();
+    parts.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    parts.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    if response.status() == StatusCode::NOT_MODIFIED {
+        return Ok(response);
+    }
+    if accepts_gzip(headers) {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        *response.body_mut() = Body::from(document.gzip);
+    } else {
+        *response.body_mut() = Body::from(document.json());
+    }
+    Ok(response)
+}
+
+/// The beginning of an answer with this tag, or the whole of it if the client has the document already.
+fn tagged(headers: &HeaderMap, hash: &str) -> Result<Response, Failure> {
+    let tag = HeaderValue::from_str(&format!("\"{hash}\"")).map_err(|e| Failure::Internal(e.to_string()))?;
+    let mut response = Response::default();
+    if respond::knows(headers, &tag) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response.headers_mut().insert(ETAG, tag);
+    Ok(response)
+}
+
+fn moved(url: &str) -> Result<Response, Failure> {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    let url = HeaderValue::from_str(url).map_err(|e| Failure::Internal(e.to_string()))?;
+    response.headers_mut().insert(LOCATION, url);
+    Ok(response)
+}
+
+/// A year from now, as HTTP writes dates.
+fn next_year(now: Timestamp) -> Result<HeaderValue, Failure> {
+    let then = now.checked_add(SignedDuration::from_hours(365 * 24)).unwrap_or(now);
+    let text = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then);
+    let text = text.map_err(|e| Failure::Internal(e.to_string()))?;
+    HeaderValue::from_str(&text).map_err(|e| Failure::Internal(e.to_string()))
+}
+
+/// Whether the client takes JSON; the protobuf form of the documents is not served.
+fn accepts_json(headers: &HeaderMap) -> bool {
+    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return true };
+    accept.trim().is_empty()
+        || accept
+            .split(',')
+            .map(|clause| clause.split(';').next().unwrap_or_default().trim())
+            .any(|media| matches!(media, "application/json" | "application/*" | "*/*" | "*"))
+}

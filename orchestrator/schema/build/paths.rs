@@ -1,0 +1,180 @@
+//! The paths of the kinds served, of groups and of the server's version.
+
+use serde_json::{Map, Value, json};
+use wherry_api::kinds::{Kind, Subresource};
+
+use crate::collect::ROOTS;
+use crate::components::reference_to;
+use crate::operations::{COLLECTION, ITEM, PART, Target, WATCH, WATCH_LIST, capitalized};
+use crate::parameters::{in_path, in_query};
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
+/// HTTP methods that a proxy passes on.
+const PASSED: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
+
+/// Adds the paths of a kind below the root of its group and version.
+pub(crate) fn add(root: &str, kind: &Kind, paths: &mut Map<String, Value>) {
+    let target = target(kind);
+    let scope = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
+    let resource = format!("{scope}/{}", kind.plural);
+    let mut put =
+        |path: String, operations: Vec<(&'static str, Value)>, in_path: Vec<Value>, pretty: bool| {
+            if !operations.is_empty() {
+                paths.insert(format!("{root}{path}"), shared(operations, &in_path, pretty));
+            }
+        };
+    let methods = |methods: &'static [crate::operations::Method], target: &Target, verbs: &[&str]| {
+        let served = methods.iter().filter(|method| verbs.contains(&method.verb));
+        served.map(|method| target.operation(method)).collect::<Vec<_>>()
+    };
+    put(resource.clone(), methods(&COLLECTION, &target, kind.verbs), collection(kind), true);
+    let item = format!("{resource}/{{name}}");
+    put(item.clone(), methods(&ITEM, &target, kind.verbs), named(kind, kind.kind), true);
+    for sub in kind.subresources {
+        let part = part(&target, kind, sub);
+        let path = format!("{item}/{}", sub.name);
+        if !sub.kind.ends_with("Options") {
+            put(path, methods(&PART, &part, sub.verbs), named(kind, part.gvk.2), true);
+            continue;
+        }
+        let passed: &[&str] = if sub.name == "proxy" { &PASSED } else { &["get", "post"] };
+        let connect = |more| passed.iter().map(|http| part.connect(http, more)).collect::<Vec<_>>();
+        put(path.clone(), connect(false), named(kind, sub.kind), false);
+        if sub.name == "proxy" {
+            let mut in_paths = named(kind, sub.kind);
+            in_paths.push(in_path("path", "path to the resource"));
+            put(format!("{path}/{{path}}"), connect(true), in_paths, false);
+        }
+    }
+    let everywhere = Target { suffix: "ForAllNamespaces".to_owned(), scope: "", ..target.clone() };
+    if kind.namespaced {
+        put(
+            format!("/{}", kind.plural),
+            methods(&COLLECTION[..1], &everywhere, kind.verbs),
+            Vec::new(),
+            true,
+        );
+    }
+    if kind.verbs.contains(&"watch") {
+        let of = |target: &Target, method| vec![target.operation(method)];
+        let list = Target { suffix: "List".to_owned(), ..target.clone() };
+        put(format!("/watch{resource}"), of(&list, &WATCH_LIST), collection(kind), true);
+        put(format!("/watch{item}"), of(&target, &WATCH), named(kind, kind.kind), true);
+        if kind.namespaced {
+            let list = Target { suffix: "ListForAllNamespaces".to_owned(), ..everywhere };
+            put(format!("/watch/{}", kind.plural), of(&list, &WATCH_LIST), Vec::new(), true);
+        }
+    }
+}
+
+/// The one path that tells the resources of a version, the versions of a group, or the groups.
+pub(crate) fn discovery(path: &str, group: Option<&str>, version: &str) -> (String, Value) {
+    let (tag, id) = group.map_or_else(Default::default, names);
+    let capital = capitalized(&id);
+    let (tag, description, id, answer) = match (group, version) {
+        (None, _) => {
+            ("apis".to_owned(), "get available API versions", "getAPIVersions".to_owned(), "APIGroupList")
+        }
+        (Some(""), "") => (tag, "get available API versions", "getCoreAPIVersions".to_owned(), "APIVersions"),
+        (Some(_), "") => (tag, "get information of a group", format!("get{capital}APIGroup"), "APIGroup"),
+        (Some(_), version) => {
+            let id = format!("get{capital}{}APIResources", capitalized(version));
+            (format!("{tag}_{version}"), "get available resources", id, "APIResourceList")
+        }
+    };
+    let schema = json!({"schema": reference_to(&format!("{META}.{answer}"))});
+    let content = json!({"application/json": schema, "application/yaml": schema});
+    (format!("{path}/"), json!({"get": plain(&tag, description, &id, &content)}))
+}
+
+/// The path of the server's version.
+pub(crate) fn version() -> (String, Value) {
+    let schema = json!({"schema": reference_to("io.k8s.apimachinery.pkg.version.Info")});
+    let description = "get the version information for this server";
+    let get = plain("version", description, "getCodeVersion", &json!({"application/json": schema}));
+    ("/version/".to_owned(), json!({"get": get}))
+}
+
+fn plain(tag: &str, description: &str, id: &str, content: &Value) -> Value {
+    json!({
+        "tags": [tag],
+        "description": description,
+        "operationId": id,
+        "responses": {
+            "200": {"description": "OK", "content": content},
+            "401": {"description": "Unauthorized"},
+        },
+    })
+}
+
+/// A group as tags name it and as ids do: `flowcontrol.apiserver.k8s.io` is `flowcontrolApiserver`.
+fn names(group: &str) -> (String, String) {
+    if group.is_empty() {
+        return ("core".to_owned(), "core".to_owned());
+    }
+    let mut words = group.strip_suffix(".k8s.io").unwrap_or(group).split('.');
+    let first = words.next().unwrap_or_default().to_owned();
+    let name = words.fold(first, |name, word| name + &capitalized(word));
+    (name.clone(), name)
+}
+
+fn target(kind: &Kind) -> Target {
+    let (tag, id) = names(kind.group);
+    Target {
+        tag: format!("{tag}_{}", kind.version),
+        group_version: capitalized(&id) + &capitalized(kind.version),
+        scope: if kind.namespaced { "Namespaced" } else { "" },
+        owner: kind.kind,
+        part: "",
+        suffix: String::new(),
+        gvk: (kind.group, kind.version, kind.kind),
+        schema: schema_of(kind.group, kind.version, kind.kind),
+    }
+}
+
+fn part(target: &Target, kind: &Kind, sub: &'static Subresource) -> Target {
+    let own = !sub.version.is_empty();
+    let gvk = if own { (sub.group, sub.version, sub.kind) } else { (kind.group, kind.version, sub.kind) };
+    let schema = if sub.name == "log" { None } else { schema_of(gvk.0, gvk.1, gvk.2) };
+    Target { part: sub.name, suffix: capitalized(sub.name), gvk, schema, ..target.clone() }
+}
+
+fn schema_of(group: &str, version: &str, kind: &str) -> Option<&'static str> {
+    ROOTS.iter().find(|root| (root.0, root.1, root.2) == (group, version, kind)).map(|root| root.3)
+}
+
+fn collection(kind: &Kind) -> Vec<Value> {
+    let namespace = || in_path("namespace", "object name and auth scope, such as for teams and projects");
+    kind.namespaced.then(namespace).into_iter().collect()
+}
+
+fn named(kind: &Kind, of: &str) -> Vec<Value> {
+    let name = in_path("name", &format!("name of the {of}"));
+    [name].into_iter().chain(collection(kind)).collect()
+}
+
+/// The operations of a path. What all of them take is said once.
+fn shared(mut operations: Vec<(&'static str, Value)>, in_path: &[Value], pretty: bool) -> Value {
+    let of = |operation: &Value| operation["parameters"].as_array().cloned().unwrap_or_default();
+    let mut common = of(&operations[0].1);
+    common.retain(|parameter| operations.iter().all(|(_, other)| of(other).contains(parameter)));
+    for (_, operation) in &mut operations {
+        let mut own = of(operation);
+        own.retain(|parameter| !common.contains(parameter));
+        operation["parameters"] = own.into();
+        if let Some(fields) = operation.as_object_mut() {
+            fields.retain(|name, value| {
+                name != "parameters" || value.as_array().is_some_and(|p| !p.is_empty())
+            });
+        }
+    }
+    common.extend(in_path.iter().cloned());
+    common.extend(pretty.then(|| in_query("pretty")));
+    common.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    let mut out: Map<String, Value> =
+        operations.into_iter().map(|(http, operation)| (http.to_owned(), operation)).collect();
+    if !common.is_empty() {
+        out.insert("parameters".to_owned(), common.into());
+    }
+    out.into()
+}
