@@ -117,10 +117,11 @@ fn flags(definition: &str, field: &str, definitions: &Definitions, facts: &Facts
     let kept = scalar && facts.keeps_zero(definition, field);
     // An empty list of owners is not the same as none: it asks to forget them.
     let owners = (short(definition).as_str(), field) == ("meta.v1.ObjectMeta", "managedFields");
-    if !(required || kept || owners) {
+    let always = facts.always_written(definition, field, definitions);
+    if !(required || kept || owners || always) {
         flags.push('z');
     }
-    if facts.always_written(definition, field, definitions) {
+    if always {
         flags.push('w');
     }
     // The name of an object that is referred to is the one optional key with a zero default.

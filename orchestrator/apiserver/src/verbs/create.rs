@@ -60,6 +60,7 @@ async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Resu
     admission::admit(cx, &mut object)?;
     prepare(cx, &mut object);
     check(cx, &object)?;
+    cx.settle(&mut object)?;
     let key = cx.key(object::name(&object));
     let is_service = cx.kind.storage == "services";
     let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };

@@ -90,6 +90,13 @@ impl<'a> Cx<'a> {
         schema(self.kind.group, self.kind.version, self.kind.kind)
     }
 
+    /// Makes an object in its stored form what it will be once it has been stored.
+    pub(crate) fn settle(&self, object: &mut Value) -> Result<(), Failure> {
+        let schema = schema(self.stored.group, self.stored.version, self.stored.kind)?;
+        wherry_schema::defaults::settle(object, schema);
+        Ok(())
+    }
+
     /// That there is no object of this name.
     pub(crate) fn not_found(&self, name: &str) -> Failure {
         Failure::NotFound { kind: self.kind, name: name.to_owned() }

@@ -123,6 +123,7 @@ impl Update<'_> {
             let search = cx.state.allocator.search(cursor, &snapshot, key, dry);
             search.complete(&mut object).map_err(|errors| Failure::invalid(cx.kind, self.name, errors))?;
         }
+        cx.settle(&mut object)?;
         if is_finished(&object) {
             return self.finish(&object).await;
         }

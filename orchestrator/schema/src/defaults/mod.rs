@@ -12,7 +12,7 @@ mod storage;
 mod volume;
 mod zero;
 
-use crate::schema::{Node, Schemas};
+use crate::schema::{Node, Schema, Schemas};
 use crate::value::{Object, Str, Value};
 
 /// An object of this type of which nothing has been set.
@@ -20,6 +20,11 @@ pub(crate) fn empty(node: Node) -> Value {
     let mut value = Value::object();
     zero::fill(&mut value, node);
     value
+}
+
+/// Makes an object what it is once it has been stored: of lists and maps that are always written, the empty are null.
+pub fn settle(object: &mut Value, schema: &Schema) {
+    zero::settle(object, schema.node());
 }
 
 /// Fills in the defaults of an object of this group, version and kind.

@@ -29,10 +29,57 @@ pub(super) fn fill(value: &mut Value, node: Node) {
     }
 }
 
+/// Makes lists and maps that are always written null where they are empty, as they are once they have been stored.
+pub(super) fn settle(value: &mut Value, node: Node) {
+    let schemas = Schemas::builtin();
+    match (node, value) {
+        (Node::Struct(index), Value::Object(object)) => {
+            for field in &schemas.structure(index).fields {
+                let Some(value) = object.get_mut(field.name) else { continue };
+                match (field.node, &*value) {
+                    (Node::List(_), Value::Array(items)) if field.always && items.is_empty() => {
+                        *value = Value::Null;
+                    }
+                    (Node::Map(_), Value::Object(map)) if field.always && map.is_empty() => {
+                        *value = Value::Null;
+                    }
+                    (node, _) if holds_structs(node) => settle(value, node),
+                    _ => {}
+                }
+            }
+        }
+        (Node::List(element), Value::Array(items)) => {
+            let element = schemas.element(element);
+            for item in items {
+                settle(item, element);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn holds_structs(node: Node) -> bool {
     match node {
         Node::Struct(_) => true,
         Node::List(element) => matches!(Schemas::builtin().element(element), Node::Struct(_)),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::schema::Schemas;
+    use crate::value::Value;
+
+    #[test]
+    fn empty_lists_that_are_always_written_are_stored_as_null() {
+        let schema = Schemas::builtin().kind("discovery.k8s.io", "v1", "EndpointSlice").unwrap();
+        let mut slice = Value::from_json(br#"{"addressType":"IPv4","endpoints":[],"ports":[]}"#).unwrap();
+        super::settle(&mut slice, schema.node());
+        assert_eq!(slice.to_string(), r#"{"addressType":"IPv4","endpoints":null,"ports":null}"#);
+        let mut full = Value::from_json(br#"{"endpoints":[{"addresses":["a"]}]}"#).unwrap();
+        let before = full.clone();
+        super::settle(&mut full, schema.node());
+        assert_eq!(full, before);
     }
 }
