@@ -1,6 +1,6 @@
 //! RollingUpdate: the current set grows as the surge allows, the old ones shrink as availability allows.
 
-use super::model::{Model, Planned};
+use super::model::{Model, Planned, replicas};
 use super::revision;
 use super::scale::{allowed_newest, resize};
 
@@ -39,9 +39,11 @@ fn shrink_old(model: &mut Model<'_>) {
 }
 
 /// The set's Pods that are available for certain. A status from before the last change of the set says nothing:
-/// the set may have shrunk and grown again since. What is to go does not count either.
+/// the set may have shrunk and grown again since. What is to go does not count either, even if it is asked for again
+/// in this step.
 fn certain(planned: &Planned) -> i32 {
-    if is_observed(planned) { planned.available().min(planned.replicas()) } else { 0 }
+    let asked_for = planned.observed.as_ref().map_or(0, |set| replicas(set)).min(planned.replicas());
+    if is_observed(planned) { planned.available().min(asked_for) } else { 0 }
 }
 
 /// Whether the status tells of the set as it was last written.

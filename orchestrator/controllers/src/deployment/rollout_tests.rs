@@ -95,7 +95,7 @@ impl Cluster {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn limits_hold_at_every_step(
@@ -125,5 +125,25 @@ proptest! {
         prop_assert!(cluster.fake.plan(now()).actions.is_empty());
         let status = cluster.fake.deployment.status.clone().unwrap();
         prop_assert_eq!((status.updated_replicas, status.available_replicas), (Some(replicas), Some(replicas)));
+    }
+}
+
+/// A set that shrinks reports Pods that are to go; going back to it at once must not count on them.
+#[test]
+fn going_back_to_a_shrinking_set_waits_for_its_new_pods() {
+    use Step::{Available, Image, Reconcile, Replicas, Report};
+    let mut deployment = deployment(1);
+    let rolling_update = RollingUpdateDeployment {
+        max_surge: Some(IntOrString::Int(1)),
+        max_unavailable: Some(IntOrString::Int(0)),
+    };
+    deployment.spec.as_mut().unwrap().strategy.as_mut().unwrap().rolling_update = Some(rolling_update);
+    let mut cluster = Cluster { fake: Fake::new(deployment), pods: Vec::new() };
+    cluster.settle();
+    let forth = [Image(0), Reconcile, Replicas(1), Image(2), Available(1), Report(1), Reconcile, Report(3)];
+    let back = [Image(1), Replicas(3), Reconcile, Replicas(1)];
+    for step in forth.into_iter().chain(back) {
+        cluster.take(step);
+        assert!(cluster.pods.iter().map(|pods| pods.available).sum::<i32>() >= 1, "{step:?}");
     }
 }
