@@ -1,3 +1,5 @@
+//! Tests of the level of flow control.
+
 use std::collections::BTreeSet;
 
 use futures::future::{FutureExt, join_all};

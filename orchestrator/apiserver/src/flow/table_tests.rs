@@ -1,3 +1,5 @@
+//! Tests of the table of flow control.
+
 use serde_json::{Value, json};
 
 use super::super::objects;

@@ -199,6 +199,22 @@ async fn api_chunking_server_should_support_continue_listing_from_the_last_key()
 }
 
 #[tokio::test]
+async fn discovery_confirm_the_group_version_and_a_resource_from_each_api_group() {
+    let api = Api::start().await;
+    let groups = api.get("/apis").await.expect(200);
+    for group in groups["groups"].as_array().unwrap() {
+        for served in group["versions"].as_array().unwrap() {
+            let group_version = served["groupVersion"].as_str().unwrap();
+            let list = api.get(&format!("/apis/{group_version}")).await.expect(200);
+            assert_eq!(list["groupVersion"], group_version);
+            let resource = &list["resources"][0];
+            assert!(!resource["name"].as_str().unwrap().is_empty(), "{group_version}");
+            assert!(!resource["kind"].as_str().unwrap().is_empty(), "{group_version}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn discovery_confirm_the_preferred_version_for_each_api_group() {
     let api = Api::start().await;
     let groups = api.get("/apis").await.expect(200);
