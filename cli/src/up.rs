@@ -44,12 +44,12 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let stop_node = CancellationToken::new();
     let tasks = TaskTracker::new();
     let node = wherry_node::run(
-        plane.client(&format!("system:node:{}", plan.node_name)),
+        plane.client(&format!("system:node:{}", plan.node_name), "kubelet"),
         plan.node(&pki, &clock)?,
         stop_node.clone(),
     );
     let mut node = tasks.spawn(node);
-    let client = plane.client("wherry-up");
+    let client = plane.client("wherry-up", "wherry");
     let serve = async {
         node_ready(client, &plan.node_name).await?;
         announce(started, &kubeconfig_path)?;

@@ -9,11 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request};
 use ipnet::IpNet;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
 use wherry_apiserver::{ApiServer, Authorization, NodeClientTls, TlsConfig, Tokens, UserInfo};
 use wherry_store::Store;
@@ -79,7 +82,7 @@ impl ControlPlane {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, ca) = (config.clock.clone(), config.pki.ca.clone());
         let plane = Self::start_api(config).await?;
-        let client = plane.client("system:apiserver");
+        let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
         plane.spawn_loops(&clock, &ca);
         Ok(plane)
@@ -103,7 +106,7 @@ impl ControlPlane {
         };
         plane.serve(config.listener, &config.pki);
         let api_address = ApiAddress { cluster_ip, ip: address.ip(), port: address.port() };
-        bootstrap::run(&plane.client("system:apiserver"), api_address)
+        bootstrap::run(&plane.client("system:apiserver", "kube-apiserver"), api_address)
             .await
             .map_err(StartError::Bootstrap)?;
         Ok(plane)
@@ -114,14 +117,20 @@ impl ControlPlane {
         self.address
     }
 
-    /// A client that calls the API in process, as this user of `system:masters`.
-    pub fn client(&self, user: &str) -> Client {
+    /// A client that calls the API in process, as this user of `system:masters`. Fields it writes are owned by `agent`.
+    pub fn client(&self, user: &str, agent: &'static str) -> Client {
         let user = UserInfo {
             name: user.to_owned(),
             uid: String::new(),
             groups: vec!["system:masters".into(), "system:authenticated".into()],
         };
-        Client::new(self.api.router_as(user), "default")
+        let agent = HeaderValue::from_static(agent);
+        let service =
+            self.api.router_as(user).map_request(move |mut request: Request<kube::client::Body>| {
+                request.headers_mut().insert(USER_AGENT, agent.clone());
+                request
+            });
+        Client::new(service, "default")
     }
 
     /// Stops everything in order; what was acknowledged is on disk when this returns.
@@ -151,7 +160,7 @@ impl ControlPlane {
     }
 
     fn spawn_loops(&self, clock: &Arc<dyn Clock>, ca: &str) {
-        let client = self.client("system:kube-controller-manager");
+        let client = self.client("system:kube-controller-manager", "kube-controller-manager");
         let mut config = wherry_controllers::Config::new(clock.clone());
         config.root_ca = Some(ca.to_owned());
         let stop = self.stop_loops.clone();
@@ -160,7 +169,7 @@ impl ControlPlane {
                 tracing::error!(error = &error as &dyn std::error::Error, "controllers ended");
             }
         });
-        let client = self.client("system:kube-scheduler");
+        let client = self.client("system:kube-scheduler", "kube-scheduler");
         let config = wherry_scheduler::Config {
             clock: clock.clone(),
             scheduler_name: "default-scheduler".to_owned(),
