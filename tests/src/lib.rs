@@ -1,16 +1,18 @@
 //! The harness of the end-to-end suites: real binary, real kubectl, real registry, real runc.
 //!
 //! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
-//! beside each other. Reading order: [`isolated`], [`Cluster`], [`Registry`], [`wait`].
+//! beside each other. Reading order: [`isolated`], [`Cluster`], [`ApiServer`], [`Registry`], [`wait`].
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
 
+mod api_server;
 mod cluster;
 pub mod http;
 mod netns;
 mod registry;
 pub mod wait;
 
+pub use api_server::ApiServer;
 pub use cluster::{Cluster, Options};
 pub use netns::isolated;
 pub use registry::Registry;

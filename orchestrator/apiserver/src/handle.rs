@@ -21,6 +21,7 @@ use crate::request::body;
 use crate::request::negotiate::{Accept, BodyFormat, Include, Shape, is_apply, patch_type};
 use crate::request::path::{Route, Target};
 use crate::request::query::{ListOptions, Query, WriteOptions, manager_of};
+use crate::request::rest::Rest;
 use crate::respond;
 use crate::state::State;
 use crate::status;
@@ -37,6 +38,7 @@ const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use disco
 /// Answers a request.
 pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
+    let (rest, body) = Rest::lend(parts.version, body);
     let connection = user.or_else(|| parts.extensions.get::<UserInfo>().cloned());
     let accept = Accept::parse(&parts.headers, Include::Metadata, false);
     let yaml = accept.is_ok_and(|a| a.yaml);
@@ -46,6 +48,7 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
         Ok(user) => Box::pin(request.visit(user.as_ref(), yaml, body)).await,
         Err(failure) => status::response(&failure, yaml),
     };
+    rest.discard().await;
     let mut response = respond::finish(response, &request.parts.headers, &request.query).await;
     respond::warn(&mut response, &request.warnings.into_inner());
     if is_endpoints(request.parts.uri.path()) {
@@ -227,16 +230,11 @@ impl Exchange {
         let cx = Cx::new(&self.state, target.kind, namespace);
         let name = target.name.as_deref().unwrap_or_default();
         if let Some(sub) = target.subresource.map(|s| s.name)
-            && !matches!(sub, "status" | "ephemeralcontainers" | "resize")
+            && sub != "status"
         {
             return self.subresource(&cx, name, (sub, verb), body).await;
         }
-        let part = match target.subresource.map(|s| s.name) {
-            None => Part::Whole,
-            Some("ephemeralcontainers") => Part::Ephemeral,
-            Some("resize") => Part::Resize,
-            Some(_) => Part::Status,
-        };
+        let part = if target.subresource.is_some() { Part::Status } else { Part::Whole };
         match verb {
             "get" => get::get(&cx, name, &self.query, self.accept(false)?),
             "list" => {
@@ -280,7 +278,7 @@ impl Exchange {
         let options = self.write_options("UpdateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
-        warnings.extend(part.warnings(cx, &object));
+        warnings.extend(cx.rules.warnings(&object));
         let missing = self.state.store.get(&cx.key(name)).is_none();
         let (code, stored) = if missing && part == Part::Whole && cx.rules.create_on_update() {
             if object::name(&object) != name {
@@ -309,11 +307,8 @@ impl Exchange {
             let kind = patch_type(&self.parts.headers)?;
             let options = self.patch_options(false)?;
             let patch = patch::Patch::parse(kind, &self.read(body).await?)?;
-            let change = &mut |old: &Value| {
-                let object = patch.apply(cx, old, &options, &mut warnings)?;
-                warnings.extend(part.warnings(cx, &object));
-                Ok(Wanted::Patched(object))
-            };
+            let change =
+                &mut |old: &Value| patch.apply(cx, old, &options, &mut warnings).map(Wanted::Patched);
             (StatusCode::OK, update(cx, name, part, &options, change).await?)
         };
         let mut response = show::object(cx, code, &stored, accept)?;

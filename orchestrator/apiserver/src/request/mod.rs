@@ -5,3 +5,4 @@ pub(crate) mod negotiate;
 pub(crate) mod path;
 pub(crate) mod protobuf;
 pub(crate) mod query;
+pub(crate) mod rest;

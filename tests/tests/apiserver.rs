@@ -1,0 +1,74 @@
+//! `wherry apiserver` with clients that people use: kubectl and Python's `kubernetes`, over TLS.
+
+use std::process::Command;
+
+use wherry_tests::{ApiServer, workspace};
+
+/// The resources that kubectl lists, with their groups: `deployments.apps`.
+fn resources(server: &ApiServer) -> Vec<String> {
+    let names = server.kubectl(&["api-resources", "-o", "name"]);
+    names.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn kubectl_explains_every_resource_to_the_last_field() {
+    let server = ApiServer::start();
+    let resources = resources(&server);
+    assert!(resources.len() > 50, "{resources:?}");
+    for resource in resources {
+        let (name, group) = resource.split_once('.').unwrap_or((&resource, ""));
+        // kubectl takes a group as a version to look in, and a dot in the name as a field.
+        let list = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
+        let preferred = server.kubectl(&["get", "--raw", &list]);
+        let parsed: serde_json::Value = serde_json::from_str(&preferred).unwrap();
+        let version = parsed["preferredVersion"]["groupVersion"].as_str().unwrap_or("v1");
+        let text = server.kubectl(&["explain", name, "--recursive", "--api-version", version]);
+        assert!(text.starts_with("GROUP:") || text.starts_with("KIND:"), "{resource}: {text}");
+        assert!(text.contains("FIELDS:") && text.contains("apiVersion\t<string>"), "{resource}: {text}");
+        assert!(!text.contains("<empty>"), "{resource} lacks descriptions: {text}");
+    }
+}
+
+#[test]
+fn kubectl_finds_short_names_categories_and_versions() {
+    let server = ApiServer::start();
+    let table = server.kubectl(&["api-resources", "--api-group=apps", "--no-headers"]);
+    let deployments = table.lines().find(|line| line.starts_with("deployments ")).unwrap();
+    let columns: Vec<&str> = deployments.split_whitespace().collect();
+    assert_eq!(columns, ["deployments", "deploy", "apps/v1", "true", "Deployment"]);
+    let all = server.kubectl(&["api-resources", "--categories=all", "-o", "name"]);
+    assert!(all.contains("pods\n") && all.contains("statefulsets.apps\n"), "{all}");
+    let versions = server.kubectl(&["api-versions"]);
+    assert!(versions.contains("apps/v1\n") && versions.contains("\nv1\n"), "{versions}");
+    assert!(server.kubectl(&["version"]).contains("Server Version: v1.36."));
+    assert_eq!(server.kubectl(&["get", "--raw", "/readyz"]), "ok");
+    assert!(server.kubectl(&["get", "--raw", "/metrics"]).contains("apiserver_request_total{"));
+}
+
+#[test]
+fn kubectl_checks_fields_with_the_server_and_tells_which_it_does_not_know() {
+    let server = ApiServer::start();
+    let manifest = server.dir().join("bad.yaml");
+    std::fs::write(&manifest, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndta: {a: b}\n").unwrap();
+    let refused = server.try_kubectl(&["apply", "-f", manifest.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && text.contains("unknown field \"dta\""), "{text}");
+    server.kubectl(&["apply", "--validate=ignore", "-f", manifest.to_str().unwrap()]);
+    let dry = server.kubectl(&["create", "configmap", "d", "--dry-run=server", "-o", "name"]);
+    assert_eq!(dry, "configmap/d\n");
+    assert_eq!(server.kubectl(&["get", "configmaps", "-o", "name"]), "configmap/c\n");
+}
+
+#[test]
+fn python_reads_writes_patches_and_watches() {
+    let server = ApiServer::start();
+    // target/<profile>/wherry: scripts/setup puts the environment beside the profiles.
+    let target = wherry_tests::wherry_binary().ancestors().nth(2).unwrap().to_owned();
+    let python = target.join("python/bin/python");
+    assert!(python.exists(), "{} is missing: run scripts/setup --test", python.display());
+    let scenario = workspace().join("tests/clients/scenario.py");
+    let output = Command::new(python).arg(scenario).arg(server.kubeconfig()).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}\n{}", server.log());
+    assert!(out.ends_with("passed\n"), "{out}");
+}
