@@ -60,7 +60,9 @@ pub fn dns1123_label(s: &str) -> Result<(), String> {
     if s.len() > LABEL_MAX {
         return Err(too_long(LABEL_MAX));
     }
-    check(is_label(s), LABEL_TEXT)
+    // What is a subdomain and no label has dots.
+    let text = if s.split('.').all(is_label) { "must not contain dots" } else { LABEL_TEXT };
+    check(is_label(s), text)
 }
 
 /// A DNS subdomain (RFC 1123): names of most objects.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
-use wherry_apiserver::{ApiServer, Authorization, NodeClientTls, TlsConfig, Tokens, UserInfo};
+use wherry_apiserver::{Admission, ApiServer, Authorization, NodeClientTls, TlsConfig, Tokens, UserInfo};
 use wherry_store::Store;
 
 use crate::bootstrap::{self, ApiAddress};
@@ -81,7 +81,7 @@ impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, ca) = (config.clock.clone(), config.pki.ca.clone());
-        let plane = Self::start_api(config).await?;
+        let plane = Self::start_with(config, Admission::Basic).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
         plane.spawn_loops(&clock, &ca);
@@ -90,11 +90,16 @@ impl ControlPlane {
 
     /// Starts the API server alone: no controllers, no scheduler.
     pub async fn start_api(config: Config) -> Result<Self, StartError> {
+        Self::start_with(config, Admission::Full).await
+    }
+
+    async fn start_with(config: Config, admission: Admission) -> Result<Self, StartError> {
         let address = config.listener.local_addr().map_err(StartError::Socket)?;
         let cluster_ip =
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
         let store = open_store(&config)?;
-        let api = ApiServer::new(api_config(&config, store.clone()));
+        let api =
+            ApiServer::new(wherry_apiserver::Config { admission, ..api_config(&config, store.clone()) });
         let plane = Self {
             address,
             api,

@@ -113,8 +113,10 @@ pub static KINDS: &[Kind] = &[
         categories: &["all"],
         subresources: &[
             own("binding", "Binding", &["create"]),
+            own("ephemeralcontainers", "Pod", OBJECT_VERBS),
             EVICTION,
             own("log", "Pod", &["get"]),
+            own("resize", "Pod", OBJECT_VERBS),
             own("status", "Pod", OBJECT_VERBS),
         ],
         storage: "pods",
@@ -240,6 +242,18 @@ pub static KINDS: &[Kind] = &[
     Kind {
         group: "autoscaling",
         version: "v2",
+        kind: "HorizontalPodAutoscaler",
+        plural: "horizontalpodautoscalers",
+        singular: "horizontalpodautoscaler",
+        short_names: &["hpa"],
+        categories: &["all"],
+        subresources: &[own("status", "HorizontalPodAutoscaler", OBJECT_VERBS)],
+        storage: "autoscaling/horizontalpodautoscalers",
+        ..CORE
+    },
+    Kind {
+        group: "autoscaling",
+        version: "v1",
         kind: "HorizontalPodAutoscaler",
         plural: "horizontalpodautoscalers",
         singular: "horizontalpodautoscaler",

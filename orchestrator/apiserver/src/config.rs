@@ -38,6 +38,8 @@ pub struct Config {
     pub address: Option<SocketAddr>,
     /// How many requests all priority levels together answer at once; 600 by custom.
     pub concurrency: u32,
+    /// What is filled in across objects.
+    pub admission: Admission,
     /// The largest request body; 3 MiB by custom.
     pub max_body_bytes: usize,
     /// Seconds between the bookmarks of an idle watch. Clients give a silent watch up after about 295.
@@ -53,6 +55,16 @@ pub enum Authorization {
     AlwaysAllow,
 }
 
+/// What the server fills in across objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// What the parts of a Wherry cluster understand.
+    Basic,
+    /// What Kubernetes' own server does: Pods get a volume with a token of their account, which must exist, nodes a
+    /// taint until they are ready, and storage finalizers that a controller is to remove.
+    Full,
+}
+
 impl Config {
     /// A configuration with customary limits.
     pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Ids, service_cidr: IpNet) -> Self {
@@ -66,6 +78,7 @@ impl Config {
             node_address: None,
             tokens: Tokens::default(),
             authorization: Authorization::Masters,
+            admission: Admission::Basic,
             address: None,
             concurrency: 600,
             max_body_bytes: 3 * 1024 * 1024,

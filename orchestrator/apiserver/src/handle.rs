@@ -230,11 +230,16 @@ impl Exchange {
         let cx = Cx::new(&self.state, target.kind, namespace);
         let name = target.name.as_deref().unwrap_or_default();
         if let Some(sub) = target.subresource.map(|s| s.name)
-            && sub != "status"
+            && !matches!(sub, "status" | "ephemeralcontainers" | "resize")
         {
             return self.subresource(&cx, name, (sub, verb), body).await;
         }
-        let part = if target.subresource.is_some() { Part::Status } else { Part::Whole };
+        let part = match target.subresource.map(|s| s.name) {
+            None => Part::Whole,
+            Some("ephemeralcontainers") => Part::Ephemeral,
+            Some("resize") => Part::Resize,
+            Some(_) => Part::Status,
+        };
         match verb {
             "get" => get::get(&cx, name, &self.query, self.accept(false)?),
             "list" => {
@@ -278,7 +283,7 @@ impl Exchange {
         let options = self.write_options("UpdateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
-        warnings.extend(cx.rules.warnings(&object));
+        warnings.extend(part.warnings(cx, &object));
         let missing = self.state.store.get(&cx.key(name)).is_none();
         let (code, stored) = if missing && part == Part::Whole && cx.rules.create_on_update() {
             if object::name(&object) != name {
@@ -307,8 +312,11 @@ impl Exchange {
             let kind = patch_type(&self.parts.headers)?;
             let options = self.patch_options(false)?;
             let patch = patch::Patch::parse(kind, &self.read(body).await?)?;
-            let change =
-                &mut |old: &Value| patch.apply(cx, old, &options, &mut warnings).map(Wanted::Patched);
+            let change = &mut |old: &Value| {
+                let object = patch.apply(cx, old, &options, &mut warnings)?;
+                warnings.extend(part.warnings(cx, &object));
+                Ok(Wanted::Patched(object))
+            };
             (StatusCode::OK, update(cx, name, part, &options, change).await?)
         };
         let mut response = show::object(cx, code, &stored, accept)?;

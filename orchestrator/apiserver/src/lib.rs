@@ -41,7 +41,7 @@ mod validation;
 mod verbs;
 
 pub use auth::UserInfo;
-pub use config::{Authorization, Config, NodeClientTls};
+pub use config::{Admission, Authorization, Config, NodeClientTls};
 pub use extract::extractor;
 pub use serve::{ServeError, TlsConfig};
 pub use server::ApiServer;

@@ -12,7 +12,7 @@ use wherry_store::Store;
 
 use crate::allocate::Allocator;
 use crate::codec;
-use crate::config::{Authorization, Config, Ids};
+use crate::config::{Admission, Authorization, Config, Ids};
 use crate::discovery::Documents;
 use crate::error::Failure;
 use crate::flow::Flow;
@@ -36,6 +36,7 @@ pub(crate) struct State {
     pub(crate) node_address: Option<std::net::IpAddr>,
     pub(crate) tokens: Tokens,
     pub(crate) authorization: Authorization,
+    pub(crate) admission: Admission,
     pub(crate) max_body_bytes: usize,
     /// Lists on their way to clients.
     pub(crate) lists: SharedBodies,
@@ -63,6 +64,7 @@ impl State {
             ids: config.ids,
             tokens: config.tokens,
             authorization: config.authorization,
+            admission: config.admission,
             max_body_bytes: config.max_body_bytes,
             lists: SharedBodies::default(),
             bookmark_seconds: config.bookmark_seconds,

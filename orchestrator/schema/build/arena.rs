@@ -112,9 +112,10 @@ fn flags(definition: &str, field: &str, definitions: &Definitions, facts: &Facts
     let parent = &definitions[definition];
     let schema = &parent["properties"][field];
     let required = facts.required(definition, parent).iter().any(|name| name == field);
-    let scalar = matches!(schema["type"].as_str(), Some("string" | "integer" | "boolean" | "number"));
+    let kind = schema["type"].as_str();
+    let scalar = matches!(kind, Some("string" | "integer" | "boolean" | "number"));
     let mut flags = String::new();
-    let kept = scalar && facts.keeps_zero(definition, field);
+    let kept = (scalar || kind == Some("array")) && facts.keeps_zero(definition, field);
     // An empty list of owners is not the same as none: it asks to forget them.
     let owners = (short(definition).as_str(), field) == ("meta.v1.ObjectMeta", "managedFields");
     let always = facts.always_written(definition, field, definitions);

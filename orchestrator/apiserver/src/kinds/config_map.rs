@@ -1,13 +1,12 @@
 //! ConfigMap: keys of two maps that share one space of names; immutable once it says so.
 
 use jiff::Timestamp;
-use wherry_api::names;
 use wherry_schema::{Object, Value};
 
 use super::Rules;
 use crate::object::Fields;
 use crate::table::{self, Column};
-use crate::validation::{Errors, Path};
+use crate::validation::{Errors, Path, names};
 
 /// The rules of ConfigMaps.
 pub(crate) struct ConfigMap;
@@ -49,9 +48,7 @@ impl Rules for ConfigMap {
 /// Refuses keys that cannot be file names.
 pub(crate) fn check_keys(map: Option<&Object>, field: &str, errors: &mut Errors) {
     for key in map.iter().flat_map(|m| m.keys()) {
-        if let Err(reason) = names::config_key(key) {
-            errors.invalid(&Path::new(field).key(key), key.as_str(), &reason);
-        }
+        errors.problems(&Path::new(field).key(key), key, names::config_key(key));
     }
 }
 

@@ -6,8 +6,9 @@ use wherry_schema::Value;
 use super::Rules;
 use crate::object::Fields;
 use crate::table::{self, Column};
-use crate::validation::template::{check_immutable_selector, check_selector, check_template, non_negative};
-use crate::validation::{Errors, Path, Shown};
+use crate::validation::template::{check_replicated, check_selector};
+use crate::validation::values::{at_most_all, immutable, int_or_percent, non_negative, percent};
+use crate::validation::{Errors, Path, internal};
 
 /// The rules of Deployments.
 pub(crate) struct Deployment;
@@ -29,6 +30,7 @@ impl Rules for Deployment {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        super::pod_fields::drop_unserved(object, "spec.template.spec");
         object.put("status", Value::object());
     }
 
@@ -36,29 +38,44 @@ impl Rules for Deployment {
         object.assign("metadata.labels", old.field("metadata.labels").cloned());
     }
 
+    fn prepare_update(&self, object: &mut Value, _old: &Value) {
+        super::pod_fields::drop_unserved(object, "spec.template.spec");
+    }
+
     fn validate(&self, object: &Value, errors: &mut Errors) {
-        let spec = Path::new("spec");
-        non_negative(object, "spec", "replicas", errors);
-        check_selector(object, &spec, errors);
-        check_template(object, &spec, errors);
-        check_strategy(object, &spec.child("strategy"), errors);
-        for field in ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
-            non_negative(object, "spec", field, errors);
-        }
-        let ready = object.int("spec.minReadySeconds").unwrap_or(0);
-        if let Some(deadline) = object.int("spec.progressDeadlineSeconds").filter(|d| *d <= ready) {
-            let path = spec.child("progressDeadlineSeconds");
+        let (path, spec) = (Path::new("spec"), object.field("spec").unwrap_or(&Value::Null));
+        non_negative(spec, &["replicas"], &path, errors);
+        check_selector(object, errors);
+        check_replicated(object, "ReplicaSet", errors);
+        check_strategy(object, &path.child("strategy"), errors);
+        let fields = ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"];
+        non_negative(spec, &fields, &path, errors);
+        let ready = spec.int("minReadySeconds").unwrap_or(0);
+        if let Some(deadline) = spec.int("progressDeadlineSeconds").filter(|d| *d <= ready) {
+            let path = path.child("progressDeadlineSeconds");
             errors.invalid(&path, deadline, "must be greater than minReadySeconds");
-        }
-        for field in
-            ["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas"]
-        {
-            non_negative(object, "status", field, errors);
         }
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        check_immutable_selector(object, old, errors);
+        immutable(object, old, "spec.selector", errors);
+    }
+
+    fn validate_status(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        check_counts(object, errors);
+        let collisions = |object: &Value| object.int("status.collisionCount");
+        if let Some(before) = collisions(old) {
+            let path = Path::new("status.collisionCount");
+            match collisions(object) {
+                None => errors.invalid(&path, &Value::Null, "cannot be unset"),
+                Some(now) if now < before => errors.invalid(&path, now, "cannot be decremented"),
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        super::pod_warnings::of_workload(object)
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -68,6 +85,7 @@ impl Rules for Deployment {
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let [containers, images] = table::containers(object, "spec.template.spec.containers");
         let count = |path: &str| object.int(path).unwrap_or(0);
+        let selector = table::selector(object, "spec.selector");
         vec![
             table::name(object),
             format!("{}/{}", count("status.readyReplicas"), count("spec.replicas")).into(),
@@ -76,15 +94,33 @@ impl Rules for Deployment {
             table::age(object, now),
             containers,
             images,
-            table::selector(object, "spec.selector").into(),
+            selector.into(),
         ]
     }
 }
 
+fn check_counts(object: &Value, errors: &mut Errors) {
+    let (path, status) = (Path::new("status"), object.field("status").unwrap_or(&Value::Null));
+    let fields = ["observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas"];
+    non_negative(status, &fields, &path, errors);
+    non_negative(status, &["terminatingReplicas", "unavailableReplicas"], &path, errors);
+    non_negative(status, &["collisionCount"], &path, errors);
+    let count = |field: &str| status.int(field).unwrap_or(0);
+    for field in ["updatedReplicas", "readyReplicas", "availableReplicas"] {
+        if count(field) > count("replicas") {
+            let detail = "cannot be greater than status.replicas";
+            errors.invalid(&path.child(field), count(field), detail);
+        }
+    }
+    if count("availableReplicas") > count("readyReplicas") {
+        let detail = "cannot be greater than readyReplicas";
+        errors.invalid(&path.child("availableReplicas"), count("availableReplicas"), detail);
+    }
+}
+
 fn check_strategy(object: &Value, path: &Path, errors: &mut Errors) {
-    let strategy = object.text("spec.strategy.type");
     let rolling = object.field("spec.strategy.rollingUpdate");
-    match strategy {
+    match object.text("spec.strategy.type") {
         "Recreate" if rolling.is_some() => errors.forbidden(
             &path.child("rollingUpdate"),
             "may not be specified when strategy `type` is 'Recreate'",
@@ -97,8 +133,8 @@ fn check_strategy(object: &Value, path: &Path, errors: &mut Errors) {
                 None => errors.required(&path, "this should be defaulted and never be nil"),
             }
         }
-        other => {
-            let shown = Shown::raw(format!("{{\"Type\":{other:?},\"RollingUpdate\":null}}"));
+        _ => {
+            let shown = internal::show("DeploymentStrategy", object.field("spec.strategy"));
             errors.unsupported(path, shown, &["Recreate", "RollingUpdate"]);
         }
     }
@@ -107,37 +143,14 @@ fn check_strategy(object: &Value, path: &Path, errors: &mut Errors) {
 fn check_rolling(rolling: &Value, path: &Path, errors: &mut Errors) {
     for field in ["maxUnavailable", "maxSurge"] {
         if let Some(value) = rolling.field(field) {
-            check_int_or_percent(value, &path.child(field), errors);
+            int_or_percent(value, &path.child(field), errors);
         }
     }
-    let zero = |field: &str| rolling.field(field).is_some_and(|v| amount(v) == Some(0));
+    let zero = |field: &str| rolling.field(field).is_none_or(|v| v.as_i64().or(percent(v)) == Some(0));
+    let path = path.child("maxUnavailable");
+    let unavailable = rolling.field("maxUnavailable").unwrap_or(&Value::Null);
     if zero("maxUnavailable") && zero("maxSurge") {
-        let shown = Shown::from(rolling.field("maxUnavailable").unwrap_or(&Value::Null));
-        errors.invalid(&path.child("maxUnavailable"), shown, "may not be 0 when `maxSurge` is 0");
+        errors.invalid(&path, unavailable, "may not be 0 when `maxSurge` is 0");
     }
-    if rolling.field("maxUnavailable").is_some_and(|v| v.as_str().is_some() && amount(v) > Some(100)) {
-        let shown = Shown::from(rolling.text("maxUnavailable"));
-        errors.invalid(&path.child("maxUnavailable"), shown, "must not be greater than 100%");
-    }
-}
-
-/// A whole number or the number of a percentage.
-fn amount(value: &Value) -> Option<i64> {
-    match value.as_str() {
-        Some(text) => text.strip_suffix('%')?.parse().ok(),
-        None => value.as_i64(),
-    }
-}
-
-fn check_int_or_percent(value: &Value, path: &Path, errors: &mut Errors) {
-    match (value.as_str(), amount(value)) {
-        (Some(text), None) => errors.invalid(
-            path,
-            text,
-            "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', \
-             regex used for validation is '[0-9]+%')",
-        ),
-        (_, Some(number)) if number < 0 => errors.invalid(path, number, "must be greater than or equal to 0"),
-        _ => {}
-    }
+    at_most_all(unavailable, &path, errors);
 }

@@ -1,15 +1,14 @@
 //! Event of `events.k8s.io`: the same objects under other names.
 //!
-//! [`to_stored`] and [`from_stored`] rename the fields; nothing is lost either way.
+//! The [`Conversion`] renames the fields; nothing is lost either way.
 
 use jiff::Timestamp;
-use wherry_api::names;
 use wherry_schema::Value;
 
-use super::{Rules, Selectable, event};
+use super::{Conversion, Rules, Selectable, event};
 use crate::object::Fields;
 use crate::table::Column;
-use crate::validation::{Errors, Path};
+use crate::validation::{Errors, Path, names};
 
 /// The rules of `events.k8s.io` Events, on their stored form.
 pub(crate) struct EventsV1;
@@ -38,16 +37,16 @@ static FIELDS: &[Selectable] = &[
     Selectable { name: "type", attribute: "=type" },
 ];
 
-/// An object of this API as the core Event that is stored.
-pub(crate) fn to_stored(object: &mut Value) {
-    rename(object, RENAMED.iter().map(|&(here, stored)| (here, stored)));
-    object.put("apiVersion", "v1");
-}
+impl Conversion for EventsV1 {
+    fn to_stored(&self, object: &mut Value) {
+        rename(object, RENAMED.iter().map(|&(here, stored)| (here, stored)));
+        object.put("apiVersion", "v1");
+    }
 
-/// A stored core Event as an object of this API.
-pub(crate) fn from_stored(object: &mut Value) {
-    rename(object, RENAMED.iter().map(|&(here, stored)| (stored, here)));
-    object.put("apiVersion", "events.k8s.io/v1");
+    fn to_served(&self, object: &mut Value) {
+        rename(object, RENAMED.iter().map(|&(here, stored)| (stored, here)));
+        object.put("apiVersion", "events.k8s.io/v1");
+    }
 }
 
 fn rename(object: &mut Value, names: impl Iterator<Item = (&'static str, &'static str)>) {
@@ -67,6 +66,10 @@ impl Rules for EventsV1 {
         true
     }
 
+    fn conversion(&self) -> Option<&'static dyn Conversion> {
+        Some(&EventsV1)
+    }
+
     fn lazy(&self) -> bool {
         true
     }
@@ -81,9 +84,7 @@ impl Rules for EventsV1 {
         if controller.is_empty() {
             errors.required(&path, "");
         }
-        if let Err(reason) = names::label_key(controller) {
-            errors.invalid(&path, controller, &reason);
-        }
+        errors.problems(&path, controller, names::qualified(controller));
         for (field, name, max) in [
             ("reportingInstance", "reportingInstance", 128),
             ("action", "action", 128),
@@ -127,11 +128,11 @@ mod tests {
         let json = br#"{"action":"A","apiVersion":"events.k8s.io/v1","deprecatedCount":2,"kind":"Event","note":"n","regarding":{"kind":"Pod"},"reportingController":"c"}"#;
         let original = Value::from_json(json).unwrap();
         let mut object = original.clone();
-        to_stored(&mut object);
+        EventsV1.to_stored(&mut object);
         assert_eq!(object.text("message"), "n");
         assert_eq!(object.text("involvedObject.kind"), "Pod");
         assert_eq!(object.text("apiVersion"), "v1");
-        from_stored(&mut object);
+        EventsV1.to_served(&mut object);
         assert_eq!(object, original);
     }
 }

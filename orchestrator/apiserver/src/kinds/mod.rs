@@ -3,24 +3,40 @@
 //! One file per kind and one line per kind in [`rules`]. Everything common to all kinds (metadata, conflicts,
 //! deletion) is in `verbs` and `validation`; a rules file holds only what is particular to its kind.
 
+pub(crate) mod autoscaler_v1;
 pub(crate) mod config_map;
+pub(crate) mod controller_revision;
+pub(crate) mod cron_job;
+pub(crate) mod daemon_set;
 pub(crate) mod deployment;
 pub(crate) mod endpoint_slice;
 pub(crate) mod endpoints;
 pub(crate) mod event;
 pub(crate) mod events_v1;
+pub(crate) mod horizontal_pod_autoscaler;
+pub(crate) mod job;
 pub(crate) mod lease;
+pub(crate) mod limit_range;
 pub(crate) mod namespace;
 pub(crate) mod node;
+pub(crate) mod persistent_volume;
+pub(crate) mod persistent_volume_claim;
 pub(crate) mod plain;
 pub(crate) mod pod;
+pub(crate) mod pod_disruption_budget;
+mod pod_fields;
 pub(crate) mod pod_status;
+pub(crate) mod pod_template;
+mod pod_warnings;
 pub(crate) mod priority_class;
 pub(crate) mod replica_set;
+pub(crate) mod replication_controller;
+pub(crate) mod resource_quota;
 pub(crate) mod runtime_class;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;
+pub(crate) mod stateful_set;
 
 use jiff::Timestamp;
 use wherry_api::kinds::Kind;
@@ -28,7 +44,7 @@ use wherry_api::names;
 use wherry_schema::Value;
 
 use crate::table::Column;
-use crate::validation::Errors;
+use crate::validation::{Errors, meta};
 
 /// A field that clients can select objects by.
 #[derive(Debug)]
@@ -87,11 +103,32 @@ pub(crate) trait Rules: Sync {
     /// Keeps what an update of the status may not change; the spec is already the old one.
     fn prepare_status(&self, _object: &mut Value, _old: &Value) {}
 
-    /// The rules every object of the kind keeps.
+    /// Notes the time of a change that the kind keeps times of. There is no `old` when the object is new.
+    fn stamp(&self, _object: &mut Value, _old: Option<&Value>, _now: &str) {}
+
+    /// The rules every object of the kind keeps, besides those of metadata.
     fn validate(&self, _object: &Value, _errors: &mut Errors) {}
+
+    /// The rules a new object keeps in addition.
+    fn validate_create(&self, _object: &Value, _errors: &mut Errors) {}
 
     /// The rules an update keeps in addition.
     fn validate_update(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
+
+    /// The rules a change of the status keeps in addition to those of metadata.
+    fn validate_status(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
+
+    /// All the rules of an update, in the order in which their causes are told.
+    fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        meta::check_update(object, old, errors);
+        self.validate(object, errors);
+        self.validate_update(object, old, errors);
+    }
+
+    /// How objects of the kind differ from their stored form, if they do.
+    fn conversion(&self) -> Option<&'static dyn Conversion> {
+        None
+    }
 
     /// What a client should know about an object that is allowed all the same.
     fn warnings(&self, _object: &Value) -> Vec<String> {
@@ -105,6 +142,17 @@ pub(crate) trait Rules: Sync {
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value>;
 }
 
+/// A kind that is stored as another one.
+///
+/// Nothing is lost either way: what the one form cannot say, the other keeps in annotations.
+pub(crate) trait Conversion: Sync {
+    /// An object of the kind as it is stored.
+    fn to_stored(&self, object: &mut Value);
+
+    /// A stored object as one of the kind.
+    fn to_served(&self, object: &mut Value);
+}
+
 /// The rules of a row of the kinds table.
 pub(crate) fn rules(kind: &Kind) -> &'static dyn Rules {
     match (kind.group, kind.kind) {
@@ -112,6 +160,20 @@ pub(crate) fn rules(kind: &Kind) -> &'static dyn Rules {
         ("", "Endpoints") => &endpoints::Endpoints,
         ("", "Event") => &event::Event,
         ("events.k8s.io", "Event") => &events_v1::EventsV1,
+        ("", "LimitRange") => &limit_range::LimitRange,
+        ("", "PersistentVolume") => &persistent_volume::PersistentVolume,
+        ("", "PersistentVolumeClaim") => &persistent_volume_claim::PersistentVolumeClaim,
+        ("", "PodTemplate") => &pod_template::PodTemplate,
+        ("", "ReplicationController") => &replication_controller::ReplicationController,
+        ("", "ResourceQuota") => &resource_quota::ResourceQuota,
+        ("apps", "ControllerRevision") => &controller_revision::ControllerRevision,
+        ("apps", "DaemonSet") => &daemon_set::DaemonSet,
+        ("apps", "StatefulSet") => &stateful_set::StatefulSet,
+        ("batch", "CronJob") => &cron_job::CronJob,
+        ("batch", "Job") => &job::Job,
+        ("autoscaling", "HorizontalPodAutoscaler") if kind.version == "v1" => &autoscaler_v1::AutoscalerV1,
+        ("autoscaling", "HorizontalPodAutoscaler") => &horizontal_pod_autoscaler::HorizontalPodAutoscaler,
+        ("policy", "PodDisruptionBudget") => &pod_disruption_budget::PodDisruptionBudget,
         ("", "Namespace") => &namespace::Namespace,
         ("", "Node") => &node::Node,
         ("", "Pod") => &pod::Pod,
@@ -128,17 +190,23 @@ pub(crate) fn rules(kind: &Kind) -> &'static dyn Rules {
     }
 }
 
-/// The form objects of a resource are stored in, where it is served in several groups.
+/// The form objects of a resource are stored in, where it is served in several groups or versions: that of the first
+/// row of the table with the same storage.
 pub(crate) fn stored_kind(kind: &'static Kind) -> &'static Kind {
-    if kind.storage == "events" && !kind.group.is_empty() {
-        return wherry_api::kinds::by_kind("", "v1", "Event").expect("the kinds table has the core Event");
-    }
-    kind
+    wherry_api::kinds::KINDS.iter().find(|other| other.storage == kind.storage).unwrap_or(kind)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kind_is_converted_if_it_is_stored_as_another() {
+        for kind in wherry_api::kinds::KINDS {
+            let same = std::ptr::eq(stored_kind(kind), kind);
+            assert_eq!(rules(kind).conversion().is_none(), same, "{} {}", kind.api_version(), kind.kind);
+        }
+    }
 
     #[test]
     fn every_row_of_the_kinds_table_has_rules() {

@@ -7,7 +7,7 @@ use wherry_schema::Value;
 use super::{Rules, Selectable};
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
-use crate::validation::meta::check_finalizer;
+use crate::validation::meta::{self, check_finalizer};
 use crate::validation::{Errors, Path};
 
 /// The rules of Namespaces.
@@ -43,12 +43,10 @@ impl Rules for Namespace {
             finalizers.push(kubernetes);
         }
         object.put("spec.finalizers", finalizers);
-        label_with_name(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         object.assign("spec.finalizers", old.field("spec.finalizers").cloned());
-        label_with_name(object);
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
@@ -57,7 +55,11 @@ impl Rules for Namespace {
         }
     }
 
-    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+    fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        meta::check_update(object, old, errors);
+    }
+
+    fn validate_status(&self, object: &Value, old: &Value, errors: &mut Errors) {
         let phase = object.text("status.phase");
         if object::same(object, old, "status.phase") {
             return;
@@ -78,13 +80,5 @@ impl Rules for Namespace {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         vec![table::name(object), object.text("status.phase").into(), table::age(object, now)]
-    }
-}
-
-/// Every namespace carries its name as a label, so that policies can select it.
-fn label_with_name(object: &mut Value) {
-    let name = object::name(object).to_owned();
-    if !name.is_empty() {
-        object.set(&["metadata", "labels", "kubernetes.io/metadata.name"], name);
     }
 }

@@ -1,7 +1,6 @@
 //! Node: a machine. It registers itself, status included.
 
 use jiff::Timestamp;
-use wherry_api::names;
 use wherry_api::quantity::Quantity;
 use wherry_schema::Value;
 
@@ -9,7 +8,7 @@ use super::{Rules, Selectable};
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
 use crate::validation::net::check_cidr;
-use crate::validation::{Errors, Path, Shown};
+use crate::validation::{Errors, Path, Shown, internal, names};
 
 /// The rules of Nodes.
 pub(crate) struct Node;
@@ -110,21 +109,20 @@ fn check_taints(taints: &[Value], errors: &mut Errors) {
     for (index, taint) in taints.iter().enumerate() {
         let path = Path::new("metadata.taints").index(index);
         let (key, value, effect) = (taint.text("key"), taint.text("value"), taint.text("effect"));
-        if let Err(reason) = names::label_key(key) {
-            errors.invalid(&path.child("key"), key, &reason);
-        }
-        if let Err(reason) = names::label_value(value) {
-            errors.invalid(&path.child("value"), value, &reason);
+        errors.problems(&path.child("key"), key, names::qualified(key));
+        let problems = names::label_value(value);
+        if !problems.is_empty() {
+            errors.invalid(&path.child("value"), value, &problems.join(";"));
         }
         if !EFFECTS.contains(&effect) {
             errors.unsupported(&path.child("effect"), effect, EFFECTS);
         }
         if seen.contains(&(key, effect)) {
-            let shown = format!(
-                "{{\"Key\":{key:?},\"Value\":{value:?},\"Effect\":{effect:?},\"TimeAdded\":null}}: taints must be \
-                 unique by key and effect pair"
+            let shown = internal::show("Taint", Some(taint));
+            errors.duplicate(
+                &path,
+                Shown::raw(format!("{shown}: taints must be unique by key and effect pair")),
             );
-            errors.duplicate(&path, Shown::raw(shown));
         }
         seen.push((key, effect));
     }

@@ -4,11 +4,10 @@ use jiff::Timestamp;
 use wherry_api::quantity::Quantity;
 use wherry_schema::{Object, Value};
 
-use super::{Rules, Selectable, pod_status};
+use super::{Rules, Selectable, pod_status, pod_warnings};
 use crate::object::Fields;
 use crate::table::{self, Column};
-use crate::validation::pod::{check_spec, check_spec_update};
-use crate::validation::{Errors, Path};
+use crate::validation::{Errors, Path, pod};
 
 /// The rules of Pods.
 pub(crate) struct Pod;
@@ -61,6 +60,7 @@ impl Rules for Pod {
     }
 
     fn prepare_create(&self, object: &mut Value) {
+        super::pod_fields::drop_unserved(object, "spec");
         object.put("status", Value::object());
         object.put("status.phase", "Pending");
         object.put("status.qosClass", quality(object));
@@ -70,30 +70,55 @@ impl Rules for Pod {
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
-        // What admission filled in may be left out of an update.
+        super::pod_fields::drop_unserved(object, "spec");
+        // What admission decided may be left out of an update.
         crate::admission::tolerations(object);
-        let filled =
-            ["priority", "preemptionPolicy", "priorityClassName", "serviceAccountName", "serviceAccount"];
-        for field in filled {
-            let path = format!("spec.{field}");
-            if !object.has(&path) {
-                object.assign(&path, old.field(&path).cloned());
+        for field in ["spec.priority", "spec.preemptionPolicy"] {
+            if !object.has(field) {
+                object.assign(field, old.field(field).cloned());
             }
         }
     }
 
     fn prepare_status(&self, object: &mut Value, old: &Value) {
         object.assign("metadata.ownerReferences", old.field("metadata.ownerReferences").cloned());
-        object.put("status.qosClass", quality(object));
+        if !object.has("status.qosClass") {
+            object.assign("status.qosClass", old.field("status.qosClass").cloned());
+        }
+        pod_status::settle_addresses(object);
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
-        check_spec(object.field("spec").unwrap_or(&Value::Null), &Path::new("spec"), errors);
+        let (metadata, path) = (Path::new("metadata"), Path::new("spec"));
+        let spec = object.field("spec").unwrap_or(&Value::Null);
+        let annotations = object.map("metadata.annotations");
+        pod::check_annotations(annotations, spec, &metadata.child("annotations"), errors);
+        pod::check_spec(spec, object.field("metadata"), &path, errors);
+        pod::check_images(spec, &path, errors);
+    }
+
+    fn validate_create(&self, object: &Value, errors: &mut Errors) {
+        let path = Path::new("spec");
+        if !object.items("spec.ephemeralContainers").is_empty() {
+            errors.forbidden(&path.child("ephemeralContainers"), "cannot be set on create");
+        }
+        if !object.text("spec.nodeName").is_empty() && !object.items("spec.schedulingGates").is_empty() {
+            let detail = "cannot be set until all schedulingGates have been cleared";
+            errors.forbidden(&path.child("nodeName"), detail);
+        }
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
         let (Some(spec), Some(old)) = (object.field("spec"), old.field("spec")) else { return };
-        check_spec_update(spec, old, errors);
+        pod::check_update(spec, old, errors);
+    }
+
+    fn validate_status(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        pod_status::check(object, old, errors);
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        pod_warnings::of_pod(object)
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -129,7 +154,7 @@ fn gated(object: &Value) -> Value {
 }
 
 /// The quality of service a Pod's requests and limits amount to.
-fn quality(object: &Value) -> &'static str {
+pub(crate) fn quality(object: &Value) -> &'static str {
     let containers = object.items("spec.containers").iter().chain(object.items("spec.initContainers"));
     let (mut any, mut guaranteed) = (false, true);
     for container in containers {

@@ -8,6 +8,9 @@ use wherry_schema::Value;
 
 use crate::object::{self, Fields};
 use crate::table;
+use crate::validation::net::check_ip;
+use crate::validation::values::IMMUTABLE;
+use crate::validation::{Errors, Path, names};
 
 /// The cells that need a look at every container.
 pub(super) struct Summary {
@@ -17,6 +20,69 @@ pub(super) struct Summary {
     pub(super) status: String,
     /// `3 (5s ago)`.
     pub(super) restarts: String,
+}
+
+/// The rules of a change of a Pod's status.
+pub(super) fn check(object: &Value, old: &Value, errors: &mut Errors) {
+    let path = Path::new("status");
+    let node = object.text("status.nominatedNodeName");
+    if !node.is_empty() {
+        errors.problems(&path.child("nominatedNodeName"), node, names::subdomain(node));
+    }
+    let quality = object.text("status.qosClass");
+    if !old.text("status.qosClass").is_empty() && quality != old.text("status.qosClass") {
+        errors.invalid(&path.child("qosClass"), quality, IMMUTABLE);
+    }
+    let policy = object.text("spec.restartPolicy");
+    for list in ["containerStatuses", "initContainerStatuses"] {
+        check_transitions(object, old, (list, policy), &path.child(list), errors);
+    }
+    for list in ["podIPs", "hostIPs"] {
+        let addresses = object.items(&format!("status.{list}"));
+        for (index, address) in addresses.iter().enumerate() {
+            check_ip(address.text("ip"), None, &path.child(list).index(index), errors);
+        }
+    }
+}
+
+/// What has ended for good does not run again.
+fn check_transitions(
+    object: &Value,
+    old: &Value,
+    (list, policy): (&str, &str),
+    path: &Path,
+    errors: &mut Errors,
+) {
+    if policy == "Always" {
+        return;
+    }
+    let list = format!("status.{list}");
+    for (index, before) in old.items(&list).iter().enumerate() {
+        let failed = before.int("state.terminated.exitCode").is_some_and(|code| code != 0);
+        if !before.has("state.terminated") || (failed && policy == "OnFailure") {
+            continue;
+        }
+        let now = object.items(&list).iter().find(|c| c.text("name") == before.text("name"));
+        if now.is_some_and(|now| !now.has("state.terminated")) {
+            let detail = "may not be transitioned to non-terminated state";
+            errors.forbidden(&path.index(index).child("state"), detail);
+        }
+    }
+}
+
+/// The first address is also told by itself.
+pub(super) fn settle_addresses(object: &mut Value) {
+    let first = object.text("status.podIP").to_owned();
+    let listed = object.items("status.podIPs").first().map(|ip| ip.text("ip").to_owned());
+    match (first.is_empty(), listed) {
+        (true, Some(listed)) => object.put("status.podIP", listed),
+        (false, listed) if listed.as_ref() != Some(&first) => {
+            let mut address = Value::object();
+            address.put("ip", first);
+            object.put("status.podIPs", vec![address]);
+        }
+        _ => {}
+    }
 }
 
 /// Restarts and when the last container ended.

@@ -7,7 +7,7 @@ use wherry_schema::Value;
 use super::{Rules, Selectable};
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
-use crate::validation::{Errors, Path, Shown, service};
+use crate::validation::{Errors, meta, service};
 
 /// The rules of Services.
 pub(crate) struct Service;
@@ -41,10 +41,7 @@ impl Rules for Service {
     }
 
     fn check_name(&self, name: &str) -> Result<(), String> {
-        if name.contains('.') {
-            return Err("must not contain dots".to_owned());
-        }
-        names::dns1035_label(name)
+        names::dns1123_label(name)
     }
 
     fn prepare_create(&self, object: &mut Value) {
@@ -62,13 +59,14 @@ impl Rules for Service {
         service::check(object, errors);
     }
 
-    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        let external = |o: &Value| o.text("spec.type") == "ExternalName";
-        let (new_ips, old_ips) = (object.items("spec.clusterIPs"), old.items("spec.clusterIPs"));
-        if !external(object) && !external(old) && !old_ips.is_empty() && new_ips.first() != old_ips.first() {
-            let shown = Shown::from(&Value::Array(new_ips.to_vec()));
-            errors.invalid(&Path::new("spec.clusterIPs").index(0), shown, "may not change once set");
-        }
+    fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        meta::check_update(object, old, errors);
+        service::check_update(object, old, errors);
+        self.validate(object, errors);
+    }
+
+    fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
+        service::check_status(object, errors);
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {

@@ -1,9 +1,10 @@
-//! ServiceAccount: a name Pods run as. Tokens are a later story; nothing is mounted yet.
+//! ServiceAccount: a name Pods run as.
 
 use jiff::Timestamp;
 use wherry_schema::Value;
 
 use super::Rules;
+use crate::object::Fields;
 use crate::table::{self, Column};
 
 /// The rules of ServiceAccounts.
@@ -12,6 +13,14 @@ pub(crate) struct ServiceAccount;
 static COLUMNS: &[Column] = &[table::NAME, table::AGE];
 
 impl Rules for ServiceAccount {
+    fn prepare_create(&self, object: &mut Value) {
+        clean_secrets(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, _old: &Value) {
+        clean_secrets(object);
+    }
+
     fn returns_deleted(&self) -> bool {
         true
     }
@@ -22,5 +31,14 @@ impl Rules for ServiceAccount {
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         vec![table::name(object), table::age(object, now)]
+    }
+}
+
+/// A secret of the account is in its namespace, so its name says all.
+fn clean_secrets(object: &mut Value) {
+    for secret in object.items_mut("secrets") {
+        let mut name = Value::object();
+        name.assign("name", secret.take("name"));
+        *secret = name;
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn since(timestamp: &str, now: Timestamp) -> String {
 }
 
 /// A number of seconds in at most two units, rounded down.
-fn human(seconds: i64) -> String {
+pub(crate) fn human(seconds: i64) -> String {
     if seconds < -1 {
         return "<invalid>".to_owned();
     }

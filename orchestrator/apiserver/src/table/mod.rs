@@ -6,7 +6,7 @@
 mod age;
 mod render;
 
-pub(crate) use age::{age, since};
+pub(crate) use age::{age, human, since};
 pub(crate) use render::{Renderer, partial, table_of};
 
 use wherry_schema::Value;

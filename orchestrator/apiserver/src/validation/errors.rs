@@ -65,6 +65,11 @@ impl Errors {
         &self.0
     }
 
+    /// Adds the rules that were found broken elsewhere.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     fn push(&mut self, reason: &'static str, path: &Path, message: String) {
         self.0.push(Cause { reason, message, field: path.to_string() });
     }
@@ -87,9 +92,24 @@ impl Errors {
         self.push("FieldValueInvalid", path, message);
     }
 
+    /// A value that breaks a rule and is not worth showing.
+    pub(crate) fn invalid_without_value(&mut self, path: &Path, detail: &str) {
+        self.push("FieldValueInvalid", path, format!("Invalid value: {detail}"));
+    }
+
     /// A value that does not exist.
     pub(crate) fn not_found(&mut self, path: &Path, value: impl Into<Shown>) {
         self.push("FieldValueNotFound", path, format!("Not found: {}", value.into()));
+    }
+
+    /// A value that does not exist, and where it should.
+    pub(crate) fn not_found_in(&mut self, path: &Path, value: impl Into<Shown>, detail: &str) {
+        self.push("FieldValueNotFound", path, format!("Not found: {}: {detail}", value.into()));
+    }
+
+    /// A list of more items than allowed.
+    pub(crate) fn too_many(&mut self, path: &Path, count: usize, max: usize) {
+        self.push("FieldValueTooMany", path, format!("Too many: {count}: must have at most {max} items"));
     }
 
     /// A value that occurs twice.
@@ -170,6 +190,18 @@ impl From<&String> for Shown {
 impl From<i64> for Shown {
     fn from(number: i64) -> Self {
         Self(number.to_string())
+    }
+}
+
+impl From<bool> for Shown {
+    fn from(truth: bool) -> Self {
+        Self(truth.to_string())
+    }
+}
+
+impl From<wherry_api::quantity::Quantity> for Shown {
+    fn from(amount: wherry_api::quantity::Quantity) -> Self {
+        Self(format!("\"{amount}\""))
     }
 }
 

@@ -1,10 +1,9 @@
 //! Rules of metadata, which every object keeps.
 
 use wherry_api::kinds::Kind;
-use wherry_api::names;
 use wherry_schema::{Object, Value};
 
-use super::{Errors, Path, Shown};
+use super::{Errors, Path, Shown, names};
 use crate::kinds::Rules;
 use crate::object::{self, Fields};
 
@@ -22,8 +21,8 @@ pub(crate) fn check(kind: &Kind, rules: &dyn Rules, object: &Value, errors: &mut
     if kind.namespaced {
         if namespace.is_empty() {
             errors.required(&metadata.child("namespace"), "");
-        } else if let Err(reason) = names::dns1123_label(namespace) {
-            errors.invalid(&metadata.child("namespace"), namespace, &reason);
+        } else {
+            errors.problems(&metadata.child("namespace"), namespace, names::label(namespace));
         }
     } else if !namespace.is_empty() {
         errors.forbidden(&metadata.child("namespace"), "not allowed on this type");
@@ -66,13 +65,9 @@ fn check_path_segment(name: &str) -> Result<(), String> {
 /// The rules of labels.
 pub(crate) fn check_labels(labels: Option<&Object>, path: &Path, errors: &mut Errors) {
     for (key, value) in labels.into_iter().flat_map(Object::iter) {
-        if let Err(reason) = names::label_key(key) {
-            errors.invalid(path, key.as_str(), &reason);
-        }
+        errors.problems(path, key, names::qualified(key));
         let value = value.as_str().unwrap_or_default();
-        if let Err(reason) = names::label_value(value) {
-            errors.invalid(path, value, &reason);
-        }
+        errors.problems(path, value, names::label_value(value));
     }
 }
 
@@ -80,9 +75,7 @@ pub(crate) fn check_labels(labels: Option<&Object>, path: &Path, errors: &mut Er
 pub(crate) fn check_annotations(annotations: Option<&Object>, path: &Path, errors: &mut Errors) {
     let mut size = 0;
     for (key, value) in annotations.into_iter().flat_map(Object::iter) {
-        if let Err(reason) = names::label_key(&key.to_lowercase()) {
-            errors.invalid(path, key.as_str(), &reason);
-        }
+        errors.problems(path, key, names::qualified(&key.to_lowercase()));
         size += key.len() + value.as_str().map_or(0, str::len);
     }
     if size > MAX_ANNOTATIONS {
@@ -146,8 +139,9 @@ fn check_finalizers(finalizers: &[Value], path: &Path, errors: &mut Errors) {
 
 /// The rules of one finalizer.
 pub(crate) fn check_finalizer(finalizer: &str, path: &Path, errors: &mut Errors) {
-    if let Err(reason) = names::label_key(finalizer) {
-        errors.invalid(path, finalizer, &reason);
+    let problems = names::qualified(finalizer);
+    if !problems.is_empty() {
+        errors.problems(path, finalizer, problems);
     } else if !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer) {
         errors.invalid(
             path,
@@ -157,9 +151,10 @@ pub(crate) fn check_finalizer(finalizer: &str, path: &Path, errors: &mut Errors)
     }
 }
 
-/// What an update may not change in metadata.
+/// What an update may not change in metadata, and the rules of what it may.
 pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
     let metadata = Path::new("metadata");
+    check_finalizers(object.items("metadata.finalizers"), &metadata.child("finalizers"), errors);
     if object::terminating(old) {
         check_no_new_finalizers(object, old, &metadata.child("finalizers"), errors);
     }
@@ -170,6 +165,9 @@ pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
             errors.invalid(&metadata.child(field), shown, IMMUTABLE);
         }
     }
+    check_labels(object.map("metadata.labels"), &metadata.child("labels"), errors);
+    check_annotations(object.map("metadata.annotations"), &metadata.child("annotations"), errors);
+    check_owners(object.items("metadata.ownerReferences"), &metadata.child("ownerReferences"), errors);
 }
 
 fn check_no_new_finalizers(object: &Value, old: &Value, path: &Path, errors: &mut Errors) {

@@ -26,24 +26,36 @@ pub(crate) fn check_cidr(text: &str, path: &Path, errors: &mut Errors) {
     }
 }
 
-/// Refuses addresses that cannot be those of a backend on another machine.
-pub(crate) fn check_endpoint_ip(text: &str, path: &Path, errors: &mut Errors) {
-    let Ok(ip) = text.parse::<IpAddr>() else {
-        errors.invalid(path, text, NOT_AN_IP);
-        return;
+/// Whether a text is an address.
+pub(crate) fn is_ip(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+}
+
+/// Refuses addresses that mean something special, and so are not those of one other machine.
+pub(crate) fn check_not_special(text: &str, path: &Path, errors: &mut Errors) {
+    let Ok(ip) = text.parse::<IpAddr>() else { return };
+    let (link_local, multicast) = match ip {
+        IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.segments()[0] & 0xff0f == 0xff02),
     };
     let refuse = if ip.is_unspecified() {
         format!("may not be unspecified ({text})")
     } else if is_local_loopback(ip) {
         "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned()
-    } else if matches!(ip, IpAddr::V4(v4) if v4.is_link_local()) {
+    } else if link_local {
         "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned()
-    } else if matches!(ip, IpAddr::V4(v4) if v4.octets()[..3] == [224, 0, 0]) {
+    } else if multicast {
         "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned()
     } else {
         return;
     };
     errors.invalid(path, text, &refuse);
+}
+
+/// Refuses addresses that cannot be those of a backend on another machine.
+pub(crate) fn check_endpoint_ip(text: &str, path: &Path, errors: &mut Errors) {
+    check_ip(text, None, path, errors);
+    check_not_special(text, path, errors);
 }
 
 /// Refuses port numbers out of range.

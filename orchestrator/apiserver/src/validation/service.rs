@@ -1,161 +1,325 @@
-//! The rules of a Service's spec.
+//! The rules of Services.
 
-use wherry_api::names;
 use wherry_schema::Value;
 
 use super::meta::check_labels;
-use super::net::{check_cidr, check_endpoint_ip, check_ip, check_port, check_port_or_name, check_protocol};
-use super::{Errors, Path, Shown};
+use super::net::{PROTOCOLS, check_cidr, check_ip, check_not_special, check_port, check_port_or_name, is_ip};
+use super::values::{choice, required_choice};
+use super::{Errors, Path, Shown, internal, names};
 use crate::object::Fields;
 
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+/// The port on which nodes are managed.
+const KUBELET: i64 = 10_250;
+const LONGEST_AFFINITY: i64 = 86_400;
+const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+const FIXED: &str = "may not change once set";
+
+/// Whether a Service has no address of its own.
+fn is_headless(spec: &Value) -> bool {
+    spec.text("clusterIP") == "None"
+}
 
 /// The rules of a Service's spec.
 pub(crate) fn check(object: &Value, errors: &mut Errors) {
-    let spec = Path::new("spec");
-    let kind = object.text("spec.type");
-    check_ports(object, kind, &spec, errors);
-    if !TYPES.contains(&kind) {
-        errors.unsupported(&spec.child("type"), kind, TYPES);
+    let (path, spec) = (Path::new("spec"), object.field("spec").unwrap_or(&Value::Null));
+    let kind = spec.text("type");
+    if spec.items("ports").is_empty() && !is_headless(spec) && kind != "ExternalName" {
+        errors.required(&path.child("ports"), "");
     }
-    check_ips(object, kind, &spec, errors);
-    check_choices(object, &spec, errors);
-    check_exposure(object, kind, &spec, errors);
-    check_labels(object.map("spec.selector"), &spec.child("selector"), errors);
+    check_type(spec, kind, &path, errors);
+    check_ports(spec, &path.child("ports"), errors);
+    check_labels(spec.map("selector"), &path.child("selector"), errors);
+    check_affinity(spec, &path, errors);
+    if kind != "ExternalName" {
+        check_ips(spec, &path, errors);
+    }
+    for (index, ip) in spec.items("externalIPs").iter().enumerate() {
+        let (ip, path) = (ip.as_str().unwrap_or_default(), path.child("externalIPs").index(index));
+        check_ip(ip, None, &path, errors);
+        check_not_special(ip, &path, errors);
+    }
+    required_choice(spec, "type", TYPES, &path, errors);
+    check_node_ports(spec, kind, &path.child("ports"), errors);
+    check_balancer(spec, kind, &path, errors);
+    check_traffic(spec, kind, &path, errors);
 }
 
-fn check_ports(object: &Value, kind: &str, spec: &Path, errors: &mut Errors) {
-    let ports = object.items("spec.ports");
-    let headless = object.text("spec.clusterIP") == "None";
-    if ports.is_empty() && !headless && kind != "ExternalName" {
-        errors.required(&spec.child("ports"), "");
-    }
-    let (mut names_seen, mut seen): (Vec<&str>, Vec<(i64, &str)>) = (Vec::new(), Vec::new());
-    for (index, port) in ports.iter().enumerate() {
-        let path = spec.child("ports").index(index);
-        let (name, number, protocol) =
-            (port.text("name"), port.int("port").unwrap_or(0), port.text("protocol"));
-        if name.is_empty() {
-            if ports.len() > 1 {
-                errors.required(&path.child("name"), "");
+fn check_type(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {
+    match kind {
+        "LoadBalancer" | "NodePort" => {
+            for (index, port) in spec.items("ports").iter().enumerate().filter(|_| kind == "LoadBalancer") {
+                if port.int("port") == Some(KUBELET) {
+                    let detail =
+                        format!("may not expose port {KUBELET} externally since it is used by kubelet");
+                    errors.invalid(&path.child("ports").index(index), KUBELET, &detail);
+                }
             }
-        } else if let Err(reason) = names::dns1123_label(name) {
-            errors.invalid(&path.child("name"), name, &reason);
-        } else if names_seen.contains(&name) {
-            errors.duplicate(&path.child("name"), name);
+            if is_headless(spec) {
+                let detail = format!("may not be set to 'None' for {kind} services");
+                errors.invalid(&path.child("clusterIPs").index(0), "None", &detail);
+            }
         }
-        names_seen.push(name);
-        check_port(number, &path.child("port"), errors);
-        check_protocol(protocol, &path.child("protocol"), errors);
-        if let Some(target) = port.field("targetPort") {
-            check_port_or_name(target, &path.child("targetPort"), errors);
+        "ExternalName" => {
+            for field in ["clusterIPs", "ipFamilies"] {
+                if !spec.items(field).is_empty() {
+                    errors.forbidden(&path.child(field), "may not be set for ExternalName services");
+                }
+            }
+            if spec.has("ipFamilyPolicy") {
+                errors.forbidden(&path.child("ipFamilyPolicy"), "may not be set for ExternalName services");
+            }
+            let name = spec.text("externalName");
+            let (name, path) = (name.strip_suffix('.').unwrap_or(name), path.child("externalName"));
+            if name.is_empty() {
+                errors.required(&path, "");
+            } else {
+                errors.problems(&path, name, names::subdomain(name));
+            }
         }
-        if kind == "ClusterIP" && port.int("nodePort").unwrap_or(0) != 0 {
-            errors.forbidden(&path.child("nodePort"), "may not be used when `type` is 'ClusterIP'");
-        }
-        if seen.contains(&(number, protocol)) {
-            errors.duplicate(&path, Shown::raw(show_duplicate(number, protocol)));
-        }
-        seen.push((number, protocol));
+        _ => {}
     }
 }
 
-fn show_duplicate(port: i64, protocol: &str) -> String {
-    format!(
-        "{{\"Name\":\"\",\"Protocol\":{protocol:?},\"AppProtocol\":null,\"Port\":{port},\"TargetPort\":0,\"NodePort\":0}}"
-    )
+fn check_ports(spec: &Value, list: &Path, errors: &mut Errors) {
+    let ports = spec.items("ports");
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, port) in ports.iter().enumerate() {
+        let (path, name) = (list.index(index), port.text("name"));
+        if !name.is_empty() {
+            errors.problems(&path.child("name"), name, names::label(name));
+            if seen.contains(&name) {
+                errors.duplicate(&path.child("name"), name);
+            }
+            seen.push(name);
+        } else if ports.len() > 1 {
+            errors.required(&path.child("name"), "");
+        }
+        check_port(port.int("port").unwrap_or(0), &path.child("port"), errors);
+        required_choice(port, "protocol", PROTOCOLS, &path, errors);
+        let target = port.field("targetPort").unwrap_or(&Value::Int(0));
+        check_port_or_name(target, &path.child("targetPort"), errors);
+        if let Some(protocol) = port.field("appProtocol").and_then(Value::as_str) {
+            errors.problems(&path.child("appProtocol"), protocol, names::qualified(protocol));
+        }
+    }
 }
 
-fn check_ips(object: &Value, kind: &str, spec: &Path, errors: &mut Errors) {
-    let ips = object.items("spec.clusterIPs");
-    let path = spec.child("clusterIPs");
-    let first = object.text("spec.clusterIP");
-    let shown = || Shown::from(&Value::Array(ips.to_vec()));
-    if kind == "ExternalName" {
+fn check_affinity(spec: &Value, path: &Path, errors: &mut Errors) {
+    required_choice(spec, "sessionAffinity", &["ClientIP", "None"], path, errors);
+    let at = path.child("sessionAffinityConfig");
+    match spec.text("sessionAffinity") {
+        "ClientIP" => match spec.int("sessionAffinityConfig.clientIP.timeoutSeconds") {
+            None => errors.required(&at, "when session affinity type is ClientIP"),
+            Some(seconds) if !(1..=LONGEST_AFFINITY).contains(&seconds) => {
+                let detail = format!("must be greater than 0 and less than {LONGEST_AFFINITY}");
+                errors.invalid(&at.child("clientIP.timeoutSeconds"), seconds, &detail);
+            }
+            Some(_) => {}
+        },
+        "None" if spec.has("sessionAffinityConfig") => {
+            errors.forbidden(&at, "must not be set when session affinity is None");
+        }
+        _ => {}
+    }
+}
+
+fn check_ips(spec: &Value, path: &Path, errors: &mut Errors) {
+    let (before, first) = (errors.causes().len(), spec.text("clusterIP"));
+    let list = spec.items("clusterIPs");
+    let ips: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
+    let (at, shown) = (path.child("clusterIPs"), || Shown::from(&Value::Array(list.to_vec())));
+    if first.is_empty() {
         if !ips.is_empty() {
-            errors.forbidden(&path, "may not be set for ExternalName services");
+            errors.invalid(&at, shown(), "must be empty when `clusterIP` is not specified");
         }
-        let name = object.text("spec.externalName").trim_end_matches('.');
-        let path = spec.child("externalName");
-        if name.is_empty() {
-            errors.required(&path, "");
-        } else if let Err(reason) = names::dns1123_subdomain(name) {
-            errors.invalid(&path, name, &reason);
-        }
-        return;
+    } else if ips.is_empty() {
+        errors.required(&at, "");
+    } else if ips[0] != first {
+        errors.invalid(&at, shown(), "first value must match `clusterIP`");
     }
-    if first.is_empty() && !ips.is_empty() {
-        errors.invalid(&path, shown(), "must be empty when `clusterIP` is not specified");
-    } else if ips.first().and_then(Value::as_str).unwrap_or_default() != first {
-        errors.invalid(&path, shown(), "first value must match `clusterIP`");
+    check_families(spec, path, errors);
+    let mut good = true;
+    for (index, ip) in ips.iter().enumerate() {
+        if index == 0 && *ip == "None" {
+            if ips.len() > 1 {
+                errors.invalid(&at, shown(), "'None' must be the first and only value");
+            }
+            continue;
+        }
+        good &= is_ip(ip);
+        check_ip(ip, None, &at.index(index), errors);
     }
     if ips.len() > 2 {
-        errors.invalid(&path, shown(), "may only hold up to 2 values");
+        errors.invalid(&at, shown(), "may only hold up to 2 values");
     }
-    let families = object.items("spec.ipFamilies");
-    for (index, ip) in ips.iter().filter_map(Value::as_str).enumerate() {
-        let path = path.index(index);
-        if ip == "None" {
-            if matches!(kind, "NodePort" | "LoadBalancer") {
-                errors.invalid(&path, ip, &format!("may not be set to 'None' for {kind} services"));
-            }
-        } else {
-            check_ip(ip, None, &path, errors);
-            let family = families.get(index).and_then(Value::as_str).unwrap_or_default();
-            if family == "IPv6" && !ip.contains(':') {
-                errors.invalid(&path, ip, "expected an IPv6 value as indicated by `ipFamilies[0]`");
-            }
+    if !good {
+        return;
+    }
+    let old_family = ips.iter().filter(|ip| !ip.contains(':')).count();
+    if ips.len() > 1 && (old_family > 1 || ips.len() - old_family > 1) {
+        errors.invalid(&at, shown(), "may specify no more than one IP for each IP family");
+    }
+    if is_headless(spec) || errors.causes().len() > before {
+        return;
+    }
+    let families = spec.items("ipFamilies").iter().filter_map(Value::as_str);
+    for (index, (ip, family)) in ips.iter().zip(families).enumerate() {
+        if (family == "IPv6") != ip.contains(':') {
+            let detail = format!("expected an {family} value as indicated by `ipFamilies[{index}]`");
+            errors.invalid(&at.index(index), *ip, &detail);
         }
-    }
-    let v4 = ips.iter().filter_map(Value::as_str).filter(|ip| ip.contains('.')).count();
-    if v4 > 1 || ips.len() - v4 > 1 {
-        errors.invalid(&path, shown(), "may specify no more than one IP for each IP family");
     }
 }
 
-fn check_choices(object: &Value, spec: &Path, errors: &mut Errors) {
-    let mut choice = |field: &str, supported: &[&str]| {
-        let value = object.text(&format!("spec.{field}"));
-        if !value.is_empty() && !supported.contains(&value) {
-            errors.unsupported(&spec.child(field), value, supported);
+fn check_families(spec: &Value, path: &Path, errors: &mut Errors) {
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, family) in spec.items("ipFamilies").iter().filter_map(Value::as_str).enumerate() {
+        let path = path.child("ipFamilies").index(index);
+        if !matches!(family, "IPv4" | "IPv6") {
+            errors.unsupported(&path, family, &["IPv4", "IPv6"]);
         }
-    };
-    choice("sessionAffinity", &["ClientIP", "None"]);
-    choice("internalTrafficPolicy", &["Cluster", "Local"]);
-    choice("trafficDistribution", &["PreferClose", "PreferSameZone", "PreferSameNode"]);
-    choice("ipFamilyPolicy", &["SingleStack", "PreferDualStack", "RequireDualStack"]);
+        if seen.contains(&family) {
+            errors.duplicate(&path, family);
+        }
+        seen.push(family);
+    }
+    let policies = ["PreferDualStack", "RequireDualStack", "SingleStack"];
+    choice(spec, "ipFamilyPolicy", &policies, path, errors);
 }
 
-fn check_exposure(object: &Value, kind: &str, spec: &Path, errors: &mut Errors) {
-    let external_ips = object.items("spec.externalIPs");
-    for (index, ip) in external_ips.iter().enumerate() {
-        check_endpoint_ip(ip.as_str().unwrap_or_default(), &spec.child("externalIPs").index(index), errors);
+fn check_node_ports(spec: &Value, kind: &str, list: &Path, errors: &mut Errors) {
+    let ports = spec.items("ports");
+    let node_port = |port: &Value| port.int("nodePort").unwrap_or(0);
+    for (index, _) in ports.iter().enumerate().filter(|(_, p)| kind == "ClusterIP" && node_port(p) != 0) {
+        let path = list.index(index).child("nodePort");
+        errors.forbidden(&path, "may not be used when `type` is 'ClusterIP'");
     }
-    let policy = object.text("spec.externalTrafficPolicy");
-    let path = spec.child("externalTrafficPolicy");
-    let exposed = matches!(kind, "NodePort" | "LoadBalancer") || !external_ips.is_empty();
-    if !policy.is_empty() && !exposed {
-        errors.invalid(&path, policy, "may only be set for externally-accessible services");
-    } else if !matches!(policy, "" | "Cluster" | "Local") {
-        errors.unsupported(&path, policy, &["Cluster", "Local"]);
+    for (index, port) in ports.iter().enumerate() {
+        let pair = |port: &Value| (port.int("port"), port.text("protocol").to_owned());
+        if ports[..index].iter().any(|other| pair(other) == pair(port)) {
+            let mut shown = Value::object();
+            for field in ["port", "protocol"] {
+                shown.assign(field, port.field(field).cloned());
+            }
+            shown.put("targetPort", 0);
+            errors.duplicate(&list.index(index), internal::show("ServicePort", Some(&shown)));
+        }
     }
-    let ranges = object.items("spec.loadBalancerSourceRanges");
-    let path = spec.child("LoadBalancerSourceRanges");
-    if !ranges.is_empty() && kind != "LoadBalancer" {
-        errors.forbidden(&path, "may only be used when `type` is 'LoadBalancer'");
+}
+
+fn check_balancer(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {
+    let (ranges, balanced) = (spec.items("loadBalancerSourceRanges"), kind == "LoadBalancer");
+    let at = path.child("LoadBalancerSourceRanges");
+    if !ranges.is_empty() && !balanced {
+        errors.forbidden(&at, BALANCED_ONLY);
     }
     for (index, range) in ranges.iter().enumerate() {
-        check_cidr(range.as_str().unwrap_or_default(), &path.index(index), errors);
+        check_cidr(range.as_str().unwrap_or_default().trim(), &at.index(index), errors);
     }
-    if kind != "LoadBalancer" {
-        for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
-            if object.has(&format!("spec.{field}")) {
-                errors.forbidden(&spec.child(field), "may only be used when `type` is 'LoadBalancer'");
+    if spec.has("allocateLoadBalancerNodePorts") && !balanced {
+        errors.forbidden(&path.child("allocateLoadBalancerNodePorts"), BALANCED_ONLY);
+    }
+    if let Some(class) = spec.field("loadBalancerClass").and_then(Value::as_str) {
+        let path = path.child("loadBalancerClass");
+        if balanced {
+            errors.problems(&path, class, names::qualified(class));
+        } else {
+            errors.forbidden(&path, BALANCED_ONLY);
+        }
+    }
+}
+
+fn check_traffic(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {
+    let policy = spec.text("externalTrafficPolicy");
+    let exposed = matches!(kind, "NodePort" | "LoadBalancer")
+        || (kind == "ClusterIP" && !spec.items("externalIPs").is_empty());
+    if exposed {
+        required_choice(spec, "externalTrafficPolicy", &["Cluster", "Local"], path, errors);
+    } else if !policy.is_empty() {
+        let detail = "may only be set for externally-accessible services";
+        errors.invalid(&path.child("externalTrafficPolicy"), policy, detail);
+    }
+    let port = spec.int("healthCheckNodePort").unwrap_or(0);
+    if port != 0 {
+        let path = path.child("healthCheckNodePort");
+        if kind == "LoadBalancer" && policy == "Local" {
+            check_port(port, &path, errors);
+        } else {
+            let detail =
+                "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+            errors.invalid(&path, port, detail);
+        }
+    }
+    choice(spec, "internalTrafficPolicy", &["Cluster", "Local"], path, errors);
+    let near = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+    choice(spec, "trafficDistribution", &near, path, errors);
+}
+
+/// The rules of a change: addresses stay.
+pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
+    let (path, null) = (Path::new("spec"), Value::Null);
+    let (spec, before) = (object.field("spec").unwrap_or(&null), old.field("spec").unwrap_or(&null));
+    if [spec, before].iter().any(|spec| spec.text("type") == "ExternalName") {
+        return;
+    }
+    if !(is_headless(spec) && is_headless(before)) {
+        check_kept(spec, before, ("clusterIPs", "clusterIP"), &path, errors);
+    }
+    check_kept(spec, before, ("ipFamilies", "ipFamily"), &path, errors);
+    let balanced = [spec, before].iter().all(|spec| spec.text("type") == "LoadBalancer");
+    if balanced && spec.field("loadBalancerClass") != before.field("loadBalancerClass") {
+        let shown = spec.field("loadBalancerClass").unwrap_or(&null);
+        errors.invalid(&path.child("loadBalancerClass"), shown, FIXED);
+    }
+}
+
+/// A list whose first item stays, and whose second may come and go.
+fn check_kept(spec: &Value, before: &Value, (list, one): (&str, &str), path: &Path, errors: &mut Errors) {
+    let (new, old, at) = (spec.items(list), before.items(list), path.child(list));
+    let shown = || Value::Array(new.to_vec());
+    if old.len() > new.len() {
+        if new.is_empty() {
+            errors.invalid(&at.index(0), &shown(), &format!("primary {one} can not be unset"));
+        } else if spec.text("ipFamilyPolicy") != "SingleStack" {
+            let detail = format!("must be set to 'SingleStack' when releasing the secondary {one}");
+            errors.invalid(&path.child("ipFamilyPolicy"), spec.text("ipFamilyPolicy"), &detail);
+        }
+    }
+    // Families are those of the addresses, which are checked themselves.
+    let all = old.len() == new.len() && list == "clusterIPs";
+    let pairs =
+        old.iter().zip(new).enumerate().filter(|(index, _)| all || (*index == 0 && list == "clusterIPs"));
+    for (index, _) in pairs.filter(|(_, (before, now))| before != now) {
+        errors.invalid(&at.index(index), &shown(), FIXED);
+    }
+}
+
+/// The rules of where a load balancer can be reached.
+pub(crate) fn check_status(object: &Value, errors: &mut Errors) {
+    for (index, ingress) in object.items("status.loadBalancer.ingress").iter().enumerate() {
+        let path = Path::new("status.loadBalancer.ingress").index(index);
+        let (ip, host) = (ingress.text("ip"), ingress.text("hostname"));
+        if !ip.is_empty() {
+            check_ip(ip, None, &path.child("ip"), errors);
+        }
+        let mode = path.child("ipMode");
+        match ingress.field("ipMode").and_then(Value::as_str) {
+            None if !ip.is_empty() => errors.required(&mode, "must be specified when `ip` is set"),
+            Some(_) if ip.is_empty() => {
+                errors.forbidden(&mode, "may not be specified when `ip` is not set");
+            }
+            Some(text) if !matches!(text, "VIP" | "Proxy") => {
+                errors.unsupported(&mode, text, &["Proxy", "VIP"]);
+            }
+            _ => {}
+        }
+        if !host.is_empty() {
+            errors.problems(&path.child("hostname"), host, names::subdomain(host));
+            if is_ip(host) {
+                let detail = "must be a DNS name, not an IP address";
+                errors.invalid(&path.child("hostname"), host, detail);
             }
         }
-    } else if object.has("spec.loadBalancerClass")
-        && let Err(reason) = names::label_key(object.text("spec.loadBalancerClass"))
-    {
-        errors.invalid(&spec.child("loadBalancerClass"), object.text("spec.loadBalancerClass"), &reason);
     }
 }

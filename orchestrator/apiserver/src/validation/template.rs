@@ -1,35 +1,13 @@
-//! Selectors and pod templates, as Deployments and ReplicaSets have them.
+//! Selectors and pod templates, as the workloads have them.
 
-use wherry_api::names;
 use wherry_api::selector::{LabelRequirement, LabelSelector, Operator};
 use wherry_schema::{Object, Value};
 
-use super::{Errors, Path, Shown, meta, pod};
-use crate::object::{self, Fields};
+use super::{Errors, Path, Shown, meta, names, pod};
+use crate::object::Fields;
 
-/// Refuses a negative number in a field below `parent`.
-pub(crate) fn non_negative(object: &Value, parent: &str, field: &str, errors: &mut Errors) {
-    let path = format!("{parent}.{field}");
-    if let Some(number) = object.int(&path).filter(|n| *n < 0) {
-        errors.invalid(&Path::new(&path), number, "must be greater than or equal to 0");
-    }
-}
-
-/// The rules of `spec.selector`.
-pub(crate) fn check_selector(object: &Value, spec: &Path, errors: &mut Errors) {
-    let path = spec.child("selector");
-    let Some(selector) = object.field("spec.selector") else {
-        errors.required(&path, "");
-        return;
-    };
-    if is_empty(selector) {
-        errors.invalid(&path, Shown::raw("{}"), "empty selector is invalid for deployment");
-        return;
-    }
-    check_label_selector(selector, &path, errors);
-}
-
-fn is_empty(selector: &Value) -> bool {
+/// Whether a selector selects everything.
+pub(crate) fn is_empty(selector: &Value) -> bool {
     selector.map("matchLabels").is_none_or(Object::is_empty) && selector.items("matchExpressions").is_empty()
 }
 
@@ -51,10 +29,19 @@ pub(crate) fn check_label_selector(selector: &Value, path: &Path, errors: &mut E
             "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => errors.invalid(&path.child("operator"), other, "not a valid selector operator"),
         }
-        if let Err(reason) = names::label_key(expression.text("key")) {
-            errors.invalid(&path.child("key"), expression.text("key"), &reason);
+        let key = expression.text("key");
+        errors.problems(&path.child("key"), key, names::qualified(key));
+        for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
+            errors.problems(&path.child("values").index(index), value, names::label_value(value));
         }
     }
+}
+
+/// Whether a selector can be used at all.
+pub(crate) fn is_usable(selector: &Value) -> bool {
+    let mut errors = Errors::default();
+    check_label_selector(selector, &Path::default(), &mut errors);
+    errors.is_empty()
 }
 
 /// The clauses of a selector object.
@@ -77,41 +64,80 @@ fn parse_selector(selector: &Value) -> LabelSelector {
     LabelSelector::from_requirements(clauses)
 }
 
-/// The rules of `spec.template`, which the selector must match and whose Pods never end.
-pub(crate) fn check_template(object: &Value, spec: &Path, errors: &mut Errors) {
+/// Whether a selector selects these labels. No selector selects nothing.
+pub(crate) fn selects(selector: Option<&Value>, labels: Option<&Object>) -> bool {
+    selector.is_some_and(|selector| {
+        parse_selector(selector).matches(|key| labels.and_then(|l| l.get(key)).and_then(Value::as_str))
+    })
+}
+
+/// Labels as an error text shows them.
+pub(crate) fn show_labels(labels: Option<&Object>) -> Shown {
+    let shown = labels.filter(|labels| !labels.is_empty());
+    shown.map_or(Shown::raw("null"), |labels| Shown::from(&Value::Object(labels.clone())))
+}
+
+/// Refuses labels of a template that its own selector does not select.
+pub(crate) fn check_selected(object: &Value, spec: &Path, errors: &mut Errors) {
+    let labels = object.map("spec.template.metadata.labels");
+    if !selects(object.field("spec.selector"), labels) {
+        let path = spec.child("template.metadata.labels");
+        errors.invalid(&path, show_labels(labels), "`selector` does not match template `labels`");
+    }
+}
+
+/// The rules of a pod template.
+pub(crate) fn check_pod_template(template: &Value, path: &Path, errors: &mut Errors) {
+    let (annotations, spec) = (template.map("metadata.annotations"), template.field("spec"));
+    let spec = spec.unwrap_or(&Value::Null);
+    meta::check_labels(template.map("metadata.labels"), &path.child("labels"), errors);
+    meta::check_annotations(annotations, &path.child("annotations"), errors);
+    pod::check_annotations(annotations, spec, &path.child("annotations"), errors);
+    pod::check_spec(spec, None, &path.child("spec"), errors);
+    if !spec.items("ephemeralContainers").is_empty() {
+        let detail = "ephemeral containers not allowed in pod template";
+        errors.forbidden(&path.child("spec.ephemeralContainers"), detail);
+    }
+}
+
+/// The rules of a template whose Pods never end. `kind` is who has it.
+pub(crate) fn check_endless(template: &Value, kind: &str, path: &Path, errors: &mut Errors) {
+    let policy = template.text("spec.restartPolicy");
+    if policy != "Always" {
+        errors.unsupported(&path.child("spec.restartPolicy"), policy, &["Always"]);
+    }
+    if template.has("spec.activeDeadlineSeconds") {
+        let detail = format!("activeDeadlineSeconds in {kind} is not Supported");
+        errors.forbidden(&path.child("spec.activeDeadlineSeconds"), &detail);
+    }
+}
+
+/// The rules of `spec.selector` and `spec.template` that workloads with ReplicaSets share.
+pub(crate) fn check_replicated(object: &Value, kind: &str, errors: &mut Errors) {
+    let spec = Path::new("spec");
     let path = spec.child("template");
     let Some(template) = object.field("spec.template") else {
         errors.required(&path, "");
         return;
     };
-    let labels = template.map("metadata.labels");
     let selector = object.field("spec.selector");
-    let usable = selector.is_some_and(|s| !is_empty(s));
-    let matches = selector.is_some_and(|s| {
-        parse_selector(s).matches(|key| labels.and_then(|l| l.get(key)).and_then(Value::as_str))
-    });
-    if (usable || selector.is_none()) && !matches {
-        let shown = labels.map_or(Shown::raw("{}"), |l| Shown::from(&Value::Object(l.clone())));
-        let path = path.child("metadata.labels");
-        errors.invalid(&path, shown, "`selector` does not match template `labels`");
+    if selector.is_none_or(|selector| !is_empty(selector)) {
+        check_selected(object, &spec, errors);
     }
-    meta::check_labels(labels, &path.child("labels"), errors);
-    meta::check_annotations(template.map("metadata.annotations"), &path.child("annotations"), errors);
-    pod::check_spec(template.field("spec").unwrap_or(&Value::Null), &path.child("spec"), errors);
-    let policy = template.text("spec.restartPolicy");
-    if policy != "Always" && matches!(policy, "OnFailure" | "Never") {
-        errors.unsupported(&path.child("spec.restartPolicy"), policy, &["Always"]);
-    }
-    if template.has("spec.activeDeadlineSeconds") {
-        let path = path.child("spec.activeDeadlineSeconds");
-        errors.forbidden(&path, "activeDeadlineSeconds in this pod template is not supported");
-    }
+    check_pod_template(template, &path, errors);
+    check_endless(template, kind, &path, errors);
 }
 
-/// A selector is chosen once.
-pub(crate) fn check_immutable_selector(object: &Value, old: &Value, errors: &mut Errors) {
-    if !object::same(object, old, "spec.selector") {
-        let shown = object.field("spec.selector").map_or(Shown::raw("null"), Shown::from);
-        errors.invalid(&Path::new("spec.selector"), shown, "field is immutable");
+/// The rules of a selector that must be there and select something.
+pub(crate) fn check_selector(object: &Value, errors: &mut Errors) {
+    let path = Path::new("spec.selector");
+    match object.field("spec.selector") {
+        None => errors.required(&path, ""),
+        Some(selector) => {
+            check_label_selector(selector, &path, errors);
+            if is_empty(selector) {
+                errors.invalid(&path, Shown::raw("{}"), "empty selector is invalid for deployment");
+            }
+        }
     }
 }

@@ -169,7 +169,9 @@ pub(crate) async fn apply(
         }
         let change = &mut |live: &Value| {
             let object = config.result(cx, part, live, options)?;
+            warnings.clear();
             config.check_duplicates(options, warnings)?;
+            warnings.extend(part.warnings(cx, &object));
             Ok(Wanted::Owned(object))
         };
         match update(cx, name, part, options, change).await {
@@ -190,6 +192,7 @@ async fn make(
 ) -> Result<Bytes, Failure> {
     let mut object = config.result(cx, Part::Whole, cx.schema()?.empty(), options)?;
     config.check_duplicates(options, warnings)?;
+    warnings.extend(cx.rules.warnings(&object));
     let uid = object.text("metadata.uid");
     if !uid.is_empty() {
         let why = format!(

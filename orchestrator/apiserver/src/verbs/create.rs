@@ -107,11 +107,14 @@ fn prepare(cx: &Cx<'_>, object: &mut Value) {
         object.put("metadata.generation", 1);
     }
     cx.rules.prepare_create(object);
+    cx.rules.stamp(object, None, &cx.state.timestamp());
+    cx.complete(object);
 }
 
 fn check(cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
     let mut errors = Errors::default();
     meta::check(cx.kind, cx.rules, object, &mut errors);
     cx.rules.validate(object, &mut errors);
+    cx.rules.validate_create(object, &mut errors);
     if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(cx.kind, object::name(object), errors)) }
 }

@@ -17,6 +17,7 @@ pub(crate) mod list;
 pub(crate) mod log;
 pub(crate) mod owners;
 pub(crate) mod patch;
+pub(crate) mod pod_parts;
 pub(crate) mod scale;
 pub(crate) mod select;
 pub(crate) mod shared;
@@ -30,7 +31,7 @@ use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
 
 use crate::codec::{self, Encoded};
 use crate::error::Failure;
-use crate::kinds::{Rules, events_v1, rules, stored_kind};
+use crate::kinds::{Rules, rules, stored_kind};
 use crate::state::State;
 
 /// The resource a request is about, with all that goes with it.
@@ -71,18 +72,24 @@ impl<'a> Cx<'a> {
 
     /// A stored object as clients of this kind see it.
     pub(crate) fn to_served(self, mut object: Value) -> Value {
-        if self.converts() {
-            events_v1::from_stored(&mut object);
+        if let Some(conversion) = self.rules.conversion() {
+            conversion.to_served(&mut object);
         }
         object
     }
 
     /// A client's object as it is stored.
     pub(crate) fn to_stored(self, mut object: Value) -> Value {
-        if self.converts() {
-            events_v1::to_stored(&mut object);
+        if let Some(conversion) = self.rules.conversion() {
+            conversion.to_stored(&mut object);
         }
         object
+    }
+
+    /// Fills in the defaults of what the rules of the kind have changed.
+    pub(crate) fn complete(&self, object: &mut Value) {
+        let Kind { group, version, kind, .. } = *self.stored;
+        wherry_schema::defaults::apply((group, version, kind), object);
     }
 
     /// The schema of the kind.

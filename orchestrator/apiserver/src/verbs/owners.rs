@@ -150,6 +150,8 @@ fn reset_fields(kind: &Kind, part: Part) -> &'static Set {
             Part::Status,
         ) => &SPEC_AND_METADATA,
         (_, Part::Status) => &SPEC,
-        (_, Part::Whole | Part::Finalize | Part::Scale | Part::Binding) => &NOTHING,
+        (_, Part::Whole | Part::Finalize | Part::Scale | Part::Ephemeral | Part::Resize | Part::Binding) => {
+            &NOTHING
+        }
     }
 }

@@ -23,10 +23,10 @@ use crate::table::{self, Column};
 use crate::validation::{Errors, Path};
 
 static COLUMNS: &[Column] = &[
-    Column::new("Name", "string", "Name of the scaled object"),
-    Column::new("Desired", "integer", "Number of Pods wanted"),
-    Column::new("Available", "integer", "Number of Pods"),
-    Column::new("Age", "string", "Time since the object was created"),
+    Column::of("Name", "string", "meta.v1.ObjectMeta.name"),
+    Column::of("Desired", "integer", "autoscaling.v1.ScaleSpec.replicas"),
+    Column::of("Available", "integer", "autoscaling.v1.ScaleStatus.replicas"),
+    table::AGE,
 ];
 
 const API_VERSION: &str = "autoscaling/v1";
@@ -46,8 +46,12 @@ pub(crate) fn of(object: &Value) -> Value {
         scale.put("spec.replicas", replicas);
     }
     scale.put("status.replicas", object.int("status.replicas").unwrap_or(0));
-    let selector = table::selector(object, "spec.selector");
-    if selector != "<none>" {
+    // The selector of a ReplicationController is a map of labels.
+    let selector = match object.text("kind") {
+        "ReplicationController" => table::labels(object, "spec.selector"),
+        _ => table::selector(object, "spec.selector"),
+    };
+    if !matches!(selector.as_str(), "" | "<none>") {
         scale.put("status.selector", selector);
     }
     scale

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use wherry_schema::Value;
 use wherry_store::{Entry, Precondition, TxnError};
 
-use super::{ATTEMPTS, Cx, incoming, owners};
+use super::{ATTEMPTS, Cx, incoming, owners, pod_parts};
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
 use crate::request::query::WriteOptions;
-use crate::validation::{Errors, Path, meta};
+use crate::validation::{Errors, Path, meta, pod};
 
 /// Which part of an object an update changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +30,20 @@ pub(crate) enum Part {
     Finalize,
     /// The number of replicas.
     Scale,
+    /// The containers added to a Pod that runs.
+    Ephemeral,
+    /// What the containers of a Pod that runs may use.
+    Resize,
     /// The node a Pod runs on, which is no new generation of it.
     Binding,
 }
 
 impl Part {
+    /// What a client should know about an object it writes so.
+    pub(crate) fn warnings(self, cx: &Cx<'_>, object: &Value) -> Vec<String> {
+        if self == Self::Whole { cx.rules.warnings(object) } else { Vec::new() }
+    }
+
     /// The subresource that managed fields are recorded for.
     pub(crate) fn subresource(self) -> &'static str {
         match self {
@@ -42,6 +51,8 @@ impl Part {
             Self::Status => "status",
             Self::Finalize => "finalize",
             Self::Scale => "scale",
+            Self::Ephemeral => "ephemeralcontainers",
+            Self::Resize => "resize",
             Self::Binding => "binding",
         }
     }
@@ -226,8 +237,11 @@ impl Update<'_> {
                 let empty = finalizers.as_ref().and_then(Value::as_array).is_none_or(Vec::is_empty);
                 object.assign("spec.finalizers", finalizers.filter(|_| !empty));
             }
+            Part::Ephemeral | Part::Resize => pod_parts::keep(self.part, object, old),
             Part::Scale | Part::Binding => {}
         }
+        cx.rules.stamp(object, Some(old), &cx.state.timestamp());
+        cx.complete(object);
         keep_metadata(object, old);
         let generation = cx.rules.generation();
         object.assign("metadata.generation", old.field("metadata.generation").cloned());
@@ -238,11 +252,22 @@ impl Update<'_> {
 
     fn check(&self, object: &Value) -> Result<(), Failure> {
         let mut errors = Errors::default();
-        meta::check(self.cx.kind, self.cx.rules, object, &mut errors);
-        meta::check_update(object, self.old, &mut errors);
-        self.cx.rules.validate(object, &mut errors);
-        if self.part == Part::Whole {
-            self.cx.rules.validate_update(object, self.old, &mut errors);
+        let (rules, old) = (self.cx.rules, self.old);
+        // Every update is checked so, and most kinds check it once more.
+        meta::check_update(object, old, &mut errors);
+        match self.part {
+            Part::Whole | Part::Scale => rules.check_update(object, old, &mut errors),
+            Part::Status => {
+                meta::check_update(object, old, &mut errors);
+                rules.validate_status(object, old, &mut errors);
+            }
+            Part::Finalize => {
+                meta::check_update(object, old, &mut errors);
+                rules.validate(object, &mut errors);
+            }
+            Part::Ephemeral => pod::check_ephemeral_update(object, old, &mut errors),
+            Part::Resize => pod::check_resize(object, old, &mut errors),
+            Part::Binding => {}
         }
         if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(self.cx.kind, self.name, errors)) }
     }

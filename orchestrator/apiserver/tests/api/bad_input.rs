@@ -192,8 +192,8 @@ async fn every_broken_rule_of_a_pod_is_told_at_once() {
         [
             "spec.containers[0].name",
             "spec.containers[0].image",
-            "spec.containers[0].env[0].name",
             "spec.containers[0].ports[0].containerPort",
+            "spec.containers[0].env[0].name",
             "spec.containers[1].volumeMounts[0].name",
             "spec.restartPolicy",
         ]

@@ -22,6 +22,8 @@ pub(super) fn replica_set(set: &mut Object) {
 }
 
 pub(super) fn daemon_set(set: &mut Object) {
+    let annotations = set.object_mut(Str::fixed(&"metadata")).object_mut(Str::fixed(&"annotations"));
+    default(annotations, &"deprecated.daemonset.template.generation", text(&"0"));
     let Some(spec) = child(set, "spec") else { return };
     default(spec, &"revisionHistoryLimit", 10);
     if let Some(rolling) = rolling_update(spec, &"updateStrategy") {

@@ -66,9 +66,14 @@ fn scaling(rules: &mut Object, window: Option<i64>, policies: &[(&str, i64)]) {
     default(rules, &"policies", policies.collect::<Vec<_>>());
 }
 
-/// The older form; its metrics are filled in when it is converted.
+/// The older form, whose other metrics are in an annotation.
 pub(super) fn autoscaler_v1(autoscaler: &mut Object) {
+    let annotations = child(autoscaler, "metadata").and_then(|metadata| child(metadata, "annotations"));
+    let more = annotations.is_some_and(|a| a.contains("autoscaling.alpha.kubernetes.io/metrics"));
     if let Some(spec) = child(autoscaler, "spec") {
         default(spec, &"minReplicas", 1);
+        if !more {
+            default(spec, &"targetCPUUtilizationPercentage", 80);
+        }
     }
 }

@@ -20,6 +20,7 @@ fn service_spec(spec: &mut Object) {
     default(spec, &"sessionAffinity", text(&"None"));
     items(spec, "ports").for_each(service_port);
     session_affinity(spec);
+    let addressed = spec.get("externalIPs").and_then(Value::as_array).is_some_and(|ips| !ips.is_empty());
     match spec.get("type").and_then(Value::as_str) {
         Some("LoadBalancer") => {
             default(spec, &"allocateLoadBalancerNodePorts", true);
@@ -30,7 +31,12 @@ fn service_spec(spec: &mut Object) {
             default(spec, &"externalTrafficPolicy", text(&"Cluster"));
             default(spec, &"internalTrafficPolicy", text(&"Cluster"));
         }
-        Some("ClusterIP") => default(spec, &"internalTrafficPolicy", text(&"Cluster")),
+        Some("ClusterIP") => {
+            if addressed {
+                default(spec, &"externalTrafficPolicy", text(&"Cluster"));
+            }
+            default(spec, &"internalTrafficPolicy", text(&"Cluster"));
+        }
         _ => {}
     }
 }

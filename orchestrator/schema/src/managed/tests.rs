@@ -34,7 +34,10 @@ fn json(text: &str) -> Value {
 impl Object {
     fn new(kind: &str) -> Self {
         let schema = Schemas::builtin().kind("", "v1", kind).unwrap();
-        Self { schema, value: schema.empty().clone(), owners: Owners::default(), clock: 0 }
+        // As an object that has been decoded, it is without the nulls of what was never set.
+        let (value, _) =
+            crate::decode::conform(schema.empty(), schema, crate::FieldValidation::Ignore).unwrap();
+        Self { schema, value, owners: Owners::default(), clock: 0 }
     }
 
     fn with_write<R>(&mut self, manager: &str, act: impl FnOnce(&mut Owners, &Value, &Write<'_>) -> R) -> R {

@@ -1,139 +1,112 @@
-//! The rules of a Pod's spec, shared by Pods and pod templates.
+//! The rules of a Pod's spec, shared by Pods and pod templates, in the order upstream checks them.
 
 mod affinity;
+mod annotations;
 mod container;
+mod containers;
+mod dns;
+mod environment;
+mod mounts;
+mod os;
 mod probe;
+mod projected;
 mod resources;
 mod security;
+mod source;
+mod spread;
+mod toleration;
+mod update;
 mod volume;
 
-use wherry_api::names;
 use wherry_schema::Value;
 
-use super::net::check_ip;
-use super::{Errors, Path, Shown};
+use super::names::{self, Problems};
+use super::values::{choice, in_range, required_choice};
+use super::{Errors, Path, internal, meta, net};
 use crate::object::Fields;
 
-pub(crate) use affinity::check_tolerations;
+pub(crate) use affinity::check_node_selector;
+pub(crate) use annotations::check as check_annotations;
+pub(crate) use containers::check_images;
+pub(crate) use resources::check_amount;
+pub(crate) use source::{Disks, check_disk, check_local};
+pub(crate) use toleration::check as check_tolerations;
+pub(crate) use update::{check_ephemeral_update, check_resize, check_update};
 
-/// The rules of a Pod's spec.
-pub(crate) fn check_spec(spec: &Value, path: &Path, errors: &mut Errors) {
-    volume::check_volumes(spec, path, errors);
-    container::check_containers(spec, path, errors);
-    check_policies(spec, path, errors);
-    check_names(spec, path, errors);
+/// The values of `restartPolicy`.
+const RESTART: &[&str] = &["Always", "OnFailure", "Never"];
+
+/// The rules of a Pod's spec. `metadata` is that of the Pod or template.
+pub(crate) fn check_spec(spec: &Value, metadata: Option<&Value>, path: &Path, errors: &mut Errors) {
+    let volumes = volume::check_volumes(spec, metadata, path, errors);
+    check_claims(spec.items("resourceClaims"), &path.child("resourceClaims"), errors);
+    containers::check(spec, &volumes, path, errors);
+    resources::check_pod(spec, &path.child("resources"), errors);
+    containers::check_host_network(spec, path, errors);
+    required_choice(spec, "restartPolicy", RESTART, path, errors);
+    dns::check_policy(spec, path, errors);
+    meta::check_labels(spec.map("nodeSelector"), &path.child("nodeSelector"), errors);
     security::check_pod(spec, path, errors);
-    affinity::check(spec, path, errors);
-    check_hosts(spec, path, errors);
+    affinity::check(spec, &path.child("affinity"), errors);
+    dns::check_config(spec, &path.child("dnsConfig"), errors);
     check_gates(spec, path, errors);
-    resources::check(spec.field("resources"), &path.child("resources"), errors);
+    spread::check(spec, &path.child("topologySpreadConstraints"), errors);
+    security::check_host_users(spec, path, errors);
+    check_names(spec, path, errors);
+    if let Some(overhead) = spec.map("overhead") {
+        resources::check_overhead(overhead, &path.child("overhead"), errors);
+    }
+    os::check(spec, path, errors);
 }
 
-/// Refuses a value that is not one of a set; missing is fine.
-fn check_choice(object: &Value, field: &str, supported: &[&str], path: &Path, errors: &mut Errors) {
-    let value = object.text(field);
-    if !value.is_empty() && !supported.contains(&value) {
-        errors.unsupported(&path.child(field), value, supported);
-    }
-}
-
-/// Refuses a name that breaks a rule of names; missing is fine.
-fn check_name(
-    object: &Value,
-    field: &str,
-    rule: fn(&str) -> Result<(), String>,
-    path: &Path,
-    errors: &mut Errors,
-) {
-    let name = object.text(field);
-    if !name.is_empty()
-        && let Err(reason) = rule(name)
-    {
-        errors.invalid(&path.child(field), name, &reason);
-    }
-}
-
-fn check_policies(spec: &Value, path: &Path, errors: &mut Errors) {
-    match spec.text("restartPolicy") {
-        "" => errors.required(&path.child("restartPolicy"), ""),
-        "Always" | "OnFailure" | "Never" => {}
-        other => {
-            errors.unsupported(&path.child("restartPolicy"), other, &["Always", "OnFailure", "Never"]);
-        }
-    }
-    check_dns(spec, path, errors);
-    if let Some(seconds) = spec.int("activeDeadlineSeconds").filter(|s| !(1..=2_147_483_647).contains(s)) {
-        let path = path.child("activeDeadlineSeconds");
-        errors.invalid(&path, seconds, "must be between 1 and 2147483647, inclusive");
-    }
-    if let Some(seconds) = spec.int("terminationGracePeriodSeconds").filter(|s| *s < 0) {
-        let path = path.child("terminationGracePeriodSeconds");
-        errors.invalid(&path, seconds, "must be greater than or equal to 0");
-    }
-    check_choice(spec, "preemptionPolicy", &["Never", "PreemptLowerPriority"], path, errors);
-}
-
-fn check_dns(spec: &Value, path: &Path, errors: &mut Errors) {
-    let policy = spec.text("dnsPolicy");
-    if policy.is_empty() {
-        errors.required(&path.child("dnsPolicy"), "");
-    }
-    check_choice(
-        spec,
-        "dnsPolicy",
-        &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
-        path,
-        errors,
-    );
-    let config = path.child("dnsConfig");
-    let servers = spec.items("dnsConfig.nameservers");
-    if policy == "None" && !spec.has("dnsConfig") {
-        errors.required(&config, "must provide `dnsConfig` when `dnsPolicy` is None");
-    } else if policy == "None" && servers.is_empty() {
-        let detail = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-        errors.required(&config.child("nameservers"), detail);
-    }
-    if servers.len() > 3 {
-        let shown = Shown::from(&Value::Array(servers.to_vec()));
-        errors.invalid(&config.child("nameservers"), shown, "must not have more than 3 nameservers");
-    }
-    for (index, server) in servers.iter().enumerate() {
-        let path = config.child("nameservers").index(index);
-        check_ip(server.as_str().unwrap_or_default(), None, &path, errors);
-    }
-    for (index, option) in spec.items("dnsConfig.options").iter().enumerate() {
-        if option.text("name").is_empty() {
-            errors.required(&config.child("options").index(index), "must not be empty");
-        }
+fn name(spec: &Value, field: &str, rule: fn(&str) -> Problems, path: &Path, errors: &mut Errors) {
+    if let Some(text) = spec.field(field).and_then(Value::as_str).filter(|text| !text.is_empty()) {
+        errors.problems(&path.child(field), text, rule(text));
     }
 }
 
 fn check_names(spec: &Value, path: &Path, errors: &mut Errors) {
-    check_name(spec, "hostname", names::dns1123_label, path, errors);
-    check_name(spec, "subdomain", names::dns1123_label, path, errors);
-    check_name(spec, "serviceAccountName", names::dns1123_subdomain, path, errors);
-    check_name(spec, "nodeName", names::dns1123_subdomain, path, errors);
-    check_name(spec, "runtimeClassName", names::dns1123_subdomain, path, errors);
-    check_name(spec, "priorityClassName", names::dns1123_subdomain, path, errors);
-    super::meta::check_labels(spec.map("nodeSelector"), &path.child("nodeSelector"), errors);
-    if let Some(os) = spec.field("os") {
-        match os.text("name") {
-            "" => errors.required(&path.child("os.name"), ""),
-            "linux" | "windows" => {}
-            other => errors.unsupported(&path.child("os"), other, &["linux", "windows"]),
-        }
+    name(spec, "serviceAccountName", names::subdomain, path, errors);
+    name(spec, "nodeName", names::subdomain, path, errors);
+    if let Some(seconds) = spec.int("activeDeadlineSeconds") {
+        in_range(seconds, (1, i64::from(i32::MAX)), &path.child("activeDeadlineSeconds"), errors);
+    }
+    name(spec, "hostname", names::label, path, errors);
+    name(spec, "subdomain", names::label, path, errors);
+    toleration::check(spec.items("tolerations"), &path.child("tolerations"), errors);
+    check_hosts(spec, path, errors);
+    name(spec, "priorityClassName", names::subdomain, path, errors);
+    if spec.has("runtimeClassName") {
+        let text = spec.text("runtimeClassName");
+        errors.problems(&path.child("runtimeClassName"), text, names::subdomain(text));
+    }
+    choice(spec, "preemptionPolicy", &["Never", "PreemptLowerPriority"], path, errors);
+    if let Some(host) = spec.field("hostnameOverride").and_then(Value::as_str) {
+        check_hostname_override(spec, host, path, errors);
+    }
+}
+
+fn check_hostname_override(spec: &Value, host: &str, path: &Path, errors: &mut Errors) {
+    let path = path.child("hostnameOverride");
+    if host.len() > 64 {
+        errors.too_long(&path, 64);
+    }
+    errors.problems(&path, host, names::subdomain(host));
+    if spec.flag("hostNetwork") {
+        errors.forbidden(&path, "can not be set when `hostNetwork` is true");
+    }
+    if spec.flag("setHostnameAsFQDN") {
+        errors.forbidden(&path, "can not be set when `setHostnameAsFQDN` is true");
     }
 }
 
 fn check_hosts(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, alias) in spec.items("hostAliases").iter().enumerate() {
         let path = path.child("hostAliases").index(index);
-        check_ip(alias.text("ip"), None, &path.child("ip"), errors);
+        net::check_ip(alias.text("ip"), None, &path.child("ip"), errors);
         for (index, host) in alias.items("hostnames").iter().enumerate() {
             let host = host.as_str().unwrap_or_default();
-            if let Err(reason) = names::dns1123_subdomain(host) {
-                errors.invalid(&path.child("hostnames").index(index), host, &reason);
-            }
+            errors.problems(&path.child("hostnames").index(index), host, names::subdomain(host));
         }
     }
 }
@@ -141,16 +114,13 @@ fn check_hosts(spec: &Value, path: &Path, errors: &mut Errors) {
 fn check_gates(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, gate) in spec.items("readinessGates").iter().enumerate() {
         let kind = gate.text("conditionType");
-        if let Err(reason) = names::label_key(kind) {
-            errors.invalid(&path.child("readinessGates").index(index).child("conditionType"), kind, &reason);
-        }
+        let path = path.child("readinessGates").index(index).child("conditionType");
+        errors.problems(&path, kind, names::qualified(kind));
     }
     let mut seen: Vec<&str> = Vec::new();
     for (index, gate) in spec.items("schedulingGates").iter().enumerate() {
         let (name, path) = (gate.text("name"), path.child("schedulingGates").index(index));
-        if let Err(reason) = names::label_key(name) {
-            errors.invalid(&path, name, &reason);
-        }
+        errors.problems(&path, name, names::qualified(name));
         if seen.contains(&name) {
             errors.duplicate(&path, name);
         }
@@ -158,56 +128,34 @@ fn check_gates(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-/// Refuses a change of anything in a Pod's spec that a running Pod could not follow.
-pub(crate) fn check_spec_update(spec: &Value, old: &Value, errors: &mut Errors) {
-    let path = Path::new("spec");
-    if !only_added(spec.items("tolerations"), old.items("tolerations")) {
-        let detail = "existing toleration can not be modified except its tolerationSeconds";
-        errors.forbidden(&path.child("tolerations"), detail);
-    }
-    let fixed = |spec: &Value| {
-        let mut spec = spec.clone();
-        for list in ["containers", "initContainers"] {
-            for container in spec.items_mut(list) {
-                container.take("image");
+fn check_claims(claims: &[Value], path: &Path, errors: &mut Errors) {
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, claim) in claims.iter().enumerate() {
+        let (name, path) = (claim.text("name"), path.index(index));
+        if name.is_empty() {
+            errors.required(&path.child("name"), "");
+        } else if seen.contains(&name) {
+            errors.duplicate(&path.child("name"), name);
+        } else {
+            errors.problems(&path.child("name"), name, names::label(name));
+            seen.push(name);
+        }
+        let kinds = ["resourceClaimName", "resourceClaimTemplateName"];
+        let shown = || internal::show("PodResourceClaim", Some(claim));
+        match kinds.iter().filter(|kind| claim.has(kind)).count() {
+            0 => {
+                let detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+                errors.invalid(&path, shown(), detail);
+            }
+            1 => {}
+            _ => {
+                let detail =
+                    "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+                errors.invalid(&path, shown(), detail);
             }
         }
-        for field in ["activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds"] {
-            spec.take(field);
+        for kind in kinds.iter().filter(|kind| claim.has(kind)) {
+            errors.problems(&path.child(kind), claim.text(kind), names::subdomain(claim.text(kind)));
         }
-        spec
-    };
-    if old.items("schedulingGates") != spec.items("schedulingGates") {
-        check_gate_update(spec, old, &path, errors);
     }
-    let (mut new_fixed, mut old_fixed) = (fixed(spec), fixed(old));
-    new_fixed.take("schedulingGates");
-    old_fixed.take("schedulingGates");
-    if new_fixed != old_fixed {
-        errors.forbidden(
-            &path,
-            "pod updates may not change fields other than `spec.containers[*].image`,\
-             `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to \
-             existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was \
-             previously negative)",
-        );
-    }
-}
-
-fn check_gate_update(spec: &Value, old: &Value, path: &Path, errors: &mut Errors) {
-    let known = old.items("schedulingGates");
-    if spec.items("schedulingGates").iter().any(|gate| !known.contains(gate)) {
-        let detail = "only deletion is allowed, but found new scheduling gates";
-        errors.forbidden(&path.child("schedulingGates"), detail);
-    }
-}
-
-fn only_added(new: &[Value], old: &[Value]) -> bool {
-    let bare = |toleration: &Value| {
-        let mut toleration = toleration.clone();
-        toleration.take("tolerationSeconds");
-        toleration
-    };
-    let new: Vec<Value> = new.iter().map(bare).collect();
-    old.iter().all(|t| new.contains(&bare(t)))
 }

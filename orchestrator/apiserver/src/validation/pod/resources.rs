@@ -1,68 +1,159 @@
 //! Requests and limits.
 
-use wherry_api::names;
 use wherry_api::quantity::Quantity;
 use wherry_schema::{Object, Value};
 
-use super::super::{Errors, Path};
 use crate::object::Fields;
+use crate::validation::resource_names::{self, is_huge_page, is_native};
+use crate::validation::values::{NEGATIVE, amount_of, amounts};
+use crate::validation::{Errors, Path, names};
 
-const STANDARD: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+/// Says whether a resource may be asked for here.
+type NameRule = fn(&str, &Path, &mut Errors);
 
-/// The rules of a container's or a Pod's resources.
-pub(super) fn check(resources: Option<&Value>, path: &Path, errors: &mut Errors) {
-    let Some(resources) = resources else { return };
-    let limits = resources.map("limits");
-    check_list(limits, &path.child("limits"), errors);
+/// The rules of a container's resources.
+pub(super) fn check_container(resources: &Value, claims: &[&str], path: &Path, errors: &mut Errors) {
+    check(resources, resource_names::check_container, path, errors);
+    check_claims(resources.items("claims"), claims, &path.child("claims"), errors);
+}
+
+/// The rules of the resources of a Pod as a whole.
+pub(super) fn check_pod(spec: &Value, path: &Path, errors: &mut Errors) {
+    let Some(resources) = spec.field("resources") else { return };
+    check(resources, resource_names::check_pod_level, path, errors);
     let requests = resources.map("requests");
-    check_list(requests, &path.child("requests"), errors);
-    for (name, request) in requests.into_iter().flat_map(Object::iter) {
-        let limit = limits.and_then(|l| l.get(name));
-        check_pair(name, request, limit, path, errors);
+    for name in ["cpu", "memory"] {
+        let Some(most) = amount_of(requests, name) else { continue };
+        let containers = spec.items("containers").iter();
+        let sum = containers
+            .filter_map(|container| amount_of(container.field("resources")?.map("requests"), name))
+            .fold(Quantity::default(), |sum, amount| sum + amount);
+        if sum > most {
+            let detail = format!("must be greater than or equal to aggregate container requests of {sum}");
+            errors.invalid(&path.child("requests").key(name), most, &detail);
+        }
     }
-}
-
-fn quantity(value: &Value) -> Option<Quantity> {
-    value.as_str()?.parse().ok()
-}
-
-fn check_pair(name: &str, request: &Value, limit: Option<&Value>, path: &Path, errors: &mut Errors) {
-    let overcommit = STANDARD.contains(&name);
-    match (quantity(request), limit.map(quantity)) {
-        (Some(request), Some(Some(limit))) if overcommit && request > limit => {
-            let detail = format!("must be less than or equal to {name} limit of {limit}");
-            errors.invalid(&path.child("requests"), &request.to_string(), &detail);
-        }
-        (Some(request), Some(Some(limit))) if !overcommit && request != limit => {
-            let detail = format!("must be equal to {name} limit of {limit}");
-            errors.invalid(&path.child("requests"), &request.to_string(), &detail);
-        }
-        (_, None) if !overcommit => {
-            errors.required(&path.child("limits"), "Limit must be set for non overcommitable resources");
-        }
-        _ => {}
-    }
-}
-
-fn check_list(list: Option<&Object>, path: &Path, errors: &mut Errors) {
-    for (name, amount) in list.into_iter().flat_map(Object::iter) {
-        let path = path.key(name);
-        check_name(name, &path, errors);
-        if let Some(amount) = quantity(amount).filter(Quantity::is_negative) {
-            errors.invalid(&path, &amount.to_string(), "must be greater than or equal to 0");
+    let limits = resources.map("limits");
+    for (index, container) in spec.items("containers").iter().enumerate() {
+        let own = container.field("resources").and_then(|resources| resources.map("limits"));
+        for (name, most) in amounts(limits) {
+            if let Some(amount) = amount_of(own, name).filter(|amount| *amount > most) {
+                let path = Path::new("spec.containers").index(index).child("resources.limits").key(name);
+                let detail = format!("must be less than or equal to pod limits of {most}");
+                errors.invalid(&path, amount, &detail);
+            }
         }
     }
 }
 
-fn check_name(name: &str, path: &Path, errors: &mut Errors) {
-    if let Err(reason) = names::label_key(name) {
-        errors.invalid(path, name, &reason);
-    } else if name.contains('/') || STANDARD.contains(&name) || name.starts_with("hugepages-") {
-        return;
-    } else {
-        errors.invalid(path, name, "must be a standard resource type or fully qualified");
+/// The rules of what running a Pod costs besides its containers.
+pub(super) fn check_overhead(overhead: &Object, path: &Path, errors: &mut Errors) {
+    let mut resources = Value::object();
+    resources.put("limits", overhead.clone());
+    check(&resources, resource_names::check_container, path, errors);
+}
+
+fn check(resources: &Value, rule: NameRule, path: &Path, errors: &mut Errors) {
+    let (limits, requests) = (resources.map("limits"), resources.map("requests"));
+    let (limit_path, request_path) = (path.child("limits"), path.child("requests"));
+    for (name, amount) in amounts(limits) {
+        check_one(name, amount, rule, &limit_path.key(name), errors);
     }
-    if !name.contains('/') {
-        errors.invalid(path, name, "must be a standard resource for containers");
+    for (name, amount) in amounts(requests) {
+        check_one(name, amount, rule, &request_path.key(name), errors);
+        let overcommit = is_native(name) && !is_huge_page(name);
+        match amount_of(limits, name) {
+            Some(limit) if !overcommit && amount != limit => {
+                let detail = format!("must be equal to {name} limit of {limit}");
+                errors.invalid(&request_path, amount, &detail);
+            }
+            Some(limit) if amount > limit => {
+                let detail = format!("must be less than or equal to {name} limit of {limit}");
+                errors.invalid(&request_path, amount, &detail);
+            }
+            None if !overcommit => {
+                errors.required(&limit_path, "Limit must be set for non overcommitable resources");
+            }
+            _ => {}
+        }
+    }
+    let named = || [limits, requests].into_iter().flatten().flat_map(Object::keys);
+    let huge = named().any(|name| is_huge_page(name));
+    if huge && !named().any(|name| matches!(name.as_str(), "cpu" | "memory")) {
+        errors.forbidden(path, "HugePages require cpu or memory");
+    }
+}
+
+fn check_one(name: &str, amount: Quantity, rule: NameRule, path: &Path, errors: &mut Errors) {
+    rule(name, path, errors);
+    check_amount(name, amount, path, errors);
+    let page = name.strip_prefix("hugepages-").and_then(|size| size.parse::<Quantity>().ok());
+    if let Some(page) = page.filter(|page| page.value() > 0)
+        && amount.value() % page.value() != 0
+    {
+        errors.invalid(path, amount, &format!("{amount} is not positive integer multiple of {name}"));
+    }
+}
+
+/// The rules of an amount of a resource.
+pub(crate) fn check_amount(name: &str, amount: Quantity, path: &Path, errors: &mut Errors) {
+    if amount.is_negative() {
+        errors.invalid(path, amount, NEGATIVE);
+    }
+    if resource_names::is_counted(name) && amount.as_milli() % 1000 != 0 {
+        errors.invalid(path, amount, "must be an integer");
+    }
+}
+
+fn check_claims(claims: &[Value], known: &[&str], path: &Path, errors: &mut Errors) {
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for (index, claim) in claims.iter().enumerate() {
+        let (path, name, request) = (path.index(index), claim.text("name"), claim.text("request"));
+        if name.is_empty() {
+            errors.required(&path, "");
+            continue;
+        }
+        if !request.is_empty() {
+            errors.problems(&path.child("request"), request, names::label(request));
+        }
+        if seen.contains(&(name, request)) {
+            errors.duplicate(&path, name);
+        }
+        seen.push((name, request));
+        if !known.contains(&name) {
+            let mut detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
+            if known.is_empty() {
+                detail.push_str(" which is empty");
+            } else {
+                let mut sorted = known.to_vec();
+                sorted.sort_unstable();
+                detail.push_str(": ");
+                detail.push_str(&sorted.join(", "));
+            }
+            errors.not_found_in(&path, name, &detail);
+        }
+    }
+}
+
+/// The rules of how a container's resources are changed while it runs.
+pub(super) fn check_resize_policy(container: &Value, restart: &str, path: &Path, errors: &mut Errors) {
+    let mut seen: Vec<&str> = Vec::new();
+    for (index, policy) in container.items("resizePolicy").iter().enumerate() {
+        let (name, action) = (policy.text("resourceName"), policy.text("restartPolicy"));
+        if seen.contains(&name) {
+            errors.duplicate(&path.index(index), name);
+        }
+        seen.push(name);
+        for (text, supported) in [(name, ["cpu", "memory"]), (action, ["NotRequired", "RestartContainer"])] {
+            if text.is_empty() {
+                errors.required(path, "");
+            } else if !supported.contains(&text) {
+                errors.unsupported(path, text, &supported);
+            }
+        }
+        if restart == "Never" && action != "NotRequired" {
+            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            errors.invalid(path, action, detail);
+        }
     }
 }

@@ -1,151 +1,201 @@
-//! Volumes.
+//! Volumes of a Pod.
 
-use wherry_api::names;
 use wherry_api::quantity::Quantity;
-use wherry_schema::{Str, Value};
+use wherry_schema::Value;
 
-use super::super::{Errors, Path};
-use super::container::check_local_path;
+use super::environment::{self, FILES};
+use super::mounts::check_file_path;
+use super::source::{self, Disks};
 use crate::object::Fields;
+use crate::validation::values::{quantity, required, required_choice};
+use crate::validation::{Errors, Path, meta, names, storage};
 
-/// Fields without which a source of a volume means nothing.
-const REQUIRED: &[(&str, &[&str])] = &[
-    ("azureFile", &["secretName", "shareName"]),
-    ("csi", &["driver"]),
-    ("ephemeral", &["volumeClaimTemplate"]),
-    ("gitRepo", &["repository"]),
-    ("image", &["reference"]),
-    ("iscsi", &["targetPortal", "iqn"]),
-    ("nfs", &["server", "path"]),
-    ("rbd", &["monitors", "image"]),
+/// The values of `imagePullPolicy`.
+pub(super) const PULL: &[&str] = &["Always", "IfNotPresent", "Never"];
+
+/// Sources in the order upstream looks for them.
+const SOURCES: &[&str] = &[
+    "emptyDir",
+    "hostPath",
+    "gitRepo",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "secret",
+    "nfs",
+    "iscsi",
+    "glusterfs",
+    "flocker",
+    "persistentVolumeClaim",
+    "rbd",
+    "cinder",
+    "cephfs",
+    "quobyte",
+    "downwardAPI",
+    "fc",
+    "flexVolume",
+    "configMap",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "storageos",
+    "projected",
+    "scaleIO",
+    "csi",
+    "ephemeral",
+    "image",
 ];
 
-/// The rules of all volumes of a Pod.
-pub(super) fn check_volumes(spec: &Value, path: &Path, errors: &mut Errors) {
-    let mut seen: Vec<&str> = Vec::new();
-    for (index, volume) in spec.items("volumes").iter().enumerate() {
+/// The rules of all volumes of a Pod; answers those that keep them, which containers can mount.
+pub(super) fn check_volumes<'a>(
+    spec: &'a Value,
+    metadata: Option<&Value>,
+    path: &Path,
+    errors: &mut Errors,
+) -> Vec<&'a Value> {
+    let pod = metadata.map_or("", |metadata| metadata.text("name"));
+    let volumes = spec.items("volumes");
+    let made: Vec<String> = volumes
+        .iter()
+        .filter(|volume| !pod.is_empty() && volume.has("ephemeral"))
+        .map(|volume| format!("{pod}-{}", volume.text("name")))
+        .collect();
+    let mut good: Vec<&Value> = Vec::new();
+    for (index, volume) in volumes.iter().enumerate() {
         let (name, path) = (volume.text("name"), path.child("volumes").index(index));
-        if name.is_empty() {
-            errors.required(&path.child("name"), "");
-        } else if let Err(reason) = names::dns1123_label(name) {
-            errors.invalid(&path.child("name"), name, &reason);
+        let mut own = Errors::default();
+        check_source(volume, pod, &path, &mut own);
+        if required(volume, "name", &path, &mut own) {
+            own.problems(&path.child("name"), name, names::label(name));
         }
-        if seen.contains(&name) {
-            errors.duplicate(&path.child("name"), name);
+        if good.iter().any(|other| other.text("name") == name) {
+            own.duplicate(&path.child("name"), name);
         }
-        seen.push(name);
-        check_source(volume, &path, errors);
+        if own.is_empty() {
+            good.push(volume);
+        }
+        errors.append(own);
+        let claim = volume.text("persistentVolumeClaim.claimName");
+        if made.iter().any(|name| name == claim) {
+            let path = path.child("persistentVolumeClaim.claimName");
+            let detail = "must not reference a PVC that gets created for an ephemeral volume";
+            errors.invalid(&path, claim, detail);
+        }
     }
+    good
 }
 
-fn check_source(volume: &Value, path: &Path, errors: &mut Errors) {
-    let Some(fields) = volume.as_object() else { return };
-    let given: Vec<&str> = fields.keys().map(Str::as_str).filter(|k| *k != "name").collect();
-    for extra in given.iter().skip(1) {
-        errors.forbidden(&path.child(extra), "may not specify more than 1 volume type");
-    }
-    let Some(kind) = given.first() else {
+fn check_source(volume: &Value, pod: &str, path: &Path, errors: &mut Errors) {
+    let mut given = SOURCES.iter().filter(|kind| volume.has(kind));
+    let Some(kind) = given.next() else {
         errors.required(path, "must specify a volume type");
         return;
     };
-    let Some(source) = volume.field(kind) else { return };
-    let path = path.child(kind);
-    match *kind {
-        "emptyDir" => check_empty_dir(source, &path, errors),
-        "hostPath" => check_host_path(source, &path, errors),
-        "configMap" => {
-            require(source, "name", &path, errors);
-            check_items(source, &path, errors);
-        }
-        "secret" => {
-            require(source, "secretName", &path, errors);
-            check_items(source, &path, errors);
-        }
-        "persistentVolumeClaim" => require(source, "claimName", &path, errors),
-        "projected" => check_projected(source, &path, errors),
-        "downwardAPI" => check_downward(source, &path, errors),
-        _ => {
-            let required =
-                REQUIRED.iter().filter(|(name, _)| name == kind).flat_map(|(_, fields)| fields.iter());
-            for field in required.filter(|field| is_blank(source, field)) {
-                errors.required(&path.child(field), "");
+    if let Some(source) = volume.field(kind) {
+        check_kind((kind, source), (volume.text("name"), pod), path, errors);
+    }
+    for extra in given {
+        errors.forbidden(&path.child(extra), "may not specify more than 1 volume type");
+    }
+}
+
+fn check_kind((kind, source): (&str, &Value), (name, pod): (&str, &str), parent: &Path, errors: &mut Errors) {
+    let path = parent.child(kind);
+    match kind {
+        "emptyDir" => {
+            if quantity(source, "sizeLimit").is_some_and(|limit| limit < Quantity::default()) {
+                let detail = "SizeLimit field must be a valid resource quantity";
+                errors.forbidden(&path.child("sizeLimit"), detail);
             }
         }
+        "gitRepo" => source::check_git(source, &path, errors),
+        "secret" | "configMap" => {
+            let field = if kind == "secret" { "secretName" } else { "name" };
+            required(source, field, &path, errors);
+            check_mode(source, "defaultMode", &path, errors);
+            check_items(source, &path, errors);
+        }
+        "persistentVolumeClaim" => drop(required(source, "claimName", &path, errors)),
+        "downwardAPI" => {
+            check_mode(source, "defaultMode", &path, errors);
+            source.items("items").iter().for_each(|file| check_file(file, &path, errors));
+        }
+        "projected" => super::projected::check(source, &path, errors),
+        "ephemeral" => check_ephemeral(source, (name, pod), &path, errors),
+        "image" => {
+            required(source, "reference", &path, errors);
+            required_choice(source, "pullPolicy", PULL, &path, errors);
+        }
+        "iscsi" => {
+            source::check_disk(kind, source, Disks::OfPod, &path, errors);
+            let length = name.len() + 1 + source.text("targetPortal").len();
+            if source.has("initiatorName") && length > 64 {
+                let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
+                              iscsi.initiatorName is specified.";
+                errors.invalid(&parent.child("name"), name, detail);
+            }
+        }
+        _ => source::check_disk(kind, source, Disks::OfPod, &path, errors),
     }
 }
 
-fn is_blank(source: &Value, field: &str) -> bool {
-    source.field(field).is_none_or(|value| value.as_str() == Some(""))
-}
-
-fn require(source: &Value, field: &str, path: &Path, errors: &mut Errors) {
-    if source.text(field).is_empty() {
-        errors.required(&path.child(field), "");
-    }
-}
-
-fn check_empty_dir(source: &Value, path: &Path, errors: &mut Errors) {
-    let limit = source.text("sizeLimit");
-    if limit.parse::<Quantity>().is_ok_and(|q| q.is_negative()) {
-        errors.forbidden(&path.child("sizeLimit"), "SizeLimit field must be a valid resource quantity");
-    }
-}
-
-fn check_host_path(source: &Value, path: &Path, errors: &mut Errors) {
-    let text = source.text("path");
-    if text.is_empty() {
-        errors.required(&path.child("path"), "");
-    } else if text.split('/').any(|part| part == "..") {
-        errors.invalid(&path.child("path"), text, "must not contain '..'");
-    }
-}
-
-fn check_mode(source: &Value, field: &str, path: &Path, errors: &mut Errors) {
-    if let Some(mode) = source.int(field).filter(|m| !(0..=0o777).contains(m)) {
+/// The rules of the bits of a file's mode.
+pub(super) fn check_mode(source: &Value, field: &str, path: &Path, errors: &mut Errors) {
+    if let Some(mode) = source.int(field).filter(|mode| !(0..=0o777).contains(mode)) {
         let detail = "must be a number between 0 and 0777 (octal), both inclusive";
         errors.invalid(&path.child(field), mode, detail);
     }
 }
 
-fn check_items(source: &Value, path: &Path, errors: &mut Errors) {
-    check_mode(source, "defaultMode", path, errors);
+/// The rules of keys that become files.
+pub(super) fn check_items(source: &Value, path: &Path, errors: &mut Errors) {
     for (index, item) in source.items("items").iter().enumerate() {
         let path = path.child("items").index(index);
-        require(item, "key", &path, errors);
-        let target = item.text("path");
-        if target.is_empty() {
-            errors.required(&path.child("path"), "");
-        } else {
-            check_local_path(target, &path.child("path"), errors);
-        }
+        required(item, "key", &path, errors);
+        required(item, "path", &path, errors);
+        check_file_path(item.text("path"), &path.child("path"), errors);
         check_mode(item, "mode", &path, errors);
     }
 }
 
-fn check_downward(source: &Value, path: &Path, errors: &mut Errors) {
-    check_mode(source, "defaultMode", path, errors);
-    for item in source.items("items") {
-        let target = item.text("path");
-        if target.is_empty() {
-            errors.required(&path.child("path"), "");
-        } else {
-            check_local_path(target, &path.child("path"), errors);
+/// The rules of a file that holds a field of the Pod.
+pub(super) fn check_file(file: &Value, path: &Path, errors: &mut Errors) {
+    required(file, "path", path, errors);
+    check_file_path(file.text("path"), &path.child("path"), errors);
+    if let Some(field) = file.field("fieldRef") {
+        environment::check_field(field, FILES, &path.child("fieldRef"), errors);
+        if file.has("resourceFieldRef") {
+            let detail = "fieldRef and resourceFieldRef can not be specified simultaneously";
+            errors.invalid(path, "resource", detail);
         }
-        if !item.has("fieldRef") && !item.has("resourceFieldRef") {
-            errors.required(path, "one of fieldRef and resourceFieldRef is required");
-        }
+    } else if let Some(resource) = file.field("resourceFieldRef") {
+        environment::check_resource(resource, true, &path.child("resourceFieldRef"), errors);
+    } else {
+        errors.required(path, "one of fieldRef and resourceFieldRef is required");
     }
+    check_mode(file, "mode", path, errors);
 }
 
-fn check_projected(source: &Value, path: &Path, errors: &mut Errors) {
-    check_mode(source, "defaultMode", path, errors);
-    for (index, part) in source.items("sources").iter().enumerate() {
-        let path = path.child("sources").index(index);
-        for kind in ["configMap", "secret"] {
-            if let Some(part) = part.field(kind) {
-                require(part, "name", &path.child(kind), errors);
-                check_items(part, &path.child(kind), errors);
-            }
+fn check_ephemeral(source: &Value, (name, pod): (&str, &str), path: &Path, errors: &mut Errors) {
+    let at = path.child("volumeClaimTemplate");
+    let Some(template) = source.field("volumeClaimTemplate") else {
+        errors.required(&at, "");
+        return;
+    };
+    let metadata = at.child("metadata");
+    meta::check_annotations(template.map("metadata.annotations"), &metadata.child("annotations"), errors);
+    meta::check_labels(template.map("metadata.labels"), &metadata.child("labels"), errors);
+    let fields = template.map("metadata").into_iter().flat_map(wherry_schema::Object::keys);
+    for field in fields.filter(|field| !matches!(field.as_str(), "annotations" | "labels")) {
+        errors.forbidden(&metadata.child(field), "cannot be set for an ephemeral volume");
+    }
+    storage::check_claim_spec(template.field("spec").unwrap_or(&Value::Null), &at.child("spec"), errors);
+    if !pod.is_empty() {
+        let claim = format!("{pod}-{name}");
+        for problem in names::subdomain(&claim) {
+            let detail = format!("PVC name {claim:?}: {problem}");
+            errors.invalid(&path.child("name"), name, &detail);
         }
     }
 }

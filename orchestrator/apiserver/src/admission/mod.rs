@@ -1,15 +1,20 @@
 //! Admission: what the server checks and fills in across objects before one is created.
 //!
 //! Namespaces must be there and stay; Pods get a service account, their priority's number, the overhead of their
-//! RuntimeClass and the default tolerations. Service account tokens are not mounted yet.
+//! RuntimeClass and the default tolerations. With [`Admission::Full`](crate::config::Admission) Pods also get a volume
+//! with a token, and storage a finalizer that keeps it while it is used.
+
+mod priority;
+mod service_account;
+mod storage;
 
 use wherry_api::kinds::{self, Kind};
 use wherry_schema::Value;
 use wherry_store::Precondition;
 
 use crate::codec;
+use crate::config::Admission;
 use crate::error::Failure;
-use crate::kinds::priority_class::SYSTEM;
 use crate::object::{self, Fields};
 use crate::validation::Cause;
 use crate::verbs::Cx;
@@ -48,8 +53,8 @@ fn terminating(cx: &Cx<'_>, name: &str) -> Failure {
 pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
     match (cx.kind.group, cx.kind.kind) {
         ("", "Pod") => {
-            service_account(object);
-            priority(cx, object)?;
+            service_account::admit(cx, object)?;
+            priority::admit(cx, object)?;
             runtime_class(cx, object)?;
             tolerations(object);
             Ok(())
@@ -58,64 +63,28 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             object.put("preemptionPolicy", "PreemptLowerPriority");
             Ok(())
         }
+        ("", "Node") => {
+            taint(cx, object);
+            Ok(())
+        }
+        ("", "PersistentVolume" | "PersistentVolumeClaim") => storage::admit(cx, object),
         _ => Ok(()),
     }
 }
 
-fn service_account(pod: &mut Value) {
-    let named = ["spec.serviceAccountName", "spec.serviceAccount"].map(|f| pod.text(f).to_owned());
-    let name = named.into_iter().find(|n| !n.is_empty()).unwrap_or_else(|| "default".to_owned());
-    pod.put("spec.serviceAccountName", name.as_str());
-    pod.put("spec.serviceAccount", name);
-}
-
-/// Resolves the class of a Pod's priority to its number.
-fn priority(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
-    let name = pod.text("spec.priorityClassName").to_owned();
-    let system = SYSTEM.iter().find(|(n, _)| *n == name);
-    let (value, policy, class) = match system {
-        Some((_, value)) => (*value, String::new(), Some(name)),
-        None if name.is_empty() => default_priority(cx)?,
-        None => {
-            let key = codec::key(kind("scheduling.k8s.io", "PriorityClass"), "", &name);
-            let Some(found) = cx.state.find(&key)? else {
-                let why = format!("no PriorityClass with name {name} was found");
-                return Err(Failure::forbidden(cx.kind, object::name(pod), &why));
-            };
-            (found.int("value").unwrap_or(0), found.text("preemptionPolicy").to_owned(), Some(name))
-        }
-    };
-    if pod.int("spec.priority").is_some_and(|given| given != value) {
-        let given = pod.int("spec.priority").unwrap_or(0);
-        let why = format!(
-            "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller \
-             computed {value} from the given PriorityClass name"
-        );
-        return Err(Failure::forbidden(cx.kind, object::name(pod), &why));
+/// A node gets no Pods until something finds that it is ready.
+fn taint(cx: &Cx<'_>, node: &mut Value) {
+    const NOT_READY: &str = "node.kubernetes.io/not-ready";
+    let same = |taint: &Value| taint.text("key") == NOT_READY && taint.text("effect") == "NoSchedule";
+    if cx.state.admission != Admission::Full || node.items("spec.taints").iter().any(same) {
+        return;
     }
-    pod.put("spec.priority", value);
-    if let Some(class) = class {
-        pod.put("spec.priorityClassName", class);
-    }
-    if !pod.has("spec.preemptionPolicy") {
-        let policy = if policy.is_empty() { "PreemptLowerPriority".to_owned() } else { policy };
-        pod.put("spec.preemptionPolicy", policy);
-    }
-    Ok(())
-}
-
-/// The priority of Pods that name none: that of the global default class, else 0.
-fn default_priority(cx: &Cx<'_>) -> Result<(i64, String, Option<String>), Failure> {
-    let prefix = codec::prefix(kind("scheduling.k8s.io", "PriorityClass"), None);
-    let mut best = (0, String::new(), None);
-    for entry in cx.state.store.snapshot().range(&prefix, None) {
-        let class = codec::decode(&entry.key, &entry.value)?;
-        let value = class.int("value").unwrap_or(0);
-        if class.flag("globalDefault") && (best.2.is_none() || value < best.0) {
-            best = (value, class.text("preemptionPolicy").to_owned(), Some(object::name(&class).to_owned()));
-        }
-    }
-    Ok(best)
+    let mut taint = Value::object();
+    taint.put("key", NOT_READY);
+    taint.put("effect", "NoSchedule");
+    let mut taints = node.items("spec.taints").to_vec();
+    taints.push(taint);
+    node.put("spec.taints", taints);
 }
 
 fn runtime_class(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
