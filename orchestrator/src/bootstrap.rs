@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use futures::future::try_join_all;
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{
     EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use wherry_apiserver::bootstrap as api;
 
 /// Namespaces that exist from the beginning.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -24,6 +29,8 @@ const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-no
 pub struct ApiAddress {
     /// First address of the service range.
     pub cluster_ip: IpAddr,
+    /// The service range.
+    pub service_cidr: IpNet,
     /// The address clients reach the server at.
     pub ip: IpAddr,
     /// Its port.
@@ -33,6 +40,7 @@ pub struct ApiAddress {
 /// Creates what is missing and refreshes the address of the API server.
 pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
     try_join_all(NAMESPACES.map(|name| create_namespace(client, name))).await?;
+    configure(client, address.service_cidr).await?;
     let service = create_in::<Service>(client, "default", kubernetes_service(address));
     let priorities =
         try_join_all(priority_classes().into_iter().map(|c| create_all::<PriorityClass>(client, c)));
@@ -40,6 +48,17 @@ pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error
     service?;
     priorities?;
     published
+}
+
+/// Creates what configures the API itself.
+async fn configure(client: &Client, service_cidr: IpNet) -> Result<(), kube::Error> {
+    create_all::<ServiceCIDR>(client, api::service_cidr(&[service_cidr])).await?;
+    let levels = api::priority_levels().into_iter();
+    try_join_all(levels.map(|level| create_all::<PriorityLevelConfiguration>(client, level))).await?;
+    let schemas = api::flow_schemas().into_iter();
+    try_join_all(schemas.map(|schema| create_all::<FlowSchema>(client, schema))).await?;
+    let services = api::api_services().into_iter();
+    try_join_all(services.map(|service| create_all::<APIService>(client, service))).await.map(drop)
 }
 
 /// Publishes where the API server is, unless it listens on loopback only: then Pods cannot reach it.

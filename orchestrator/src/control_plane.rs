@@ -110,7 +110,8 @@ impl ControlPlane {
             stop_serving: CancellationToken::new(),
         };
         plane.serve(config.listener, &config.pki);
-        let api_address = ApiAddress { cluster_ip, ip: address.ip(), port: address.port() };
+        let service_cidr = config.service_cidr;
+        let api_address = ApiAddress { cluster_ip, service_cidr, ip: address.ip(), port: address.port() };
         bootstrap::run(&plane.client("system:apiserver", "kube-apiserver"), api_address)
             .await
             .map_err(StartError::Bootstrap)?;

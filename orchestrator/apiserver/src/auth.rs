@@ -17,6 +17,9 @@ use crate::state::State;
 /// The group that may do everything.
 pub const MASTERS: &str = "system:masters";
 
+/// The group of everybody who is known.
+pub const AUTHENTICATED: &str = "system:authenticated";
+
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserInfo {
@@ -32,6 +35,15 @@ impl UserInfo {
     /// A user who may do everything, for parts of the control plane in this process.
     pub fn master(name: &str) -> Self {
         Self { name: name.to_owned(), uid: String::new(), groups: vec![MASTERS.to_owned()] }
+    }
+
+    /// The groups the user is in, with the one of everybody who is known.
+    pub(crate) fn all_groups(&self) -> Vec<String> {
+        let mut groups = self.groups.clone();
+        if !groups.iter().any(|group| group == AUTHENTICATED) {
+            groups.push(AUTHENTICATED.to_owned());
+        }
+        groups
     }
 
     /// The user a client certificate names; its chain has been verified by TLS. None without a common name.

@@ -174,7 +174,7 @@ impl Exchange {
                 if !allowed(&target, verb) {
                     return Err(Failure::MethodNotAllowed);
                 }
-                self.resource(&target, verb, body).await
+                self.resource((&target, verb), user, body).await
             }
             Route::Bindings(namespace) => {
                 let pods = wherry_api::kinds::by_kind("", "v1", "Pod").expect("the kinds table has Pod");
@@ -225,9 +225,14 @@ impl Exchange {
         format.text(self.read(body).await?)
     }
 
-    async fn resource(&self, target: &Target, verb: &str, body: Body) -> Result<Response, Failure> {
+    async fn resource(
+        &self,
+        (target, verb): (&Target, &str),
+        user: Option<&UserInfo>,
+        body: Body,
+    ) -> Result<Response, Failure> {
         let namespace = target.namespace.as_deref().unwrap_or_default();
-        let cx = Cx::new(&self.state, target.kind, namespace);
+        let cx = Cx::new(&self.state, target.kind, namespace).asked_by(user);
         let name = target.name.as_deref().unwrap_or_default();
         if let Some(sub) = target.subresource.map(|s| s.name)
             && !matches!(sub, "status" | "ephemeralcontainers" | "resize")
@@ -363,8 +368,18 @@ impl Exchange {
             "binding" => self.bind(cx, Some(name), body).await,
             "eviction" => self.evict(cx, name, body).await,
             "finalize" => self.update(cx, name, Part::Finalize, body).await,
+            "approval" => self.approval(cx, name, verb, body).await,
             "scale" => self.scale(cx, name, verb, body).await,
             _ => Err(Failure::NoSuchResource),
+        }
+    }
+
+    /// Whether a request for a certificate is granted.
+    async fn approval(&self, cx: &Cx<'_>, name: &str, verb: &str, body: Body) -> Result<Response, Failure> {
+        match verb {
+            "get" => get::get(cx, name, &self.query, self.accept(false)?),
+            "patch" => self.patch(cx, name, Part::Approval, body).await,
+            _ => self.update(cx, name, Part::Approval, body).await,
         }
     }
 

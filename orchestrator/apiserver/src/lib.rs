@@ -15,6 +15,7 @@ mod admission;
 mod allocate;
 pub mod auth;
 mod batched;
+pub mod bootstrap;
 mod codec;
 pub mod config;
 mod discovery;

@@ -117,6 +117,14 @@ pub(crate) fn same(a: &Value, b: &Value, path: &str) -> bool {
     a.field(path) == b.field(path)
 }
 
+/// Makes the metadata that users write what it was, where an update is about the status alone.
+pub(crate) fn keep_metadata(object: &mut Value, old: &Value) {
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        let path = format!("metadata.{field}");
+        object.assign(&path, old.field(&path).cloned());
+    }
+}
+
 /// One more than the object's generation.
 pub(crate) fn bump_generation(object: &mut Value) {
     let next = object.int("metadata.generation").unwrap_or(0) + 1;

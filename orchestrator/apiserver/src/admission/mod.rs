@@ -68,8 +68,25 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             Ok(())
         }
         ("", "PersistentVolume" | "PersistentVolumeClaim") => storage::admit(cx, object),
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            requestor(cx, object);
+            Ok(())
+        }
         _ => Ok(()),
     }
+}
+
+/// Records who asks for a certificate.
+fn requestor(cx: &Cx<'_>, request: &mut Value) {
+    for field in ["username", "uid", "groups", "extra"] {
+        request.take(&format!("spec.{field}"));
+    }
+    let Some(user) = cx.user else { return };
+    request.put("spec.username", user.name.as_str());
+    if !user.uid.is_empty() {
+        request.put("spec.uid", user.uid.as_str());
+    }
+    request.put("spec.groups", user.all_groups());
 }
 
 /// A node gets no Pods until something finds that it is ready.

@@ -1,6 +1,6 @@
 //! FlowSchemas and PriorityLevelConfigurations as the store holds them.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use wherry_api::kinds::by_kind;
 use wherry_store::Store;
 
@@ -34,6 +34,7 @@ pub(super) struct SchemaSpec {
     pub(super) priority_level_configuration: Reference,
     pub(super) matching_precedence: i32,
     pub(super) distinguisher_method: Option<Distinguisher>,
+    #[serde(deserialize_with = "list")]
     pub(super) rules: Vec<Rule>,
 }
 
@@ -53,8 +54,11 @@ pub(super) struct Distinguisher {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Rule {
+    #[serde(deserialize_with = "list")]
     pub(super) subjects: Vec<RuleSubject>,
+    #[serde(deserialize_with = "list")]
     pub(super) resource_rules: Vec<ResourceRule>,
+    #[serde(deserialize_with = "list")]
     pub(super) non_resource_rules: Vec<PathRule>,
 }
 
@@ -77,18 +81,23 @@ pub(super) struct Account {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ResourceRule {
+    #[serde(deserialize_with = "list")]
     pub(super) verbs: Vec<String>,
+    #[serde(deserialize_with = "list")]
     pub(super) api_groups: Vec<String>,
+    #[serde(deserialize_with = "list")]
     pub(super) resources: Vec<String>,
     pub(super) cluster_scope: bool,
+    #[serde(deserialize_with = "list")]
     pub(super) namespaces: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct PathRule {
+    #[serde(deserialize_with = "list")]
     pub(super) verbs: Vec<String>,
-    #[serde(rename = "nonResourceURLs")]
+    #[serde(rename = "nonResourceURLs", deserialize_with = "list")]
     pub(super) paths: Vec<String>,
 }
 
@@ -136,6 +145,11 @@ impl Default for Queuing {
     fn default() -> Self {
         Self { queues: 64, hand_size: 8, queue_length_limit: 50 }
     }
+}
+
+/// A list, of which null has nothing.
+fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// What the store holds now. Objects that cannot be read are left out and told of.

@@ -15,9 +15,9 @@ pub(crate) struct EndpointSlice;
 
 static COLUMNS: &[Column] = &[
     table::NAME,
-    Column::new("AddressType", "string", "Family of the addresses"),
-    Column::new("Ports", "string", "Ports of each endpoint"),
-    Column::new("Endpoints", "string", "Addresses"),
+    Column::of("AddressType", "string", "discovery.v1.EndpointSlice.addressType"),
+    Column::of("Ports", "string", "discovery.v1.EndpointSlice.ports"),
+    Column::of("Endpoints", "string", "discovery.v1.EndpointSlice.endpoints"),
     table::AGE,
 ];
 
@@ -130,7 +130,11 @@ fn check_ports(ports: &[Value], errors: &mut Errors) {
 }
 
 fn show_port(port: &Value) -> String {
-    port.int("port").map_or_else(|| "*".to_owned(), |p| p.to_string())
+    match (port.int("port"), port.field("name").and_then(Value::as_str)) {
+        (Some(number), _) => number.to_string(),
+        (None, Some(name)) => name.to_owned(),
+        (None, None) => "*".to_owned(),
+    }
 }
 
 /// The first three texts and how many more there are.

@@ -12,7 +12,7 @@ use crate::validation::{Errors, Path};
 pub(crate) struct Lease;
 
 static COLUMNS: &[Column] =
-    &[table::NAME, Column::new("Holder", "string", "Identity of the holder of the Lease"), table::AGE];
+    &[table::NAME, Column::of("Holder", "string", "coordination.v1.LeaseSpec.holderIdentity"), table::AGE];
 
 impl Rules for Lease {
     fn unconditional_update(&self) -> bool {

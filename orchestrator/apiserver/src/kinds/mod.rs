@@ -3,21 +3,38 @@
 //! One file per kind and one line per kind in [`rules`]. Everything common to all kinds (metadata, conflicts,
 //! deletion) is in `verbs` and `validation`; a rules file holds only what is particular to its kind.
 
+pub(crate) mod api_service;
 pub(crate) mod autoscaler_v1;
+pub(crate) mod certificate_signing_request;
+pub(crate) mod cluster_role;
+pub(crate) mod cluster_role_binding;
 pub(crate) mod config_map;
 pub(crate) mod controller_revision;
 pub(crate) mod cron_job;
+pub(crate) mod csi_driver;
+pub(crate) mod csi_node;
+pub(crate) mod csi_storage_capacity;
+pub(crate) mod custom_resource_definition;
 pub(crate) mod daemon_set;
 pub(crate) mod deployment;
+pub(crate) mod device_class;
 pub(crate) mod endpoint_slice;
 pub(crate) mod endpoints;
 pub(crate) mod event;
 pub(crate) mod events_v1;
+pub(crate) mod flow_schema;
 pub(crate) mod horizontal_pod_autoscaler;
+pub(crate) mod ingress;
+pub(crate) mod ingress_class;
+pub(crate) mod ip_address;
 pub(crate) mod job;
 pub(crate) mod lease;
 pub(crate) mod limit_range;
+pub(crate) mod mutating_admission_policy;
+pub(crate) mod mutating_admission_policy_binding;
+pub(crate) mod mutating_webhook_configuration;
 pub(crate) mod namespace;
+pub(crate) mod network_policy;
 pub(crate) mod node;
 pub(crate) mod persistent_volume;
 pub(crate) mod persistent_volume_claim;
@@ -29,14 +46,27 @@ pub(crate) mod pod_status;
 pub(crate) mod pod_template;
 mod pod_warnings;
 pub(crate) mod priority_class;
+pub(crate) mod priority_level_configuration;
 pub(crate) mod replica_set;
 pub(crate) mod replication_controller;
+pub(crate) mod resource_claim;
+pub(crate) mod resource_claim_template;
 pub(crate) mod resource_quota;
+pub(crate) mod resource_slice;
+pub(crate) mod role;
+pub(crate) mod role_binding;
 pub(crate) mod runtime_class;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;
+pub(crate) mod service_cidr;
 pub(crate) mod stateful_set;
+pub(crate) mod storage_class;
+pub(crate) mod validating_admission_policy;
+pub(crate) mod validating_admission_policy_binding;
+pub(crate) mod validating_webhook_configuration;
+pub(crate) mod volume_attachment;
+pub(crate) mod volume_attributes_class;
 
 use jiff::Timestamp;
 use wherry_api::kinds::Kind;
@@ -103,6 +133,9 @@ pub(crate) trait Rules: Sync {
     /// Keeps what an update of the status may not change; the spec is already the old one.
     fn prepare_status(&self, _object: &mut Value, _old: &Value) {}
 
+    /// Keeps what an update of the approval may not change; the spec is already the old one.
+    fn prepare_approval(&self, _object: &mut Value, _old: &Value) {}
+
     /// Notes the time of a change that the kind keeps times of. There is no `old` when the object is new.
     fn stamp(&self, _object: &mut Value, _old: Option<&Value>, _now: &str) {}
 
@@ -117,6 +150,9 @@ pub(crate) trait Rules: Sync {
 
     /// The rules a change of the status keeps in addition to those of metadata.
     fn validate_status(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
+
+    /// The rules an update of the approval keeps.
+    fn validate_approval(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
 
     /// All the rules of an update, in the order in which their causes are told.
     fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
@@ -133,6 +169,11 @@ pub(crate) trait Rules: Sync {
     /// What a client should know about an object that is allowed all the same.
     fn warnings(&self, _object: &Value) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What a client should know about an object that changes.
+    fn update_warnings(&self, object: &Value) -> Vec<String> {
+        self.warnings(object)
     }
 
     /// The columns of its table.
@@ -186,6 +227,54 @@ pub(crate) fn rules(kind: &Kind) -> &'static dyn Rules {
         ("discovery.k8s.io", "EndpointSlice") => &endpoint_slice::EndpointSlice,
         ("node.k8s.io", "RuntimeClass") => &runtime_class::RuntimeClass,
         ("scheduling.k8s.io", "PriorityClass") => &priority_class::PriorityClass,
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => {
+            &mutating_admission_policy::MutatingAdmissionPolicy
+        }
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => {
+            &mutating_admission_policy_binding::MutatingAdmissionPolicyBinding
+        }
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => {
+            &mutating_webhook_configuration::MutatingWebhookConfiguration
+        }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => {
+            &validating_admission_policy::ValidatingAdmissionPolicy
+        }
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            &validating_admission_policy_binding::ValidatingAdmissionPolicyBinding
+        }
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
+            &validating_webhook_configuration::ValidatingWebhookConfiguration
+        }
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            &custom_resource_definition::CustomResourceDefinition
+        }
+        ("apiregistration.k8s.io", "APIService") => &api_service::ApiService,
+        ("certificates.k8s.io", "CertificateSigningRequest") => {
+            &certificate_signing_request::CertificateSigningRequest
+        }
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => &flow_schema::FlowSchema,
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => {
+            &priority_level_configuration::PriorityLevelConfiguration
+        }
+        ("networking.k8s.io", "IPAddress") => &ip_address::IpAddress,
+        ("networking.k8s.io", "Ingress") => &ingress::Ingress,
+        ("networking.k8s.io", "IngressClass") => &ingress_class::IngressClass,
+        ("networking.k8s.io", "NetworkPolicy") => &network_policy::NetworkPolicy,
+        ("networking.k8s.io", "ServiceCIDR") => &service_cidr::ServiceCidr,
+        ("rbac.authorization.k8s.io", "ClusterRole") => &cluster_role::ClusterRole,
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => &cluster_role_binding::ClusterRoleBinding,
+        ("rbac.authorization.k8s.io", "Role") => &role::Role,
+        ("rbac.authorization.k8s.io", "RoleBinding") => &role_binding::RoleBinding,
+        ("resource.k8s.io", "DeviceClass") => &device_class::DeviceClass,
+        ("resource.k8s.io", "ResourceClaim") => &resource_claim::ResourceClaim,
+        ("resource.k8s.io", "ResourceClaimTemplate") => &resource_claim_template::ResourceClaimTemplate,
+        ("resource.k8s.io", "ResourceSlice") => &resource_slice::ResourceSlice,
+        ("storage.k8s.io", "CSIDriver") => &csi_driver::CsiDriver,
+        ("storage.k8s.io", "CSINode") => &csi_node::CsiNode,
+        ("storage.k8s.io", "CSIStorageCapacity") => &csi_storage_capacity::CsiStorageCapacity,
+        ("storage.k8s.io", "StorageClass") => &storage_class::StorageClass,
+        ("storage.k8s.io", "VolumeAttachment") => &volume_attachment::VolumeAttachment,
+        ("storage.k8s.io", "VolumeAttributesClass") => &volume_attributes_class::VolumeAttributesClass,
         _ => &plain::Plain,
     }
 }

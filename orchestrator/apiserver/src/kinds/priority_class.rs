@@ -20,10 +20,10 @@ pub(crate) const SYSTEM: &[(&str, i64)] =
 
 static COLUMNS: &[Column] = &[
     table::NAME,
-    Column::new("Value", "integer", "The priority"),
-    Column::new("Global-Default", "boolean", "Whether Pods without a class get this one"),
+    Column::of("Value", "integer", "scheduling.v1.PriorityClass.value"),
+    Column::of("Global-Default", "boolean", "scheduling.v1.PriorityClass.globalDefault"),
     table::AGE,
-    Column::new("PreemptionPolicy", "string", "Whether Pods of this class evict others"),
+    Column::of("PreemptionPolicy", "string", "scheduling.v1.PriorityClass.preemptionPolicy"),
 ];
 
 impl Rules for PriorityClass {

@@ -14,8 +14,7 @@ use crate::validation::{Errors, Path};
 /// The rules of RuntimeClasses.
 pub(crate) struct RuntimeClass;
 
-static COLUMNS: &[Column] =
-    &[table::NAME, Column::new("Handler", "string", "The handler that runs the Pods"), table::AGE];
+static COLUMNS: &[Column] = &[table::NAME, Column::new("Handler", "string", ""), table::AGE];
 
 impl Rules for RuntimeClass {
     fn unconditional_update(&self) -> bool {

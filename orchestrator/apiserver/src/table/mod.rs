@@ -52,6 +52,11 @@ impl Column {
         Self { name, kind, format: "", description: Description::Field(field), priority: 0 }
     }
 
+    /// This column, as one that holds the name of an object.
+    pub(crate) const fn named(self) -> Self {
+        Self { format: "name", ..self }
+    }
+
     /// This column, in the wide form only.
     pub(crate) const fn in_wide(self) -> Self {
         Self { priority: 1, ..self }

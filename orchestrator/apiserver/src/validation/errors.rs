@@ -65,6 +65,12 @@ impl Errors {
         &self.0
     }
 
+    /// The causes in the order of their texts.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.0.sort_by_cached_key(|cause| format!("{}: {}", cause.field, cause.message));
+        self
+    }
+
     /// Adds the rules that were found broken elsewhere.
     pub(crate) fn append(&mut self, other: Self) {
         self.0.extend(other.0);

@@ -46,13 +46,13 @@ fn check_names(rules: &dyn Rules, object: &Value, errors: &mut Errors) {
     }
     if name.is_empty() {
         errors.required(&metadata.child("name"), "name or generateName is required");
-    } else if let Err(reason) = check_path_segment(name).and_then(|()| rules.check_name(name)) {
+    } else if let Err(reason) = path_segment(name).and_then(|()| rules.check_name(name)) {
         errors.invalid(&metadata.child("name"), name, &reason);
     }
 }
 
 /// A name is one segment of a URL path.
-fn check_path_segment(name: &str) -> Result<(), String> {
+pub(crate) fn path_segment(name: &str) -> Result<(), String> {
     if name == "." || name == ".." {
         return Err(format!("may not be '{name}'"));
     }

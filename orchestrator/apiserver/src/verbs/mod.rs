@@ -29,6 +29,7 @@ use wherry_api::kinds::Kind;
 use wherry_schema::{Schema, Schemas, Value};
 use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
 
+use crate::auth::UserInfo;
 use crate::codec::{self, Encoded};
 use crate::error::Failure;
 use crate::kinds::{Rules, rules, stored_kind};
@@ -47,12 +48,19 @@ pub(crate) struct Cx<'a> {
     pub(crate) rules: &'static dyn Rules,
     /// The namespace, empty for cluster-scoped kinds and for all namespaces.
     pub(crate) namespace: &'a str,
+    /// Who asks, where a person or a program does.
+    pub(crate) user: Option<&'a UserInfo>,
 }
 
 impl<'a> Cx<'a> {
     /// The context of requests about a kind in a namespace.
     pub(crate) fn new(state: &'a State, kind: &'static Kind, namespace: &'a str) -> Self {
-        Self { state, kind, stored: stored_kind(kind), rules: rules(kind), namespace }
+        Self { state, kind, stored: stored_kind(kind), rules: rules(kind), namespace, user: None }
+    }
+
+    /// This context, of a request by somebody.
+    pub(crate) fn asked_by(self, user: Option<&'a UserInfo>) -> Self {
+        Self { user, ..self }
     }
 
     /// The storage key of an object.

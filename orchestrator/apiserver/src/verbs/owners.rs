@@ -149,7 +149,7 @@ fn reset_fields(kind: &Kind, part: Part) -> &'static Set {
             | "APIService",
             Part::Status,
         ) => &SPEC_AND_METADATA,
-        (_, Part::Status) => &SPEC,
+        (_, Part::Status | Part::Approval) => &SPEC,
         (_, Part::Whole | Part::Finalize | Part::Scale | Part::Ephemeral | Part::Resize | Part::Binding) => {
             &NOTHING
         }

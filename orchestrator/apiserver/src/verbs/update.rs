@@ -26,6 +26,8 @@ pub(crate) enum Part {
     Whole,
     /// The status, and metadata.
     Status,
+    /// Whether a request for a certificate is granted, and metadata.
+    Approval,
     /// The finalizers in a Namespace's spec.
     Finalize,
     /// The number of replicas.
@@ -41,7 +43,7 @@ pub(crate) enum Part {
 impl Part {
     /// What a client should know about an object it writes so.
     pub(crate) fn warnings(self, cx: &Cx<'_>, object: &Value) -> Vec<String> {
-        if self == Self::Whole { cx.rules.warnings(object) } else { Vec::new() }
+        if self == Self::Whole { cx.rules.update_warnings(object) } else { Vec::new() }
     }
 
     /// The subresource that managed fields are recorded for.
@@ -49,6 +51,7 @@ impl Part {
         match self {
             Self::Whole => "",
             Self::Status => "status",
+            Self::Approval => "approval",
             Self::Finalize => "finalize",
             Self::Scale => "scale",
             Self::Ephemeral => "ephemeralcontainers",
@@ -229,6 +232,10 @@ impl Update<'_> {
                 keep_all_but_status(object, old);
                 cx.rules.prepare_status(object, old);
             }
+            Part::Approval => {
+                keep_all_but_status(object, old);
+                cx.rules.prepare_approval(object, old);
+            }
             Part::Finalize => {
                 let finalizers = object.field("spec.finalizers").cloned();
                 let metadata = object.field("metadata").cloned();
@@ -260,6 +267,10 @@ impl Update<'_> {
             Part::Status => {
                 meta::check_update(object, old, &mut errors);
                 rules.validate_status(object, old, &mut errors);
+            }
+            Part::Approval => {
+                meta::check_update(object, old, &mut errors);
+                rules.validate_approval(object, old, &mut errors);
             }
             Part::Finalize => {
                 meta::check_update(object, old, &mut errors);

@@ -6,6 +6,9 @@ mod apps;
 mod batch;
 mod cluster;
 mod container;
+mod drivers;
+mod extensions;
+mod networking;
 mod pod;
 mod service;
 mod storage;
@@ -56,6 +59,32 @@ pub fn apply((group, version, kind): (&str, &str, &str), object: &mut Value) {
         ("autoscaling", "HorizontalPodAutoscaler") => batch::autoscaler_v2(fields),
         ("apps", "Deployment") => apps::deployment(fields),
         ("apps", "ReplicaSet") => apps::replica_set(fields),
+        ("admissionregistration.k8s.io", "MutatingWebhookConfiguration") => {
+            extensions::webhooks(fields, true);
+        }
+        ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration") => {
+            extensions::webhooks(fields, false);
+        }
+        (
+            "admissionregistration.k8s.io",
+            "MutatingAdmissionPolicyBinding" | "ValidatingAdmissionPolicyBinding",
+        ) => extensions::policy_binding(fields),
+        ("admissionregistration.k8s.io", _) => extensions::policy(fields),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+            extensions::custom_resource_definition(fields);
+        }
+        ("apiregistration.k8s.io", "APIService") => extensions::api_service(fields),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => extensions::flow_schema(fields),
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => extensions::priority_level(fields),
+        ("networking.k8s.io", "IngressClass") => networking::ingress_class(fields),
+        ("networking.k8s.io", "NetworkPolicy") => networking::network_policy(fields),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding" | "RoleBinding") => {
+            networking::role_binding(fields);
+        }
+        ("resource.k8s.io", "ResourceClaim") => drivers::claim(fields),
+        ("resource.k8s.io", "ResourceClaimTemplate") => drivers::claim_template(fields),
+        ("storage.k8s.io", "CSIDriver") => drivers::csi_driver(fields),
+        ("storage.k8s.io", "StorageClass") => drivers::storage_class(fields),
         _ => {}
     }
 }

@@ -1,0 +1,66 @@
+//! CustomResourceDefinition: a kind that users add. The definition is kept and checked; its objects are not served yet,
+//! so no definition is ever established.
+
+use jiff::Timestamp;
+use wherry_schema::Value;
+
+use super::Rules;
+use crate::object::Fields;
+use crate::table::{self, Column};
+use crate::validation::{Errors, apiextensions};
+
+/// The rules of CustomResourceDefinitions.
+pub(crate) struct CustomResourceDefinition;
+
+impl Rules for CustomResourceDefinition {
+    fn generation(&self) -> &'static [&'static str] {
+        &["spec"]
+    }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        object.put("status", Value::object());
+        object.put("status.acceptedNames.kind", "");
+        object.put("status.acceptedNames.plural", "");
+        object.put("status.conditions", Value::Null);
+        store_version(object);
+    }
+
+    fn prepare_update(&self, object: &mut Value, _old: &Value) {
+        store_version(object);
+    }
+
+    fn validate(&self, object: &Value, errors: &mut Errors) {
+        apiextensions::check(object, errors);
+    }
+
+    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        apiextensions::check_update(object, old, errors);
+    }
+
+    fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
+        apiextensions::check_status(object, errors);
+    }
+
+    fn columns(&self) -> &'static [Column] {
+        table::NAME_AND_DATE
+    }
+
+    fn cells(&self, object: &Value, _now: Timestamp) -> Vec<Value> {
+        table::name_and_date(object)
+    }
+}
+
+/// Once a version is the one to store, objects of that version are in the store.
+fn store_version(object: &mut Value) {
+    let storage = object.items("spec.versions").iter().find(|version| version.flag("storage"));
+    let Some(name) = storage.map(|version| version.text("name").to_owned()) else { return };
+    let mut stored = object.items("status.storedVersions").to_vec();
+    if !stored.iter().any(|version| version.as_str() == Some(name.as_str())) {
+        stored.push(name.into());
+        object.put("status.storedVersions", stored);
+    }
+}
