@@ -227,6 +227,13 @@ pub(crate) fn rules(kind: &Kind) -> &'static dyn Rules {
         ("discovery.k8s.io", "EndpointSlice") => &endpoint_slice::EndpointSlice,
         ("node.k8s.io", "RuntimeClass") => &runtime_class::RuntimeClass,
         ("scheduling.k8s.io", "PriorityClass") => &priority_class::PriorityClass,
+        _ => cluster_rules(kind),
+    }
+}
+
+/// The rules of rows of the groups that configure a cluster: access, admission, networks, storage, devices.
+fn cluster_rules(kind: &Kind) -> &'static dyn Rules {
+    match (kind.group, kind.kind) {
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => {
             &mutating_admission_policy::MutatingAdmissionPolicy
         }

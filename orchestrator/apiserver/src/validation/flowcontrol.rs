@@ -237,7 +237,11 @@ pub(crate) fn check_level(object: &Value, errors: &mut Errors) {
         let detail = format!("spec of '{name}' except the 'spec.exempt' field must equal the fixed value");
         let detail =
             if name == "exempt" { detail } else { format!("spec of '{name}' must equal the fixed value") };
-        errors.invalid(&spec, internal::show("PriorityLevelConfigurationSpec", object.field("spec")), &detail);
+        errors.invalid(
+            &spec,
+            internal::show("PriorityLevelConfigurationSpec", object.field("spec")),
+            &detail,
+        );
     }
     check_conditions(object, errors);
 }

@@ -2,8 +2,8 @@
 
 use wherry_schema::{Object, Value};
 
-use super::internal;
 use super::drivers::check_driver_name;
+use super::internal;
 use super::{Errors, Path};
 use crate::object::{self, Fields};
 

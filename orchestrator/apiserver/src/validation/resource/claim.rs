@@ -25,7 +25,11 @@ pub(crate) fn check(object: &Value, errors: &mut Errors) {
 /// A claim stays what it is.
 pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
     if !object::same(object, old, "spec") {
-        errors.invalid(&Path::new("spec"), internal::show("DeviceClaimSpec", object.field("spec")), IMMUTABLE);
+        errors.invalid(
+            &Path::new("spec"),
+            internal::show("DeviceClaimSpec", object.field("spec")),
+            IMMUTABLE,
+        );
     }
 }
 
