@@ -31,6 +31,9 @@ const CORE: Kind = Kind {
     storage: "",
 };
 
+/// A core kind outside namespaces.
+const CLUSTER: Kind = Kind { namespaced: false, ..CORE };
+
 /// Every resource served.
 pub static KINDS: &[Kind] = &[
     Kind {
@@ -70,21 +73,19 @@ pub static KINDS: &[Kind] = &[
         plural: "namespaces",
         singular: "namespace",
         short_names: &["ns"],
-        namespaced: false,
         verbs: NAMESPACE_VERBS,
         subresources: &[own("finalize", "Namespace", &["update"]), own("status", "Namespace", OBJECT_VERBS)],
         storage: "namespaces",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         kind: "Node",
         plural: "nodes",
         singular: "node",
         short_names: &["no"],
-        namespaced: false,
         subresources: &[own("status", "Node", OBJECT_VERBS)],
         storage: "nodes",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         kind: "PersistentVolumeClaim",
@@ -100,10 +101,9 @@ pub static KINDS: &[Kind] = &[
         plural: "persistentvolumes",
         singular: "persistentvolume",
         short_names: &["pv"],
-        namespaced: false,
         subresources: &[own("status", "PersistentVolume", OBJECT_VERBS)],
         storage: "persistentvolumes",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         kind: "Pod",
@@ -173,10 +173,9 @@ pub static KINDS: &[Kind] = &[
         plural: "apiservices",
         singular: "apiservice",
         categories: &["api-extensions"],
-        namespaced: false,
         subresources: &[own("status", "APIService", OBJECT_VERBS)],
         storage: "apiregistration.k8s.io/apiservices",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "apps",
@@ -290,22 +289,20 @@ pub static KINDS: &[Kind] = &[
         plural: "certificatesigningrequests",
         singular: "certificatesigningrequest",
         short_names: &["csr"],
-        namespaced: false,
         subresources: &[
             own("approval", "CertificateSigningRequest", OBJECT_VERBS),
             own("status", "CertificateSigningRequest", OBJECT_VERBS),
         ],
         storage: "certificates.k8s.io/certificatesigningrequests",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "networking.k8s.io",
         kind: "IngressClass",
         plural: "ingressclasses",
         singular: "ingressclass",
-        namespaced: false,
         storage: "networking.k8s.io/ingressclasses",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "networking.k8s.io",
@@ -323,9 +320,8 @@ pub static KINDS: &[Kind] = &[
         plural: "ipaddresses",
         singular: "ipaddress",
         short_names: &["ip"],
-        namespaced: false,
         storage: "networking.k8s.io/ipaddresses",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "networking.k8s.io",
@@ -341,10 +337,9 @@ pub static KINDS: &[Kind] = &[
         kind: "ServiceCIDR",
         plural: "servicecidrs",
         singular: "servicecidr",
-        namespaced: false,
         subresources: &[own("status", "ServiceCIDR", OBJECT_VERBS)],
         storage: "networking.k8s.io/servicecidrs",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "policy",
@@ -361,18 +356,16 @@ pub static KINDS: &[Kind] = &[
         kind: "ClusterRoleBinding",
         plural: "clusterrolebindings",
         singular: "clusterrolebinding",
-        namespaced: false,
         storage: "rbac.authorization.k8s.io/clusterrolebindings",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "rbac.authorization.k8s.io",
         kind: "ClusterRole",
         plural: "clusterroles",
         singular: "clusterrole",
-        namespaced: false,
         storage: "rbac.authorization.k8s.io/clusterroles",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "rbac.authorization.k8s.io",
@@ -395,18 +388,16 @@ pub static KINDS: &[Kind] = &[
         kind: "CSIDriver",
         plural: "csidrivers",
         singular: "csidriver",
-        namespaced: false,
         storage: "storage.k8s.io/csidrivers",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "storage.k8s.io",
         kind: "CSINode",
         plural: "csinodes",
         singular: "csinode",
-        namespaced: false,
         storage: "storage.k8s.io/csinodes",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "storage.k8s.io",
@@ -422,19 +413,17 @@ pub static KINDS: &[Kind] = &[
         plural: "storageclasses",
         singular: "storageclass",
         short_names: &["sc"],
-        namespaced: false,
         storage: "storage.k8s.io/storageclasses",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "storage.k8s.io",
         kind: "VolumeAttachment",
         plural: "volumeattachments",
         singular: "volumeattachment",
-        namespaced: false,
         subresources: &[own("status", "VolumeAttachment", OBJECT_VERBS)],
         storage: "storage.k8s.io/volumeattachments",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "storage.k8s.io",
@@ -442,9 +431,8 @@ pub static KINDS: &[Kind] = &[
         plural: "volumeattributesclasses",
         singular: "volumeattributesclass",
         short_names: &["vac"],
-        namespaced: false,
         storage: "storage.k8s.io/volumeattributesclasses",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "admissionregistration.k8s.io",
@@ -452,9 +440,8 @@ pub static KINDS: &[Kind] = &[
         plural: "mutatingadmissionpolicies",
         singular: "mutatingadmissionpolicy",
         categories: &["api-extensions"],
-        namespaced: false,
         storage: "admissionregistration.k8s.io/mutatingadmissionpolicies",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "admissionregistration.k8s.io",
@@ -462,9 +449,8 @@ pub static KINDS: &[Kind] = &[
         plural: "mutatingadmissionpolicybindings",
         singular: "mutatingadmissionpolicybinding",
         categories: &["api-extensions"],
-        namespaced: false,
         storage: "admissionregistration.k8s.io/mutatingadmissionpolicybindings",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "admissionregistration.k8s.io",
@@ -472,9 +458,8 @@ pub static KINDS: &[Kind] = &[
         plural: "mutatingwebhookconfigurations",
         singular: "mutatingwebhookconfiguration",
         categories: &["api-extensions"],
-        namespaced: false,
         storage: "admissionregistration.k8s.io/mutatingwebhookconfigurations",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "admissionregistration.k8s.io",
@@ -482,10 +467,9 @@ pub static KINDS: &[Kind] = &[
         plural: "validatingadmissionpolicies",
         singular: "validatingadmissionpolicy",
         categories: &["api-extensions"],
-        namespaced: false,
         subresources: &[own("status", "ValidatingAdmissionPolicy", OBJECT_VERBS)],
         storage: "admissionregistration.k8s.io/validatingadmissionpolicies",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "admissionregistration.k8s.io",
@@ -493,9 +477,8 @@ pub static KINDS: &[Kind] = &[
         plural: "validatingadmissionpolicybindings",
         singular: "validatingadmissionpolicybinding",
         categories: &["api-extensions"],
-        namespaced: false,
         storage: "admissionregistration.k8s.io/validatingadmissionpolicybindings",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "admissionregistration.k8s.io",
@@ -503,9 +486,8 @@ pub static KINDS: &[Kind] = &[
         plural: "validatingwebhookconfigurations",
         singular: "validatingwebhookconfiguration",
         categories: &["api-extensions"],
-        namespaced: false,
         storage: "admissionregistration.k8s.io/validatingwebhookconfigurations",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "apiextensions.k8s.io",
@@ -514,10 +496,9 @@ pub static KINDS: &[Kind] = &[
         singular: "customresourcedefinition",
         short_names: &["crd", "crds"],
         categories: &["api-extensions"],
-        namespaced: false,
         subresources: &[own("status", "CustomResourceDefinition", OBJECT_VERBS)],
         storage: "apiextensions.k8s.io/customresourcedefinitions",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "scheduling.k8s.io",
@@ -525,9 +506,8 @@ pub static KINDS: &[Kind] = &[
         plural: "priorityclasses",
         singular: "priorityclass",
         short_names: &["pc"],
-        namespaced: false,
         storage: "scheduling.k8s.io/priorityclasses",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "coordination.k8s.io",
@@ -542,9 +522,8 @@ pub static KINDS: &[Kind] = &[
         kind: "RuntimeClass",
         plural: "runtimeclasses",
         singular: "runtimeclass",
-        namespaced: false,
         storage: "node.k8s.io/runtimeclasses",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "discovery.k8s.io",
@@ -559,9 +538,8 @@ pub static KINDS: &[Kind] = &[
         kind: "DeviceClass",
         plural: "deviceclasses",
         singular: "deviceclass",
-        namespaced: false,
         storage: "resource.k8s.io/deviceclasses",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "resource.k8s.io",
@@ -585,28 +563,25 @@ pub static KINDS: &[Kind] = &[
         kind: "ResourceSlice",
         plural: "resourceslices",
         singular: "resourceslice",
-        namespaced: false,
         storage: "resource.k8s.io/resourceslices",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "flowcontrol.apiserver.k8s.io",
         kind: "FlowSchema",
         plural: "flowschemas",
         singular: "flowschema",
-        namespaced: false,
         subresources: &[own("status", "FlowSchema", OBJECT_VERBS)],
         storage: "flowcontrol.apiserver.k8s.io/flowschemas",
-        ..CORE
+        ..CLUSTER
     },
     Kind {
         group: "flowcontrol.apiserver.k8s.io",
         kind: "PriorityLevelConfiguration",
         plural: "prioritylevelconfigurations",
         singular: "prioritylevelconfiguration",
-        namespaced: false,
         subresources: &[own("status", "PriorityLevelConfiguration", OBJECT_VERBS)],
         storage: "flowcontrol.apiserver.k8s.io/prioritylevelconfigurations",
-        ..CORE
+        ..CLUSTER
     },
 ];
