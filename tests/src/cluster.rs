@@ -179,7 +179,13 @@ impl Cluster {
     fn diagnosis(&self) -> String {
         let look = |args: &[&str]| String::from_utf8_lossy(&self.try_kubectl(args).stdout).into_owned();
         format!(
-            "\n--- pods\n{}\n--- events\n{}\n--- log\n{}",
+            "\n--- nodes\n{}\n--- pods\n{}\n--- events\n{}\n--- log\n{}",
+            look(&[
+                "get",
+                "nodes",
+                "-o",
+                "jsonpath={range .items[*]}{.metadata.name} {.spec.taints} {.status.conditions}{end}"
+            ]),
             look(&["get", "pods", "-A", "-o", "wide"]),
             look(&["get", "events", "-A"]),
             self.log()

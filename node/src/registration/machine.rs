@@ -9,8 +9,12 @@ use rustix::fs::statvfs;
 const RESERVED_MEMORY: u64 = 100 << 20;
 /// Below this much available memory the node is short of it, as kubelet's default says.
 const LOW_MEMORY: u64 = 100 << 20;
-/// Below this share of free space or inodes the disk is short.
+/// Below this share of free space or inodes a small disk is short of them.
 const LOW_DISK_PERCENT: u64 = 5;
+/// This much free space is enough on any disk: a share alone would call a large one full while gigabytes are free.
+const ENOUGH_DISK: u64 = 512 << 20;
+/// This many free inodes are enough on any disk.
+const ENOUGH_INODES: u64 = 20_000;
 /// Below this share of free process ids the node is short of them.
 const LOW_PIDS_PERCENT: u64 = 5;
 
@@ -91,9 +95,10 @@ impl Machine {
 
 /// Looks at what may be short.
 pub(crate) fn pressure(data_dir: &Path) -> Pressure {
-    let share_left = |free: u64, all: u64| all == 0 || free >= all / 100 * LOW_DISK_PERCENT;
-    let disk = statvfs(data_dir)
-        .is_ok_and(|fs| !share_left(fs.f_bavail, fs.f_blocks) || !share_left(fs.f_favail, fs.f_files));
+    let disk = statvfs(data_dir).is_ok_and(|fs| {
+        short(fs.f_bavail * fs.f_frsize, fs.f_blocks * fs.f_frsize, ENOUGH_DISK)
+            || short(fs.f_favail, fs.f_files, ENOUGH_INODES)
+    });
     let number = |path| std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
     let used = std::fs::read_to_string("/proc/loadavg").ok().and_then(|text| threads(&text));
     let pids = match (number("/proc/sys/kernel/pid_max"), used) {
@@ -102,6 +107,11 @@ pub(crate) fn pressure(data_dir: &Path) -> Pressure {
     };
     let memory = meminfo("MemAvailable").is_some_and(|available| available < LOW_MEMORY);
     Pressure { memory, disk, pids }
+}
+
+/// Whether too little of a disk is free; a file system that counts nothing is never short of it.
+fn short(free: u64, all: u64, enough: u64) -> bool {
+    free < (all / 100 * LOW_DISK_PERCENT).min(enough)
 }
 
 /// The number of threads in `/proc/loadavg`: the second of `1/234`.
@@ -130,6 +140,16 @@ mod tests {
         assert_eq!(threads("0.29 0.14 0.24 1/234 5678"), Some(234));
         assert_eq!(os_image("NAME=x\nPRETTY_NAME=\"Debian 12\"\n"), "Debian 12");
         assert_eq!(os_image(""), "Linux");
+    }
+
+    #[test]
+    fn a_disk_is_short_by_its_share_or_by_bytes_whichever_is_less() {
+        let gib = 1 << 30;
+        assert!(!short(gib, 256 * gib, ENOUGH_DISK), "0.4 % of a large disk is enough for pods");
+        assert!(short(gib / 4, 256 * gib, ENOUGH_DISK));
+        assert!(!short(gib / 4, 4 * gib, ENOUGH_DISK), "6 % of a small disk");
+        assert!(short(gib / 8, 4 * gib, ENOUGH_DISK), "3 % of a small disk");
+        assert!(!short(0, 0, ENOUGH_INODES), "a file system without a count");
     }
 
     #[test]

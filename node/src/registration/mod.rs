@@ -111,11 +111,25 @@ impl Registration {
     }
 
     async fn write_status(&mut self, status: NodeStatus, now: Timestamp) -> Result<(), kube::Error> {
+        self.report_pressure(&status);
         let api: Api<Node> = Api::all(self.client.clone());
         let patch = json!({ "status": status });
         api.patch_status(&self.facts.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         self.written = Some((status, now));
         Ok(())
+    }
+
+    /// Says in the log what became short: Pods are not placed here until it is over.
+    fn report_pressure(&self, status: &NodeStatus) {
+        let short = |status: &NodeStatus| -> Vec<String> {
+            let conditions = status.conditions.iter().flatten();
+            let short = conditions.filter(|c| c.type_.ends_with("Pressure") && c.status == "True");
+            short.map(|c| c.type_.clone()).collect()
+        };
+        let now = short(status);
+        if self.written.as_ref().map_or(vec![], |(before, _)| short(before)) != now {
+            warn!(short = ?now, data_dir = %self.data_dir.display(), "the node's pressure changed");
+        }
     }
 
     /// Renews the Lease and keeps the status true, until `shutdown`.
