@@ -26,6 +26,7 @@ use crate::pods::{PodIndex, Supervisor};
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
+use crate::tokens::Tokens;
 use crate::volumes::VolumeRoot;
 use crate::wakers::Wakers;
 
@@ -160,6 +161,7 @@ impl Agent {
             runtimes: parts.runtimes,
             images: Images::open(&dir.join("content"))?,
             objects: Objects::new(&client, &wakers, tasks),
+            tokens: Tokens::new(&client, &config.clock),
             services: follow_services(client.clone(), tasks, stop),
             events,
             network: parts.network,

@@ -17,6 +17,7 @@ use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
 use crate::runtimes::Runtimes;
+use crate::tokens::Tokens;
 use crate::volumes::VolumeRoot;
 use crate::wakers::Wakers;
 
@@ -44,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) images: Images,
     /// ConfigMaps and Secrets.
     pub(crate) objects: Objects,
+    /// Tokens of ServiceAccounts.
+    pub(crate) tokens: Tokens,
     /// Services of the whole cluster.
     pub(crate) services: Store<Service>,
     /// Where events are told.

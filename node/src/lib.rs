@@ -10,7 +10,7 @@
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`: the two runtimes behind one contract, and what they run now.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node.
-//! - `objects`, `events`, `wakers`: references followed by watch, events told, workers woken.
+//! - `objects`, `tokens`, `events`, `wakers`: references followed by watch, tokens renewed, events told, workers woken.
 
 #![cfg_attr(test, expect(clippy::needless_pass_by_value, reason = "helpers of tests take JSON literals"))]
 
@@ -31,6 +31,7 @@ mod runtimes;
 pub mod services;
 #[cfg(test)]
 mod testing;
+mod tokens;
 mod volumes;
 mod wakers;
 

@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
-use wherry_apiserver::{Admission, ApiServer, Authorization, NodeClientTls, TlsConfig, Tokens, UserInfo};
+use wherry_apiserver::{
+    Admission, ApiServer, Authorization, NodeClientTls, TlsConfig, TokenIssuer, Tokens, UserInfo,
+};
 use wherry_store::Store;
 
 use crate::bootstrap::{self, ApiAddress};
@@ -55,6 +57,9 @@ pub enum StartError {
     /// The store.
     #[error("cannot open the store")]
     Store(#[from] wherry_store::OpenError),
+    /// The key of ServiceAccount tokens.
+    #[error("cannot use the key of ServiceAccount tokens")]
+    TokenKey(#[from] wherry_apiserver::KeyError),
     /// The listening socket.
     #[error("cannot use the API server's socket")]
     Socket(#[source] std::io::Error),
@@ -98,8 +103,8 @@ impl ControlPlane {
         let cluster_ip =
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
         let store = open_store(&config)?;
-        let api =
-            ApiServer::new(wherry_apiserver::Config { admission, ..api_config(&config, store.clone()) });
+        let api = api_config(&config, store.clone(), address)?;
+        let api = ApiServer::new(wherry_apiserver::Config { admission, ..api });
         let plane = Self {
             address,
             api,
@@ -197,17 +202,27 @@ fn open_store(config: &Config) -> Result<Store, StartError> {
     Ok(Store::open(&config.data_dir.join("store.redb"), options)?)
 }
 
-fn api_config(config: &Config, store: Store) -> wherry_apiserver::Config {
+/// The name of the cluster's API as an issuer and as an audience of tokens.
+const ISSUER: &str = "https://kubernetes.default.svc";
+
+fn api_config(
+    config: &Config,
+    store: Store,
+    address: SocketAddr,
+) -> Result<wherry_apiserver::Config, StartError> {
     let mut api =
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
     api.node_address = config.node_endpoint;
     api.tokens = config.tokens.clone();
     api.address = config.listener.local_addr().ok();
     api.authorization = config.authorization;
+    let key = config.pki.service_account_key.as_bytes();
+    let jwks_uri = format!("https://{address}/openid/v1/jwks");
+    api.issuer = Some(TokenIssuer::new(key, ISSUER, &jwks_uri)?);
     api.node_client = Some(NodeClientTls {
         ca: config.pki.ca.clone().into_bytes(),
         cert: config.pki.node_client.cert.clone().into_bytes(),
         key: config.pki.node_client.key.clone().into_bytes(),
     });
-    api
+    Ok(api)
 }

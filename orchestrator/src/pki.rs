@@ -1,8 +1,10 @@
-//! The cluster's certificates: one CA made at first start, and the leaves it signs.
+//! The cluster's certificates: one CA made at first start, and the leaves it signs; and the key of ServiceAccount
+//! tokens.
 //!
 //! # Flow
 //! [`Pki::open`] reads `DIR/pki`; what is missing, expires within a third of its life, or does not name the
-//! addresses asked for is made anew. The CA is never replaced: every kubeconfig that was handed out trusts it.
+//! addresses asked for is made anew. The CA is never replaced: every kubeconfig that was handed out trusts it. Nor is
+//! the key of ServiceAccount tokens: Pods keep tokens that it signed.
 //!
 //! # Guarantees
 //! Private keys are files of mode 0600 in a directory of mode 0700, written whole or not at all.
@@ -47,6 +49,8 @@ pub struct Pki {
     pub node_client: Identity,
     /// The node endpoint's serving certificate.
     pub node_server: Identity,
+    /// The P-256 key that signs the tokens of ServiceAccounts, PKCS#8 in PEM.
+    pub service_account_key: String,
 }
 
 /// Names and addresses that the serving certificates must cover.
@@ -135,6 +139,7 @@ impl Pki {
                 addresses: subjects.node_addresses.clone(),
                 usage: ExtendedKeyUsagePurpose::ServerAuth,
             })?,
+            service_account_key: open_key(&dir.join("sa.key"))?,
             ca,
         })
     }
@@ -186,6 +191,23 @@ fn make_ca(now: Timestamp) -> Result<Identity, rcgen::Error> {
     set_validity(&mut params, now, CA_DAYS);
     let cert = params.self_signed(&key)?;
     Ok(Identity { cert: cert.pem(), key: key.serialize_pem() })
+}
+
+/// Reads a private key, made at first start.
+fn open_key(path: &Path) -> Result<String, PkiError> {
+    if !path.exists() {
+        let key = KeyPair::generate()
+            .map_err(|source| PkiError::Make { name: "the service account key".into(), source })?;
+        write_file(path, &key.serialize_pem())?;
+    }
+    let pem = read_file(path)?;
+    let key =
+        KeyPair::from_pem(&pem).map_err(|source| PkiError::Unusable { path: path.to_owned(), source })?;
+    if key.algorithm() == &rcgen::PKCS_ECDSA_P256_SHA256 {
+        return Ok(pem);
+    }
+    let source = rcgen::Error::UnsupportedSignatureAlgorithm;
+    Err(PkiError::Unusable { path: path.to_owned(), source })
 }
 
 fn open_leaf(
@@ -308,6 +330,7 @@ mod tests {
         assert_eq!(first.ca, second.ca);
         assert_eq!(first.server.cert, second.server.cert);
         assert_eq!(first.admin.key, second.admin.key);
+        assert_eq!(first.service_account_key, second.service_account_key);
     }
 
     #[test]

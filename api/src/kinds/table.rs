@@ -12,6 +12,14 @@ const SCALE: Subresource =
 const EVICTION: Subresource =
     Subresource { name: "eviction", group: "policy", version: "v1", kind: "Eviction", verbs: &["create"] };
 
+const TOKEN: Subresource = Subresource {
+    name: "token",
+    group: "authentication.k8s.io",
+    version: "v1",
+    kind: "TokenRequest",
+    verbs: &["create"],
+};
+
 const fn own(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
     Subresource { name, group: "", version: "", kind, verbs }
 }
@@ -154,6 +162,7 @@ pub static KINDS: &[Kind] = &[
         plural: "serviceaccounts",
         singular: "serviceaccount",
         short_names: &["sa"],
+        subresources: &[TOKEN],
         storage: "serviceaccounts",
         ..CORE
     },

@@ -20,6 +20,7 @@ pub(crate) use expand::expand;
 pub(crate) use fields::{FieldError, NodeFields, field, resource};
 
 use crate::objects::{ObjectError, Objects};
+use crate::tokens::{Token, TokenError, Tokens};
 
 /// Why an environment cannot be made. The words are kubelet's.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -63,38 +64,54 @@ pub(crate) enum EnvError {
     Source(String),
 }
 
-/// Where values of ConfigMaps and Secrets come from; text by key, `None` if there is no such object.
+/// Where values of ConfigMaps and Secrets, and tokens, come from; text by key, `None` if there is no such object.
 #[async_trait]
 pub(crate) trait Sources: Sync {
     /// The data of the ConfigMap.
     async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError>;
     /// The data of the Secret.
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError>;
+    /// A token of the pod's ServiceAccount for this audience and so many seconds.
+    async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError>;
 }
 
-/// The objects of one pod's namespace.
+/// What one pod can read.
 pub(crate) struct PodSources<'a> {
     /// Where they are followed.
     pub(crate) objects: &'a Objects,
+    /// Where its tokens are.
+    pub(crate) tokens: &'a Tokens,
     /// The pod.
-    pub(crate) uid: &'a str,
-    /// Its namespace.
-    pub(crate) namespace: &'a str,
+    pub(crate) pod: &'a Pod,
+}
+
+impl PodSources<'_> {
+    fn uid(&self) -> &str {
+        self.pod.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    fn namespace(&self) -> &str {
+        self.pod.metadata.namespace.as_deref().unwrap_or_default()
+    }
 }
 
 #[async_trait]
 impl Sources for PodSources<'_> {
     async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
-        let object = self.objects.config_map(self.uid, self.namespace, name).await?;
+        let object = self.objects.config_map(self.uid(), self.namespace(), name).await?;
         Ok(object.map(|object| object.data.clone().unwrap_or_default()))
     }
 
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError> {
-        let object = self.objects.secret(self.uid, self.namespace, name).await?;
+        let object = self.objects.secret(self.uid(), self.namespace(), name).await?;
         let bytes = |data: &BTreeMap<String, k8s_openapi::ByteString>| {
             data.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect()
         };
         Ok(object.map(|object| object.data.as_ref().map(bytes).unwrap_or_default()))
+    }
+
+    async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError> {
+        self.tokens.get(self.pod, audience, seconds).await
     }
 }
 

@@ -10,6 +10,10 @@ struct Fixed;
 
 #[async_trait]
 impl Sources for Fixed {
+    async fn token(&self, _audience: &str, _seconds: Option<i64>) -> Result<Token, TokenError> {
+        unreachable!("variables show no tokens")
+    }
+
     async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
         let pairs = [("color", "blue"), ("size", "1")];
         let data = pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();

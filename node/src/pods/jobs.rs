@@ -59,8 +59,7 @@ pub(super) enum Done {
 
 /// Sets the pod's volumes up, or brings them up to date.
 pub(super) async fn mount_volumes(ctx: Arc<Context>, pod: Arc<Pod>, pod_ip: String) -> Done {
-    let (uid, namespace) = (uid(&pod), namespace(&pod));
-    let sources = PodSources { objects: &ctx.objects, uid, namespace };
+    let sources = PodSources { objects: &ctx.objects, tokens: &ctx.tokens, pod: &pod };
     let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip)).await;
     Done::Volumes(set_up.map(Arc::new).map_err(|error| chain(&error)))
 }

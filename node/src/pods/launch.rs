@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
 use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, SandboxId};
 
-use super::jobs::{Refusal, field_path, find_container, namespace, uid};
+use super::jobs::{Refusal, field_path, find_container, uid};
 use super::memory::{PodNetworking, PreparedImage};
 use super::{pod_files, resources};
 use crate::context::{Context, chain};
@@ -132,7 +132,7 @@ async fn environment(
     let pod = &*order.pod;
     ctx.services.wait_until_ready().await.map_err(|error| format!("cannot read Services: {error}"))?;
     let services: Vec<Arc<Service>> = ctx.services.state();
-    let sources = PodSources { objects: &ctx.objects, uid: uid(pod), namespace: namespace(pod) };
+    let sources = PodSources { objects: &ctx.objects, tokens: &ctx.tokens, pod };
     let node = ctx.node_fields(order.network.ip.to_string());
     let request = Request { pod, container, services: &services, node: &node };
     env::resolve(&request, &sources).await.map_err(|error| chain(&error))

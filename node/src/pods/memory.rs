@@ -54,8 +54,7 @@ impl<T> Step<T> {
         match self {
             Self::Idle => Due::Now,
             Self::Busy | Self::Done(_) => Due::No,
-            Self::Failed(failure) if failure.retry_at <= now => Due::Now,
-            Self::Failed(failure) => Due::At(failure.retry_at),
+            Self::Failed(failure) => Due::by(failure.retry_at, now),
         }
     }
 }
@@ -69,6 +68,13 @@ pub(super) enum Due {
     At(Timestamp),
     /// It is not.
     No,
+}
+
+impl Due {
+    /// Now, if the time has come.
+    pub(super) fn by(at: Timestamp, now: Timestamp) -> Self {
+        if at <= now { Self::Now } else { Self::At(at) }
+    }
 }
 
 /// A step that failed.

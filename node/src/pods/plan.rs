@@ -60,6 +60,8 @@ pub(super) struct World<'a> {
 pub(super) enum Action {
     /// Set the pod's volumes up.
     MountVolumes,
+    /// Bring the files of the pod's volumes up to date.
+    RefreshVolumes,
     /// Have the image of the container's attempt fetched and prepared.
     EnsureImage {
         /// The container.
@@ -278,6 +280,12 @@ fn plan_running(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pla
 fn prepare(world: &World<'_>, views: &Views<'_>, plan: &mut Plan) {
     if plan.is_due(world.memory.volumes.due(world.now)) {
         plan.actions.push(Action::MountVolumes);
+    }
+    if let Some(refresh_at) = world.memory.volumes.done().and_then(|volumes| volumes.refresh_at)
+        && !world.memory.volumes_busy
+        && plan.is_due(Due::by(refresh_at, world.now))
+    {
+        plan.actions.push(Action::RefreshVolumes);
     }
     for view in views.all() {
         if matches!(view.life, Life::Never | Life::Created { .. }) {

@@ -98,6 +98,7 @@ impl Worker {
         }
         self.ctx.wakers.unregister(&self.uid);
         self.ctx.objects.release(&self.uid);
+        self.ctx.tokens.release(&self.uid);
     }
 
     /// Takes everything else that is already there, so that one plan serves all of it.
@@ -172,6 +173,7 @@ impl Worker {
                 self.memory.volumes = Step::Busy;
                 self.mount_volumes(pod);
             }
+            Action::RefreshVolumes => self.mount_volumes(pod),
             Action::SetUpNetwork { netns } => {
                 self.memory.network = Step::Busy;
                 self.jobs.spawn(async move { Some(jobs::set_up_network(ctx, pod, netns).await) });
@@ -356,13 +358,16 @@ impl Worker {
             Ok(volumes) => (self.memory.volumes, self.memory.volume_failures) = (Step::Done(volumes), 0),
             Err(message) => {
                 self.tell(Severity::Warning, "FailedMount", message.clone());
-                // Files written before stay as they are when their source goes away.
-                if self.memory.volumes.done().is_none() {
-                    let failures = self.memory.volume_failures;
-                    self.memory.volumes =
-                        Failure::after(Some(failures), ("FailedMount", message), now, setup_delay);
-                    self.memory.volume_failures += 1;
-                }
+                let failures = self.memory.volume_failures;
+                self.memory.volume_failures += 1;
+                self.memory.volumes = match self.memory.volumes.done() {
+                    // Files written before stay as they are when their source goes away.
+                    Some(volumes) => {
+                        let retry_at = super::backoff::later(now, setup_delay(failures + 1));
+                        Step::Done(Arc::new(volumes.refreshed_later(retry_at)))
+                    }
+                    None => Failure::after(Some(failures), ("FailedMount", message), now, setup_delay),
+                };
             }
         }
     }

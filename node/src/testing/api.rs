@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -14,6 +15,7 @@ use http::{Method, StatusCode};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
+use wherry_api::clock::{Clock, SystemClock};
 
 /// A change of an object: where it is, what happened, the object.
 type Change = (String, &'static str, Value);
@@ -21,6 +23,8 @@ type Change = (String, &'static str, Value);
 /// The objects, and what was done to them.
 pub(crate) struct FakeApi {
     state: Mutex<Objects>,
+    /// By whose time tokens expire.
+    clock: Mutex<Arc<dyn Clock>>,
     changes: broadcast::Sender<Change>,
 }
 
@@ -30,6 +34,9 @@ struct Objects {
     revision: u64,
     /// Writes of pod statuses, in order.
     statuses: Vec<Value>,
+    /// Token requests that were answered.
+    token_requests: Vec<(String, Value)>,
+    refuse_tokens: bool,
     /// Deletions: the path and the options.
     deletions: Vec<(String, Value)>,
 }
@@ -37,7 +44,17 @@ struct Objects {
 impl FakeApi {
     /// An empty server.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), changes: broadcast::Sender::new(256) })
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        Arc::new(Self {
+            state: Mutex::default(),
+            clock: Mutex::new(clock),
+            changes: broadcast::Sender::new(256),
+        })
+    }
+
+    /// Takes the time from this clock.
+    pub(crate) fn use_clock(&self, clock: Arc<dyn Clock>) {
+        *self.clock.lock() = clock;
     }
 
     /// A client of the server.
@@ -117,6 +134,30 @@ impl FakeApi {
     /// The pod status patches written so far.
     pub(crate) fn statuses(&self) -> Vec<Value> {
         self.state.lock().statuses.clone()
+    }
+
+    /// The token requests so far: the path and what was asked for.
+    pub(crate) fn token_requests(&self) -> Vec<(String, Value)> {
+        self.state.lock().token_requests.clone()
+    }
+
+    /// Has token requests refused from now on, or answered again.
+    pub(crate) fn refuse_tokens(&self, refuse: bool) {
+        self.state.lock().refuse_tokens = refuse;
+    }
+
+    /// Answers with tokens that are numbered: `token-1`, `token-2`.
+    fn issue_token(&self, path: &str, mut request: Value) -> Response {
+        let mut state = self.state.lock();
+        if state.refuse_tokens {
+            return status(StatusCode::NOT_FOUND);
+        }
+        state.token_requests.push((path.to_owned(), request["spec"].clone()));
+        let number = state.token_requests.len();
+        let life = Duration::from_secs(request["spec"]["expirationSeconds"].as_u64().unwrap_or(3600));
+        let expires = (self.clock.lock().now() + life).to_string();
+        request["status"] = json!({ "token": format!("token-{number}"), "expirationTimestamp": expires });
+        (StatusCode::CREATED, axum::Json(request)).into_response()
     }
 
     /// The deletions asked for so far.
@@ -230,6 +271,7 @@ async fn answer(State(api): State<Arc<FakeApi>>, request: Request) -> Response {
             }
             None => status(StatusCode::NOT_FOUND),
         },
+        Method::POST if path.ends_with("/token") => api.issue_token(&path, body),
         Method::POST => {
             let name = body["metadata"]["name"].as_str().unwrap_or_default();
             api.put(&format!("{path}/{name}"), body.clone());

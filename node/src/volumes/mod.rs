@@ -4,7 +4,7 @@
 //! |---|---|
 //! | emptyDir | a directory of the pod; with `medium: Memory` a tmpfs |
 //! | hostPath | the path itself, checked against its `type` |
-//! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes |
+//! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes or a token is to be renewed |
 //!
 //! # Guarantees
 //! Setting up and tearing down may be repeated at any point; a failed set-up names the volume and what to do.
@@ -21,10 +21,12 @@ mod tmpfs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 
 use crate::env::{FieldError, NodeFields, Sources};
 use crate::objects::ObjectError;
+use crate::tokens::TokenError;
 pub(crate) use atomic::WriteError;
 pub(crate) use mounts::container_mounts;
 
@@ -80,6 +82,9 @@ pub(crate) enum VolumeError {
     /// An object cannot be read.
     #[error(transparent)]
     Object(#[from] ObjectError),
+    /// A token cannot be had.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A file operation failed.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -90,6 +95,15 @@ pub(crate) enum VolumeError {
 pub(crate) struct Volumes {
     /// Where each volume is.
     pub(crate) paths: BTreeMap<String, PathBuf>,
+    /// When files are to be written again, though nothing they come from changes.
+    pub(crate) refresh_at: Option<Timestamp>,
+}
+
+impl Volumes {
+    /// The same, with a refresh that was due put off.
+    pub(crate) fn refreshed_later(&self, at: Timestamp) -> Self {
+        Self { refresh_at: self.refresh_at.map(|due| due.max(at)), ..self.clone() }
+    }
 }
 
 /// A volume that could not be set up.
@@ -135,11 +149,12 @@ impl VolumeRoot {
         let mut volumes = Volumes::default();
         for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
             let setup = SetUp { pod, dir: dir.join(&volume.name), group };
-            let path = setup
+            let (path, refresh_at) = setup
                 .run(volume, sources, node)
                 .await
                 .map_err(|source| SetUpError { volume: volume.name.clone(), source })?;
             volumes.paths.insert(volume.name.clone(), path);
+            volumes.refresh_at = volumes.refresh_at.into_iter().chain(refresh_at).min();
         }
         Ok(volumes)
     }
@@ -167,26 +182,28 @@ struct SetUp<'a> {
 }
 
 impl SetUp<'_> {
+    /// Sets the volume up; where it is, and when its files are to be written again.
     async fn run(
         &self,
         volume: &Volume,
         sources: &dyn Sources,
         node: &NodeFields,
-    ) -> Result<PathBuf, VolumeError> {
+    ) -> Result<(PathBuf, Option<Timestamp>), VolumeError> {
         if let Some(source) = &volume.host_path {
-            return host_path::check(Path::new(&source.path), source.type_.as_deref().unwrap_or_default());
+            let kind = source.type_.as_deref().unwrap_or_default();
+            return Ok((host_path::check(Path::new(&source.path), kind)?, None));
         }
         if let Some(source) = &volume.empty_dir {
-            return self.empty_dir(source);
+            return Ok((self.empty_dir(source)?, None));
         }
-        if let Some(mut files) = payload::files(self.pod, volume, sources, node).await? {
+        if let Some(mut payload) = payload::read(self.pod, volume, sources, node).await? {
             if self.group.is_some() {
-                for file in &mut files {
+                for file in &mut payload.files {
                     file.mode |= 0o440;
                 }
             }
-            atomic::write(&self.dir, &files, self.group)?;
-            return Ok(self.dir.clone());
+            atomic::write(&self.dir, &payload.files, self.group)?;
+            return Ok((self.dir.clone(), payload.refresh_at));
         }
         Err(VolumeError::Unsupported { what: kind_of(volume) })
     }

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, Pod, Volume};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume,
+};
 
-use super::VolumeError;
 use super::atomic::VolumeFile;
+use super::{VolumeError, fs_group};
 use crate::env::{NodeFields, Sources, field, resource};
 
 /// Kubernetes' default mode of such files.
@@ -16,6 +19,7 @@ enum Source<'a> {
     ConfigMap { name: &'a str, items: Option<&'a [KeyToPath]>, optional: bool },
     Secret { name: &'a str, items: Option<&'a [KeyToPath]>, optional: bool },
     DownwardApi(&'a [DownwardAPIVolumeFile]),
+    Token(&'a ServiceAccountTokenProjection),
     Unsupported(&'static str),
 }
 
@@ -49,8 +53,8 @@ fn sources_of(volume: &Volume) -> Option<(Vec<Source<'_>>, i32)> {
             sources.push(Source::Secret { name: &v.name, items, optional });
         } else if let Some(v) = &part.downward_api {
             sources.push(Source::DownwardApi(v.items.as_deref().unwrap_or_default()));
-        } else if part.service_account_token.is_some() {
-            sources.push(Source::Unsupported("serviceAccountToken"));
+        } else if let Some(v) = &part.service_account_token {
+            sources.push(Source::Token(v));
         } else {
             sources.push(Source::Unsupported("clusterTrustBundle or podCertificate"));
         }
@@ -58,15 +62,25 @@ fn sources_of(volume: &Volume) -> Option<(Vec<Source<'_>>, i32)> {
     Some((sources, projected.default_mode.unwrap_or(DEFAULT_MODE)))
 }
 
-/// The files of the volume; `None` if it is not made of files.
-pub(super) async fn files(
+/// What is in a volume made of files.
+#[derive(Debug, Default)]
+pub(super) struct Payload {
+    /// The files.
+    pub(super) files: Vec<VolumeFile>,
+    /// When they are to be read again, though nothing changes.
+    pub(super) refresh_at: Option<Timestamp>,
+}
+
+/// The content of the volume; `None` if it is not made of files.
+pub(super) async fn read(
     pod: &Pod,
     volume: &Volume,
     sources: &dyn Sources,
     node: &NodeFields,
-) -> Result<Option<Vec<VolumeFile>>, VolumeError> {
+) -> Result<Option<Payload>, VolumeError> {
     let Some((parts, default_mode)) = sources_of(volume) else { return Ok(None) };
     let mut files = BTreeMap::new();
+    let mut refresh_at = None;
     for part in parts {
         let read = match part {
             Source::ConfigMap { name, items, optional } => {
@@ -79,12 +93,29 @@ pub(super) async fn files(
                 Object { kind: "secret", name, data, optional }.files(items, default_mode)?
             }
             Source::DownwardApi(items) => downward(pod, items, default_mode, node)?,
+            Source::Token(wanted) => {
+                let audience = wanted.audience.as_deref().unwrap_or_default();
+                let token = sources.token(audience, wanted.expiration_seconds).await?;
+                refresh_at = refresh_at.into_iter().chain([token.renew_at]).min();
+                vec![token_file(pod, wanted, token.text, default_mode)]
+            }
             Source::Unsupported(what) => return Err(VolumeError::Unsupported { what }),
         };
         // A later source wins over an earlier one at the same path.
         files.extend(read.into_iter().map(|file| (file.path.clone(), file)));
     }
-    Ok(Some(files.into_values().collect()))
+    Ok(Some(Payload { files: files.into_values().collect(), refresh_at }))
+}
+
+/// The file of a token. Where a group is to read it, nobody else may.
+fn token_file(
+    pod: &Pod,
+    wanted: &ServiceAccountTokenProjection,
+    token: String,
+    default_mode: i32,
+) -> VolumeFile {
+    let mode = bits(fs_group(pod).map(|_| 0o600), default_mode);
+    VolumeFile { path: wanted.path.clone(), content: token.into_bytes(), mode }
 }
 
 /// The data of a ConfigMap or Secret.

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::tokens::Token;
 
 struct Fixed;
 
@@ -16,6 +17,11 @@ impl Sources for Fixed {
 
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError> {
         Ok((name == "login").then(|| BTreeMap::from([("token".to_owned(), vec![0, 255])])))
+    }
+
+    async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError> {
+        let renew_at = Timestamp::from_second(seconds.unwrap_or_default()).unwrap();
+        Ok(Token { text: format!("for {audience:?}"), renew_at })
     }
 }
 
@@ -54,6 +60,23 @@ async fn a_projected_volume_joins_its_sources() {
 }
 
 #[tokio::test]
+async fn tokens_are_files_and_the_first_to_expire_says_when_the_volume_is_written_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = VolumeRoot::new(dir.path().to_owned());
+    let volume = json!({ "projected": { "sources": [
+        { "serviceAccountToken": { "path": "token", "expirationSeconds": 3607 } },
+        { "serviceAccountToken": { "path": "vault/token", "audience": "vault", "expirationSeconds": 600 } },
+        { "downwardAPI": { "items": [{ "path": "namespace", "fieldRef": { "fieldPath": "metadata.namespace" } }] } },
+    ] } });
+    let volumes = root.set_up(&pod(volume), &Fixed, &NodeFields::default()).await.unwrap();
+    let read = |name: &str| std::fs::read_to_string(volumes.paths["v"].join(name)).unwrap();
+    assert_eq!(read("token"), "for \"\"");
+    assert_eq!(read("vault/token"), "for \"vault\"");
+    assert_eq!(read("namespace"), "shop");
+    assert_eq!(volumes.refresh_at, Some(Timestamp::from_second(600).unwrap()));
+}
+
+#[tokio::test]
 async fn failures_name_the_volume_and_the_cause() {
     let dir = tempfile::tempdir().unwrap();
     let root = VolumeRoot::new(dir.path().to_owned());
@@ -64,8 +87,8 @@ async fn failures_name_the_volume_and_the_cause() {
             "secret references non-existent config key: no",
         ),
         (
-            json!({ "projected": { "sources": [{ "serviceAccountToken": { "path": "token" } }] } }),
-            "serviceAccountToken is not supported by this node yet",
+            json!({ "projected": { "sources": [{ "podCertificate": { "keyType": "ED25519", "signerName": "s" } }] } }),
+            "clusterTrustBundle or podCertificate is not supported by this node yet",
         ),
         (json!({ "hostPath": { "path": "/dev/null", "type": "Directory" } }), "/dev/null is not a directory"),
         (
@@ -93,7 +116,8 @@ async fn an_empty_dir_keeps_its_content_when_set_up_again() {
 #[tokio::test]
 async fn mounts_expand_expressions_and_refuse_unknown_volumes() {
     let dir = tempfile::tempdir().unwrap();
-    let volumes = Volumes { paths: BTreeMap::from([("v".to_owned(), dir.path().canonicalize().unwrap())]) };
+    let paths = BTreeMap::from([("v".to_owned(), dir.path().canonicalize().unwrap())]);
+    let volumes = Volumes { paths, ..Volumes::default() };
     let container = |mount: Value| -> k8s_openapi::api::core::v1::Container {
         serde_json::from_value(json!({ "name": "c", "volumeMounts": [mount] })).unwrap()
     };

@@ -1,7 +1,8 @@
 //! What the server says about itself: its version and the paths that lead somewhere.
 
+use axum::body::Body;
 use axum::response::Response;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
@@ -11,6 +12,7 @@ use crate::error::Failure;
 use crate::request::negotiate::{Accept, Include, Shape};
 use crate::request::path::Route;
 use crate::request::query::Query;
+use crate::service_accounts::TokenIssuer;
 use crate::state::State;
 use crate::status::plain;
 use crate::{discovery, health, metrics, openapi, respond};
@@ -29,10 +31,12 @@ pub(crate) async fn answer(
     match route {
         Route::Health(name, check) => return health::answer(state, name, check.as_deref(), query).await,
         Route::Metrics => return Ok(metrics(state)),
-        Route::Root => return Ok(paths()),
+        Route::Root => return Ok(paths(state)),
         Route::OpenApiIndex => return openapi::index(headers),
         Route::OpenApi(name) => return openapi::version_3(name, query, headers, state.clock.now()),
         Route::OpenApiV2 => return openapi::version_2(headers),
+        Route::OpenIdConfiguration => return openid(state, TokenIssuer::configuration, "application/json"),
+        Route::OpenIdKeys => return openid(state, TokenIssuer::jwks, "application/jwk-set+json"),
         _ => {}
     }
     let accept =
@@ -56,6 +60,20 @@ fn metrics(state: &State) -> Response {
     response
 }
 
+/// Answers `/.well-known/openid-configuration` and `/openid/v1/jwks`.
+fn openid(
+    state: &State,
+    document: fn(&TokenIssuer) -> Vec<u8>,
+    media: &'static str,
+) -> Result<Response, Failure> {
+    let issuer = state.issuer.as_ref().ok_or(Failure::NoSuchPath)?;
+    let mut response = Response::new(Body::from(document(issuer)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    Ok(response)
+}
+
 /// Answers `/version`.
 fn version(accept: Accept) -> Response {
     let version = json!({
@@ -77,12 +95,15 @@ fn version(accept: Accept) -> Response {
 }
 
 /// Answers `/`: the paths that lead somewhere.
-fn paths() -> Response {
+fn paths(state: &State) -> Response {
     let mut paths: Vec<String> =
         ["/api", "/api/v1", "/apis", "/apis/", "/metrics", "/openapi/v2", "/openapi/v3", "/version"]
             .map(str::to_owned)
             .into();
     paths.push("/openapi/v3/".to_owned());
+    if state.issuer.is_some() {
+        paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
+    }
     for kind in KINDS.iter().filter(|kind| !kind.group.is_empty()) {
         paths.push(format!("/apis/{}", kind.group));
         paths.push(format!("/apis/{}", kind.api_version()));

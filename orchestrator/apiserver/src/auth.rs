@@ -1,7 +1,7 @@
 //! Who asks, and whether they may.
 //!
 //! A client certificate names its user in the common name and the user's groups in the organizations; a bearer token
-//! is looked up in the token file. Everybody may ask about the server's health and version; beyond that one rule
+//! is looked up in the token file, or is that of a ServiceAccount. Everybody may ask about the server's health and version; beyond that one rule
 //! decides for now ([`Authorization`]).
 
 use http::HeaderMap;
@@ -12,10 +12,13 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::config::Authorization;
 use crate::error::Failure;
 use crate::request::path::{Route, Target};
+use crate::service_accounts;
 use crate::state::State;
 
 /// The group that may do everything.
 pub const MASTERS: &str = "system:masters";
+/// The group of all ServiceAccounts; its members may read how tokens are checked.
+pub(crate) const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 
 /// The group of everybody who is known.
 pub const AUTHENTICATED: &str = "system:authenticated";
@@ -67,7 +70,15 @@ pub(crate) fn authenticate(
     }
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let token = value.to_str().ok().and_then(bearer).ok_or(Failure::Unauthorized)?;
-    state.tokens.user(token).cloned().map(Some).ok_or(Failure::Unauthorized)
+    if let Some(user) = state.tokens.user(token) {
+        return Ok(Some(user.clone()));
+    }
+    let issuer = state.issuer.as_ref().ok_or(Failure::Unauthorized)?;
+    let user = service_accounts::authenticate::user(state, issuer, token);
+    user.map(Some).map_err(|refused| {
+        tracing::debug!(reason = %refused, "a bearer token is refused");
+        Failure::Unauthorized
+    })
 }
 
 /// The token of an `Authorization` header (RFC 6750).
@@ -88,6 +99,10 @@ pub(crate) fn authorize(
         return Ok(());
     }
     let user = user.ok_or(Failure::Unauthorized)?;
+    let discovers = matches!(route, Route::OpenIdConfiguration | Route::OpenIdKeys);
+    if discovers && user.groups.iter().any(|g| g == SERVICE_ACCOUNTS) {
+        return Ok(());
+    }
     if rule == Authorization::AlwaysAllow || user.groups.iter().any(|g| g == MASTERS) {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use wherry_api::clock::Clock;
 use wherry_store::Store;
 
+use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
 
 /// Makes unique ids: UIDs of objects and the random part of generated names.
@@ -32,6 +33,8 @@ pub struct Config {
     pub node_address: Option<IpAddr>,
     /// Users who present a static bearer token.
     pub tokens: Tokens,
+    /// Who makes the tokens of ServiceAccounts; without one there are none.
+    pub issuer: Option<TokenIssuer>,
     /// Who may do what.
     pub authorization: Authorization,
     /// The address that discovery tells clients.
@@ -60,8 +63,8 @@ pub enum Authorization {
 pub enum Admission {
     /// What the parts of a Wherry cluster understand.
     Basic,
-    /// What Kubernetes' own server does: Pods get a volume with a token of their account, which must exist, nodes a
-    /// taint until they are ready, and storage finalizers that a controller is to remove.
+    /// What Kubernetes' own server does, too: nodes get a taint until they are ready, storage finalizers that a
+    /// controller is to remove, and the volume with a Pod's token the certificates of a second authority.
     Full,
 }
 
@@ -77,6 +80,7 @@ impl Config {
             node_client: None,
             node_address: None,
             tokens: Tokens::default(),
+            issuer: None,
             authorization: Authorization::Masters,
             admission: Admission::Basic,
             address: None,

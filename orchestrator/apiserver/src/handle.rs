@@ -30,7 +30,7 @@ use crate::verbs::delete_options::DeleteOptions;
 use crate::verbs::update::{Part, Wanted, update};
 use crate::verbs::{
     Cx, apply, bind, create, delete, delete_collection, evict, get, incoming, list, log, patch, scale, show,
-    watch,
+    token, watch,
 };
 
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
@@ -369,6 +369,7 @@ impl Exchange {
             "eviction" => self.evict(cx, name, body).await,
             "finalize" => self.update(cx, name, Part::Finalize, body).await,
             "approval" => self.approval(cx, name, verb, body).await,
+            "token" => self.token(cx, name, body).await,
             "scale" => self.scale(cx, name, verb, body).await,
             _ => Err(Failure::NoSuchResource),
         }
@@ -400,6 +401,17 @@ impl Exchange {
         let eviction = evict::parse(&bytes, format)?;
         let status = evict::evict(cx, name, &eviction, options.dry_run).await?;
         Ok(respond::json(StatusCode::CREATED, status.into(), false))
+    }
+
+    async fn token(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
+        let accept = self.accept(false)?;
+        let options = self.write_options("CreateOptions")?;
+        let (bytes, format) = self.read_object(body).await?;
+        let (request, warnings) = token::parse(&bytes, format, options.validation)?;
+        let answer = token::issue(cx, name, request, &options.manager)?;
+        let mut response = respond::json(StatusCode::CREATED, answer, accept.yaml);
+        respond::warn(&mut response, &warnings);
+        Ok(response)
     }
 
     async fn scale(&self, cx: &Cx<'_>, name: &str, verb: &str, body: Body) -> Result<Response, Failure> {

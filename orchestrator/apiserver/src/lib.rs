@@ -4,8 +4,8 @@
 //! its kind (`kinds`), validation, the store with optimistic concurrency, and out again as bytes. Reads never decode.
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
-//! `kinds` and `validation` (the rules), `table` (how it is shown), `codec` (the stored form), `status` (failures as
-//! HTTP), `front` and `flow` (who waits when too much is asked),
+//! `kinds` and `validation` (the rules), `service_accounts` (their tokens), `table` (how it is shown), `codec` (the
+//! stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
 //!
 //! Not kept yet: `managedFields`, and with them server-side apply, which is refused with 415.
@@ -34,6 +34,7 @@ mod request;
 mod respond;
 pub mod serve;
 mod server;
+mod service_accounts;
 mod state;
 mod status;
 mod table;
@@ -46,4 +47,5 @@ pub use config::{Admission, Authorization, Config, NodeClientTls};
 pub use extract::extractor;
 pub use serve::{ServeError, TlsConfig};
 pub use server::ApiServer;
+pub use service_accounts::{KeyError, TokenIssuer};
 pub use tokens::{TokenFileError, Tokens};

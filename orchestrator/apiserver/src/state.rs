@@ -18,6 +18,7 @@ use crate::error::Failure;
 use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::node_client::NodeClient;
+use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
 use crate::verbs::shared::SharedBodies;
 
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) node_client: Option<NodeClient>,
     pub(crate) node_address: Option<std::net::IpAddr>,
     pub(crate) tokens: Tokens,
+    pub(crate) issuer: Option<TokenIssuer>,
     pub(crate) authorization: Authorization,
     pub(crate) admission: Admission,
     pub(crate) max_body_bytes: usize,
@@ -63,6 +65,7 @@ impl State {
             clock: config.clock,
             ids: config.ids,
             tokens: config.tokens,
+            issuer: config.issuer,
             authorization: config.authorization,
             admission: config.admission,
             max_body_bytes: config.max_body_bytes,

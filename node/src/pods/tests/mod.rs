@@ -4,7 +4,6 @@ mod planning;
 mod reporting;
 mod simulation;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,7 +98,7 @@ impl Scene {
     /// Volumes, network and the images of all containers are there.
     fn prepared(pod: Pod) -> Self {
         let mut scene = Self::new(pod);
-        scene.memory.volumes = Step::Done(Arc::new(Volumes { paths: BTreeMap::new() }));
+        scene.memory.volumes = Step::Done(Arc::new(Volumes::default()));
         let ip = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 5));
         let sandbox = SandboxSpec {
             id: SandboxId("u-1".to_owned()),
@@ -170,6 +169,7 @@ impl Scene {
 fn short(action: &Action) -> String {
     match action {
         Action::MountVolumes => "mount".to_owned(),
+        Action::RefreshVolumes => "refresh".to_owned(),
         Action::EnsureImage { container, attempt } => format!("image {container}/{attempt}"),
         Action::SetUpNetwork { netns } => format!("network netns={netns}"),
         Action::Launch { container, attempt, .. } => format!("launch {container}/{attempt}"),

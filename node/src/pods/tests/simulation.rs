@@ -17,6 +17,7 @@ use crate::network::PodNetwork;
 use crate::objects::Objects;
 use crate::pods::{PodIndex, Supervisor};
 use crate::testing::{FakeApi, FakeNetwork, FakeRuntime, TestClock, runtimes};
+use crate::tokens::Tokens;
 use crate::volumes::VolumeRoot;
 use crate::wakers::Wakers;
 
@@ -62,6 +63,7 @@ impl Node {
     async fn start(&mut self) {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let clock = self.clock.clone();
+        self.api.use_clock(clock.clone());
         let runtimes = crate::runtimes::Runtimes::new(self.wasmtime.clone(), self.runc.clone());
         for runtime in [&self.wasmtime, &self.runc] {
             runtime.use_clock(clock.clone());
@@ -86,6 +88,7 @@ impl Node {
             runtimes,
             images,
             objects: Objects::new(&client, &wakers, &tasks),
+            tokens: Tokens::new(&client, &self.clock),
             services,
             events,
             network: self.network.clone(),
@@ -202,6 +205,54 @@ async fn a_missing_config_map_is_named_and_its_creation_starts_the_container() {
     node.wait_ready().await;
     assert!(created.elapsed() < Duration::from_secs(1), "{:?}", created.elapsed());
     assert_eq!(node.wasmtime.created()[0].env, [("COLOR".to_owned(), "blue".to_owned())]);
+}
+
+fn with_token(image: &str) -> Value {
+    let mut spec = one(image);
+    spec["serviceAccountName"] = json!("robot");
+    let source = json!({ "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } });
+    spec["volumes"] = json!([{ "name": "access", "projected": { "sources": [source] } }]);
+    spec["containers"][0]["volumeMounts"] = json!([{ "name": "access", "mountPath": "/access" }]);
+    spec
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_running_pod_is_bound_to_it_and_renewed_before_it_expires() {
+    let node = Node::started(false).await;
+    node.create(with_token("app:v1"));
+    node.wait_ready().await;
+    let file = node.dir.path().join("pods/u-1/volumes/access/token");
+    let read = || std::fs::read_to_string(&file).unwrap();
+    assert_eq!(read(), "token-1");
+    let requests = node.api.token_requests();
+    let bound = json!({ "apiVersion": "v1", "kind": "Pod", "name": "web", "uid": "u-1" });
+    assert_eq!(requests[0].0, "/api/v1/namespaces/shop/serviceaccounts/robot/token");
+    assert_eq!(requests[0].1["boundObjectRef"], bound);
+    assert_eq!(requests[0].1["expirationSeconds"], 600);
+    tokio::time::sleep(Duration::from_secs(470)).await;
+    assert_eq!(read(), "token-1");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(read(), "token-2");
+    tokio::time::sleep(Duration::from_secs(490)).await;
+    assert_eq!(read(), "token-3");
+    assert_eq!(node.api.token_requests().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_cannot_be_renewed_stays_until_another_is_given() {
+    let node = Node::started(false).await;
+    node.create(with_token("app:v1"));
+    node.wait_ready().await;
+    let file = node.dir.path().join("pods/u-1/volumes/access/token");
+    node.api.refuse_tokens(true);
+    tokio::time::sleep(Duration::from_mins(20)).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "token-1");
+    let (reason, message) = node.api.events().pop().unwrap();
+    assert_eq!(reason, "FailedMount");
+    assert!(message.contains("failed to fetch token"), "{message}");
+    node.api.refuse_tokens(false);
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "token-2");
 }
 
 #[tokio::test(start_paused = true)]

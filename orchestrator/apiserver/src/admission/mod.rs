@@ -1,11 +1,11 @@
 //! Admission: what the server checks and fills in across objects before one is created.
 //!
-//! Namespaces must be there and stay; Pods get a service account, their priority's number, the overhead of their
-//! RuntimeClass and the default tolerations. With [`Admission::Full`](crate::config::Admission) Pods also get a volume
-//! with a token, and storage a finalizer that keeps it while it is used.
+//! Namespaces must be there and stay; Pods get a service account with a volume for its token, their priority's number,
+//! the overhead of their RuntimeClass and the default tolerations. With [`Admission::Full`](crate::config::Admission)
+//! storage also gets a finalizer that keeps it while it is used.
 
 mod priority;
-mod service_account;
+pub(crate) mod service_account;
 mod storage;
 
 use wherry_api::kinds::{self, Kind};

@@ -1,122 +1,239 @@
-//! Who Pods run as, and the volume with which their programs prove it.
+//! The ServiceAccount admission plugin: every Pod runs as a ServiceAccount that exists, gets its image pull secrets
+//! and, unless either opts out, a volume with its token.
+//!
+//! Mirror Pods show what runs on a node already: they are left as they are and may have no ServiceAccount.
 
+use std::time::Duration;
+
+use serde_json::json;
+use wherry_api::kinds::{Kind, by_kind};
 use wherry_schema::Value;
+use wherry_store::EventKind;
 
-use super::kind;
 use crate::codec;
 use crate::config::Admission;
 use crate::error::Failure;
 use crate::object::{self, Fields};
 use crate::verbs::Cx;
 
-const VOLUME: &str = "kube-api-access-";
-const MOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// How long a token is good for; the odd seconds tell that nobody asked for it.
-const SECONDS: i64 = 3607;
-/// ConfigMaps with certificates of those whom programs talk to.
-const AUTHORITIES: &[(&str, &str)] =
-    &[("kube-root-ca.crt", "ca.crt"), ("openshift-service-ca.crt", "service-ca.crt")];
+const DEFAULT: &str = "default";
+const MIRROR: &str = "kubernetes.io/config.mirror";
+const ENFORCE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
+const VOLUME_PREFIX: &str = "kube-api-access-";
+const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+/// A little over an hour, by which tokens for Pods are told apart from those asked for by hand.
+const TOKEN_SECONDS: i64 = 3607;
+/// How long a Pod in a new namespace waits for the ServiceAccount that the controller is about to make.
+const PATIENCE: Duration = Duration::from_millis(1500);
+const CONTAINERS: [&str; 2] = ["spec.initContainers", "spec.containers"];
 
-/// Gives a Pod an account, and a volume with a token of it.
-pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
-    let full = cx.state.admission == Admission::Full;
-    let named = ["spec.serviceAccountName", "spec.serviceAccount"].map(|f| pod.text(f).to_owned());
-    let name = named.into_iter().find(|n| !n.is_empty());
-    if full && pod.at(&["metadata", "annotations", "kubernetes.io/config.mirror"]).is_some() {
-        return check_mirror(cx, pod, name.as_deref());
+fn core(kind: &str) -> &'static Kind {
+    by_kind("", "v1", kind).expect("the kinds table has Namespace and ServiceAccount")
+}
+
+/// Waits a moment for the ServiceAccount `default` of a new namespace, if the Pod needs it.
+pub(crate) async fn await_default(cx: &Cx<'_>, pod: &Value) {
+    if (cx.kind.group, cx.kind.kind) != ("", "Pod") || is_mirror(pod) || account_name(pod) != DEFAULT {
+        return;
     }
-    let name = name.unwrap_or_else(|| "default".to_owned());
+    let store = &cx.state.store;
+    let key = codec::key(core("ServiceAccount"), cx.namespace, DEFAULT);
+    let revision = store.revision();
+    let namespace = store.get(&codec::key(core("Namespace"), "", cx.namespace));
+    if store.get(&key).is_some() || namespace.is_none() {
+        return;
+    }
+    let Ok(mut changes) = store.watch(&key, revision) else { return };
+    let appears = async {
+        while let Some(Ok(event)) = changes.next().await {
+            if *event.entry.key == *key && event.kind != EventKind::Delete {
+                return;
+            }
+        }
+    };
+    // Whether it came is seen when the Pod is admitted.
+    let _patience = tokio::time::timeout(PATIENCE, appears).await;
+}
+
+/// Gives a new Pod its ServiceAccount and what comes with it.
+pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
+    if is_mirror(pod) {
+        return check_mirror(cx, pod);
+    }
+    let name = account_name(pod).to_owned();
+    let Some(account) = cx.state.find(&codec::key(core("ServiceAccount"), cx.namespace, &name))? else {
+        let namespace = cx.namespace;
+        return Err(refuse(
+            cx,
+            pod,
+            &format!(
+                "error looking up service account {namespace}/{name}: serviceaccount {name:?} not found"
+            ),
+        ));
+    };
     pod.put("spec.serviceAccountName", name.as_str());
     pod.put("spec.serviceAccount", name.as_str());
-    if !full {
-        return Ok(());
-    }
-    let key = codec::key(kind("", "ServiceAccount"), cx.namespace, &name);
-    let Some(account) = cx.state.find(&key)? else {
-        let why = format!(
-            "error looking up service account {}/{name}: serviceaccount {name:?} not found",
-            cx.namespace
-        );
-        return Err(Failure::forbidden(cx.kind, object::name(pod), &why));
-    };
-    let wanted = |object: &Value, field: &str| object.field(field).and_then(Value::as_bool);
-    let mount = wanted(pod, "spec.automountServiceAccountToken")
-        .or_else(|| wanted(&account, "automountServiceAccountToken"));
-    if mount.unwrap_or(true) {
+    if automounts(&account, pod) {
         mount_token(cx, pod);
     }
-    if pod.items("spec.imagePullSecrets").is_empty() {
-        pod.assign("spec.imagePullSecrets", account.field("imagePullSecrets").cloned());
+    if pod.items("spec.imagePullSecrets").is_empty() && !account.items("imagePullSecrets").is_empty() {
+        pod.put("spec.imagePullSecrets", account.items("imagePullSecrets").to_vec());
+    }
+    limit_secrets(cx, &account, pod)
+}
+
+fn refuse(cx: &Cx<'_>, pod: &Value, why: &str) -> Failure {
+    Failure::forbidden(cx.kind, object::name(pod), why)
+}
+
+fn is_mirror(pod: &Value) -> bool {
+    pod.map("metadata.annotations").is_some_and(|annotations| annotations.contains(MIRROR))
+}
+
+/// The name of the Pod's ServiceAccount; the older field still counts where the newer one is empty.
+fn account_name(pod: &Value) -> &str {
+    let named = ["spec.serviceAccountName", "spec.serviceAccount"].map(|field| pod.text(field));
+    named.into_iter().find(|name| !name.is_empty()).unwrap_or(DEFAULT)
+}
+
+fn check_mirror(cx: &Cx<'_>, pod: &Value) -> Result<(), Failure> {
+    if !pod.text("spec.serviceAccountName").is_empty() {
+        return Err(refuse(cx, pod, "a mirror pod may not reference service accounts"));
+    }
+    if !secret_references(pod).is_empty() || !pod.items("spec.imagePullSecrets").is_empty() {
+        return Err(refuse(cx, pod, "a mirror pod may not reference secrets"));
+    }
+    let mut sources = pod.items("spec.volumes").iter().flat_map(|volume| volume.items("projected.sources"));
+    if sources.any(|source| source.has("serviceAccountToken")) {
+        return Err(refuse(cx, pod, "a mirror pod may not use ServiceAccountToken volume projections"));
     }
     Ok(())
 }
 
-/// A Pod that stands for one a node runs by itself has nothing of the API.
-fn check_mirror(cx: &Cx<'_>, pod: &Value, account: Option<&str>) -> Result<(), Failure> {
-    let volumes = pod.items("spec.volumes");
-    let tokens = volumes.iter().flat_map(|v| v.items("projected.sources"));
-    let why = if account.is_some() {
-        "a mirror pod may not reference service accounts"
-    } else if volumes.iter().any(|volume| volume.has("secret")) {
-        "a mirror pod may not reference secrets"
-    } else if tokens.into_iter().any(|source| source.has("serviceAccountToken")) {
-        "a mirror pod may not use ServiceAccountToken volume projections"
-    } else {
-        return Ok(());
-    };
-    Err(Failure::forbidden(cx.kind, object::name(pod), why))
+/// Whether the Pod gets the token: what it says itself counts, then what its ServiceAccount says.
+fn automounts(account: &Value, pod: &Value) -> bool {
+    let said = pod.field("spec.automountServiceAccountToken").and_then(Value::as_bool);
+    said.or_else(|| account.field("automountServiceAccountToken").and_then(Value::as_bool)).unwrap_or(true)
 }
 
+/// Mounts the volume with the token in every container that has nothing else at its place.
 fn mount_token(cx: &Cx<'_>, pod: &mut Value) {
-    let volumes = pod.items("spec.volumes").iter().map(|volume| volume.text("name"));
-    let existing = volumes.filter(|name| name.starts_with(VOLUME)).map(str::to_owned).next();
-    let name = existing.clone().unwrap_or_else(|| cx.state.generate_name(VOLUME));
-    let mut needed = false;
-    for list in ["spec.initContainers", "spec.containers"] {
-        for container in pod.items_mut(list) {
-            if container.items("volumeMounts").iter().any(|mount| mount.text("mountPath") == MOUNT) {
-                continue;
-            }
-            let mut mounts = container.items("volumeMounts").to_vec();
-            let mut mount = Value::object();
-            mount.put("name", name.as_str());
-            mount.put("readOnly", true);
-            mount.put("mountPath", MOUNT);
-            mounts.push(mount);
-            container.put("volumeMounts", mounts);
-            needed = true;
+    let given = pod.items("spec.volumes").iter().map(|volume| volume.text("name"));
+    let given = given.filter(|name| name.starts_with(VOLUME_PREFIX)).map(str::to_owned).next();
+    let has_volume = given.is_some();
+    let name = given.unwrap_or_else(|| cx.state.generate_name(VOLUME_PREFIX));
+    let mut mounted = false;
+    for path in CONTAINERS {
+        for container in pod.items_mut(path) {
+            mounted |= mount(container, &name);
         }
     }
-    if existing.is_none() && needed {
+    if mounted && !has_volume {
         let mut volumes = pod.items("spec.volumes").to_vec();
-        volumes.push(token_volume(&name));
+        volumes.push(token_volume(&name, cx.state.admission));
         pod.put("spec.volumes", volumes);
     }
 }
 
-/// A volume with a token, the certificates of the API server and the name of the namespace.
-fn token_volume(name: &str) -> Value {
-    let mut token = Value::object();
-    token.put("serviceAccountToken.expirationSeconds", SECONDS);
-    token.put("serviceAccountToken.path", "token");
-    let mut namespace = Value::object();
-    namespace.put("fieldRef.apiVersion", "v1");
-    namespace.put("fieldRef.fieldPath", "metadata.namespace");
-    namespace.put("path", "namespace");
-    let mut downward = Value::object();
-    downward.put("downwardAPI.items", vec![namespace]);
-    let [root, service] = [AUTHORITIES[0], AUTHORITIES[1]].map(|(map, key)| {
-        let mut item = Value::object();
-        item.put("key", key);
-        item.put("path", key);
-        let mut source = Value::object();
-        source.put("configMap.name", map);
-        source.put("configMap.items", vec![item]);
-        source
-    });
-    let mut volume = Value::object();
-    volume.put("name", name);
-    volume.put("projected.defaultMode", 420);
-    volume.put("projected.sources", vec![token, root, downward, service]);
-    volume
+fn mount(container: &mut Value, volume: &str) -> bool {
+    let mut mounts = container.items("volumeMounts").to_vec();
+    if mounts.iter().any(|mount| mount.text("mountPath") == MOUNT_PATH) {
+        return false;
+    }
+    let mut mount = Value::object();
+    mount.put("name", volume);
+    mount.put("readOnly", true);
+    mount.put("mountPath", MOUNT_PATH);
+    mounts.push(mount);
+    container.put("volumeMounts", mounts);
+    true
+}
+
+/// The volume `kube-api-access-...`: the token, the CA to trust, the namespace. With [`Admission::Full`] also the
+/// certificates of services; in a cluster of ours nobody publishes them, and Pods would wait for them forever.
+fn token_volume(name: &str, admission: Admission) -> Value {
+    let authority = |map: &str, key: &str| json!({ "configMap": { "name": map, "items": [{ "key": key, "path": key }] } });
+    let mut sources = vec![
+        json!({ "serviceAccountToken": { "expirationSeconds": TOKEN_SECONDS, "path": "token" } }),
+        authority("kube-root-ca.crt", "ca.crt"),
+        json!({ "downwardAPI": { "items": [
+            { "path": "namespace", "fieldRef": { "apiVersion": "v1", "fieldPath": "metadata.namespace" } },
+        ] } }),
+    ];
+    if admission == Admission::Full {
+        sources.push(authority("openshift-service-ca.crt", "service-ca.crt"));
+    }
+    let projected = json!({ "defaultMode": 0o644, "sources": sources });
+    let text = json!({ "name": name, "projected": projected }).to_string();
+    Value::from_json(text.as_bytes()).expect("JSON that was just written can be read")
+}
+
+/// A place where a Pod names a Secret: what it is, as refusals begin, and the Secret's name.
+type SecretReference = (String, String);
+
+/// The Secrets the Pod's volumes and variables name.
+fn secret_references(pod: &Value) -> Vec<SecretReference> {
+    let mut found = Vec::new();
+    for volume in pod.items("spec.volumes") {
+        let name = volume.text("secret.secretName");
+        if !name.is_empty() {
+            found.push((format!("volume with secret.secretName={name:?}"), name.to_owned()));
+        }
+    }
+    for (path, what) in [("spec.initContainers", "init container"), ("spec.containers", "container")] {
+        for container in pod.items(path) {
+            container_secrets(container, what, &mut found);
+        }
+    }
+    found
+}
+
+fn container_secrets(container: &Value, what: &str, found: &mut Vec<SecretReference>) {
+    let owner = container.text("name");
+    for variable in container.items("env") {
+        let name = variable.text("valueFrom.secretKeyRef.name");
+        if !name.is_empty() {
+            let variable = variable.text("name");
+            let place =
+                format!("{what} {owner} with envVar {variable} referencing secret.secretName={name:?}");
+            found.push((place, name.to_owned()));
+        }
+    }
+    for source in container.items("envFrom") {
+        let name = source.text("secretRef.name");
+        if !name.is_empty() {
+            let place = format!("{what} {owner} with envFrom referencing secret.secretName={name:?}");
+            found.push((place, name.to_owned()));
+        }
+    }
+}
+
+/// A ServiceAccount may limit its Pods to the Secrets it lists itself.
+fn limit_secrets(cx: &Cx<'_>, account: &Value, pod: &Value) -> Result<(), Failure> {
+    let enforced =
+        account.map("metadata.annotations").and_then(|annotations| annotations.get(ENFORCE_SECRETS));
+    if enforced.and_then(Value::as_str) != Some("true") {
+        return Ok(());
+    }
+    let owner = object::name(account);
+    let lists = |path: &str, name: &str| account.items(path).iter().any(|listed| listed.text("name") == name);
+    for (place, name) in secret_references(pod) {
+        if !lists("secrets", &name) {
+            let why = format!(
+                "{place} is not allowed because service account {owner} does not reference that secret"
+            );
+            return Err(refuse(cx, pod, &why));
+        }
+    }
+    for (index, secret) in pod.items("spec.imagePullSecrets").iter().enumerate() {
+        let name = secret.text("name");
+        if !lists("imagePullSecrets", name) {
+            let why = format!(
+                "imagePullSecrets[{index}].name={name:?} is not allowed because service account {owner} does not \
+                 reference that imagePullSecret"
+            );
+            return Err(refuse(cx, pod, &why));
+        }
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! ServiceAccount: a name Pods run as.
+//! ServiceAccount: a name Pods run as. Its tokens are in `service_accounts`.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

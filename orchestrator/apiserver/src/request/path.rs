@@ -45,6 +45,10 @@ pub(crate) enum Route {
     OpenApiIndex,
     /// `/openapi/v3/...`: the document of one group version.
     OpenApi(String),
+    /// `/.well-known/openid-configuration`: who issues tokens.
+    OpenIdConfiguration,
+    /// `/openid/v1/jwks`: the keys that tokens are signed with.
+    OpenIdKeys,
     /// A resource.
     Resource(Target),
     /// `POST .../namespaces/N/bindings`, the older way to bind a Pod.
@@ -71,6 +75,8 @@ impl Route {
             ["livez", check @ ..] => health("livez", check),
             ["readyz", check @ ..] => health("readyz", check),
             ["healthz", check @ ..] => health("healthz", check),
+            [".well-known", "openid-configuration"] => Ok(Self::OpenIdConfiguration),
+            ["openid", "v1", "jwks"] => Ok(Self::OpenIdKeys),
             ["openapi", "v2"] => Ok(Self::OpenApiV2),
             ["openapi", "v3"] => Ok(Self::OpenApiIndex),
             ["openapi", "v3", rest @ ..] => Ok(Self::OpenApi(rest.join("/"))),

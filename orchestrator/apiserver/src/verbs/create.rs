@@ -35,6 +35,7 @@ pub(crate) async fn store(cx: &Cx<'_>, mut object: Value, options: &WriteOptions
         let text = "resourceVersion should not be set on objects to be created";
         return Err(Failure::Unversioned(text.to_owned()));
     }
+    admission::service_account::await_default(cx, &object).await;
     for _ in 0..ATTEMPTS {
         let mut candidate = object.clone();
         if generated {

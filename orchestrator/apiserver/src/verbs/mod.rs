@@ -22,6 +22,7 @@ pub(crate) mod scale;
 pub(crate) mod select;
 pub(crate) mod shared;
 pub(crate) mod show;
+pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod watch;
 

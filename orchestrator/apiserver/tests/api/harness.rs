@@ -122,8 +122,15 @@ impl Api {
         let server = ApiServer::new(config);
         let router = server.router_as(UserInfo::master("tester"));
         let api = Self { server, clock, store, router, _directory: directory };
-        api.post("/api/v1/namespaces", &json!({"metadata": {"name": "default"}})).await.expect(201);
+        api.namespace("default").await;
         api
+    }
+
+    /// Makes a namespace with the ServiceAccount that Pods in it run as.
+    pub(crate) async fn namespace(&self, name: &str) {
+        self.post("/api/v1/namespaces", &json!({"metadata": {"name": name}})).await.expect(201);
+        let accounts = format!("/api/v1/namespaces/{name}/serviceaccounts");
+        self.post(&accounts, &json!({"metadata": {"name": "default"}})).await.expect(201);
     }
 
     /// Sends a request and reads the whole answer.

@@ -24,6 +24,8 @@ mod patches;
 mod pods;
 mod protocol;
 mod protocol_tls;
+mod service_account_admission;
+mod service_account_tokens;
 mod services;
 mod subresources;
 mod tables;

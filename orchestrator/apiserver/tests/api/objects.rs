@@ -12,7 +12,7 @@ async fn a_created_object_is_answered_completed_and_read_back_the_same() {
     let created = api.post(CONFIG_MAPS, &body).await.expect(201);
     assert_eq!(created["metadata"]["namespace"], "default");
     assert_eq!(created["metadata"]["creationTimestamp"], "2024-05-06T07:08:09Z");
-    assert_eq!(created["metadata"]["resourceVersion"], "2");
+    assert_eq!(created["metadata"]["resourceVersion"], "3");
     assert!(created["metadata"]["uid"].as_str().unwrap().starts_with("00000000"));
     let read = api.get(&format!("{CONFIG_MAPS}/a")).await.expect(200);
     assert_eq!(read, created);

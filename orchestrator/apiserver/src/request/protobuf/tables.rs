@@ -84,6 +84,7 @@ pub(super) fn message_of(api_version: &str, kind: &str) -> Option<&'static Messa
         ("v1", "Service") => &SERVICE,
         ("v1", "ServiceAccount") => &SERVICE_ACCOUNT,
         ("apps/v1", "Deployment") => &DEPLOYMENT,
+        ("authentication.k8s.io/v1", "TokenRequest") => &TOKEN_REQUEST,
         ("coordination.k8s.io/v1", "Lease") => &LEASE,
         ("policy/v1", "Eviction") => &EVICTION,
         ("scheduling.k8s.io/v1", "PriorityClass") => &PRIORITY_CLASS,
@@ -132,6 +133,13 @@ messages! {
     SERVICE_ACCOUNT "ServiceAccount" [
         inner(1, "metadata", &OBJECT_META), list(2, "secrets", &OBJECT_REFERENCE),
         list(3, "imagePullSecrets", &LOCAL_REFERENCE), flag(4, "automountServiceAccountToken"),
+    ]
+    TOKEN_REQUEST "TokenRequest" [inner(1, "metadata", &OBJECT_META), inner(2, "spec", &TOKEN_REQUEST_SPEC)]
+    TOKEN_REQUEST_SPEC "TokenRequestSpec" [
+        texts(1, "audiences"), inner(3, "boundObjectRef", &BOUND_REFERENCE), int(4, "expirationSeconds"),
+    ]
+    BOUND_REFERENCE "BoundObjectReference" [
+        text(1, "kind"), text(2, "apiVersion"), text(3, "name"), text(4, "uid"),
     ]
     PRIORITY_CLASS "PriorityClass" [
         inner(1, "metadata", &OBJECT_META), int(2, "value"), flag(3, "globalDefault"), text(4, "description"),

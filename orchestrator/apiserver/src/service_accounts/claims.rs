@@ -1,0 +1,61 @@
+//! What a ServiceAccount token says.
+
+use serde::{Deserialize, Serialize};
+
+/// The claims of a token, as Kubernetes names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    /// For which servers it is.
+    pub(crate) aud: Vec<String>,
+    /// Until when, in seconds of the epoch.
+    pub(crate) exp: i64,
+    /// Since when it exists.
+    pub(crate) iat: i64,
+    /// Who made it.
+    pub(crate) iss: String,
+    /// What tells it apart from all others.
+    pub(crate) jti: String,
+    /// The objects it names.
+    #[serde(rename = "kubernetes.io")]
+    pub(crate) objects: Objects,
+    /// From when it counts.
+    pub(crate) nbf: i64,
+    /// The user's name.
+    pub(crate) sub: String,
+}
+
+/// The objects a token names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Objects {
+    /// The namespace of the ServiceAccount and of what the token is bound to.
+    pub(crate) namespace: String,
+    /// Where the Pod runs, or the Node the token is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) node: Option<Reference>,
+    /// The Pod it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pod: Option<Reference>,
+    /// The Secret it is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<Reference>,
+    /// Whose token it is.
+    pub(crate) serviceaccount: Reference,
+    /// When its holder should have got another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) warnafter: Option<i64>,
+}
+
+/// One object, as it was when the token was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reference {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its uid; an object of the same name that came later has another.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) uid: String,
+}
+
+/// The name under which a ServiceAccount is a user.
+pub(crate) fn user_name(namespace: &str, name: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{name}")
+}
