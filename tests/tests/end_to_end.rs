@@ -261,6 +261,38 @@ fn one_pod_mixes_both_runtimes_on_one_address_and_one_volume() {
     });
 }
 
+/// [sig-auth] ServiceAccounts should mount an API token into pods: every container reads the token, the CA and its
+/// namespace at the usual place, whichever runtime runs it, and the API knows whose token it is.
+#[test]
+fn service_account_tokens_must_auto_mount() {
+    in_cluster(|cluster| {
+        cluster.apply(
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: access}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+             - name: wasm\n    image: 127.0.0.1:5000/cli-p2:v1\n    args: [cat, /var/run/secrets/kubernetes.io/serviceaccount/token, print, '', \
+             cat, /var/run/secrets/kubernetes.io/serviceaccount/ca.crt, \
+             cat, /var/run/secrets/kubernetes.io/serviceaccount/namespace]\n  \
+             - name: oci\n    image: 127.0.0.1:5000/hello-oci:v1\n    \
+             command: [sh, -c, \"cd /var/run/secrets/kubernetes.io/serviceaccount; cat token; echo; cat ca.crt namespace\"]\n",
+        );
+        cluster.wait_for("jsonpath={.status.phase}=Succeeded", &["pod/access"]);
+        let read = |container| cluster.kubectl(&["logs", "access", "-c", container]);
+        let (wasm, oci) = (read("wasm"), read("oci"));
+        assert_eq!(wasm, oci);
+        let (token, rest) = oci.split_once('\n').unwrap();
+        assert_eq!(token.split('.').count(), 3, "{token}");
+        assert!(
+            rest.starts_with("-----BEGIN CERTIFICATE-----") && rest.trim_end().ends_with("default"),
+            "{rest}"
+        );
+        let server = "jsonpath={.clusters[0].cluster.server}";
+        let server = cluster.kubectl(&["config", "view", "-o", server]);
+        let (server, token) = (format!("--server={server}"), format!("--token={token}"));
+        let as_pod = ["--kubeconfig=/dev/null", &server, &token, "--insecure-skip-tls-verify", "get", "pods"];
+        let refusal = cluster.kubectl_fails(&as_pod);
+        assert!(refusal.contains("system:serviceaccount:default:default"), "{refusal}");
+    });
+}
+
 #[test]
 fn images_that_cannot_run_say_why() {
     in_cluster(|cluster| {

@@ -24,6 +24,7 @@ const VERSION: &str = "v1";
 const API_VERSION: &str = "authentication.k8s.io/v1";
 const KIND: &str = "TokenRequest";
 
+const BOUND: &str = "spec.boundObjectRef";
 const DEFAULT_SECONDS: i64 = 3600;
 const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
@@ -44,6 +45,9 @@ pub(crate) fn parse(
     wherry_schema::defaults::apply((GROUP, VERSION, KIND), &mut request);
     if !request.has("spec.expirationSeconds") {
         request.put("spec.expirationSeconds", DEFAULT_SECONDS);
+    }
+    if !request.has(BOUND) {
+        request.put(BOUND, Value::Null);
     }
     Ok((request, warnings))
 }
@@ -115,7 +119,10 @@ fn own(cx: &Cx<'_>, request: &mut Value, manager: &str) -> Result<(), Failure> {
         now: &cx.state.timestamp(),
         versions: &OnlyVersion(schema),
     };
-    if owners.update(schema.empty(), request, &write).is_ok() {
+    // The field is written even where nothing is bound, so that what is bound does not own it as a whole.
+    let mut nothing = schema.empty().clone();
+    nothing.put(BOUND, Value::Null);
+    if owners.update(&nothing, request, &write).is_ok() {
         request.assign(MANAGED_FIELDS, owners.write());
     }
     Ok(())
@@ -143,9 +150,6 @@ fn complete(cx: &Cx<'_>, account: &Value, issuer: &TokenIssuer, request: &mut Va
     if request.items("spec.audiences").is_empty() {
         request.put("spec.audiences", vec![Value::from(issuer.url())]);
     }
-    if !request.has("spec.boundObjectRef") {
-        request.put("spec.boundObjectRef", Value::Null);
-    }
     request.take("status");
 }
 
@@ -163,7 +167,7 @@ fn check_lifetime(request: &Value) -> Result<i64, Failure> {
 
 /// The objects the token is bound to.
 fn bind(cx: &Cx<'_>, account: &str, request: &Value) -> Result<Objects, Failure> {
-    let Some(wanted) = request.field("spec.boundObjectRef") else { return Ok(Objects::default()) };
+    let Some(wanted) = request.field(BOUND) else { return Ok(Objects::default()) };
     let (kind, name, uid) = (wanted.text("kind"), wanted.text("name"), wanted.text("uid"));
     let (group, version) = match wanted.text("apiVersion").split_once('/') {
         Some(both) => both,
