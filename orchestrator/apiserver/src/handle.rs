@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use wherry_schema::{Format, Value};
 
 use crate::about;
+use crate::admission;
 use crate::auth::{UserInfo, authenticate, authorize};
 use crate::error::Failure;
 use crate::flow::too_many;
@@ -277,6 +278,7 @@ impl Exchange {
         let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         warnings.extend(cx.rules.warnings(&object));
+        warnings.extend(admission::warnings(cx, &object));
         let stored = create::create(cx, object, &options).await?;
         let mut response = show::object(cx, StatusCode::CREATED, &stored, accept)?;
         respond::warn(&mut response, &warnings);

@@ -1,9 +1,12 @@
 //! Admission: what the server checks and fills in across objects before one is created.
 //!
 //! Namespaces must be there and stay; Pods get a service account with a volume for its token, their priority's number,
-//! the overhead of their RuntimeClass and the default tolerations. With [`Admission::Full`](crate::config::Admission)
-//! storage also gets a finalizer that keeps it while it is used.
+//! the overhead of their RuntimeClass, the limits of their namespace and the default tolerations, and do not get what
+//! its labels forbid. With [`Admission::Full`](crate::config::Admission) storage also gets a finalizer that keeps it
+//! while it is used.
 
+mod limit_ranger;
+mod pod_security;
 mod priority;
 pub(crate) mod service_account;
 mod storage;
@@ -49,10 +52,46 @@ fn terminating(cx: &Cx<'_>, name: &str) -> Failure {
     failure
 }
 
+/// Refuses what keeps the rules of its kind and not those of others. There is no `old` when the object is new.
+pub(crate) fn validate(cx: &Cx<'_>, object: &Value, old: Option<&Value>) -> Result<(), Failure> {
+    match (cx.kind.group, cx.kind.kind) {
+        ("", "Pod") if old.is_none_or(|old| runs_something_else(object, old)) => {
+            if old.is_none() {
+                limit_ranger::validate(cx, object)?;
+            }
+            pod_security::enforce(cx, object)
+        }
+        ("", "PersistentVolumeClaim") => limit_ranger::validate(cx, object),
+        ("", "Namespace") => {
+            let errors = pod_security::check_namespace(object, old);
+            if errors.is_empty() {
+                return Ok(());
+            }
+            Err(Failure::invalid(cx.kind, object::name(object), errors))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an update makes a Pod run what it did not.
+fn runs_something_else(pod: &Value, old: &Value) -> bool {
+    let images = |pod: &Value| -> Vec<String> {
+        let lists = ["spec.initContainers", "spec.containers", "spec.ephemeralContainers"];
+        lists.iter().flat_map(|list| pod.items(list)).map(|c| c.text("image").to_owned()).collect()
+    };
+    images(pod) != images(old)
+}
+
+/// What a client should know about an object it writes, in view of others.
+pub(crate) fn warnings(cx: &Cx<'_>, object: &Value) -> Vec<String> {
+    pod_security::warnings(cx, object)
+}
+
 /// Completes a new object, or refuses it.
 pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
     match (cx.kind.group, cx.kind.kind) {
         ("", "Pod") => {
+            limit_ranger::admit(cx, object)?;
             service_account::admit(cx, object)?;
             priority::admit(cx, object)?;
             runtime_class(cx, object)?;

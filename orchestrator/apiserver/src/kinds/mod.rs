@@ -179,6 +179,11 @@ pub(crate) trait Rules: Sync {
     /// The columns of its table.
     fn columns(&self) -> &'static [Column];
 
+    /// What its row says besides the cells, for tools that show rows in colours.
+    fn row_conditions(&self, _object: &Value) -> Option<Value> {
+        None
+    }
+
     /// The cells of its row.
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value>;
 }

@@ -125,6 +125,20 @@ impl Rules for Pod {
         COLUMNS
     }
 
+    fn row_conditions(&self, object: &Value) -> Option<Value> {
+        let message = match object.text("status.phase") {
+            "Succeeded" => "The pod has completed successfully.",
+            "Failed" => "The pod failed.",
+            _ => return None,
+        };
+        let mut condition = Value::object();
+        condition.put("type", "Completed");
+        condition.put("status", "True");
+        condition.assign("reason", object.field("status.phase").cloned());
+        condition.put("message", message);
+        Some(vec![condition].into())
+    }
+
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let summary = pod_status::summarize(object, now);
         vec![

@@ -56,6 +56,10 @@ impl Renderer {
         let object = Value::from_json(stored).map_err(|e| Failure::corrupt("(in a table)", &e))?;
         out.put_slice(b"{\"cells\":");
         out.put_slice(&Value::Array(self.rules.cells(&object, self.now)).to_json_bytes());
+        if let Some(conditions) = self.rules.row_conditions(&object) {
+            out.put_slice(b",\"conditions\":");
+            out.put_slice(&conditions.to_json_bytes());
+        }
         match self.include {
             Include::None => out.put_slice(b",\"object\":null"),
             Include::Object => {

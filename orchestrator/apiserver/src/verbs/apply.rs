@@ -12,6 +12,7 @@ use wherry_schema::{FieldValidation, Format, Value};
 use super::owners::{self, MANAGED_FIELDS};
 use super::update::{Part, Wanted, update};
 use super::{ATTEMPTS, Cx, create, incoming};
+use crate::admission;
 use crate::error::Failure;
 use crate::object::{self, Fields};
 use crate::request::query::WriteOptions;
@@ -193,6 +194,7 @@ async fn make(
     let mut object = config.result(cx, Part::Whole, cx.schema()?.empty(), options)?;
     config.check_duplicates(options, warnings)?;
     warnings.extend(cx.rules.warnings(&object));
+    warnings.extend(admission::warnings(cx, &object));
     let uid = object.text("metadata.uid");
     if !uid.is_empty() {
         let why = format!(

@@ -61,6 +61,7 @@ async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Resu
     admission::admit(cx, &mut object)?;
     prepare(cx, &mut object);
     check(cx, &object)?;
+    admission::validate(cx, &object, None)?;
     cx.settle(&mut object)?;
     let key = cx.key(object::name(&object));
     let is_service = cx.kind.storage == "services";

@@ -13,6 +13,7 @@ use wherry_schema::Value;
 use wherry_store::{Entry, Precondition, TxnError};
 
 use super::{ATTEMPTS, Cx, incoming, owners, pod_parts};
+use crate::admission;
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -43,7 +44,12 @@ pub(crate) enum Part {
 impl Part {
     /// What a client should know about an object it writes so.
     pub(crate) fn warnings(self, cx: &Cx<'_>, object: &Value) -> Vec<String> {
-        if self == Self::Whole { cx.rules.update_warnings(object) } else { Vec::new() }
+        if self != Self::Whole {
+            return Vec::new();
+        }
+        let mut warnings = cx.rules.update_warnings(object);
+        warnings.extend(admission::warnings(cx, object));
+        warnings
     }
 
     /// The subresource that managed fields are recorded for.
@@ -131,6 +137,9 @@ impl Update<'_> {
         let is_service = cx.kind.storage == "services" && self.part == Part::Whole;
         let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
         self.check(&object)?;
+        if matches!(self.part, Part::Whole | Part::Ephemeral) {
+            admission::validate(cx, &object, Some(self.old))?;
+        }
         if let Some(cursor) = guard.as_deref_mut() {
             let (key, dry) = (&*self.entry.key, self.options.dry_run);
             let snapshot = cx.state.store.snapshot();

@@ -8,6 +8,7 @@ mod apply_owners;
 mod bad_input;
 mod chunking;
 mod concurrency;
+mod conformance_core;
 mod conformance_machinery;
 mod deletion;
 mod discovery;
