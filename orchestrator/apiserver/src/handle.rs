@@ -15,7 +15,7 @@ use crate::about;
 use crate::admission;
 use crate::auth::{UserInfo, authenticate, authorize};
 use crate::error::Failure;
-use crate::flow::too_many;
+use crate::flow::{dangling, too_many};
 use crate::front::Visit;
 use crate::object;
 use crate::request::body;
@@ -145,6 +145,7 @@ impl Exchange {
         };
         if changes_flow {
             self.state.flow.reload(&self.state.store);
+            dangling::mark(&self.state).await;
         }
         let lasting = endless || labels.is_watch();
         let duration = (!lasting).then(|| self.state.clock.now().duration_since(started));

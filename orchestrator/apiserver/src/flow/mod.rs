@@ -14,6 +14,7 @@
 //! queue; a change of the objects counts from the next request on. Not done: levels lend each other no seats, and
 //! every request takes one seat whatever it costs.
 
+pub(crate) mod dangling;
 mod level;
 mod objects;
 mod table;
@@ -51,6 +52,8 @@ pub(crate) struct Flow {
     table: RwLock<Arc<Table>>,
     /// Held while the objects are read, so that an older state never replaces a newer one.
     reading: Mutex<()>,
+    /// Held while the conditions of schemas are written, so that each is written once.
+    marking: tokio::sync::Mutex<()>,
 }
 
 /// A request that was let in, until it is dropped.
@@ -92,7 +95,12 @@ impl Flow {
     /// The levels that the store's objects describe.
     pub(crate) fn new(store: &Store, concurrency: u32) -> Self {
         let table = Table::build(&objects::read(store), concurrency, None);
-        Self { concurrency, table: RwLock::new(Arc::new(table)), reading: Mutex::new(()) }
+        Self {
+            concurrency,
+            table: RwLock::new(Arc::new(table)),
+            reading: Mutex::default(),
+            marking: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Takes over what the objects say now; requests under way keep their seats.

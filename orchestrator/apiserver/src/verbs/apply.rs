@@ -48,6 +48,11 @@ impl Config {
         Ok(Self { object, duplicate, force: options.force == Some(true) })
     }
 
+    /// A configuration of the server's own, which takes fields from other managers.
+    pub(crate) fn forced(object: Value) -> Self {
+        Self { object, duplicate: None, force: true }
+    }
+
     /// The configuration must be of the version and kind that the URL names, and claim no owners.
     fn check(&self, (group, version, kind): (&str, &str, &str)) -> Result<(), Failure> {
         let given = self.object.text("apiVersion");

@@ -127,3 +127,54 @@ async fn a_changed_schema_counts_from_the_next_request_on() {
         Some(schema)
     );
 }
+
+/// The condition of a schema: status, reason and message.
+async fn dangling(api: &Api, name: &str) -> [String; 3] {
+    let schema = api.get(&format!("{SCHEMAS}/{name}")).await.expect(200);
+    let conditions = schema["status"]["conditions"].as_array().unwrap();
+    let found = conditions.iter().find(|c| c["type"] == "Dangling").unwrap();
+    ["status", "reason", "message"].map(|field| found[field].as_str().unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_schema_says_whether_its_level_exists() {
+    let api = Api::start().await;
+    let created = api.post(SCHEMAS, &schema("early", "late", "user")).await.expect(201);
+    let subject = "This FlowSchema references the PriorityLevelConfiguration object named \"late\"";
+    let missing = ["True", "NotFound", &format!("{subject} but there is no such object")].map(str::to_owned);
+    let there = ["False", "Found", &format!("{subject} and it exists")].map(str::to_owned);
+    assert_eq!(dangling(&api, "early").await, missing);
+
+    api.post(LEVELS, &level("late", &json!({"type": "Reject"}))).await.expect(201);
+    assert_eq!(dangling(&api, "early").await, there);
+    let marked = api.get(&format!("{SCHEMAS}/early")).await.expect(200);
+    assert_eq!(marked["metadata"]["generation"], created["metadata"]["generation"]);
+
+    api.delete(&format!("{LEVELS}/late")).await.expect(200);
+    assert_eq!(dangling(&api, "early").await, missing);
+}
+
+#[tokio::test]
+async fn the_server_owns_what_it_says_of_a_schema() {
+    let api = Api::start().await;
+    api.post(SCHEMAS, &schema("early", "late", "user")).await.expect(201);
+    let marked = api.get(&format!("{SCHEMAS}/early")).await.expect(200);
+    let owners = marked["metadata"]["managedFields"].as_array().unwrap();
+    let owner = owners.iter().find(|o| o["subresource"] == "status").unwrap();
+    assert_eq!(owner["manager"], "api-priority-and-fairness-config-consumer-v1");
+    assert_eq!(owner["operation"], "Apply");
+    assert_eq!(
+        owner["fieldsV1"]["f:status"]["f:conditions"]["k:{\"type\":\"Dangling\"}"]["f:status"],
+        json!({})
+    );
+
+    // What is true already is not written again, not even when somebody changes another schema.
+    api.post(SCHEMAS, &schema("other", "late", "user")).await.expect(201);
+    let again = api.get(&format!("{SCHEMAS}/early")).await.expect(200);
+    assert_eq!(again["metadata"]["resourceVersion"], marked["metadata"]["resourceVersion"]);
+
+    // A client cannot make it say otherwise.
+    let lie = json!({"status": {"conditions": [{"type": "Dangling", "status": "False"}]}});
+    api.patch(&format!("{SCHEMAS}/early/status"), "merge-patch", &lie).await.expect(200);
+    assert_eq!(dangling(&api, "early").await[0], "True");
+}
