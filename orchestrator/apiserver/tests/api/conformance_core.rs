@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Api, CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, deployment, names};
+use crate::operations::{named, operations, status_operations};
 
 const CORE: &str = "/api/v1/namespaces/default";
 const APPS: &str = "/apis/apps/v1/namespaces/default";
@@ -20,61 +21,6 @@ fn template() -> Value {
 
 fn job_template() -> Value {
     json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}})
-}
-
-fn named(name: &str, labels: &Value, rest: &Value) -> Value {
-    let mut object = rest.clone();
-    object["metadata"] = json!({"name": name, "labels": labels});
-    object
-}
-
-/// What every kind can do: make two, list them by label everywhere, patch, replace, and delete by label.
-async fn operations(api: &Api, everywhere: &str, path: &str, object: &Value) {
-    let labels = json!({"e2e": "operations"});
-    for name in ["one", "two"] {
-        api.post(path, &named(name, &labels, object)).await.expect(201);
-    }
-    let selected = format!("{everywhere}?labelSelector=e2e%3Doperations");
-    let list = api.get(&selected).await.expect(200);
-    assert_eq!(names(&list), ["one", "two"]);
-    let version = list["metadata"]["resourceVersion"].as_str().unwrap();
-    let mut watch = api.watch(&format!("{selected}&watch=1&resourceVersion={version}")).await;
-
-    let one = format!("{path}/one");
-    let patch = json!({"metadata": {"labels": {"patched": "true"}}});
-    let patched = api.patch(&one, "strategic-merge-patch", &patch).await.expect(200);
-    assert_eq!(patched["metadata"]["labels"]["patched"], "true");
-    let mut replaced = api.get(&one).await.expect(200);
-    replaced["metadata"]["annotations"]["updated"] = json!("true");
-    api.put(&one, &replaced).await.expect(200);
-    let read = api.get(&one).await.expect(200);
-    assert_eq!(read["metadata"]["annotations"]["updated"], "true");
-    assert_eq!(read["metadata"]["labels"]["patched"], "true");
-    assert_eq!(watch.take(2).await, ["MODIFIED one", "MODIFIED one"]);
-
-    api.delete(&format!("{path}/two?propagationPolicy=Background")).await.expect(200);
-    let collection = format!("{path}?labelSelector=e2e%3Doperations&propagationPolicy=Background");
-    api.delete(&collection).await.expect(200);
-    assert_eq!(watch.take(2).await, ["DELETED two", "DELETED one"]);
-    assert!(names(&api.get(&selected).await.expect(200)).is_empty());
-}
-
-/// What a status can do: be read, patched and replaced, and leave the spec alone.
-async fn status_operations(api: &Api, path: &str, patch: &Value) {
-    let status = format!("{path}/status");
-    let before = api.get(&status).await.expect(200);
-    let patch = json!({"metadata": {"annotations": {"patched": "true"}}, "status": patch});
-    let patched = api.patch(&status, "merge-patch", &patch).await.expect(200);
-    assert_eq!(patched["metadata"]["annotations"]["patched"], "true");
-    for (field, value) in patch["status"].as_object().unwrap() {
-        assert_eq!(&patched["status"][field], value, "{field}");
-    }
-    let mut replaced = patched.clone();
-    replaced["metadata"]["annotations"]["replaced"] = json!("true");
-    let replaced = api.put(&status, &replaced).await.expect(200);
-    assert_eq!(replaced["metadata"]["annotations"]["replaced"], "true");
-    assert_eq!(replaced["spec"], before["spec"]);
-    assert_eq!(replaced["status"], patched["status"]);
 }
 
 #[tokio::test]
@@ -111,14 +57,48 @@ async fn podtemplate_replace() {
 }
 
 #[tokio::test]
-async fn controller_revision_resource_lifecycle() {
+async fn controllerrevision_resource_lifecycle() {
+    let api = Api::start().await;
+    let set = json!({"spec": {"selector": {"matchLabels": {"app": "a"}}, "template": template()}});
+    api.post(&format!("{APPS}/daemonsets"), &named("d", &json!({}), &set)).await.expect(201);
+    let path = format!("{APPS}/controllerrevisions");
+    let everywhere = "/apis/apps/v1/controllerrevisions?labelSelector=daemonset-name%3Dd";
+    let labels = json!({"daemonset-name": "d"});
+    // The revisions that the DaemonSet's controller would make.
+    let make = async |name: &str, revision: i64, image: &str| {
+        let mut data = json!({"spec": {"template": template()}});
+        data["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+        let revision = json!({"revision": revision, "data": data});
+        api.post(&path, &named(name, &labels, &revision)).await.expect(201)
+    };
+    let listed = async || names(&api.get(everywhere).await.expect(200)).join(" ");
+    make("initial", 1, "i").await;
+    assert_eq!(listed().await, "initial");
+
+    let label = json!({"metadata": {"labels": {"initial": "patched"}}});
+    let patched = api.patch(&format!("{path}/initial"), "strategic-merge-patch", &label).await.expect(200);
+    assert_eq!(patched["metadata"]["labels"]["initial"], "patched");
+    let mut second = make("second", 2, "i").await;
+    assert_eq!(listed().await, "initial second");
+    api.delete(&format!("{path}/initial")).await.expect(200);
+    assert_eq!(listed().await, "second");
+
+    second["metadata"]["labels"]["second"] = json!("updated");
+    let updated = api.put(&format!("{path}/second"), &second).await.expect(200);
+    assert_eq!(updated["metadata"]["labels"]["second"], "updated");
+    make("third", 3, "j").await;
+    assert_eq!(listed().await, "second third");
+    api.delete(&format!("{path}?labelSelector=second%3Dupdated")).await.expect(200);
+    assert_eq!(listed().await, "third");
+    assert_eq!(api.get(everywhere).await.expect(200)["items"][0]["revision"], 3);
+}
+
+#[tokio::test]
+async fn the_data_of_a_controllerrevision_never_changes() {
     let api = Api::start().await;
     let path = format!("{APPS}/controllerrevisions");
-    let revision = |number: i64| json!({"revision": number, "data": {"spec": {"template": template()}}});
-    operations(&api, "/apis/apps/v1/controllerrevisions", &path, &revision(1)).await;
-    let made = named("r", &json!({}), &revision(3));
+    let made = named("r", &json!({}), &json!({"revision": 3, "data": {"spec": {}}}));
     let mut made = api.post(&path, &made).await.expect(201);
-    assert_eq!(made["revision"], 3);
     made["data"] = json!({"other": true});
     api.put(&format!("{path}/r"), &made).await.refused(
         422,
@@ -368,9 +348,27 @@ async fn endpoint_resource_lifecycle() {
 #[tokio::test]
 async fn event_manage_lifecycle_of_an_event() {
     let api = Api::start().await;
-    let event =
-        json!({"involvedObject": {"namespace": "default", "kind": "Pod", "name": "p"}, "reason": "Test"});
-    operations(&api, "/api/v1/events", &format!("{CORE}/events"), &event).await;
+    let events = format!("{CORE}/events");
+    let one = format!("{events}/e");
+    let event = json!({
+        "involvedObject": {"namespace": "default", "kind": "Pod", "name": "p"}, "reason": "Test",
+        "message": "This is a test event", "type": "Normal", "count": 1,
+    });
+    api.post(&events, &named("e", &json!({"testevent-constant": "true"}), &event)).await.expect(201);
+    let everywhere = "/api/v1/events?labelSelector=testevent-constant%3Dtrue";
+    assert_eq!(names(&api.get(everywhere).await.expect(200)), ["e"]);
+
+    let message = json!({"message": "This is a test event - patched"});
+    api.patch(&one, "strategic-merge-patch", &message).await.expect(200);
+    let mut read = api.get(&one).await.expect(200);
+    assert_eq!(read["message"], message["message"]);
+    let series = json!({"count": 100, "lastObservedTime": "2024-05-06T08:00:00.000000Z"});
+    read["series"] = series.clone();
+    api.put(&one, &read).await.expect(200);
+    assert_eq!(api.get(&one).await.expect(200)["series"], series);
+
+    api.delete(&one).await.expect(200);
+    assert!(names(&api.get(everywhere).await.expect(200)).is_empty());
 }
 
 #[tokio::test]
