@@ -56,7 +56,7 @@ fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 
 fn authorization(mode: Option<AuthorizationArg>) -> anyhow::Result<Authorization> {
     Ok(match mode {
-        None => Authorization::Masters,
+        None => Authorization::Rbac,
         Some(AuthorizationArg::AlwaysAllow) => Authorization::AlwaysAllow,
         Some(AuthorizationArg::Rbac) => {
             bail!("--authorization-mode RBAC is not built yet; leave it out to serve system:masters only")

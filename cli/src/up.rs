@@ -132,7 +132,7 @@ impl Plan {
             service_cidr: self.network.service_cidr,
             clock: clock.clone(),
             tokens: Tokens::default(),
-            authorization: Authorization::Masters,
+            authorization: Authorization::Rbac,
             ids: Arc::new(new_uid),
             node_endpoint: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }

@@ -130,11 +130,7 @@ impl ControlPlane {
 
     /// A client that calls the API in process, as this user of `system:masters`. Fields it writes are owned by `agent`.
     pub fn client(&self, user: &str, agent: &'static str) -> Client {
-        let user = UserInfo {
-            name: user.to_owned(),
-            uid: String::new(),
-            groups: vec!["system:masters".into(), "system:authenticated".into()],
-        };
+        let user = UserInfo::new(user, &["system:masters", "system:authenticated"]);
         let agent = HeaderValue::from_static(agent);
         let service =
             self.api.router_as(user).map_request(move |mut request: Request<kube::client::Body>| {

@@ -44,7 +44,7 @@ async fn serve(directory: &std::path::Path) -> (ControlPlane, Client) {
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         clock,
         tokens: Tokens::default(),
-        authorization: Authorization::Masters,
+        authorization: Authorization::Rbac,
         ids: Arc::new(ids),
         node_endpoint: None,
     };

@@ -3,6 +3,8 @@
 //! Discovery, storage keys, URL routing and clean-up all read this table; a new kind is one row here and one
 //! file of rules in the API server. Facts are those of Kubernetes 1.36 discovery.
 
+mod parts;
+mod reviews;
 mod table;
 
 pub use table::KINDS;
@@ -30,7 +32,8 @@ pub struct Kind {
     pub verbs: &'static [&'static str],
     /// Subresources, sorted by name.
     pub subresources: &'static [Subresource],
-    /// Storage prefix below `/registry/`; resources served in two groups share it.
+    /// Storage prefix below `/registry/`; resources served in two groups share it. Empty for what is answered and not
+    /// stored.
     pub storage: &'static str,
 }
 
@@ -62,6 +65,11 @@ impl Kind {
     /// The resource with its group, as errors name it: `pods` or `deployments.apps`.
     pub fn group_resource(&self) -> String {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
+    /// Whether its objects are stored; others exist only as the answer to their creation.
+    pub fn stored(&self) -> bool {
+        !self.storage.is_empty()
     }
 
     /// The subresource of this name.

@@ -1,28 +1,12 @@
 //! The rows of the kinds table, in the order in which discovery lists groups.
 
-use super::{Kind, Subresource};
+use super::parts::{EVICTION, SCALE, TOKEN, own};
+use super::{Kind, reviews};
 
 const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 const OBJECT_VERBS: &[&str] = &["get", "patch", "update"];
-
-const SCALE: Subresource =
-    Subresource { name: "scale", group: "autoscaling", version: "v1", kind: "Scale", verbs: OBJECT_VERBS };
-const EVICTION: Subresource =
-    Subresource { name: "eviction", group: "policy", version: "v1", kind: "Eviction", verbs: &["create"] };
-
-const TOKEN: Subresource = Subresource {
-    name: "token",
-    group: "authentication.k8s.io",
-    version: "v1",
-    kind: "TokenRequest",
-    verbs: &["create"],
-};
-
-const fn own(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
-    Subresource { name, group: "", version: "", kind, verbs }
-}
 
 /// A namespaced core kind with every verb and no extras; rows differ from it by what they name.
 const CORE: Kind = Kind {
@@ -247,6 +231,12 @@ pub static KINDS: &[Kind] = &[
         storage: "events",
         ..CORE
     },
+    reviews::SELF_SUBJECT_REVIEW,
+    reviews::TOKEN_REVIEW,
+    reviews::LOCAL_SUBJECT_ACCESS_REVIEW,
+    reviews::SELF_SUBJECT_ACCESS_REVIEW,
+    reviews::SELF_SUBJECT_RULES_REVIEW,
+    reviews::SUBJECT_ACCESS_REVIEW,
     Kind {
         group: "autoscaling",
         version: "v2",

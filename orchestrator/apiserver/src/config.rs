@@ -52,8 +52,8 @@ pub struct Config {
 /// Who may do what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authorization {
-    /// Members of `system:masters` may do everything, others nothing.
-    Masters,
+    /// Members of `system:masters` may do everything, others what roles and bindings allow.
+    Rbac,
     /// Everybody who is known may do everything.
     AlwaysAllow,
 }
@@ -81,7 +81,7 @@ impl Config {
             node_address: None,
             tokens: Tokens::default(),
             issuer: None,
-            authorization: Authorization::Masters,
+            authorization: Authorization::Rbac,
             admission: Admission::Basic,
             address: None,
             concurrency: 600,

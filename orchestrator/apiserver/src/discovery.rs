@@ -173,8 +173,10 @@ fn resource(kind: &'static Kind) -> serde_json::Value {
         "namespaced": kind.namespaced,
         "kind": kind.kind,
         "verbs": kind.verbs,
-        "storageVersionHash": storage_hash(stored_kind(kind)),
     });
+    if kind.stored() {
+        value["storageVersionHash"] = storage_hash(stored_kind(kind)).into();
+    }
     names(&mut value, kind);
     value
 }

@@ -30,8 +30,8 @@ use crate::verbs::delete::Deleted;
 use crate::verbs::delete_options::DeleteOptions;
 use crate::verbs::update::{Part, Wanted, update};
 use crate::verbs::{
-    Cx, apply, bind, create, delete, delete_collection, evict, get, incoming, list, log, patch, scale, show,
-    token, watch,
+    Cx, apply, bind, create, delete, delete_collection, evict, get, incoming, list, log, patch, review,
+    scale, show, token, watch,
 };
 
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
@@ -169,7 +169,7 @@ impl Exchange {
             Err(_) if user.is_none() => return Err(Failure::Unauthorized),
             Err(failure) => return Err(failure),
         };
-        authorize(self.state.authorization, user, &route, verb.unwrap_or("proxy"), path)?;
+        authorize(&self.state.authorizer, user, &route, verb.unwrap_or("proxy"), path)?;
         let verb = verb.ok_or(Failure::MethodNotAllowed)?;
         match route {
             Route::Resource(target) => {
@@ -275,9 +275,17 @@ impl Exchange {
 
     async fn create(&self, cx: &Cx<'_>, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
+        if !cx.kind.stored() {
+            review::check_shape(accept)?;
+        }
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
+        if !cx.kind.stored() {
+            let mut response = review::answer(cx, object, &options, accept)?;
+            respond::warn(&mut response, &warnings);
+            return Ok(response);
+        }
         warnings.extend(cx.rules.warnings(&object));
         warnings.extend(admission::warnings(cx, &object));
         let stored = create::create(cx, object, &options).await?;

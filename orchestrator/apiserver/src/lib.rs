@@ -1,10 +1,10 @@
 //! The Kubernetes HTTP API over the store: generic, driven by the kinds table and the schemas.
 //!
-//! A request passes: authenticate, route, authorize ([`auth`]), decode and complete (`verbs::incoming`), the rules of
+//! A request passes: authenticate ([`auth`]), route, authorize (`authorize`), decode and complete (`verbs::incoming`), the rules of
 //! its kind (`kinds`), validation, the store with optimistic concurrency, and out again as bytes. Reads never decode.
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
-//! `kinds` and `validation` (the rules), `service_accounts` (their tokens), `table` (how it is shown), `codec` (the
+//! `kinds` and `validation` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `codec` (the
 //! stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
 //!
@@ -14,6 +14,7 @@ mod about;
 mod admission;
 mod allocate;
 pub mod auth;
+mod authorize;
 mod batched;
 pub mod bootstrap;
 mod codec;

@@ -11,8 +11,9 @@ use wherry_schema::Value;
 use wherry_store::Store;
 
 use crate::allocate::Allocator;
+use crate::authorize::Authorizer;
 use crate::codec;
-use crate::config::{Admission, Authorization, Config, Ids};
+use crate::config::{Admission, Config, Ids};
 use crate::discovery::Documents;
 use crate::error::Failure;
 use crate::flow::Flow;
@@ -37,7 +38,8 @@ pub(crate) struct State {
     pub(crate) node_address: Option<std::net::IpAddr>,
     pub(crate) tokens: Tokens,
     pub(crate) issuer: Option<TokenIssuer>,
-    pub(crate) authorization: Authorization,
+    /// Who decides what may be done.
+    pub(crate) authorizer: Authorizer,
     pub(crate) admission: Admission,
     pub(crate) max_body_bytes: usize,
     /// Lists on their way to clients.
@@ -61,12 +63,12 @@ impl State {
             metrics: Arc::new(Metrics::new(config.clock.now())),
             node_client: config.node_client.as_ref().map(NodeClient::new),
             node_address: config.node_address,
+            authorizer: Authorizer::new(config.authorization, &config.store),
             store: config.store,
             clock: config.clock,
             ids: config.ids,
             tokens: config.tokens,
             issuer: config.issuer,
-            authorization: config.authorization,
             admission: config.admission,
             max_body_bytes: config.max_body_bytes,
             lists: SharedBodies::default(),

@@ -58,6 +58,7 @@ impl Tokens {
                 name: row[1].to_owned(),
                 uid: row[2].to_owned(),
                 groups: groups.map(str::to_owned).collect(),
+                ..UserInfo::default()
             };
             users.insert(row[0].to_owned(), user);
         }

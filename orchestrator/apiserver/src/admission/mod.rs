@@ -126,6 +126,9 @@ fn requestor(cx: &Cx<'_>, request: &mut Value) {
         request.put("spec.uid", user.uid.as_str());
     }
     request.put("spec.groups", user.all_groups());
+    for (key, values) in &user.extra {
+        request.set(&["spec", "extra", key], values.clone());
+    }
 }
 
 /// A node gets no Pods until something finds that it is ready.

@@ -1,4 +1,4 @@
-//! ClusterRole: what may be done in the cluster. It is not enforced yet.
+//! ClusterRole: what may be done in the cluster.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

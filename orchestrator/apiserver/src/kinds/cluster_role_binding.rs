@@ -1,4 +1,4 @@
-//! ClusterRoleBinding: who has a role in the cluster. It is not enforced yet.
+//! ClusterRoleBinding: who has a role in the cluster.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

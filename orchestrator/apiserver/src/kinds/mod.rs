@@ -292,9 +292,10 @@ fn cluster_rules(kind: &Kind) -> &'static dyn Rules {
 }
 
 /// The form objects of a resource are stored in, where it is served in several groups or versions: that of the first
-/// row of the table with the same storage.
+/// row of the table with the same storage. What is not stored is itself.
 pub(crate) fn stored_kind(kind: &'static Kind) -> &'static Kind {
-    wherry_api::kinds::KINDS.iter().find(|other| other.storage == kind.storage).unwrap_or(kind)
+    let same = |other: &&Kind| kind.stored() && other.storage == kind.storage;
+    wherry_api::kinds::KINDS.iter().find(same).unwrap_or(kind)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Role: what may be done in a namespace. It is not enforced yet.
+//! Role: what may be done in a namespace.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

@@ -1,4 +1,4 @@
-//! RoleBinding: who has a role in a namespace. It is not enforced yet.
+//! RoleBinding: who has a role in a namespace.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

@@ -7,9 +7,9 @@
 use jiff::Timestamp;
 
 use super::TokenIssuer;
-use super::claims::{Claims, Reference, user_name};
+use super::claims::{Claims, Objects, Reference, user_name};
 use super::jwt::Refused;
-use crate::auth::{SERVICE_ACCOUNTS, UserInfo};
+use crate::auth::{AUTHENTICATED, Bearer, SERVICE_ACCOUNTS, UserInfo, credential};
 use crate::codec;
 use crate::object::Fields;
 use crate::state::State;
@@ -17,32 +17,49 @@ use crate::state::State;
 /// How far clocks may be apart, and how long what is being deleted still counts.
 const LEEWAY_SECONDS: i64 = 60;
 
-/// The user of a token for this API.
-pub(crate) fn user(state: &State, issuer: &TokenIssuer, token: &str) -> Result<UserInfo, Refused> {
+/// Who has a token that is meant for one of these audiences.
+pub(crate) fn bearer(
+    state: &State,
+    issuer: &TokenIssuer,
+    token: &str,
+    asked: &[String],
+) -> Result<Bearer, Refused> {
     let claims = issuer.read(token)?;
-    if !claims.aud.iter().any(|audience| audience == issuer.url()) {
-        return Err(Refused::Audience);
+    let audiences: Vec<String> = asked.iter().filter(|one| claims.aud.contains(one)).cloned().collect();
+    if audiences.is_empty() {
+        return Err(Refused::Audience { of: claims.aud, asked: asked.to_vec() });
     }
     check_time(&claims, state.clock.now())?;
     check_objects(state, &claims)?;
-    let account = claims.objects.serviceaccount;
-    let namespace = claims.objects.namespace;
-    Ok(UserInfo {
+    Ok(Bearer { user: user(claims), audiences })
+}
+
+/// The user that claims are about.
+fn user(claims: Claims) -> UserInfo {
+    let Objects { namespace, node, pod, serviceaccount: account, .. } = claims.objects;
+    let mut extra = credential(format!("JTI={}", claims.jti));
+    for (kind, reference) in [("pod", pod), ("node", node)] {
+        let Some(Reference { name, uid }) = reference else { continue };
+        extra.insert(format!("authentication.kubernetes.io/{kind}-name"), vec![name]);
+        if !uid.is_empty() {
+            extra.insert(format!("authentication.kubernetes.io/{kind}-uid"), vec![uid]);
+        }
+    }
+    let own = format!("system:serviceaccounts:{namespace}");
+    UserInfo {
         name: user_name(&namespace, &account.name),
         uid: account.uid,
-        groups: vec![
-            SERVICE_ACCOUNTS.to_owned(),
-            format!("system:serviceaccounts:{namespace}"),
-            "system:authenticated".to_owned(),
-        ],
-    })
+        groups: vec![SERVICE_ACCOUNTS.to_owned(), own, AUTHENTICATED.to_owned()],
+        extra,
+    }
 }
 
 fn check_time(claims: &Claims, now: Timestamp) -> Result<(), Refused> {
     let now = now.as_second();
-    let begun = now.saturating_add(LEEWAY_SECONDS) >= claims.nbf.max(claims.iat);
-    let over = now.saturating_sub(LEEWAY_SECONDS) > claims.exp;
-    if begun && !over { Ok(()) } else { Err(Refused::Time) }
+    if now.saturating_add(LEEWAY_SECONDS) < claims.nbf.max(claims.iat) {
+        return Err(Refused::Early);
+    }
+    if now.saturating_sub(LEEWAY_SECONDS) > claims.exp { Err(Refused::Expired) } else { Ok(()) }
 }
 
 fn check_objects(state: &State, claims: &Claims) -> Result<(), Refused> {

@@ -38,8 +38,8 @@ impl TokenIssuer {
     /// What a token says that this issuer made.
     pub(crate) fn read(&self, token: &str) -> Result<Claims, Refused> {
         let payload = self.0.key.verify(token)?;
-        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| Refused::Malformed)?;
-        if claims.iss == self.0.url { Ok(claims) } else { Err(Refused::Issuer) }
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| Refused::Unknown)?;
+        if claims.iss == self.0.url { Ok(claims) } else { Err(Refused::Unknown) }
     }
 
     /// The public keys: `/openid/v1/jwks`.

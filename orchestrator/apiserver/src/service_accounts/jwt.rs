@@ -37,23 +37,25 @@ pub enum KeyError {
     Kind,
 }
 
-/// Why a token is refused. Clients never learn it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why a token is refused. Only those who may review tokens learn it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("not a JWT")]
-    Malformed,
-    #[error("signed with another algorithm or key")]
-    Key,
-    #[error("the signature is wrong")]
-    Signature,
-    #[error("of another issuer")]
-    Issuer,
-    #[error("for another audience")]
-    Audience,
-    #[error("not valid yet or any more")]
-    Time,
-    #[error("what the token is bound to is gone")]
+    #[error("invalid bearer token")]
+    Unknown,
+    #[error("token audiences {} is invalid for the target audiences {}", quoted(.of), quoted(.asked))]
+    Audience { of: Vec<String>, asked: Vec<String> },
+    #[error("service account token is not valid yet")]
+    Early,
+    #[error("service account token has expired")]
+    Expired,
+    #[error("service account token has been invalidated")]
     Gone,
+}
+
+/// A list as Go shows it.
+fn quoted(texts: &[String]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+    format!("[{}]", texts.join(" "))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,18 +99,18 @@ impl Key {
     /// What a token says that this key signed.
     pub(crate) fn verify(&self, token: &str) -> Result<Vec<u8>, Refused> {
         if token.len() > LONGEST {
-            return Err(Refused::Malformed);
+            return Err(Refused::Unknown);
         }
-        let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Malformed)?;
-        let (header, payload) = signed.split_once('.').ok_or(Refused::Malformed)?;
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refused::Malformed);
-        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Refused::Malformed)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or(Refused::Unknown)?;
+        let (header, payload) = signed.split_once('.').ok_or(Refused::Unknown)?;
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| Refused::Unknown);
+        let header: Header = serde_json::from_slice(&decode(header)?).map_err(|_| Refused::Unknown)?;
         if header.alg != ALGORITHM || header.kid != self.id {
-            return Err(Refused::Key);
+            return Err(Refused::Unknown);
         }
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.pair.public_key().as_ref())
             .verify(signed.as_bytes(), &decode(signature)?)
-            .map_err(|_| Refused::Signature)?;
+            .map_err(|_| Refused::Unknown)?;
         decode(payload)
     }
 
@@ -145,7 +147,7 @@ pub(crate) mod tests {
         let (ours, other) = (key(), key());
         let token = ours.sign(b"{}").unwrap();
         assert_eq!(ours.verify(&token), Ok(b"{}".to_vec()));
-        assert_eq!(other.verify(&token), Err(Refused::Key));
+        assert_eq!(other.verify(&token), Err(Refused::Unknown));
     }
 
     #[test]
@@ -155,7 +157,7 @@ pub(crate) mod tests {
         let parts: Vec<&str> = token.split('.').collect();
         let payload = URL_SAFE_NO_PAD.encode(br#"{"sub":"b"}"#);
         let forged = format!("{}.{payload}.{}", parts[0], parts[2]);
-        assert_eq!(key.verify(&forged), Err(Refused::Signature));
+        assert_eq!(key.verify(&forged), Err(Refused::Unknown));
     }
 
     #[test]
@@ -163,7 +165,7 @@ pub(crate) mod tests {
         let key = key();
         let header = json!({ "alg": "none", "kid": key.id }).to_string();
         let token = format!("{}.{}.", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode("{}"));
-        assert_eq!(key.verify(&token), Err(Refused::Key));
+        assert_eq!(key.verify(&token), Err(Refused::Unknown));
     }
 
     #[test]

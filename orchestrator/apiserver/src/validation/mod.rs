@@ -1,5 +1,6 @@
 //! Rules that objects of several kinds share, and how broken rules are reported.
 
+pub(crate) mod access_review;
 pub(crate) mod admissionregistration;
 pub(crate) mod apiextensions;
 pub(crate) mod apiregistration;

@@ -18,6 +18,7 @@ pub(crate) mod log;
 pub(crate) mod owners;
 pub(crate) mod patch;
 pub(crate) mod pod_parts;
+pub(crate) mod review;
 pub(crate) mod scale;
 pub(crate) mod select;
 pub(crate) mod shared;

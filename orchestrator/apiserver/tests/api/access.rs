@@ -24,7 +24,7 @@ async fn nobody_is_refused_except_about_health_and_version() {
 #[tokio::test]
 async fn only_masters_may_do_anything() {
     let api = Api::start().await;
-    let user = UserInfo { name: "eve".to_owned(), uid: String::new(), groups: vec!["dev".to_owned()] };
+    let user = UserInfo::new("eve", &["dev"]);
     let router = api.server.router_as(user);
     let status = send(&router, get(CONFIG_MAPS)).await.refused(
         403,
@@ -55,8 +55,7 @@ async fn only_masters_may_do_anything() {
 async fn a_refused_write_changes_nothing() {
     let api = Api::start().await;
     let before = api.store.revision();
-    let router =
-        api.server.router_as(UserInfo { name: "eve".to_owned(), uid: String::new(), groups: Vec::new() });
+    let router = api.server.router_as(UserInfo::new("eve", &[]));
     let request = Request::post(CONFIG_MAPS).body(Body::from(r#"{"metadata":{"name":"a"}}"#)).unwrap();
     assert_eq!(send(&router, request).await.code, 403);
     assert_eq!(api.store.revision(), before);

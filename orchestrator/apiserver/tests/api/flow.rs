@@ -42,8 +42,7 @@ async fn crowded(response: &Value) -> (Api, Router, [String; 2]) {
     let level = api.post(LEVELS, &level("small", response)).await.expect(201);
     let schema = api.post(SCHEMAS, &schema("slow", "small", "slow")).await.expect(201);
     let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap().to_owned();
-    let user =
-        UserInfo { name: "slow".to_owned(), uid: String::new(), groups: vec!["system:masters".to_owned()] };
+    let user = UserInfo::master("slow");
     let router = api.server.router_as(user);
     (api, router, [uid(&schema), uid(&level)])
 }

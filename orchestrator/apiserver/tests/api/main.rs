@@ -27,6 +27,8 @@ mod patches;
 mod pods;
 mod protocol;
 mod protocol_tls;
+mod rbac;
+mod reviews;
 mod service_account_admission;
 mod service_account_tokens;
 mod services;

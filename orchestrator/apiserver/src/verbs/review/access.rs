@@ -1,0 +1,113 @@
+//! Whether somebody may do something.
+
+use std::collections::BTreeMap;
+
+use wherry_api::selector::{FieldSelector, LabelSelector};
+use wherry_schema::Value;
+
+use super::Cx;
+use crate::auth::UserInfo;
+use crate::authorize::{Attributes, Object, Resource};
+use crate::error::Failure;
+use crate::object::Fields;
+use crate::validation::{Errors, access_review};
+
+/// Answers a SelfSubjectAccessReview.
+pub(super) fn own(cx: &Cx<'_>, user: &UserInfo, review: Value) -> Result<Value, Failure> {
+    let mut errors = Errors::default();
+    access_review::check_self(&review, &mut errors);
+    refuse(cx, errors)?;
+    Ok(decide(cx, user, review))
+}
+
+/// Answers a SubjectAccessReview or a LocalSubjectAccessReview.
+pub(super) fn of_somebody(cx: &Cx<'_>, review: Value) -> Result<Value, Failure> {
+    let mut errors = Errors::default();
+    if cx.kind.namespaced {
+        access_review::check_local(&review, &mut errors);
+    } else {
+        access_review::check_subject(&review, &mut errors);
+    }
+    refuse(cx, errors)?;
+    let user = UserInfo {
+        name: review.text("spec.user").to_owned(),
+        uid: review.text("spec.uid").to_owned(),
+        groups: texts(review.field("spec.groups")),
+        extra: extra(review.map("spec.extra")),
+    };
+    Ok(decide(cx, &user, review))
+}
+
+/// Upstream names no kind in these errors.
+fn refuse(cx: &Cx<'_>, errors: Errors) -> Result<(), Failure> {
+    if errors.is_empty() { Ok(()) } else { Err(Failure::invalid_named(cx.kind.group, "", "", errors)) }
+}
+
+fn texts(list: Option<&Value>) -> Vec<String> {
+    let items = list.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn extra(given: Option<&wherry_schema::Object>) -> BTreeMap<String, Vec<String>> {
+    let pairs = given.into_iter().flat_map(wherry_schema::Object::iter);
+    pairs.map(|(key, values)| (key.to_string(), texts(Some(values)))).collect()
+}
+
+fn decide(cx: &Cx<'_>, user: &UserInfo, mut review: Value) -> Value {
+    let path = review.field("spec.nonResourceAttributes");
+    let about = path.or(review.field("spec.resourceAttributes")).unwrap_or(&Value::Null);
+    let object = match path {
+        Some(about) => Object::Path(about.text("path")),
+        None => Object::Resource(Resource {
+            group: about.text("group"),
+            plural: about.text("resource"),
+            part: about.text("subresource"),
+            namespace: about.text("namespace"),
+            name: about.text("name"),
+        }),
+    };
+    let attributes = Attributes { user, verb: about.text("verb"), object };
+    let decision = cx.state.authorizer.decide(&attributes);
+    let mut status = Value::object();
+    status.put("allowed", decision.allowed);
+    if !decision.reason.is_empty() {
+        status.put("reason", decision.reason);
+    }
+    let ignored = ignored_selectors(about);
+    if !ignored.is_empty() {
+        status.put("evaluationError", ignored.join("; "));
+    }
+    review.put("status", status);
+    review
+}
+
+/// What is said of selectors that cannot be understood. They only narrow a question, so the answer to the wider one
+/// is given.
+fn ignored_selectors(about: &Value) -> Vec<String> {
+    let raw = |name: &str| about.field(name).map(|selector| selector.text("rawSelector")).unwrap_or_default();
+    let broken = [
+        ("fieldSelector", FieldSelector::parse(raw("fieldSelector")).is_err()),
+        ("labelSelector", LabelSelector::parse(raw("labelSelector")).is_err()),
+    ];
+    let mut said = Vec::new();
+    for (name, broken) in broken {
+        let requirements = about.field(name).map_or(&[][..], |selector| selector.items("requirements"));
+        let bad = requirements.iter().filter(|one| !known(name, one)).count();
+        let path = format!("spec.resourceAttributes.{name}");
+        if broken || (bad > 0 && bad == requirements.len()) {
+            said.push(format!("{path} ignored due to parse error"));
+        } else if bad > 0 {
+            said.push(format!("{path} partially ignored due to parse error"));
+        }
+    }
+    said
+}
+
+/// Whether a requirement is one that this server understands.
+fn known(selector: &str, requirement: &Value) -> bool {
+    match (selector, requirement.text("operator")) {
+        ("fieldSelector", "In" | "NotIn") => requirement.items("values").len() == 1,
+        ("labelSelector", "In" | "NotIn" | "Exists" | "DoesNotExist") => true,
+        _ => false,
+    }
+}
