@@ -3,6 +3,10 @@
 //! HTTP/2 flushes after each frame it hands over, which makes a TLS record and a system call of every event of every
 //! watch. [`Batched`] takes what is written and keeps it; [`batching`] sends all of it when the connection has had its
 //! turn. A full buffer is sent before more is taken, so a slow peer holds the connection up as it would without.
+//!
+//! A connection that has something to send although its peer said nothing since the last time is one of watches, and an
+//! event rarely goes to one of them alone: it takes another turn, after those of the tasks that are ready now, before
+//! anything is sent. Answers to requests are sent at once.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -25,12 +29,14 @@ struct Inner<S> {
     kept: Vec<u8>,
     /// How much of what is kept has been sent.
     sent: usize,
+    /// Whether the peer said something since it was last sent something.
+    heard: bool,
 }
 
 impl<S> Batched<S> {
     /// A stream with nothing kept.
     pub(crate) fn new(stream: S) -> Self {
-        Self(Arc::new(Mutex::new(Inner { stream, kept: Vec::new(), sent: 0 })))
+        Self(Arc::new(Mutex::new(Inner { stream, kept: Vec::new(), sent: 0, heard: true })))
     }
 
     /// Another handle to the same stream.
@@ -40,6 +46,11 @@ impl<S> Batched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Inner<S> {
+    /// Whether what is kept may be followed by more at once.
+    fn gathers(&self) -> bool {
+        !self.heard && !self.kept.is_empty()
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.kept.len() {
             let left = &self.kept[self.sent..];
@@ -49,6 +60,7 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
             }
         }
         self.sent = 0;
+        self.heard = false;
         self.kept.clear();
         // An idle connection keeps no buffer.
         self.kept.shrink_to(CAPACITY / 16);
@@ -66,7 +78,11 @@ impl<S: AsyncWrite + Unpin> Inner<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Batched<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0.lock().stream).poll_read(cx, buf)
+        let mut inner = self.0.lock();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut inner.stream).poll_read(cx, buf))?;
+        inner.heard |= buf.filled().len() > before;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -99,8 +115,15 @@ pub(crate) async fn batching<S: AsyncWrite + Unpin, F: Future>(
     connection: F,
 ) -> F::Output {
     let mut connection = pin!(connection);
+    let mut waited = false;
     let output = std::future::poll_fn(|cx| {
         let turn = connection.as_mut().poll(cx);
+        if turn.is_pending() && !waited && stream.0.lock().gathers() {
+            waited = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        waited = false;
         // A failure to send comes back to the connection with its next read or write.
         let _sent = stream.0.lock().poll_flush(cx);
         turn
@@ -132,6 +155,33 @@ mod tests {
         batching(sender, turn).await;
         let mut seen = [0; 6];
         far.read_exact(&mut seen).await.unwrap();
+        assert_eq!(&seen, b"onetwo");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_asked_for_waits_for_what_is_ready_beside_it() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let mut stream = Batched::new(near);
+        let sender = stream.handle();
+        let look = stream.handle();
+        let (first, second) = (tokio::sync::Notify::new(), tokio::sync::Notify::new());
+        let connection = async {
+            stream.write_all(b"answer").await.unwrap();
+            first.notified().await;
+            stream.write_all(b"one").await.unwrap();
+            second.notified().await;
+            stream.write_all(b"two").await.unwrap();
+            assert_eq!(look.0.lock().kept, b"onetwo");
+        };
+        let peer = async {
+            far.read_exact(&mut [0; 6]).await.unwrap();
+            first.notify_one();
+            second.notify_one();
+            let mut seen = [0; 6];
+            far.read_exact(&mut seen).await.unwrap();
+            seen
+        };
+        let ((), seen) = tokio::join!(batching(sender, connection), peer);
         assert_eq!(&seen, b"onetwo");
     }
 

@@ -57,7 +57,9 @@ fn to_yaml(json: &[u8]) -> Option<Bytes> {
 pub(crate) fn stamp(response: &mut Response, request: &HeaderMap, new_id: impl FnOnce() -> String) {
     let given = request.get(&AUDIT_ID).filter(|id| id.len() <= 64).cloned();
     let headers = response.headers_mut();
-    if let Some(id) = given.or_else(|| HeaderValue::try_from(new_id()).ok()) {
+    if let Some(mut id) = given.or_else(|| HeaderValue::try_from(new_id()).ok()) {
+        // No other answer has it, so HTTP/2 must not drop a header from its table in favour of it.
+        id.set_sensitive(true);
         headers.insert(AUDIT_ID, id);
     }
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));

@@ -169,7 +169,8 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
     let user = chain.and_then(|c| c.first()).and_then(|c| UserInfo::from_certificate(c));
     let service = service_fn(move |request: Request<Incoming>| {
         let (server, user) = (server.clone(), user.clone());
-        async move { Ok::<_, Infallible>(server.answer(user, request.map(Body::new)).await) }
+        // Boxed, because the connection moves it several times before it runs.
+        Box::pin(async move { Ok::<_, Infallible>(server.answer(user, request.map(Body::new)).await) })
     });
     let builder = protocols();
     let stream = Batched::new(stream);

@@ -62,10 +62,10 @@ impl Route {
         let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
         let segments = trimmed
             .split('/')
-            .map(|s| percent_decode_str(s).decode_utf8().map(String::from))
+            .map(|s| percent_decode_str(s).decode_utf8())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Failure::NoSuchPath)?;
-        let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let parts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         match parts.as_slice() {
             ["api"] => Ok(Self::CoreVersions),
             ["apis"] => Ok(Self::Groups),
