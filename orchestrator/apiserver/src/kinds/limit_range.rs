@@ -126,6 +126,14 @@ impl Bounds {
         above((min, limit), min, "default", ["min", "default"]);
         above((limit, max), max, "default", ["default", "max"]);
         self.check_ratio(name, path, errors);
+        let overcommit = resource_names::is_native(name) && !resource_names::is_huge_page(name);
+        if let (Some(limit), Some(request), false) = (limit, request, overcommit)
+            && limit != request
+        {
+            let detail =
+                format!("default value {limit} must equal to defaultRequest value {request} in {name}");
+            errors.invalid(&path.child("defaultRequest").key(name), request, &detail);
+        }
     }
 
     fn check_ratio(&self, name: &str, path: &Path, errors: &mut Errors) {

@@ -62,6 +62,8 @@ pub(crate) mod service_account;
 pub(crate) mod service_cidr;
 pub(crate) mod stateful_set;
 pub(crate) mod storage_class;
+#[cfg(test)]
+pub(crate) mod told;
 pub(crate) mod validating_admission_policy;
 pub(crate) mod validating_admission_policy_binding;
 pub(crate) mod validating_webhook_configuration;

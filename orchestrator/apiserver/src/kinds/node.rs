@@ -8,7 +8,9 @@ use super::{Rules, Selectable};
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
 use crate::validation::net::check_cidr;
-use crate::validation::{Errors, Path, Shown, internal, names};
+use crate::validation::pod::check_amount;
+use crate::validation::values::required_choice;
+use crate::validation::{Errors, Path, Shown, internal, meta, names};
 
 /// The rules of Nodes.
 pub(crate) struct Node;
@@ -45,30 +47,56 @@ impl Rules for Node {
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
         check_taints(object.items("spec.taints"), errors);
+        check_amounts(object, errors);
         check_cidrs(object.items("spec.podCIDRs"), errors);
-        for list in ["capacity", "allocatable"] {
-            let path = Path::new("status").child(list);
-            for (name, amount) in
-                object.map("status").and_then(|s| s.get(list)?.as_object()).iter().flat_map(|m| m.iter())
-            {
-                let text = amount.as_str().unwrap_or_default();
-                if text.parse::<Quantity>().is_ok_and(|q| q.is_negative()) {
-                    errors.invalid(&path.child(name), text, "must be greater than or equal to 0");
-                }
-            }
+    }
+
+    fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        self.validate(object, errors);
+        meta::check_update(object, old, errors);
+        check_amounts(object, errors);
+        self.validate_update(object, old, errors);
+        check_taints(object.items("spec.taints"), errors);
+        if !object::same(object, old, "spec.externalID") {
+            errors.forbidden(&Path::new("spec.externalID"), "may not be updated");
         }
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        let change = |field: &str| old.has(field) && !object::same(object, old, field);
-        if change("spec.podCIDR") {
+        let addresses = object.items("status.addresses");
+        for (index, address) in addresses.iter().enumerate() {
+            if addresses[..index].contains(address) {
+                let shown = internal::show("NodeAddress", Some(address));
+                errors.duplicate(&Path::new("status.addresses").index(index), shown);
+            }
+        }
+        let (cidrs, before) = (object.items("spec.podCIDRs"), old.items("spec.podCIDRs"));
+        let changes = match before.len() {
+            0 => 0,
+            count if count != cidrs.len() => 1,
+            _ => before.iter().zip(cidrs).filter(|(before, now)| before != now).count(),
+        };
+        for _ in 0..changes {
             let detail = "node updates may not change podCIDR except from \"\" to valid";
             errors.forbidden(&Path::new("spec.podCIDRs"), detail);
         }
-        if change("spec.providerID") {
+        let provider = old.text("spec.providerID");
+        if !provider.is_empty() && provider != object.text("spec.providerID") {
             let detail = "node updates may not change providerID except from \"\" to valid";
             errors.forbidden(&Path::new("spec.providerID"), detail);
         }
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if object.has("spec.configSource") {
+            warnings.push("spec.configSource: the feature is removed".to_owned());
+        }
+        if !object.text("spec.externalID").is_empty() {
+            let why = "this field is deprecated, and is unused by Kubernetes";
+            warnings.push(format!("spec.externalID: {why}"));
+        }
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -104,6 +132,21 @@ fn settle_cidrs(object: &mut Value) {
     }
 }
 
+/// The rules of what the machine has and gives.
+fn check_amounts(object: &Value, errors: &mut Errors) {
+    for list in ["capacity", "allocatable"] {
+        let path = Path::new("status").child(list);
+        for (name, amount) in
+            object.map("status").and_then(|s| s.get(list)?.as_object()).iter().flat_map(|m| m.iter())
+        {
+            let text = amount.as_str().unwrap_or_default();
+            if let Ok(amount) = text.parse::<Quantity>() {
+                check_amount(name, amount, &path.child(name), errors);
+            }
+        }
+    }
+}
+
 fn check_taints(taints: &[Value], errors: &mut Errors) {
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for (index, taint) in taints.iter().enumerate() {
@@ -114,9 +157,7 @@ fn check_taints(taints: &[Value], errors: &mut Errors) {
         if !problems.is_empty() {
             errors.invalid(&path.child("value"), value, &problems.join(";"));
         }
-        if !EFFECTS.contains(&effect) {
-            errors.unsupported(&path.child("effect"), effect, EFFECTS);
-        }
+        required_choice(taint, "effect", EFFECTS, &path, errors);
         if seen.contains(&(key, effect)) {
             let shown = internal::show("Taint", Some(taint));
             errors.duplicate(
@@ -139,6 +180,9 @@ fn check_cidrs(cidrs: &[Value], errors: &mut Errors) {
     if families.iter().any(|count| *count > 1) {
         let shown = Shown::from(&Value::Array(cidrs.to_vec()));
         errors.invalid(&path, shown, "may specify no more than one CIDR for each IP family");
+    }
+    for (index, cidr) in cidrs.iter().enumerate().filter(|(index, cidr)| cidrs[..*index].contains(cidr)) {
+        errors.duplicate(&path.index(index), cidr);
     }
 }
 

@@ -7,9 +7,9 @@ use super::Rules;
 use super::persistent_volume::class;
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
-use crate::validation::storage::check_claim_spec;
-use crate::validation::values::{amount_of, amounts};
-use crate::validation::{Errors, Path, internal, resource_names};
+use crate::validation::storage::{check_basic, check_claim_spec};
+use crate::validation::values::{IMMUTABLE, amount_of, amounts};
+use crate::validation::{Errors, Path, internal, names, resource_names};
 
 /// The rules of PersistentVolumeClaims.
 pub(crate) struct PersistentVolumeClaim;
@@ -27,6 +27,17 @@ static COLUMNS: &[Column] = &[
 ];
 
 const STORAGE: &[&str] = &["spec", "resources", "requests", "storage"];
+const ATTRIBUTES: &str = "spec.volumeAttributesClassName";
+/// Where the class once was.
+const CLASS: &[&str] = &["metadata", "annotations", "volume.beta.kubernetes.io/storage-class"];
+/// States of a claim that grows.
+const RESIZING: &[&str] = &[
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
 
 impl Rules for PersistentVolumeClaim {
     fn returns_deleted(&self) -> bool {
@@ -49,23 +60,16 @@ impl Rules for PersistentVolumeClaim {
     }
 
     fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        // Upstream looks at the claim, and at the change, which looks at the claim again.
         self.validate(object, errors);
         crate::validation::meta::check_update(object, old, errors);
+        self.validate(object, errors);
         self.validate_update(object, old, errors);
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        let before = old.field("spec").cloned().unwrap_or(Value::object());
-        let mut spec = object.field("spec").cloned().unwrap_or(Value::object());
-        let bound = old.text("status.phase") == "Bound";
-        if before.text("volumeName").is_empty() {
-            // Binding is the one thing that others do to a claim.
-            spec.assign("volumeName", None);
-        }
-        if bound {
-            spec.assign("resources", before.field("resources").cloned());
-            spec.assign("volumeAttributesClassName", before.field("volumeAttributesClassName").cloned());
-        }
+        check_class(object, old, errors);
+        let (before, spec) = comparable(object, old);
         if spec != before {
             let difference = internal::difference("PersistentVolumeClaimSpec", &before, &spec);
             let detail = format!(
@@ -73,25 +77,30 @@ impl Rules for PersistentVolumeClaim {
                  claims\n{difference}"
             );
             errors.forbidden(&Path::new("spec"), &detail);
-            return;
         }
         check_size(object, old, errors);
-        let class = "spec.volumeAttributesClassName";
-        if old.has(class) && !object.has(class) {
-            let detail = "update from non-nil value to nil is forbidden";
-            errors.forbidden(&Path::new(class), detail);
+        if !object::same(object, old, "spec.volumeMode") {
+            let shown = object.field("spec.volumeMode").unwrap_or(&Value::Null);
+            errors.invalid(&Path::new("volumeMode"), shown, IMMUTABLE);
+        }
+        if old.has(ATTRIBUTES) {
+            let detail = match object.field(ATTRIBUTES).and_then(Value::as_str) {
+                None => "update from non-nil value to nil is forbidden",
+                Some("") if !old.text(ATTRIBUTES).is_empty() => {
+                    "update from non-nil value to an empty string is forbidden"
+                }
+                Some(_) => return,
+            };
+            errors.forbidden(&Path::new(ATTRIBUTES), detail);
         }
     }
 
     fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
-        let path = Path::new("status.capacity");
+        let path = Path::new("status");
         for (name, amount) in amounts(object.map("status.capacity")) {
-            let path = path.key(name);
-            resource_names::check(name, &path, errors);
-            if amount <= wherry_api::quantity::Quantity::default() {
-                errors.invalid(&path, amount, "must be greater than zero");
-            }
+            check_basic(amount, &path.child("capacity").key(name), errors);
         }
+        check_resizing(object, &path, errors);
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -121,12 +130,87 @@ impl Rules for PersistentVolumeClaim {
     }
 }
 
+/// The specs before and after, where what may change is made the same.
+fn comparable(object: &Value, old: &Value) -> (Value, Value) {
+    let spec = |object: &Value| object.field("spec").cloned().unwrap_or(Value::object());
+    let (mut before, mut spec) = (spec(old), spec(object));
+    if before.text("volumeName").is_empty() {
+        // Binding is the one thing that others do to a claim.
+        before.assign("volumeName", spec.field("volumeName").cloned());
+    }
+    if upgrades_class(object, old) {
+        spec.take("storageClassName");
+    } else if !before.has("storageClassName")
+        && old.at(CLASS).and_then(Value::as_str).is_none_or(|class| class == spec.text("storageClassName"))
+    {
+        // A claim without a class can be given one.
+        before.assign("storageClassName", spec.field("storageClassName").cloned());
+    }
+    if old.text("status.phase") == "Bound" {
+        if spec.has("resources.requests") {
+            spec.assign("resources.requests.storage", before.field("resources.requests.storage").cloned());
+        }
+        if spec.has("volumeAttributesClassName") {
+            spec.assign("volumeAttributesClassName", before.field("volumeAttributesClassName").cloned());
+        }
+    }
+    (before, spec)
+}
+
+/// Whether the class moves from the annotation that once held it to its field.
+fn upgrades_class(object: &Value, old: &Value) -> bool {
+    let annotated = |claim: &Value| claim.at(CLASS).cloned();
+    annotated(old).is_some()
+        && !old.has("spec.storageClassName")
+        && object.field("spec.storageClassName") == annotated(old).as_ref()
+        && annotated(object).is_none_or(|class| Some(class) == annotated(old))
+}
+
+/// The annotation that once held the class stays as it is.
+fn check_class(object: &Value, old: &Value, errors: &mut Errors) {
+    if object.at(CLASS) != old.at(CLASS) && !upgrades_class(object, old) {
+        let path = Path::new("metadata.annotations").key(CLASS[2]);
+        let shown = object.at(CLASS).and_then(Value::as_str).unwrap_or_default();
+        errors.invalid(&path, shown, IMMUTABLE);
+    }
+}
+
+/// The rules of how far a claim's growing has come.
+fn check_resizing(object: &Value, path: &Path, errors: &mut Errors) {
+    let at = path.child("allocatedResourceStatus");
+    let states = object.map("status.allocatedResourceStatuses");
+    for (name, state) in states.into_iter().flat_map(wherry_schema::Object::iter) {
+        check_resource(name, &at, errors);
+        if !state.as_str().is_some_and(|state| RESIZING.contains(&state)) {
+            errors.unsupported(&at, name.as_str(), RESIZING);
+        }
+    }
+    let at = path.child("allocatedResources");
+    for (name, amount) in amounts(object.map("status.allocatedResources")) {
+        if check_resource(name, &at, errors) {
+            check_basic(amount, &at.key(name), errors);
+        }
+    }
+}
+
+/// Refuses what no claim has; says whether it is a resource of claims.
+fn check_resource(name: &str, path: &Path, errors: &mut Errors) -> bool {
+    let problems = names::qualified(name);
+    let fits = problems.is_empty();
+    errors.problems(path, name, problems);
+    if fits && resource_names::is_native(name) && name != "storage" {
+        errors.unsupported(path, name, &["storage"]);
+        return false;
+    }
+    fits
+}
+
 /// A bound claim may grow, and shrink back to what it has.
 fn check_size(object: &Value, old: &Value, errors: &mut Errors) {
     let wanted = |claim: &Value| amount_of(claim.map("spec.resources.requests"), "storage");
     let (Some(new), Some(before)) = (wanted(object), wanted(old)) else { return };
     let status = amount_of(old.map("status.capacity"), "storage");
-    if new < before && status.is_none_or(|status| new <= status) {
+    if new < before && new <= status.unwrap_or_default() {
         let detail = "field can not be less than status.capacity";
         errors.forbidden(&Path::new(&STORAGE[..3].join(".")).child("storage"), detail);
     }
@@ -163,4 +247,57 @@ pub(super) fn modes(modes: &[Value]) -> String {
     let given = |mode: &str| modes.iter().any(|m| m.as_str() == Some(mode));
     let found: Vec<&str> = short.iter().filter(|(mode, _)| given(mode)).map(|(_, text)| *text).collect();
     found.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use crate::kinds::told;
+
+    fn claim(status: &Value, changes: &Value) -> Value {
+        let mut claim = json!({
+            "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+            "status": status,
+        });
+        for (pointer, value) in changes.as_object().unwrap() {
+            claim["spec"][pointer] = value.clone();
+        }
+        claim
+    }
+
+    #[rstest]
+    #[case(json!({"storageClassName": "fast"}), "")]
+    #[case(json!({"volumeName": "pv"}), "")]
+    #[case(json!({"volumeMode": "Block"}), "volumeMode: Invalid value: \"Block\": field is immutable")]
+    #[case(json!({"resources": {"requests": {"storage": "2Gi"}}}), "spec: Forbidden: spec is immutable after")]
+    #[case(json!({"volumeAttributesClassName": "gold"}), "spec: Forbidden: spec is immutable after")]
+    fn a_claim_that_waits_may_be_given_a_class_and_a_volume(#[case] changes: Value, #[case] told: &str) {
+        let (old, new) = (claim(&json!({}), &json!({})), claim(&json!({}), &changes));
+        let text = told::of_change("persistentvolumeclaims", old, new);
+        assert!(if told.is_empty() { text.is_empty() } else { text.contains(told) }, "{text}");
+    }
+
+    #[rstest]
+    #[case(json!({"capacity": {"storage": "-1"}}), "status.capacity[storage]: Invalid value: -1: must be a valid resource quantity")]
+    #[case(json!({"capacity": {"foo": "0"}}), "")]
+    #[case(json!({"allocatedResources": {"cpu": "1"}}), "status.allocatedResources: Unsupported value: \"cpu\": supported values: \"storage\"")]
+    #[case(json!({"allocatedResourceStatuses": {"storage": "NodeResizePending"}}), "")]
+    fn the_status_says_how_far_a_claim_has_grown(#[case] status: Value, #[case] told: &str) {
+        let (old, new) = (claim(&json!({}), &json!({})), claim(&status, &json!({})));
+        assert_eq!(told::of_status("persistentvolumeclaims", old, new), told);
+    }
+
+    #[rstest]
+    #[case(json!({"dataSourceRef": {"kind": "Pod", "name": "a"}}), "spec.dataSourceRef: Invalid value: \"Pod\": must be 'PersistentVolumeClaim' when referencing the default apiGroup")]
+    #[case(json!({"dataSource": {"kind": "PersistentVolumeClaim", "name": "a"}, "dataSourceRef": {"kind": "PersistentVolumeClaim", "name": "b"}}), "spec: Invalid value: {}: must match dataSourceRef")]
+    #[case(json!({"accessModes": ["ReadWriteOncePod", "X"]}), "spec.accessModes: Unsupported value: \"X\": supported values: \"ReadOnlyMany\", \"ReadWriteMany\", \"ReadWriteOnce\", \"ReadWriteOncePod\"")]
+    fn new_claims_are_checked(#[case] changes: Value, #[case] told: &str) {
+        assert!(
+            told::of_new("persistentvolumeclaims", claim(&json!({}), &changes)).contains(told),
+            "{}",
+            told::of_new("persistentvolumeclaims", claim(&json!({}), &changes))
+        );
+    }
 }

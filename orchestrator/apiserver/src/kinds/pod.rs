@@ -67,6 +67,7 @@ impl Rules for Pod {
         if !object.items("spec.schedulingGates").is_empty() {
             object.put("status.conditions", vec![gated(object)]);
         }
+        super::pod_fields::merge_label_keys(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
@@ -119,6 +120,10 @@ impl Rules for Pod {
 
     fn warnings(&self, object: &Value) -> Vec<String> {
         pod_warnings::of_pod(object)
+    }
+
+    fn update_warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use wherry_schema::{Object, Value};
 
 use super::Rules;
-use crate::object::{self, Fields};
+use crate::object::Fields;
 use crate::table::{self, Column};
 use crate::validation::pod::check_amount;
 use crate::validation::values::amounts;
-use crate::validation::{Errors, Path, resource_names};
+use crate::validation::{Errors, Path, Shown, internal, resource_names};
 
 /// The rules of ResourceQuotas.
 pub(crate) struct ResourceQuota;
@@ -63,10 +63,6 @@ impl Rules for ResourceQuota {
             let shown = Value::Array(object.items("spec.scopes").to_vec());
             errors.invalid(&Path::new("spec.scopes"), &shown, "field is immutable");
         }
-        if !object::same(object, old, "spec.scopeSelector") {
-            let shown = object.field("spec.scopeSelector").unwrap_or(&Value::Null);
-            errors.invalid(&Path::new("spec.scopeSelector"), shown, "field is immutable");
-        }
     }
 
     fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
@@ -108,50 +104,58 @@ fn is_scope(scope: &str) -> bool {
     PLAIN.contains(&scope) || matches!(scope, "PriorityClass" | "VolumeAttributesClass")
 }
 
-/// Whether a quota of the scope can limit the resource.
+/// Whether a quota of the scope can limit the resource. Of what others count it may be anything.
 fn fits(scope: &str, resource: &str) -> bool {
+    if !resource_names::is_quota(resource) {
+        return true;
+    }
     match scope {
         "BestEffort" => resource == "pods",
-        "VolumeAttributesClass" => {
-            resource == "persistentvolumeclaims" || resource.ends_with("requests.storage")
-        }
-        _ => COMPUTE.contains(&resource) || resource.starts_with("requests.") || resource.contains('/'),
+        "VolumeAttributesClass" => matches!(resource, "persistentvolumeclaims" | "requests.storage"),
+        _ => !is_scope(scope) || COMPUTE.contains(&resource),
     }
 }
 
-fn check_all<'a>(scopes: &[&'a str], object: &Value, path: &Path, errors: &mut Errors) -> Vec<&'a str> {
-    let mut set: Vec<&str> = Vec::new();
-    for scope in scopes {
-        let shown = || Value::from(scopes.to_vec());
-        if !is_scope(scope) {
-            errors.invalid(path, &shown(), "unsupported scope");
-        }
-        let hard = object.map("spec.hard").into_iter().flat_map(Object::keys);
-        for _ in hard.filter(|resource| is_scope(scope) && !fits(scope, resource)) {
-            errors.invalid(path, &shown(), "unsupported scope applied to resource");
-        }
-        set.push(scope);
+/// The rules of one scope. `shown` is what upstream shows with all that it cannot limit.
+fn check_scope(scope: &str, object: &Value, (path, shown): (&Path, &Shown), errors: &mut Errors) {
+    let hard = object.map("spec.hard").into_iter().flat_map(Object::keys);
+    for _ in hard.filter(|resource| !fits(scope, resource)) {
+        errors.invalid(path, shown.clone(), "unsupported scope applied to resource");
     }
-    set
+}
+
+fn check_opposites(scopes: &[&str], object: &Value, path: &Path, errors: &mut Errors) {
+    for _ in OPPOSITES.iter().filter(|pair| pair.iter().all(|scope| scopes.contains(scope))) {
+        let shown = object.field("spec.scopes").unwrap_or(&Value::Null);
+        errors.invalid(path, shown, "conflicting scopes");
+    }
 }
 
 fn check_scopes(object: &Value, errors: &mut Errors) {
     let scopes: Vec<&str> = object.items("spec.scopes").iter().filter_map(Value::as_str).collect();
     let path = Path::new("spec.scopes");
-    let set = check_all(&scopes, object, &path, errors);
-    for _ in OPPOSITES.iter().filter(|pair| pair.iter().all(|scope| set.contains(scope))) {
-        errors.invalid(&path, &Value::from(scopes.clone()), "conflicting scopes");
+    let shown = Shown::from(&Value::from(scopes.clone()));
+    for scope in &scopes {
+        if !is_scope(scope) {
+            errors.invalid(&path, shown.clone(), "unsupported scope");
+        }
+        check_scope(scope, object, (&path, &shown), errors);
     }
+    check_opposites(&scopes, object, &path, errors);
 }
 
 fn check_selector(object: &Value, errors: &mut Errors) {
     let path = Path::new("spec.scopeSelector.matchExpressions");
+    let shown = internal::show("ScopeSelector", object.field("spec.scopeSelector"));
+    let mut scopes: Vec<&str> = Vec::new();
     for expression in object.items("spec.scopeSelector.matchExpressions") {
         let (scope, operator) = (expression.text("scopeName"), expression.text("operator"));
         let values = expression.items("values");
         if !is_scope(scope) {
             errors.invalid(&path.child("scopeName"), scope, "unsupported scope");
         }
+        check_scope(scope, object, (&path, &shown), errors);
+        scopes.push(scope);
         if PLAIN.contains(&scope) && operator != "Exists" {
             let detail = "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, \
                           ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, \
@@ -169,11 +173,12 @@ fn check_selector(object: &Value, errors: &mut Errors) {
             "Exists" | "DoesNotExist" => {
                 if !values.is_empty() {
                     let detail =
-                        "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector";
+                        "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
                     errors.invalid(&path.child("values"), &Value::Array(values.to_vec()), detail);
                 }
             }
             other => errors.invalid(&path.child("operator"), other, "not a valid selector operator"),
         }
     }
+    check_opposites(&scopes, object, &path, errors);
 }

@@ -21,13 +21,15 @@ static COLUMNS: &[Column] = &[
     table::AGE,
 ];
 
+/// The annotation that names whose token it is.
+const ACCOUNT: &str = "kubernetes.io/service-account.name";
+
 static FIELDS: &[Selectable] = &[Selectable { name: "type", attribute: "=type" }];
 
 /// Keys that a type of Secret must have.
 static REQUIRED: &[(&str, &[&str])] = &[
     ("kubernetes.io/dockercfg", &[".dockercfg"]),
     ("kubernetes.io/dockerconfigjson", &[".dockerconfigjson"]),
-    ("kubernetes.io/ssh-auth", &["ssh-privatekey"]),
     ("kubernetes.io/tls", &["tls.crt", "tls.key"]),
 ];
 
@@ -92,14 +94,20 @@ fn check_type(object: &Value, data: Option<&Object>, errors: &mut Errors) {
         }
     }
     match kind {
+        "kubernetes.io/ssh-auth" => {
+            let key = data.and_then(|data| data.get("ssh-privatekey")).and_then(Value::as_str);
+            if key.is_none_or(str::is_empty) {
+                errors.required(&Path::new("data").key("ssh-privatekey"), "");
+            }
+        }
         "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
             errors.required(&Path::new("data").key("username"), "");
             errors.required(&Path::new("data").key("password"), "");
         }
         "kubernetes.io/service-account-token"
-            if object.at(&["metadata", "annotations", "kubernetes.io/service-account.name"]).is_none() =>
+            if object.str_at(&["metadata", "annotations", ACCOUNT]).is_none_or(str::is_empty) =>
         {
-            let path = Path::new("metadata.annotations").key("kubernetes.io/service-account.name");
+            let path = Path::new("metadata.annotations").key(ACCOUNT);
             errors.required(&path, "");
         }
         "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg" => check_docker(kind, data, errors),

@@ -38,9 +38,7 @@ fn check_names(rules: &dyn Rules, object: &Value, errors: &mut Errors) {
     let (name, generate) = (object::name(object), object.text("metadata.generateName"));
     if !generate.is_empty() {
         // A generated name continues after the prefix, so a trailing dash is fine there.
-        let probe =
-            if let Some(cut) = generate.strip_suffix('-') { format!("{cut}a") } else { generate.to_owned() };
-        if let Err(reason) = rules.check_name(&probe) {
+        if let Err(reason) = rules.check_name(&names::without_end(generate)) {
             errors.invalid(&metadata.child("generateName"), generate, &reason);
         }
     }

@@ -1,5 +1,7 @@
 //! Names and labels, with every rule a text breaks: upstream reports them all, one cause each.
 
+use std::borrow::Cow;
+
 use super::{Errors, Path};
 
 const LABEL_MAX: usize = 63;
@@ -86,6 +88,16 @@ pub(crate) fn label(text: &str) -> Problems {
 /// A DNS subdomain (RFC 1123).
 pub(crate) fn subdomain(text: &str) -> Problems {
     sized(text, SUBDOMAIN_MAX, text.split('.').all(is_label), SUBDOMAIN)
+}
+
+/// A prefix of names as names that begin with it are checked: upstream puts a letter for its last dash and what is
+/// before that.
+pub(crate) fn without_end(prefix: &str) -> Cow<'_, str> {
+    let mut rest = prefix.strip_suffix('-').unwrap_or_default().chars();
+    match rest.next_back() {
+        Some(_) => format!("{}a", rest.as_str()).into(),
+        None => prefix.into(),
+    }
 }
 
 /// A DNS subdomain whose parts may have underscores.
@@ -179,6 +191,13 @@ mod tests {
         assert_eq!(label(&"A".repeat(64)).len(), 2);
         assert_eq!(config_key(".."), ["must not be '..'"]);
         assert!(underscored_subdomain("_a.b_c").is_empty());
+    }
+
+    #[test]
+    fn a_prefix_may_end_in_a_dash() {
+        for (prefix, checked) in [("web-", "wea"), ("a_-", "aa"), ("-", "-"), ("web", "web"), ("é-", "a")] {
+            assert_eq!(without_end(prefix), checked);
+        }
     }
 
     proptest! {

@@ -62,7 +62,7 @@ fn is_standard(name: &str) -> bool {
 }
 
 /// Whether a quota can limit it.
-fn is_quota(name: &str) -> bool {
+pub(crate) fn is_quota(name: &str) -> bool {
     QUOTA.contains(&name) || COUNTED.contains(&name) || is_quota_huge_page(name)
 }
 
@@ -92,8 +92,7 @@ pub(crate) fn check_container(name: &str, path: &Path, errors: &mut Errors) {
 
 /// Refuses what a Pod as a whole cannot ask for.
 pub(crate) fn check_pod_level(name: &str, path: &Path, errors: &mut Errors) {
-    check(name, path, errors);
-    if !matches!(name, "cpu" | "memory") && !is_huge_page(name) {
+    if check(name, path, errors) && !matches!(name, "cpu" | "memory") && !is_huge_page(name) {
         errors.unsupported(path, name, &["cpu", "hugepages-", "memory"]);
     }
 }

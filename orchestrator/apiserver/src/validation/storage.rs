@@ -6,7 +6,7 @@ use wherry_schema::{Object, Value};
 use super::pod::{Disks, check_disk, check_local, check_node_selector};
 use super::template::check_label_selector;
 use super::values::{amount_of, amounts, choice, required};
-use super::{Errors, Path, names, resource_names};
+use super::{Errors, Path, Shown, names};
 use crate::object::Fields;
 
 const MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
@@ -43,7 +43,8 @@ fn check_modes(spec: &Value, path: &Path, errors: &mut Errors) {
     for mode in modes.iter().filter(|mode| !MODES.contains(mode)) {
         errors.unsupported(&path, *mode, MODES);
     }
-    if modes.contains(&"ReadWriteOncePod") && modes.iter().any(|mode| *mode != "ReadWriteOncePod") {
+    let others = || modes.iter().any(|mode| *mode != "ReadWriteOncePod" && MODES.contains(mode));
+    if modes.contains(&"ReadWriteOncePod") && others() {
         errors.forbidden(&path, "may not use ReadWriteOncePod with other access modes");
     }
 }
@@ -105,10 +106,15 @@ fn check_sources(spec: &Value, path: &Path, errors: &mut Errors) {
     let (source, reference) = (spec.field("dataSource"), spec.field("dataSourceRef"));
     if let (Some(source), Some(reference)) = (source, reference) {
         let differ = ["kind", "name", "apiGroup"].iter().any(|f| source.text(f) != reference.text(f));
-        if reference.text("namespace").is_empty() && differ {
-            let detail = "must match dataSourceRef";
-            errors.invalid(path, super::internal::show("PersistentVolumeClaimSpec", Some(spec)), detail);
-        }
+        let detail = if !reference.text("namespace").is_empty() {
+            "may not be specified when dataSourceRef.namespace is specified"
+        } else if differ {
+            "must match dataSourceRef"
+        } else {
+            return;
+        };
+        // Upstream shows the path of the field as if it were its value, and a path has no public fields.
+        errors.invalid(path, Shown::raw("{}"), detail);
     }
 }
 
@@ -119,14 +125,10 @@ pub(crate) fn check_volume_spec(spec: &Value, path: &Path, errors: &mut Errors) 
     }
     check_modes(spec, path, errors);
     check_capacity(spec.map("capacity"), &path.child("capacity"), errors);
-    if spec.text("persistentVolumeReclaimPolicy").is_empty() {
-        errors.required(&path.child("persistentVolumeReclaimPolicy"), "");
-    } else {
-        choice(spec, "persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"], path, errors);
-    }
+    choice(spec, "persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"], path, errors);
     let constrained = check_affinity(spec.field("nodeAffinity"), &path.child("nodeAffinity"), errors);
     check_source(spec, constrained, path, errors);
-    if spec.text("hostPath.path") == "/" && spec.text("persistentVolumeReclaimPolicy") == "Recycle" {
+    if is_root(spec.text("hostPath.path")) && spec.text("persistentVolumeReclaimPolicy") == "Recycle" {
         let detail = "may not be 'recycle' for a hostPath mount of '/'";
         errors.forbidden(&path.child("persistentVolumeReclaimPolicy"), detail);
     }
@@ -141,11 +143,23 @@ pub(crate) fn check_volume_spec(spec: &Value, path: &Path, errors: &mut Errors) 
             errors.required(&at, "an empty string is disallowed");
         } else {
             errors.problems(&at, attributes, names::subdomain(attributes));
-            if !spec.has("csi") {
-                errors
-                    .required(&path.child("csi"), "has to be specified when using volumeAttributesClassName");
-            }
         }
+        if !spec.has("csi") {
+            errors.required(&path.child("csi"), "has to be specified when using volumeAttributesClassName");
+        }
+    }
+}
+
+/// Whether a path leads to the top of all files.
+fn is_root(path: &str) -> bool {
+    path.starts_with('/') && path.split('/').all(|part| matches!(part, "" | "." | ".."))
+}
+
+/// Refuses an amount that is no amount of storage.
+pub(crate) fn check_basic(amount: Quantity, path: &Path, errors: &mut Errors) {
+    if amount.value() < 0 {
+        let shown = i64::try_from(amount.value()).unwrap_or(i64::MIN);
+        errors.invalid(path, shown, "must be a valid resource quantity");
     }
 }
 
@@ -159,7 +173,7 @@ fn check_capacity(capacity: Option<&Object>, path: &Path, errors: &mut Errors) {
     }
     for (name, amount) in amounts(capacity) {
         let path = path.key(name);
-        resource_names::check(name, &path, errors);
+        check_basic(amount, &path, errors);
         check_positive(amount, &path, errors);
     }
 }
@@ -191,7 +205,9 @@ fn check_source(spec: &Value, constrained: bool, path: &Path, errors: &mut Error
                 errors.required(&path.child("nodeAffinity"), "Local volume requires node affinity");
             }
         } else {
-            check_disk(kind, source, Disks::Persistent, &path.child(kind), errors);
+            // Upstream has another name for this one.
+            let shown = if *kind == "gcePersistentDisk" { "persistentDisk" } else { kind };
+            check_disk(kind, source, Disks::Persistent, &path.child(shown), errors);
         }
     }
 }

@@ -37,7 +37,7 @@ fn check_node(affinity: &Value, path: &Path, errors: &mut Errors) {
         let path = path.child(PREFERRED).index(index);
         check_weight(term, &path, errors);
         if let Some(preference) = term.field("preference") {
-            check_node_term(preference, &path.child("preference"), errors);
+            check_node_term(preference, Values::Any, &path.child("preference"), errors);
         }
     }
 }
@@ -49,20 +49,29 @@ pub(crate) fn check_node_selector(selector: &Value, path: &Path, errors: &mut Er
         errors.required(&path, "must have at least one node selector term");
     }
     for (index, term) in terms.iter().enumerate() {
-        check_node_term(term, &path.index(index), errors);
+        check_node_term(term, Values::OfLabels, &path.index(index), errors);
     }
 }
 
-fn check_node_term(term: &Value, path: &Path, errors: &mut Errors) {
+/// What a node's label is compared with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// What labels can be.
+    OfLabels,
+    /// Anything: a preference that no node can meet harms nobody.
+    Any,
+}
+
+fn check_node_term(term: &Value, values: Values, path: &Path, errors: &mut Errors) {
     for (index, requirement) in term.items("matchExpressions").iter().enumerate() {
-        check_requirement(requirement, &path.child("matchExpressions").index(index), errors);
+        check_requirement(requirement, values, &path.child("matchExpressions").index(index), errors);
     }
     for (index, requirement) in term.items("matchFields").iter().enumerate() {
         check_field_requirement(requirement, &path.child("matchFields").index(index), errors);
     }
 }
 
-fn check_requirement(requirement: &Value, path: &Path, errors: &mut Errors) {
+fn check_requirement(requirement: &Value, compared: Values, path: &Path, errors: &mut Errors) {
     let (values, at) = (requirement.items("values"), path.child("values"));
     match requirement.text("operator") {
         "In" | "NotIn" => {
@@ -85,7 +94,9 @@ fn check_requirement(requirement: &Value, path: &Path, errors: &mut Errors) {
     let key = requirement.text("key");
     errors.problems(&path.child("key"), key, names::qualified(key));
     for (index, value) in values.iter().filter_map(Value::as_str).enumerate() {
-        errors.problems(&at.index(index), value, names::label_value(value));
+        if compared == Values::OfLabels {
+            errors.problems(&at.index(index), value, names::label_value(value));
+        }
     }
 }
 
@@ -136,6 +147,7 @@ fn check_term(term: &Value, path: &Path, errors: &mut Errors) {
     for field in ["matchLabelKeys", "mismatchLabelKeys"] {
         check_label_keys(term, field, path, errors);
     }
+    check_merged(term, path, errors);
     let mismatched = term.items("mismatchLabelKeys");
     for (index, key) in
         term.items("matchLabelKeys").iter().enumerate().filter(|(_, k)| mismatched.contains(k))
@@ -148,6 +160,23 @@ fn check_term(term: &Value, path: &Path, errors: &mut Errors) {
         errors.required(&path.child("topologyKey"), "can not be empty");
     }
     errors.problems(&path.child("topologyKey"), key, names::qualified(key));
+}
+
+/// Refuses keys that the selector names besides what was made of them when the Pod was created.
+pub(super) fn check_merged(term: &Value, path: &Path, errors: &mut Errors) {
+    let keys: Vec<&str> = term.items("matchLabelKeys").iter().filter_map(Value::as_str).collect();
+    let Some(selector) = term.field("labelSelector") else { return };
+    let labels = selector.map("matchLabels").into_iter().flat_map(wherry_schema::Object::keys);
+    let mut named: Vec<&str> = labels.map(wherry_schema::Str::as_str).collect();
+    for expression in selector.items("matchExpressions") {
+        let key = expression.text("key");
+        if let Some(index) = keys.iter().rposition(|other| *other == key)
+            && named.contains(&key)
+        {
+            errors.invalid(&path.index(index), key, "exists in both matchLabelKeys and labelSelector");
+        }
+        named.push(key);
+    }
 }
 
 /// The rules of keys whose values are taken from the Pod's own labels.

@@ -7,25 +7,17 @@ use super::probe;
 use crate::object::Fields;
 use crate::validation::{Errors, Path};
 
-/// What an ephemeral container may say.
-const EPHEMERAL: &[&str] = &[
-    "name",
-    "image",
-    "command",
-    "args",
-    "workingDir",
-    "env",
-    "envFrom",
-    "volumeMounts",
-    "volumeDevices",
-    "terminationMessagePath",
-    "terminationMessagePolicy",
-    "imagePullPolicy",
-    "securityContext",
-    "stdin",
-    "stdinOnce",
-    "tty",
-    "targetContainerName",
+/// What an ephemeral container may not say.
+const NOT_EPHEMERAL: &[&str] = &[
+    "ports",
+    "resources",
+    "resizePolicy",
+    "restartPolicy",
+    "restartPolicyRules",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
 ];
 
 /// The rules of all containers of a Pod. `volumes` are those that keep the rules of volumes.
@@ -112,9 +104,7 @@ fn check_ephemeral(spec: &Value, scope: &Scope<'_>, list: &Path, errors: &mut Er
         if !target.is_empty() && !others.contains(&target) {
             errors.not_found(&path.child("targetContainerName"), target);
         }
-        let fields = container.as_object().into_iter().flat_map(wherry_schema::Object::iter);
-        let set = fields.filter(|(name, value)| !EPHEMERAL.contains(&name.as_str()) && !is_empty(value));
-        for (field, _) in set {
+        for field in NOT_EPHEMERAL.iter().filter(|field| container.field(field).is_some_and(is_set)) {
             errors.forbidden(&path.child(field), refuse);
         }
         for (index, mount) in container.items("volumeMounts").iter().enumerate() {
@@ -125,10 +115,10 @@ fn check_ephemeral(spec: &Value, scope: &Scope<'_>, list: &Path, errors: &mut Er
     }
 }
 
-fn is_empty(value: &Value) -> bool {
-    value.is_null()
-        || value.as_object().is_some_and(wherry_schema::Object::is_empty)
-        || value.as_array().is_some_and(Vec::is_empty)
+fn is_set(value: &Value) -> bool {
+    !value.is_null()
+        && value.as_object().is_none_or(|object| !object.is_empty())
+        && value.as_array().is_none_or(|items| !items.is_empty())
 }
 
 /// Ports of the host, each of which one container can have.
@@ -147,15 +137,15 @@ fn check_host_ports(containers: &[Value], path: &Path, errors: &mut Errors) {
     }
 }
 
-/// In the network of the host, a container's ports are the host's.
-pub(super) fn check_host_network(spec: &Value, path: &Path, errors: &mut Errors) {
+/// In the network of the host, a container's ports are the host's. A template may leave that to its Pods.
+pub(super) fn check_host_network(spec: &Value, of_pod: bool, path: &Path, errors: &mut Errors) {
     if !spec.flag("hostNetwork") {
         return;
     }
     for (index, container) in spec.items("containers").iter().enumerate() {
         for (number, port) in container.items("ports").iter().enumerate() {
             let host = port.int("hostPort").unwrap_or(0);
-            if host != port.int("containerPort").unwrap_or(0) {
+            if (of_pod || host != 0) && host != port.int("containerPort").unwrap_or(0) {
                 let path =
                     path.child("containers").index(index).child("ports").index(number).child("hostPort");
                 errors.invalid(&path, host, "must match `containerPort` when `hostNetwork` is true");

@@ -72,7 +72,11 @@ pub(super) fn check(container: &Value, path: &Path, errors: &mut Errors) {
         }
         let given: Vec<&&str> = ["configMapRef", "secretRef"].iter().filter(|k| source.has(k)).collect();
         for kind in &given {
-            required(source.field(kind).unwrap_or(&Value::Null), "name", &path.child(kind), errors);
+            let (reference, path) = (source.field(kind).unwrap_or(&Value::Null), path.child(kind));
+            if required(reference, "name", &path, errors) {
+                let name = reference.text("name");
+                errors.problems(&path.child("name"), name, names::subdomain(&names::without_end(name)));
+            }
         }
         match given.len() {
             0 => errors.invalid(&list, "", "must specify one of: `configMapRef` or `secretRef`"),

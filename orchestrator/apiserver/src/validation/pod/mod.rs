@@ -18,10 +18,13 @@ mod toleration;
 mod update;
 mod volume;
 
+#[cfg(test)]
+mod tests;
+
 use wherry_schema::Value;
 
 use super::names::{self, Problems};
-use super::values::{choice, in_range, required_choice};
+use super::values::{in_range, required_choice};
 use super::{Errors, Path, internal, meta, net};
 use crate::object::Fields;
 
@@ -42,7 +45,7 @@ pub(crate) fn check_spec(spec: &Value, metadata: Option<&Value>, path: &Path, er
     check_claims(spec.items("resourceClaims"), &path.child("resourceClaims"), errors);
     containers::check(spec, &volumes, path, errors);
     resources::check_pod(spec, &path.child("resources"), errors);
-    containers::check_host_network(spec, path, errors);
+    containers::check_host_network(spec, metadata.is_some(), path, errors);
     required_choice(spec, "restartPolicy", RESTART, path, errors);
     dns::check_policy(spec, path, errors);
     meta::check_labels(spec.map("nodeSelector"), &path.child("nodeSelector"), errors);
@@ -80,7 +83,9 @@ fn check_names(spec: &Value, path: &Path, errors: &mut Errors) {
         let text = spec.text("runtimeClassName");
         errors.problems(&path.child("runtimeClassName"), text, names::subdomain(text));
     }
-    choice(spec, "preemptionPolicy", &["Never", "PreemptLowerPriority"], path, errors);
+    if spec.has("preemptionPolicy") {
+        required_choice(spec, "preemptionPolicy", &["PreemptLowerPriority", "Never"], path, errors);
+    }
     if let Some(host) = spec.field("hostnameOverride").and_then(Value::as_str) {
         check_hostname_override(spec, host, path, errors);
     }

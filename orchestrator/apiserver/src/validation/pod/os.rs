@@ -9,9 +9,9 @@ use crate::validation::{Errors, Path};
 const POD: &[&str] = &[
     "securityContext.appArmorProfile",
     "securityContext.seLinuxOptions",
+    "hostUsers",
     "hostPID",
     "hostIPC",
-    "hostUsers",
     "securityContext.seccompProfile",
     "securityContext.fsGroup",
     "securityContext.fsGroupChangePolicy",
@@ -76,10 +76,7 @@ fn check_windows(spec: &Value, path: &Path, errors: &mut Errors) {
         if matches!(*field, "hostPID" | "hostIPC") && !spec.flag(field) {
             continue;
         }
-        // A Pod's settings are part of its security context inside upstream.
-        let shown =
-            if *field == "shareProcessNamespace" { "securityContext.shareProcessNamespace" } else { field };
-        errors.forbidden(&path.child(shown), detail);
+        errors.forbidden(&path.child(field), detail);
     }
     each_container(spec, path, |context, path| {
         for field in CONTAINER.iter().filter(|field| context.has(field)) {

@@ -23,14 +23,12 @@ pub(super) fn check(volume: &Value, path: &Path, errors: &mut Errors) {
     let mut taken: Taken<'_> = Vec::new();
     for (index, source) in volume.items("sources").iter().enumerate() {
         let at = path.child("sources").index(index);
-        let mut given = KINDS.iter().filter(|kind| source.has(kind));
-        if let Some(kind) = given.next()
-            && let Some(projection) = source.field(kind)
-        {
+        let given = || KINDS.iter().filter_map(|kind| Some((*kind, source.field(kind)?)));
+        for (kind, projection) in given() {
             check_one((kind, projection), (path, &at.child(kind)), &mut taken, errors);
         }
-        for extra in given {
-            errors.forbidden(&at.child(extra), "may not specify more than 1 volume type per source");
+        if given().count() > 1 {
+            errors.forbidden(&at, "may not specify more than 1 volume type per source");
         }
     }
 }
@@ -56,7 +54,7 @@ fn check_one<'a>(
                 take(file.text("path"), file.text("path"), volume, taken, errors);
             }
         }
-        "serviceAccountToken" => check_token(projection, (volume, path), taken, errors),
+        "serviceAccountToken" => check_token(projection, (volume, path), errors),
         "clusterTrustBundle" => check_bundle(projection, (volume, path), taken, errors),
         _ => check_certificate(projection, path, errors),
     }
@@ -72,12 +70,7 @@ fn take<'a>(text: &'a str, shown: &str, volume: &Path, taken: &mut Taken<'a>, er
     taken.push(text);
 }
 
-fn check_token<'a>(
-    token: &'a Value,
-    (volume, path): (&Path, &Path),
-    taken: &mut Taken<'a>,
-    errors: &mut Errors,
-) {
+fn check_token(token: &Value, (volume, path): (&Path, &Path), errors: &mut Errors) {
     let (seconds, at) = (token.int("expirationSeconds").unwrap_or(0), path.child("expirationSeconds"));
     if seconds < TEN_MINUTES {
         errors.invalid(&at, seconds, "may not specify a duration less than 10 minutes");
@@ -87,7 +80,6 @@ fn check_token<'a>(
     }
     if required(token, "path", volume, errors) {
         check_file_path(token.text("path"), &volume.child("path"), errors);
-        take(token.text("path"), token.text("path"), volume, taken, errors);
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) fn check_container(resources: &Value, claims: &[&str], path: &Path, e
 /// The rules of the resources of a Pod as a whole.
 pub(super) fn check_pod(spec: &Value, path: &Path, errors: &mut Errors) {
     let Some(resources) = spec.field("resources") else { return };
+    if resources.has("claims") {
+        errors.forbidden(&path.child("claims"), "claims cannot be set for Resources at pod-level");
+    }
     check(resources, resource_names::check_pod_level, path, errors);
     let requests = resources.map("requests");
     for name in ["cpu", "memory"] {
@@ -38,7 +41,7 @@ pub(super) fn check_pod(spec: &Value, path: &Path, errors: &mut Errors) {
         let own = container.field("resources").and_then(|resources| resources.map("limits"));
         for (name, most) in amounts(limits) {
             if let Some(amount) = amount_of(own, name).filter(|amount| *amount > most) {
-                let path = Path::new("spec.containers").index(index).child("resources.limits").key(name);
+                let path = path.child("containers").index(index).key(name).child("limits");
                 let detail = format!("must be less than or equal to pod limits of {most}");
                 errors.invalid(&path, amount, &detail);
             }
@@ -113,11 +116,14 @@ fn check_claims(claims: &[Value], known: &[&str], path: &Path, errors: &mut Erro
             errors.required(&path, "");
             continue;
         }
-        if !request.is_empty() {
+        let whole = seen.contains(&(name, ""));
+        if !request.is_empty() && !whole {
             errors.problems(&path.child("request"), request, names::label(request));
         }
-        if seen.contains(&(name, request)) {
+        if whole || (request.is_empty() && seen.iter().any(|(other, _)| *other == name)) {
             errors.duplicate(&path, name);
+        } else if seen.contains(&(name, request)) {
+            errors.duplicate(&path, format!("{name}/{request}").as_str());
         }
         seen.push((name, request));
         if !known.contains(&name) {

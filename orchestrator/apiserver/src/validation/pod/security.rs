@@ -29,18 +29,18 @@ pub(super) fn check_host_users(spec: &Value, path: &Path, errors: &mut Errors) {
 
 /// The rules of a Pod's security context.
 pub(super) fn check_pod(spec: &Value, path: &Path, errors: &mut Errors) {
-    let path = path.child("securityContext");
-    if spec.flag("shareProcessNamespace") && spec.flag("hostPID") {
-        let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
-        errors.invalid(&path.child("shareProcessNamespace"), true, detail);
-    }
-    let Some(context) = spec.field("securityContext") else { return };
+    let (path, context) =
+        (path.child("securityContext"), spec.field("securityContext").unwrap_or(&Value::Null));
     for field in ["fsGroup", "runAsUser", "runAsGroup"] {
         check_id(context, field, &path, errors);
     }
     for (index, group) in context.items("supplementalGroups").iter().enumerate() {
         let path = path.child("supplementalGroups").index(index);
         in_range(group.as_i64().unwrap_or(0), IDS, &path, errors);
+    }
+    if spec.flag("shareProcessNamespace") && spec.flag("hostPID") {
+        let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
+        errors.invalid(&path.child("shareProcessNamespace"), true, detail);
     }
     check_sysctls(spec, context.items("sysctls"), &path.child("sysctls"), errors);
     choice(context, "fsGroupChangePolicy", &["Always", "OnRootMismatch"], &path, errors);
@@ -90,22 +90,21 @@ fn check_seccomp(context: &Value, path: &Path, errors: &mut Errors) {
     let Some(profile) = context.field("seccompProfile") else { return };
     let path = path.child("seccompProfile");
     let local = profile.field("localhostProfile").and_then(Value::as_str);
-    match (profile.text("type"), local) {
-        ("Localhost", None) => {
-            errors.required(&path.child("localhostProfile"), "must be set when seccomp type is Localhost");
-        }
-        ("Localhost", Some(local)) => check_local_path(local, &path.child("localhostProfile"), errors),
-        ("RuntimeDefault" | "Unconfined", Some(_)) => {
+    let kind = profile.text("type");
+    if kind.is_empty() {
+        errors.required(&path.child("type"), "type is required when seccompProfile is set");
+    } else {
+        choice(profile, "type", &["Localhost", "RuntimeDefault", "Unconfined"], &path, errors);
+    }
+    let path = path.child("localhostProfile");
+    match local {
+        None if kind == "Localhost" => errors.required(&path, "must be set when seccomp type is Localhost"),
+        Some(local) if kind == "Localhost" => check_local_path(local, &path, errors),
+        Some(_) => {
             let shown = internal::show("Profile", Some(profile));
-            let detail = "can only be set when seccomp type is Localhost";
-            errors.invalid(&path.child("localhostProfile"), shown, detail);
+            errors.invalid(&path, shown, "can only be set when seccomp type is Localhost");
         }
-        ("RuntimeDefault" | "Unconfined", None) => {}
-        ("", _) => errors.required(&path.child("type"), "type is required when seccompProfile is set"),
-        (other, _) => {
-            let supported = ["Localhost", "RuntimeDefault", "Unconfined"];
-            errors.unsupported(&path.child("type"), other, &supported);
-        }
+        None => {}
     }
 }
 

@@ -18,6 +18,7 @@ pub(crate) enum Disks {
 
 const HOST_PATHS: &[&str] =
     &["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
+const BAD_IQN: &str = "must be valid format";
 const HOST_PORT: &str = "must be a host:port pair or multiple pairs separated by commas";
 
 /// The rules of a source of this kind.
@@ -35,7 +36,7 @@ pub(crate) fn check_disk(kind: &str, source: &Value, of: Disks, path: &Path, err
         "awsElasticBlockStore" | "cinder" | "portworxVolume" => &["volumeID"],
         "nfs" => &["server", "path"],
         "glusterfs" => &["endpoints", "path"],
-        "rbd" | "cephfs" => return check_ceph(kind, source, of, path, errors),
+        "rbd" | "cephfs" => return check_ceph(kind, source, path, errors),
         "flexVolume" => &["driver"],
         "azureFile" => &["secretName", "shareName"],
         "vsphereVolume" => &["volumePath"],
@@ -63,12 +64,16 @@ fn check_more(kind: &str, source: &Value, of: Disks, path: &Path, errors: &mut E
         }
         "flexVolume" => check_options(source.map("options"), &path.child("options"), errors),
         "cinder" => check_secret(source, of, path, errors),
-        "glusterfs" if source.field("endpointsNamespace").and_then(Value::as_str) == Some("") => {
-            let detail = "if the endpointnamespace is set, it must be a valid namespace name";
-            errors.invalid(&path.child("endpointsNamespace"), "", detail);
-        }
+        "glusterfs" => match source.field("endpointsNamespace").and_then(Value::as_str) {
+            Some("") => {
+                let detail = "if the endpointnamespace is set, it must be a valid namespace name";
+                errors.invalid(&path.child("endpointsNamespace"), "", detail);
+            }
+            Some(name) => errors.problems(&path.child("endpointsNamespace"), name, names::label(name)),
+            None => {}
+        },
         "azureFile" if source.field("secretNamespace").and_then(Value::as_str) == Some("") => {
-            errors.required(&path.child("secretNamespace"), "secretNamespace must not be empty");
+            errors.required(&path.child("secretNamespace"), "");
         }
         _ => {}
     }
@@ -102,14 +107,12 @@ fn check_host_path(source: &Value, path: &Path, errors: &mut Errors) {
     choice(source, "type", HOST_PATHS, path, errors);
 }
 
-fn check_ceph(kind: &str, source: &Value, of: Disks, path: &Path, errors: &mut Errors) {
+fn check_ceph(kind: &str, source: &Value, path: &Path, errors: &mut Errors) {
     if source.items("monitors").is_empty() {
         errors.required(&path.child("monitors"), "");
     }
     if kind == "rbd" {
         required(source, "image", path, errors);
-    } else if of == Disks::OfPod && source.has("secretRef") {
-        required(source.field("secretRef").unwrap_or(&Value::Null), "name", &path.child("secretRef"), errors);
     }
 }
 
@@ -124,7 +127,7 @@ fn iqn_problem(name: &str) -> Option<&'static str> {
     } else {
         return Some("must be valid format starting with iqn, eui, or naa");
     };
-    (!valid).then_some("must be valid format")
+    (!valid).then_some(BAD_IQN)
 }
 
 /// `.2001-04.com.example:storage`.
@@ -151,8 +154,9 @@ fn is_digits(rest: &str, count: usize) -> bool {
 
 fn check_iscsi(source: &Value, of: Disks, path: &Path, errors: &mut Errors) {
     required(source, "targetPortal", path, errors);
+    let problem = |name: &str| iqn_problem(name).map(|told| if of == Disks::OfPod { told } else { BAD_IQN });
     if required(source, "iqn", path, errors)
-        && let Some(problem) = iqn_problem(source.text("iqn"))
+        && let Some(problem) = problem(source.text("iqn"))
     {
         errors.invalid(&path.child("iqn"), source.text("iqn"), problem);
     }
@@ -166,7 +170,7 @@ fn check_iscsi(source: &Value, of: Disks, path: &Path, errors: &mut Errors) {
         required(secret, "name", &path.child("secretRef"), errors);
     }
     if let Some(name) = source.field("initiatorName").and_then(Value::as_str)
-        && let Some(problem) = iqn_problem(name)
+        && let Some(problem) = problem(name)
     {
         errors.invalid(&path.child("initiatorname"), name, problem);
     }
@@ -189,14 +193,13 @@ fn check_quobyte(source: &Value, path: &Path, errors: &mut Errors) {
     let registry = source.text("registry");
     if registry.is_empty() {
         errors.required(&path.child("registry"), HOST_PORT);
+    } else if source.text("tenant").len() >= 65 {
+        let detail = "must be a UUID and may not exceed a length of 64 characters";
+        errors.required(&path.child("tenant"), detail);
     } else {
         for _ in registry.split(',').filter(|pair| !pair.contains(':')) {
             errors.invalid(&path.child("registry"), registry, HOST_PORT);
         }
-    }
-    if source.text("tenant").len() >= 65 {
-        let detail = "must be a UUID and may not exceed a length of 64 characters";
-        errors.required(&path.child("tenant"), detail);
     }
     required(source, "volume", path, errors);
 }
@@ -229,7 +232,7 @@ fn check_azure_disk(source: &Value, path: &Path, errors: &mut Errors) {
     choice(source, "kind", &["Dedicated", "Managed", "Shared"], path, errors);
     let uri = source.text("diskURI");
     match source.text("kind") {
-        "Managed" if !uri.to_lowercase().starts_with("/subscriptions/") => {
+        "Managed" if !uri.starts_with("/subscriptions/") => {
             errors.unsupported(&path.child("diskURI"), uri, &[MANAGED]);
         }
         "Dedicated" | "Shared" if !uri.starts_with("https://") => {
@@ -280,7 +283,6 @@ fn check_csi(source: &Value, of: Disks, path: &Path, errors: &mut Errors) {
         "controllerPublishSecretRef",
         "controllerExpandSecretRef",
         "nodePublishSecretRef",
-        "nodeStageSecretRef",
         "nodeExpandSecretRef",
     ];
     for name in secrets {

@@ -2,10 +2,10 @@
 
 use wherry_schema::Value;
 
-use super::affinity::check_label_keys;
+use super::affinity::{check_label_keys, check_merged};
 use crate::object::Fields;
 use crate::validation::template::check_label_selector;
-use crate::validation::values::{choice, required_choice};
+use crate::validation::values::choice;
 use crate::validation::{Errors, Path};
 
 /// The rules of `topologySpreadConstraints`.
@@ -25,7 +25,10 @@ fn check_one(constraint: &Value, others: &[Value], path: &Path, errors: &mut Err
     if key.is_empty() {
         errors.required(&path.child("topologyKey"), "can not be empty");
     }
-    required_choice(constraint, "whenUnsatisfiable", &["DoNotSchedule", "ScheduleAnyway"], path, errors);
+    if !matches!(action, "DoNotSchedule" | "ScheduleAnyway") {
+        let supported = ["DoNotSchedule", "ScheduleAnyway"];
+        errors.unsupported(&path.child("whenUnsatisfiable"), action, &supported);
+    }
     if others.iter().any(|o| o.text("topologyKey") == key && o.text("whenUnsatisfiable") == action) {
         let path = path.child("{topologyKey, whenUnsatisfiable}");
         errors.duplicate(&path, format!("{{{key}, {action}}}").as_str());
@@ -37,13 +40,14 @@ fn check_one(constraint: &Value, others: &[Value], path: &Path, errors: &mut Err
         }
         if action != "DoNotSchedule" {
             let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
-            errors.invalid(&path, action, &detail);
+            errors.invalid(&path, domains, &detail);
         }
     }
     for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
         choice(constraint, field, &["Honor", "Ignore"], path, errors);
     }
     check_label_keys(constraint, "matchLabelKeys", path, errors);
+    check_merged(constraint, &path.child("matchLabelKeys"), errors);
     if let Some(selector) = constraint.field("labelSelector") {
         check_label_selector(selector, &path.child("labelSelector"), errors);
     }

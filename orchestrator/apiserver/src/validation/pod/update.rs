@@ -2,10 +2,10 @@
 
 use wherry_schema::{Object, Value};
 
-use super::{containers, toleration};
+use super::{container, containers, toleration};
 use crate::kinds::pod::quality;
 use crate::object::Fields;
-use crate::validation::values::in_range;
+use crate::validation::values::{in_range, required};
 use crate::validation::{Errors, Path, internal};
 
 const FIELDS: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -19,6 +19,11 @@ pub(crate) fn check_update(spec: &Value, old: &Value, errors: &mut Errors) {
         if spec.items(list).len() != old.items(list).len() {
             errors.forbidden(&path.child(list), "pod updates may not add or remove containers");
             return;
+        }
+        for (index, container) in spec.items(list).iter().enumerate() {
+            let path = path.child(list).index(index);
+            required(container, "image", &path, errors);
+            container::check_image(container, &path, errors);
         }
     }
     if !check_deadline(spec, old, &path.child("activeDeadlineSeconds"), errors) {
@@ -55,6 +60,10 @@ fn munge(spec: &Value, old: &Value) -> Value {
     }
     for field in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
         munged.assign(field, old.field(field).cloned());
+    }
+    let grace = "terminationGracePeriodSeconds";
+    if old.int(grace).is_some_and(|seconds| seconds < 0) && munged.int(grace) == Some(1) {
+        munged.assign(grace, old.field(grace).cloned());
     }
     munged
 }
@@ -93,10 +102,11 @@ fn check_tolerations(new: &[Value], old: &[Value], path: &Path, errors: &mut Err
 }
 
 fn check_gates(new: &[Value], old: &[Value], path: &Path, errors: &mut Errors) {
-    for (index, gate) in new.iter().enumerate().filter(|(_, gate)| !old.contains(gate)) {
-        let name = gate.text("name");
-        let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
-        errors.forbidden(&path.child("schedulingGates").index(index), &detail);
+    let known = |name: &str| old.iter().any(|gate| gate.text("name") == name);
+    for (index, gate) in new.iter().enumerate().filter(|(_, gate)| !known(gate.text("name"))) {
+        let detail =
+            format!("only deletion is allowed, but found new scheduling gate '{}'", gate.text("name"));
+        errors.forbidden(&path.child("schedulingGates").index(index).child("name"), &detail);
     }
 }
 
@@ -178,21 +188,38 @@ pub(crate) fn check_resize(object: &Value, old: &Value, errors: &mut Errors) {
     let known = old.text("status.qosClass");
     if !known.is_empty() && quality(object) != known {
         let detail = "Pod QOS Class may not change as a result of resizing";
-        errors.invalid(&path, quality(object), detail);
+        errors.invalid(&path, known, detail);
     }
-    let mut munged = spec.clone();
-    for list in ["containers", "initContainers"] {
-        let pairs = munged.items_mut(list).iter_mut().zip(before.items(list));
-        for (index, (container, was)) in pairs.enumerate() {
-            check_resized(container, was, &path.child(list).index(index).child("resources"), errors);
-            keep_resources(container, was);
+    for list in ["initContainers", "containers"] {
+        for (index, (container, was)) in spec.items(list).iter().zip(before.items(list)).enumerate() {
+            if list == "containers" || is_sidecar(was) {
+                check_resized(container, was, &path.child(list).index(index).child("resources"), errors);
+            }
         }
     }
-    if munged != *before {
-        let difference = internal::difference("PodSpec", before, &munged);
-        let detail = format!("only cpu and memory resources are mutable\n{difference}");
-        errors.forbidden(&path, &detail);
+    let (mut munged, told) = (spec.clone(), errors.causes().len());
+    for list in ["containers", "initContainers"] {
+        for (container, was) in munged.items_mut(list).iter_mut().zip(before.items(list)) {
+            let detail = match (list, is_sidecar(container)) {
+                ("containers", _) => "only cpu and memory resources are mutable",
+                (_, true) => "only cpu and memory resources for sidecar containers are mutable",
+                (_, false) => "resources for non-sidecar init containers are immutable",
+            };
+            if list == "containers" || is_sidecar(container) {
+                keep_resources(container, was);
+            }
+            if container != was {
+                errors.forbidden(&path, detail);
+            }
+        }
     }
+    if errors.causes().len() == told && munged != *before {
+        errors.forbidden(&path, "only cpu and memory resources are mutable");
+    }
+}
+
+fn is_sidecar(container: &Value) -> bool {
+    container.text("restartPolicy") == "Always"
 }
 
 /// A request or limit once made can be changed, not taken back.

@@ -188,7 +188,7 @@ fn check_ephemeral(source: &Value, (name, pod): (&str, &str), path: &Path, error
     meta::check_labels(template.map("metadata.labels"), &metadata.child("labels"), errors);
     let fields = template.map("metadata").into_iter().flat_map(wherry_schema::Object::keys);
     for field in fields.filter(|field| !matches!(field.as_str(), "annotations" | "labels")) {
-        errors.forbidden(&metadata.child(field), "cannot be set for an ephemeral volume");
+        errors.forbidden(&metadata.child(field), "cannot be set");
     }
     storage::check_claim_spec(template.field("spec").unwrap_or(&Value::Null), &at.child("spec"), errors);
     if !pod.is_empty() {
