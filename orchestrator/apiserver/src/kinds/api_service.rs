@@ -7,7 +7,7 @@ use wherry_schema::Value;
 use super::Rules;
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
-use crate::validation::{Errors, apiregistration};
+use crate::validation::{Errors, apiregistration, meta};
 
 /// The rules of APIServices.
 pub(crate) struct ApiService;
@@ -25,7 +25,7 @@ impl Rules for ApiService {
     }
 
     fn check_name(&self, name: &str) -> Result<(), String> {
-        apiregistration::check_name(name)
+        meta::path_segment(name)
     }
 
     fn prepare_create(&self, object: &mut Value) {

@@ -24,6 +24,10 @@ impl Rules for CsiStorageCapacity {
         errors.immutable(object, old, "storageClassName");
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        drivers::capacity_warnings(object)
+    }
+
     fn columns(&self) -> &'static [Column] {
         table::NAME_AND_DATE
     }

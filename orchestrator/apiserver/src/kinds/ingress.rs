@@ -46,6 +46,14 @@ impl Rules for Ingress {
         ingress::check_class_annotation(object, errors);
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        ingress::class_warnings(object)
+    }
+
+    fn update_warnings(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
     fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
         ingress::check_status(object, errors);
     }
@@ -110,5 +118,21 @@ mod tests {
         let ingress =
             Value::from_json(br#"[{"ip":"2.2.2.2"},{"hostname":"a.b"},{"ip":"1.1.1.1"},{}]"#).unwrap();
         assert_eq!(addresses(ingress.as_array().unwrap()), "1.1.1.1,2.2.2.2,a.b");
+    }
+
+    #[test]
+    fn the_annotation_that_names_a_class_is_old() {
+        for (json, count) in [
+            (r#"{"metadata":{"annotations":{"kubernetes.io/ingress.class":"a"}}}"#, 1),
+            (
+                r#"{"metadata":{"annotations":{"kubernetes.io/ingress.class":"a"}},"spec":{"ingressClassName":"a"}}"#,
+                0,
+            ),
+            ("{}", 0),
+        ] {
+            let ingress = Value::from_json(json.as_bytes()).unwrap();
+            assert_eq!(Ingress.warnings(&ingress).len(), count, "{json}");
+            assert!(Ingress.update_warnings(&ingress).is_empty());
+        }
     }
 }

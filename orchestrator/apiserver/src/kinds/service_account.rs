@@ -10,6 +10,9 @@ use crate::table::{self, Column};
 /// The rules of ServiceAccounts.
 pub(crate) struct ServiceAccount;
 
+/// The annotation that lets Pods mount the account's own Secrets only.
+const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
+
 static COLUMNS: &[Column] = &[table::NAME, table::AGE];
 
 impl Rules for ServiceAccount {
@@ -19,6 +22,17 @@ impl Rules for ServiceAccount {
 
     fn prepare_update(&self, object: &mut Value, _old: &Value) {
         clean_secrets(object);
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let annotated = object.map("metadata.annotations").is_some_and(|a| a.get(MOUNTABLE).is_some());
+        let text = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+        if annotated { vec![format!("metadata.annotations[{MOUNTABLE}]: {text}")] } else { Vec::new() }
+    }
+
+    fn update_warnings(&self, _object: &Value) -> Vec<String> {
+        // Upstream warns of an annotation that is new, which an update seldom adds.
+        Vec::new()
     }
 
     fn returns_deleted(&self) -> bool {

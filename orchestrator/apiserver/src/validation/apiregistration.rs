@@ -5,29 +5,24 @@ use base64::engine::general_purpose::STANDARD;
 use wherry_api::names;
 use wherry_schema::Value;
 
-use super::{Errors, Path};
+use super::{Errors, Path, meta};
 use crate::object::{self, Fields};
-
-/// A version, a dot, and a group.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    super::meta::path_segment(name)?;
-    match name.split_once('.') {
-        Some(_) => Ok(()),
-        None => Err("should be a version and a group: \"v1.example.com\"".to_owned()),
-    }
-}
 
 /// The rules every APIService keeps.
 pub(crate) fn check(object: &Value, errors: &mut Errors) {
     let spec = Path::new("spec");
     let (group, version) = (object.text("spec.group"), object.text("spec.version"));
     let wanted = format!("{version}.{group}");
-    if object::name(object) != wanted {
+    let name = object::name(object);
+    if !name.is_empty() && meta::path_segment(name).is_ok() && name != wanted {
         let detail = format!("must be `spec.version+\".\"+spec.group`: {wanted:?}");
-        errors.invalid(&Path::new("metadata.name"), object::name(object), &detail);
+        errors.invalid(&Path::new("metadata.name"), name, &detail);
     }
     if !group.is_empty() {
         errors.subdomain(group, &spec.child("group"));
+    } else if version != "v1" {
+        let detail = "only v1 may have an empty group and it better be legacy kube";
+        errors.required(&spec.child("group"), detail);
     }
     errors.check(names::dns1035_label(version), version, &spec.child("version"));
     let (minimum, priority) = (
@@ -79,5 +74,32 @@ pub(crate) fn check_status(object: &Value, errors: &mut Errors) {
     for (index, condition) in object.items("status.conditions").iter().enumerate() {
         let path = Path::new("status.conditions").index(index).child("status");
         errors.one_of(condition.text("status"), &path, &["True", "False", "Unknown"]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_named_after_what_it_serves() {
+        for (name, spec, wanted) in [
+            ("v1.a.b", r#"{"group":"a.b","version":"v1"}"#, &[][..]),
+            ("x", r#"{"group":"a.b","version":"v1"}"#, &["metadata.name"]),
+            ("a/b", r#"{"group":"a.b","version":"v1"}"#, &[]),
+            ("v1.", r#"{"group":"","version":"v1"}"#, &[]),
+            ("v2.", r#"{"group":"","version":"v2"}"#, &["spec.group"]),
+            ("v1.B_", r#"{"group":"B_","version":"v1"}"#, &["spec.group"]),
+        ] {
+            let mut object = Value::object();
+            object.put("metadata.name", name);
+            object.put("spec", Value::from_json(spec.as_bytes()).unwrap());
+            object.put("spec.groupPriorityMinimum", 10);
+            object.put("spec.versionPriority", 10);
+            let mut errors = Errors::default();
+            check(&object, &mut errors);
+            let fields: Vec<&str> = errors.causes().iter().map(|cause| cause.field.as_str()).collect();
+            assert_eq!(fields, wanted, "{name}");
+        }
     }
 }

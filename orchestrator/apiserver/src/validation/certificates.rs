@@ -7,11 +7,14 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 
-use super::{Errors, Path, Shown};
+use super::{Errors, Path, Shown, names};
 use crate::object::{self, Fields};
 
 const LEGACY_SIGNER: &str = "kubernetes.io/legacy-unknown";
 const SHORTEST: i64 = 600;
+const SUBDOMAIN_MAX: usize = 253;
+/// A domain, a slash, and a name that a label and a subdomain fit in.
+const SIGNER_MAX: usize = SUBDOMAIN_MAX + 1 + SUBDOMAIN_MAX + 1 + 63;
 const DECISIONS: [&str; 2] = ["Approved", "Denied"];
 const USAGES: &[&str] = &[
     "any",
@@ -109,13 +112,26 @@ fn check_signer(signer: &str, path: &Path, errors: &mut Errors) {
         errors.invalid(path, signer, form);
         return;
     };
-    if let Err(reason) = wherry_api::names::dns1123_subdomain(domain) {
-        errors.invalid(path, signer, &format!("validating signer domain: {reason}"));
+    if domain.len() > SUBDOMAIN_MAX {
+        errors.too_long(path, SUBDOMAIN_MAX);
     }
-    for part in name.split('.') {
-        if let Err(reason) = wherry_api::names::dns1123_subdomain(part) {
-            errors.invalid(path, signer, &format!("validating signer name: {reason}"));
-        }
+    check_parts(domain, names::label, path, errors);
+    if !domain.contains('.') {
+        let detail = "should be a domain with at least two segments separated by dots";
+        errors.invalid(path, domain, detail);
+    }
+    check_parts(name, names::subdomain, path, errors);
+    if signer.len() > SIGNER_MAX {
+        errors.too_long(path, SIGNER_MAX);
+    }
+}
+
+/// The first part of a dotted text that breaks its rule is reported.
+fn check_parts(text: &str, rule: fn(&str) -> names::Problems, path: &Path, errors: &mut Errors) {
+    let broken = text.split('.').map(|part| (part, rule(part))).find(|(_, problems)| !problems.is_empty());
+    let (part, problems) = broken.unwrap_or_default();
+    for problem in problems {
+        errors.invalid(path, text, &format!("validating label {part:?}: {problem}"));
     }
 }
 
@@ -208,13 +224,33 @@ mod tests {
 
     use base64::Engine;
 
-    use super::{STANDARD, check_chain, check_request};
+    use super::{Errors, Path, STANDARD, check_chain, check_request, check_signer};
 
     proptest! {
         #[test]
         fn no_bytes_make_it_fail(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let text = STANDARD.encode(&bytes);
             let _ = (check_request(&text).is_ok(), check_chain(&text).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_signer_is_a_domain_and_a_name() {
+        let long = format!("a.b/{}", "c.".repeat(300) + "c");
+        for (signer, wanted) in [
+            ("example.com/s", &[][..]),
+            ("example.com/s.t", &[]),
+            ("a/b", &["\"a\": should be a domain with at least two segments separated by dots"]),
+            ("a.B_/b", &["\"a.B_\": validating label \"B_\": a lowercase RFC 1123 label"]),
+            ("a.b/", &["\"\": validating label \"\": a lowercase RFC 1123 subdomain"]),
+            ("a.b/c/d", &["\"a.b/c/d\": must be a fully qualified domain and path"]),
+            (long.as_str(), &["Too long: may not be more than 571 bytes"]),
+        ] {
+            let mut errors = Errors::default();
+            check_signer(signer, &Path::new("s"), &mut errors);
+            let told: Vec<&str> = errors.causes().iter().map(|cause| cause.message.as_str()).collect();
+            assert_eq!(told.len(), wanted.len(), "{signer}: {told:?}");
+            assert!(told.iter().zip(wanted).all(|(told, wanted)| told.contains(wanted)), "{told:?}");
         }
     }
 

@@ -104,7 +104,7 @@ fn check_topology(term: &Value, path: &Path, errors: &mut Errors) {
 }
 
 /// What became of a label that was renamed.
-fn renamed(label: &str) -> Option<String> {
+pub(crate) fn renamed(label: &str) -> Option<String> {
     let (_, version, new) = RENAMED_LABELS.iter().find(|(old, ..)| *old == label)?;
     Some(format!("deprecated since {version}; use {new:?} instead"))
 }
@@ -119,6 +119,24 @@ pub(crate) fn class_warnings(object: &Value) -> Vec<String> {
                 let path = path.child("matchLabelExpressions").index(at).child("key");
                 warnings.push(format!("{path}: {text}"));
             }
+        }
+    }
+    warnings
+}
+
+/// Labels of nodes that a capacity should not name any more.
+pub(crate) fn capacity_warnings(object: &Value) -> Vec<String> {
+    let path = Path::new("nodeTopology");
+    let mut warnings = Vec::new();
+    for (index, expression) in object.items("nodeTopology.matchExpressions").iter().enumerate() {
+        if let Some(text) = renamed(expression.text("key")) {
+            let path = path.child("matchExpressions").index(index).child("key");
+            warnings.push(format!("{path}: {text}"));
+        }
+    }
+    for label in object.map("nodeTopology.matchLabels").into_iter().flat_map(Object::keys) {
+        if let Some(text) = renamed(label) {
+            warnings.push(format!("{}: {text}", path.child("matchLabels").child(label)));
         }
     }
     warnings

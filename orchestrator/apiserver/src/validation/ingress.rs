@@ -52,6 +52,18 @@ pub(crate) fn check_class_annotation(object: &Value, errors: &mut Errors) {
     }
 }
 
+/// The annotation that names the class of an Ingress has a field of its own now.
+pub(crate) fn class_warnings(object: &Value) -> Vec<String> {
+    let annotated = object.map("metadata.annotations").is_some_and(|a| a.get(CLASS_ANNOTATION).is_some());
+    if annotated && !object.has("spec.ingressClassName") {
+        vec![format!(
+            "annotation {CLASS_ANNOTATION:?} is deprecated, please use 'spec.ingressClassName' instead"
+        )]
+    } else {
+        Vec::new()
+    }
+}
+
 /// The rules of the status.
 pub(crate) fn check_status(object: &Value, errors: &mut Errors) {
     let path = Path::new("status.loadBalancer.ingress");

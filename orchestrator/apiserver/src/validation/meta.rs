@@ -36,11 +36,10 @@ pub(crate) fn check(kind: &Kind, rules: &dyn Rules, object: &Value, errors: &mut
 fn check_names(rules: &dyn Rules, object: &Value, errors: &mut Errors) {
     let metadata = Path::new("metadata");
     let (name, generate) = (object::name(object), object.text("metadata.generateName"));
-    if !generate.is_empty() {
-        // A generated name continues after the prefix, so a trailing dash is fine there.
-        if let Err(reason) = rules.check_name(&names::without_end(generate)) {
-            errors.invalid(&metadata.child("generateName"), generate, &reason);
-        }
+    if !generate.is_empty()
+        && let Err(reason) = rules.check_name(&names::without_end(generate))
+    {
+        errors.invalid(&metadata.child("generateName"), generate, &reason);
     }
     if name.is_empty() {
         errors.required(&metadata.child("name"), "name or generateName is required");
@@ -83,15 +82,7 @@ pub(crate) fn check_annotations(annotations: Option<&Object>, path: &Path, error
 
 fn check_owners(owners: &[Value], path: &Path, errors: &mut Errors) {
     for owner in owners {
-        let api_version = owner.text("apiVersion");
-        if api_version.is_empty() {
-            errors.invalid(&path.child("apiVersion"), "", "version must not be empty");
-        }
-        for field in ["kind", "name", "uid"] {
-            if owner.text(field).is_empty() {
-                errors.invalid(&path.child(field), "", "must not be empty");
-            }
-        }
+        check_owner(owner, path, errors);
     }
     let mut controllers = owners.iter().filter(|o| o.flag("controller"));
     if let (Some(first), Some(second)) = (controllers.next(), controllers.next()) {
@@ -108,20 +99,39 @@ fn check_owners(owners: &[Value], path: &Path, errors: &mut Errors) {
     }
 }
 
-/// Owner references with their fields in the order of the type.
+fn check_owner(owner: &Value, path: &Path, errors: &mut Errors) {
+    let (api_version, kind) = (owner.text("apiVersion"), owner.text("kind"));
+    let version = match api_version.split('/').collect::<Vec<_>>().as_slice() {
+        [version] | [_, version] => version,
+        _ => "",
+    };
+    if version.is_empty() {
+        errors.invalid(&path.child("apiVersion"), api_version, "version must not be empty");
+    }
+    for field in ["kind", "name", "uid"] {
+        if owner.text(field).is_empty() {
+            errors.invalid(&path.child(field), "", "must not be empty");
+        }
+    }
+    if (api_version, kind) == ("v1", "Event") {
+        let detail = "/v1, Kind=Event is disallowed from being an owner";
+        errors.invalid(path, Shown::raw(show_owner(owner)), detail);
+    }
+}
+
+/// Owner references as error texts show them.
 fn show_owners(owners: &[Value]) -> String {
-    let shown: Vec<String> = owners
-        .iter()
-        .map(|owner| {
-            let fields: Vec<String> =
-                ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"]
-                    .iter()
-                    .filter_map(|name| owner.field(name).map(|value| format!("{name:?}:{value}")))
-                    .collect();
-            format!("{{{}}}", fields.join(","))
-        })
-        .collect();
+    let shown: Vec<String> = owners.iter().map(show_owner).collect();
     format!("[{}]", shown.join(","))
+}
+
+/// An owner reference with its fields in the order of the type.
+fn show_owner(owner: &Value) -> String {
+    let fields: Vec<String> = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"]
+        .iter()
+        .filter_map(|name| owner.field(name).map(|value| format!("{name:?}:{value}")))
+        .collect();
+    format!("{{{}}}", fields.join(","))
 }
 
 fn check_finalizers(finalizers: &[Value], path: &Path, errors: &mut Errors) {
@@ -181,5 +191,36 @@ fn check_no_new_finalizers(object: &Value, old: &Value, path: &Path, errors: &mu
             path,
             &format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_have_a_version_and_are_no_events() {
+        for (json, wanted) in [
+            (r#"{"apiVersion":"a/b","kind":"K","name":"n","uid":"u"}"#, ""),
+            (
+                r#"{"apiVersion":"a/b/c","kind":"K","name":"n","uid":"u"}"#,
+                "owners.apiVersion: Invalid value: \"a/b/c\": version must not be empty",
+            ),
+            (
+                r#"{"apiVersion":"a/","kind":"K","name":"n","uid":"u"}"#,
+                "owners.apiVersion: Invalid value: \"a/\": version must not be empty",
+            ),
+            (
+                r#"{"apiVersion":"v1","kind":"Event","name":"n","uid":"u"}"#,
+                "owners: Invalid value: {\"apiVersion\":\"v1\",\"kind\":\"Event\",\"name\":\"n\",\"uid\":\"u\"}: /v1, \
+                 Kind=Event is disallowed from being an owner",
+            ),
+        ] {
+            let mut errors = Errors::default();
+            let owner = Value::from_json(json.as_bytes()).unwrap();
+            check_owner(&owner, &Path::new("owners"), &mut errors);
+            let told = if errors.is_empty() { String::new() } else { errors.to_string() };
+            assert_eq!(told, wanted);
+        }
     }
 }

@@ -3,6 +3,7 @@
 use wherry_api::names;
 use wherry_schema::Value;
 
+use super::url::Url;
 use super::{Errors, Path};
 use crate::object::Fields;
 
@@ -20,29 +21,27 @@ pub(crate) fn check_client(config: Option<&Value>, path: &Path, errors: &mut Err
 /// The rules of a webhook's URL.
 pub(crate) fn check_url(url: &str, path: &Path, errors: &mut Errors) {
     const FORM: &str = "; desired format: https://host[/path]";
-    let (rest, fragment) = url.split_once('#').unwrap_or((url, ""));
-    let Some((scheme, rest)) = rest.split_once("://") else {
-        errors.required(path, "url must be a valid URL");
-        return;
+    let url = match Url::parse(url) {
+        Ok(url) => url,
+        Err(why) => {
+            errors.required(path, &format!("url must be a valid URL: {why}{FORM}"));
+            return;
+        }
     };
-    if scheme != "https" {
-        errors.invalid(path, scheme, &format!("'https' is the only allowed URL scheme{FORM}"));
+    if url.scheme != "https" {
+        errors.invalid(path, &url.scheme, &format!("'https' is the only allowed URL scheme{FORM}"));
     }
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority = rest.split('/').next().unwrap_or_default();
-    let (user, host) =
-        authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
-    if host.is_empty() {
-        errors.invalid(path, host, &format!("host must be specified{FORM}"));
+    if url.host.is_empty() {
+        errors.invalid(path, url.host, &format!("host must be specified{FORM}"));
     }
-    if let Some(user) = user {
+    if let Some(user) = url.user {
         errors.invalid(path, user, "user information is not permitted in the URL");
     }
-    if !fragment.is_empty() {
-        errors.invalid(path, fragment, "fragments are not permitted in the URL");
+    if !url.fragment.is_empty() {
+        errors.invalid(path, url.fragment, "fragments are not permitted in the URL");
     }
-    if !query.is_empty() {
-        errors.invalid(path, query, "query parameters are not permitted in the URL");
+    if !url.query.is_empty() {
+        errors.invalid(path, url.query, "query parameters are not permitted in the URL");
     }
 }
 

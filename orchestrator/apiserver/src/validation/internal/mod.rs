@@ -194,6 +194,12 @@ pub(crate) fn show(kind: &str, value: Option<&Value>) -> Shown {
     Shown::raw(writer.out)
 }
 
+/// A list of values of the type, in one line.
+pub(crate) fn show_list(kind: &str, items: &[Value]) -> Shown {
+    let shown: Vec<String> = items.iter().map(|item| show(kind, Some(item)).to_string()).collect();
+    Shown::raw(format!("[{}]", shown.join(",")))
+}
+
 fn lines(kind: &str, value: &Value) -> String {
     let mut writer = Writer { out: String::new(), depth: Some(0) };
     writer.structure(kind, Some(value), None);

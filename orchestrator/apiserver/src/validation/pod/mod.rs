@@ -31,7 +31,7 @@ use crate::object::Fields;
 pub(crate) use affinity::check_node_selector;
 pub(crate) use annotations::check as check_annotations;
 pub(crate) use containers::check_images;
-pub(crate) use resources::check_amount;
+pub(crate) use resources::{check_amount, check_overhead};
 pub(crate) use source::{Disks, check_disk, check_local};
 pub(crate) use toleration::check as check_tolerations;
 pub(crate) use update::{check_ephemeral_update, check_resize, check_update};

@@ -50,7 +50,7 @@ pub(super) fn check_pod(spec: &Value, path: &Path, errors: &mut Errors) {
 }
 
 /// The rules of what running a Pod costs besides its containers.
-pub(super) fn check_overhead(overhead: &Object, path: &Path, errors: &mut Errors) {
+pub(crate) fn check_overhead(overhead: &Object, path: &Path, errors: &mut Errors) {
     let mut resources = Value::object();
     resources.put("limits", overhead.clone());
     check(&resources, resource_names::check_container, path, errors);

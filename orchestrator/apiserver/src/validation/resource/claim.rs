@@ -13,6 +13,22 @@ use crate::validation::{Errors, Path, Shown, meta};
 const MAX_ALTERNATIVES: usize = 8;
 const NO_REQUEST: &str = "must be the name of a request in the claim or the name of a request and a subrequest \
     separated by '/'";
+/// What the metadata of a template may not say, and what upstream calls it.
+const NOT_OF_TEMPLATES: &[(&str, &str)] = &[
+    ("name", "name"),
+    ("generateName", "generateName"),
+    ("namespace", "namespace"),
+    ("selfLink", "selfLink"),
+    ("uid", "uID"),
+    ("resourceVersion", "resourceVersion"),
+    ("generation", "generation"),
+    ("creationTimestamp", "creationTimestamp"),
+    ("deletionTimestamp", "deletionTimestamp"),
+    ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+    ("ownerReferences", "ownerReferences"),
+    ("finalizers", "finalizers"),
+    ("managedFields", "managedFields"),
+];
 const EXACTLY_ONE: &str = "exactly one of `exactly` or `firstAvailable` is required";
 
 /// The rules every claim keeps.
@@ -37,9 +53,14 @@ pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
 pub(crate) fn check_template(object: &Value, errors: &mut Errors) {
     let spec = Path::new("spec");
     let metadata = spec.child("metadata");
-    meta::check_labels(object.map("spec.metadata.labels"), &metadata.child("labels"), errors);
     let annotations = object.map("spec.metadata.annotations");
     meta::check_annotations(annotations, &metadata.child("annotations"), errors);
+    meta::check_labels(object.map("spec.metadata.labels"), &metadata.child("labels"), errors);
+    for (field, shown) in NOT_OF_TEMPLATES {
+        if object.has(&format!("spec.metadata.{field}")) {
+            errors.forbidden(&metadata.child(shown), "cannot be set");
+        }
+    }
     if let Some(devices) = object.field("spec.spec.devices") {
         check_devices(devices, &Path::new("spec.spec.devices"), errors);
     }
@@ -80,7 +101,7 @@ pub(super) fn check_request_ref(name: &str, devices: Option<&Value>, path: &Path
 
 fn check_devices(devices: &Value, path: &Path, errors: &mut Errors) {
     each(devices, ("requests", MAX_ITEMS), path, errors, check_request);
-    unique(devices, "requests", path, errors, |request| request.text("name"));
+    unique(devices, ("requests", MAX_ITEMS), path, errors, |request| request.text("name"));
     each(devices, ("constraints", MAX_ITEMS), path, errors, |constraint, path, errors| {
         check_refs(constraint, devices, path, errors);
         let attribute = ["matchAttribute", "distinctAttribute"]
@@ -104,7 +125,7 @@ fn check_refs(holder: &Value, devices: &Value, path: &Path, errors: &mut Errors)
     each(holder, ("requests", MAX_ITEMS), path, errors, |name, path, errors| {
         check_request_ref(itself(name), Some(devices), path, errors);
     });
-    unique(holder, "requests", path, errors, itself);
+    unique(holder, ("requests", MAX_ITEMS), path, errors, itself);
 }
 
 fn check_request(request: &Value, path: &Path, errors: &mut Errors) {
@@ -122,7 +143,8 @@ fn check_request(request: &Value, path: &Path, errors: &mut Errors) {
                 errors.label(wanted.text("name"), &path.child("name"));
                 check_wanted(wanted, path, errors);
             });
-            unique(request, "firstAvailable", path, errors, |wanted| wanted.text("name"));
+            let alternatives = ("firstAvailable", MAX_ALTERNATIVES);
+            unique(request, alternatives, path, errors, |wanted| wanted.text("name"));
         }
     }
 }

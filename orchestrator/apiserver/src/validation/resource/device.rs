@@ -3,13 +3,19 @@
 use wherry_api::names;
 use wherry_schema::{Object, Value};
 
-use super::{check_name, each, unique};
+use super::{check_name, each, policy, unique};
 use crate::object::Fields;
 use crate::validation::internal;
+use crate::validation::pod::check_node_selector;
+use crate::validation::values::quantity;
 use crate::validation::{Errors, Path, Shown};
 
 const MAX_PROPERTIES: usize = 32;
 const MAX_VALUE: usize = 64;
+/// A domain, a slash and an identifier.
+const MAX_KEY: usize = 63 + 1 + 32;
+const MAX_LABEL: usize = 63;
+const MAX_BINDING: usize = 4;
 const MAX_TAINTS: usize = 16;
 const MAX_CONSUMPTIONS: usize = 2;
 const EFFECTS: &[&str] = &["NoExecute", "NoSchedule", "None"];
@@ -28,23 +34,70 @@ pub(super) fn check(device: &Value, per_device: bool, path: &Path, errors: &mut 
     }
     let at = path.child("attributes");
     for (name, attribute) in entries("attributes") {
+        let at = at.key(&shortened(name, MAX_KEY));
         check_name(name, &at, errors);
-        check_attribute(attribute, &at.key(name), errors);
+        check_attribute(attribute, &at, errors);
     }
     let at = path.child("capacity");
     for (name, capacity) in entries("capacity") {
+        let at = at.key(&shortened(name, MAX_KEY));
         check_name(name, &at, errors);
-        if capacity.has("requestPolicy") && !device.flag("allowMultipleAllocations") {
-            let detail = "allowMultipleAllocations must be true";
-            errors.forbidden(&at.key(name).child("requestPolicy"), detail);
+        let Some(policy) = capacity.field("requestPolicy") else { continue };
+        let at = at.child("requestPolicy");
+        if device.flag("allowMultipleAllocations") {
+            let most = quantity(capacity, "value").unwrap_or_default();
+            policy::check(policy, most, &at, errors);
+        } else {
+            errors.forbidden(&at, "allowMultipleAllocations must be true");
         }
     }
     each(device, ("taints", MAX_TAINTS), path, errors, check_taint);
     each(device, ("consumesCounters", MAX_CONSUMPTIONS), path, errors, |consumed, path, errors| {
         check_counters(consumed, "counterSet", path, errors);
     });
-    unique(device, "consumesCounters", path, errors, |consumed| consumed.text("counterSet"));
+    unique(device, ("consumesCounters", MAX_CONSUMPTIONS), path, errors, |consumed| {
+        consumed.text("counterSet")
+    });
     check_nodes(device, per_device, path, errors);
+    check_binding(device, path, errors);
+}
+
+/// A key as it is shown in a path: the middle of a long one is left out.
+fn shortened(key: &str, most: usize) -> String {
+    if key.len() <= most || !key.is_ascii() {
+        return key.to_owned();
+    }
+    let rest = most - 3;
+    format!("{}...{}", &key[..rest.div_ceil(2)], &key[key.len() - rest / 2..])
+}
+
+/// Conditions to wait for, and conditions that end the wait: both or none, and no condition twice.
+fn check_binding(device: &Value, path: &Path, errors: &mut Errors) {
+    let fields = ["bindingConditions", "bindingFailureConditions"];
+    for field in fields {
+        each(device, (field, MAX_BINDING), path, errors, |condition, path, errors| {
+            errors.qualified(super::itself(condition), path);
+        });
+    }
+    let [wait, failure] = fields.map(|field| device.items(field));
+    for (field, conditions) in [(fields[0], wait), (fields[1], failure)] {
+        for (index, condition) in conditions.iter().enumerate() {
+            let at = path.child(field).index(index);
+            if conditions[..index].contains(condition) {
+                errors.duplicate(&at, condition);
+            }
+            if field == fields[1] && wait.contains(condition) {
+                let detail = "bindingFailureConditions must not overlap with bindingConditions";
+                errors.invalid(&at, condition, detail);
+            }
+        }
+    }
+    for (own, other, missing) in [(fields[0], fields[1], wait), (fields[1], fields[0], failure)] {
+        if missing.is_empty() && !device.items(other).is_empty() {
+            let shown = device.field(own).map_or(Shown::raw("null"), Shown::from);
+            errors.invalid(&path.child(own), shown, &format!("{own} are required to use {other}"));
+        }
+    }
 }
 
 /// Counters of a set that is named by a field.
@@ -66,7 +119,7 @@ pub(super) fn check_counters(holder: &Value, field: &str, path: &Path, errors: &
         return;
     }
     for name in names {
-        errors.label(name, &path);
+        errors.label(name, &path.key(&shortened(name, MAX_LABEL)));
     }
 }
 
@@ -152,8 +205,9 @@ pub(super) fn check_place(
             errors.subdomain(name, &path.child("nodeName"));
         }
     }
-    if holder.has("nodeSelector") {
+    if let Some(selector) = holder.field("nodeSelector") {
         set.push("`nodeSelector`");
+        check_node_selector(selector, &path.child("nodeSelector"), errors);
     }
     for (field, shown) in [("allNodes", "`allNodes`"), ("perDeviceNodeSelection", "`perDeviceNodeSelection`")]
     {

@@ -24,7 +24,7 @@ pub(crate) fn check(object: &Value, old: &Value, errors: &mut Errors) {
             errors.some_text(consumer.text(field), &path.child(field));
         }
     });
-    unique(status, "reservedFor", &path, errors, |consumer| consumer.text("uid"));
+    unique(status, ("reservedFor", MAX_CONSUMERS), &path, errors, |consumer| consumer.text("uid"));
     for (index, device) in status.items("devices").iter().enumerate() {
         check_device(device, status, &path.child("devices").index(index), errors);
     }
@@ -72,7 +72,7 @@ fn check_allocation(allocation: &Value, claim: Option<&Value>, path: &Path, erro
         each(config, ("requests", MAX_ITEMS), path, errors, |name, path, errors| {
             check_request_ref(itself(name), claim, path, errors);
         });
-        unique(config, "requests", path, errors, itself);
+        unique(config, ("requests", MAX_ITEMS), path, errors, itself);
         check_configuration(config, path, errors);
     });
 }
@@ -115,5 +115,5 @@ fn check_network(network: &Value, path: &Path, errors: &mut Errors) {
             errors.invalid(path, text, detail);
         }
     });
-    unique(network, "ips", path, errors, itself);
+    unique(network, ("ips", MAX_ADDRESSES), path, errors, itself);
 }
