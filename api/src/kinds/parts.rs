@@ -25,3 +25,8 @@ pub(super) const fn own(
 ) -> Subresource {
     Subresource { name, group: "", version: "", kind, verbs }
 }
+
+/// The proxy to a kind. What its verbs do is up to whom it leads to.
+pub(super) const fn proxy(options: &'static str) -> Subresource {
+    own("proxy", options, &["create", "delete", "get", "patch", "update"])
+}

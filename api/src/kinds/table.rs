@@ -1,6 +1,6 @@
 //! The rows of the kinds table, in the order in which discovery lists groups.
 
-use super::parts::{EVICTION, SCALE, TOKEN, own};
+use super::parts::{EVICTION, SCALE, TOKEN, own, proxy};
 use super::{Kind, reviews};
 
 const ALL_VERBS: &[&str] =
@@ -75,7 +75,7 @@ pub static KINDS: &[Kind] = &[
         plural: "nodes",
         singular: "node",
         short_names: &["no"],
-        subresources: &[own("status", "Node", OBJECT_VERBS)],
+        subresources: &[proxy("NodeProxyOptions"), own("status", "Node", OBJECT_VERBS)],
         storage: "nodes",
         ..CLUSTER
     },
@@ -108,6 +108,7 @@ pub static KINDS: &[Kind] = &[
             own("ephemeralcontainers", "Pod", OBJECT_VERBS),
             EVICTION,
             own("log", "Pod", &["get"]),
+            proxy("PodProxyOptions"),
             own("resize", "Pod", OBJECT_VERBS),
             own("status", "Pod", OBJECT_VERBS),
         ],
@@ -156,7 +157,7 @@ pub static KINDS: &[Kind] = &[
         singular: "service",
         short_names: &["svc"],
         categories: &["all"],
-        subresources: &[own("status", "Service", OBJECT_VERBS)],
+        subresources: &[proxy("ServiceProxyOptions"), own("status", "Service", OBJECT_VERBS)],
         storage: "services",
         ..CORE
     },

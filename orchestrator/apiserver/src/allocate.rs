@@ -60,6 +60,11 @@ impl Allocator {
         Self { range, ports, cursor: Mutex::new(Cursor::default()) }
     }
 
+    /// Where Services get their addresses from.
+    pub(crate) fn service_cidr(&self) -> IpNet {
+        self.range
+    }
+
     /// Waits for the right to write Services.
     pub(crate) async fn lock(&self) -> Guard<'_> {
         self.cursor.lock().await

@@ -31,12 +31,14 @@ struct Inner<S> {
     sent: usize,
     /// Whether the peer said something since it was last sent something.
     heard: bool,
+    /// Whether there are no more turns: who writes now sends, too.
+    unbatched: bool,
 }
 
 impl<S> Batched<S> {
     /// A stream with nothing kept.
     pub(crate) fn new(stream: S) -> Self {
-        Self(Arc::new(Mutex::new(Inner { stream, kept: Vec::new(), sent: 0, heard: true })))
+        Self(Arc::new(Mutex::new(Inner { stream, kept: Vec::new(), sent: 0, heard: true, unbatched: false })))
     }
 
     /// Another handle to the same stream.
@@ -97,9 +99,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Batched<S> {
         Poll::Ready(Ok(taken))
     }
 
-    /// Nothing: the end of the turn sends.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Nothing while there are turns: their end sends.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.0.lock();
+        if inner.unbatched { inner.poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -129,6 +132,8 @@ pub(crate) async fn batching<S: AsyncWrite + Unpin, F: Future>(
         turn
     })
     .await;
+    // A connection that left HTTP goes on without turns.
+    stream.0.lock().unbatched = true;
     // Whoever went away needs the rest no more.
     std::future::poll_fn(|cx| stream.0.lock().poll_flush(cx)).await.ok();
     output

@@ -68,6 +68,9 @@ pub(crate) enum Failure {
     Internal(String),
     #[error("{0}")]
     Unavailable(String),
+    /// Whom a request was to be passed on to cannot be reached.
+    #[error("{0}")]
+    Unreachable(String),
 }
 
 /// An object that breaks rules of its kind.

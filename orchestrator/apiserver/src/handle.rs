@@ -18,6 +18,7 @@ use crate::error::Failure;
 use crate::flow::{dangling, too_many};
 use crate::front::Visit;
 use crate::object;
+use crate::proxy;
 use crate::request::body;
 use crate::request::negotiate::{Accept, BodyFormat, Include, Shape, is_apply, patch_type};
 use crate::request::path::{Route, Target};
@@ -49,10 +50,14 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
         Ok(user) => Box::pin(request.visit(user.as_ref(), yaml, body)).await,
         Err(failure) => status::response(&failure, yaml),
     };
-    rest.discard().await;
+    // Whoever a request was passed on to may still read its body.
+    let passed = response.extensions().get::<proxy::Passed>().is_some();
+    if !passed {
+        rest.discard().await;
+    }
     let mut response = respond::finish(response, &request.parts.headers, &request.query).await;
     respond::warn(&mut response, &request.warnings.into_inner());
-    if is_endpoints(request.parts.uri.path()) {
+    if !passed && is_endpoints(request.parts.uri.path()) {
         respond::warn(&mut response, &[ENDPOINTS_WARNING.to_owned()]);
     }
     respond::stamp(&mut response, &request.parts.headers, || request.state.new_uid());
@@ -81,6 +86,9 @@ struct Entry<'a> {
 
 /// The verb of a request on a resource, as authorization names it.
 fn verb(method: &Method, target: &Target, watch: bool) -> Option<&'static str> {
+    if target.subresource.is_some_and(|sub| sub.name == "proxy") {
+        return connecting(method);
+    }
     let collection = target.name.is_none();
     if target.watch {
         return (*method == Method::GET).then_some("watch");
@@ -98,10 +106,23 @@ fn verb(method: &Method, target: &Target, watch: bool) -> Option<&'static str> {
     })
 }
 
+/// The verb of a request that is passed on. Authorization has no word for asking what can be asked.
+fn connecting(method: &Method) -> Option<&'static str> {
+    Some(match *method {
+        Method::GET | Method::HEAD => "get",
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        Method::OPTIONS => "",
+        _ => return None,
+    })
+}
+
 /// Whether the resource has the verb where the path points.
 fn allowed(target: &Target, verb: &str) -> bool {
     if let Some(sub) = target.subresource {
-        return sub.verbs.contains(&verb);
+        return sub.verbs.contains(&verb) || (sub.name == "proxy" && verb.is_empty());
     }
     let everywhere = target.kind.namespaced && target.namespace.is_none();
     let fits = match verb {
@@ -376,6 +397,7 @@ impl Exchange {
     ) -> Result<Response, Failure> {
         match sub {
             "log" => log::log(cx, name, &self.query).await,
+            "proxy" => proxy::proxy(cx, name, &self.parts, body).await,
             "binding" => self.bind(cx, Some(name), body).await,
             "eviction" => self.evict(cx, name, body).await,
             "finalize" => self.update(cx, name, Part::Finalize, body).await,

@@ -4,8 +4,8 @@
 //! its kind (`kinds`), validation, the store with optimistic concurrency, and out again as bytes. Reads never decode.
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
-//! `kinds` and `validation` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `codec` (the
-//! stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
+//! `kinds` and `validation` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
+//! (requests passed on), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
 //!
 //! Not kept yet: `managedFields`, and with them server-side apply, which is refused with 415.
@@ -31,6 +31,7 @@ mod metrics;
 mod node_client;
 mod object;
 mod openapi;
+mod proxy;
 mod request;
 mod respond;
 pub mod serve;

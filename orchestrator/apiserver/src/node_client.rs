@@ -1,4 +1,4 @@
-//! The one connection this server opens: to a node, for a stream of log bytes.
+//! Connections to nodes: for streams of log bytes, and for requests passed on.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -59,6 +60,14 @@ impl NodeClient {
         Self { connector: connector(tls) }
     }
 
+    /// Connects to a node that shows the right certificate.
+    pub(crate) async fn connect(&self, address: &Address) -> Result<TlsStream<TcpStream>, NodeError> {
+        let connector = self.connector.as_ref().map_err(|e| NodeError::Certificates(e.clone()))?;
+        let stream = TcpStream::connect((address.ip, address.port)).await.map_err(NodeError::Connect)?;
+        let name = ServerName::IpAddress(address.ip.into());
+        connector.connect(name, stream).await.map_err(NodeError::Handshake)
+    }
+
     /// Sends a GET and answers what comes back; the body streams.
     pub(crate) async fn get(
         &self,
@@ -67,10 +76,7 @@ impl NodeClient {
         tasks: &TaskTracker,
         stopping: &CancellationToken,
     ) -> Result<Response, NodeError> {
-        let connector = self.connector.as_ref().map_err(|e| NodeError::Certificates(e.clone()))?;
-        let stream = TcpStream::connect((address.ip, address.port)).await.map_err(NodeError::Connect)?;
-        let name = ServerName::IpAddress(address.ip.into());
-        let stream = connector.connect(name, stream).await.map_err(NodeError::Handshake)?;
+        let stream = self.connect(address).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(NodeError::Request)?;
         // The connection lives until its body was read, its reader went away, or the server stops.

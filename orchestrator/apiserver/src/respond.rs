@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
+use crate::proxy::Passed;
 use crate::request::negotiate;
 use crate::request::query::Query;
 
@@ -85,8 +86,12 @@ pub(crate) fn warn(response: &mut Response, warnings: &[String]) {
     }
 }
 
-/// Gives an answer the form the client asked for, if it is there as a whole: line breaks, compression.
+/// Gives an answer the form the client asked for, if it is there as a whole: line breaks, compression. What somebody
+/// else answered stays as it is.
 pub(crate) async fn finish(response: Response, headers: &HeaderMap, query: &Query) -> Response {
+    if response.extensions().get::<Passed>().is_some() {
+        return response;
+    }
     let media = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let json = media == Some(b"application/json");
     let Some(size) = response.body().size_hint().exact() else { return response };

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::UserInfo;
 use crate::batched::{Batched, batching};
 use crate::node_client::certificates;
+use crate::proxy::Peer;
 use crate::server::ApiServer;
 
 /// How long a client may take for the TLS handshake.
@@ -167,7 +168,11 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
     };
     let chain = stream.get_ref().1.peer_certificates();
     let user = chain.and_then(|c| c.first()).and_then(|c| UserInfo::from_certificate(c));
-    let service = service_fn(move |request: Request<Incoming>| {
+    let peer = stream.get_ref().0.peer_addr().ok().map(|address| Peer(address.ip()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let (server, user) = (server.clone(), user.clone());
         // Boxed, because the connection moves it several times before it runs.
         Box::pin(async move { Ok::<_, Infallible>(server.answer(user, request.map(Body::new)).await) })
@@ -175,7 +180,7 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
     let builder = protocols();
     let stream = Batched::new(stream);
     let sender = stream.handle();
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = batching(sender, watcher.watch(connection)).await {
         tracing::debug!(error, "a connection ended early");
     }

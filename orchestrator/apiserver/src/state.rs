@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::Clock;
@@ -19,6 +20,7 @@ use crate::error::Failure;
 use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::node_client::NodeClient;
+use crate::proxy;
 use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
 use crate::verbs::shared::SharedBodies;
@@ -36,6 +38,8 @@ pub(crate) struct State {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) node_client: Option<NodeClient>,
     pub(crate) node_address: Option<std::net::IpAddr>,
+    /// Talks TLS with the Pods that requests are passed on to.
+    pub(crate) trusting: TlsConnector,
     pub(crate) tokens: Tokens,
     pub(crate) issuer: Option<TokenIssuer>,
     /// Who decides what may be done.
@@ -63,6 +67,7 @@ impl State {
             metrics: Arc::new(Metrics::new(config.clock.now())),
             node_client: config.node_client.as_ref().map(NodeClient::new),
             node_address: config.node_address,
+            trusting: proxy::trusting(),
             authorizer: Authorizer::new(config.authorization, &config.store),
             store: config.store,
             clock: config.clock,
@@ -89,6 +94,13 @@ impl State {
         let letters = digest.iter().take(5).map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()]));
         let cut = prefix.len().min(58);
         prefix.chars().take(cut).chain(letters).collect()
+    }
+
+    /// One of so many, any of them; zero of none.
+    pub(crate) fn pick(&self, count: usize) -> usize {
+        let digest = Sha256::digest((self.ids)().as_bytes());
+        let number = digest.iter().take(4).fold(0, |number, byte| number << 8 | usize::from(*byte));
+        number.checked_rem(count).unwrap_or_default()
     }
 
     /// The time as objects carry it.

@@ -134,7 +134,7 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::BadRequest(_) => (400, "BadRequest"),
         Failure::Unversioned(_) => (500, ""),
         Failure::Internal(_) => (500, "InternalError"),
-        Failure::Unavailable(_) => (503, "ServiceUnavailable"),
+        Failure::Unavailable(_) | Failure::Unreachable(_) => (503, "ServiceUnavailable"),
         Failure::TooLargeVersion { .. } => (504, "Timeout"),
     }
 }
@@ -189,6 +189,7 @@ fn details(failure: &Failure) -> Option<Details> {
         | Failure::NoSuchStream
         | Failure::TooLarge { .. }
         | Failure::Expired { .. }
+        | Failure::Unreachable(_)
         | Failure::Unversioned(_) => None,
     }
 }

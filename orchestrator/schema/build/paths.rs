@@ -170,7 +170,8 @@ fn shared(mut operations: Vec<(&'static str, Value)>, in_path: &[Value], pretty:
     }
     common.extend(in_path.iter().cloned());
     common.extend(pretty.then(|| in_query("pretty")));
-    common.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    let order = |parameter: &Value| ["name", "in"].map(|key| parameter[key].as_str().map(str::to_owned));
+    common.sort_by_key(order);
     let mut out: Map<String, Value> =
         operations.into_iter().map(|(http, operation)| (http.to_owned(), operation)).collect();
     if !common.is_empty() {

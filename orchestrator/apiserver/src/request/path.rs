@@ -110,6 +110,9 @@ fn in_version(group: &str, version: &str, rest: &[&str]) -> Result<Route, Failur
     if rest.is_empty() {
         return Ok(Route::Resources(row.group, row.version));
     }
+    if let Some(route) = proxied(group, version, rest) {
+        return Ok(route);
+    }
     if rest.iter().any(|s| s.is_empty() || s.contains('/')) {
         return Err(Failure::NoSuchResource);
     }
@@ -142,6 +145,23 @@ fn in_version(group: &str, version: &str, rest: &[&str]) -> Result<Route, Failur
         }
         [] => Err(Failure::NoSuchResource),
     }
+}
+
+/// A path that is passed on: what follows `proxy` is not this server's, whatever it looks like.
+fn proxied(group: &str, version: &str, rest: &[&str]) -> Option<Route> {
+    let (namespace, plural, name) = match rest {
+        ["namespaces", namespace, plural, name, "proxy", ..] => (Some(*namespace), *plural, *name),
+        [plural, name, "proxy", ..] => (None, *plural, *name),
+        _ => return None,
+    };
+    let kind = kinds::by_plural(group, version, plural)?;
+    let sound = [namespace.unwrap_or("-"), name].iter().all(|s| !s.is_empty() && !s.contains('/'));
+    if !sound || kind.namespaced != namespace.is_some() {
+        return None;
+    }
+    let subresource = Some(kind.subresource("proxy")?);
+    let (namespace, name) = (namespace.map(str::to_owned), Some(name.to_owned()));
+    Some(Route::Resource(Target { kind, namespace, name, subresource, watch: false }))
 }
 
 fn target(kind: &'static Kind, namespace: Option<&&str>, more: &[&str]) -> Result<Route, Failure> {
@@ -221,6 +241,23 @@ mod tests {
     }
 
     #[rstest]
+    #[case("/api/v1/namespaces/a/pods/http:b:80/proxy", Some("a"), "http:b:80")]
+    #[case("/api/v1/namespaces/a/services/b/proxy/x//y%2F/proxy/", Some("a"), "b")]
+    #[case("/api/v1/nodes/n:10250/proxy/", None, "n:10250")]
+    fn what_follows_a_proxy_is_not_read(
+        #[case] path: &str,
+        #[case] namespace: Option<&str>,
+        #[case] name: &str,
+    ) {
+        let target = target(path);
+        assert_eq!((target.namespace.as_deref(), target.name.as_deref()), (namespace, Some(name)));
+        assert_eq!(target.subresource.unwrap().name, "proxy");
+    }
+
+    #[rstest]
+    #[case("/api/v1/namespaces/a/configmaps/b/proxy/x")]
+    #[case("/api/v1/namespaces/a/nodes/b/proxy/x")]
+    #[case("/api/v1/pods/b/proxy/x")]
     #[case("/api/v1/watch")]
     #[case("/api/v1/watch/watch/pods")]
     #[case("/api/v1/watch/namespaces/a/pods/b/status")]

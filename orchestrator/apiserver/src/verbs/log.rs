@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::Cx;
 use crate::error::Failure;
-use crate::node_client::Address;
+use crate::node_client::{Address, NodeClient};
 use crate::object::Fields;
 use crate::request::query::Query;
 use crate::status;
@@ -26,9 +26,7 @@ pub(crate) async fn log(cx: &Cx<'_>, name: &str, query: &Query) -> Result<Respon
         return Ok(status::plain(StatusCode::NO_CONTENT, ""));
     }
     let address = address(cx, node_name)?;
-    let client = cx.state.node_client.as_ref().ok_or_else(|| {
-        Failure::Unavailable("this server has no certificate for talking to nodes".to_owned())
-    })?;
+    let client = client(cx)?;
     let path = format!("/containerLogs/{}/{name}/{container}{}", cx.namespace, parameters(query));
     let response = client.get(&address, &path, &cx.state.tasks, &cx.state.stopping).await;
     response.map_err(|e| {
@@ -76,8 +74,16 @@ fn container(pod: &wherry_schema::Value, name: &str, asked: &str) -> Result<Stri
     }
 }
 
-/// Where the node serves logs.
-fn address(cx: &Cx<'_>, node_name: &str) -> Result<Address, Failure> {
+/// Who talks to nodes.
+pub(crate) fn client<'a>(cx: &Cx<'a>) -> Result<&'a NodeClient, Failure> {
+    cx.state
+        .node_client
+        .as_ref()
+        .ok_or_else(|| Failure::Unavailable("this server has no certificate for talking to nodes".to_owned()))
+}
+
+/// Where the agent of a node listens.
+pub(crate) fn address(cx: &Cx<'_>, node_name: &str) -> Result<Address, Failure> {
     let nodes = wherry_api::kinds::by_kind("", "v1", "Node").expect("the kinds table has Node");
     let node = cx.state.find(&crate::codec::key(nodes, "", node_name))?;
     let node = node.ok_or_else(|| Failure::NotFound { kind: nodes, name: node_name.to_owned() })?;
@@ -86,7 +92,7 @@ fn address(cx: &Cx<'_>, node_name: &str) -> Result<Address, Failure> {
     let port = node.int("status.daemonEndpoints.kubeletEndpoint.Port").and_then(|p| u16::try_from(p).ok());
     match (ip, port) {
         (Some(ip), Some(port)) => Ok(Address { ip, port }),
-        _ => Err(Failure::Internal(format!("node {node_name:?} does not say where it serves logs"))),
+        _ => Err(Failure::Internal(format!("node {node_name:?} does not say where its agent listens"))),
     }
 }
 

@@ -132,7 +132,7 @@ async fn node(ca: &Authority) -> (SocketAddr, tokio::task::JoinSet<()>) {
     (address, tasks)
 }
 
-async fn with_node(ca: &Authority) -> (Api, tokio::task::JoinSet<()>) {
+pub(crate) async fn with_node(ca: &Authority) -> (Api, tokio::task::JoinSet<()>) {
     let (address, tasks) = node(ca).await;
     let identity = ca.sign("apiserver", Some("system:masters"));
     let tls =

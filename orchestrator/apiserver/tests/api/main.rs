@@ -27,6 +27,8 @@ mod patches;
 mod pods;
 mod protocol;
 mod protocol_tls;
+mod proxy;
+mod proxy_tunnel;
 mod rbac;
 mod reviews;
 mod service_account_admission;
