@@ -9,6 +9,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-api", &[]),
     ("wherry-store", &[]),
     ("wherry-schema", &["wherry-api"]),
+    ("wherry-cel", &[]),
     ("wherry-apiserver", &["wherry-api", "wherry-schema", "wherry-store"]),
     ("wherry-controllers", &["wherry-api"]),
     ("wherry-scheduler", &["wherry-api"]),
@@ -38,7 +39,7 @@ const THEIRS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that know neither async nor the network.
-const PURE: &[&str] = &["wherry-api", "wherry-schema"];
+const PURE: &[&str] = &["wherry-api", "wherry-cel", "wherry-schema"];
 const IMPURE: &[&str] = &["tokio", "hyper", "axum", "kube", "futures", "reqwest", "rustix", "nix"];
 
 fn packages() -> BTreeMap<String, Package> {

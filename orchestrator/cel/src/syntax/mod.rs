@@ -1,0 +1,12 @@
+//! From text to tree: [`lexer`], [`parser`], [`macros`], and the tree itself in [`ast`].
+
+pub(crate) mod ast;
+mod lexer;
+mod literal;
+mod macros;
+mod operators;
+mod optionals;
+mod parser;
+mod primary;
+
+pub(crate) use parser::{Dialect, parse};
