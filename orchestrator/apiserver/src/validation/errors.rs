@@ -103,6 +103,11 @@ impl Errors {
         self.push("FieldValueInvalid", path, format!("Invalid value: {detail}"));
     }
 
+    /// A value of another type than the one asked for.
+    pub(crate) fn wrong_type(&mut self, path: &Path, value: impl Into<Shown>, detail: &str) {
+        self.push("FieldValueTypeInvalid", path, format!("Invalid value: {}: {detail}", value.into()));
+    }
+
     /// A value that does not exist.
     pub(crate) fn not_found(&mut self, path: &Path, value: impl Into<Shown>) {
         self.push("FieldValueNotFound", path, format!("Not found: {}", value.into()));

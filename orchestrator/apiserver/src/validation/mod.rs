@@ -2,7 +2,6 @@
 
 pub(crate) mod access_review;
 pub(crate) mod admissionregistration;
-pub(crate) mod apiextensions;
 pub(crate) mod apiregistration;
 pub(crate) mod canonical;
 pub(crate) mod certificates;

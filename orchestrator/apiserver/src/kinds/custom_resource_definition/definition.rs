@@ -3,17 +3,13 @@
 //! What all versions have in common is reported at the top of the spec (`spec.validation`), where older versions of the
 //! API had it.
 
-mod fields;
-mod schema;
-mod structural;
-
 use wherry_api::names;
 use wherry_schema::Value;
 
-use super::checks::{IMMUTABLE, texts};
-use super::internal;
-use super::{Errors, Path, Shown, webhook};
+use super::{fields, openapi};
 use crate::object::{self, Fields};
+use crate::validation::checks::{IMMUTABLE, show_list, texts};
+use crate::validation::{Errors, Path, Shown, internal, webhook};
 
 const APPROVED: &str = "api-approved.kubernetes.io";
 const APPROVAL: &str = "https://github.com/kubernetes/enhancements/pull/1111";
@@ -27,7 +23,7 @@ const COMMON: [(&str, &str); 4] = [
 ];
 
 /// The rules every definition keeps.
-pub(crate) fn check(object: &Value, errors: &mut Errors) {
+pub(super) fn check(object: &Value, errors: &mut Errors) {
     let spec = object.field("spec").cloned().unwrap_or(Value::object());
     check_name(object, &spec, errors);
     check_spec(&spec, errors);
@@ -154,7 +150,7 @@ fn check_parts(
     errors: &mut Errors,
 ) {
     if let Some(root) = parts.field("schema.openAPIV3Schema") {
-        schema::check_root(root, status, &path.child(schema).child("openAPIV3Schema"), errors);
+        openapi::check_root(root, status, &path.child(schema).child("openAPIV3Schema"), errors);
     }
     fields::check_subresources(parts, &path.child("subresources"), errors);
     fields::check_columns(parts, &path.child("additionalPrinterColumns"), errors);
@@ -234,7 +230,7 @@ fn check_conversion(spec: &Value, path: &Path, errors: &mut Errors) {
         }
     }
     if !reviews.iter().any(|review| matches!(*review, "v1" | "v1beta1")) {
-        let shown = super::checks::show_list(conversion, "webhook.conversionReviewVersions");
+        let shown = show_list(conversion, "webhook.conversionReviewVersions");
         errors.invalid(&versions, shown, "must include at least one of v1, v1beta1");
     }
 }
@@ -243,7 +239,7 @@ fn check_conversion(spec: &Value, path: &Path, errors: &mut Errors) {
 fn check_stored(object: &Value, errors: &mut Errors) {
     let path = Path::new("status.storedVersions");
     let stored = texts(object, "status.storedVersions");
-    let shown = || super::checks::show_list(object, "status.storedVersions");
+    let shown = || show_list(object, "status.storedVersions");
     if stored.is_empty() {
         errors.invalid(&path, Shown::raw("[]"), "must have at least one stored version");
         return;
@@ -290,7 +286,7 @@ fn check_approval(object: &Value, spec: &Value, errors: &mut Errors) {
 }
 
 /// What of a definition may not change.
-pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
+pub(super) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
     let established = old
         .items("status.conditions")
         .iter()
@@ -304,7 +300,7 @@ pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
 }
 
 /// The rules of the status.
-pub(crate) fn check_status(object: &Value, errors: &mut Errors) {
+pub(super) fn check_status(object: &Value, errors: &mut Errors) {
     if let Some(names) = object.field("status.acceptedNames") {
         check_name_forms(names, &Path::new("status.acceptedNames"), errors);
     }

@@ -1,13 +1,27 @@
 //! CustomResourceDefinition: a kind that users add. The definition is kept and checked; its objects are not served yet,
 //! so no definition is ever established.
+//!
+//! Rules of a definition are in `definition`; those of its schemas in `openapi` (what a schema may say), `shape` (whether
+//! it is structural) and `defaults`. [`schema`] is the structural schema itself, parsed: what reads values by it is there.
+
+mod defaults;
+mod definition;
+mod fields;
+mod lists;
+mod openapi;
+mod pattern;
+mod schema;
+mod shape;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use wherry_schema::Value;
 
 use super::Rules;
-use crate::object::Fields;
+use crate::object::{self, Fields};
 use crate::table::{self, Column};
-use crate::validation::{Errors, apiextensions};
+use crate::validation::Errors;
 
 /// The rules of CustomResourceDefinitions.
 pub(crate) struct CustomResourceDefinition;
@@ -33,16 +47,20 @@ impl Rules for CustomResourceDefinition {
         store_version(object);
     }
 
+    fn prepare_status(&self, object: &mut Value, old: &Value) {
+        object::keep_metadata(object, old);
+    }
+
     fn validate(&self, object: &Value, errors: &mut Errors) {
-        apiextensions::check(object, errors);
+        definition::check(object, errors);
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        apiextensions::check_update(object, old, errors);
+        definition::check_update(object, old, errors);
     }
 
     fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
-        apiextensions::check_status(object, errors);
+        definition::check_status(object, errors);
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -65,7 +65,9 @@ pub(super) fn check_selectable(parts: &Value, schema: Option<&Value>, path: &Pat
             errors.required(&at, "");
             continue;
         }
-        let Some(found) = schema.and_then(|schema| resolve(schema, text)) else {
+        // Items of lists cannot be told apart, so objects are not selected by them.
+        let found = schema.filter(|_| !text.contains('[')).and_then(|schema| resolve(schema, text));
+        let Some(found) = found else {
             errors.invalid(&at, text, "is an invalid path: does not refer to a valid field");
             continue;
         };
@@ -86,7 +88,43 @@ pub(super) fn check_selectable(parts: &Value, schema: Option<&Value>, path: &Pat
     }
 }
 
-/// The schema of a field: `.spec.color`.
-fn resolve<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
-    path.strip_prefix('.')?.split('.').try_fold(schema, |schema, name| schema.get("properties")?.get(name))
+/// The schema of a field: `.spec.color`, or `.spec['color']` for names that need it.
+pub(super) fn resolve<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
+    let (mut schema, mut rest) = (schema, path);
+    while !rest.is_empty() {
+        let name;
+        if let Some(quoted) = rest.strip_prefix("['") {
+            (name, rest) = quoted.split_once("']")?;
+        } else {
+            let plain = rest.strip_prefix('.')?;
+            (name, rest) = plain.split_at(plain.find(['.', '[']).unwrap_or(plain.len()));
+        }
+        let property = schema.get("properties").and_then(|properties| properties.get(name));
+        let alike = || schema.get("additionalProperties").filter(|alike| alike.as_object().is_some());
+        schema = property.or_else(alike)?;
+    }
+    (!path.is_empty()).then_some(schema)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_path() {
+        let json = br#"{"properties":{"a":{"properties":{"b.c":{"type":"string"}}},
+            "m":{"additionalProperties":{"type":"integer"}}}}"#;
+        let schema = Value::from_json(json).unwrap();
+        for (path, wanted) in [
+            (".a['b.c']", Some("string")),
+            (".m.x", Some("integer")),
+            (".a", Some("")),
+            (".b", None),
+            ("a", None),
+            ("", None),
+            (".a['b", None),
+        ] {
+            assert_eq!(resolve(&schema, path).map(|found| found.text("type")), wanted, "{path}");
+        }
+    }
 }

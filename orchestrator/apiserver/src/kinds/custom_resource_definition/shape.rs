@@ -2,6 +2,8 @@
 
 use wherry_schema::{Object, Value};
 
+use super::openapi::{entries, list};
+use super::pattern::Pattern;
 use crate::object::Fields;
 use crate::validation::{Errors, Path, Shown};
 
@@ -38,15 +40,6 @@ fn children(schema: &Value) -> Vec<&Value> {
     single.filter(|child| child.as_object().is_some()).chain(properties).collect()
 }
 
-fn entries<'a>(schema: &'a Value, name: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
-    let fields = schema.get(name).and_then(Value::as_object).into_iter().flat_map(Object::iter);
-    fields.map(|(name, value)| (name.as_str(), value))
-}
-
-fn list<'a>(schema: &'a Value, name: &str) -> &'a [Value] {
-    schema.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
 fn is_set(schema: &Value, name: &str) -> bool {
     schema.get(name).and_then(Value::as_bool) == Some(true)
 }
@@ -60,8 +53,10 @@ pub(super) fn check(schema: &Value, path: &Path, errors: &mut Errors) {
 }
 
 fn check_invariants(schema: &Value, level: Level, path: &Path, errors: &mut Errors) {
-    if let Some(items) = schema.get("items").filter(|items| items.as_object().is_some()) {
-        check_invariants(items, Level::Item, &path.child("items"), errors);
+    match schema.get("items").filter(|items| items.as_object().is_some()) {
+        Some(items) => check_invariants(items, Level::Item, &path.child("items"), errors),
+        None if schema.text("type") == "array" => errors.required(&path.child("items"), "must be specified"),
+        None => {}
     }
     for (name, property) in entries(schema, "properties") {
         check_invariants(property, Level::Field, &path.child("properties").key(name), errors);
@@ -74,7 +69,9 @@ fn check_invariants(schema: &Value, level: Level, path: &Path, errors: &mut Erro
         errors.forbidden(&path.child("additionalProperties"), "must not be used at the root");
     }
     check_extensions(schema, path, errors);
-    check_conditions(schema, is_set(schema, "x-kubernetes-int-or-string"), path, errors);
+    let first = list(schema, "allOf").first();
+    let skipped = Skipped { any: is_int_or_string(schema), first: first.is_some_and(is_int_or_string) };
+    check_conditions(schema, skipped, path, errors);
     check_type(schema, level, path, errors);
     check_metadata(schema, level, path, errors);
 }
@@ -149,42 +146,71 @@ fn check_metadata(schema: &Value, level: Level, path: &Path, errors: &mut Errors
     }
 }
 
+/// Whether nothing is said of metadata but the form of names.
 fn is_plain_metadata(metadata: &Value) -> bool {
     let known = |name: &str| matches!(name, "name" | "generateName");
-    let fields = metadata.as_object().into_iter().flat_map(Object::keys);
+    let fields = metadata.as_object().into_iter().flat_map(Object::iter);
+    let said = fields.filter(|(_, value)| !value.is_null() && value.as_bool() != Some(false));
     entries(metadata, "properties").all(|(name, _)| known(name))
-        && fields
-            .map(wherry_schema::Str::as_str)
-            .all(|name| matches!(name, "type" | "properties" | "default" | "description"))
+        && said.map(|(name, _)| name.as_str()).all(|name| matches!(name, "type" | "properties" | "default"))
 }
 
-/// Conditions say nothing that shapes objects.
-fn check_conditions(schema: &Value, int_or_string: bool, path: &Path, errors: &mut Errors) {
-    for name in JUNCTORS {
-        for (index, nested) in list(schema, name).iter().enumerate() {
-            let exempt = int_or_string && is_int_or_string(schema, name);
-            check_nested(nested, exempt, &path.child(name).index(index), errors);
-        }
-    }
-    if let Some(not) = schema.get("not").filter(|not| !not.is_null()) {
-        check_nested(not, false, &path.child("not"), errors);
-    }
+/// Conditions that may name types: the two halves of an integer or string.
+#[derive(Debug, Clone, Copy, Default)]
+struct Skipped {
+    /// Those in `anyOf`.
+    any: bool,
+    /// Those in `anyOf` of the first schema in `allOf`.
+    first: bool,
 }
 
 /// The one pattern in which conditions may name types: an integer or a string.
-fn is_int_or_string(schema: &Value, junctor: &str) -> bool {
-    let kinds = |of: &Value| list(of, "anyOf").iter().map(|n| n.text("type").to_owned()).collect::<Vec<_>>();
-    match junctor {
-        "anyOf" => kinds(schema) == ["integer", "string"],
-        "allOf" => list(schema, "allOf").first().is_some_and(|first| kinds(first) == ["integer", "string"]),
+fn is_int_or_string(schema: &Value) -> bool {
+    let half = |nested: &Value, kind: &str| {
+        nested.text("type") == kind && nested.as_object().is_some_and(|fields| fields.len() == 1)
+    };
+    match list(schema, "anyOf") {
+        [integer, string] => half(integer, "integer") && half(string, "string"),
         _ => false,
     }
 }
 
-fn check_nested(nested: &Value, exempt: bool, path: &Path, errors: &mut Errors) {
+/// Conditions say nothing that shapes objects.
+fn check_conditions(schema: &Value, skipped: Skipped, path: &Path, errors: &mut Errors) {
+    for name in JUNCTORS {
+        if name == "anyOf" && skipped.any {
+            continue;
+        }
+        for (index, nested) in list(schema, name).iter().enumerate() {
+            let any = name == "allOf" && index == 0 && skipped.first;
+            check_nested(nested, Skipped { any, first: false }, &path.child(name).index(index), errors);
+        }
+    }
+    if let Some(not) = schema.get("not").filter(|not| !not.is_null()) {
+        check_nested(not, Skipped::default(), &path.child("not"), errors);
+    }
+    let pattern = schema.text("pattern");
+    if let Err(problem) = Pattern::parse(pattern) {
+        let detail = format!("must be a valid regular expression, but isn't: {problem}");
+        errors.invalid(&path.child("pattern"), pattern, &detail);
+    }
+}
+
+fn check_nested(nested: &Value, skipped: Skipped, path: &Path, errors: &mut Errors) {
+    check_conditions(nested, skipped, path, errors);
+    if let Some(items) = nested.get("items").filter(|items| items.as_object().is_some()) {
+        check_nested(items, Skipped::default(), &path.child("items"), errors);
+    }
+    for (name, property) in entries(nested, "properties") {
+        check_nested(property, Skipped::default(), &path.child("properties").key(name), errors);
+    }
     for name in ["type", "title", "description"] {
-        let allowed = exempt && name == "type";
-        if !allowed && !nested.text(name).is_empty() {
+        if !nested.text(name).is_empty() {
+            errors.forbidden(&path.child(name), "must be empty to be structural");
+        }
+    }
+    for name in ["x-kubernetes-list-map-keys", "x-kubernetes-validations"] {
+        if !list(nested, name).is_empty() {
             errors.forbidden(&path.child(name), "must be empty to be structural");
         }
     }
@@ -203,15 +229,9 @@ fn check_nested(nested: &Value, exempt: bool, path: &Path, errors: &mut Errors) 
             errors.forbidden(&path.child(name), "must be false to be structural");
         }
     }
-    if !list(nested, "x-kubernetes-list-map-keys").is_empty() {
-        errors.forbidden(&path.child("x-kubernetes-list-map-keys"), "must be empty to be structural");
-    }
-    check_conditions(nested, exempt, path, errors);
-    if let Some(items) = nested.get("items").filter(|items| items.as_object().is_some()) {
-        check_nested(items, false, &path.child("items"), errors);
-    }
-    for (name, property) in entries(nested, "properties") {
-        check_nested(property, false, &path.child("properties").key(name), errors);
+    if nested.get("properties").is_some_and(|properties| properties.get("metadata").is_some()) {
+        let at = path.child("properties").key("metadata");
+        errors.forbidden(&at, "must not be specified in a nested context");
     }
 }
 
