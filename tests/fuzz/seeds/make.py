@@ -33,6 +33,13 @@ def write(target, inputs):
 pod = json.dumps(POD).encode()
 write("decode", [bytes([kind]) + pod for kind in range(4)] + [b"\x0aspec: {replicas: 1}\n", b"\x00a: &x [1]\nb: *x\n"])
 write("patch", [b"\x0a" + pod + b"\0" + json.dumps(p).encode() for p in PATCHES])
+APPLIES = [{"metadata": {"labels": {"a": "1"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+           {"metadata": {"labels": {"b": "2"}, "finalizers": ["x/y"]}, "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}},
+           {"spec": {"containers": [{"name": "d", "env": [{"name": "A", "value": "1"}]}]}}]
+OWNERS = [{"manager": "a", "operation": "Apply", "apiVersion": "v1", "time": "2026-01-01T00:00:00Z", "fieldsType": "FieldsV1",
+           "fieldsV1": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {".": {}, "f:image": {}}}, "f:finalizers": {"v:\"x\"": {}}}}}]
+applies = [json.dumps(config).encode() for config in APPLIES]
+write("apply", [b"\x08\x01" + b"\0\x07".join(applies), b"\x08\x04" + b"\0\x09".join(applies), b"\x08\x01" + json.dumps(OWNERS).encode()])
 write("selector", [b"a in (b,c),!d,e!=f,g==h", b"metadata.name=a,spec.nodeName!=b", b"1.5Gi", b"-100m", b"12e3", b"0.000001"])
 write("request", [b"\0".join([bytes([m]), p.encode(), a.encode(), c.encode(), b.encode()]) for m, p, a, c, b in REQUESTS])
 words = ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "status", "containers", "$patch", "$retainKeys",
