@@ -70,11 +70,12 @@ impl Client {
         accept_gzip: bool,
         body: &str,
     ) -> Response<Incoming> {
+        let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         let mut request = Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.host))
             .header("accept", "application/json")
-            .header("content-type", "application/json");
+            .header("content-type", media);
         if accept_gzip {
             request = request.header("accept-encoding", "gzip");
         }
