@@ -63,7 +63,7 @@ impl Fragment {
         let rules = match (backends, port.affinity) {
             ([], _) if port.cluster.is_empty() => vec![refuse(port.protocol).to_owned()],
             ([], _) => vec!["drop".to_owned()],
-            (_, None) => vec![translate(port, backends)],
+            (_, None) => translate(port, backends),
             (_, Some(seconds)) => self.sticky_rules(names, port, backends, seconds),
         };
         self.chains.insert(names.pool(scope), rules);
@@ -80,12 +80,13 @@ impl Fragment {
         for &backend in backends {
             let (clients, chain) = (names.clients(backend, seconds), names.endpoint(backend));
             let remember = format!("update @{clients} {{ ip saddr }}");
-            self.chains.insert(chain.clone(), vec![remember, translate(port, &[backend])]);
+            self.chains.insert(chain.clone(), vec![remember, to_one(port, backend)]);
             rules.push(format!("ip saddr @{clients} goto {chain}"));
             self.sets.insert(clients, seconds);
         }
         let choices = backends.iter().map(|backend| format!("goto {}", names.endpoint(*backend)));
         rules.push(format!("{} vmap {{ {} }}", random(backends.len()), numbered(choices)));
+        rules.extend(backends.last().map(|backend| format!("goto {}", names.endpoint(*backend))));
         rules
     }
 }
@@ -112,13 +113,25 @@ fn refuse(protocol: Protocol) -> &'static str {
     }
 }
 
-fn translate(port: &ServicePort, backends: &[SocketAddrV4]) -> String {
-    let protocol = port.protocol.as_str();
-    if let [only] = backends {
-        return format!("meta l4proto {protocol} dnat ip to {only}");
-    }
-    let choices = backends.iter().map(|backend| format!("{} . {}", backend.ip(), backend.port()));
-    format!("meta l4proto {protocol} dnat ip to {} map {{ {} }}", random(backends.len()), numbered(choices))
+/// Sends to any of the endpoints.
+///
+/// The kernel commits a transaction between two steps of a packet that is on its way through the old rules, and from
+/// then on the packet finds nothing in the old rules' map. So there is a rule after the map that needs none: without it
+/// the packet would leave for an address that nobody has.
+fn translate(port: &ServicePort, backends: &[SocketAddrV4]) -> Vec<String> {
+    let any = match backends {
+        [] | [_] => None,
+        _ => {
+            let choices = backends.iter().map(|backend| format!("{} . {}", backend.ip(), backend.port()));
+            let map = format!("{} map {{ {} }}", random(backends.len()), numbered(choices));
+            Some(format!("meta l4proto {} dnat ip to {map}", port.protocol.as_str()))
+        }
+    };
+    any.into_iter().chain(backends.last().map(|backend| to_one(port, *backend))).collect()
+}
+
+fn to_one(port: &ServicePort, backend: SocketAddrV4) -> String {
+    format!("meta l4proto {} dnat ip to {backend}", port.protocol.as_str())
 }
 
 fn random(choices: usize) -> String {
