@@ -15,8 +15,11 @@ use wherry_store::Snapshot;
 use crate::extract::{CLUSTER_IPS, NODE_PORTS};
 use crate::kinds::service::{needs_ip, needs_node_ports};
 use crate::object::Fields;
+use crate::validation::service::check_ips;
 use crate::validation::{Errors, Path};
 
+const POLICY: &str = "spec.ipFamilyPolicy";
+const FAMILIES: &str = "spec.ipFamilies";
 const SERVICES: &str = "/registry/services/";
 
 /// Gives out addresses and ports.
@@ -107,7 +110,11 @@ impl Search<'_> {
     /// Completes a Service with the address and ports it needs.
     pub(crate) fn complete(mut self, object: &mut Value) -> Result<(), Errors> {
         if object.text("spec.type") != "ExternalName" {
-            self.families(object);
+            let spec = object.field("spec").unwrap_or(&Value::Null);
+            check_ips(spec, &Path::new("spec"), &mut self.errors);
+            if self.errors.is_empty() {
+                self.families(object);
+            }
             if needs_ip(object) && self.errors.is_empty() {
                 self.address(object);
             }
@@ -118,26 +125,61 @@ impl Search<'_> {
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
     }
 
+    /// Settles which families of addresses the Service has.
     fn families(&mut self, object: &mut Value) {
-        let family = if self.allocator.range.addr().is_ipv4() { "IPv4" } else { "IPv6" };
-        let asked =
-            object.items("spec.ipFamilies").first().and_then(Value::as_str).unwrap_or(family).to_owned();
-        if asked != family {
-            let path = Path::new("spec.ipFamilies").index(0);
-            self.errors.invalid(&path, &asked, "not configured on this cluster");
-            return;
+        let own = if self.allocator.range.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+        let everywhere = object.text("spec.clusterIP") == "None"
+            && object.map("spec.selector").is_none_or(wherry_schema::Object::is_empty);
+        if !object.has(POLICY) {
+            object.put(POLICY, if everywhere { "RequireDualStack" } else { "SingleStack" });
         }
-        if object.text("spec.ipFamilyPolicy") == "RequireDualStack" && object.map("spec.selector").is_some() {
-            let detail = "this cluster is not configured for dual-stack services";
-            self.errors.invalid(&Path::new("spec.ipFamilyPolicy"), "RequireDualStack", detail);
-            return;
+        let policy = object.text(POLICY).to_owned();
+        let mut families = self.asked_families(object, &policy, own);
+        if self.errors.is_empty() && !everywhere {
+            if policy == "RequireDualStack" {
+                let detail = "this cluster is not configured for dual-stack services";
+                self.errors.invalid(&Path::new(POLICY), &policy, detail);
+            }
+            for (index, family) in families.iter().enumerate().filter(|(_, family)| *family != own) {
+                let path = Path::new(FAMILIES).index(index);
+                self.errors.invalid(&path, family, "not configured on this cluster");
+            }
         }
-        if !object.has("spec.ipFamilies") {
-            object.put("spec.ipFamilies", vec![family]);
+        if families.is_empty() {
+            families.push(own.to_owned());
         }
-        if !object.has("spec.ipFamilyPolicy") {
-            object.put("spec.ipFamilyPolicy", "SingleStack");
+        if everywhere && families.len() < 2 && policy != "SingleStack" {
+            families.push(if families[0] == "IPv4" { "IPv6" } else { "IPv4" }.to_owned());
         }
+        object.put(FAMILIES, families);
+    }
+
+    /// The families the Service names, or has by its addresses.
+    fn asked_families(&mut self, object: &Value, policy: &str, own: &str) -> Vec<String> {
+        let list = |field: &str| -> Vec<String> {
+            object.items(field).iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let (ips, mut families) = (list("spec.clusterIPs"), list(FAMILIES));
+        for (count, what) in [(ips.len(), "cluster IPs"), (families.len(), "IP families")] {
+            if policy == "SingleStack" && count == 2 {
+                let detail = format!(
+                    "must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+                );
+                self.errors.invalid(&Path::new(POLICY), policy, &detail);
+            }
+        }
+        let asked = families.len();
+        for (index, ip) in ips.iter().enumerate().skip(asked).filter(|(_, ip)| *ip != "None") {
+            let family = if ip.contains(':') { "IPv6" } else { "IPv4" };
+            if family == own {
+                families.push(family.to_owned());
+            } else {
+                let shown = Value::Array(object.items("spec.clusterIPs").to_vec());
+                let detail = format!("{family} is not configured on this cluster");
+                self.errors.invalid(&Path::new("spec.clusterIPs").index(index), &shown, &detail);
+            }
+        }
+        families
     }
 
     fn address(&mut self, object: &mut Value) {
@@ -146,10 +188,15 @@ impl Search<'_> {
             let list = Value::Array(object.items("spec.clusterIPs").to_vec());
             let range = self.allocator.range;
             if !range.contains(&ip) {
-                let detail = format!(
-                    "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of \
-                     valid IPs is {range}"
-                );
+                // Upstream asks one range in a dry run, else it looks for the range to ask.
+                let why = if self.dry_run {
+                    format!(
+                        "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}"
+                    )
+                } else {
+                    "the provided network does not match the current range".to_owned()
+                };
+                let detail = format!("failed to allocate IP {ip}: {why}");
                 self.errors.invalid(&path, &list, &detail);
             } else if self.taken.ips.contains(&ip) && !self.dry_run {
                 let detail = format!("failed to allocate IP {ip}: provided IP is already allocated");

@@ -150,3 +150,18 @@ impl Bounds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use crate::kinds::told;
+
+    #[rstest]
+    #[case(json!({"type": "Container", "default": {"example.com/x": "2"}, "defaultRequest": {"example.com/x": "1"}}), "spec.limits[0].defaultRequest[example.com/x]: Invalid value: \"1\": default value 2 must equal to defaultRequest value 1 in example.com/x")]
+    #[case(json!({"type": "Container", "default": {"cpu": "2"}, "defaultRequest": {"cpu": "1"}}), "")]
+    fn what_cannot_be_shared_is_requested_in_full(#[case] limit: Value, #[case] told: &str) {
+        assert_eq!(told::of_new("limitranges", json!({"spec": {"limits": [limit]}})), told);
+    }
+}

@@ -60,6 +60,7 @@ pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod service_account;
 pub(crate) mod service_cidr;
+mod service_warnings;
 pub(crate) mod stateful_set;
 pub(crate) mod storage_class;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::table::{self, Column};
 use crate::validation::net::check_cidr;
 use crate::validation::pod::check_amount;
 use crate::validation::values::required_choice;
+use crate::validation::written::of_range;
 use crate::validation::{Errors, Path, Shown, internal, meta, names};
 
 /// The rules of Nodes.
@@ -95,6 +96,9 @@ impl Rules for Node {
         if !object.text("spec.externalID").is_empty() {
             let why = "this field is deprecated, and is unused by Kubernetes";
             warnings.push(format!("spec.externalID: {why}"));
+        }
+        for (index, cidr) in object.items("spec.podCIDRs").iter().filter_map(Value::as_str).enumerate() {
+            warnings.extend(of_range(&Path::new("spec.podCIDRs").index(index), cidr));
         }
         warnings
     }
@@ -216,4 +220,28 @@ fn roles(object: &Value) -> String {
 fn address(object: &Value, kind: &str) -> String {
     let found = object.items("status.addresses").iter().find(|a| a.text("type") == kind);
     found.map_or("<none>", |a| a.text("address")).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use crate::kinds::told;
+
+    #[rstest]
+    #[case(json!({"spec": {"taints": [{"key": "a"}]}}), "metadata.taints[0].effect: Required value")]
+    #[case(json!({"status": {"capacity": {"pods": "1500m"}}}), "[status.capacity.pods: Invalid value: \"1500m\": must be an integer, status.allocatable.pods: Invalid value: \"1500m\": must be an integer]")]
+    #[case(json!({"spec": {"podCIDRs": ["10.0.0.0/8", "10.0.0.0/8"]}}), "[spec.podCIDRs: Invalid value: [\"10.0.0.0/8\",\"10.0.0.0/8\"]: may specify no more than one CIDR for each IP family, spec.podCIDRs[1]: Duplicate value: \"10.0.0.0/8\"]")]
+    fn new_nodes(#[case] node: Value, #[case] told: &str) {
+        assert_eq!(told::of_new("nodes", node), told);
+    }
+
+    #[rstest]
+    #[case(json!({}), json!({"spec": {"podCIDR": "10.0.0.0/8"}}), "")]
+    #[case(json!({"spec": {"podCIDR": "10.0.0.0/8"}}), json!({"spec": {"podCIDR": "11.0.0.0/8"}}), "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid")]
+    #[case(json!({"spec": {"providerID": "a"}}), json!({"spec": {"providerID": "b"}}), "spec.providerID: Forbidden: node updates may not change providerID except from \"\" to valid")]
+    fn changes_of_nodes(#[case] old: Value, #[case] new: Value, #[case] told: &str) {
+        assert_eq!(told::of_change("nodes", old, new), told);
+    }
 }

@@ -5,6 +5,7 @@ use wherry_schema::Value;
 
 use super::Rules;
 use super::persistent_volume_claim::modes;
+use super::pod_warnings::of_node_term;
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
 use crate::validation::storage::check_volume_spec;
@@ -38,6 +39,27 @@ const SETTINGS: &[&str] = &[
     "storageClassName",
     "volumeAttributesClassName",
     "volumeMode",
+];
+/// Kinds of storage that nothing makes any more.
+const DEPRECATED: &[(&str, &str)] = &[
+    ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
+    ("scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+];
+/// The annotation that once held the class of storage.
+pub(super) const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+/// What is said to who uses it.
+pub(super) const CLASS_MOVED: &str = "deprecated since v1.8; use \"storageClassName\" attribute instead";
+/// Annotations that have become fields.
+const ANNOTATIONS: &[(&str, &str)] = &[
+    (CLASS, CLASS_MOVED),
+    (
+        "volume.beta.kubernetes.io/mount-options",
+        "deprecated since v1.31; use \"mountOptions\" attribute instead",
+    ),
 ];
 const PHASE_TIME: &str = "status.lastPhaseTransitionTime";
 
@@ -77,7 +99,11 @@ impl Rules for PersistentVolume {
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        let (new, before) = (source(object), source(old));
+        let (mut new, before) = (source(object), source(old));
+        let expand = "csi.controllerExpandSecretRef";
+        if before.has("csi") && !before.has(expand) {
+            new.take(expand);
+        }
         if new != before {
             let difference = internal::difference("PersistentVolumeSource", &before, &new);
             let path = Path::new("spec.persistentvolumesource");
@@ -92,6 +118,10 @@ impl Rules for PersistentVolume {
             let detail = "field is immutable, except for updating from beta label to GA";
             errors.invalid(&Path::new("nodeAffinity"), shown, detail);
         }
+        let attributes = "spec.volumeAttributesClassName";
+        if old.has(attributes) && !object.has(attributes) {
+            errors.forbidden(&Path::new(attributes), "update from non-nil value to nil is forbidden");
+        }
     }
 
     fn check_name(&self, name: &str) -> Result<(), String> {
@@ -99,13 +129,25 @@ impl Rules for PersistentVolume {
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let (mut warnings, spec) = (Vec::new(), Path::new("spec"));
+        let terms = object.items("spec.nodeAffinity.required.nodeSelectorTerms");
+        for (index, term) in terms.iter().enumerate() {
+            let at = spec.child("nodeAffinity.required.nodeSelectorTerms").index(index);
+            of_node_term(term, false, &at, &mut warnings);
+        }
+        for (key, why) in ANNOTATIONS {
+            if object.at(&["metadata", "annotations", key]).is_some() {
+                warnings.push(format!("{}: {why}", Path::new("metadata.annotations").key(key)));
+            }
+        }
         if object.text("spec.persistentVolumeReclaimPolicy") == "Recycle" {
-            warnings.push(
-                "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended \
-                 approach is to use dynamic provisioning."
-                    .to_owned(),
-            );
+            let why = "The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic \
+                       provisioning.";
+            warnings.push(format!("spec.persistentVolumeReclaimPolicy: {why}"));
+        }
+        for (kind, why) in DEPRECATED.iter().filter(|(kind, _)| object.has(&format!("spec.{kind}"))) {
+            let shown = if *kind == "storageos" { "storageOS" } else { kind };
+            warnings.push(format!("spec.persistentVolumeSource.{shown}: {why}"));
         }
         warnings
     }
@@ -146,6 +188,6 @@ fn source(object: &Value) -> Value {
 
 /// The class of the storage, in either of the places it can be said.
 pub(super) fn class(object: &Value) -> &str {
-    let annotation = object.at(&["metadata", "annotations", "volume.beta.kubernetes.io/storage-class"]);
+    let annotation = object.at(&["metadata", "annotations", CLASS]);
     annotation.and_then(Value::as_str).unwrap_or_else(|| object.text("spec.storageClassName"))
 }

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use wherry_schema::Value;
 
 use super::Rules;
-use super::persistent_volume::class;
+use super::persistent_volume::{self, CLASS_MOVED, class};
+use super::pod_warnings::of_claim;
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
 use crate::validation::storage::{check_basic, check_claim_spec};
@@ -29,7 +30,7 @@ static COLUMNS: &[Column] = &[
 const STORAGE: &[&str] = &["spec", "resources", "requests", "storage"];
 const ATTRIBUTES: &str = "spec.volumeAttributesClassName";
 /// Where the class once was.
-const CLASS: &[&str] = &["metadata", "annotations", "volume.beta.kubernetes.io/storage-class"];
+const CLASS: &[&str] = &["metadata", "annotations", persistent_volume::CLASS];
 /// States of a claim that grows.
 const RESIZING: &[&str] = &[
     "ControllerResizeInProgress",
@@ -101,6 +102,16 @@ impl Rules for PersistentVolumeClaim {
             check_basic(amount, &path.child("capacity").key(name), errors);
         }
         check_resizing(object, &path, errors);
+    }
+
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if object.at(CLASS).is_some() {
+            warnings.push(format!("{}: {CLASS_MOVED}", Path::new("metadata.annotations").key(CLASS[2])));
+        }
+        let spec = object.field("spec").unwrap_or(&Value::Null);
+        of_claim(spec, &Path::new("spec"), &mut warnings);
+        warnings
     }
 
     fn columns(&self) -> &'static [Column] {

@@ -68,6 +68,7 @@ impl Rules for Pod {
             object.put("status.conditions", vec![gated(object)]);
         }
         super::pod_fields::merge_label_keys(object);
+        super::pod_fields::adopt_app_armor(object);
     }
 
     fn prepare_update(&self, object: &mut Value, old: &Value) {
@@ -107,9 +108,13 @@ impl Rules for Pod {
             let detail = "cannot be set until all schedulingGates have been cleared";
             errors.forbidden(&path.child("nodeName"), detail);
         }
+        let spec = object.field("spec").unwrap_or(&Value::Null);
+        pod::check_annotated_fields(object.map("metadata.annotations"), spec, &path, errors);
     }
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        let (annotations, path) = ("metadata.annotations", Path::new("metadata.annotations"));
+        pod::check_annotations_change(object.map(annotations), old.map(annotations), &path, errors);
         let (Some(spec), Some(old)) = (object.field("spec"), old.field("spec")) else { return };
         pod::check_update(spec, old, errors);
     }

@@ -4,6 +4,7 @@
 use wherry_schema::{Object, Value};
 
 use crate::object::Fields;
+use crate::validation::pod::APP_ARMOR;
 
 const LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
 
@@ -57,9 +58,64 @@ fn merge(term: &mut Value, labels: &Object) {
     }
 }
 
+/// The profile that an annotation means, if it is one.
+pub(super) fn app_armor(annotation: &str) -> Option<Value> {
+    let mut profile = Value::object();
+    match annotation {
+        "unconfined" => profile.put("type", "Unconfined"),
+        "runtime/default" => profile.put("type", "RuntimeDefault"),
+        _ => {
+            let local = annotation.strip_prefix("localhost/")?;
+            if local.is_empty() || local.trim() != local {
+                return None;
+            }
+            profile.put("type", "Localhost");
+            profile.put("localhostProfile", local);
+        }
+    }
+    Some(profile)
+}
+
+/// Gives containers of a new Pod the profiles that its annotations name.
+pub(super) fn adopt_app_armor(pod: &mut Value) {
+    let Some(annotations) = pod.map("metadata.annotations").cloned() else { return };
+    if pod.text("spec.os.name") == "windows" {
+        return;
+    }
+    let of_pod = pod.field("spec.securityContext.appArmorProfile").cloned();
+    for list in LISTS {
+        for container in pod.items_mut(&format!("spec.{list}")) {
+            let key = format!("{APP_ARMOR}{}", container.text("name"));
+            let annotation = annotations.get(&key).and_then(Value::as_str);
+            let profile = annotation.and_then(app_armor).filter(|profile| Some(profile) != of_pod.as_ref());
+            if let Some(profile) = profile.filter(|_| !container.has("securityContext.appArmorProfile")) {
+                container.put("securityContext.appArmorProfile", profile);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_annotation_becomes_the_profile_of_its_container() {
+        let annotation = |name: &str, text: &str| format!("\"{APP_ARMOR}{name}\":\"{text}\"");
+        let annotations =
+            [annotation("a", "localhost/p"), annotation("b", "bad"), annotation("c", "unconfined")];
+        let pod = format!(
+            r#"{{"metadata":{{"annotations":{{{}}}}},"spec":{{"containers":[{{"name":"a"}},{{"name":"b"}},
+                {{"name":"c","securityContext":{{"appArmorProfile":{{"type":"RuntimeDefault"}}}}}}]}}}}"#,
+            annotations.join(",")
+        );
+        let mut pod = Value::from_json(pod.as_bytes()).unwrap();
+        adopt_app_armor(&mut pod);
+        let containers = pod.items("spec.containers");
+        let kinds: Vec<&str> =
+            containers.iter().map(|c| c.text("securityContext.appArmorProfile.type")).collect();
+        assert_eq!(kinds, ["Localhost", "", "RuntimeDefault"]);
+    }
 
     #[test]
     fn keys_of_labels_become_parts_of_selectors() {

@@ -182,3 +182,32 @@ fn check_selector(object: &Value, errors: &mut Errors) {
     }
     check_opposites(&scopes, object, &path, errors);
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use crate::kinds::told;
+
+    #[rstest]
+    #[case(json!({"scopes": ["BestEffort"], "hard": {"cpu": "1", "pods": "1", "example.com/x": "1"}}), "spec.scopes: Invalid value: [\"BestEffort\"]: unsupported scope applied to resource")]
+    #[case(json!({"scopes": ["NotTerminating"], "hard": {"requests.storage": "1"}}), "spec.scopes: Invalid value: [\"NotTerminating\"]: unsupported scope applied to resource")]
+    #[case(json!({"scopes": ["X"], "hard": {"cpu": "1"}}), "spec.scopes: Invalid value: [\"X\"]: unsupported scope")]
+    #[case(json!({"scopeSelector": {"matchExpressions": [{"scopeName": "BestEffort", "operator": "Exists"}]}, "hard": {"cpu": "1"}}), "spec.scopeSelector.matchExpressions: Invalid value: {\"MatchExpressions\":[{\"ScopeName\":\"BestEffort\",\"Operator\":\"Exists\",\"Values\":null}]}: unsupported scope applied to resource")]
+    #[case(json!({"scopeSelector": {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "Exists", "values": ["a"]}]}}), "spec.scopeSelector.matchExpressions.values: Invalid value: [\"a\"]: must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector")]
+    fn scopes_limit_what_their_pods_have(#[case] spec: Value, #[case] told: &str) {
+        assert_eq!(told::of_new("resourcequotas", json!({"spec": spec})), told);
+    }
+
+    #[test]
+    fn the_scopes_stay_and_the_selector_need_not() {
+        let quota = |spec: Value| json!({"spec": spec});
+        let selector = json!({"matchExpressions": [{"scopeName": "Terminating", "operator": "Exists"}]});
+        let (plain, selective) = (quota(json!({})), quota(json!({"scopeSelector": selector})));
+        assert_eq!(told::of_change("resourcequotas", plain.clone(), selective), "");
+        let scoped = quota(json!({"scopes": ["Terminating"]}));
+        let told = "spec.scopes: Invalid value: [\"Terminating\"]: field is immutable";
+        assert_eq!(told::of_change("resourcequotas", plain, scoped), told);
+    }
+}

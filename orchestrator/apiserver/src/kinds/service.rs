@@ -1,5 +1,7 @@
 //! Service: a stable address for Pods. Addresses and node ports are given out in `allocate.rs`.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use wherry_api::names;
 use wherry_schema::Value;
@@ -53,6 +55,7 @@ impl Rules for Service {
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         normalize_ips(object, Some(old));
         keep_allocated(object, old);
+        drop_unneeded(object, old);
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
@@ -70,8 +73,7 @@ impl Rules for Service {
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {
-        let deprecated = "spec.externalIPs is deprecated and may no longer be implemented in some clusters";
-        if object.items("spec.externalIPs").is_empty() { Vec::new() } else { vec![deprecated.to_owned()] }
+        super::service_warnings::of(object)
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -123,19 +125,13 @@ fn normalize_ips(object: &mut Value, old: Option<&Value>) {
 
 /// What was given out stays when an update does not mention it.
 fn keep_allocated(object: &mut Value, old: &Value) {
-    if object.text("spec.type") == "ExternalName" {
-        let unchanged = |field: &str| object::same(object, old, field);
-        if old.text("spec.type") != "ExternalName" && unchanged("spec.clusterIP") {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                object.take(&format!("spec.{field}"));
+    let named = |object: &Value| object.text("spec.type") == "ExternalName";
+    if !named(object) {
+        if object.text("spec.clusterIP").is_empty() && object.items("spec.clusterIPs").is_empty() {
+            for field in ["spec.clusterIP", "spec.clusterIPs"] {
+                object.assign(field, old.field(field).cloned());
             }
         }
-    } else if object.text("spec.clusterIP").is_empty() && object.items("spec.clusterIPs").is_empty() {
-        for field in ["clusterIP", "clusterIPs"] {
-            object.assign(&format!("spec.{field}"), old.field(&format!("spec.{field}")).cloned());
-        }
-    }
-    if object.text("spec.type") != "ExternalName" {
         for field in ["spec.ipFamilies", "spec.ipFamilyPolicy"] {
             if !object.has(field) {
                 object.assign(field, old.field(field).cloned());
@@ -144,11 +140,57 @@ fn keep_allocated(object: &mut Value, old: &Value) {
     }
     if needs_node_ports(object) && needs_node_ports(old) {
         keep_node_ports(object, old);
-        if !object.has("spec.healthCheckNodePort") && object.text("spec.externalTrafficPolicy") == "Local" {
-            object.assign("spec.healthCheckNodePort", old.field("spec.healthCheckNodePort").cloned());
+    }
+    let health = "spec.healthCheckNodePort";
+    if has_health_port(object) && has_health_port(old) && object.int(health).unwrap_or(0) == 0 {
+        object.assign(health, old.field(health).cloned());
+    }
+}
+
+/// What a Service no longer has by its type it gives back without having to say so.
+fn drop_unneeded(object: &mut Value, old: &Value) {
+    let is = |object: &Value, kind: &str| object.text("spec.type") == kind;
+    let mut unneeded: Vec<&str> = Vec::new();
+    if is(object, "ExternalName") && !is(old, "ExternalName") {
+        unneeded.extend(["spec.clusterIPs", "spec.ipFamilies", "spec.ipFamilyPolicy"]);
+    }
+    if has_health_port(old) && !has_health_port(object) {
+        unneeded.push("spec.healthCheckNodePort");
+    }
+    if is(old, "LoadBalancer") && !is(object, "LoadBalancer") {
+        unneeded.extend(["spec.allocateLoadBalancerNodePorts", "spec.loadBalancerClass"]);
+    }
+    if is_exposed(old) && !is_exposed(object) {
+        unneeded.push("spec.externalTrafficPolicy");
+    }
+    unneeded.retain(|field| object::same(object, old, field));
+    for field in unneeded {
+        object.take(field);
+        if field == "spec.clusterIPs" {
+            object.take("spec.clusterIP");
         }
-    } else if needs_node_ports(old) {
-        drop_unchanged_node_ports(object, old);
+    }
+    let ports = |object: &Value| -> BTreeSet<i64> {
+        object.items("spec.ports").iter().map(|port| port.int("nodePort").unwrap_or(0)).collect()
+    };
+    if needs_node_ports(old) && !needs_node_ports(object) && ports(object) == ports(old) {
+        for port in object.items_mut("spec.ports") {
+            port.take("nodePort");
+        }
+    }
+}
+
+/// Whether a port of every node tells if the Service has Pods there.
+fn has_health_port(object: &Value) -> bool {
+    object.text("spec.type") == "LoadBalancer" && object.text("spec.externalTrafficPolicy") == "Local"
+}
+
+/// Whether the Service can be reached from outside of the cluster.
+fn is_exposed(object: &Value) -> bool {
+    match object.text("spec.type") {
+        "LoadBalancer" | "NodePort" => true,
+        "ClusterIP" => !object.items("spec.externalIPs").is_empty(),
+        _ => false,
     }
 }
 
@@ -165,16 +207,6 @@ fn keep_node_ports(object: &mut Value, old: &Value) {
             && let Some(number) = number
         {
             port.put("nodePort", number);
-        }
-    }
-}
-
-/// A Service that stops being exposed gives its node ports back without having to say so.
-fn drop_unchanged_node_ports(object: &mut Value, old: &Value) {
-    for port in object.items_mut("spec.ports") {
-        let before = old.items("spec.ports").iter().find(|o| same_port(o, port));
-        if before.is_some_and(|o| o.int("nodePort") == port.int("nodePort")) {
-            port.take("nodePort");
         }
     }
 }
@@ -213,4 +245,71 @@ fn show_ports(object: &Value) -> String {
         })
         .collect();
     if ports.is_empty() { "<none>".to_owned() } else { ports.join(",") }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kinds::told;
+
+    fn service(kind: &str, changes: &Value) -> Value {
+        let mut spec =
+            json!({"type": kind, "ports": [{"port": 80, "nodePort": 30001}], "clusterIP": "10.96.0.9"});
+        if kind == "ClusterIP" {
+            spec["ports"] = json!([{"port": 80}]);
+        }
+        for (field, value) in changes.as_object().unwrap() {
+            spec[field] = value.clone();
+        }
+        json!({ "spec": spec })
+    }
+
+    #[rstest]
+    #[case("NodePort", json!({}), &["ports.0.nodePort", "externalTrafficPolicy"])]
+    #[case("LoadBalancer", json!({"loadBalancerClass": "a/b"}), &["loadBalancerClass", "allocateLoadBalancerNodePorts"])]
+    #[case("LoadBalancer", json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": 30002}), &["healthCheckNodePort"])]
+    fn what_its_type_does_not_have_is_dropped(
+        #[case] kind: &str,
+        #[case] changes: Value,
+        #[case] gone: &[&str],
+    ) {
+        let old = told::object("services", service(kind, &changes));
+        let mut new = old.clone();
+        new.put("spec.type", "ClusterIP");
+        Service.prepare_update(&mut new, &old);
+        for field in gone {
+            let pointer = format!("/spec/{}", field.replace('.', "/"));
+            assert!(old.pointer(&pointer).is_some() && new.pointer(&pointer).is_none(), "{field}");
+        }
+        assert_eq!(new.text("spec.clusterIP"), "10.96.0.9");
+    }
+
+    #[test]
+    fn a_name_elsewhere_has_no_address() {
+        let old = told::object("services", service("ClusterIP", &json!({"clusterIPs": ["10.96.0.9"]})));
+        let mut new = old.clone();
+        new.put("spec.type", "ExternalName");
+        Service.prepare_update(&mut new, &old);
+        assert!(!new.has("spec.clusterIP") && !new.has("spec.clusterIPs"));
+    }
+
+    #[rstest]
+    #[case(json!({"externalIPs": ["1.2.3.4"], "clusterIP": "None"}), &["spec.externalIPs is ignored for headless services"])]
+    #[case(json!({"trafficDistribution": "PreferClose"}), &["spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\""])]
+    #[case(json!({"externalName": "a.b"}), &["spec.externalName is ignored when spec.type is not \"ExternalName\""])]
+    #[case(json!({}), &[])]
+    fn warnings(#[case] changes: Value, #[case] told: &[&str]) {
+        let object = told::object("services", service("ClusterIP", &changes));
+        assert_eq!(Service.warnings(&object), told);
+    }
+
+    #[rstest]
+    #[case("ClusterIP", json!({"loadBalancerSourceRanges": ["10.0.0.0/8"]}), "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'")]
+    #[case("LoadBalancer", json!({"ports": [{"port": 10250}]}), "")]
+    fn new_services(#[case] kind: &str, #[case] changes: Value, #[case] told: &str) {
+        assert_eq!(told::of_new("services", service(kind, &changes)), told);
+    }
 }

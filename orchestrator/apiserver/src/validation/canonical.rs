@@ -55,7 +55,7 @@ pub(crate) fn check_cidr(text: &str, path: &Path, errors: &mut Errors) {
 }
 
 /// An IPv4 address whose parts may have leading zeros.
-fn sloppy(text: &str) -> Option<IpAddr> {
+pub(super) fn sloppy(text: &str) -> Option<IpAddr> {
     let parts: Vec<u8> = text.split('.').map(digits).collect::<Option<_>>()?;
     let parts: [u8; 4] = parts.try_into().ok()?;
     Some(parts.into())
@@ -67,7 +67,7 @@ fn digits(text: &str) -> Option<u8> {
     if plain { text.parse().ok() } else { None }
 }
 
-fn is_mapped(address: IpAddr) -> bool {
+pub(super) fn is_mapped(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
 }
 

@@ -30,5 +30,6 @@ mod url;
 pub(crate) mod values;
 pub(crate) mod volume_attachment;
 pub(crate) mod webhook;
+pub(crate) mod written;
 
 pub(crate) use errors::{Cause, Errors, Path, Shown};

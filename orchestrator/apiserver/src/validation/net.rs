@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::written::{parse_ip, parse_range};
 use super::{Errors, Path};
 
 const NOT_AN_IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
@@ -11,29 +12,29 @@ pub(crate) const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
 
 /// Refuses what is no IP address, or not of the family.
 pub(crate) fn check_ip(text: &str, family: Option<&str>, path: &Path, errors: &mut Errors) {
-    match (text.parse::<IpAddr>(), family) {
-        (Err(_), _) => errors.invalid(path, text, NOT_AN_IP),
-        (Ok(IpAddr::V6(_)), Some("IPv4")) => errors.invalid(path, text, "must be an IPv4 address"),
-        (Ok(IpAddr::V4(_)), Some("IPv6")) => errors.invalid(path, text, "must be an IPv6 address"),
+    match (parse_ip(text), family) {
+        (None, _) => errors.invalid(path, text, NOT_AN_IP),
+        (Some(IpAddr::V6(_)), Some("IPv4")) => errors.invalid(path, text, "must be an IPv4 address"),
+        (Some(IpAddr::V4(_)), Some("IPv6")) => errors.invalid(path, text, "must be an IPv6 address"),
         _ => {}
     }
 }
 
 /// Refuses what is no address range.
 pub(crate) fn check_cidr(text: &str, path: &Path, errors: &mut Errors) {
-    if text.parse::<ipnet::IpNet>().is_err() {
+    if parse_range(text).is_none() {
         errors.invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
     }
 }
 
 /// Whether a text is an address.
 pub(crate) fn is_ip(text: &str) -> bool {
-    text.parse::<IpAddr>().is_ok()
+    parse_ip(text).is_some()
 }
 
 /// Refuses addresses that mean something special, and so are not those of one other machine.
 pub(crate) fn check_not_special(text: &str, path: &Path, errors: &mut Errors) {
-    let Ok(ip) = text.parse::<IpAddr>() else { return };
+    let Some(ip) = parse_ip(text) else { return };
     let (link_local, multicast) = match ip {
         IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
         IpAddr::V6(v6) => (v6.is_unicast_link_local(), v6.segments()[0] & 0xff0f == 0xff02),

@@ -9,10 +9,13 @@ use super::{Errors, Path, Shown, internal, names};
 use crate::object::Fields;
 
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-/// The port on which nodes are managed.
-const KUBELET: i64 = 10_250;
 const LONGEST_AFFINITY: i64 = 86_400;
 const BALANCED_ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+/// How traffic keeps to its zone.
+pub(crate) const TOPOLOGY_MODE: &str = "service.kubernetes.io/topology-mode";
+/// The older name of [`TOPOLOGY_MODE`].
+pub(crate) const TOPOLOGY_HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 const FIXED: &str = "may not change once set";
 
 /// Whether a Service has no address of its own.
@@ -24,6 +27,7 @@ fn is_headless(spec: &Value) -> bool {
 pub(crate) fn check(object: &Value, errors: &mut Errors) {
     let (path, spec) = (Path::new("spec"), object.field("spec").unwrap_or(&Value::Null));
     let kind = spec.text("type");
+    check_topology(object.map("metadata.annotations"), errors);
     if spec.items("ports").is_empty() && !is_headless(spec) && kind != "ExternalName" {
         errors.required(&path.child("ports"), "");
     }
@@ -41,24 +45,16 @@ pub(crate) fn check(object: &Value, errors: &mut Errors) {
     }
     required_choice(spec, "type", TYPES, &path, errors);
     check_node_ports(spec, kind, &path.child("ports"), errors);
+    check_ranges(object, spec, kind == "LoadBalancer", errors);
     check_balancer(spec, kind, &path, errors);
     check_traffic(spec, kind, &path, errors);
 }
 
 fn check_type(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {
     match kind {
-        "LoadBalancer" | "NodePort" => {
-            for (index, port) in spec.items("ports").iter().enumerate().filter(|_| kind == "LoadBalancer") {
-                if port.int("port") == Some(KUBELET) {
-                    let detail =
-                        format!("may not expose port {KUBELET} externally since it is used by kubelet");
-                    errors.invalid(&path.child("ports").index(index), KUBELET, &detail);
-                }
-            }
-            if is_headless(spec) {
-                let detail = format!("may not be set to 'None' for {kind} services");
-                errors.invalid(&path.child("clusterIPs").index(0), "None", &detail);
-            }
+        "LoadBalancer" | "NodePort" if is_headless(spec) => {
+            let detail = format!("may not be set to 'None' for {kind} services");
+            errors.invalid(&path.child("clusterIPs").index(0), "None", &detail);
         }
         "ExternalName" => {
             for field in ["clusterIPs", "ipFamilies"] {
@@ -124,8 +120,9 @@ fn check_affinity(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn check_ips(spec: &Value, path: &Path, errors: &mut Errors) {
-    let (before, first) = (errors.causes().len(), spec.text("clusterIP"));
+/// The rules of the addresses of a Service inside the cluster, and of their families.
+pub(crate) fn check_ips(spec: &Value, path: &Path, errors: &mut Errors) {
+    let first = spec.text("clusterIP");
     let list = spec.items("clusterIPs");
     let ips: Vec<&str> = list.iter().filter_map(Value::as_str).collect();
     let (at, shown) = (path.child("clusterIPs"), || Shown::from(&Value::Array(list.to_vec())));
@@ -143,6 +140,7 @@ fn check_ips(spec: &Value, path: &Path, errors: &mut Errors) {
     for (index, ip) in ips.iter().enumerate() {
         if index == 0 && *ip == "None" {
             if ips.len() > 1 {
+                good = false;
                 errors.invalid(&at, shown(), "'None' must be the first and only value");
             }
             continue;
@@ -160,12 +158,12 @@ fn check_ips(spec: &Value, path: &Path, errors: &mut Errors) {
     if ips.len() > 1 && (old_family > 1 || ips.len() - old_family > 1) {
         errors.invalid(&at, shown(), "may specify no more than one IP for each IP family");
     }
-    if is_headless(spec) || errors.causes().len() > before {
+    if is_headless(spec) {
         return;
     }
     let families = spec.items("ipFamilies").iter().filter_map(Value::as_str);
     for (index, (ip, family)) in ips.iter().zip(families).enumerate() {
-        if (family == "IPv6") != ip.contains(':') {
+        if matches!((family, ip.contains(':')), ("IPv4", true) | ("IPv6", false)) {
             let detail = format!("expected an {family} value as indicated by `ipFamilies[{index}]`");
             errors.invalid(&at.index(index), *ip, &detail);
         }
@@ -208,15 +206,42 @@ fn check_node_ports(spec: &Value, kind: &str, list: &Path, errors: &mut Errors) 
     }
 }
 
-fn check_balancer(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {
-    let (ranges, balanced) = (spec.items("loadBalancerSourceRanges"), kind == "LoadBalancer");
-    let at = path.child("LoadBalancerSourceRanges");
-    if !ranges.is_empty() && !balanced {
+/// Two annotations that say the same thing say it alike.
+fn check_topology(annotations: Option<&wherry_schema::Object>, errors: &mut Errors) {
+    let get = |key: &str| annotations.and_then(|annotations| annotations.get(key)).and_then(Value::as_str);
+    if let (Some(mode), Some(hints)) = (get(TOPOLOGY_MODE), get(TOPOLOGY_HINTS))
+        && mode != hints
+    {
+        let detail = format!("must match annotations[{TOPOLOGY_HINTS}] when both are specified");
+        errors.invalid(&Path::new("metadata.annotations").key(TOPOLOGY_MODE), mode, &detail);
+    }
+}
+
+/// The rules of whom a load balancer lets in, by the field or by the annotation that came before it.
+fn check_ranges(object: &Value, spec: &Value, balanced: bool, errors: &mut Errors) {
+    let ranges = spec.items("loadBalancerSourceRanges");
+    let at = Path::new("spec.LoadBalancerSourceRanges");
+    if !ranges.is_empty() {
+        if !balanced {
+            errors.forbidden(&at, BALANCED_ONLY);
+        }
+        for (index, range) in ranges.iter().enumerate() {
+            check_cidr(range.as_str().unwrap_or_default().trim(), &at.index(index), errors);
+        }
+        return;
+    }
+    let Some(ranges) = object.str_at(&["metadata", "annotations", SOURCE_RANGES]) else { return };
+    let at = Path::new("metadata.annotations").key(SOURCE_RANGES);
+    if !balanced {
         errors.forbidden(&at, BALANCED_ONLY);
     }
-    for (index, range) in ranges.iter().enumerate() {
-        check_cidr(range.as_str().unwrap_or_default().trim(), &at.index(index), errors);
+    for range in ranges.split(',').filter(|_| !ranges.trim().is_empty()) {
+        check_cidr(range.trim(), &at, errors);
     }
+}
+
+fn check_balancer(spec: &Value, kind: &str, path: &Path, errors: &mut Errors) {
+    let balanced = kind == "LoadBalancer";
     if spec.has("allocateLoadBalancerNodePorts") && !balanced {
         errors.forbidden(&path.child("allocateLoadBalancerNodePorts"), BALANCED_ONLY);
     }
@@ -271,6 +296,14 @@ pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
     if balanced && spec.field("loadBalancerClass") != before.field("loadBalancerClass") {
         let shown = spec.field("loadBalancerClass").unwrap_or(&null);
         errors.invalid(&path.child("loadBalancerClass"), shown, FIXED);
+    }
+    let checked =
+        |spec: &Value| spec.text("type") == "LoadBalancer" && spec.text("externalTrafficPolicy") == "Local";
+    if checked(spec)
+        && checked(before)
+        && spec.int("healthCheckNodePort") != before.int("healthCheckNodePort")
+    {
+        errors.forbidden(&path.child("healthCheckNodePort"), "field is immutable");
     }
 }
 

@@ -94,6 +94,7 @@ pub(crate) fn check_pod_template(template: &Value, path: &Path, errors: &mut Err
     meta::check_annotations(annotations, &path.child("annotations"), errors);
     pod::check_annotations(annotations, spec, &path.child("annotations"), errors);
     pod::check_spec(spec, None, &path.child("spec"), errors);
+    pod::check_annotated_fields(annotations, spec, &path.child("spec"), errors);
     if !spec.items("ephemeralContainers").is_empty() {
         let detail = "ephemeral containers not allowed in pod template";
         errors.forbidden(&path.child("spec.ephemeralContainers"), detail);

@@ -60,9 +60,6 @@ async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Resu
     }
     admission::admit(cx, &mut object)?;
     prepare(cx, &mut object);
-    check(cx, &object)?;
-    admission::validate(cx, &object, None)?;
-    cx.settle(&mut object)?;
     let key = cx.key(object::name(&object));
     let is_service = cx.kind.storage == "services";
     let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
@@ -73,6 +70,9 @@ async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Resu
             .complete(&mut object)
             .map_err(|errors| Failure::invalid(cx.kind, object::name(&object), errors))?;
     }
+    check(cx, &object)?;
+    admission::validate(cx, &object, None)?;
+    cx.settle(&mut object)?;
     if options.dry_run {
         if let Some(entry) = cx.state.store.get(&key) {
             return Err(already_exists(cx, object::name(&object), Some(&entry.value)));

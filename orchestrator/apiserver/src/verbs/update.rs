@@ -136,15 +136,15 @@ impl Update<'_> {
         self.keep(&mut object);
         let is_service = cx.kind.storage == "services" && self.part == Part::Whole;
         let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
-        self.check(&object)?;
-        if matches!(self.part, Part::Whole | Part::Ephemeral) {
-            admission::validate(cx, &object, Some(self.old))?;
-        }
         if let Some(cursor) = guard.as_deref_mut() {
             let (key, dry) = (&*self.entry.key, self.options.dry_run);
             let snapshot = cx.state.store.snapshot();
             let search = cx.state.allocator.search(cursor, &snapshot, key, dry);
             search.complete(&mut object).map_err(|errors| Failure::invalid(cx.kind, self.name, errors))?;
+        }
+        self.check(&object)?;
+        if matches!(self.part, Part::Whole | Part::Ephemeral) {
+            admission::validate(cx, &object, Some(self.old))?;
         }
         cx.settle(&mut object)?;
         if is_finished(&object) {

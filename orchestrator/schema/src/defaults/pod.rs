@@ -1,5 +1,9 @@
 //! Defaults of Pods and of the templates of Pods.
 
+use std::collections::BTreeMap;
+
+use wherry_api::quantity::Quantity;
+
 use super::{child, container, default, items, text, volume};
 use crate::value::{Object, Str, Value};
 
@@ -23,6 +27,63 @@ pub(super) fn pod(pod: &mut Object) {
             }
         }
     }
+    pod_requests(spec);
+}
+
+/// What a Pod as a whole is limited to but does not request it requests as its containers do, else in full.
+fn pod_requests(spec: &mut Object) {
+    let limits = match spec.get("resources").and_then(|resources| resources.get("limits")) {
+        Some(Value::Object(limits)) if !limits.is_empty() => limits.clone(),
+        _ => return,
+    };
+    let sums = container_requests(spec);
+    let Some(resources) = child(spec, "resources") else { return };
+    let requests = resources.object_mut(Str::fixed(&"requests"));
+    for (name, amount) in sums {
+        requests.or_insert_with(Str::from(&*name), || amount.to_string().into());
+    }
+    for (name, limit) in limits.into_iter().filter(|(name, _)| is_of_pod(name)) {
+        requests.or_insert_with(name, || limit);
+    }
+}
+
+/// Whether a Pod as a whole can ask for it.
+fn is_of_pod(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || name.starts_with("hugepages-")
+}
+
+/// What the containers request together. Those that run before the others count where they ask for more.
+fn container_requests(spec: &Object) -> BTreeMap<String, Quantity> {
+    let list = |name: &str| spec.get(name).and_then(Value::as_array).into_iter().flatten();
+    let asked = |container: &Value| -> Vec<(String, Quantity)> {
+        let requests = container.at(&["resources", "requests"]).and_then(Value::as_object);
+        let amounts = requests.into_iter().flat_map(Object::iter).filter(|(name, _)| is_of_pod(name));
+        amounts.filter_map(|(name, text)| Some((name.to_string(), text.as_str()?.parse().ok()?))).collect()
+    };
+    let mut sums = BTreeMap::<String, Quantity>::new();
+    for (name, amount) in list("containers").flat_map(asked) {
+        let sum = sums.entry(name).or_default();
+        *sum = *sum + amount;
+    }
+    let (mut beside, mut peaks) = (BTreeMap::<String, Quantity>::new(), BTreeMap::<String, Quantity>::new());
+    for container in list("initContainers") {
+        let stays = container.str_at(&["restartPolicy"]) == Some("Always");
+        for (name, amount) in asked(container) {
+            let before = beside.get(&name).copied().unwrap_or_default();
+            if stays {
+                let sum = sums.entry(name.clone()).or_default();
+                *sum = *sum + amount;
+                beside.insert(name.clone(), before + amount);
+            }
+            let peak = peaks.entry(name).or_default();
+            *peak = (*peak).max(before + amount);
+        }
+    }
+    for (name, peak) in peaks {
+        let sum = sums.entry(name).or_default();
+        *sum = (*sum).max(peak);
+    }
+    sums
 }
 
 /// The Pod template of a workload.

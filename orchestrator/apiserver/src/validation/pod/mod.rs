@@ -29,7 +29,10 @@ use super::{Errors, Path, internal, meta, net};
 use crate::object::Fields;
 
 pub(crate) use affinity::check_node_selector;
-pub(crate) use annotations::check as check_annotations;
+pub(crate) use annotations::{
+    APP_ARMOR, SECCOMP_CONTAINER, SECCOMP_POD, check as check_annotations,
+    check_change as check_annotations_change, check_fields as check_annotated_fields,
+};
 pub(crate) use containers::check_images;
 pub(crate) use resources::{check_amount, check_overhead};
 pub(crate) use source::{Disks, check_disk, check_local};
@@ -54,6 +57,7 @@ pub(crate) fn check_spec(spec: &Value, metadata: Option<&Value>, path: &Path, er
     dns::check_config(spec, &path.child("dnsConfig"), errors);
     check_gates(spec, path, errors);
     spread::check(spec, &path.child("topologySpreadConstraints"), errors);
+    os::check_host_processes(spec, path, errors);
     security::check_host_users(spec, path, errors);
     check_names(spec, path, errors);
     if let Some(overhead) = spec.map("overhead") {

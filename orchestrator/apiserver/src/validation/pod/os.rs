@@ -58,6 +58,36 @@ fn each_container(spec: &Value, path: &Path, mut check: impl FnMut(&Value, &Path
     }
 }
 
+/// On Windows, all containers of a Pod are processes of the host or none is.
+pub(super) fn check_host_processes(spec: &Value, path: &Path, errors: &mut Errors) {
+    const FIELD: &str = "securityContext.windowsOptions.hostProcess";
+    let of_pod = spec.field(FIELD).and_then(Value::as_bool);
+    let (mut all, mut on_host) = (0, 0);
+    for list in ["initContainers", "containers", "ephemeralContainers"] {
+        for (index, container) in spec.items(list).iter().enumerate() {
+            let own = container.field(FIELD).and_then(Value::as_bool);
+            if let (Some(of_pod), Some(own)) = (of_pod, own)
+                && of_pod != own
+            {
+                let detail =
+                    format!("pod hostProcess value must be identical if both are specified, was {of_pod}");
+                errors.invalid(&path.child(list).index(index).child(FIELD), own, &detail);
+            }
+            all += 1;
+            on_host += i32::from(own.or(of_pod) == Some(true));
+        }
+    }
+    if on_host > 0 && on_host != all {
+        let detail =
+            "If pod contains any hostProcess containers then all containers must be HostProcess containers";
+        errors.invalid(path, "", detail);
+    }
+    if on_host > 0 && !spec.flag("hostNetwork") {
+        let detail = "hostNetwork must be true if pod contains any hostProcess containers";
+        errors.invalid(&path.child("hostNetwork"), false, detail);
+    }
+}
+
 fn check_linux(spec: &Value, path: &Path, errors: &mut Errors) {
     let detail = "windows options cannot be set for a linux pod";
     if spec.has("securityContext.windowsOptions") {

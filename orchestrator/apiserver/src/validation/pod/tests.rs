@@ -72,3 +72,16 @@ fn a_template_may_leave_ports_of_the_host_to_its_pods() {
     let template = json!({"template": {"spec": ports}});
     assert_eq!(told::of_new("podtemplates", template), "");
 }
+
+#[rstest]
+#[case(json!({"seccomp.security.alpha.kubernetes.io/pod": "bad"}), json!({}), "metadata.annotations.seccomp.security.alpha.kubernetes.io/pod: Invalid value: \"bad\": must be a valid seccomp profile")]
+#[case(json!({"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}), json!({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}), "spec.containers[0].securityContext.appArmorProfile.type: Forbidden: apparmor type in annotation and field must match")]
+#[case(json!({}), json!({"securityContext": {"windowsOptions": {"hostProcess": true}}}), "spec.hostNetwork: Invalid value: false: hostNetwork must be true if pod contains any hostProcess containers")]
+fn annotations_and_fields(#[case] annotations: Value, #[case] changes: Value, #[case] told: &str) {
+    let mut pod =
+        json!({"metadata": {"name": "x", "annotations": annotations}, "spec": pod(&json!({}))["spec"]});
+    let windows = changes["securityContext"]["windowsOptions"].is_object();
+    let place = if windows { &mut pod["spec"] } else { &mut pod["spec"]["containers"][0] };
+    merge(place, &changes);
+    assert_eq!(told::of_new("pods", pod), told);
+}
