@@ -61,6 +61,11 @@ impl Quantity {
         ceil_div(self.nanos, NANO / 1000)
     }
 
+    /// The amount in thousand-millionths, exactly.
+    pub fn as_nanos(&self) -> i128 {
+        self.nanos
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(&self) -> bool {
         self.nanos == 0

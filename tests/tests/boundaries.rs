@@ -9,7 +9,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-api", &[]),
     ("wherry-store", &[]),
     ("wherry-schema", &["wherry-api"]),
-    ("wherry-cel", &[]),
+    ("wherry-cel", &["wherry-api"]),
     ("wherry-apiserver", &["wherry-api", "wherry-schema", "wherry-store"]),
     ("wherry-controllers", &["wherry-api"]),
     ("wherry-scheduler", &["wherry-api"]),

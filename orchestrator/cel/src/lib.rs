@@ -33,6 +33,7 @@ pub use cost::{Node, Range, Sizes};
 pub use env::Env;
 pub use error::Error;
 pub use eval::{Evaluation, Variables};
+pub use library::{Authorizer, Check, Decision, Resource, Target};
 pub use program::Program;
 pub use source::Issues;
 pub use types::{Type, Types};

@@ -160,6 +160,10 @@ impl Checker<'_> {
                 Type::Dyn
             }
             Type::Dyn | Type::Error => Type::Dyn,
+            Type::Opaque(name, params) if params.is_empty() => {
+                self.report(id, format!("unexpected failed resolution of '{name}'"));
+                Type::Error
+            }
             other => {
                 self.report(id, format!("type '{other}' does not support field selection"));
                 Type::Error

@@ -1,7 +1,8 @@
 //! What a call costs that was made, by the function and by the overload.
 
-use super::{CHECK, PATTERN, TRAVERSAL};
-use crate::value::Value;
+use super::{CHECK, LIST, PATTERN, TRAVERSAL};
+use crate::library::format::Format;
+use crate::value::{List, Value};
 
 /// Computes what a call cost from its arguments and its result.
 pub(crate) type Price = fn(&[Value<'_>], &Value<'_>) -> u64;
@@ -23,6 +24,7 @@ fn by_function(function: &str, overload: &str) -> Option<Price> {
         "join" => |_, result| scaled(result.size(), 2.0 * TRAVERSAL),
         "find" | "findAll" => pattern,
         "containsIP" | "containsCIDR" => return Some(contains(function, overload)),
+        "validate" => validate,
         "sets.contains" | "sets.intersects" => |args, _| product(args).saturating_add(1),
         "sets.equivalent" => |args, _| product(args).saturating_mul(2).saturating_add(1),
         _ => return None,
@@ -48,6 +50,11 @@ fn by_overload(overload: &str) -> Price {
         "add_string" | "add_bytes" => {
             |args, _| scaled(size(args, 0).saturating_add(size(args, 1)), TRAVERSAL)
         }
+        "list_slice" | "lists_range" | "list_reverse" => |_, result| made(result.size()),
+        "list_flatten" | "list_flatten_int" => flattened,
+        "list_distinct" => |args, _| compared(args.first()),
+        sort if sort.ends_with("_sort") => |args, _| compared(args.first()),
+        sort if sort.ends_with("_sortByAssociatedKeys") => |args, _| compared(args.get(1)),
         "matches_string" => pattern,
         "contains_string" => {
             |args, _| scaled(size(args, 0), TRAVERSAL).saturating_mul(scaled(size(args, 1), TRAVERSAL))
@@ -66,6 +73,29 @@ fn product(args: &[Value<'_>]) -> u64 {
 
 fn pattern(args: &[Value<'_>], _: &Value<'_>) -> u64 {
     scaled(size(args, 0).saturating_add(1), TRAVERSAL).saturating_mul(scaled(size(args, 1), PATTERN))
+}
+
+fn validate(args: &[Value<'_>], _: &Value<'_>) -> u64 {
+    let pattern = args[0].as_opaque::<Format>().map_or(1, Format::pattern_size);
+    scaled(size(args, 1).saturating_add(1), TRAVERSAL).saturating_mul(scaled(pattern, PATTERN))
+}
+
+/// Of making a list by so much work.
+fn made(work: u64) -> u64 {
+    work.saturating_add(1 + LIST)
+}
+
+/// Of making a list by comparing all items of another.
+fn compared(list: Option<&Value<'_>>) -> u64 {
+    let Some(Value::List(list)) = list else { return made(0) };
+    let size = list.len() as u64;
+    let text = matches!(List::first(list), Some(Value::String(_) | Value::Bytes(_)));
+    made(scaled(size.saturating_mul(size), if text { 2.0 + TRAVERSAL } else { 2.0 }))
+}
+
+fn flattened(args: &[Value<'_>], _: &Value<'_>) -> u64 {
+    let depth = if let Some(Value::Int(depth)) = args.get(1) { depth.unsigned_abs() } else { 1 };
+    made(size(args, 0).saturating_mul(depth))
 }
 
 /// Of comparing an address or a range with a range, and of reading it where it is a text.

@@ -152,6 +152,9 @@ fn kubernetes(
         ("find" | "findAll", Some(target), [pattern, ..]) => {
             sized(matching(target, pattern), Range { min: 0, max: target.size().max })
         }
+        ("validate", Some(_), [text, ..]) => {
+            cost(text.size().scaled(crate::library::format::MAX_NAME_PATTERN * PATTERN))
+        }
         ("containsIP" | "containsCIDR", Some(_), [other, ..]) => cost(contained(function, overload, other)),
         ("sets.contains" | "sets.intersects", _, [a, b]) => cost(a.size().times(b.size()).plus(Range::ONE)),
         ("sets.equivalent", _, [a, b]) => cost(a.size().times(b.size()).scaled(2.0).plus(Range::ONE)),
@@ -238,35 +241,28 @@ fn contained(function: &str, overload: &str, other: &Operand<'_>) -> Range {
 
 /// The overloads of the newer list library, which make lists.
 fn lists(overload: &str, target: Option<&Operand<'_>>, args: &[Operand<'_>]) -> Option<Estimate> {
-    let made = |factor: f64, walked: Range, size: Range| {
-        sized(walked.scaled(factor).plus(Range::fixed(1 + LIST)), size)
-    };
+    let made = |factor: f64, size: Range| sized(size.scaled(factor).plus(Range::fixed(1 + LIST)), size);
+    let number = |at: usize, or: u64| args.get(at).and_then(Operand::integer).unwrap_or(or);
     if overload == "lists_range" {
-        let size = Range::fixed(args.first()?.integer().unwrap_or(u64::MAX));
-        return Some(made(1.0, size, size));
+        return Some(made(1.0, Range::fixed(number(0, u64::MAX))));
     }
     let size = target?.size();
-    let compared = || match item_type(target?) {
-        Some(Type::String | Type::Bytes) => Some(2.0 + TRAVERSAL),
-        _ => Some(2.0),
-    };
     Some(match overload {
-        "list_slice" => {
-            let (start, end) =
-                (args.first()?.integer().unwrap_or(0), args.get(1)?.integer().unwrap_or(size.max));
-            let slice = Range::fixed(end.saturating_sub(start));
-            made(1.0, slice, slice)
-        }
-        "list_flatten" => made(2.0, size, size),
-        "list_flatten_int" => {
-            let depth = i32::try_from(args.first()?.integer().unwrap_or(1)).unwrap_or(i32::MAX);
-            made(2.0_f64.powi(depth), size, size)
-        }
-        "list_reverse" => made(1.0, size, size),
-        "list_distinct" => made(compared()?, size.times(size), size),
-        sort if sort.ends_with("_sort") || sort.ends_with("_sortByAssociatedKeys") => {
-            made(compared()?, size.times(size), size)
+        "list_slice" => made(1.0, Range::fixed(number(1, size.max).saturating_sub(number(0, 0)))),
+        "list_flatten" | "list_reverse" => made(1.0, size),
+        #[expect(clippy::cast_precision_loss, reason = "deeper than any list is")]
+        "list_flatten_int" => made(number(0, u64::MAX) as f64, size),
+        "list_distinct" => made(2.0, size.times(size)),
+        sort if sort.ends_with("_sort") => made(per_comparison(sort), size.times(size)),
+        sort if sort.ends_with("_sortByAssociatedKeys") => {
+            let keys = args.first()?.size();
+            made(per_comparison(sort), keys.times(keys))
         }
         _ => return None,
     })
+}
+
+/// Of comparing two items in a sort, by the overload that names their type.
+fn per_comparison(sort: &str) -> f64 {
+    if sort.starts_with("list_string") || sort.starts_with("list_bytes") { 2.0 + TRAVERSAL } else { 2.0 }
 }

@@ -41,9 +41,9 @@ pub(crate) struct Functions {
 
 impl Functions {
     /// The functions of some libraries.
-    pub(crate) fn of(libraries: &[&[Row]]) -> Self {
+    pub(crate) fn of(libraries: &[&[&[Row]]]) -> Self {
         let mut functions = Self::default();
-        for row in libraries.iter().copied().flatten() {
+        for row in libraries.iter().copied().flatten().copied().flatten() {
             functions.add(row);
         }
         functions

@@ -20,9 +20,16 @@ pub struct Env {
     dialect: Dialect,
 }
 
-static STANDARD: LazyLock<Arc<Functions>> = LazyLock::new(|| Arc::new(Functions::of(library::STANDARD)));
-static KUBERNETES: LazyLock<Arc<Functions>> = LazyLock::new(|| Arc::new(Functions::of(library::KUBERNETES)));
-static EXTENDED: LazyLock<Arc<Functions>> = LazyLock::new(|| Arc::new(Functions::of(library::EXTENDED)));
+type Lazy = LazyLock<Arc<Functions>>;
+
+static STANDARD: Lazy = LazyLock::new(|| Arc::new(Functions::of(&[library::STANDARD])));
+static KUBERNETES: Lazy =
+    LazyLock::new(|| Arc::new(Functions::of(&[library::STANDARD, library::KUBERNETES])));
+static MUTATIONS: Lazy =
+    LazyLock::new(|| Arc::new(Functions::of(&[library::STANDARD, library::KUBERNETES, library::MUTATIONS])));
+static EXTENDED: Lazy = LazyLock::new(|| {
+    Arc::new(Functions::of(&[library::STANDARD, library::KUBERNETES, library::MUTATIONS, library::NEWER]))
+});
 
 impl Env {
     /// The language definition's functions and macros, no more.
@@ -33,6 +40,11 @@ impl Env {
     /// What Kubernetes 1.36 gives to every expression.
     pub fn kubernetes() -> Self {
         Self::new(&KUBERNETES, Dialect::Kubernetes)
+    }
+
+    /// What Kubernetes 1.36 gives to expressions that change objects.
+    pub fn mutations() -> Self {
+        Self::new(&MUTATIONS, Dialect::Kubernetes)
     }
 
     /// Everything this crate knows.

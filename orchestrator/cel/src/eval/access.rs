@@ -39,6 +39,17 @@ impl<'a> Machine<'a, '_> {
         }
     }
 
+    /// The optional, or the other side if it is empty.
+    pub(super) fn or_else(&mut self, sides: &'a [Step; 2], unwrap: bool) -> Outcome<'a> {
+        let [optional, other] = sides;
+        match self.run(optional)? {
+            Value::Optional(Some(inner)) if unwrap => Ok((*inner).clone()),
+            some @ Value::Optional(Some(_)) => Ok(some),
+            Value::Optional(None) => self.run(other),
+            _ => Err(Error::no_overload()),
+        }
+    }
+
     pub(super) fn index(&mut self, operand: &'a Step, index: &'a Step, asked: bool) -> Outcome<'a> {
         let operand = self.run(operand)?;
         let index = self.run(index)?;

@@ -99,6 +99,7 @@ impl<'a> Machine<'a, '_> {
             Step::Map(entries) => self.map(entries),
             Step::Message { .. } => self.message(step),
             Step::Fold(fold) => self.fold(fold),
+            Step::OrElse { sides, unwrap } => self.or_else(sides, *unwrap),
             Step::Bind(parts) => self.bind(parts),
             Step::Append { accumulator, item } => self.append(*accumulator, item),
             Step::Insert { accumulator, entry } => self.insert(*accumulator, entry),

@@ -9,6 +9,7 @@ use crate::cost::actual::{price, scaled};
 use crate::env::Overload;
 use crate::regexes;
 use crate::syntax::ast::{self, Element, Expr, Kind, Literal};
+use crate::types::OPTIONAL;
 
 pub(crate) fn plan(checked: &Checked) -> Step {
     Planner { checked, locals: Vec::new() }.step(&checked.ast.root)
@@ -116,6 +117,10 @@ impl<'c> Planner<'c> {
                 let accumulator = self.accumulator(accumulator)?;
                 let [Element { value, optional: false }] = items.as_slice() else { return None };
                 Some(Step::Append { accumulator, item: self.boxed(value) })
+            }
+            ("or" | "orValue", [optional, other]) if self.checked.type_of(optional).name() == OPTIONAL => {
+                let sides = Box::new([self.step(optional), self.step(other)]);
+                Some(Step::OrElse { sides, unwrap: function == "orValue" })
             }
             ("cel.@mapInsert", [accumulator, entry @ ..]) => {
                 let accumulator = self.accumulator(accumulator)?;

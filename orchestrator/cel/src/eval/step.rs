@@ -54,6 +54,11 @@ pub(crate) enum Step {
         fields: Box<[(Box<str>, Step, bool)]>,
     },
     Fold(Box<Fold>),
+    /// The optional, or what stands behind if it is empty; its value if `unwrap`.
+    OrElse {
+        sides: Box<[Step; 2]>,
+        unwrap: bool,
+    },
     /// A value of a macro's variable behind which the step is run.
     Bind(Box<[Step; 2]>),
     /// The accumulator with an item more, changed in place.

@@ -1,12 +1,31 @@
 //! The functions that expressions may call: a file with a table for each library, and which libraries an environment
 //! has.
 
+mod addresses;
 mod arithmetic;
+mod authorization;
 mod conversions;
+pub(crate) mod format;
+mod go_url;
+mod insert;
+mod json_patch;
+mod lists;
+mod more_lists;
 mod operators;
+mod optionals;
+mod printing;
+mod quantities;
+mod quoting;
+mod regex;
+mod semver;
+mod sets;
+mod strings;
 mod text;
 mod times;
+mod urls;
 mod zones;
+
+pub use authorization::{Authorizer, Check, Decision, Resource, Target};
 
 use crate::env::Row;
 
@@ -14,8 +33,26 @@ use crate::env::Row;
 pub(crate) const STANDARD: &[&[Row]] =
     &[operators::ROWS, arithmetic::ROWS, conversions::ROWS, text::ROWS, times::ROWS];
 
-/// Those of Kubernetes 1.36.
-pub(crate) const KUBERNETES: &[&[Row]] = STANDARD;
+/// Those that Kubernetes 1.36 adds to all expressions.
+pub(crate) const KUBERNETES: &[&[Row]] = &[
+    addresses::ROWS,
+    authorization::ROWS,
+    format::ROWS,
+    insert::ROWS,
+    lists::ROWS,
+    more_lists::ROWS,
+    optionals::ROWS,
+    printing::ROWS,
+    quantities::ROWS,
+    regex::ROWS,
+    semver::ROWS,
+    sets::ROWS,
+    strings::ROWS,
+    urls::ROWS,
+];
 
-/// All of this crate's.
-pub(crate) const EXTENDED: &[&[Row]] = STANDARD;
+/// Those that it adds to expressions of mutations.
+pub(crate) const MUTATIONS: &[&[Row]] = &[json_patch::ROWS];
+
+/// Those that only newer environments have.
+pub(crate) const NEWER: &[&[Row]] = &[strings::NEWER];

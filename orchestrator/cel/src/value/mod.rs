@@ -108,6 +108,12 @@ impl<'a> Value<'a> {
         if let Self::String(text) = self { Some(text) } else { None }
     }
 
+    /// The library's value of type `T`.
+    pub(crate) fn as_opaque<T: 'static>(&self) -> Option<&T> {
+        let Self::Opaque(opaque) = self else { return None };
+        (&**opaque as &dyn std::any::Any).downcast_ref()
+    }
+
     /// The type, with `dyn` for what lists and maps hold.
     pub fn type_of(&self) -> Type {
         match self {
