@@ -30,3 +30,8 @@ pub(super) const fn own(
 pub(super) const fn proxy(options: &'static str) -> Subresource {
     own("proxy", options, &["create", "delete", "get", "patch", "update"])
 }
+
+/// A part of a Pod that is a stream of bytes both ways.
+pub(super) const fn stream(name: &'static str, options: &'static str) -> Subresource {
+    own(name, options, &["create", "get"])
+}

@@ -1,4 +1,4 @@
-//! Rows of what is answered and not stored: questions about who somebody is and what they may do.
+//! Rows of what is answered and not stored: questions about who somebody is, what they may do, and what works.
 
 use super::Kind;
 
@@ -16,6 +16,15 @@ const REVIEW: Kind = Kind {
     storage: "",
 };
 
+pub(super) const COMPONENT_STATUS: Kind = Kind {
+    group: "",
+    kind: "ComponentStatus",
+    plural: "componentstatuses",
+    singular: "componentstatus",
+    short_names: &["cs"],
+    verbs: &["get", "list"],
+    ..REVIEW
+};
 pub(super) const SELF_SUBJECT_REVIEW: Kind = Kind {
     group: "authentication.k8s.io",
     kind: "SelfSubjectReview",

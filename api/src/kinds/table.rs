@@ -1,6 +1,6 @@
 //! The rows of the kinds table, in the order in which discovery lists groups.
 
-use super::parts::{EVICTION, SCALE, TOKEN, own, proxy};
+use super::parts::{EVICTION, SCALE, TOKEN, own, proxy, stream};
 use super::{Kind, reviews};
 
 const ALL_VERBS: &[&str] =
@@ -28,6 +28,7 @@ const CLUSTER: Kind = Kind { namespaced: false, ..CORE };
 
 /// Every resource served.
 pub static KINDS: &[Kind] = &[
+    reviews::COMPONENT_STATUS,
     Kind {
         kind: "ConfigMap",
         plural: "configmaps",
@@ -104,10 +105,13 @@ pub static KINDS: &[Kind] = &[
         short_names: &["po"],
         categories: &["all"],
         subresources: &[
+            stream("attach", "PodAttachOptions"),
             own("binding", "Binding", &["create"]),
             own("ephemeralcontainers", "Pod", OBJECT_VERBS),
             EVICTION,
+            stream("exec", "PodExecOptions"),
             own("log", "Pod", &["get"]),
+            stream("portforward", "PodPortForwardOptions"),
             proxy("PodProxyOptions"),
             own("resize", "Pod", OBJECT_VERBS),
             own("status", "Pod", OBJECT_VERBS),

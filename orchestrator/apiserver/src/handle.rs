@@ -31,10 +31,11 @@ use crate::verbs::delete::Deleted;
 use crate::verbs::delete_options::DeleteOptions;
 use crate::verbs::update::{Part, Wanted, update};
 use crate::verbs::{
-    Cx, apply, bind, create, delete, delete_collection, evict, get, incoming, list, log, patch, review,
-    scale, show, token, watch,
+    Cx, apply, bind, components, create, delete, delete_collection, evict, get, incoming, list, log, patch,
+    review, scale, show, streams, token, watch,
 };
 
+const COMPONENTS_WARNING: &str = "v1 ComponentStatus is deprecated in v1.19+";
 const ENDPOINTS_WARNING: &str = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
 
 /// Answers a request.
@@ -57,15 +58,20 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     }
     let mut response = respond::finish(response, &request.parts.headers, &request.query).await;
     respond::warn(&mut response, &request.warnings.into_inner());
-    if !passed && is_endpoints(request.parts.uri.path()) {
-        respond::warn(&mut response, &[ENDPOINTS_WARNING.to_owned()]);
+    if let Some(warning) = deprecated(request.parts.uri.path()).filter(|_| !passed) {
+        respond::warn(&mut response, &[warning.to_owned()]);
     }
     respond::stamp(&mut response, &request.parts.headers, || request.state.new_uid());
     response
 }
 
-fn is_endpoints(path: &str) -> bool {
-    path.starts_with("/api/v1/") && path.split('/').any(|segment| segment == "endpoints")
+/// What to say of a resource that should not be used any more.
+fn deprecated(path: &str) -> Option<&'static str> {
+    let path = path.strip_prefix("/api/v1/")?;
+    if path.split('/').next() == Some("componentstatuses") {
+        return Some(COMPONENTS_WARNING);
+    }
+    path.split('/').any(|segment| segment == "endpoints").then_some(ENDPOINTS_WARNING)
 }
 
 /// A request being answered.
@@ -262,6 +268,9 @@ impl Exchange {
         {
             return self.subresource(&cx, name, (sub, verb), body).await;
         }
+        if !cx.kind.stored() && verb != "create" {
+            return self.components(&cx, name, verb).await;
+        }
         let part = match target.subresource.map(|s| s.name) {
             None => Part::Whole,
             Some("ephemeralcontainers") => Part::Ephemeral,
@@ -292,6 +301,15 @@ impl Exchange {
                 delete_collection::delete_collection(&cx, &which, &options, self.accept(true)?).await
             }
         }
+    }
+
+    /// Whether parts of the control plane work.
+    async fn components(&self, cx: &Cx<'_>, name: &str, verb: &str) -> Result<Response, Failure> {
+        if verb == "get" {
+            return components::get(cx, name, self.accept(false)?).await;
+        }
+        let accept = self.accept(true)?;
+        components::list(cx, &ListOptions::parse(&self.query, false)?, accept).await
     }
 
     async fn create(&self, cx: &Cx<'_>, body: Body) -> Result<Response, Failure> {
@@ -397,6 +415,9 @@ impl Exchange {
     ) -> Result<Response, Failure> {
         match sub {
             "log" => log::log(cx, name, &self.query).await,
+            "attach" | "exec" | "portforward" => {
+                Err(streams::refuse(cx, name, sub, (&self.query, &self.parts.headers)))
+            }
             "proxy" => proxy::proxy(cx, name, &self.parts, body).await,
             "binding" => self.bind(cx, Some(name), body).await,
             "eviction" => self.evict(cx, name, body).await,

@@ -48,7 +48,8 @@ impl Check {
         }
     }
 
-    async fn run(self, state: &State) -> Result<(), String> {
+    /// Makes the check; an error says what does not work.
+    pub(crate) async fn run(self, state: &State) -> Result<(), String> {
         match self {
             Self::Store => state.store.flush().await.map(drop).map_err(|error| error.to_string()),
             Self::Shutdown if state.stopping.is_cancelled() => Err("the server is shutting down".to_owned()),

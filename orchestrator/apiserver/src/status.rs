@@ -135,6 +135,7 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::Unversioned(_) => (500, ""),
         Failure::Internal(_) => (500, "InternalError"),
         Failure::Unavailable(_) | Failure::Unreachable(_) => (503, "ServiceUnavailable"),
+        Failure::Unimplemented(_) => (501, "NotImplemented"),
         Failure::TooLargeVersion { .. } => (504, "Timeout"),
     }
 }
@@ -190,6 +191,7 @@ fn details(failure: &Failure) -> Option<Details> {
         | Failure::TooLarge { .. }
         | Failure::Expired { .. }
         | Failure::Unreachable(_)
+        | Failure::Unimplemented(_)
         | Failure::Unversioned(_) => None,
     }
 }

@@ -70,6 +70,9 @@ fn parts() -> Vec<Part> {
         ("apis".to_owned(), None, Map::from_iter([paths::discovery("/apis", None, "")])),
         ("version".to_owned(), None, Map::from_iter([paths::version()])),
     ];
+    for (path, item) in paths::openid() {
+        parts.push((path.trim_matches('/').to_owned(), None, Map::from_iter([(path, item)])));
+    }
     for group in groups {
         let name = format!("apis/{group}");
         let path = paths::discovery(&format!("/{name}"), Some(group), "");
@@ -101,11 +104,15 @@ fn version_3(
     let token = json!({
         "description": "Bearer Token authentication", "in": "header", "name": "authorization", "type": "apiKey",
     });
+    let mut shared = json!({"securitySchemes": {"BearerToken": token}});
+    if !schemas.is_empty() {
+        shared["schemas"] = schemas.into();
+    }
     json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.36.2"},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"BearerToken": token}},
+        "components": shared,
         "security": [{"BearerToken": []}],
     })
 }

@@ -95,6 +95,26 @@ pub(crate) fn version() -> (String, Value) {
     ("/version/".to_owned(), json!({"get": get}))
 }
 
+/// The paths of who issues tokens, and of the keys they are signed with.
+pub(crate) fn openid() -> [(String, Value); 2] {
+    let path = |path: &str, tag: &str, (description, id): (&str, &str), media: &str| {
+        let content = json!({media: {"schema": {"type": "string"}}});
+        (format!("/{path}/"), json!({"get": plain(tag, description, id, &content)}))
+    };
+    let configuration = (
+        "get service account issuer OpenID configuration, also known as the 'OIDC discovery doc'",
+        "getServiceAccountIssuerOpenIDConfiguration",
+    );
+    let keys = (
+        "get service account issuer OpenID JSON Web Key Set (contains public token verification keys)",
+        "getServiceAccountIssuerOpenIDKeyset",
+    );
+    [
+        path(".well-known/openid-configuration", "WellKnown", configuration, "application/json"),
+        path("openid/v1/jwks", "openid", keys, "application/jwk-set+json"),
+    ]
+}
+
 fn plain(tag: &str, description: &str, id: &str, content: &Value) -> Value {
     json!({
         "tags": [tag],

@@ -8,6 +8,7 @@ pub(crate) mod autoscaler_v1;
 pub(crate) mod certificate_signing_request;
 pub(crate) mod cluster_role;
 pub(crate) mod cluster_role_binding;
+pub(crate) mod component_status;
 pub(crate) mod config_map;
 pub(crate) mod controller_revision;
 pub(crate) mod cron_job;
@@ -205,6 +206,7 @@ pub(crate) trait Conversion: Sync {
 /// The rules of a row of the kinds table.
 pub(crate) fn rules(kind: &Kind) -> &'static dyn Rules {
     match (kind.group, kind.kind) {
+        ("", "ComponentStatus") => &component_status::ComponentStatus,
         ("", "ConfigMap") => &config_map::ConfigMap,
         ("", "Endpoints") => &endpoints::Endpoints,
         ("", "Event") => &event::Event,

@@ -27,7 +27,7 @@ const CORS: [&str; 4] = [
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Whether a request asks to speak another protocol.
-pub(super) fn wants_upgrade(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
     listed(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
 }
 

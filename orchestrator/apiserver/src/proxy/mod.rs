@@ -30,6 +30,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::error::Failure;
 use crate::verbs::Cx;
 pub(crate) use connect::trusting;
+pub(crate) use headers::wants_upgrade;
 use path::Place;
 use rewrite::Rewriter;
 
@@ -45,7 +46,7 @@ pub(crate) struct Passed;
 pub(crate) async fn proxy(cx: &Cx<'_>, name: &str, parts: &Parts, body: Body) -> Result<Response, Failure> {
     let target = target::find(cx, name)?;
     let place = Place::of(parts.uri.path(), cx.kind.namespaced);
-    let upgrade = parts.extensions.get::<OnUpgrade>().filter(|_| headers::wants_upgrade(&parts.headers));
+    let upgrade = parts.extensions.get::<OnUpgrade>().filter(|_| wants_upgrade(&parts.headers));
     if upgrade.is_none() && place.path.is_empty() && matches!(parts.method, Method::GET | Method::HEAD) {
         return Ok(redirect(&parts.uri));
     }

@@ -175,7 +175,7 @@ fn target(kind: &'static Kind, namespace: Option<&&str>, more: &[&str]) -> Resul
         _ => return Err(Failure::NoSuchResource),
     };
     // What is only created has no paths but that of its creation.
-    if !kind.stored() && (name.is_some() || kind.namespaced != namespace.is_some()) {
+    if kind.verbs == ["create"] && (name.is_some() || kind.namespaced != namespace.is_some()) {
         return Err(Failure::NoSuchResource);
     }
     let namespace = namespace.map(|n| (*n).to_owned());

@@ -187,8 +187,16 @@ impl Wanted {
 }
 
 impl Page {
+    /// A page of what is not stored, and so has no version.
+    pub(crate) fn unversioned(entries: Vec<Arc<Entry>>) -> Self {
+        Self { entries, revision: 0, next: None, remaining: None }
+    }
+
     fn metadata(&self) -> String {
         let revision = self.revision;
+        if revision == 0 {
+            return "{}".to_owned();
+        }
         let next = self.next.as_ref().map_or(String::new(), |n| format!(",\"continue\":\"{n}\""));
         let remaining = self.remaining.map_or(String::new(), |n| format!(",\"remainingItemCount\":{n}"));
         format!("{{\"resourceVersion\":\"{revision}\"{next}{remaining}}}")

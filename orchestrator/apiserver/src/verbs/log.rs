@@ -47,7 +47,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The container asked for, or the only one.
-fn container(pod: &wherry_schema::Value, name: &str, asked: &str) -> Result<String, Failure> {
+pub(crate) fn container(pod: &wherry_schema::Value, name: &str, asked: &str) -> Result<String, Failure> {
     let own: Vec<&str> = pod.items("spec.containers").iter().map(|c| c.text("name")).collect();
     let init: Vec<&str> = pod.items("spec.initContainers").iter().map(|c| c.text("name")).collect();
     if !asked.is_empty() {

@@ -5,6 +5,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod bind;
+pub(crate) mod components;
 pub(crate) mod continuation;
 pub(crate) mod create;
 pub(crate) mod delete;
@@ -23,6 +24,7 @@ pub(crate) mod scale;
 pub(crate) mod select;
 pub(crate) mod shared;
 pub(crate) mod show;
+pub(crate) mod streams;
 pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod watch;

@@ -1,5 +1,6 @@
 //! Whether the server works.
 
+use serde_json::json;
 use wherry_store::Store;
 
 use crate::harness::Api;
@@ -52,4 +53,47 @@ async fn a_server_whose_store_takes_no_writes_is_not_healthy() {
         assert_eq!(api.get(path).await.code, 500, "{path}");
     }
     assert_eq!(api.get("/livez/ping").await.code, 200);
+}
+
+const COMPONENTS: &str = "/api/v1/componentstatuses";
+
+#[tokio::test]
+async fn the_store_is_a_component_that_works() {
+    let api = Api::start().await;
+    let answer = api.get(&format!("{COMPONENTS}/etcd-0")).await;
+    assert_eq!(answer.headers["warning"], "299 - \"v1 ComponentStatus is deprecated in v1.19+\"");
+    let store = answer.expect(200);
+    let condition = json!({"type": "Healthy", "status": "True", "message": "ok"});
+    assert_eq!(
+        store,
+        json!({
+            "kind": "ComponentStatus", "apiVersion": "v1", "metadata": {"name": "etcd-0"},
+            "conditions": [condition],
+        })
+    );
+    let list = api.get(COMPONENTS).await.expect(200);
+    assert_eq!((&list["kind"], &list["metadata"]), (&json!("ComponentStatusList"), &json!({})));
+    assert_eq!(list["items"], json!([{"metadata": {"name": "etcd-0"}, "conditions": [condition]}]));
+    for other in ["labelSelector=a", "fieldSelector=metadata.name!%3Detcd-0"] {
+        assert_eq!(
+            api.get(&format!("{COMPONENTS}?{other}")).await.expect(200)["items"],
+            json!([]),
+            "{other}"
+        );
+    }
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    for path in [COMPONENTS.to_owned(), format!("{COMPONENTS}/etcd-0")] {
+        let table = api.get_as(&path, table).await.expect(200);
+        assert_eq!(table["rows"][0]["cells"], json!(["etcd-0", "Healthy", "ok", ""]), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn components_are_only_looked_at() {
+    let api = Api::start().await;
+    let why = "componentstatuses \"scheduler\" not found";
+    api.get(&format!("{COMPONENTS}/scheduler")).await.refused(404, "NotFound", why);
+    let why = "the server does not allow this method on the requested resource";
+    api.post(COMPONENTS, &json!({})).await.refused(405, "MethodNotAllowed", why);
+    api.delete(&format!("{COMPONENTS}/etcd-0")).await.refused(405, "MethodNotAllowed", why);
 }

@@ -1,8 +1,10 @@
-//! Scale and status.
+//! Scale and status, and the streams of Pods.
 
+use axum::body::Body;
+use http::Request;
 use serde_json::json;
 
-use crate::harness::{Api, DEPLOYMENTS, deployment};
+use crate::harness::{Api, DEPLOYMENTS, PODS, deployment};
 
 #[tokio::test]
 async fn a_scale_shows_and_changes_the_number_of_replicas() {
@@ -37,4 +39,26 @@ async fn a_scale_of_an_older_version_or_below_zero_is_refused() {
         "Scale.autoscaling \"d\" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0",
     );
     assert_eq!(api.get(&path).await.expect(200)["spec"]["replicas"], 2);
+}
+
+#[tokio::test]
+async fn streams_of_a_pod_say_what_is_missing() {
+    let api = Api::start().await;
+    api.pod("waiting", None).await;
+    api.pod("p", Some("n")).await;
+    let upgrade = async |path: &str| {
+        let request = Request::post(format!("{PODS}/{path}")).header("connection", "Upgrade");
+        api.send(request.header("upgrade", "SPDY/3.1").body(Body::empty()).unwrap()).await
+    };
+    for part in ["attach", "exec", "portforward"] {
+        let why = format!("pods/{part} is not implemented: nodes do not serve it yet");
+        upgrade(&format!("p/{part}")).await.refused(501, "NotImplemented", &why);
+        let plain = api.get(&format!("{PODS}/p/{part}")).await;
+        plain.refused(400, "BadRequest", "Upgrade request required");
+        let unbound = upgrade(&format!("waiting/{part}")).await;
+        unbound.refused(400, "BadRequest", "pod waiting does not have a host assigned");
+        upgrade(&format!("none/{part}")).await.refused(404, "NotFound", "pods \"none\" not found");
+    }
+    let why = "container x is not valid for pod p";
+    upgrade("p/exec?container=x&command=a").await.refused(400, "BadRequest", why);
 }
