@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, kubeconfig};
@@ -16,7 +16,7 @@ use crate::process::{Stop, announce, create_data_dir, listen, new_uid, reachable
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
-    let authorization = authorization(args.authorization_mode)?;
+    let authorization = authorization(args.authorization_mode);
     let tokens = args.token_auth_file.as_deref().map(tokens).transpose()?.unwrap_or_default();
     let data_dir = data_dir(args.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -54,14 +54,11 @@ fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn authorization(mode: Option<AuthorizationArg>) -> anyhow::Result<Authorization> {
-    Ok(match mode {
-        None => Authorization::Rbac,
-        Some(AuthorizationArg::AlwaysAllow) => Authorization::AlwaysAllow,
-        Some(AuthorizationArg::Rbac) => {
-            bail!("--authorization-mode RBAC is not built yet; leave it out to serve system:masters only")
-        }
-    })
+fn authorization(mode: AuthorizationArg) -> Authorization {
+    match mode {
+        AuthorizationArg::AlwaysAllow => Authorization::AlwaysAllow,
+        AuthorizationArg::Rbac => Authorization::Rbac,
+    }
 }
 
 fn tokens(path: &Path) -> anyhow::Result<Tokens> {

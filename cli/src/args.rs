@@ -70,7 +70,7 @@ pub(crate) enum AuthorizationArg {
     /// Everybody who is known may do everything.
     #[value(name = "AlwaysAllow")]
     AlwaysAllow,
-    /// Roles and bindings decide.
+    /// Members of system:masters may do everything, others what roles and bindings allow.
     #[value(name = "RBAC")]
     Rbac,
 }
@@ -89,7 +89,7 @@ pub(crate) struct ApiserverArgs {
     /// Users with static tokens, one a line: token,user,uid,"group1,group2".
     #[arg(long)]
     pub(crate) token_auth_file: Option<PathBuf>,
-    /// Who may do what [default: members of system:masters may do everything, others nothing].
-    #[arg(long, value_enum)]
-    pub(crate) authorization_mode: Option<AuthorizationArg>,
+    /// Who may do what.
+    #[arg(long, value_enum, default_value_t = AuthorizationArg::Rbac)]
+    pub(crate) authorization_mode: AuthorizationArg,
 }

@@ -21,6 +21,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wherry_apiserver::bootstrap as api;
 
+use crate::policy;
+
 /// Namespaces that exist from the beginning.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -40,6 +42,7 @@ pub struct ApiAddress {
 /// Creates what is missing and refreshes the address of the API server.
 pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
     try_join_all(NAMESPACES.map(|name| create_namespace(client, name))).await?;
+    policy::reconcile(client).await?;
     configure(client, address.service_cidr).await?;
     let service = create_in::<Service>(client, "default", kubernetes_service(address));
     let priorities =

@@ -7,6 +7,7 @@ pub mod bootstrap;
 mod control_plane;
 pub mod kubeconfig;
 pub mod pki;
+mod policy;
 
 pub use control_plane::{Config, ControlPlane, StartError};
 pub use wherry_apiserver::{Authorization, TokenFileError, Tokens};

@@ -1,31 +1,29 @@
-//! Who asks, and whether they may.
+//! Who asks.
 //!
 //! A client certificate names its user in the common name and the user's groups in the organizations; a bearer token
-//! is looked up in the token file, or is that of a ServiceAccount. Everybody may ask about the server's health and
-//! version; beyond that `authorize` decides.
+//! is looked up in the token file, or is that of a ServiceAccount. Who says nothing is `system:anonymous`, if roles and
+//! bindings decide what that user may do.
 
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
-use wherry_api::kinds::Kind;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::authorize::{Attributes, Authorizer, Object, Resource};
 use crate::error::Failure;
-use crate::request::path::{Route, Target};
 use crate::service_accounts;
 use crate::service_accounts::jwt::Refused;
 use crate::state::State;
 
 /// The group that may do everything.
 pub const MASTERS: &str = "system:masters";
-/// The group of all ServiceAccounts; its members may read how tokens are checked.
-pub(crate) const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
-
 /// The group of everybody who is known.
 pub const AUTHENTICATED: &str = "system:authenticated";
+/// The group of everybody else.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The user that nobody in particular is.
+pub const ANONYMOUS: &str = "system:anonymous";
 
 /// The key of what tells apart the credentials of one user.
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
@@ -55,13 +53,11 @@ impl UserInfo {
         Self::new(name, &[MASTERS])
     }
 
-    /// The groups the user is in, with the one of everybody who is known.
-    pub(crate) fn all_groups(&self) -> Vec<String> {
-        let mut groups = self.groups.clone();
-        if !groups.iter().any(|group| group == AUTHENTICATED) {
-            groups.push(AUTHENTICATED.to_owned());
+    /// Puts the user into a group.
+    pub(crate) fn join(&mut self, group: &str) {
+        if !self.groups.iter().any(|one| one == group) {
+            self.groups.push(group.to_owned());
         }
-        groups
     }
 
     /// The user a client certificate names; its chain has been verified by TLS. None without a common name.
@@ -110,93 +106,33 @@ pub(crate) fn bearer_of(
     service_accounts::authenticate::bearer(state, issuer, token, asked)
 }
 
-/// The user a request comes from: who its connection says, else whose token it carries. An unknown token is refused.
+/// The user a request comes from: who its connection says, else whose token it carries, else nobody in particular
+/// where such may ask. An unknown token is refused.
 pub(crate) fn authenticate(
     state: &State,
     connection: Option<UserInfo>,
     headers: &HeaderMap,
-) -> Result<Option<UserInfo>, Failure> {
-    if connection.is_some() {
-        return Ok(connection);
-    }
-    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(bearer).ok_or(Failure::Unauthorized)?;
-    bearer_of(state, token, None).map(|bearer| Some(bearer.user)).map_err(|refused| {
-        tracing::debug!(reason = %refused, "a bearer token is refused");
-        Failure::Unauthorized
-    })
+) -> Result<UserInfo, Failure> {
+    let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    let mut user = match (connection, token) {
+        (Some(user), _) => user,
+        (None, Some(token)) => {
+            bearer_of(state, token, None).map(|bearer| bearer.user).map_err(|refused| {
+                tracing::debug!(reason = %refused, "a bearer token is refused");
+                Failure::Unauthorized
+            })?
+        }
+        (None, None) if state.authorizer.admits_anonymous() => {
+            return Ok(UserInfo::new(ANONYMOUS, &[UNAUTHENTICATED]));
+        }
+        (None, None) => return Err(Failure::Unauthorized),
+    };
+    user.join(AUTHENTICATED);
+    Ok(user)
 }
 
 /// The token of an `Authorization` header (RFC 6750).
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim()).filter(|t| !t.is_empty())
-}
-
-/// Refuses what the user may not do.
-pub(crate) fn authorize(
-    authorizer: &Authorizer,
-    user: Option<&UserInfo>,
-    route: &Route,
-    verb: &str,
-    path: &str,
-) -> Result<(), Failure> {
-    if matches!(route, Route::Health(..) | Route::Version) {
-        return Ok(());
-    }
-    let user = user.ok_or(Failure::Unauthorized)?;
-    let discovers = matches!(route, Route::OpenIdConfiguration | Route::OpenIdKeys);
-    if discovers && user.groups.iter().any(|g| g == SERVICE_ACCOUNTS) {
-        return Ok(());
-    }
-    let object = match route {
-        Route::Resource(target) => Object::Resource(Resource {
-            group: target.kind.group,
-            plural: target.kind.plural,
-            part: target.subresource.map_or("", |sub| sub.name),
-            namespace: target.namespace.as_deref().unwrap_or_default(),
-            name: target.name.as_deref().unwrap_or_default(),
-        }),
-        _ => Object::Path(path),
-    };
-    let decision = authorizer.decide(&Attributes { user, verb, object });
-    if decision.allowed {
-        return Ok(());
-    }
-    let reason = if decision.reason.is_empty() { String::new() } else { format!(": {}", decision.reason) };
-    Err(match route {
-        Route::Resource(target) => refuse_resource(user, target, verb, &reason),
-        _ => Failure::Forbidden {
-            message: format!("forbidden: User {:?} cannot {verb} path {path:?}{reason}", user.name),
-            group: String::new(),
-            resource: String::new(),
-            name: String::new(),
-            causes: Vec::new(),
-        },
-    })
-}
-
-fn refuse_resource(user: &UserInfo, target: &Target, verb: &str, reason: &str) -> Failure {
-    let Kind { group, plural, .. } = *target.kind;
-    let name = target.name.clone().unwrap_or_default();
-    let resource = match target.subresource {
-        Some(sub) => format!("{plural}/{}", sub.name),
-        None => plural.to_owned(),
-    };
-    let scope = match target.namespace.as_deref() {
-        Some(namespace) => format!("in the namespace {namespace:?}"),
-        None => "at the cluster scope".to_owned(),
-    };
-    let subject = target.kind.group_resource();
-    let subject = if name.is_empty() { subject } else { format!("{subject} {name:?}") };
-    Failure::Forbidden {
-        message: format!(
-            "{subject} is forbidden: User {:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}{reason}",
-            user.name
-        ),
-        group: group.to_owned(),
-        resource: plural.to_owned(),
-        name,
-        causes: Vec::new(),
-    }
 }

@@ -9,6 +9,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use wherry_api::kinds::KINDS;
 
+pub use crate::authorize::defaults::{
+    cluster_role_bindings, cluster_roles, reconciled, role_bindings, roles,
+};
+
 /// Who a flow schema is about.
 enum Who {
     Groups(&'static [&'static str]),

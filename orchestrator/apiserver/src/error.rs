@@ -66,6 +66,8 @@ pub(crate) enum Failure {
     Unprocessable(String),
     #[error("Internal error occurred: {0}")]
     Internal(String),
+    #[error("Internal Server Error: {0}")]
+    Broken(String),
     #[error("{0}")]
     Unavailable(String),
     /// What was asked for is not built.

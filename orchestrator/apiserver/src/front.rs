@@ -9,8 +9,6 @@ use crate::metrics::Labels;
 use crate::request::negotiate::is_apply;
 use crate::request::path::Route;
 
-/// The user that nobody is.
-const ANONYMOUS: &str = "system:anonymous";
 /// Parts of objects whose requests last as long as the client likes.
 const ENDLESS: [&str; 5] = ["attach", "exec", "log", "portforward", "proxy"];
 
@@ -63,7 +61,7 @@ impl<'a> Visit<'a> {
     }
 
     /// What priority and fairness look at.
-    pub(crate) fn asked(&self, user: Option<&'a UserInfo>) -> Asked<'a> {
+    pub(crate) fn asked(&self, user: &'a UserInfo) -> Asked<'a> {
         let subject = match self.route {
             Some(Route::Resource(target)) => Subject::Resource {
                 group: target.kind.group,
@@ -83,10 +81,7 @@ impl<'a> Visit<'a> {
             (Subject::Resource { .. }, Some(verb)) => verb,
             _ => lowercase(self.parts.method.as_str()),
         };
-        match user {
-            Some(user) => Asked { user: &user.name, groups: &user.groups, anonymous: false, verb, subject },
-            None => Asked { user: ANONYMOUS, groups: &[], anonymous: true, verb, subject },
-        }
+        Asked { user: &user.name, groups: &user.groups, verb, subject }
     }
 
     /// What it is counted under.

@@ -13,10 +13,12 @@ use wherry_schema::{Format, Value};
 
 use crate::about;
 use crate::admission;
-use crate::auth::{UserInfo, authenticate, authorize};
+use crate::auth::{UserInfo, authenticate};
+use crate::authorize::{Wish, refusal};
 use crate::error::Failure;
 use crate::flow::{dangling, too_many};
 use crate::front::Visit;
+use crate::impersonate::impersonate;
 use crate::object;
 use crate::proxy;
 use crate::request::body;
@@ -47,8 +49,8 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     let yaml = accept.is_ok_and(|a| a.yaml);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let request = Exchange { query, state, parts, warnings: Mutex::default() };
-    let response = match authenticate(&request.state, connection, &request.parts.headers) {
-        Ok(user) => Box::pin(request.visit(user.as_ref(), yaml, body)).await,
+    let response = match request.user(connection) {
+        Ok(user) => Box::pin(request.visit(&user, yaml, body)).await,
         Err(failure) => status::response(&failure, yaml),
     };
     // Whoever a request was passed on to may still read its body.
@@ -87,7 +89,7 @@ struct Exchange {
 struct Entry<'a> {
     route: Result<Route, Failure>,
     verb: Option<&'static str>,
-    user: Option<&'a UserInfo>,
+    user: &'a UserInfo,
 }
 
 /// The verb of a request on a resource, as authorization names it.
@@ -140,6 +142,22 @@ fn allowed(target: &Target, verb: &str) -> bool {
 }
 
 impl Exchange {
+    /// Who the request is by, or in the name of.
+    fn user(&self, connection: Option<UserInfo>) -> Result<UserInfo, Failure> {
+        let (state, headers) = (&self.state, &self.parts.headers);
+        let user = authenticate(state, connection, headers)?;
+        let uri = self.parts.uri.path_and_query().map_or("", |uri| uri.as_str());
+        impersonate(&state.authorizer, user, headers, uri)
+    }
+
+    /// Refuses what the user may not do.
+    fn authorize(&self, user: &UserInfo) -> Result<(), Failure> {
+        let wish = Wish::of(&self.parts.method, self.parts.uri.path(), &self.query);
+        let attributes = wish.by(user);
+        let decision = self.state.authorizer.decide(&attributes);
+        if decision.allowed { Ok(()) } else { Err(refusal(&attributes, &decision.reason)) }
+    }
+
     /// The verb of the request; none if the path does not have it.
     fn verb(&self, route: &Route) -> Option<&'static str> {
         let method = &self.parts.method;
@@ -152,7 +170,7 @@ impl Exchange {
     }
 
     /// Lets the request in when its turn comes, answers it, and counts the answer.
-    async fn visit(&self, user: Option<&UserInfo>, yaml: bool, body: Body) -> Response {
+    async fn visit(&self, user: &UserInfo, yaml: bool, body: Body) -> Response {
         let started = self.state.clock.now();
         let route = Route::parse(self.parts.uri.path());
         let verb = route.as_ref().ok().and_then(|route| self.verb(route));
@@ -190,13 +208,8 @@ impl Exchange {
 
     async fn answer(&self, entry: Entry<'_>, body: Body) -> Result<Response, Failure> {
         let Entry { route, verb, user } = entry;
-        let path = self.parts.uri.path();
-        let route = match route {
-            Ok(route) => route,
-            Err(_) if user.is_none() => return Err(Failure::Unauthorized),
-            Err(failure) => return Err(failure),
-        };
-        authorize(&self.state.authorizer, user, &route, verb.unwrap_or("proxy"), path)?;
+        self.authorize(user)?;
+        let route = route?;
         let verb = verb.ok_or(Failure::MethodNotAllowed)?;
         match route {
             Route::Resource(target) => {
@@ -257,11 +270,11 @@ impl Exchange {
     async fn resource(
         &self,
         (target, verb): (&Target, &str),
-        user: Option<&UserInfo>,
+        user: &UserInfo,
         body: Body,
     ) -> Result<Response, Failure> {
         let namespace = target.namespace.as_deref().unwrap_or_default();
-        let cx = Cx::new(&self.state, target.kind, namespace).asked_by(user);
+        let cx = Cx::new(&self.state, target.kind, namespace).asked_by(Some(user));
         let name = target.name.as_deref().unwrap_or_default();
         if let Some(sub) = target.subresource.map(|s| s.name)
             && !matches!(sub, "status" | "ephemeralcontainers" | "resize")
@@ -478,7 +491,7 @@ impl Exchange {
         let (wanted, options) = if verb != "patch" {
             let options = self.write_options("UpdateOptions")?;
             let (bytes, format) = self.read_object(body).await?;
-            (scale::Wanted::put(&bytes, format, &options)?, options)
+            (scale::Wanted::put(name, &bytes, format, &options)?, options)
         } else if is_apply(headers) {
             let (config, options) = self.config(body).await?;
             (scale::Wanted::Apply(config), options)

@@ -1,6 +1,6 @@
 //! The Kubernetes HTTP API over the store: generic, driven by the kinds table and the schemas.
 //!
-//! A request passes: authenticate ([`auth`]), route, authorize (`authorize`), decode and complete (`verbs::incoming`), the rules of
+//! A request passes: authenticate ([`auth`], `impersonate`), route, authorize (`authorize`), decode and complete (`verbs::incoming`), the rules of
 //! its kind (`kinds`), validation, the store with optimistic concurrency, and out again as bytes. Reads never decode.
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
@@ -26,6 +26,7 @@ mod flow;
 mod front;
 mod handle;
 mod health;
+mod impersonate;
 mod kinds;
 mod metrics;
 mod node_client;

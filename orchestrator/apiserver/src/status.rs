@@ -133,7 +133,7 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::Invalid(_) | Failure::Unprocessable(_) => (422, "Invalid"),
         Failure::BadRequest(_) => (400, "BadRequest"),
         Failure::Unversioned(_) => (500, ""),
-        Failure::Internal(_) => (500, "InternalError"),
+        Failure::Internal(_) | Failure::Broken(_) => (500, "InternalError"),
         Failure::Unavailable(_) | Failure::Unreachable(_) => (503, "ServiceUnavailable"),
         Failure::Unimplemented(_) => (501, "NotImplemented"),
         Failure::TooLargeVersion { .. } => (504, "Timeout"),
@@ -192,7 +192,8 @@ fn details(failure: &Failure) -> Option<Details> {
         | Failure::Expired { .. }
         | Failure::Unreachable(_)
         | Failure::Unimplemented(_)
-        | Failure::Unversioned(_) => None,
+        | Failure::Unversioned(_)
+        | Failure::Broken(_) => None,
     }
 }
 
@@ -200,6 +201,9 @@ fn details(failure: &Failure) -> Option<Details> {
 pub(crate) fn response(failure: &Failure, yaml: bool) -> Response {
     if matches!(failure, Failure::NoSuchPath) {
         return plain(StatusCode::NOT_FOUND, "404 page not found\n");
+    }
+    if matches!(failure, Failure::Broken(_)) {
+        return plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{failure}\n"));
     }
     let status = Status::failure(failure);
     let retry = status.details.as_ref().map_or(0, |d| d.retry_after_seconds);

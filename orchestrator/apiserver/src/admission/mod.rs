@@ -5,6 +5,7 @@
 //! its labels forbid. With [`Admission::Full`](crate::config::Admission) storage also gets a finalizer that keeps it
 //! while it is used.
 
+mod escalation;
 mod limit_ranger;
 mod pod_security;
 mod priority;
@@ -62,6 +63,7 @@ pub(crate) fn validate(cx: &Cx<'_>, object: &Value, old: Option<&Value>) -> Resu
             pod_security::enforce(cx, object)
         }
         ("", "PersistentVolumeClaim") => limit_ranger::validate(cx, object),
+        ("rbac.authorization.k8s.io", _) if old.is_some() => escalation::check(cx, object, old),
         ("", "Namespace") => {
             let errors = pod_security::check_namespace(object, old);
             if errors.is_empty() {
@@ -111,6 +113,7 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             requestor(cx, object);
             Ok(())
         }
+        ("rbac.authorization.k8s.io", _) => escalation::check(cx, object, None),
         _ => Ok(()),
     }
 }
@@ -125,7 +128,7 @@ fn requestor(cx: &Cx<'_>, request: &mut Value) {
     if !user.uid.is_empty() {
         request.put("spec.uid", user.uid.as_str());
     }
-    request.put("spec.groups", user.all_groups());
+    request.put("spec.groups", user.groups.clone());
     for (key, values) in &user.extra {
         request.set(&["spec", "extra", key], values.clone());
     }

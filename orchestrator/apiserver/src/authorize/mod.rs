@@ -7,8 +7,12 @@
 //! Reading order: `attributes` (what a request is to authorization), `rule` (what a rule allows), `policy` (all rules,
 //! by whom they are for), `rbac` (how they stay current), `refusal` (how a no is told).
 
+mod attributes;
+pub(crate) mod cover;
+pub(crate) mod defaults;
 mod policy;
 mod rbac;
+mod refusal;
 mod rule;
 mod subject;
 
@@ -16,8 +20,10 @@ use std::collections::HashSet;
 
 use wherry_store::Store;
 
+pub(crate) use attributes::Wish;
 pub(crate) use policy::Granted;
 pub(crate) use rbac::Rbac;
+pub(crate) use refusal::refusal;
 pub(crate) use rule::PolicyRule;
 use rule::Question;
 
@@ -83,6 +89,11 @@ impl Authorizer {
             Authorization::AlwaysAllow => Self::AlwaysAllow,
             Authorization::Rbac => Self::Rbac(Rbac::new(store.clone())),
         }
+    }
+
+    /// Whether those may ask who do not say who they are. Where everybody may do everything, nobody else may.
+    pub(crate) fn admits_anonymous(&self) -> bool {
+        matches!(self, Self::Rbac(_))
     }
 
     /// Whether something may be done.

@@ -224,6 +224,11 @@ impl Index {
         self.roles.get(&(namespace.to_owned(), name.to_owned())).cloned()
     }
 
+    /// The rules of a role that a binding in this namespace refers to.
+    pub(crate) fn rules_of_role(&self, kind: &str, namespace: &str, name: &str) -> Option<Vec<PolicyRule>> {
+        Some(self.role(kind, namespace, name)?.iter().map(|compiled| compiled.rule.clone()).collect())
+    }
+
     /// The scopes that count in a namespace; outside of all if it is empty.
     fn scopes(&self, namespace: &str) -> impl Iterator<Item = &Scope> {
         let inner = (!namespace.is_empty()).then(|| self.namespaces.get(namespace)).flatten();

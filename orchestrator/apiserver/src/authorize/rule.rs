@@ -39,6 +39,19 @@ impl PolicyRule {
         }
     }
 
+    /// The rule as roles hold it.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let fields = [
+            ("verbs", &self.verbs),
+            ("apiGroups", &self.api_groups),
+            ("resources", &self.resources),
+            ("resourceNames", &self.resource_names),
+            ("nonResourceURLs", &self.non_resource_urls),
+        ];
+        let some = fields.into_iter().filter(|(_, values)| !values.is_empty());
+        some.map(|(name, values)| (name.to_owned(), serde_json::Value::from(values.clone()))).collect()
+    }
+
     /// The rules of a role.
     pub(crate) fn all_of(role: &Value) -> Vec<Self> {
         role.items("rules").iter().map(Self::of).collect()

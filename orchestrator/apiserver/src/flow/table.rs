@@ -13,10 +13,6 @@ use super::objects::{LevelSpec, Object, Objects, PathRule, ResourceRule, RuleSub
 const EXEMPT: &str = "exempt";
 /// The level of what no schema matches.
 const CATCH_ALL: &str = "catch-all";
-/// The group of everybody whose name is known.
-const AUTHENTICATED: &str = "system:authenticated";
-/// The group of everybody else.
-const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// The seats that a level has without a say in the matter.
 const DEFAULT_SHARES: i32 = 30;
 
@@ -25,10 +21,8 @@ const DEFAULT_SHARES: i32 = 30;
 pub(crate) struct Asked<'a> {
     /// The user's name.
     pub(crate) user: &'a str,
-    /// The user's groups, besides the one of all who are authenticated or of all who are not.
+    /// The user's groups.
     pub(crate) groups: &'a [String],
-    /// Whether nobody said who asks.
-    pub(crate) anonymous: bool,
     /// What is done.
     pub(crate) verb: &'a str,
     /// To what.
@@ -194,11 +188,7 @@ fn is_subject(subject: &RuleSubject, asked: &Asked<'_>) -> bool {
     let name = |name: &str, of: &str| name == "*" || name == of;
     match (subject.kind.as_str(), &subject.user, &subject.group, &subject.service_account) {
         ("User", Some(user), _, _) => name(&user.name, asked.user),
-        ("Group", _, Some(group), _) => {
-            group.name == "*"
-                || asked.groups.contains(&group.name)
-                || group.name == if asked.anonymous { UNAUTHENTICATED } else { AUTHENTICATED }
-        }
+        ("Group", _, Some(group), _) => group.name == "*" || asked.groups.contains(&group.name),
         ("ServiceAccount", _, _, Some(account)) => {
             let of = asked.user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
             of.is_some_and(|(namespace, of)| account.namespace == namespace && name(&account.name, of))

@@ -7,9 +7,9 @@
 use jiff::Timestamp;
 
 use super::TokenIssuer;
-use super::claims::{Claims, Objects, Reference, user_name};
+use super::claims::{Claims, Objects, Reference, user_groups, user_name};
 use super::jwt::Refused;
-use crate::auth::{AUTHENTICATED, Bearer, SERVICE_ACCOUNTS, UserInfo, credential};
+use crate::auth::{Bearer, UserInfo, credential};
 use crate::codec;
 use crate::object::Fields;
 use crate::state::State;
@@ -45,11 +45,10 @@ fn user(claims: Claims) -> UserInfo {
             extra.insert(format!("authentication.kubernetes.io/{kind}-uid"), vec![uid]);
         }
     }
-    let own = format!("system:serviceaccounts:{namespace}");
     UserInfo {
         name: user_name(&namespace, &account.name),
         uid: account.uid,
-        groups: vec![SERVICE_ACCOUNTS.to_owned(), own, AUTHENTICATED.to_owned()],
+        groups: user_groups(&namespace),
         extra,
     }
 }

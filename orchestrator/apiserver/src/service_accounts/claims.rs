@@ -1,6 +1,10 @@
 //! What a ServiceAccount token says.
 
 use serde::{Deserialize, Serialize};
+use wherry_api::names;
+
+/// The group of all ServiceAccounts.
+const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 
 /// The claims of a token, as Kubernetes names them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,4 +62,16 @@ pub(crate) struct Reference {
 /// The name under which a ServiceAccount is a user.
 pub(crate) fn user_name(namespace: &str, name: &str) -> String {
     format!("system:serviceaccount:{namespace}:{name}")
+}
+
+/// The namespace and name of the ServiceAccount that is known as this user.
+pub(crate) fn split_user_name(user: &str) -> Option<(String, String)> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    let valid = names::dns1123_label(namespace).is_ok() && names::dns1123_subdomain(name).is_ok();
+    valid.then(|| (namespace.to_owned(), name.to_owned()))
+}
+
+/// The groups of the ServiceAccounts of a namespace, besides that of everybody who is known.
+pub(crate) fn user_groups(namespace: &str) -> Vec<String> {
+    vec![SERVICE_ACCOUNTS.to_owned(), format!("{SERVICE_ACCOUNTS}:{namespace}")]
 }

@@ -104,13 +104,16 @@ impl Versions for OneVersion {
 }
 
 impl Wanted {
-    /// Reads a Scale.
+    /// Reads the Scale of an object of this name.
     pub(crate) fn put(
+        name: &str,
         bytes: &[u8],
         format: wherry_schema::Format,
         options: &WriteOptions,
     ) -> Result<Self, Failure> {
-        Ok(Self::Put(incoming::read(SCALE, bytes, format, options.validation)?.0))
+        let (scale, _) = incoming::read(SCALE, bytes, format, options.validation)?;
+        incoming::check_name(&scale, name)?;
+        Ok(Self::Put(scale))
     }
 
     /// Reads a patch of a Scale.

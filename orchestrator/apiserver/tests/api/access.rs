@@ -12,13 +12,45 @@ fn get(path: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn nobody_is_refused_except_about_health_and_version() {
+async fn nobody_in_particular_may_ask_about_health_and_version_only() {
     let api = Api::start().await;
+    api.default_policy().await;
     let router = api.server.router();
-    send(&router, get(CONFIG_MAPS)).await.refused(401, "Unauthorized", "Unauthorized");
-    send(&router, get("/nope")).await.refused(401, "Unauthorized", "Unauthorized");
-    assert_eq!(send(&router, get("/livez")).await.code, 200);
-    assert_eq!(send(&router, get("/version")).await.code, 200);
+    send(&router, get(CONFIG_MAPS)).await.refused(
+        403,
+        "Forbidden",
+        "configmaps is forbidden: User \"system:anonymous\" cannot list resource \"configmaps\" in API group \"\" in the \
+         namespace \"default\"",
+    );
+    let text = "forbidden: User \"system:anonymous\" cannot get path \"/api\"";
+    send(&router, get("/api")).await.refused(403, "Forbidden", text);
+    send(&router, get("/nope")).await.expect(403);
+    send(&router, get("/livez/ping")).await.expect(403);
+    for path in ["/livez", "/readyz", "/healthz", "/version"] {
+        assert_eq!(send(&router, get(path)).await.code, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_known_may_learn_what_is_served() {
+    let api = Api::start().await;
+    api.default_policy().await;
+    let router = api.server.router_as(UserInfo::new("eve", &[]));
+    for path in ["/api", "/apis", "/apis/apps/v1", "/openapi/v3", "/version"] {
+        assert_eq!(send(&router, get(path)).await.code, 200, "{path}");
+    }
+    assert_eq!(send(&router, get("/openapi/v2/x")).await.code, 404);
+    for path in ["/", "/metrics", "/logs", "/nope", "/apis/nope/v1/things"] {
+        assert_eq!(send(&router, get(path)).await.code, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn one_name_in_a_selector_is_a_name_to_roles() {
+    let api = Api::start().await;
+    let router = api.server.router_as(UserInfo::new("eve", &[]));
+    let status = send(&router, get(&format!("{CONFIG_MAPS}?fieldSelector=metadata.name%3Donly"))).await;
+    assert_eq!(status.expect(403)["details"], json!({"kind": "configmaps", "name": "only"}));
 }
 
 #[tokio::test]
@@ -87,8 +119,9 @@ async fn a_bearer_token_names_its_user_and_an_unknown_one_is_refused() {
     assert_eq!(code(Some("Bearer s3cret")).await, 200);
     assert_eq!(code(Some("Bearer other")).await, 403);
     assert_eq!(code(Some("Bearer s3cre")).await, 401);
-    assert_eq!(code(Some("Basic s3cret")).await, 401);
-    assert_eq!(code(None).await, 401);
+    // What is no bearer token says nothing about who asks.
+    assert_eq!(code(Some("Basic s3cret")).await, 403);
+    assert_eq!(code(None).await, 403);
 }
 
 #[tokio::test]
@@ -102,6 +135,6 @@ async fn with_always_allow_everybody_known_may_do_everything() {
     let request = Request::get("/api/v1/namespaces");
     let with = request.header("authorization", "Bearer other").body(Body::empty()).unwrap();
     assert_eq!(send(&router, with).await.code, 200);
-    let without = Request::get("/api/v1/namespaces").body(Body::empty()).unwrap();
-    assert_eq!(send(&router, without).await.code, 401);
+    send(&router, get("/api/v1/namespaces")).await.refused(401, "Unauthorized", "Unauthorized");
+    send(&router, get("/livez")).await.expect(401);
 }

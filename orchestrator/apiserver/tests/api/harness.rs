@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use wherry_api::clock::Clock;
-use wherry_apiserver::{ApiServer, Config, UserInfo, extractor};
+use wherry_apiserver::{ApiServer, Config, UserInfo, bootstrap, extractor};
 use wherry_store::{Options, Store};
 
 /// A clock that stands still until it is told to move.
@@ -124,6 +124,17 @@ impl Api {
         let api = Self { server, clock, store, router, _directory: directory };
         api.namespace("default").await;
         api
+    }
+
+    /// Makes the roles and bindings every cluster begins with.
+    pub(crate) async fn default_policy(&self) {
+        let group = "/apis/rbac.authorization.k8s.io/v1";
+        for role in bootstrap::cluster_roles() {
+            self.post(&format!("{group}/clusterroles"), &role).await.expect(201);
+        }
+        for binding in bootstrap::cluster_role_bindings() {
+            self.post(&format!("{group}/clusterrolebindings"), &binding).await.expect(201);
+        }
     }
 
     /// Makes a namespace with the ServiceAccount that Pods in it run as.

@@ -16,6 +16,7 @@ mod discovery;
 mod flow;
 mod harness;
 mod health;
+mod impersonation;
 mod listing;
 mod logs;
 mod metrics;

@@ -183,13 +183,15 @@ async fn a_backend_sees_the_request_without_what_is_the_callers_own() {
     let request = Request::get(format!("{PODS}/p/proxy/a%20b//c/../d?x=%2F&y"))
         .header("host", "api:6443")
         .header("authorization", "Bearer secret")
+        .header("impersonate-user", "root")
+        .header("impersonate-group", "system:masters")
         .header("impersonate-extra-a", "b")
         .header("connection", "keep-alive, x-mine")
         .header("x-mine", "1")
         .header("x-theirs", "2");
     let seen = api.send(request.body(Body::empty()).unwrap()).await.expect(200);
     assert_eq!(seen["uri"], "/a%20b/d?x=%2F&y");
-    for name in ["authorization", "impersonate-extra-a", "x-mine"] {
+    for name in ["authorization", "impersonate-user", "impersonate-group", "impersonate-extra-a", "x-mine"] {
         assert_eq!(header(&seen, name), None, "{name}");
     }
     assert_eq!(header(&seen, "x-theirs"), Some("2"));

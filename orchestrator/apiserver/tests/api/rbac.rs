@@ -105,3 +105,114 @@ async fn a_service_account_without_a_namespace_is_one_of_the_namespace_of_its_bi
     get(&api, "system:serviceaccount:default:robot", CONFIG_MAPS).await.expect(200);
     get(&api, "system:serviceaccount:other:robot", CONFIG_MAPS).await.expect(403);
 }
+
+/// A user who may write roles and bindings, list ConfigMaps, and nothing else.
+async fn granter(api: &Api, verbs: &[&str]) {
+    let mut rules = json!([
+        {"verbs": ["list"], "apiGroups": [""], "resources": ["configmaps"]},
+        {"verbs": ["create", "update", "patch", "get"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"]},
+    ]);
+    if !verbs.is_empty() {
+        let more = json!({"verbs": verbs, "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["*"]});
+        rules.as_array_mut().unwrap().push(more);
+    }
+    cluster_role(api, "granter", &json!({}), &rules).await;
+    let binding = bound("granter", "ClusterRole", "granter", &user("ann"));
+    api.post(&format!("{RBAC}/clusterrolebindings"), &binding).await.expect(201);
+}
+
+async fn post_as(api: &Api, name: &str, path: &str, body: &Value) -> Answer {
+    let request = Request::post(path).header("content-type", "application/json");
+    let request = request.body(Body::from(body.to_string())).unwrap();
+    send(&api.server.router_as(UserInfo::new(name, &["dev"])), request).await
+}
+
+#[tokio::test]
+async fn nobody_writes_a_role_that_allows_what_they_may_not_do() {
+    let api = Api::start().await;
+    granter(&api, &[]).await;
+    let roles = format!("{RBAC}/clusterroles");
+    let role = json!({"metadata": {"name": "own"}, "rules": lists("configmaps")});
+    post_as(&api, "ann", &roles, &role).await.expect(201);
+    let rules =
+        json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["configmaps", "secrets"]}]);
+    let role = json!({"metadata": {"name": "more"}, "rules": rules});
+    post_as(&api, "ann", &roles, &role).await.refused(
+        403,
+        "Forbidden",
+        "clusterroles.rbac.authorization.k8s.io \"more\" is forbidden: user \"ann\" (groups=[\"dev\" \
+         \"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n\
+         {APIGroups:[\"\"], Resources:[\"configmaps\"], Verbs:[\"get\"]}\n\
+         {APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\" \"list\"]}",
+    );
+    let sum = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
+    let role = json!({"metadata": {"name": "sum"}, "aggregationRule": sum});
+    post_as(&api, "ann", &roles, &role).await.refused(
+        403,
+        "Forbidden",
+        "clusterroles.rbac.authorization.k8s.io \"sum\" is forbidden: must have cluster-admin privileges to use the \
+         aggregationRule",
+    );
+}
+
+#[tokio::test]
+async fn a_role_is_not_widened_beyond_what_its_author_may_do() {
+    let api = Api::start().await;
+    granter(&api, &[]).await;
+    cluster_role(&api, "wide", &json!({}), &lists("secrets")).await;
+    let router = api.server.router_as(UserInfo::new("ann", &[]));
+    let patch = async |body: Value| {
+        let request = Request::patch(format!("{RBAC}/clusterroles/wide"))
+            .header("content-type", "application/merge-patch+json");
+        send(&router, request.body(Body::from(body.to_string())).unwrap()).await
+    };
+    patch(json!({"metadata": {"labels": {"a": "b"}}})).await.expect(403);
+    // To let an object go takes no more than the right to write it.
+    patch(json!({"metadata": {"finalizers": ["example.com/mine"]}})).await.expect(200);
+    patch(json!({"rules": lists("configmaps")})).await.expect(200);
+}
+
+#[tokio::test]
+async fn nobody_binds_a_role_that_allows_what_they_may_not_do() {
+    let api = Api::start().await;
+    granter(&api, &[]).await;
+    cluster_role(&api, "secrets", &json!({}), &lists("secrets")).await;
+    cluster_role(&api, "maps", &json!({}), &lists("configmaps")).await;
+    let to = |role: &str| bound(role, "ClusterRole", role, &user("bob"));
+    post_as(&api, "ann", BINDING, &to("maps")).await.expect(201);
+    let refused = post_as(&api, "ann", BINDING, &to("secrets")).await.expect(403);
+    let text = refused["message"].as_str().unwrap();
+    assert!(text.ends_with("{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"list\"]}"), "{text}");
+    let text = "clusterroles.rbac.authorization.k8s.io \"gone\" not found";
+    post_as(&api, "ann", BINDING, &to("gone")).await.refused(404, "NotFound", text);
+}
+
+#[tokio::test]
+async fn who_may_escalate_and_bind_may_hand_out_anything() {
+    let api = Api::start().await;
+    granter(&api, &["escalate", "bind"]).await;
+    let role = json!({"metadata": {"name": "wide"}, "rules": lists("secrets")});
+    post_as(&api, "ann", &format!("{RBAC}/clusterroles"), &role).await.expect(201);
+    let binding = bound("wide", "ClusterRole", "wide", &user("bob"));
+    post_as(&api, "ann", BINDING, &binding).await.expect(201);
+    get(&api, "bob", "/api/v1/namespaces/default/secrets").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_roles_of_every_cluster_let_people_work_in_their_namespace() {
+    let api = Api::start().await;
+    api.default_policy().await;
+    for (role, name) in [("view", "vic"), ("edit", "edd"), ("admin", "ada")] {
+        api.post(BINDING, &bound(role, "ClusterRole", role, &user(name))).await.expect(201);
+    }
+    let map = json!({"metadata": {"generateName": "m-"}});
+    for (name, list, secrets, create, roles) in
+        [("vic", 200, 403, 403, 403), ("edd", 200, 200, 201, 403), ("ada", 200, 200, 201, 200)]
+    {
+        get(&api, name, CONFIG_MAPS).await.expect(list);
+        get(&api, name, "/api/v1/namespaces/default/secrets").await.expect(secrets);
+        post_as(&api, name, CONFIG_MAPS, &map).await.expect(create);
+        get(&api, name, "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles").await.expect(roles);
+        get(&api, name, "/api/v1/nodes").await.expect(403);
+    }
+}

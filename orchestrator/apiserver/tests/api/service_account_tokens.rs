@@ -233,6 +233,7 @@ async fn the_token_a_pod_gets_by_default_outlives_what_the_node_is_told() {
 #[tokio::test]
 async fn service_accounts_may_read_how_their_tokens_are_checked() {
     let api = Api::with(|config| config.issuer = Some(issuer())).await;
+    api.default_policy().await;
     let token = token(&api, &json!({})).await;
     let configuration = present(&api, &token, "/.well-known/openid-configuration").await.expect(200);
     assert_eq!(configuration["issuer"], ISSUER);
@@ -243,7 +244,7 @@ async fn service_accounts_may_read_how_their_tokens_are_checked() {
     let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
     assert_eq!(keys.expect(200)["keys"][0]["kid"], header["kid"]);
     let nobody = Request::get("/openid/v1/jwks").body(Body::empty()).unwrap();
-    send(&api.server.router(), nobody).await.expect(401);
+    send(&api.server.router(), nobody).await.expect(403);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use wherry_schema::Value;
 
 use super::{Cx, show_user};
-use crate::auth::{self, UserInfo};
+use crate::auth::{self, AUTHENTICATED, UserInfo};
 use crate::error::Failure;
 use crate::object::Fields;
 
@@ -26,7 +26,8 @@ pub(super) fn token(cx: &Cx<'_>, mut review: Value) -> Result<Value, Failure> {
         review.items("spec.audiences").iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let mut status = Value::object();
     match auth::bearer_of(cx.state, token, (!audiences.is_empty()).then_some(&audiences)) {
-        Ok(bearer) => {
+        Ok(mut bearer) => {
+            bearer.user.join(AUTHENTICATED);
             status.put("authenticated", true);
             status.put("user", show_user(&bearer.user));
             if !bearer.audiences.is_empty() {

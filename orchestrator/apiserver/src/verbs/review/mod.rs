@@ -55,7 +55,7 @@ fn show_user(user: &UserInfo) -> Value {
     if !user.uid.is_empty() {
         out.set(&["uid"], user.uid.as_str());
     }
-    out.set(&["groups"], user.all_groups());
+    out.set(&["groups"], user.groups.clone());
     for (key, values) in &user.extra {
         out.set(&["extra", key], values.clone());
     }
