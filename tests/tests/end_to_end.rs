@@ -321,6 +321,14 @@ fn loopback_mode_serves_wasm_and_refuses_oci_clearly() {
         let address = service_address(cluster, "hello-wasm");
         assert!(address.ip().is_loopback());
         assert_eq!(first_answer(address).status, 200);
+        // Through the API server, too: to an endpoint of the Service, and to one Pod.
+        let first = ["get", "pods", "-l", "app=hello-wasm", "-o", "jsonpath={.items[0].metadata.name}"];
+        let pod = cluster.kubectl(&first);
+        let raw = |path: &str| {
+            cluster.kubectl(&["get", "--raw", &format!("/api/v1/namespaces/default/{path}/proxy/x")])
+        };
+        assert!(raw("services/hello-wasm:80").contains("path: /x\npod: hello-wasm-"));
+        assert!(raw(&format!("pods/{pod}")).contains(&format!("path: /x\npod: {pod}\n")));
         cluster.apply(&one_shot("classic", "hello-oci:v1", ""));
         cluster.kubectl_until(&["describe", "pod", "classic"], |text| {
             text.contains("Warning") && text.contains("loopback")
