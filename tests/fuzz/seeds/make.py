@@ -22,6 +22,17 @@ REQUESTS = [
     (4, "/api/v1/namespaces/default/pods?labelSelector=a%20in%20(b,c),!d&fieldSelector=metadata.name!%3Da", "", "application/json", '{"gracePeriodSeconds":0,"propagationPolicy":"Foreground"}'),
 ]
 
+EXPRESSIONS = [
+    "self.all(x, x.startsWith('a') && size(x) <= 63) || has(self.a) ? 1 + 2 * -3 : [1, 2u, 1.5e3][0]",
+    "list.map(x, x > 0, {'a': x}).exists_one(m, m.a in [1, 2]) && map.transformMap(k, v, v + 1) == {'a': 1}",
+    "self.?a[?0].orValue(b'\\xff') == optional.none() && [?optional.of(1)].first().optMap(x, x).hasValue()",
+    "timestamp(self).getHours('Europe/Berlin') == 1 && duration('1h').getMinutes() == 60 && text.matches(r'^\\d+$')",
+    "'%s %d %.2f %x'.format([text, 1, 2.5, 'a']).split(' ').join('-').replace('a', 'b', 1).substring(1, 2)",
+    "cidr('10.0.0.0/8').containsIP('10.1.2.3') && quantity('1Gi').add(1).isGreaterThan(quantity('1G')) && url('https://a:1/b?c=d').getPort() == '1'",
+    "cel.bind(x, list.sort().reverse().distinct(), x.slice(0, 1).flatten()) + lists.range(3).sortBy(e, -e)",
+    "semver('v1.2', true).isLessThan(semver('1.3.0')) && sets.intersects(list, [1]) && format.named('uuid').value().validate(text).hasValue()",
+]
+
 
 def write(target, inputs):
     folder = HERE / target
@@ -41,6 +52,7 @@ OWNERS = [{"manager": "a", "operation": "Apply", "apiVersion": "v1", "time": "20
 applies = [json.dumps(config).encode() for config in APPLIES]
 write("apply", [b"\x08\x01" + b"\0\x07".join(applies), b"\x08\x04" + b"\0\x09".join(applies), b"\x08\x01" + json.dumps(OWNERS).encode()])
 write("selector", [b"a in (b,c),!d,e!=f,g==h", b"metadata.name=a,spec.nodeName!=b", b"1.5Gi", b"-100m", b"12e3", b"0.000001"])
+write("expression", [e.encode() for e in EXPRESSIONS])
 write("request", [b"\0".join([bytes([m]), p.encode(), a.encode(), c.encode(), b.encode()]) for m, p, a, c, b in REQUESTS])
 words = ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "status", "containers", "$patch", "$retainKeys",
          "$setElementOrder/", "$deleteFromPrimitiveList/", "delete", "replace", "merge", "null", "true", "resourceVersion", "continue", "limit",

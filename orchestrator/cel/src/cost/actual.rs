@@ -1,6 +1,6 @@
 //! What a call costs that was made, by the function and by the overload.
 
-use super::{CHECK, LIST, PATTERN, TRAVERSAL};
+use super::{CHECK, LIST, PATTERN, Range, TRAVERSAL};
 use crate::library::format::Format;
 use crate::value::{List, Value};
 
@@ -16,12 +16,24 @@ fn by_function(function: &str, overload: &str) -> Option<Price> {
     Some(match function {
         "check" => |_, _| CHECK,
         "isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf" => |args, _| traversal(&args[0]),
-        "url" | "lowerAscii" | "upperAscii" | "substring" | "trim" | "cidr" | "isIP" | "isCIDR"
-        | "quantity" | "isQuantity" | "semver" | "isSemver" => |args, _| scaled(size(args, 0), TRAVERSAL),
+        "url"
+        | "lowerAscii"
+        | "upperAscii"
+        | "substring"
+        | "trim"
+        | "cidr"
+        | "isIP"
+        | "isCIDR"
+        | "quantity"
+        | "isQuantity"
+        | "semver"
+        | "isSemver"
+        | "jsonpatch.escapeKey" => |args, _| scaled(size(args, 0), TRAVERSAL),
         "ip" if overload == "cidr_ip" => |_, _| 1,
         "ip" => |args, _| scaled(size(args, 0), TRAVERSAL),
         "replace" | "split" | "ip.isCanonical" => |args, _| scaled(size(args, 0), 2.0 * TRAVERSAL),
         "join" => |_, result| scaled(result.size(), 2.0 * TRAVERSAL),
+        "fieldSelector" | "labelSelector" => |args, _| super::call::selector(Range::fixed(size(args, 1))).max,
         "find" | "findAll" => pattern,
         "containsIP" | "containsCIDR" => return Some(contains(function, overload)),
         "validate" => validate,
@@ -33,9 +45,8 @@ fn by_function(function: &str, overload: &str) -> Option<Price> {
 
 fn by_overload(overload: &str) -> Price {
     match overload {
-        "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string" => {
-            |args, _| scaled(size(args, 0), TRAVERSAL)
-        }
+        "starts_with_string" | "ends_with_string" | "strings_quote" | "string_format" | "string_to_bytes"
+        | "bytes_to_string" => |args, _| scaled(size(args, 0), TRAVERSAL),
         "in_list" => |args, _| size(args, 1),
         "less_string"
         | "greater_string"

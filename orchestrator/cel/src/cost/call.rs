@@ -1,7 +1,7 @@
 //! What a call can cost, from what its arguments can be.
 
 use super::estimate::{Estimator, Node, Parts};
-use super::{CHECK, LIST, PATTERN, Range, TRAVERSAL};
+use super::{CHECK, LIST, MESSAGE, PATTERN, Range, TRAVERSAL};
 use crate::syntax::ast::{Expr, Kind, Literal};
 use crate::types::Type;
 
@@ -139,7 +139,22 @@ fn kubernetes(
         ("isSorted" | "sum" | "max" | "min" | "indexOf" | "lastIndexOf", Some(target), _) => {
             cost(over_items(estimator, target))
         }
-        ("url", _, [text]) => cost(text.size().scaled(TRAVERSAL)),
+        ("url", _, [text]) => sized(text.size().scaled(TRAVERSAL), text.size()),
+        (
+            "cidr"
+            | "isIP"
+            | "isCIDR"
+            | "ip"
+            | "quantity"
+            | "isQuantity"
+            | "semver"
+            | "isSemver"
+            | "jsonpatch.escapeKey",
+            None,
+            [text, ..],
+        ) => cost(text.size().scaled(TRAVERSAL)),
+        ("ip.isCanonical", _, [text]) => cost(text.size().scaled(2.0 * TRAVERSAL)),
+        ("fieldSelector" | "labelSelector", Some(_), [text]) => cost(selector(text.size())),
         ("lowerAscii" | "upperAscii" | "substring" | "trim", Some(target), _) => {
             sized(target.size().scaled(TRAVERSAL), target.size())
         }
@@ -153,20 +168,32 @@ fn kubernetes(
             sized(matching(target, pattern), Range { min: 0, max: target.size().max })
         }
         ("validate", Some(_), [text, ..]) => {
-            cost(text.size().scaled(crate::library::format::MAX_NAME_PATTERN * PATTERN))
+            let text = text.size().plus(Range::ONE).scaled(TRAVERSAL);
+            cost(text.times(Range::fixed(MAX_FORMAT_PATTERN).scaled(PATTERN)))
         }
         ("containsIP" | "containsCIDR", Some(_), [other, ..]) => cost(contained(function, overload, other)),
         ("sets.contains" | "sets.intersects", _, [a, b]) => cost(a.size().times(b.size()).plus(Range::ONE)),
         ("sets.equivalent", _, [a, b]) => cost(a.size().times(b.size()).scaled(2.0).plus(Range::ONE)),
         ("_==_" | "_!=_", _, [a, b]) if a.of == b.of => match a.of {
-            Type::Opaque(name, _) if matches!(&**name, "net.IP" | "net.CIDR") => {
-                cost(Range { min: 8, max: 32 }.scaled(TRAVERSAL))
+            Type::Opaque(name, _) if &**name == "kubernetes.NamedFormat" => {
+                cost(Range { min: 1, max: MAX_FORMAT_NAME }.scaled(TRAVERSAL))
             }
+            Type::Opaque(name, _) if &**name == "kubernetes.URL" => return None,
             Type::Opaque(_, params) if params.is_empty() => cost(Range::ONE),
             _ => return None,
         },
         _ => return None,
     })
+}
+
+/// The longest pattern and name of a format by which what it costs is estimated.
+const MAX_FORMAT_PATTERN: u64 = 128;
+const MAX_FORMAT_NAME: u64 = 64;
+
+/// Of reading a selector: a list of at most one requirement for two characters.
+pub(super) fn selector(size: Range) -> Range {
+    let requirements = size.scaled(0.5).times(Range::fixed(LIST + MESSAGE));
+    Range::fixed(LIST).plus(requirements).plus(size.scaled(TRAVERSAL))
 }
 
 /// Of one comparison for each item of a list, or of walking over a string.

@@ -40,9 +40,6 @@ pub(super) const ROWS: &[Row] = &[
     ("format.datetime", "format.datetime", "() -> kubernetes.NamedFormat", |_| at(12)),
 ];
 
-/// The longest pattern by which the cost of a validation is estimated.
-pub(crate) const MAX_NAME_PATTERN: f64 = 128.0;
-
 /// A format: its name, the size of its pattern for the cost, and the check.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Format(&'static str, u64, fn(&str) -> std::result::Result<(), String>);

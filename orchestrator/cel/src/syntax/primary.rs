@@ -6,7 +6,7 @@ use super::literal;
 use super::parser::{Parsed, Parser, Reported};
 
 /// Words that languages around this one need.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 18] = [
     "as",
     "break",
     "const",
@@ -24,6 +24,7 @@ const RESERVED: [&str; 17] = [
     "return",
     "var",
     "void",
+    "while",
 ];
 
 /// How much deeper the expansion of a macro is than a call.
