@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::{Method, Request, Uri};
 
 use crate::auth::UserInfo;
+use crate::authorize::Wish;
 use crate::config::Config;
 use crate::handle::handle;
+use crate::request::query::Query;
 use crate::state::State;
 
 /// The Kubernetes API over a store. A cheap handle.
@@ -38,6 +40,13 @@ impl ApiServer {
         let state = Arc::clone(&self.state);
         Router::new()
             .fallback(move |request: Request<Body>| handle(Arc::clone(&state), user.clone(), request))
+    }
+
+    /// Whether roles and bindings let a user send a request of this method and path.
+    pub fn allows(&self, user: &UserInfo, method: &Method, uri: &Uri) -> bool {
+        let query = Query::parse(uri.query().unwrap_or_default());
+        let wish = Wish::of(method, uri.path(), &query);
+        self.state.authorizer.decide(&wish.by(user)).allowed
     }
 
     /// Ends all watches and refuses to start new ones; for clients in this process when the server is not served.

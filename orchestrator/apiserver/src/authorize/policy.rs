@@ -21,11 +21,14 @@ pub(super) const PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 /// A role of either kind.
 #[derive(Debug)]
 struct Role {
-    rules: Vec<PolicyRule>,
+    rules: Rules,
     labels: Option<Object>,
     /// Which other roles it is the sum of, if it is one.
     sum_of: Option<Vec<Value>>,
 }
+
+/// Rules that are held against questions, shared by the role and all who are bound to it.
+type Rules = Arc<[CompiledRule]>;
 
 /// A role as bindings refer to it: its namespace, empty for a ClusterRole, and its name.
 type RoleKey = (String, String);
@@ -86,7 +89,7 @@ fn decode(key: &str, bytes: &[u8]) -> Option<Decoded> {
     match object.text("kind") {
         "Role" | "ClusterRole" => {
             let role = Role {
-                rules: PolicyRule::all_of(&object),
+                rules: PolicyRule::all_of(&object).into_iter().map(CompiledRule::from).collect(),
                 labels: object.map("metadata.labels").cloned(),
                 sum_of: object
                     .has("aggregationRule")
@@ -112,18 +115,18 @@ fn decode(key: &str, bytes: &[u8]) -> Option<Decoded> {
 type Roles = HashMap<RoleKey, Arc<Role>>;
 
 /// The rules of a role. Those of a sum are the rules of all roles it selects, and of those they select in turn.
-fn rules_of(role: &Role, roles: &Roles) -> Vec<PolicyRule> {
+fn rules_of(role: &Role, roles: &Roles) -> Rules {
     if role.sum_of.is_none() {
-        return role.rules.clone();
+        return Arc::clone(&role.rules);
     }
     let mut names: Vec<&RoleKey> = roles.keys().filter(|(namespace, _)| namespace.is_empty()).collect();
     names.sort_unstable();
-    let (mut rules, mut seen, mut waiting) = (Vec::new(), BTreeSet::new(), vec![role]);
+    let (mut rules, mut seen, mut waiting) = (Vec::<CompiledRule>::new(), BTreeSet::new(), vec![role]);
     while let Some(next) = waiting.pop() {
         let Some(selectors) = &next.sum_of else {
-            for rule in &next.rules {
-                if !rules.contains(rule) {
-                    rules.push(rule.clone());
+            for one in next.rules.iter() {
+                if !rules.iter().any(|known| known.rule == one.rule) {
+                    rules.push(one.clone());
                 }
             }
             continue;
@@ -135,14 +138,14 @@ fn rules_of(role: &Role, roles: &Roles) -> Vec<PolicyRule> {
             }
         }
     }
-    rules
+    rules.into()
 }
 
 /// A binding with the rules it grants; none if there is no such role.
 #[derive(Debug)]
 struct Grant {
     binding: Arc<Binding>,
-    rules: Option<Arc<[CompiledRule]>>,
+    rules: Option<Rules>,
 }
 
 /// The grants to each user and group, by their place in the list of all.
@@ -166,7 +169,7 @@ pub(crate) struct Index {
     grants: Vec<Grant>,
     cluster: Scope,
     namespaces: HashMap<String, Scope>,
-    roles: HashMap<RoleKey, Arc<[CompiledRule]>>,
+    roles: HashMap<RoleKey, Rules>,
 }
 
 /// What several bindings together come to.
@@ -180,9 +183,7 @@ pub(crate) struct Granted {
 
 impl Index {
     fn new(roles: &Roles, bindings: Vec<Arc<Binding>>) -> Self {
-        let compiled = |role: &Arc<Role>| rules_of(role, roles).into_iter().map(CompiledRule::from).collect();
-        let compiled: HashMap<RoleKey, Arc<[CompiledRule]>> =
-            roles.iter().map(|(key, role)| (key.clone(), compiled(role))).collect();
+        let compiled = roles.iter().map(|(key, role)| (key.clone(), rules_of(role, roles))).collect();
         let mut index = Self {
             grants: Vec::new(),
             cluster: Scope::default(),
@@ -219,7 +220,7 @@ impl Index {
         self.grants.push(Grant { binding, rules });
     }
 
-    fn role(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<[CompiledRule]>> {
+    fn role(&self, kind: &str, namespace: &str, name: &str) -> Option<Rules> {
         let namespace = if kind == "Role" { namespace } else { "" };
         self.roles.get(&(namespace.to_owned(), name.to_owned())).cloned()
     }

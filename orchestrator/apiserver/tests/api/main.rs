@@ -19,6 +19,7 @@ mod health;
 mod impersonation;
 mod listing;
 mod logs;
+mod matrix;
 mod metrics;
 mod namespaces;
 mod objects;
