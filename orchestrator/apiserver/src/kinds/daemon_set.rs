@@ -9,7 +9,7 @@ use crate::table::{self, Column};
 use crate::validation::template::{
     check_endless, check_label_selector, check_pod_template, check_selected, is_empty, is_usable,
 };
-use crate::validation::values::{at_most_all, immutable, int_or_percent, non_negative, percent};
+use crate::validation::values::{at_most_all, collisions, immutable, int_or_percent, non_negative, percent};
 use crate::validation::{Errors, Path, Shown, internal, meta};
 
 /// The rules of DaemonSets.
@@ -78,7 +78,7 @@ impl Rules for DaemonSet {
         immutable(object, old, "spec.selector", errors);
     }
 
-    fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
+    fn validate_status(&self, object: &Value, old: &Value, errors: &mut Errors) {
         let fields = [
             "currentNumberScheduled",
             "numberMisscheduled",
@@ -92,6 +92,7 @@ impl Rules for DaemonSet {
         ];
         let status = object.field("status").unwrap_or(&Value::Null);
         non_negative(status, &fields, &Path::new("status"), errors);
+        collisions(object, old, errors);
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {

@@ -7,7 +7,7 @@ use super::Rules;
 use crate::object::Fields;
 use crate::table::{self, Column};
 use crate::validation::template::{check_replicated, check_selector};
-use crate::validation::values::{at_most_all, immutable, int_or_percent, non_negative, percent};
+use crate::validation::values::{at_most_all, collisions, immutable, int_or_percent, non_negative, percent};
 use crate::validation::{Errors, Path, internal};
 
 /// The rules of Deployments.
@@ -63,15 +63,7 @@ impl Rules for Deployment {
 
     fn validate_status(&self, object: &Value, old: &Value, errors: &mut Errors) {
         check_counts(object, errors);
-        let collisions = |object: &Value| object.int("status.collisionCount");
-        if let Some(before) = collisions(old) {
-            let path = Path::new("status.collisionCount");
-            match collisions(object) {
-                None => errors.invalid(&path, &Value::Null, "cannot be unset"),
-                Some(now) if now < before => errors.invalid(&path, now, "cannot be decremented"),
-                Some(_) => {}
-            }
-        }
+        collisions(object, old, errors);
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {

@@ -57,13 +57,11 @@ impl Rules for Event {
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
-        let involved = object.text("involvedObject.namespace");
-        let namespace = object::namespace(object);
-        let cluster_scoped = involved.is_empty() && namespace == "default";
-        if !cluster_scoped && involved != namespace {
-            let path = Path::new("involvedObject.namespace");
-            errors.invalid(&path, involved, "does not match event.namespace");
-        }
+        check(object, "reportingComponent", errors);
+    }
+
+    fn check_update(&self, object: &Value, _old: &Value, errors: &mut Errors) {
+        self.validate(object, errors);
     }
 
     fn columns(&self) -> &'static [Column] {
@@ -96,6 +94,40 @@ pub(super) fn row(object: &Value, now: Timestamp) -> Vec<Value> {
         count.into(),
         table::name(object),
     ]
+}
+
+/// The rules that Events keep by either name. `controller` is how this one calls who reports it.
+pub(super) fn check(object: &Value, controller: &str, errors: &mut Errors) {
+    let (involved, namespace) = (object.text("involvedObject.namespace"), object::namespace(object));
+    let timed = !object.text("eventTime").is_empty();
+    let elsewhere = match (involved.is_empty(), timed) {
+        (true, true) => !matches!(namespace, "default" | "kube-system"),
+        (true, false) => namespace != "default",
+        (false, timed) => !timed && involved != namespace,
+    };
+    if elsewhere {
+        let path = Path::new("involvedObject.namespace");
+        errors.invalid(&path, involved, "does not match event.namespace");
+    }
+    if !timed {
+        return;
+    }
+    let (reporter, path) = (object.text("reportingComponent"), Path::new(controller));
+    if reporter.is_empty() {
+        errors.required(&path, "");
+    }
+    errors.qualified(reporter, &path);
+    for field in ["reportingInstance", "action", "reason"] {
+        let (text, path) = (object.text(field), Path::new(field));
+        if text.is_empty() {
+            errors.required(&path, "");
+        } else if text.len() > 128 {
+            errors.invalid(&path, "", "can have at most 128 characters");
+        }
+    }
+    if object.text("message").len() > 1024 {
+        errors.invalid(&Path::new("message"), "", "can have at most 1024 characters");
+    }
 }
 
 fn first_set<'a>(object: &'a Value, paths: &[&str]) -> &'a str {

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use wherry_schema::Value;
 
 use super::{Conversion, Rules, Selectable, event};
-use crate::object::Fields;
+use crate::object::{self, Fields};
 use crate::table::Column;
-use crate::validation::{Errors, Path, names};
+use crate::validation::values::IMMUTABLE;
+use crate::validation::{Errors, Path, Shown, internal, meta};
 
 /// The rules of `events.k8s.io` Events, on their stored form.
 pub(crate) struct EventsV1;
@@ -35,6 +36,24 @@ static FIELDS: &[Selectable] = &[
     Selectable { name: "reason", attribute: "=reason" },
     Selectable { name: "reportingController", attribute: "=reportingComponent" },
     Selectable { name: "type", attribute: "=type" },
+];
+
+/// What an update leaves as it is, in the order upstream looks at it.
+const FIXED: &[&str] = &[
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "reason",
+    "type",
+    "eventTime",
+    "action",
+    "related",
+    "reportingComponent",
+    "reportingInstance",
 ];
 
 impl Conversion for EventsV1 {
@@ -75,29 +94,47 @@ impl Rules for EventsV1 {
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
-        event::Event.validate(object, errors);
+        event::check(object, "reportingController", errors);
+        check_series(object, errors);
         if object.text("eventTime").is_empty() {
             errors.required(&Path::new("eventTime"), "");
-        }
-        let controller = object.text("reportingComponent");
-        let path = Path::new("reportingController");
-        if controller.is_empty() {
-            errors.required(&path, "");
-        }
-        errors.problems(&path, controller, names::qualified(controller));
-        for (field, name, max) in [
-            ("reportingInstance", "reportingInstance", 128),
-            ("action", "action", 128),
-            ("reason", "reason", 128),
-        ] {
-            check_text(object.text(field), name, max, errors);
-        }
-        if object.text("message").len() > 1024 {
-            errors.invalid(&Path::new("message"), "", "can have at most 1024 characters");
         }
         let kind = object.text("type");
         if !matches!(kind, "Normal" | "Warning") {
             errors.invalid(&Path::new("type"), "", &format!("has invalid value: {kind}"));
+        }
+        let source = ["source.component", "source.host"].iter().any(|part| !object.text(part).is_empty());
+        let counted = object.int("count").unwrap_or(0) != 0;
+        for (field, set) in [
+            ("firstTimestamp", object.has("firstTimestamp")),
+            ("lastTimestamp", object.has("lastTimestamp")),
+            ("count", counted),
+            ("source", source),
+        ] {
+            if set {
+                errors.invalid(&Path::new(field), "", "needs to be unset");
+            }
+        }
+    }
+
+    fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        event::check(object, "reportingController", errors);
+        meta::check_update(object, old, errors);
+        if !object::same(object, old, "series") {
+            check_series(object, errors);
+        }
+        for field in FIXED.iter().filter(|field| !object::same(object, old, field)) {
+            let shown = match *field {
+                "involvedObject" | "related" => internal::show("ObjectReference", object.field(field)),
+                "source" => internal::show("EventSource", object.field(field)),
+                "count" => object.int(field).unwrap_or(0).into(),
+                _ if field.ends_with("Time") || field.ends_with("Timestamp") => {
+                    object.field(field).map_or(Shown::raw("null"), Shown::from)
+                }
+                _ => object.text(field).into(),
+            };
+            let told = if *field == "reportingComponent" { "reportingController" } else { field };
+            errors.invalid(&Path::new(told), shown, IMMUTABLE);
         }
     }
 
@@ -110,18 +147,55 @@ impl Rules for EventsV1 {
     }
 }
 
-fn check_text(text: &str, name: &str, max: usize, errors: &mut Errors) {
-    let path = Path::new(name);
-    if text.is_empty() {
-        errors.required(&path, "");
-    } else if text.len() > max {
-        errors.invalid(&path, "", &format!("can have at most {max} characters"));
+/// The rules of an event that goes on.
+fn check_series(object: &Value, errors: &mut Errors) {
+    if !object.has("series") {
+        return;
+    }
+    if object.int("series.count").unwrap_or(0) < 2 {
+        errors.invalid(&Path::new("series.count"), "", "should be at least 2");
+    }
+    if !object.has("series.lastObservedTime") {
+        errors.required(&Path::new("series.lastObservedTime"), "");
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
     use super::*;
+    use crate::kinds::told;
+
+    #[rstest]
+    #[case(json!({"series": {"count": 1}}), "[series.count: Invalid value: \"\": should be at least 2, series.lastObservedTime: Required value]")]
+    #[case(json!({"deprecatedCount": 1, "deprecatedSource": {"host": "h"}}), "[count: Invalid value: \"\": needs to be unset, source: Invalid value: \"\": needs to be unset]")]
+    #[case(json!({"regarding": {"kind": "Pod", "namespace": "elsewhere"}}), "")]
+    #[case(json!({"action": ""}), "action: Required value")]
+    fn new_events(#[case] changes: serde_json::Value, #[case] told: &str) {
+        assert_eq!(told::of_new("events.events.k8s.io", event(&changes)), told);
+    }
+
+    #[rstest]
+    #[case(json!({"note": "n"}), "message: Invalid value: \"n\": field is immutable")]
+    #[case(json!({"series": {"count": 2, "lastObservedTime": "2024-01-01T00:00:01.000000Z"}}), "")]
+    fn changes_of_events(#[case] changes: serde_json::Value, #[case] told: &str) {
+        let told_of = told::of_change("events.events.k8s.io", event(&json!({})), event(&changes));
+        assert_eq!(told_of, told);
+    }
+
+    fn event(changes: &serde_json::Value) -> serde_json::Value {
+        let mut event = json!({
+            "metadata": {"name": "e", "namespace": "n"}, "eventTime": "2024-01-01T00:00:00.000000Z",
+            "regarding": {"kind": "Pod", "namespace": "n"}, "reason": "R", "action": "A", "type": "Normal",
+            "reportingController": "example.com/c", "reportingInstance": "i",
+        });
+        for (field, value) in changes.as_object().unwrap() {
+            event[field] = value.clone();
+        }
+        event
+    }
 
     #[test]
     fn an_event_survives_the_way_to_the_store_and_back() {

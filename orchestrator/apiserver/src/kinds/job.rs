@@ -122,10 +122,16 @@ fn generate_selector(object: &mut Value) {
         ("controller-uid", &uid),
         ("batch.kubernetes.io/controller-uid", &uid),
     ] {
-        object.set(&["spec", "template", "metadata", "labels", key], value.as_str());
+        // What the client says of them is looked at by the rules.
+        let path = ["spec", "template", "metadata", "labels", key];
+        if object.at(&path).is_none() {
+            object.set(&path, value.as_str());
+        }
     }
-    let key = "batch.kubernetes.io/controller-uid";
-    object.set(&["spec", "selector", "matchLabels", key], uid);
+    let path = ["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"];
+    if object.at(&path).is_none() {
+        object.set(&path, uid);
+    }
 }
 
 /// The number of completions of an indexed Job changes with its parallelism, that of others never.

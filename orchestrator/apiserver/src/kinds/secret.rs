@@ -118,9 +118,36 @@ fn check_type(object: &Value, data: Option<&Object>, errors: &mut Errors) {
 fn check_docker(kind: &str, data: Option<&Object>, errors: &mut Errors) {
     let key = if kind.ends_with("json") { ".dockerconfigjson" } else { ".dockercfg" };
     let Some(text) = data.and_then(|d| d.get(key)).and_then(Value::as_str) else { return };
-    let json = STANDARD.decode(text).ok().and_then(|bytes| Value::from_json(&bytes).ok());
-    if json.is_none() {
-        let shown = crate::validation::Shown::raw("\"<secret contents redacted>\"");
-        errors.invalid(&Path::new("data").key(key), shown, "invalid character in JSON");
+    let bytes = STANDARD.decode(text).unwrap_or_default();
+    let problem = match Value::from_json(&bytes) {
+        Ok(Value::Object(_) | Value::Null) => return,
+        Ok(other) => {
+            let found = wherry_schema::decode::kind_of(&other);
+            format!("json: cannot unmarshal {found} into Go value of type map[string]interface {{}}")
+        }
+        Err(problem) => problem.to_string(),
+    };
+    let shown = crate::validation::Shown::raw("\"<secret contents redacted>\"");
+    errors.invalid(&Path::new("data").key(key), shown, &problem);
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use crate::kinds::told;
+
+    #[rstest]
+    #[case("{}", "")]
+    #[case("[]", "json: cannot unmarshal array into Go value of type map[string]interface {}")]
+    #[case("x", "invalid character 'x' looking for beginning of value")]
+    #[case("", "unexpected end of JSON input")]
+    fn the_configuration_of_docker_is_json(#[case] text: &str, #[case] problem: &str) {
+        let secret =
+            json!({"type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": text}});
+        let told = told::of_new("secrets", secret);
+        let shown = "data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": ";
+        assert_eq!(told.strip_prefix(shown).unwrap_or(&told), problem);
     }
 }

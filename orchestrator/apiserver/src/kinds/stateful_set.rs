@@ -10,7 +10,7 @@ use crate::validation::storage::check_claim_spec;
 use crate::validation::template::{
     check_endless, check_label_selector, check_pod_template, check_selected, is_empty, is_usable,
 };
-use crate::validation::values::{at_most_all, choice, int_or_percent, non_negative};
+use crate::validation::values::{at_most_all, choice, collisions, int_or_percent, non_negative};
 use crate::validation::{Errors, Path, Shown, internal, meta, names};
 
 /// The rules of StatefulSets.
@@ -108,7 +108,7 @@ impl Rules for StatefulSet {
         }
     }
 
-    fn validate_status(&self, object: &Value, _old: &Value, errors: &mut Errors) {
+    fn validate_status(&self, object: &Value, old: &Value, errors: &mut Errors) {
         let (path, status) = (Path::new("status"), object.field("status").unwrap_or(&Value::Null));
         let fields = ["replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
         non_negative(status, &fields, &path, errors);
@@ -124,6 +124,7 @@ impl Rules for StatefulSet {
             let detail = "cannot be greater than status.readyReplicas";
             errors.invalid(&path.child("availableReplicas"), count("availableReplicas"), detail);
         }
+        collisions(object, old, errors);
     }
 
     fn warnings(&self, object: &Value) -> Vec<String> {

@@ -18,6 +18,9 @@ pub(crate) fn object(resource: &str, mut json: serde_json::Value) -> Value {
     let decoded = wherry_schema::decode(&bytes, Format::Json, schema, FieldValidation::Strict);
     let (mut object, _) = decoded.expect("the fields exist");
     wherry_schema::defaults::apply((kind.group, kind.version, kind.kind), &mut object);
+    if let Some(conversion) = rules(kind).conversion() {
+        conversion.to_stored(&mut object);
+    }
     object
 }
 

@@ -53,12 +53,6 @@ pub(crate) fn check_not_special(text: &str, path: &Path, errors: &mut Errors) {
     errors.invalid(path, text, &refuse);
 }
 
-/// Refuses addresses that cannot be those of a backend on another machine.
-pub(crate) fn check_endpoint_ip(text: &str, path: &Path, errors: &mut Errors) {
-    check_ip(text, None, path, errors);
-    check_not_special(text, path, errors);
-}
-
 /// Refuses port numbers out of range.
 pub(crate) fn check_port(port: i64, path: &Path, errors: &mut Errors) {
     if !(1..=65_535).contains(&port) {

@@ -122,6 +122,10 @@ pub(crate) fn check_replicated(object: &Value, kind: &str, errors: &mut Errors) 
         return;
     };
     let selector = object.field("spec.selector");
+    if let Some(selector) = selector.filter(|selector| !is_usable(selector)) {
+        errors.invalid(&spec.child("selector"), selector, "invalid label selector");
+        return;
+    }
     if selector.is_none_or(|selector| !is_empty(selector)) {
         check_selected(object, &spec, errors);
     }

@@ -20,6 +20,17 @@ pub(crate) fn non_negative(value: &Value, fields: &[&str], path: &Path, errors: 
     }
 }
 
+/// Refuses a status that counts fewer collisions of names than it did.
+pub(crate) fn collisions(object: &Value, old: &Value, errors: &mut Errors) {
+    let count = |object: &Value| object.int("status.collisionCount");
+    if let Some(before) = count(old)
+        && count(object).is_none_or(|now| now < before)
+    {
+        let path = Path::new("status.collisionCount");
+        errors.invalid(&path, count(object).unwrap_or(0), "cannot be decremented");
+    }
+}
+
 /// Refuses a number outside of a range.
 pub(crate) fn in_range(number: i64, (low, high): (i64, i64), path: &Path, errors: &mut Errors) {
     if !(low..=high).contains(&number) {
@@ -109,5 +120,25 @@ pub(crate) fn int_or_percent(value: &Value, path: &Path, errors: &mut Errors) {
 pub(crate) fn at_most_all(value: &Value, path: &Path, errors: &mut Errors) {
     if percent(value).is_some_and(|percent| percent > 100) {
         errors.invalid(path, value, "must not be greater than 100%");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::{Value, json};
+
+    use crate::kinds::told;
+
+    #[rstest]
+    #[case(json!(2), json!(2), "")]
+    #[case(json!(null), json!(2), "")]
+    #[case(json!(2), json!(1), "status.collisionCount: Invalid value: 1: cannot be decremented")]
+    #[case(json!(2), json!(null), "status.collisionCount: Invalid value: 0: cannot be decremented")]
+    fn collisions_are_never_counted_down(#[case] old: Value, #[case] new: Value, #[case] error: &str) {
+        for resource in ["deployments.apps", "statefulsets.apps", "daemonsets.apps"] {
+            let object = |count: &Value| json!({"status": {"collisionCount": count}});
+            assert_eq!(told::of_status(resource, object(&old), object(&new)), error, "{resource}");
+        }
     }
 }
