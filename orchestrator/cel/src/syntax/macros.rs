@@ -4,6 +4,7 @@ use super::ast::{ACCUMULATOR, Element, Expr, Fold, Kind as Node, Literal};
 use super::parser::{Parser, Reported};
 
 const NO_NAME: &str = "argument must be a simple name";
+const NO_IDENTIFIER: &str = "argument is not an identifier";
 
 impl Parser<'_> {
     /// `function(args)`, or what the macro of that name expands it to.
@@ -81,13 +82,14 @@ impl Parser<'_> {
         &mut self,
         mut args: Vec<Expr>,
         count: usize,
+        wrong: &str,
     ) -> Result<(Vec<String>, Vec<Expr>), Reported> {
         let rest = args.split_off(count);
         let mut names = Vec::new();
         for arg in args {
             let Node::Ident(name) = arg.kind else {
                 let position = self.position(arg.id);
-                self.report(position, NO_NAME);
+                self.report(position, wrong);
                 return Err(Reported);
             };
             if name == ACCUMULATOR {
@@ -120,7 +122,7 @@ impl Parser<'_> {
         args: Vec<Expr>,
     ) -> Result<Expr, Reported> {
         let count = args.len() - 1;
-        let (names, rest) = self.variables(args, count)?;
+        let (names, rest) = self.variables(args, count, NO_NAME)?;
         let predicate = only(rest);
         let accumulator = self.accumulator(at);
         let (init, condition, step, result);
@@ -196,7 +198,8 @@ impl Parser<'_> {
         args: Vec<Expr>,
         count: usize,
     ) -> Result<Expr, Reported> {
-        let (names, mut rest) = self.variables(args, count)?;
+        let wrong = if count == 1 { NO_IDENTIFIER } else { NO_NAME };
+        let (names, mut rest) = self.variables(args, count, wrong)?;
         let filter = if rest.len() == 2 { Some(rest.remove(0)) } else { None };
         let step = self.append(at, only(rest));
         let init = self.node(at, Node::List(Vec::new()));
@@ -204,7 +207,7 @@ impl Parser<'_> {
     }
 
     fn filter(&mut self, at: usize, range: Expr, args: Vec<Expr>) -> Result<Expr, Reported> {
-        let (names, rest) = self.variables(args, 1)?;
+        let (names, rest) = self.variables(args, 1, NO_IDENTIFIER)?;
         let item = self.ident(at, &names[0]);
         let step = self.append(at, item);
         let init = self.node(at, Node::List(Vec::new()));
@@ -218,7 +221,7 @@ impl Parser<'_> {
         args: Vec<Expr>,
         entry: bool,
     ) -> Result<Expr, Reported> {
-        let (names, mut rest) = self.variables(args, 2)?;
+        let (names, mut rest) = self.variables(args, 2, NO_NAME)?;
         let filter = if rest.len() == 2 { Some(rest.remove(0)) } else { None };
         let mut parts = vec![self.accumulator(at)];
         if !entry {

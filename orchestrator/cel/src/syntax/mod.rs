@@ -8,5 +8,6 @@ mod operators;
 mod optionals;
 mod parser;
 mod primary;
+mod problems;
 
 pub(crate) use parser::{Dialect, parse};

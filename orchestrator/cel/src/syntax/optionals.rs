@@ -7,7 +7,8 @@ use super::parser::{Parser, Reported};
 impl Parser<'_> {
     /// `cel.bind(name, value, expression)`.
     pub(super) fn bind(&mut self, at: usize, args: Vec<Expr>) -> Result<Expr, Reported> {
-        let (mut names, mut rest) = self.variables(args, 1)?;
+        let wrong = "cel.bind() variable names must be simple identifiers";
+        let (mut names, mut rest) = self.variables(args, 1, wrong)?;
         let expression = rest.pop().expect("the macro has three arguments");
         Ok(self.binding(at, names.swap_remove(0), only(rest), expression))
     }
@@ -38,7 +39,8 @@ impl Parser<'_> {
         function: &str,
         args: Vec<Expr>,
     ) -> Result<Expr, Reported> {
-        let (mut names, rest) = self.variables(args, 1)?;
+        let wrong = format!("{function}() variable name must be a simple identifier");
+        let (mut names, rest) = self.variables(args, 1, &wrong)?;
         let copy = self.copy(&target)?;
         let has_value = self.member_call(at, copy, "hasValue", Vec::new());
         let value = self.member_call(at, target, "value", Vec::new());

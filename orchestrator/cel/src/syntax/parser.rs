@@ -3,16 +3,13 @@
 
 use super::ast::{Ast, Expr, Id, Kind as Node, Literal};
 use super::lexer::{self, Kind, Token};
+use super::problems::starts_operand;
 use crate::source::Issues;
 
 /// How deep an expression may nest.
 pub(crate) const MAX_DEPTH: usize = 250;
 /// How many characters an expression may have.
 const MAX_SIZE: usize = 100_000;
-
-const PREFIX: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
-const BEHIND: &str =
-    "{<EOF>, '==', '!=', 'in', '<', '<=', '>=', '>', '&&', '||', '[', '.', '-', '?', '+', '*', '/', '%'}";
 
 /// Which parts of the language may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +48,17 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Ast, Issues> {
         return Err(issues);
     }
     let tokens = lexer::tokens(text, &mut issues);
-    let mut parser =
-        Parser { text, tokens, at: 0, depth: 0, copied: 0, positions: Vec::new(), issues, dialect };
+    let mut parser = Parser {
+        text,
+        tokens,
+        at: 0,
+        depth: 0,
+        copied: 0,
+        recovering: false,
+        positions: Vec::new(),
+        issues,
+        dialect,
+    };
     let parsed = parser.expr().and_then(|(root, _)| {
         parser.end()?;
         Ok(root)
@@ -72,6 +78,8 @@ pub(super) struct Parser<'t> {
     depth: usize,
     /// How many nodes macros have copied.
     copied: usize,
+    /// Whether a syntax error was told and nothing was understood since.
+    pub(super) recovering: bool,
     positions: Vec<usize>,
     issues: Issues,
     pub(super) dialect: Dialect,
@@ -88,6 +96,7 @@ impl<'t> Parser<'t> {
 
     pub(super) fn next(&mut self) -> Token {
         let token = self.tokens[self.at];
+        self.recovering = false;
         if token.kind != Kind::End {
             self.at += 1;
         }
@@ -104,10 +113,6 @@ impl<'t> Parser<'t> {
 
     pub(super) fn text_of(&self, token: Token) -> &'t str {
         &self.text[token.start..token.end]
-    }
-
-    fn shown(&self, token: Token) -> &'t str {
-        if token.kind == Kind::End { "<EOF>" } else { self.text_of(token) }
     }
 
     pub(super) fn node(&mut self, position: usize, kind: Node) -> Expr {
@@ -152,51 +157,6 @@ impl<'t> Parser<'t> {
         Err(Reported)
     }
 
-    /// Takes a symbol that has to stand here.
-    pub(super) fn expect(&mut self, symbol: &str) -> Result<Token, Reported> {
-        if let Some(token) = self.take(symbol) {
-            return Ok(token);
-        }
-        let token = self.peek();
-        let shown = self.shown(token);
-        let message = if matches!(self.ahead(1), Kind::Symbol(behind) if behind == symbol) {
-            format!("Syntax error: extraneous input '{shown}' expecting '{symbol}'")
-        } else if token.kind == Kind::End {
-            format!("Syntax error: missing '{symbol}' at '<EOF>'")
-        } else {
-            format!("Syntax error: mismatched input '{shown}' expecting '{symbol}'")
-        };
-        self.report(token.start, message);
-        Err(Reported)
-    }
-
-    fn end(&mut self) -> Result<(), Reported> {
-        let token = self.peek();
-        if token.kind == Kind::End {
-            return Ok(());
-        }
-        let shown = self.shown(token);
-        let message = if self.ahead(1) == Kind::End {
-            format!("Syntax error: extraneous input '{shown}' expecting <EOF>")
-        } else {
-            format!("Syntax error: mismatched input '{shown}' expecting {BEHIND}")
-        };
-        self.report(token.start, message);
-        Err(Reported)
-    }
-
-    /// What cannot begin an expression stands here.
-    pub(super) fn no_operand<T>(&mut self) -> Result<T, Reported> {
-        self.unexpected(PREFIX)
-    }
-
-    pub(super) fn unexpected<T>(&mut self, expected: &str) -> Result<T, Reported> {
-        let token = self.peek();
-        let message = format!("Syntax error: mismatched input '{}' expecting {expected}", self.shown(token));
-        self.report(token.start, message);
-        Err(Reported)
-    }
-
     /// `condition ? a : b`, or what binds tighter.
     pub(super) fn expr(&mut self) -> Parsed {
         self.depth = self.deeper(self.depth)?;
@@ -226,6 +186,9 @@ impl<'t> Parser<'t> {
         while self.is(symbol) && !(symbol == "-" && is_number(self.ahead(1))) {
             self.next();
             count += 1;
+        }
+        if symbol == "-" && !starts_operand(self.peek().kind) {
+            return self.nothing_negated();
         }
         let (operand, depth) = self.member()?;
         if count % 2 == 0 {

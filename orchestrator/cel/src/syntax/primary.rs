@@ -4,6 +4,7 @@ use super::ast::{Element, Entry, Expr, Field, Kind as Node, Literal};
 use super::lexer::{Kind, Token};
 use super::literal;
 use super::parser::{Parsed, Parser, Reported};
+use super::problems::{IN_LIST, IN_MAP, IN_MESSAGE, starts_operand};
 
 /// Words that languages around this one need.
 const RESERVED: [&str; 18] = [
@@ -48,10 +49,11 @@ impl Parser<'_> {
     fn selection(&mut self, operand: Expr, depth: usize) -> Parsed {
         let dot = self.next();
         let optional = self.optional_mark()?;
-        let (name, escaped) = self.field_name()?;
+        let (name, escaped) = self.field_name(dot)?;
         if let (false, false, Some(open)) = (optional, escaped, self.take("(")) {
             let (args, deep) = self.arguments(")")?;
-            let call = self.expand_member(open.start, operand, name, args)?;
+            let call = self.expand_member(open.start, operand, name, args);
+            let call = call.unwrap_or_else(|Reported| self.missing());
             let inside = if matches!(call.kind, Node::Fold(_)) { MACRO_DEPTH } else { 0 };
             return Ok((call, self.deeper(depth.max(deep) + inside)?));
         }
@@ -83,7 +85,7 @@ impl Parser<'_> {
         Err(Reported)
     }
 
-    fn field_name(&mut self) -> Result<(String, bool), Reported> {
+    fn field_name(&mut self, before: Token) -> Result<(String, bool), Reported> {
         let token = self.peek();
         let text = self.text_of(token);
         match token.kind {
@@ -99,7 +101,7 @@ impl Parser<'_> {
                 self.report(token.start, "unsupported syntax: '`'");
                 Err(Reported)
             }
-            _ => self.unexpected("{IDENTIFIER, ESC_IDENTIFIER}"),
+            _ => self.no_name(before),
         }
     }
 
@@ -108,8 +110,11 @@ impl Parser<'_> {
         let name = name.qualified_name().expect("the caller saw that it is one");
         let (mut fields, mut depth) = (Vec::new(), 0);
         while self.take("}").is_none() {
+            self.ensure(IN_MESSAGE, |kind| {
+                matches!(kind, Kind::Ident | Kind::EscapedIdent | Kind::Symbol("?" | "}"))
+            })?;
             let optional = self.optional_mark()?;
-            let (field, _) = self.field_name()?;
+            let (field, _) = self.field_name(open)?;
             let colon = self.expect(":")?;
             let id = self.id(colon.start);
             let (value, deep) = self.expr()?;
@@ -123,10 +128,16 @@ impl Parser<'_> {
 
     /// A comma, or nothing before the closing bracket.
     fn separator(&mut self, close: &str) -> Result<(), Reported> {
-        if self.take(",").is_some() || self.is(close) { Ok(()) } else { self.expect(close).map(|_| ()) }
+        let ends = |kind| matches!(kind, Kind::Symbol(symbol) if symbol == "," || symbol == close);
+        self.ensure(&format!("{{'{close}', ','}}"), ends)?;
+        self.take(",");
+        Ok(())
     }
 
     fn primary(&mut self) -> Parsed {
+        if let Some(missing) = self.ensure_operand()? {
+            return Ok((missing, 1));
+        }
         let token = self.peek();
         match token.kind {
             Kind::Symbol("(") => {
@@ -142,6 +153,10 @@ impl Parser<'_> {
                 let name = self.next();
                 self.name(name)
             }
+            Kind::Symbol(".") => {
+                self.next();
+                self.no_name(token)
+            }
             Kind::Ident => {
                 self.next();
                 self.name(token)
@@ -154,17 +169,23 @@ impl Parser<'_> {
     fn name(&mut self, token: Token) -> Parsed {
         if RESERVED.contains(&self.text_of(token)) {
             self.report(token.start, format!("reserved identifier: {}", self.text_of(token)));
+            return Ok((self.literal(token.start, Literal::Null), 1));
         }
         let name = self.text_of(token).to_owned();
         let Some(open) = self.take("(") else { return Ok((self.node(token.start, Node::Ident(name)), 1)) };
         let (args, depth) = self.arguments(")")?;
         let depth = self.deeper(depth)?;
-        Ok((self.expand_global(open.start, name, args)?, depth))
+        let call = self.expand_global(open.start, name, args);
+        Ok((call.unwrap_or_else(|Reported| self.missing()), depth))
     }
 
     fn list(&mut self) -> Parsed {
         let open = self.next();
         let (mut items, mut depth) = (Vec::new(), 0);
+        self.ensure(IN_LIST, |kind| starts_operand(kind) || matches!(kind, Kind::Symbol("]" | "," | "?")))?;
+        if self.take(",").is_some() && !self.is("]") {
+            self.expect("]")?;
+        }
         while self.take("]").is_none() {
             let optional = self.optional_mark()?;
             let (value, deep) = self.expr()?;
@@ -179,6 +200,10 @@ impl Parser<'_> {
     fn map(&mut self) -> Parsed {
         let open = self.next();
         let (mut entries, mut depth) = (Vec::new(), 0);
+        self.ensure(IN_MAP, |kind| starts_operand(kind) || matches!(kind, Kind::Symbol("}" | "," | "?")))?;
+        if self.take(",").is_some() && !self.is("}") {
+            self.expect("}")?;
+        }
         while self.take("}").is_none() {
             let optional = self.optional_mark()?;
             let (key, deep) = self.expr()?;
@@ -206,7 +231,10 @@ impl Parser<'_> {
             Kind::Symbol("true") => Ok(Literal::Bool(true)),
             Kind::Symbol("false") => Ok(Literal::Bool(false)),
             Kind::Symbol("null") => Ok(Literal::Null),
-            _ => return self.no_operand(),
+            _ => {
+                self.ensure_operand()?;
+                return self.no_name(token);
+            }
         };
         self.next();
         let literal = literal.unwrap_or_else(|message| {

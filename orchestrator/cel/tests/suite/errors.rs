@@ -37,10 +37,63 @@ fn syntax_errors_read_as_upstream() {
         ("if == 1", "1:1: reserved identifier: if"),
         ("99999999999999999999 == 1", "1:1: invalid int literal"),
         ("[1].all(2, true)", "1:9: argument must be a simple name"),
+        ("[1].map(2, true)", "1:9: argument is not an identifier"),
         ("has(n)", "1:5: invalid argument to has() macro"),
         ("self.`a-b`", "1:6: unsupported syntax: '`'"),
     ] {
         assert_eq!(wrong(text), expected, "{text}");
+    }
+}
+
+/// All errors of cel-go 0.26 for these, without `ERROR: <input>:` and without the lines and carets.
+#[test]
+fn several_syntax_errors_read_as_upstream() {
+    let operand = |input: &str| format!("mismatched input '{input}' expecting {OPERANDS}");
+    let in_map =
+        OPERANDS.replace("'{', ", "'{', '}', ").replace("'.', ", "'.', ',', ").replace("'!', ", "'!', '?', ");
+    let cases = [
+        ("1 + +", vec![(5, operand("+")), (6, operand("<EOF>"))]),
+        ("1 + 2 n +", vec![(7, "mismatched input 'n' expecting <EOF>".to_owned())]),
+        ("{\"a\": 1}.\"a\"", vec![(10, "no viable alternative at input '.\"a\"'".to_owned())]),
+        ("self.", vec![(6, "no viable alternative at input '.'".to_owned())]),
+        ("....", vec![(2, "no viable alternative at input '..'".to_owned())]),
+        ("-", vec![(2, "no viable alternative at input '-'".to_owned()), (2, operand("<EOF>"))]),
+        ("?", vec![(1, operand("?")), (2, operand("<EOF>"))]),
+        ("in", vec![(1, operand("in")), (3, operand("<EOF>"))]),
+        ("{", vec![(2, format!("mismatched input '<EOF>' expecting {in_map}"))]),
+        ("{a}", vec![(3, "mismatched input '}' expecting ':'".to_owned())]),
+        (
+            "{:a}",
+            vec![
+                (2, format!("extraneous input ':' expecting {in_map}")),
+                (4, "mismatched input '}' expecting ':'".to_owned()),
+            ],
+        ),
+        ("{1: 305 2: 569}", vec![(9, "mismatched input '2' expecting {'}', ','}".to_owned())]),
+        (
+            "t{>c}",
+            vec![
+                (3, "extraneous input '>' expecting {'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}".to_owned()),
+                (5, "mismatched input '}' expecting ':'".to_owned()),
+            ],
+        ),
+        ("n(){}", vec![(4, "mismatched input '{' expecting <EOF>".to_owned())]),
+        (
+            "*n | n",
+            vec![
+                (1, format!("extraneous input '*' expecting {OPERANDS}")),
+                (4, "token recognition error at: '| '".to_owned()),
+                (6, "extraneous input 'n' expecting <EOF>".to_owned()),
+            ],
+        ),
+    ];
+    for (text, expected) in cases {
+        let printed = outcome(&env(), text);
+        let told: Vec<&str> =
+            printed.lines().filter_map(|line| line.strip_prefix("ERROR: <input>:1:")).collect();
+        let expected: Vec<String> =
+            expected.iter().map(|(at, message)| format!("{at}: Syntax error: {message}")).collect();
+        assert_eq!(told, expected, "{text}");
     }
 }
 
