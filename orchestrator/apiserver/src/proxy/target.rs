@@ -3,7 +3,7 @@
 //! Which addresses are allowed keeps a client from reaching, through this server, what only this server's machine can
 //! reach. A Pod or Node is at a unicast address that is neither loopback nor link-local. Two exceptions make clusters
 //! on loopback work: where Services have loopback addresses so may Pods, but never one of 127.0.0.0/16; and a Pod on the
-//! network of its node is wherever that node says it is itself. Addresses come out of the Pod's own status; endpoints
+//! network of its node is wherever that node says it is itself, at the ports that the Pod declares. Addresses come out of the Pod's own status; endpoints
 //! count only while a Pod of the same namespace has their address.
 
 use std::net::{IpAddr, SocketAddr};
@@ -90,10 +90,10 @@ pub(super) fn find<'a>(cx: &Cx<'a>, id: &str) -> Result<Target<'a>, Failure> {
 fn of_pod<'a>(cx: &Cx<'a>, id: &Id<'_>) -> Result<Target<'a>, Failure> {
     let pod = cx.state.find(&cx.key(id.name))?.ok_or_else(|| cx.not_found(id.name))?;
     let ip = pod.text("status.podIP").parse().map_err(|_| not_allowed())?;
-    if !allowed(cx, &pod, ip) {
+    let port = port_of_pod(&pod, id)?;
+    if !allowed(cx, &pod, (ip, port)) {
         return Err(not_allowed());
     }
-    let port = port_of_pod(&pod, id)?;
     Ok(Target { transport: id.transport(), ip, port })
 }
 
@@ -113,13 +113,21 @@ fn port_of_pod(pod: &Value, id: &Id<'_>) -> Result<u16, Failure> {
 }
 
 /// Whether a Pod may be reached at an address that its status has.
-fn allowed(cx: &Cx<'_>, pod: &Value, ip: IpAddr) -> bool {
+fn allowed(cx: &Cx<'_>, pod: &Value, (ip, port): (IpAddr, u16)) -> bool {
     if is_public(ip) {
         return true;
     }
     let services_on_loopback = cx.state.allocator.service_cidr().addr().is_loopback();
     let of_pods = matches!(ip, IpAddr::V4(v4) if v4.is_loopback() && v4.octets()[1] != 0);
-    (services_on_loopback && of_pods) || (pod.flag("spec.hostNetwork") && is_of_node(cx, pod, ip))
+    (services_on_loopback && of_pods)
+        || (pod.flag("spec.hostNetwork") && declares(pod, port) && is_of_node(cx, pod, ip))
+}
+
+/// Whether a Pod says that it listens at a port.
+fn declares(pod: &Value, port: u16) -> bool {
+    let containers = pod.items("spec.containers").iter();
+    let mut ports = containers.flat_map(|container| container.items("ports"));
+    ports.any(|declared| declared.int("containerPort") == Some(i64::from(port)))
 }
 
 /// Whether a Pod's node says that the address is its own.
@@ -181,7 +189,7 @@ impl Endpoint {
         pod.is_some_and(|pod| {
             let ips = pod.items("status.podIPs").iter().map(|address| address.text("ip"));
             let mut ips = ips.chain([pod.text("status.podIP")]);
-            ips.any(|ip| ip.parse() == Ok(self.ip)) && allowed(cx, &pod, self.ip)
+            ips.any(|ip| ip.parse() == Ok(self.ip)) && allowed(cx, &pod, (self.ip, self.port))
         })
     }
 }

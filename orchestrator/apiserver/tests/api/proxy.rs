@@ -306,6 +306,8 @@ async fn a_pod_on_the_network_of_its_node_is_where_the_node_is() {
     let node = json!({"metadata": {"name": "n"}, "status": {"addresses": addresses}});
     api.post("/api/v1/nodes", &node).await.expect(201);
     assert_eq!(api.get(&format!("{PODS}/p/proxy/x")).await.expect(200)["uri"], "/x");
+    // What else listens there is not the Pod's.
+    api.get(&format!("{PODS}/p:1/proxy/x")).await.refused(400, "BadRequest", "address not allowed");
 }
 
 #[tokio::test]
