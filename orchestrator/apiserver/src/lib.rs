@@ -7,8 +7,6 @@
 //! `kinds` and `validation` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
 //! (requests passed on), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
-//!
-//! Not kept yet: `managedFields`, and with them server-side apply, which is refused with 415.
 
 mod about;
 mod admission;
