@@ -10,6 +10,7 @@ mod limit_ranger;
 mod pod_security;
 mod priority;
 pub(crate) mod service_account;
+pub(crate) mod signers;
 mod storage;
 
 use wherry_api::kinds::{self, Kind};
@@ -111,7 +112,7 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
         ("", "PersistentVolume" | "PersistentVolumeClaim") => storage::admit(cx, object),
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             requestor(cx, object);
-            Ok(())
+            signers::check_subject(cx, object)
         }
         ("rbac.authorization.k8s.io", _) => escalation::check(cx, object, None),
         _ => Ok(()),

@@ -97,6 +97,15 @@ fn check_request(base64: &str) -> Result<(), String> {
         .map_err(|_| "x509: signature does not match the request's public key".to_owned())
 }
 
+/// The organizations that the subject of a request names.
+pub(crate) fn organizations(object: &Value) -> Vec<String> {
+    let pem = STANDARD.decode(object.text("spec.request")).unwrap_or_default();
+    let Some(Ok(block)) = Pem::iter_from_buffer(&pem).next() else { return Vec::new() };
+    let Ok((_, request)) = X509CertificationRequest::from_der(&block.contents) else { return Vec::new() };
+    let names = request.certification_request_info.subject.iter_organization();
+    names.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
+}
+
 /// A domain and a path: `example.com/signer`.
 fn check_signer(signer: &str, path: &Path, errors: &mut Errors) {
     let form = "must be a fully qualified domain and path of the form 'example.com/signer-name'";

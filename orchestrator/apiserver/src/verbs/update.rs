@@ -146,6 +146,9 @@ impl Update<'_> {
         if matches!(self.part, Part::Whole | Part::Ephemeral) {
             admission::validate(cx, &object, Some(self.old))?;
         }
+        if cx.kind.kind == "CertificateSigningRequest" {
+            admission::signers::check_decision(cx, self.part, &object, self.old)?;
+        }
         cx.settle(&mut object)?;
         if is_finished(&object) {
             return self.finish(&object).await;

@@ -1,6 +1,7 @@
 //! What roles and bindings allow.
 
 use axum::body::Body;
+use base64::Engine as _;
 use http::Request;
 use serde_json::{Value, json};
 use wherry_apiserver::UserInfo;
@@ -215,4 +216,61 @@ async fn the_roles_of_every_cluster_let_people_work_in_their_namespace() {
         get(&api, name, "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles").await.expect(roles);
         get(&api, name, "/api/v1/nodes").await.expect(403);
     }
+}
+
+const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+/// A request for a client certificate.
+fn certificate_request(name: &str, organization: &str) -> Value {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "ann");
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, organization);
+    let pem = params.serialize_request(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    let request = base64::engine::general_purpose::STANDARD.encode(pem);
+    let signer = "kubernetes.io/kube-apiserver-client";
+    let spec = json!({"request": request, "signerName": signer, "usages": ["client auth"]});
+    json!({"metadata": {"name": name}, "spec": spec})
+}
+
+#[tokio::test]
+async fn who_decides_on_a_certificate_may_approve_for_its_signer() {
+    let api = Api::start().await;
+    let rules = json!([
+        {"verbs": ["update"], "apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/approval"]},
+    ]);
+    cluster_role(&api, "writer", &json!({}), &rules).await;
+    let bindings = format!("{RBAC}/clusterrolebindings");
+    api.post(&bindings, &bound("writer", "ClusterRole", "writer", &user("ann"))).await.expect(201);
+    let mut request = api.post(REQUESTS, &certificate_request("c", "dev")).await.expect(201);
+    let approved = json!({"type": "Approved", "status": "True", "reason": "r", "message": "m"});
+    request["status"]["conditions"] = json!([approved]);
+    let approve = async || {
+        let put = Request::put(format!("{REQUESTS}/c/approval")).header("content-type", "application/json");
+        let put = put.body(Body::from(request.to_string())).unwrap();
+        send(&api.server.router_as(UserInfo::new("ann", &[])), put).await
+    };
+    approve().await.refused(
+        403,
+        "Forbidden",
+        "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: user not permitted to approve requests with \
+         signerName \"kubernetes.io/kube-apiserver-client\"",
+    );
+    let rules = json!([{
+        "verbs": ["approve"], "apiGroups": ["certificates.k8s.io"], "resources": ["signers"],
+        "resourceNames": ["kubernetes.io/*"],
+    }]);
+    cluster_role(&api, "approver", &json!({}), &rules).await;
+    api.post(&bindings, &bound("approver", "ClusterRole", "approver", &user("ann"))).await.expect(201);
+    approve().await.expect(200);
+}
+
+#[tokio::test]
+async fn nobody_asks_for_a_certificate_that_may_do_everything() {
+    let api = Api::start().await;
+    api.post(REQUESTS, &certificate_request("c", "system:masters")).await.refused(
+        403,
+        "Forbidden",
+        "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: use of kubernetes.io/kube-apiserver-client \
+         signer with system:masters group is not allowed",
+    );
 }
