@@ -119,7 +119,7 @@ fn flags(definition: &str, field: &str, definitions: &Definitions, facts: &Facts
     // An empty list of owners is not the same as none: it asks to forget them.
     let owners = (short(definition).as_str(), field) == ("meta.v1.ObjectMeta", "managedFields");
     let always = facts.always_written(definition, field, definitions);
-    if !(required || kept || owners || always) {
+    if facts.omits_empty(definition, field) || !(required || kept || owners || always) {
         flags.push('z');
     }
     if always {

@@ -23,6 +23,7 @@ pub(crate) struct Facts {
     merge: HashMap<(String, String), Merge>,
     kept: HashSet<(String, String)>,
     always: HashSet<(String, String)>,
+    omitted: HashSet<(String, String)>,
     optional: HashSet<(String, String)>,
     /// Fields whose descriptions are those of columns.
     pub(crate) columns: BTreeSet<(String, String)>,
@@ -50,7 +51,15 @@ impl Facts {
             .map(|row| ((row[0].clone(), row[1].clone(), row[2].clone()), row[3].clone()))
             .collect();
         let columns = rows(&folder.join("columns.tsv")).map(|row| (row[0].clone(), row[1].clone())).collect();
-        Self { merge, kept: of("kept"), always: of("always"), optional, columns, published }
+        Self {
+            merge,
+            kept: of("kept"),
+            always: of("always"),
+            omitted: of("omitted"),
+            optional,
+            columns,
+            published,
+        }
     }
 
     /// What the published documents say of a field beyond its type: `enum`, `item-enum`, `unions`, ...
@@ -101,6 +110,11 @@ impl Facts {
         self.kept.contains(&(short(definition), field.to_owned()))
     }
 
+    /// Whether a field is left out when it is empty, although it is required.
+    pub(crate) fn omits_empty(&self, definition: &str, field: &str) -> bool {
+        self.omitted.contains(&(short(definition), field.to_owned()))
+    }
+
     /// Whether a field is written even if nobody set it: objects that are no pointers, what is required and no
     /// pointer, and what the table names.
     pub(crate) fn always_written(&self, definition: &str, field: &str, definitions: &Definitions) -> bool {
@@ -111,7 +125,8 @@ impl Facts {
         let parent = &definitions[definition];
         let collection = matches!(parent["properties"][field]["type"].as_str(), Some("array" | "object"));
         let required = self.required(definition, parent).iter().any(|name| name == field);
-        required && (collection || default.is_some())
+        let omitted = self.omits_empty(definition, field);
+        required && !omitted && (collection || default.is_some())
     }
 }
 

@@ -63,6 +63,18 @@ impl Rules for CustomResourceDefinition {
         definition::check_status(object, errors);
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        let versions = object.items("spec.versions").iter();
+        let schemas = versions.filter_map(|version| version.field("schema.openAPIV3Schema"));
+        let unknown = schemas.flat_map(|schema| openapi::unknown_formats(schema));
+        unknown.map(|format| format!("unrecognized format {format:?}")).collect()
+    }
+
+    fn update_warnings(&self, _object: &Value) -> Vec<String> {
+        // Upstream warns of formats that the update brings in.
+        Vec::new()
+    }
+
     fn columns(&self) -> &'static [Column] {
         table::NAME_AND_DATE
     }

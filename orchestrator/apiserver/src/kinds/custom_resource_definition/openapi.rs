@@ -13,6 +13,35 @@ const REASONS: &[&str] =
 /// What a schema may not say.
 const UNSUPPORTED: &[&str] =
     &["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
+/// The formats of strings that values are judged by, without their dashes.
+const STRING_FORMATS: &[&str] = &[
+    "bsonobjectid",
+    "byte",
+    "cidr",
+    "creditcard",
+    "date",
+    "datetime",
+    "duration",
+    "email",
+    "hexcolor",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "k8slongname",
+    "k8sshortname",
+    "mac",
+    "password",
+    "rgbcolor",
+    "ssn",
+    "uri",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+];
 /// What the root may say where the status has a schema of its own: the keyword, and upstream's name for it.
 const AT_ROOT: &[(&str, &str)] = &[
     ("description", "Description"),
@@ -65,6 +94,18 @@ pub(super) fn check_root(schema: &Value, status: bool, path: &Path, errors: &mut
         errors.append(found);
     }
     check(schema, true, &Place::default(), path, errors);
+}
+
+/// The formats of strings, anywhere in a schema, that nobody looks at.
+pub(super) fn unknown_formats(schema: &Value) -> Vec<&str> {
+    let format = schema.text("format");
+    let known = format.is_empty() || STRING_FORMATS.contains(&format.replace('-', "").as_str());
+    let own = (!known && schema.text("type") == "string").then_some(format);
+    let lists = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|name| list(schema, name));
+    let single = ["items", "not", "additionalProperties"].into_iter().filter_map(|name| schema.get(name));
+    let properties = entries(schema, "properties").map(|(_, property)| property);
+    let inside = single.chain(lists).chain(properties).filter(|inner| inner.as_object().is_some());
+    own.into_iter().chain(inside.flat_map(|inner| unknown_formats(inner))).collect()
 }
 
 fn check_status_root(schema: &Value, path: &Path, errors: &mut Errors) {

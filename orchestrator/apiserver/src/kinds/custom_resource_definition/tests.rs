@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kinds::told;
+use crate::kinds::{Rules, told};
 
 fn definition(schema: &Value) -> Value {
     json!({
@@ -115,4 +115,18 @@ fn rules_and_lists_are_well_formed() {
     ] {
         assert_eq!(told(&schema), wanted, "{schema}");
     }
+}
+
+#[test]
+fn formats_that_nobody_looks_at_are_warned_of() {
+    let whole = json!({ "type": "object", "properties": {
+        "a": { "type": "string", "format": "nope" },
+        "b": { "type": "string", "format": "date-time" },
+        "c": { "type": "integer", "format": "nope" },
+        "d": { "type": "array", "items": { "type": "string", "format": "other" } },
+    } });
+    let resource = "customresourcedefinitions.apiextensions.k8s.io";
+    let object = told::object(resource, definition(&whole));
+    let wanted = ["unrecognized format \"nope\"", "unrecognized format \"other\""];
+    assert_eq!(super::CustomResourceDefinition.warnings(&object), wanted);
 }
