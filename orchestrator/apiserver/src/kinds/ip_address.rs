@@ -7,7 +7,7 @@ use super::Rules;
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
 use crate::validation::internal;
-use crate::validation::{Errors, Path, canonical};
+use crate::validation::{Errors, Path, Shown, canonical};
 
 /// The rules of IPAddresses.
 pub(crate) struct IpAddress;
@@ -38,7 +38,9 @@ impl Rules for IpAddress {
 
     fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
         if !object::same(object, old, "spec.parentRef") {
-            let shown = internal::show("ParentReference", object.field("spec.parentRef"));
+            let parent = object.field("spec.parentRef");
+            let shown =
+                parent.map_or(Shown::raw("null"), |parent| internal::show("ParentReference", Some(parent)));
             errors.invalid(&Path::new("spec.parentRef"), shown, "field is immutable");
         }
     }

@@ -6,7 +6,7 @@ use wherry_schema::Value;
 use super::{Rules, Selectable};
 use crate::object::Fields;
 use crate::table::{self, Column};
-use crate::validation::{Errors, resource};
+use crate::validation::{Errors, meta, resource};
 
 /// The rules of ResourceSlices.
 pub(crate) struct ResourceSlice;
@@ -38,11 +38,12 @@ impl Rules for ResourceSlice {
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {
-        resource::slice::check(object, errors);
+        resource::slice::check(object, None, errors);
     }
 
-    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        resource::slice::check_update(object, old, errors);
+    fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        meta::check_update(object, old, errors);
+        resource::slice::check(object, Some(old), errors);
     }
 
     fn columns(&self) -> &'static [Column] {

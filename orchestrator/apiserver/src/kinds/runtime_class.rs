@@ -8,7 +8,7 @@ use super::Rules;
 use crate::object::{self, Fields};
 use crate::table::{self, Column};
 use crate::validation::drivers::renamed;
-use crate::validation::meta::{self, check_labels};
+use crate::validation::meta::check_labels;
 use crate::validation::pod::{check_overhead, check_tolerations};
 use crate::validation::{Errors, Path, internal};
 
@@ -46,8 +46,7 @@ impl Rules for RuntimeClass {
         }
     }
 
-    fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
-        meta::check_update(object, old, errors);
+    fn validate_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
         if !object::same(object, old, "handler") {
             errors.invalid(&Path::new("handler"), object.text("handler"), "field is immutable");
         }

@@ -146,6 +146,9 @@ pub(crate) fn capacity_warnings(object: &Value) -> Vec<String> {
 pub(crate) fn check_driver(object: &Value, errors: &mut Errors) {
     let spec = Path::new("spec");
     check_driver_name(object::name(object), &Path::new("name"), errors);
+    if let Some(policy) = object.field("spec.fsGroupPolicy").and_then(Value::as_str) {
+        errors.one_of(policy, &spec.child("fsGroupPolicy"), &["File", "None", "ReadWriteOnceWithFSType"]);
+    }
     let requests = object.items("spec.tokenRequests");
     for (index, request) in requests.iter().enumerate() {
         let (path, audience) = (spec.child("tokenRequests").index(index), request.text("audience"));
@@ -164,9 +167,6 @@ pub(crate) fn check_driver(object: &Value, errors: &mut Errors) {
             _ => {}
         }
     }
-    if let Some(policy) = object.field("spec.fsGroupPolicy").and_then(Value::as_str) {
-        errors.one_of(policy, &spec.child("fsGroupPolicy"), &["File", "None", "ReadWriteOnceWithFSType"]);
-    }
     for mode in object.items("spec.volumeLifecycleModes") {
         let mode = mode.as_str().unwrap_or_default();
         errors.one_of(mode, &spec.child("volumeLifecycleModes"), &["Ephemeral", "Persistent"]);
@@ -174,6 +174,10 @@ pub(crate) fn check_driver(object: &Value, errors: &mut Errors) {
     if let Some(seconds) = object.int("spec.nodeAllocatableUpdatePeriodSeconds").filter(|s| *s < 10) {
         let path = spec.child("nodeAllocatableUpdatePeriodSeconds");
         errors.invalid(&path, seconds, "must be greater than or equal to 10 seconds");
+    }
+    if let (Some(secret), true) = (object.field("spec.serviceAccountTokenInSecrets"), requests.is_empty()) {
+        let detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+        errors.invalid(&spec.child("serviceAccountTokenInSecrets"), secret, detail);
     }
 }
 

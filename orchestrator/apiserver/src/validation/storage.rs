@@ -37,7 +37,7 @@ const SOURCES: &[&str] = &[
 ];
 
 /// The rules of how storage may be used by how many.
-fn check_modes(spec: &Value, path: &Path, errors: &mut Errors) {
+pub(super) fn check_modes(spec: &Value, path: &Path, errors: &mut Errors) {
     let modes: Vec<&str> = spec.items("accessModes").iter().filter_map(Value::as_str).collect();
     let path = path.child("accessModes");
     for mode in modes.iter().filter(|mode| !MODES.contains(mode)) {
@@ -189,7 +189,7 @@ fn check_affinity(affinity: Option<&Value>, path: &Path, errors: &mut Errors) ->
     true
 }
 
-fn check_source(spec: &Value, constrained: bool, path: &Path, errors: &mut Errors) {
+pub(super) fn check_source(spec: &Value, constrained: bool, path: &Path, errors: &mut Errors) {
     let mut given = SOURCES.iter().filter(|kind| spec.has(kind));
     let Some(kind) = given.next() else {
         errors.required(path, "must specify a volume type");

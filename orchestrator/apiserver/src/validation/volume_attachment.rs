@@ -4,6 +4,7 @@ use wherry_schema::{Object, Value};
 
 use super::drivers::check_driver_name;
 use super::internal;
+use super::storage::{check_modes, check_source};
 use super::{Errors, Path};
 use crate::object::{self, Fields};
 
@@ -26,10 +27,36 @@ pub(crate) fn check(object: &Value, errors: &mut Errors) {
             errors.required(&path.child("persistentVolumeName"), detail);
         }
         (Some(name), None) => errors.subdomain(name, &path.child("persistentVolumeName")),
-        (None, Some(_)) => {}
+        (None, Some(inline)) => check_inline(inline, &path.child("inlineVolumeSpec"), errors),
     }
     errors.subdomain(object.text("spec.nodeName"), &spec.child("nodeName"));
     check_status(object, errors);
+}
+
+/// A volume that is described in place says less than one that stands for itself.
+fn check_inline(spec: &Value, path: &Path, errors: &mut Errors) {
+    let forbid = |given: bool, field: &str, detail: &str, errors: &mut Errors| {
+        if given {
+            errors.forbidden(&path.child(field), &format!("{detail} in the context of inline volumes"));
+        }
+    };
+    let (no, text) = ("may not be specified", |field: &str| spec.text(field));
+    forbid(spec.has("claimRef"), "claimRef", no, errors);
+    forbid(spec.map("capacity").is_some_and(|capacity| !capacity.is_empty()), "capacity", no, errors);
+    if !spec.has("csi") {
+        errors.required(&path.child("csi"), "has to be specified in the context of inline volumes");
+    }
+    if spec.items("accessModes").is_empty() {
+        errors.required(&path.child("accessModes"), "");
+    }
+    check_modes(spec, path, errors);
+    let policy = "persistentVolumeReclaimPolicy";
+    forbid(!matches!(text(policy), "" | "Retain"), policy, "may only be Retain", errors);
+    forbid(spec.has("nodeAffinity"), "nodeAffinity", no, errors);
+    check_source(spec, spec.has("nodeAffinity"), path, errors);
+    forbid(!text("storageClassName").is_empty(), "storageClassName", no, errors);
+    let other = !matches!(text("volumeMode"), "" | "Filesystem");
+    forbid(other, "volumeMode", "may not specify volumeMode other than Filesystem", errors);
 }
 
 /// The rules of the status.
@@ -58,5 +85,37 @@ pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
     if !object::same(object, old, "spec") {
         let shown = internal::show("VolumeAttachmentSpec", object.field("spec"));
         errors.invalid(&Path::new("spec"), shown, "field is immutable");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::kinds::told;
+
+    #[test]
+    fn a_volume_in_place_says_less() {
+        let csi = json!({ "driver": "d.example.com", "volumeHandle": "h" });
+        for (inline, wanted) in [
+            (json!({ "accessModes": ["ReadWriteOnce"], "csi": csi }), ""),
+            (
+                json!({ "accessModes": ["ReadWriteOnce"], "csi": csi, "capacity": { "storage": "1Gi" } }),
+                "capacity: Forbidden: may not be specified in the context of inline volumes",
+            ),
+            (json!({ "csi": csi }), "accessModes: Required value"),
+            (
+                json!({ "accessModes": ["ReadWriteOnce"], "csi": csi, "volumeMode": "Block" }),
+                "volumeMode: Forbidden: may not specify volumeMode other than Filesystem in the context of inline volumes",
+            ),
+            (
+                json!({ "accessModes": ["ReadWriteOnce"], "csi": csi, "persistentVolumeReclaimPolicy": "Delete" }),
+                "persistentVolumeReclaimPolicy: Forbidden: may only be Retain in the context of inline volumes",
+            ),
+        ] {
+            let spec = json!({ "attacher": "a.example.com", "nodeName": "n", "source": { "inlineVolumeSpec": inline } });
+            let text = told::of_new("volumeattachments.storage.k8s.io", json!({ "spec": spec }));
+            assert_eq!(text.replace("spec.source.inlineVolumeSpec.", ""), wanted);
+        }
     }
 }

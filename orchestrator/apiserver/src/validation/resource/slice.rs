@@ -15,13 +15,16 @@ const MAX_COUNTER_SETS: usize = 8;
 const ONE_PLACE: &str =
     "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
 
-/// The rules every slice keeps.
-pub(crate) fn check(object: &Value, errors: &mut Errors) {
+/// The rules every slice keeps; `old` is what it was, if it is not new.
+pub(crate) fn check(object: &Value, old: Option<&Value>, errors: &mut Errors) {
     let path = Path::new("spec");
     let empty = Value::object();
     let spec = object.field("spec").unwrap_or(&empty);
     check_driver_name(spec.text("driver"), &path.child("driver"), errors);
     check_pool_of(spec, &path.child("pool"), errors);
+    if let Some(old) = old {
+        check_same(object, old, errors);
+    }
     let terms = spec.items("nodeSelector.nodeSelectorTerms");
     let set = device::check_place(spec, &path, "must be either unset or set to a non-empty string", errors);
     if spec.has("nodeSelector") && terms.len() != 1 {
@@ -70,7 +73,7 @@ fn check_devices(spec: &Value, path: &Path, errors: &mut Errors) {
 }
 
 /// What of a slice may not change.
-pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
+fn check_same(object: &Value, old: &Value, errors: &mut Errors) {
     for field in ["spec.pool.name", "spec.driver", "spec.nodeName"] {
         if !object::same(object, old, field) {
             let shown = object.field(field).map_or(Shown::raw("null"), Shown::from);
@@ -118,7 +121,7 @@ mod tests {
             object.put("spec.pool.name", "p");
             object.put("spec.pool.resourceSliceCount", 1);
             let mut errors = Errors::default();
-            check(&object, &mut errors);
+            check(&object, None, &mut errors);
             let fields: Vec<&str> = errors.causes().iter().map(|cause| cause.field.as_str()).collect();
             assert_eq!(fields, wanted, "{json}");
         }
