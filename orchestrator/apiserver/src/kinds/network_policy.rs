@@ -25,6 +25,10 @@ impl Rules for NetworkPolicy {
         network_policy::check(object, errors);
     }
 
+    fn warnings(&self, object: &Value) -> Vec<String> {
+        network_policy::warnings(object)
+    }
+
     fn columns(&self) -> &'static [Column] {
         COLUMNS
     }
@@ -32,5 +36,30 @@ impl Rules for NetworkPolicy {
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
         let selector = table::selector(object, "spec.podSelector");
         vec![table::name(object), selector.into(), table::age(object, now)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::told;
+    use super::*;
+
+    #[test]
+    fn ranges_of_peers_are_named_in_one_way() {
+        for (cidr, refused, warned) in [
+            ("10.0.0.0/8", "", 0),
+            ("2001:DB8::/32", "", 1),
+            ("10.0.0.1/8", "must not have bits set beyond the prefix length", 1),
+            ("010.0.0.0/8", "must not have leading 0s in IP", 1),
+        ] {
+            let spec = json!({ "podSelector": {}, "egress": [{ "to": [{ "ipBlock": { "cidr": cidr } }] }] });
+            let resource = "networkpolicies.networking.k8s.io";
+            let text = told::of_new(resource, json!({ "spec": spec }));
+            assert!(text.ends_with(refused) && text.is_empty() == refused.is_empty(), "{cidr}: {text}");
+            let object = told::object(resource, json!({ "spec": spec }));
+            assert_eq!(NetworkPolicy.warnings(&object).len(), warned, "{cidr}");
+        }
     }
 }

@@ -23,6 +23,12 @@ pub(crate) fn ip(text: &str) -> Result<(), String> {
 
 /// Refuses what is no range, or not written as ranges print.
 pub(crate) fn cidr(text: &str) -> Result<(), String> {
+    let printed = range(text)?.to_string();
+    if printed == text { Ok(()) } else { Err(format!("must be in canonical form ({printed:?})")) }
+}
+
+/// The range a text names in only one way, however its digits are written.
+fn range(text: &str) -> Result<IpNet, String> {
     let fail = |why: &str| Err(why.to_owned());
     let Some((address, length)) = text.split_once('/') else { return fail(NOT_A_CIDR) };
     let Some(parsed) = address.parse::<IpAddr>().ok().or_else(|| sloppy(address)) else {
@@ -42,16 +48,17 @@ pub(crate) fn cidr(text: &str) -> Result<(), String> {
     if net.trunc() != net {
         return fail("must not have bits set beyond the prefix length");
     }
-    if net.to_string() == text {
-        Ok(())
-    } else {
-        Err(format!("must be in canonical form ({:?})", net.to_string()))
-    }
+    Ok(net)
 }
 
 /// Reports a range that is not written as ranges print.
 pub(crate) fn check_cidr(text: &str, path: &Path, errors: &mut Errors) {
     errors.check(cidr(text), text, path);
+}
+
+/// Reports a range that could be taken for another one.
+pub(crate) fn check_range(text: &str, path: &Path, errors: &mut Errors) {
+    errors.check(range(text).map(drop), text, path);
 }
 
 /// An IPv4 address whose parts may have leading zeros.

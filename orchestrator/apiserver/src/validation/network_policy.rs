@@ -7,6 +7,7 @@ use super::canonical;
 use super::checks::show_list;
 use super::net::check_port_or_name;
 use super::template::check_label_selector;
+use super::written::of_range;
 use super::{Errors, Path};
 use crate::object::Fields;
 
@@ -40,6 +41,25 @@ pub(crate) fn check(object: &Value, errors: &mut Errors) {
     for (index, direction) in types.iter().enumerate() {
         errors.one_of(direction.as_str().unwrap_or_default(), &path.index(index), DIRECTIONS);
     }
+}
+
+/// Ranges that are allowed and should be written in another way.
+pub(crate) fn warnings(object: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        let at = Path::new("spec").child(direction);
+        for (index, rule) in object.items(&format!("spec.{direction}")).iter().enumerate() {
+            for (peer_index, peer) in rule.items(peers).iter().enumerate() {
+                let block = at.index(index).child(peers).index(peer_index).child("ipBlock");
+                warnings.extend(of_range(&block.child("cidr"), peer.text("ipBlock.cidr")));
+                for (except_index, except) in peer.items("ipBlock.except").iter().enumerate() {
+                    let at = block.child("except").index(except_index);
+                    warnings.extend(of_range(&at, except.as_str().unwrap_or_default()));
+                }
+            }
+        }
+    }
+    warnings
 }
 
 fn check_port(port: &Value, path: &Path, errors: &mut Errors) {
@@ -91,11 +111,11 @@ fn check_block(block: &Value, path: &Path, errors: &mut Errors) {
         errors.required(&path.child("cidr"), "");
         return;
     }
-    canonical::check_cidr(cidr, &path.child("cidr"), errors);
+    canonical::check_range(cidr, &path.child("cidr"), errors);
     let Ok(whole) = cidr.parse::<IpNet>() else { return };
     for (index, except) in block.items("except").iter().enumerate() {
         let (text, path) = (except.as_str().unwrap_or_default(), path.child("except").index(index));
-        canonical::check_cidr(text, &path, errors);
+        canonical::check_range(text, &path, errors);
         let Ok(part) = text.parse::<IpNet>() else { continue };
         if !whole.contains(&part.addr()) || whole.prefix_len() >= part.prefix_len() {
             errors.invalid(&path, text, "must be a strict subset of `cidr`");

@@ -33,9 +33,32 @@ pub(crate) fn object(
     validation: FieldValidation,
 ) -> Result<(Value, Vec<String>), Failure> {
     let expected = Expected { group: cx.kind.group, version: cx.kind.version, kind: cx.kind.kind };
-    let (mut object, warnings) = read(expected, bytes, format, validation)?;
+    let (mut object, mut warnings) = read(expected, bytes, format, validation)?;
+    warnings.extend(name_owners_once(&mut object));
     complete(cx, &mut object);
     Ok((object, warnings))
+}
+
+/// Removes owners that are named a second time; the text is a warning.
+fn name_owners_once(object: &mut Value) -> Option<String> {
+    let owners = object.items("metadata.ownerReferences").to_vec();
+    let (mut kept, mut twice): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
+    for owner in owners {
+        if kept.contains(&owner) {
+            twice.push(owner.text("uid").to_owned());
+        } else {
+            kept.push(owner);
+        }
+    }
+    if twice.is_empty() {
+        return None;
+    }
+    object.put("metadata.ownerReferences", kept);
+    Some(format!(
+        ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may \
+         reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+        twice.join(", ")
+    ))
 }
 
 /// Fills in kind, version and defaults.
@@ -162,6 +185,22 @@ pub(crate) fn settle_namespace(cx: &Cx<'_>, object: &mut Value) -> Result<(), Fa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_owner_is_named_once() {
+        for (owners, left, warned) in [
+            (r#"[{"uid":"a"},{"uid":"b"}]"#, 2, false),
+            (r#"[{"uid":"a"},{"uid":"a","name":"n"}]"#, 2, false),
+            (r#"[{"uid":"a"},{"uid":"a"}]"#, 1, true),
+            ("[]", 0, false),
+        ] {
+            let mut object = Value::object();
+            object.put("metadata.ownerReferences", Value::from_json(owners.as_bytes()).unwrap());
+            let warning = name_owners_once(&mut object);
+            assert_eq!(warning.is_some_and(|text| text.ends_with("observed: a")), warned, "{owners}");
+            assert_eq!(object.items("metadata.ownerReferences").len(), left, "{owners}");
+        }
+    }
 
     #[test]
     fn a_body_is_shown_as_text_or_as_digits() {
