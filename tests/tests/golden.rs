@@ -10,15 +10,10 @@ use std::process::Command;
 
 use wherry_tests::ApiServer;
 
-/// How many steps in a thousand pass at least.
-const FLOORS: [(&str, usize); 6] = [
-    ("resources", 540),
-    ("validation", 350),
-    ("protocol", 870),
-    ("discovery", 640),
-    ("admission", 250),
-    ("crds", 80),
-];
+/// How many steps in a thousand pass at least. Recordings of admission and of custom resources are not among them: what
+/// they need is not built yet.
+const FLOORS: [(&str, usize); 4] =
+    [("resources", 975), ("validation", 970), ("protocol", 998), ("discovery", 970)];
 
 fn golden() -> PathBuf {
     let folder = std::env::var_os("WHERRY_GOLDEN").expect("WHERRY_GOLDEN names the folder of recordings");
