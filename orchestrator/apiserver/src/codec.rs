@@ -31,6 +31,19 @@ impl Encoded {
         out.put_slice(&self.bytes[self.revision_at..]);
         out.freeze()
     }
+
+    /// The same object, remembering that its client wrote it with spaces: see [`is_loose`].
+    pub(crate) fn loose(mut self) -> Self {
+        let (body, end) = self.bytes.split_at(self.bytes.len() - 1);
+        self.bytes = [body, end].join(&b' ').into();
+        self
+    }
+}
+
+/// Whether the client that wrote an object put spaces where they change nothing. Few kinds remember it, by a space
+/// before the last brace.
+pub(crate) fn is_loose(stored: &[u8]) -> bool {
+    stored.ends_with(b" }")
 }
 
 /// `{"kind":"K","apiVersion":"V"`: what list items leave out.

@@ -332,6 +332,7 @@ impl Exchange {
         }
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
+        let cx = &cx.sent(&bytes, format);
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         if !cx.kind.stored() {
             let mut response = review::answer(cx, object, &options, accept)?;
@@ -350,6 +351,7 @@ impl Exchange {
         let accept = self.accept(false)?;
         let options = self.write_options("UpdateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
+        let cx = &cx.sent(&bytes, format);
         let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         warnings.extend(part.warnings(cx, &object));
         let missing = self.state.store.get(&cx.key(name)).is_none();

@@ -165,6 +165,14 @@ pub(crate) trait Rules: Sync {
         self.validate_update(object, old, errors);
     }
 
+    /// Whether a client wrote this object with spaces, for the kinds that remember it.
+    fn is_loose(&self, _body: &[u8]) -> bool {
+        false
+    }
+
+    /// The rules of an update that says what was stored with spaces without them, or the other way round.
+    fn check_looseness(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
+
     /// How objects of the kind differ from their stored form, if they do.
     fn conversion(&self) -> Option<&'static dyn Conversion> {
         None

@@ -72,6 +72,7 @@ async fn attempt(
     entry: &Arc<Entry>,
     options: &DeleteOptions,
 ) -> Result<Option<Deleted>, Failure> {
+    let cx = &cx.rewriting(&entry.value);
     let old = codec::decode(&entry.key, &entry.value)?;
     options.check(cx, &old)?;
     let mut object = old.clone();

@@ -30,7 +30,7 @@ pub(crate) mod update;
 pub(crate) mod watch;
 
 use wherry_api::kinds::Kind;
-use wherry_schema::{Schema, Schemas, Value};
+use wherry_schema::{Format, Schema, Schemas, Value};
 use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
 
 use crate::auth::UserInfo;
@@ -54,17 +54,37 @@ pub(crate) struct Cx<'a> {
     pub(crate) namespace: &'a str,
     /// Who asks, where a person or a program does.
     pub(crate) user: Option<&'a UserInfo>,
+    /// Whether the object was written with spaces, where its kind remembers that.
+    pub(crate) loose: bool,
 }
 
 impl<'a> Cx<'a> {
     /// The context of requests about a kind in a namespace.
     pub(crate) fn new(state: &'a State, kind: &'static Kind, namespace: &'a str) -> Self {
-        Self { state, kind, stored: stored_kind(kind), rules: rules(kind), namespace, user: None }
+        Self {
+            state,
+            kind,
+            stored: stored_kind(kind),
+            rules: rules(kind),
+            namespace,
+            user: None,
+            loose: false,
+        }
     }
 
     /// This context, of a request by somebody.
     pub(crate) fn asked_by(self, user: Option<&'a UserInfo>) -> Self {
         Self { user, ..self }
+    }
+
+    /// This context, of a request that sends an object.
+    pub(crate) fn sent(self, body: &[u8], format: Format) -> Self {
+        Self { loose: format == Format::Json && self.rules.is_loose(body), ..self }
+    }
+
+    /// This context, of a request that changes no more of a stored object than its metadata.
+    pub(crate) fn rewriting(self, stored: &[u8]) -> Self {
+        Self { loose: codec::is_loose(stored), ..self }
     }
 
     /// The storage key of an object.
@@ -123,7 +143,8 @@ impl<'a> Cx<'a> {
 
     /// The object encoded for the store.
     pub(crate) fn encode(&self, object: &Value) -> Encoded {
-        codec::encode(self.stored.kind, &self.stored.api_version(), object)
+        let encoded = codec::encode(self.stored.kind, &self.stored.api_version(), object);
+        if self.loose { encoded.loose() } else { encoded }
     }
 
     fn durability(&self) -> Durability {

@@ -275,7 +275,12 @@ impl Update<'_> {
         // Every update is checked so, and most kinds check it once more.
         meta::check_update(object, old, &mut errors);
         match self.part {
-            Part::Whole | Part::Scale => rules.check_update(object, old, &mut errors),
+            Part::Whole | Part::Scale => {
+                rules.check_update(object, old, &mut errors);
+                if codec::is_loose(&self.entry.value) != self.cx.loose {
+                    rules.check_looseness(object, old, &mut errors);
+                }
+            }
             Part::Status => {
                 meta::check_update(object, old, &mut errors);
                 rules.validate_status(object, old, &mut errors);

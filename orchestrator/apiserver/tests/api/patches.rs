@@ -81,3 +81,29 @@ async fn a_patch_of_no_known_type_is_unsupported() {
     }
     assert_eq!(api.get(&path).await.expect(200), made);
 }
+
+#[tokio::test]
+async fn a_revision_written_with_spaces_is_not_changed_without_them() {
+    let api = Api::start().await;
+    let all = "/apis/apps/v1/namespaces/default/controllerrevisions";
+    let path = &format!("{all}/a");
+    let body = r#"{"metadata":{"name":"a"},"revision":1,"data":{"x": 1}}"#;
+    let made = api.raw("POST", all, "application/json", body).await.expect(201);
+    assert_eq!(api.get(path).await.expect(200), made);
+    let labels = json!({"metadata": {"labels": {"a": "b"}}});
+    let message =
+        r#"ControllerRevision.apps "a" is invalid: data: Invalid value: {"x":1}: field is immutable"#;
+    let refused = |answer: crate::harness::Answer| answer.refused(422, "Invalid", message);
+    refused(api.patch(path, "merge-patch", &labels).await);
+    refused(api.put(path, &made).await);
+    api.raw("PUT", path, "application/json", body.replace("\"a\"}", "\"a\",\"labels\":{\"c\":\"d\"}}"))
+        .await
+        .expect(200);
+    api.delete_with(path, &json!({"propagationPolicy": "Foreground"})).await.expect(200);
+    let patch = json!({"metadata": {"finalizers": null}});
+    refused(api.patch(path, "merge-patch", &patch).await);
+
+    let tight = body.replace(": 1}", ":1}").replace("\"a\"", "\"b\"");
+    api.raw("POST", all, "application/json", tight).await.expect(201);
+    api.patch(&format!("{all}/b"), "merge-patch", &labels).await.expect(200);
+}
