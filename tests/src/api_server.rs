@@ -22,13 +22,22 @@ pub struct ApiServer {
 impl ApiServer {
     /// Starts a server on a free port of localhost; returns when it says that it is ready. Everybody may do everything.
     pub fn start() -> Self {
+        Self::with_mode("AlwaysAllow")
+    }
+
+    /// Starts a server in which roles and bindings decide who may do what.
+    pub fn with_roles() -> Self {
+        Self::with_mode("RBAC")
+    }
+
+    fn with_mode(mode: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let tokens = dir.path().join("tokens.csv");
         std::fs::write(&tokens, TOKENS).expect("the temporary directory is writable");
         let log = File::create(dir.path().join("log")).expect("the temporary directory is writable");
         let mut process = Command::new(wherry_binary())
             .args(["apiserver", "--listen", "127.0.0.1:0", "--service-cidr", "10.96.0.0/16"])
-            .args(["--authorization-mode", "AlwaysAllow", "--token-auth-file"])
+            .args(["--authorization-mode", mode, "--token-auth-file"])
             .arg(&tokens)
             .arg("--data-dir")
             .arg(dir.path().join("data"))

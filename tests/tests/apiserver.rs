@@ -60,6 +60,47 @@ fn kubectl_checks_fields_with_the_server_and_tells_which_it_does_not_know() {
 }
 
 #[test]
+fn kubectl_tells_who_one_is_and_what_one_may_do() {
+    let server = ApiServer::with_roles();
+    let admin = server.kubectl(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.groups}"]);
+    assert_eq!(admin, r#"["system:masters","system:authenticated"]"#);
+    let alice = ["--as", "alice", "--as-group", "dev"];
+    let as_alice = |args: &[&str]| server.try_kubectl(&[args, &alice].concat());
+    let name = as_alice(&["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]);
+    assert_eq!(String::from_utf8_lossy(&name.stdout), "alice");
+    let refused = as_alice(&["get", "pods"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let expected =
+        "User \"alice\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\"";
+    assert!(!refused.status.success() && text.contains(expected), "{text}");
+    assert_eq!(String::from_utf8_lossy(&as_alice(&["auth", "can-i", "list", "pods"]).stdout), "no\n");
+    server.kubectl(&["create", "rolebinding", "devs", "--clusterrole=view", "--group=dev"]);
+    assert_eq!(String::from_utf8_lossy(&as_alice(&["auth", "can-i", "list", "pods"]).stdout), "yes\n");
+    assert!(as_alice(&["get", "pods"]).status.success());
+    let list = as_alice(&["auth", "can-i", "--list", "--no-headers"]);
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains("configmaps ") && list.contains("[get list watch]"), "{list}");
+    assert!(!as_alice(&["get", "secrets"]).status.success());
+}
+
+#[test]
+fn kubectl_reconciles_roles() {
+    let server = ApiServer::with_roles();
+    let manifest = server.dir().join("role.yaml");
+    let role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: r}\n\
+                rules: [{verbs: [get], apiGroups: [''], resources: [pods]}]\n";
+    std::fs::write(&manifest, role).unwrap();
+    let reconcile = || server.kubectl(&["auth", "reconcile", "-f", manifest.to_str().unwrap()]);
+    assert!(reconcile().contains("r reconciled"));
+    let more =
+        ["--type=merge", "-p", r#"{"rules":[{"verbs":["list"],"apiGroups":[""],"resources":["pods"]}]}"#];
+    server.kubectl(&[&["patch", "clusterrole", "r"], more.as_slice()].concat());
+    reconcile();
+    let verbs = server.kubectl(&["get", "clusterrole", "r", "-o", "jsonpath={.rules[*].verbs}"]);
+    assert_eq!(verbs, r#"["list"] ["get"]"#);
+}
+
+#[test]
 fn python_reads_writes_patches_and_watches() {
     let server = ApiServer::start();
     // target/<profile>/wherry: scripts/setup puts the environment beside the profiles.
