@@ -18,7 +18,8 @@ pub use list::List;
 pub use opaque::Opaque;
 pub use text::Text;
 pub use time::Time;
-pub use view::{Data, ListKind, Reading, Shape, Stored, View};
+pub use view::View;
+pub use wherry_api::data::{Data, ListKind, Reading, Shape, Stored};
 
 use crate::error::Error;
 use crate::syntax::ast::Literal;

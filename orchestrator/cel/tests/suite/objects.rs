@@ -218,3 +218,12 @@ fn messages_are_made() {
         assert_eq!(outcome(text), "Some(true)", "{text}");
     }
 }
+
+#[test]
+fn programs_and_environments_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<wherry_cel::Program>();
+    shared::<Env>();
+    shared::<wherry_cel::Issues>();
+    shared::<wherry_cel::Error>();
+}

@@ -4,6 +4,7 @@
 //! canonical: equal values print equal bytes.
 
 mod convert;
+mod data;
 mod object;
 mod text;
 pub(crate) mod write;

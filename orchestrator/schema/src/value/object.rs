@@ -111,6 +111,11 @@ impl Object {
         self.fields.iter_mut().map(|(key, value)| (&*key, value))
     }
 
+    /// A field by its place in the order of their names.
+    pub fn entry(&self, at: usize) -> Option<(&Str, &Value)> {
+        self.fields.get(at).map(|(key, value)| (key, value))
+    }
+
     /// The names in order.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &Str> + Clone {
         self.fields.iter().map(|(key, _)| key)
