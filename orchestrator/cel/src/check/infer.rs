@@ -9,6 +9,8 @@ use crate::types::Type;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inference {
     found: HashMap<Arc<str>, Type>,
+    /// What the comparison that is going on has found, with what was known before, to undo it.
+    journal: Vec<(Arc<str>, Option<Type>)>,
     fresh: usize,
 }
 
@@ -32,12 +34,22 @@ impl Inference {
         if !a.iter().chain(b).any(has_params) {
             return a.iter().zip(b).all(|(a, b)| self.fits(a, b));
         }
-        let before = self.found.clone();
+        self.journal.clear();
         let fits = a.iter().zip(b).all(|(a, b)| self.fits(a, b));
         if !fits {
-            self.found = before;
+            while let Some((param, before)) = self.journal.pop() {
+                match before {
+                    Some(of) => self.found.insert(param, of),
+                    None => self.found.remove(&param),
+                };
+            }
         }
         fits
+    }
+
+    fn learn(&mut self, param: &Arc<str>, of: Type) {
+        let before = self.found.insert(param.clone(), of);
+        self.journal.push((param.clone(), before));
     }
 
     fn fits(&mut self, a: &Type, b: &Type) -> bool {
@@ -81,7 +93,7 @@ impl Inference {
             if self.fits(of, &known) {
                 let general = if less_specific(of, &known) { of.clone() } else { known };
                 if general != Type::Param(param.clone()) {
-                    self.found.insert(param.clone(), general);
+                    self.learn(param, general);
                 }
                 return (true, true);
             }
@@ -90,7 +102,7 @@ impl Inference {
         if self.occurs(param, of) {
             return (false, false);
         }
-        self.found.insert(param.clone(), of.clone());
+        self.learn(param, of.clone());
         (true, false)
     }
 

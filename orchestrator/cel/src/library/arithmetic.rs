@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::env::Row;
 use crate::error::Error;
-use crate::value::Value;
+use crate::value::{Value, check_text};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -58,8 +58,14 @@ pub(super) fn add<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         [Value::Int(a), Value::Int(b)] => int(a.checked_add(*b)),
         [Value::Uint(a), Value::Uint(b)] => uint(a.checked_add(*b)),
         [Value::Double(a), Value::Double(b)] => Ok(Value::Double(a + b)),
-        [Value::String(a), Value::String(b)] => Ok(Value::from([&**a, &**b].concat())),
-        [Value::Bytes(a), Value::Bytes(b)] => Ok(Value::Bytes(Rc::from([&**a, &**b].concat()))),
+        [Value::String(a), Value::String(b)] => {
+            check_text(a.len().saturating_add(b.len()))?;
+            Ok(Value::from([&**a, &**b].concat()))
+        }
+        [Value::Bytes(a), Value::Bytes(b)] => {
+            check_text(a.len().saturating_add(b.len()))?;
+            Ok(Value::Bytes(Rc::from([&**a, &**b].concat())))
+        }
         [Value::List(a), Value::List(b)] => a.clone().join(b.clone()).map(Value::List),
         [Value::Timestamp(time), Value::Duration(span)] | [Value::Duration(span), Value::Timestamp(time)] => {
             time.plus((*span).into()).map(Value::Timestamp)

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::env::Row;
 use crate::error::Error;
-use crate::value::{List, Value, equal, order};
+use crate::value::{List, Value, check_len, equal, order};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -104,6 +104,7 @@ fn flatten_into<'a>(list: &List<'a>, depth: i64, items: &mut Vec<Value<'a>>) -> 
             Value::List(inner) if depth > 0 => flatten_into(&inner, depth - 1, items)?,
             other => items.push(other),
         }
+        check_len(items.len())?;
     }
     Ok(())
 }

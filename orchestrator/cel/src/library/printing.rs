@@ -4,7 +4,7 @@ use super::conversions::{float, shown};
 use super::quoting::go_quoted;
 use crate::env::Row;
 use crate::error::Error;
-use crate::value::{List, Value};
+use crate::value::{List, Value, check_text};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -31,6 +31,7 @@ fn format<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         let value = argument(list, used)?;
         used += 1;
         out.push_str(&apply(clause, precision, &value)?);
+        check_text(out.len())?;
         rest = &behind[clause.len_utf8()..];
     }
     out.push_str(rest);

@@ -3,7 +3,7 @@
 use super::quoting;
 use crate::env::Row;
 use crate::error::Error;
-use crate::value::{Text, Value};
+use crate::value::{Text, Value, check_text};
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -124,6 +124,8 @@ fn replace<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
         }
         _ => return Err(Error::no_overload()),
     };
+    let places = text.matches(&**what).take(usize::try_from(times).unwrap_or(usize::MAX)).count();
+    check_text(text.len().saturating_add(places.saturating_mul(with.len())))?;
     let replaced = match usize::try_from(times) {
         Ok(times) => text.replacen(&**what, with, times),
         Err(_) => text.replace(&**what, with),
@@ -201,6 +203,7 @@ fn join<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
             joined.push_str(separator);
         }
         joined.push_str(&text);
+        check_text(joined.len())?;
     }
     Ok(Value::from(joined))
 }

@@ -30,6 +30,14 @@ const SHORT: usize = 32;
 /// Lists joined deeper than this are copied, so that reading them recurses little.
 const MAX_DEPTH: usize = 64;
 
+/// Lists that were made are no longer than this.
+const MAX_ITEMS: usize = 1_000_000;
+
+/// Refuses a list of more items than an expression may make.
+pub(crate) fn check_len(len: usize) -> Result<(), Error> {
+    if len <= MAX_ITEMS { Ok(()) } else { Err(Error::other("resulting list is too large")) }
+}
+
 impl<'a> List<'a> {
     /// How many items there are.
     pub fn len(&self) -> usize {
@@ -103,6 +111,8 @@ impl<'a> List<'a> {
         if right.is_empty() {
             return Ok(self);
         }
+        let len = self.len().saturating_add(right.len());
+        check_len(len)?;
         if let Self::Items(items) = &mut self
             && let Some(items) = Rc::get_mut(items)
         {
@@ -110,7 +120,6 @@ impl<'a> List<'a> {
             return Ok(self);
         }
         let depth = self.depth().max(right.depth()) + 1;
-        let len = self.len() + right.len();
         if len <= SHORT || depth > MAX_DEPTH {
             let mut items = self.to_vec()?;
             items.extend(right.to_vec()?);

@@ -15,6 +15,7 @@ pub(crate) use compare::order;
 pub(crate) use entries::Entries;
 pub use entries::{Fields, Key, Map, Message};
 pub use list::List;
+pub(crate) use list::check_len;
 pub use opaque::Opaque;
 pub use text::Text;
 pub use time::Time;
@@ -24,6 +25,14 @@ pub use wherry_api::data::{Data, ListKind, Reading, Shape, Stored};
 use crate::error::Error;
 use crate::syntax::ast::Literal;
 use crate::types::Type;
+
+/// Texts that were made are no longer than this. Costs bound most functions before; some only count what they read.
+const MAX_TEXT: usize = 8 << 20;
+
+/// Refuses a text of more bytes than an expression may make.
+pub(crate) fn check_text(bytes: usize) -> Result<(), Error> {
+    if bytes <= MAX_TEXT { Ok(()) } else { Err(Error::other("resulting string is too large")) }
+}
 
 /// A value. What lives in the caller's data or in the program is borrowed for `'a`; copies are cheap.
 #[derive(Clone, Debug)]

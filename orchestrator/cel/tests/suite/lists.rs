@@ -68,6 +68,32 @@ fn macros_take_two_variables() {
 }
 
 #[test]
+fn what_grows_without_cost_is_bounded() {
+    let text = "a".repeat(1000);
+    fail(
+        &Env::kubernetes(),
+        &[
+            (
+                &format!("[lists.range(100000)]{}.size() > 0", ".map(x, x + x)".repeat(4)),
+                "resulting list is too large",
+            ),
+            (
+                &format!("['{text}']{}.size() > 0", ".map(x, x.replace('', x))".repeat(2)),
+                "resulting string is too large",
+            ),
+            (
+                "[lists.range(50000)].map(x, lists.range(30).map(y, x)).flatten(2).size() > 0",
+                "resulting list is too large",
+            ),
+            (
+                "lists.range(2000000).size() > 0",
+                "lists.range: size 2000000 exceeds maximum allowed (1000000)",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn long_lists_do_not_grow_by_copies() {
     let text =
         "lists.range(2000).map(x, x).size() == 2000 && (lists.range(100) + lists.range(100))[150] == 50";
