@@ -43,7 +43,7 @@ pub(crate) struct State {
     pub(crate) tokens: Tokens,
     pub(crate) issuer: Option<TokenIssuer>,
     /// Who decides what may be done.
-    pub(crate) authorizer: Authorizer,
+    pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) admission: Admission,
     pub(crate) max_body_bytes: usize,
     /// Lists on their way to clients.
@@ -68,7 +68,7 @@ impl State {
             node_client: config.node_client.as_ref().map(NodeClient::new),
             node_address: config.node_address,
             trusting: proxy::trusting(),
-            authorizer: Authorizer::new(config.authorization, &config.store),
+            authorizer: Arc::new(Authorizer::new(config.authorization, &config.store)),
             store: config.store,
             clock: config.clock,
             ids: config.ids,

@@ -80,6 +80,19 @@ impl Type {
         Self::Opaque(OPTIONAL.into(), Arc::new([value]))
     }
 
+    /// The type as `type()` names it, with its parameters: `list(google.protobuf.Timestamp)`.
+    pub fn declared(&self) -> String {
+        let name = self.runtime_name();
+        let params: Vec<String> = match self {
+            Self::Type(Some(of)) => vec![of.declared()],
+            Self::List(item) => vec![item.declared()],
+            Self::Map(entry) => vec![entry.0.declared(), entry.1.declared()],
+            Self::Opaque(_, of) => of.iter().map(Self::declared).collect(),
+            _ => Vec::new(),
+        };
+        if params.is_empty() { name.to_owned() } else { format!("{name}({})", params.join(", ")) }
+    }
+
     /// What an optional holds, and whether it was one.
     pub(crate) fn unwrap_optional(self) -> (Self, bool) {
         match &self {
@@ -226,5 +239,17 @@ mod tests {
             assert_eq!(read(text).to_string(), text);
         }
         assert_eq!(read("list(A)"), Type::list(Type::Param("A".into())));
+    }
+
+    #[test]
+    fn types_are_declared_by_the_names_that_values_have() {
+        for (text, declared) in [
+            ("null", "null_type"),
+            ("map(string, timestamp)", "map(string, google.protobuf.Timestamp)"),
+            ("list(list(dyn))", "list(list(dyn))"),
+            ("optional_type(duration)", "optional_type(google.protobuf.Duration)"),
+        ] {
+            assert_eq!(read(text).declared(), declared);
+        }
     }
 }

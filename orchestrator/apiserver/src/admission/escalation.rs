@@ -66,7 +66,7 @@ fn binding(cx: &Cx<'_>, user: &UserInfo, binding: &Value) -> Result<(), Failure>
     if may(cx, user, "bind", plural, name) {
         return Ok(());
     }
-    let Authorizer::Rbac(rbac) = &cx.state.authorizer else { return Ok(()) };
+    let Authorizer::Rbac(rbac) = &*cx.state.authorizer else { return Ok(()) };
     let Some(rules) = rbac.index().rules_of_role(kind, cx.namespace, name) else {
         let kind = wherry_api::kinds::by_plural(GROUP, "v1", plural);
         let kind = kind.expect("the kinds table has roles");

@@ -5,9 +5,13 @@
 //! its labels forbid. With [`Admission::Full`](crate::config::Admission) storage also gets a finalizer that keeps it
 //! while it is used.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "webhooks and policies are matched next"))]
+pub(crate) mod dynamic;
 mod escalation;
 mod limit_ranger;
 mod pod_security;
+#[cfg_attr(not(test), expect(dead_code, reason = "policies are matched with writes next"))]
+pub(crate) mod policy;
 mod priority;
 pub(crate) mod service_account;
 pub(crate) mod signers;

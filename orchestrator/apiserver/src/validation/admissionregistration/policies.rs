@@ -4,6 +4,7 @@ use wherry_api::names;
 use wherry_schema::Value;
 
 use super::{FAILURE_POLICIES, MATCH_POLICIES, rules};
+use crate::admission::policy::expression::{Compiler, Yields};
 use crate::object::{self, Fields};
 use crate::validation::checks::{show_list, texts};
 use crate::validation::template::check_label_selector;
@@ -42,7 +43,7 @@ pub(crate) fn check_validating(object: &Value, errors: &mut Errors) {
     let path = Path::new("spec");
     let empty = Value::object();
     let spec = object.field("spec").unwrap_or(&empty);
-    check_common(spec, &path, errors);
+    let compiler = check_common(spec, &path, errors);
     let (validations, annotations) = (spec.items("validations"), spec.items("auditAnnotations"));
     if validations.is_empty() && annotations.is_empty() {
         for field in ["validations", "auditAnnotations"] {
@@ -52,13 +53,14 @@ pub(crate) fn check_validating(object: &Value, errors: &mut Errors) {
         return;
     }
     for (index, validation) in validations.iter().enumerate() {
-        check_validation(validation, &path.child("validations").index(index), errors);
+        check_validation(validation, &compiler, &path.child("validations").index(index), errors);
     }
-    check_annotations(object::name(object), annotations, &path.child("auditAnnotations"), errors);
+    let path = path.child("auditAnnotations");
+    check_annotations((object::name(object), annotations), &compiler, &path, errors);
 }
 
-/// What both kinds of policies have.
-fn check_common(spec: &Value, path: &Path, errors: &mut Errors) {
+/// What both kinds of policies have. What compiles their expressions knows their variables.
+fn check_common(spec: &Value, path: &Path, errors: &mut Errors) -> Compiler {
     match spec.field("failurePolicy").and_then(Value::as_str) {
         None => errors.required(&path.child("failurePolicy"), ""),
         Some(policy) => errors.one_of(policy, &path.child("failurePolicy"), FAILURE_POLICIES),
@@ -76,9 +78,22 @@ fn check_common(spec: &Value, path: &Path, errors: &mut Errors) {
             }
         }
     }
-    rules::check_conditions(spec.items("matchConditions"), &path.child("matchConditions"), errors);
-    for (index, variable) in spec.items("variables").iter().enumerate() {
-        check_variable(variable, &path.child("variables").index(index), errors);
+    let params = spec.has("paramKind");
+    rules::check_conditions(spec.items("matchConditions"), params, &path.child("matchConditions"), errors);
+    let variables = spec.items("variables");
+    let mut compiler = if variables.is_empty() { Compiler::new(params) } else { Compiler::composing(params) };
+    for (index, variable) in variables.iter().enumerate() {
+        check_variable(variable, &mut compiler, &path.child("variables").index(index), errors);
+    }
+    compiler
+}
+
+/// An expression that there must be compiles to what it must yield.
+fn check_expression((text, yields): (&str, Yields), compiler: &Compiler, path: &Path, errors: &mut Errors) {
+    if text.trim().is_empty() {
+        errors.required(path, "expression is not specified");
+    } else if let Err(why) = compiler.compile(text, yields) {
+        errors.invalid(path, text, &why);
     }
 }
 
@@ -126,15 +141,18 @@ fn check_matched(matched: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn check_variable(variable: &Value, path: &Path, errors: &mut Errors) {
+fn check_variable(variable: &Value, compiler: &mut Compiler, path: &Path, errors: &mut Errors) {
     let (name, at) = (variable.text("name"), path.child("name"));
     if name.trim().is_empty() {
         errors.required(&at, "name is not specified");
     } else if !is_identifier(name) {
         errors.invalid(&at, name, "must be a valid CEL identifier");
     }
-    if variable.text("expression").trim().is_empty() {
-        errors.required(&path.child("expression"), "expression is not specified");
+    let (text, at) = (variable.text("expression"), path.child("expression"));
+    if text.trim().is_empty() {
+        errors.required(&at, "expression is not specified");
+    } else if let Err(why) = compiler.declare(name, text) {
+        errors.invalid(&at, text, &why);
     }
 }
 
@@ -143,14 +161,19 @@ fn is_identifier(name: &str) -> bool {
     first && name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) && !NO_NAMES.contains(&name)
 }
 
-fn check_validation(validation: &Value, path: &Path, errors: &mut Errors) {
-    if validation.text("expression").trim().is_empty() {
-        errors.required(&path.child("expression"), "expression is not specified");
-    }
+fn check_validation(validation: &Value, compiler: &Compiler, path: &Path, errors: &mut Errors) {
+    check_expression(
+        (validation.text("expression"), Yields::Truth),
+        compiler,
+        &path.child("expression"),
+        errors,
+    );
     for field in ["messageExpression", "message"] {
         let text = validation.text(field);
         if !text.is_empty() && text.trim().is_empty() {
             errors.invalid(&path.child(field), text, "must be non-empty if specified");
+        } else if field == "messageExpression" && !text.is_empty() {
+            check_expression((text, Yields::Message), compiler, &path.child(field), errors);
         }
     }
     let message = validation.text("message");
@@ -162,7 +185,12 @@ fn check_validation(validation: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn check_annotations(policy: &str, annotations: &[Value], path: &Path, errors: &mut Errors) {
+fn check_annotations(
+    (policy, annotations): (&str, &[Value]),
+    compiler: &Compiler,
+    path: &Path,
+    errors: &mut Errors,
+) {
     if annotations.len() > MAX_ANNOTATIONS {
         let shown = Shown::from(&Value::Array(annotations.to_vec()));
         errors.invalid(path, shown, &format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations"));
@@ -179,6 +207,8 @@ fn check_annotations(policy: &str, annotations: &[Value], path: &Path, errors: &
             errors.required(&at, "valueExpression is not specified");
         } else if expression.len() > MAX_ANNOTATION {
             errors.required(&at, &format!("must not exceed {MAX_ANNOTATION} bytes in length"));
+        } else if let Err(why) = compiler.compile(expression, Yields::Annotation) {
+            errors.invalid(&at, annotation.text("valueExpression"), &why);
         }
         if annotations[..index].iter().any(|other| other.text("key") == key) {
             errors.duplicate(&path.child("key"), key);
@@ -191,13 +221,13 @@ pub(crate) fn check_mutating(object: &Value, errors: &mut Errors) {
     let path = Path::new("spec");
     let empty = Value::object();
     let spec = object.field("spec").unwrap_or(&empty);
-    check_common(spec, &path, errors);
+    let compiler = check_common(spec, &path, errors);
     let mutations = spec.items("mutations");
     if mutations.is_empty() {
         errors.required(&path.child("mutations"), "mutations must contain at least one item");
     }
     for (index, mutation) in mutations.iter().enumerate() {
-        check_mutation(mutation, &path.child("mutations").index(index), errors);
+        check_mutation(mutation, &compiler, &path.child("mutations").index(index), errors);
     }
     let policy = spec.text("reinvocationPolicy");
     if policy.is_empty() {
@@ -207,15 +237,15 @@ pub(crate) fn check_mutating(object: &Value, errors: &mut Errors) {
     }
 }
 
-fn check_mutation(mutation: &Value, path: &Path, errors: &mut Errors) {
+fn check_mutation(mutation: &Value, compiler: &Compiler, path: &Path, errors: &mut Errors) {
     let kind = mutation.text("patchType");
-    let (own, other) = match kind {
+    let (own, other, yields) = match kind {
         "" => {
             errors.required(&path.child("patchType"), "");
             return;
         }
-        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch"),
-        "JSONPatch" => ("jsonPatch", "applyConfiguration"),
+        "ApplyConfiguration" => ("applyConfiguration", "jsonPatch", Yields::Configuration),
+        "JSONPatch" => ("jsonPatch", "applyConfiguration", Yields::Patches),
         kind => {
             errors.unsupported(&path.child("patchType"), kind, &["ApplyConfiguration", "JSONPatch"]);
             return;
@@ -226,9 +256,8 @@ fn check_mutation(mutation: &Value, path: &Path, errors: &mut Errors) {
             errors.required(&path.child(own), &format!("must be specified when patchType is {kind}"));
         }
         Some(patch) => {
-            if patch.text("expression").trim().is_empty() {
-                errors.required(&path.child(own).child("expression"), "expression is not specified");
-            }
+            let at = path.child(own).child("expression");
+            check_expression((patch.text("expression"), yields), compiler, &at, errors);
         }
     }
     if mutation.has(other) {

@@ -2,6 +2,7 @@
 
 use wherry_schema::Value;
 
+use crate::admission::policy::expression::{Compiler, Yields};
 use crate::object::Fields;
 use crate::validation::checks::{show_list, texts};
 use crate::validation::{Errors, Path, meta};
@@ -94,14 +95,20 @@ fn check_resources(rule: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-/// Conditions have expressions, and names that differ.
-pub(super) fn check_conditions(conditions: &[Value], path: &Path, errors: &mut Errors) {
+/// Conditions have expressions, which may name parameters or not, and names that differ.
+pub(super) fn check_conditions(conditions: &[Value], params: bool, path: &Path, errors: &mut Errors) {
+    let compiler = Compiler::new(params);
     if conditions.len() > MAX_CONDITIONS {
         errors.too_many(path, conditions.len(), MAX_CONDITIONS);
     }
     for (index, condition) in conditions.iter().enumerate() {
         let (path, name) = (path.index(index), condition.text("name"));
-        errors.some_text(condition.text("expression").trim(), &path.child("expression"));
+        let (text, at) = (condition.text("expression").trim(), path.child("expression"));
+        if text.is_empty() {
+            errors.required(&at, "");
+        } else if let Err(why) = compiler.compile(text, Yields::Truth) {
+            errors.invalid(&at, text, &why);
+        }
         if name.is_empty() {
             errors.required(&path.child("name"), "");
             continue;

@@ -75,7 +75,7 @@ fn check_hook(hook: &Value, webhooks: Webhooks, path: &Path, errors: &mut Errors
         errors.one_of(policy, &path.child("reinvocationPolicy"), &["IfNeeded", "Never"]);
     }
     webhook::check_client(hook.field("clientConfig"), &path.child("clientConfig"), errors);
-    rules::check_conditions(hook.items("matchConditions"), &path.child("matchConditions"), errors);
+    rules::check_conditions(hook.items("matchConditions"), false, &path.child("matchConditions"), errors);
 }
 
 fn check_versions(hook: &Value, path: &Path, errors: &mut Errors) {

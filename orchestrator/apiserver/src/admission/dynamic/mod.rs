@@ -1,0 +1,3 @@
+//! Admission that users extend: what webhooks and policies share.
+
+pub(crate) mod conditions;
