@@ -4,7 +4,7 @@
 //! its kind (`kinds`), validation, the store with optimistic concurrency, and out again as bytes. Reads never decode.
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
-//! `kinds` and `validation` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
+//! `kinds`, `validation` and `custom` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
 //! (requests passed on), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
 
@@ -17,6 +17,7 @@ mod batched;
 pub mod bootstrap;
 mod codec;
 pub mod config;
+mod custom;
 mod discovery;
 mod error;
 mod extract;

@@ -1,8 +1,8 @@
 //! Kubernetes objects as schema-guided values: what the API server does to an object between reading a request and
 //! storing bytes. Pure: no IO, no async, no HTTP, no clock.
 //!
-//! Reading order: [`value`] (the type everything works on), `json` (the parser), [`schema`] (what is known of the
-//! built-in kinds), [`decode`] (bytes to values that fit a schema), [`patch`], [`defaults`], [`managed`] (who owns
+//! Reading order: [`value`] (the type everything works on), `json` (the parser), [`schema`] (what is known of
+//! kinds), [`structural`] (what definitions say of custom ones), [`decode`] (bytes to values that fit a schema), [`patch`], [`defaults`], [`managed`] (who owns
 //! which field), [`openapi`] (what is told to clients). The build script in `build/` prepares the schemas.
 
 mod base64;
@@ -13,6 +13,7 @@ pub mod managed;
 pub mod openapi;
 pub mod patch;
 pub mod schema;
+pub mod structural;
 pub mod value;
 
 pub use decode::{DecodeError, FieldValidation, Format, decode};

@@ -4,6 +4,7 @@
 //! types refused in the words of kube-apiserver, nulls and the zero values it would not write left out, quantities
 //! and times made canonical. Names match exactly. YAML takes the same way after being turned into JSON, as there.
 
+mod custom;
 mod error;
 mod report;
 mod time;
@@ -80,8 +81,9 @@ fn decode_json(
     validation: FieldValidation,
     report: Report,
 ) -> Result<(Value, Vec<String>), DecodeError> {
-    let (value, report) = walk::decode(bytes, schema, report)?;
-    let messages = report.finish()?;
+    let (mut value, report) = walk::decode(bytes, schema, report)?;
+    let mut messages = report.finish()?;
+    custom::fit(&mut value, schema, &mut messages)?;
     match validation {
         FieldValidation::Strict if !messages.is_empty() => Err(DecodeError::Strict(messages)),
         FieldValidation::Warn => Ok((value, messages)),

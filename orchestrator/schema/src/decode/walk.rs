@@ -9,7 +9,7 @@ use super::report::{Report, Step};
 use super::time;
 use crate::base64;
 use crate::json::{Kind, Parser, SyntaxError};
-use crate::schema::{Field, Node, Schema, Schemas, Struct};
+use crate::schema::{Field, Node, Root, Schema, Schemas, Struct};
 use crate::value::{Object, Str, Value};
 
 /// What came of a value: `None` if it was null or did not fit.
@@ -18,19 +18,22 @@ type Outcome = Result<Option<Value>, SyntaxError>;
 /// Decodes a whole text. A syntax error ends it, everything else goes into the report.
 pub(super) fn decode(bytes: &[u8], schema: &Schema, report: Report) -> Result<(Value, Report), DecodeError> {
     let mut walk = Walk { parser: Parser::new(bytes), schemas: Schemas::builtin(), report };
-    let value = walk.value(schema.node())?;
+    let value = match schema.root() {
+        Root::Builtin(index) => walk.value(Node::Struct(*index))?,
+        Root::Custom { .. } => Some(walk.custom()?),
+    };
     walk.parser.end()?;
     Ok((value.unwrap_or(Value::object()), walk.report))
 }
 
-struct Walk<'a> {
-    parser: Parser<'a>,
+pub(super) struct Walk<'a> {
+    pub(super) parser: Parser<'a>,
     schemas: &'static Schemas,
-    report: Report,
+    pub(super) report: Report,
 }
 
 impl Walk<'_> {
-    fn value(&mut self, node: Node) -> Outcome {
+    pub(super) fn value(&mut self, node: Node) -> Outcome {
         let kind = self.parser.peek()?;
         match (node, kind) {
             (Node::Any, _) => self.parser.any().map(Some),
@@ -183,7 +186,7 @@ fn go_name(name: &str) -> String {
 
 /// The names met in a map, looked for in a set only when there are many.
 #[derive(Default)]
-struct Names {
+pub(super) struct Names {
     set: HashSet<String>,
 }
 
@@ -191,7 +194,7 @@ impl Names {
     const FEW: usize = 16;
 
     /// Whether the name is among the fields already.
-    fn seen(&mut self, fields: &[(Str, Value)], name: &str) -> bool {
+    pub(super) fn seen(&mut self, fields: &[(Str, Value)], name: &str) -> bool {
         if fields.len() < Self::FEW {
             return fields.iter().any(|(known, _)| known == name);
         }

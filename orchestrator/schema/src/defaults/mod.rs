@@ -27,13 +27,15 @@ pub(crate) fn empty(node: Node) -> Value {
 
 /// Makes an object what it is once it has been stored: of lists and maps that are always written, the empty are null.
 pub fn settle(object: &mut Value, schema: &Schema) {
-    zero::settle(object, schema.node());
+    if let Some(node) = schema.node() {
+        zero::settle(object, node);
+    }
 }
 
 /// Fills in the defaults of an object of this group, version and kind.
 pub fn apply((group, version, kind): (&str, &str, &str), object: &mut Value) {
-    if let Some(schema) = Schemas::builtin().kind(group, version, kind) {
-        zero::fill(object, schema.node());
+    if let Some(node) = Schemas::builtin().kind(group, version, kind).and_then(Schema::node) {
+        zero::fill(object, node);
     }
     let Some(fields) = object.as_object_mut() else { return };
     match (group, kind) {

@@ -250,7 +250,7 @@ fn add_back_dangling(
     base: &Value,
     pruned: &Value,
     last: &Entry,
-    (schema, write): (&'static Schema, &Write<'_>),
+    (schema, write): (&Schema, &Write<'_>),
 ) -> Value {
     let pruned: Cow<'_, Value> = match write.versions.convert(pruned, &last.api_version) {
         Some((pruned, _)) => pruned,

@@ -56,10 +56,10 @@ struct Walk {
 }
 
 impl Walk {
-    fn visit(&mut self, old: Option<&Value>, new: Option<&Value>, of: Type) -> Found {
-        let below = match of.atom() {
+    fn visit(&mut self, old: Option<&Value>, new: Option<&Value>, of: Type<'_>) -> Found {
+        let below = match of.atom([old, new]) {
             atom if atom.is_whole() => None,
-            atom @ (Atom::Struct { .. } | Atom::Map { .. }) => {
+            atom @ (Atom::Struct { .. } | Atom::Fields(..) | Atom::Map { .. }) => {
                 let [old, new] = [old, new].map(|value| value.and_then(Value::as_object));
                 self.objects(old, new, atom)
             }
@@ -80,7 +80,7 @@ impl Walk {
     }
 
     /// Both objects are sorted, so that one pass over the two compares them.
-    fn objects(&mut self, old: Option<&Object>, new: Option<&Object>, atom: Atom) -> Option<Comparison> {
+    fn objects(&mut self, old: Option<&Object>, new: Option<&Object>, atom: Atom<'_>) -> Option<Comparison> {
         if old.is_none_or(Object::is_empty) && new.is_none_or(Object::is_empty) {
             return None;
         }
@@ -109,7 +109,7 @@ impl Walk {
         &mut self,
         old: Option<&Vec<Value>>,
         new: Option<&Vec<Value>>,
-        (of, items): (Type, Items),
+        (of, items): (Type<'_>, Items<'_>),
     ) -> Option<Comparison> {
         if old.is_none_or(Vec::is_empty) && new.is_none_or(Vec::is_empty) {
             return None;
@@ -135,7 +135,7 @@ impl Walk {
     }
 
     /// Items with one element: usually at most one on either side. Duplicates are compared, and owned, as a whole.
-    fn items(&mut self, old: &[&Value], new: &[&Value], of: Type) -> Found {
+    fn items(&mut self, old: &[&Value], new: &[&Value], of: Type<'_>) -> Found {
         match (old, new) {
             ([] | [_], [] | [_]) => self.visit(old.first().copied(), new.first().copied(), of),
             ([_, _, ..], [_, _, ..]) => Found { modified: old != new, ..Found::default() },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::element::Element;
 use super::set::Set;
-use super::types::{Atom, Items, Type, field_element};
+use super::types::{Atom, Child, Items, Type, field_element};
 use crate::schema::Schema;
 use crate::value::{Object, Value};
 
@@ -14,10 +14,10 @@ pub fn fields_of(value: &Value, schema: &Schema) -> Set {
 }
 
 /// Whether the value is a leaf, and the fields in it.
-fn list(value: &Value, of: Type) -> (bool, Set) {
-    match (of.atom(), value) {
+fn list(value: &Value, of: Type<'_>) -> (bool, Set) {
+    match (of.atom([Some(value), None]), value) {
         (atom, _) if atom.is_whole() => (true, Set::default()),
-        (atom @ (Atom::Struct { .. } | Atom::Map { .. }), Value::Object(object)) => {
+        (atom @ (Atom::Struct { .. } | Atom::Fields(..) | Atom::Map { .. }), Value::Object(object)) => {
             (false, list_object(object, atom))
         }
         (Atom::List { element, items }, Value::Array(list)) => (false, list_items(list, element, items)),
@@ -25,19 +25,20 @@ fn list(value: &Value, of: Type) -> (bool, Set) {
     }
 }
 
-fn list_object(object: &Object, atom: Atom) -> Set {
+fn list_object(object: &Object, atom: Atom<'_>) -> Set {
     let mut set = Set::default();
     for (name, value) in object.iter() {
-        let Some((of, field)) = atom.child(name) else { continue };
+        let Some((of, child)) = atom.child(name) else { continue };
         let (leaf, children) = list(value, of);
         let empty = value.is_null() || value.as_object().is_some_and(Object::is_empty);
-        set.push(|| field_element(name, field), leaf || empty || field.is_none(), children);
+        let member = leaf || empty || matches!(child, Child::Entry);
+        set.push(|| field_element(name, child), member, children);
     }
     set
 }
 
 /// Items that occur twice are owned as a whole.
-fn list_items(list: &[Value], of: Type, items: Items) -> Set {
+fn list_items(list: &[Value], of: Type<'_>, items: Items<'_>) -> Set {
     let mut found: BTreeMap<Element, Vec<&Value>> = BTreeMap::new();
     for item in list {
         if let Ok(element) = items.element(item, of) {

@@ -16,10 +16,10 @@ pub fn merge(object: &Value, config: &Value, schema: &Schema) -> Result<Value, P
 
 type Merged = Result<Option<Value>, Problems>;
 
-fn visit(old: Option<&Value>, new: Option<&Value>, of: Type) -> Merged {
-    match of.atom() {
+fn visit(old: Option<&Value>, new: Option<&Value>, of: Type<'_>) -> Merged {
+    match of.atom([old, new]) {
         atom if atom.is_whole() => {}
-        atom @ (Atom::Struct { .. } | Atom::Map { .. }) => {
+        atom @ (Atom::Struct { .. } | Atom::Fields(..) | Atom::Map { .. }) => {
             let [a, b] = [old, new].map(|value| value.and_then(Value::as_object));
             if a.is_some_and(|o| !o.is_empty()) || b.is_some_and(|o| !o.is_empty()) {
                 return objects(a, b, atom);
@@ -36,7 +36,7 @@ fn visit(old: Option<&Value>, new: Option<&Value>, of: Type) -> Merged {
     Ok(new.or(old).cloned())
 }
 
-fn objects(old: Option<&Object>, new: Option<&Object>, atom: Atom) -> Merged {
+fn objects(old: Option<&Object>, new: Option<&Object>, atom: Atom<'_>) -> Merged {
     let empty = Object::new();
     let (old, new) = (old.unwrap_or(&empty), new.unwrap_or(&empty));
     let mut fields = Vec::with_capacity(old.len() + new.len());
@@ -62,7 +62,12 @@ struct Indexed<'a> {
     items: HashMap<Element, Option<&'a Value>>,
 }
 
-fn index(list: &[Value], of: Type, items: Items, duplicates: bool) -> Result<Indexed<'_>, Problems> {
+fn index<'a>(
+    list: &'a [Value],
+    of: Type<'_>,
+    items: Items<'_>,
+    duplicates: bool,
+) -> Result<Indexed<'a>, Problems> {
     let mut out =
         Indexed { order: Vec::with_capacity(list.len()), items: HashMap::with_capacity(list.len()) };
     let mut problems = Problems::default();
@@ -89,7 +94,7 @@ fn index(list: &[Value], of: Type, items: Items, duplicates: bool) -> Result<Ind
 }
 
 /// Items that both lists have come in the order of the configuration, the others keep their place among them.
-fn lists(old: &[Value], new: &[Value], of: Type, items: Items) -> Merged {
+fn lists(old: &[Value], new: &[Value], of: Type<'_>, items: Items<'_>) -> Merged {
     let right = index(new, of, items, false)?;
     let left = index(old, of, items, true)?;
     let mut merging =
@@ -102,7 +107,7 @@ fn lists(old: &[Value], new: &[Value], of: Type, items: Items) -> Merged {
 
 struct Merging<'a> {
     old: &'a [Value],
-    of: Type,
+    of: Type<'a>,
     left: Indexed<'a>,
     right: Indexed<'a>,
     out: Vec<Value>,

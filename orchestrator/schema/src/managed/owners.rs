@@ -19,7 +19,7 @@ pub struct Owners {
 /// The versions in which an object's fields can be owned.
 pub trait Versions: Sync {
     /// The object in this version, and the schema of that; none if the version is not served.
-    fn convert<'v>(&self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'static Schema)>;
+    fn convert<'v>(&'v self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'v Schema)>;
 }
 
 /// What is the same for all that happens in one write.
@@ -32,7 +32,7 @@ pub struct Write<'a> {
     /// Where it writes to, empty for the object.
     pub subresource: &'a str,
     /// The schema of the version it speaks.
-    pub schema: &'static Schema,
+    pub schema: &'a Schema,
     /// Fields that this endpoint does not change, whatever is written.
     pub ignored: &'a Set,
     /// The time in RFC 3339.

@@ -10,11 +10,11 @@ pub fn remove(value: &Value, fields: &Set, schema: &Schema) -> Value {
     visit(value, fields, Type::root(schema))
 }
 
-fn visit(value: &Value, fields: &Set, of: Type) -> Value {
-    match (of.atom(), value) {
+fn visit(value: &Value, fields: &Set, of: Type<'_>) -> Value {
+    match (of.atom([Some(value), None]), value) {
         (Atom::Scalar(_), scalar) => scalar.clone(),
         (atom, _) if atom.is_whole() => Value::Null,
-        (atom @ (Atom::Struct { .. } | Atom::Map { .. }), Value::Object(object)) => {
+        (atom @ (Atom::Struct { .. } | Atom::Fields(..) | Atom::Map { .. }), Value::Object(object)) => {
             remove_fields(object, fields, atom)
         }
         (Atom::List { element, items }, Value::Array(list)) => remove_items(list, fields, element, items),
@@ -22,7 +22,7 @@ fn visit(value: &Value, fields: &Set, of: Type) -> Value {
     }
 }
 
-fn remove_fields(object: &Object, fields: &Set, atom: Atom) -> Value {
+fn remove_fields(object: &Object, fields: &Set, atom: Atom<'_>) -> Value {
     let mut kept = Vec::with_capacity(object.len());
     for (name, value) in object.iter() {
         let Some((of, field)) = atom.child(name) else { continue };
@@ -36,7 +36,7 @@ fn remove_fields(object: &Object, fields: &Set, atom: Atom) -> Value {
     if kept.is_empty() { Value::Null } else { Value::Object(Object::from_fields(kept)) }
 }
 
-fn remove_items(list: &[Value], fields: &Set, of: Type, items: Items) -> Value {
+fn remove_items(list: &[Value], fields: &Set, of: Type<'_>, items: Items<'_>) -> Value {
     let mut kept = Vec::with_capacity(list.len());
     for item in list {
         let found = items.element(item, of).ok().and_then(|element| fields.get(&element));

@@ -4,7 +4,8 @@
 //! are sorted by the text of their element, so that two sets are joined in one pass and equal sets are equal values.
 
 use super::element::Element;
-use crate::schema::{Node as Type, Schema, Schemas};
+use super::types::Type;
+use crate::schema::Schema;
 
 /// A set of field paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,22 +136,14 @@ impl Set {
 
     /// Adds the fields of types that lead to a path in the set; entries of maps and items of lists are not added.
     pub(super) fn with_named_fields(mut self, schema: &Schema) -> Self {
-        self.add_named_fields(schema.node());
+        self.add_named_fields(Type::root(schema));
         self
     }
 
-    fn add_named_fields(&mut self, node: Type) {
-        let schemas = Schemas::builtin();
+    fn add_named_fields(&mut self, of: Type<'_>) {
         for child in &mut self.nodes {
-            let field = match (node, child.element.name()) {
-                (Type::Struct(index), Some(name)) => schemas.structure(index).field(name),
-                _ => None,
-            };
-            child.member |= field.is_some();
-            let below = match node {
-                Type::Map(element) | Type::List(element) => Some(schemas.element(element)),
-                _ => field.map(|field| field.node),
-            };
+            let (below, named) = of.below(&child.element);
+            child.member |= named;
             if let Some(below) = below {
                 child.children.add_named_fields(below);
             }

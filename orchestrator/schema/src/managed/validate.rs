@@ -14,12 +14,14 @@ pub fn validate(config: &Value, schema: &Schema) -> Result<(), Problems> {
     check(config, Type::root(schema)).finish()
 }
 
-fn check(value: &Value, of: Type) -> Problems {
-    match (of.atom(), value) {
+fn check(value: &Value, of: Type<'_>) -> Problems {
+    match (of.atom([Some(value), None]), value) {
         (Atom::Any, _) | (_, Value::Null) => Problems::default(),
         (Atom::Scalar(kind), value) => scalar(value, kind),
-        (atom @ (Atom::Struct { .. } | Atom::Map { .. }), Value::Object(object)) => fields(object, atom),
-        (Atom::Struct { .. } | Atom::Map { .. }, other) => {
+        (atom @ (Atom::Struct { .. } | Atom::Fields(..) | Atom::Map { .. }), Value::Object(object)) => {
+            fields(object, atom)
+        }
+        (Atom::Struct { .. } | Atom::Fields(..) | Atom::Map { .. }, other) => {
             Problems::one(format!("expected map, got {}", shown(other)))
         }
         (Atom::List { element, items }, Value::Array(list)) => self::items(list, element, items),
@@ -48,7 +50,7 @@ fn scalar(value: &Value, kind: Scalar) -> Problems {
     })
 }
 
-fn fields(object: &Object, atom: Atom) -> Problems {
+fn fields(object: &Object, atom: Atom<'_>) -> Problems {
     let mut problems = Problems::default();
     for (name, value) in object.iter() {
         let found = match atom.child(name) {
@@ -60,7 +62,7 @@ fn fields(object: &Object, atom: Atom) -> Problems {
     problems
 }
 
-fn items(list: &[Value], of: Type, items: Items) -> Problems {
+fn items(list: &[Value], of: Type<'_>, items: Items<'_>) -> Problems {
     let mut problems = Problems::default();
     let mut seen = HashSet::new();
     for (index, item) in list.iter().enumerate() {

@@ -21,7 +21,7 @@ pub fn strategic_merge(target: &mut Value, patch: &Value, schema: &Schema) -> Re
         return Err(PatchError::Shape { found: type_name(patch), expected });
     };
     let before = target.as_object().cloned().unwrap_or_default();
-    *target = Value::Object(merge_object(before, patch, Some(schema.node()))?);
+    *target = Value::Object(merge_object(before, patch, schema.node())?);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use flate2::read::GzDecoder;
 
-use super::{Field, Name, Node, Root, Schemas, Strategy, Struct, Topology};
+use super::{Entry, Field, Name, Node, Schemas, Strategy, Struct, Topology};
 
 static ARENA: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/arena.gz"));
 
@@ -52,7 +52,7 @@ impl Loader {
             }
             _ => {
                 let [group, version, kind, schema] = [next(), next(), next(), next()];
-                self.schemas.kinds.push(Root { group, version, kind, schema: index(schema) });
+                self.schemas.kinds.push(Entry { group, version, kind, schema: index(schema) });
             }
         }
     }

@@ -1,13 +1,18 @@
-//! [`Schemas`]: the structure of the built-in kinds, in an arena.
+//! [`Schema`]: what is known of a kind; [`Schemas`]: the structure of the built-in kinds, in an arena.
 //!
-//! The build script prepares it; it is unpacked once, at first use, into about a hundred kilobytes. Descriptions are
-//! not part of it: they stay compressed in the documents of [`crate::openapi`].
+//! The build script prepares the arena; it is unpacked once, at first use, into about a hundred kilobytes. Descriptions
+//! are not part of it: they stay compressed in the documents of [`crate::openapi`]. The structure of a custom kind is
+//! that of its definition: see [`crate::structural`].
 
 mod load;
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
+use crate::structural::Structural;
 use crate::value::Value;
+
+/// The type of metadata.
+const METADATA_NAME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// The name of a field, alive as long as the program.
 pub(crate) type Name = &'static &'static str;
@@ -18,11 +23,11 @@ pub struct Schemas {
     structs: Vec<Struct>,
     /// What maps and lists hold, by the index their nodes carry.
     nodes: Vec<Node>,
-    kinds: Vec<Root>,
+    kinds: Vec<Entry>,
 }
 
 #[derive(Debug)]
-struct Root {
+struct Entry {
     group: &'static str,
     version: &'static str,
     kind: &'static str,
@@ -106,8 +111,7 @@ pub(crate) enum Node {
 
 static BUILTIN: LazyLock<(Schemas, Vec<Schema>)> = LazyLock::new(|| {
     let schemas = load::builtin();
-    let handles =
-        schemas.kinds.iter().map(|root| Schema { root: root.schema, empty: OnceLock::new() }).collect();
+    let handles = schemas.kinds.iter().map(|root| Schema::of(Root::Builtin(root.schema))).collect();
     (schemas, handles)
 });
 
@@ -125,6 +129,16 @@ impl Schemas {
         BUILTIN.1.get(at)
     }
 
+    /// The schema of the metadata that every object has.
+    pub(crate) fn metadata() -> &'static Schema {
+        static METADATA: LazyLock<Schema> = LazyLock::new(|| {
+            let structs = &Schemas::builtin().structs;
+            let at = structs.iter().position(|s| s.name == METADATA_NAME).expect("objects have metadata");
+            Schema::of(Root::Builtin(u16::try_from(at).expect("indices of types are as wide")))
+        });
+        &METADATA
+    }
+
     pub(crate) fn structure(&self, index: u16) -> &Struct {
         &self.structs[usize::from(index)]
     }
@@ -137,32 +151,67 @@ impl Schemas {
 /// The schema of one kind.
 #[derive(Debug)]
 pub struct Schema {
-    root: u16,
+    root: Root,
     /// Made when it is first asked for.
     empty: OnceLock<Value>,
 }
 
-impl PartialEq for Schema {
-    fn eq(&self, other: &Self) -> bool {
-        self.root == other.root
-    }
+/// Where the structure of a kind is.
+#[derive(Debug)]
+pub(crate) enum Root {
+    /// In the arena: a type.
+    Builtin(u16),
+    /// With its definition.
+    Custom {
+        /// What the definition says.
+        structural: Arc<Structural>,
+        /// Whether it has objects within objects.
+        embeds: bool,
+    },
 }
 
-impl Eq for Schema {}
-
 impl Schema {
-    /// The full name of the type: `io.k8s.api.core.v1.Pod`.
-    pub fn name(&self) -> &'static str {
-        Schemas::builtin().structure(self.root).name
+    fn of(root: Root) -> Self {
+        Self { root, empty: OnceLock::new() }
     }
 
-    pub(crate) fn node(&self) -> Node {
-        Node::Struct(self.root)
+    /// The schema of a custom kind.
+    pub fn custom(structural: Arc<Structural>) -> Self {
+        let embeds = structural.embeds();
+        Self::of(Root::Custom { structural, embeds })
+    }
+
+    /// The full name of a built-in type: `io.k8s.api.core.v1.Pod`.
+    pub fn name(&self) -> Option<&'static str> {
+        match &self.root {
+            Root::Builtin(index) => Some(Schemas::builtin().structure(*index).name),
+            Root::Custom { .. } => None,
+        }
+    }
+
+    /// What the definition of a custom kind says.
+    pub fn structural(&self) -> Option<&Arc<Structural>> {
+        match &self.root {
+            Root::Builtin(_) => None,
+            Root::Custom { structural, .. } => Some(structural),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The type of a built-in kind.
+    pub(crate) fn node(&self) -> Option<Node> {
+        match &self.root {
+            Root::Builtin(index) => Some(Node::Struct(*index)),
+            Root::Custom { .. } => None,
+        }
     }
 
     /// An object of which nothing has been set: only the fields that are always written.
     pub fn empty(&self) -> &Value {
-        self.empty.get_or_init(|| crate::defaults::empty(self.node()))
+        self.empty.get_or_init(|| self.node().map_or(Value::object(), crate::defaults::empty))
     }
 }
 
@@ -184,13 +233,17 @@ impl Struct {
 
 #[cfg(test)]
 mod tests {
-    use super::{Node, Schemas, Strategy, Topology};
+    use super::{Node, Schema, Schemas, Strategy, Topology};
 
     #[test]
     fn every_kind_served_has_a_schema() {
         for kind in wherry_api::kinds::KINDS {
             let schema = Schemas::builtin().kind(kind.group, kind.version, kind.kind);
-            assert!(schema.is_some_and(|s| s.name().ends_with(kind.kind)), "{}", kind.kind);
+            assert!(
+                schema.and_then(Schema::name).is_some_and(|name| name.ends_with(kind.kind)),
+                "{}",
+                kind.kind
+            );
         }
         assert!(Schemas::builtin().kind("meta.k8s.io", "v1", "DeleteOptions").is_some());
         assert!(Schemas::builtin().kind("", "v1", "Nope").is_none());
@@ -200,7 +253,7 @@ mod tests {
     fn fields_carry_types_and_merge_metadata() {
         let schemas = Schemas::builtin();
         let pod = schemas.kind("", "v1", "Pod").unwrap();
-        let Node::Struct(pod) = pod.node() else { panic!("a kind is a struct") };
+        let Some(Node::Struct(pod)) = pod.node() else { panic!("a kind is a struct") };
         let spec = schemas.structure(pod).field("spec").unwrap();
         assert!(spec.always);
         let Node::Struct(spec) = spec.node else { panic!("a spec is a struct") };

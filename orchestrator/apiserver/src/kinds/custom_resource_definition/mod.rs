@@ -2,15 +2,14 @@
 //! so no definition is ever established.
 //!
 //! Rules of a definition are in `definition`; those of its schemas in `openapi` (what a schema may say), `shape` (whether
-//! it is structural) and `defaults`. [`schema`] is the structural schema itself, parsed: what reads values by it is there.
+//! it is structural) and `defaults`. Values are held to a schema by
+//! `custom`.
 
 mod defaults;
 mod definition;
 mod fields;
 mod lists;
 mod openapi;
-mod pattern;
-mod schema;
 mod shape;
 #[cfg(test)]
 mod tests;

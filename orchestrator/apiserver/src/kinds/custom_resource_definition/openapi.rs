@@ -1,8 +1,8 @@
 //! What the schema of a custom resource may say, whatever its shape.
 
+use wherry_schema::structural::Structural;
 use wherry_schema::{Object, Value};
 
-use super::schema::Structural;
 use super::{defaults, fields, lists, shape};
 use crate::object::Fields;
 use crate::validation::{Errors, Path, Shown};

@@ -1,9 +1,9 @@
 //! Whether a schema is structural: it says the type of everything it speaks of, outside of conditions.
 
+use wherry_schema::structural::Pattern;
 use wherry_schema::{Object, Value};
 
 use super::openapi::{entries, list};
-use super::pattern::Pattern;
 use crate::object::Fields;
 use crate::validation::{Errors, Path, Shown};
 

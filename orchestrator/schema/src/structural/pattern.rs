@@ -4,7 +4,7 @@ use regex::Regex;
 
 /// A regular expression.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern(Regex);
+pub struct Pattern(Regex);
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
@@ -14,7 +14,7 @@ impl PartialEq for Pattern {
 
 impl Pattern {
     /// Reads a pattern; the text of the error is what Go says, where that is known.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         if let Some(problem) = broken(text) {
             return Err(format!("error parsing regexp: {problem}"));
         }
@@ -23,12 +23,12 @@ impl Pattern {
     }
 
     /// Whether the pattern matches anywhere in a text.
-    pub(super) fn is_in(&self, text: &str) -> bool {
+    pub fn is_in(&self, text: &str) -> bool {
         self.0.is_match(text)
     }
 
     /// The pattern as it was written.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         self.0.as_str()
     }
 }

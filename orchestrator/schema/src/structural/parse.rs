@@ -1,14 +1,12 @@
 //! Reading a schema from the definition that holds it. What a structural schema cannot say is left out: the rules of
 //! definitions have refused it before.
 
-use wherry_schema::{Object, Value};
-
-use super::super::pattern::Pattern;
-use super::{Additional, Bound, Conditions, Nested, Structural, Type, Types};
+use super::{Additional, Bound, Conditions, ListType, MapType, Nested, Pattern, Structural, Type, Types};
+use crate::value::{Object, Value};
 
 impl Structural {
     /// Reads a schema.
-    pub(in super::super) fn parse(schema: &Value) -> Self {
+    pub fn parse(schema: &Value) -> Self {
         Self {
             types: match kind(schema) {
                 _ if flag(schema, "x-kubernetes-int-or-string") => Types::IntOrString,
@@ -18,7 +16,12 @@ impl Structural {
             nullable: flag(schema, "nullable"),
             default: schema.get("default").filter(|default| !default.is_null()).cloned(),
             items: inner(schema, "items").map(|items| Box::new(Self::parse(items))),
+            list_type: list_type(schema),
             properties: fields(schema).map(|(name, field)| (name, Self::parse(field))).collect(),
+            map_type: match schema.get("x-kubernetes-map-type").and_then(Value::as_str) {
+                Some("atomic") => MapType::Atomic,
+                _ => MapType::Granular,
+            },
             additional: match schema.get("additionalProperties") {
                 Some(Value::Bool(true)) => Additional::Any,
                 Some(alike @ Value::Object(_)) => Additional::Of(Box::new(Self::parse(alike))),
@@ -47,11 +50,13 @@ impl Conditions {
             max_length: count("maxLength"),
             min_length: count("minLength"),
             pattern: schema.get("pattern").and_then(Value::as_str).and_then(|text| Pattern::parse(text).ok()),
+            format: schema.get("format").and_then(Value::as_str).map(str::to_owned),
             max_items: count("maxItems"),
             min_items: count("minItems"),
+            unique_items: flag(schema, "uniqueItems"),
             max_properties: count("maxProperties"),
             min_properties: count("minProperties"),
-            required: list(schema, "required").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+            required: texts(schema, "required"),
             choices: list(schema, "enum").to_vec(),
             all_of: nested("allOf"),
             any_of: nested("anyOf"),
@@ -74,6 +79,18 @@ impl Nested {
 
 fn kind(schema: &Value) -> Option<Type> {
     schema.get("type").and_then(Value::as_str).and_then(Type::named)
+}
+
+fn list_type(schema: &Value) -> ListType {
+    match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
+        Some("set") => ListType::Set,
+        Some("map") => ListType::Map(texts(schema, "x-kubernetes-list-map-keys")),
+        _ => ListType::Atomic,
+    }
+}
+
+fn texts(schema: &Value, name: &str) -> Vec<String> {
+    list(schema, name).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn flag(schema: &Value, name: &str) -> bool {
