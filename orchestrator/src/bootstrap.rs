@@ -100,15 +100,18 @@ pub async fn runtime_classes(client: &Client) -> Result<(), kube::Error> {
 }
 
 fn priority_classes() -> Vec<Value> {
-    [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)]
-        .into_iter()
-        .map(|(name, value)| {
-            json!({
-                "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value,
-                "description": "Used for system critical pods that must not be moved from their current node.",
-            })
+    const NODE: &str = "Used for system critical pods that must not be moved from their current node.";
+    const CLUSTER: &str = "Used for system critical pods that must run in the cluster, but can be moved to another \
+                           node if necessary.";
+    let classes =
+        [("system-node-critical", 2_000_001_000, NODE), ("system-cluster-critical", 2_000_000_000, CLUSTER)];
+    classes.map(|(name, value, description)| {
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value,
+            "description": description,
         })
-        .collect()
+    })
+    .into()
 }
 
 async fn publish_endpoints(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {

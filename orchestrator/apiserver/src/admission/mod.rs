@@ -5,6 +5,7 @@
 //! its labels forbid. With [`Admission::Full`](crate::config::Admission) storage also gets a finalizer that keeps it
 //! while it is used.
 
+mod default_class;
 #[cfg_attr(not(test), expect(dead_code, reason = "webhooks and policies are matched next"))]
 pub(crate) mod dynamic;
 mod escalation;
@@ -68,6 +69,7 @@ pub(crate) fn validate(cx: &Cx<'_>, object: &Value, old: Option<&Value>) -> Resu
             pod_security::enforce(cx, object)
         }
         ("", "PersistentVolumeClaim") => limit_ranger::validate(cx, object),
+        ("scheduling.k8s.io", "PriorityClass") => priority::validate(cx, object),
         ("rbac.authorization.k8s.io", _) if old.is_some() => escalation::check(cx, object, old),
         ("", "Namespace") => {
             let errors = pod_security::check_namespace(object, old);
@@ -113,6 +115,7 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             taint(cx, object);
             Ok(())
         }
+        ("networking.k8s.io", "Ingress") => default_class::ingress(cx, object),
         ("", "PersistentVolume" | "PersistentVolumeClaim") => storage::admit(cx, object),
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             requestor(cx, object);

@@ -1,4 +1,4 @@
-//! The priority of Pods.
+//! The priority of Pods, and which class is that of Pods that name none.
 
 use wherry_schema::Value;
 
@@ -48,6 +48,21 @@ pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
     }
     pod.put("spec.preemptionPolicy", policy);
     Ok(())
+}
+
+/// Refuses a second class that would be the default.
+pub(super) fn validate(cx: &Cx<'_>, class: &Value) -> Result<(), Failure> {
+    if !class.flag("globalDefault") {
+        return Ok(());
+    }
+    match default_priority(cx)?.2 {
+        Some(known) if known != object::name(class) => {
+            let why =
+                format!("PriorityClass {known} is already marked as default. Only one default can exist");
+            Err(Failure::forbidden(cx.kind, object::name(class), &why))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The priority of Pods that name none: that of the global default class, else 0.

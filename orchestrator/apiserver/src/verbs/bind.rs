@@ -66,7 +66,12 @@ pub(crate) async fn bind(
     Ok(Status::success(None, 201).to_json())
 }
 
+/// Refuses a Binding that is of another Pod or of nothing. Upstream answers the latter with a bare error.
 fn check(name: &str, binding: &Value) -> Result<(), Failure> {
+    if object::name(binding) != name {
+        let text = "name in URL does not match name in Binding object";
+        return Err(Failure::BadRequest(text.to_owned()));
+    }
     let mut errors = Errors::default();
     let kind = binding.text("target.kind");
     if !matches!(kind, "" | "Node") {
@@ -75,13 +80,7 @@ fn check(name: &str, binding: &Value) -> Result<(), Failure> {
     if binding.text("target.name").is_empty() {
         errors.required(&Path::new("target.name"), "");
     }
-    let given = object::name(binding);
-    if !given.is_empty() && given != name {
-        return Err(Failure::BadRequest(format!(
-            "the name of the object ({given}) does not match the name on the URL ({name})"
-        )));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Failure::invalid_named("", "Binding", given, errors)) }
+    if errors.is_empty() { Ok(()) } else { Err(Failure::Unversioned(errors.to_string())) }
 }
 
 fn merge_map(pod: &mut Value, binding: &Value, path: &str) {

@@ -23,6 +23,7 @@ use super::{ATTEMPTS, Cx};
 use crate::codec;
 use crate::error::Failure;
 use crate::kinds::namespace::IMMORTAL;
+use crate::kinds::priority_class::SYSTEM;
 use crate::object::{self, Fields};
 use crate::state::seconds;
 use crate::status::{Status, about};
@@ -55,6 +56,10 @@ const FOREGROUND: &str = "foregroundDeletion";
 pub(crate) async fn delete(cx: &Cx<'_>, name: &str, options: &DeleteOptions) -> Result<Deleted, Failure> {
     if cx.kind.kind == "Namespace" && IMMORTAL.contains(&name) {
         return Err(Failure::forbidden(cx.kind, name, "this namespace may not be deleted"));
+    }
+    if cx.kind.kind == "PriorityClass" && SYSTEM.iter().any(|(system, _)| *system == name) {
+        let why = "this is a system priority class and cannot be deleted";
+        return Err(Failure::forbidden(cx.kind, name, why));
     }
     let key = cx.key(name);
     for _ in 0..ATTEMPTS {

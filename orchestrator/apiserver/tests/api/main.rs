@@ -7,6 +7,7 @@ mod apply;
 mod apply_owners;
 mod bad_input;
 mod chunking;
+mod class_admission;
 mod concurrency;
 mod conformance_core;
 mod conformance_groups;
