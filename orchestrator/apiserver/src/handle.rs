@@ -12,7 +12,6 @@ use axum::body::Body;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
-use parking_lot::Mutex;
 
 use crate::about;
 use crate::auth::{UserInfo, authenticate};
@@ -21,6 +20,7 @@ use crate::error::Failure;
 use crate::flow::{dangling, too_many};
 use crate::front::Visit;
 use crate::impersonate::impersonate;
+use crate::notes::Notes;
 use crate::proxy;
 use crate::request::negotiate::{Accept, Include};
 use crate::request::path::{Route, Target};
@@ -43,7 +43,7 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     let accept = Accept::parse(&parts.headers, Include::Metadata, false);
     let yaml = accept.is_ok_and(|a| a.yaml);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let request = Exchange { query, state, parts, warnings: Mutex::default() };
+    let request = Exchange { query, state, parts, notes: Notes::default() };
     let response = match request.user(connection) {
         Ok(user) => Box::pin(request.visit(&user, yaml, body)).await,
         Err(failure) => status::response(&failure, yaml),
@@ -54,7 +54,7 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
         rest.discard().await;
     }
     let mut response = respond::finish(response, &request.parts.headers, &request.query).await;
-    respond::warn(&mut response, &request.warnings.into_inner());
+    respond::warn(&mut response, &request.notes.take_warnings());
     if let Some(warning) = deprecated(request.parts.uri.path()).filter(|_| !passed) {
         respond::warn(&mut response, &[warning.to_owned()]);
     }
@@ -76,8 +76,8 @@ struct Exchange {
     state: Arc<State>,
     parts: Parts,
     query: Query,
-    /// What the client should know whether the request works or not.
-    warnings: Mutex<Vec<String>>,
+    /// What is said about it besides the answer.
+    notes: Notes,
 }
 
 /// Who wants what.
@@ -215,7 +215,7 @@ impl Exchange {
             }
             Route::Bindings(namespace) => {
                 let pods = wherry_api::kinds::by_kind("", "v1", "Pod").expect("the kinds table has Pod");
-                let cx = Cx::new(&self.state, pods, &namespace);
+                let cx = Cx::new(&self.state, pods, &namespace).asked_by(user, &self.notes);
                 self.bind(&cx, None, body).await
             }
             other => about::answer(&self.state, &self.parts, &self.query, &other).await,
@@ -229,7 +229,7 @@ impl Exchange {
         body: Body,
     ) -> Result<Response, Failure> {
         let namespace = target.namespace.as_deref().unwrap_or_default();
-        let cx = Cx::new(&self.state, target.kind, namespace).asked_by(Some(user));
+        let cx = Cx::new(&self.state, target.kind, namespace).asked_by(user, &self.notes);
         let name = target.name.as_deref().unwrap_or_default();
         if let Some(sub) = target.subresource.map(|s| s.name)
             && !matches!(sub, "status" | "ephemeralcontainers" | "resize")

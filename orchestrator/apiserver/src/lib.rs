@@ -29,6 +29,7 @@ mod impersonate;
 mod kinds;
 mod metrics;
 mod node_client;
+mod notes;
 mod object;
 mod openapi;
 mod proxy;

@@ -88,6 +88,12 @@ pub(crate) fn name(object: &Value) -> &str {
     object.text("metadata.name")
 }
 
+/// What a refusal calls the object: its name, or the start of one that is yet to be made.
+pub(crate) fn called(object: &Value) -> &str {
+    let names = [name(object), object.text("metadata.generateName"), "Unknown"];
+    names.into_iter().find(|name| !name.is_empty()).unwrap_or_default()
+}
+
 /// The object's namespace, empty for cluster-scoped ones.
 pub(crate) fn namespace(object: &Value) -> &str {
     object.text("metadata.namespace")

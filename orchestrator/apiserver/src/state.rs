@@ -11,6 +11,7 @@ use wherry_api::clock::Clock;
 use wherry_schema::Value;
 use wherry_store::Store;
 
+use crate::admission::dynamic::Dynamic;
 use crate::allocate::Allocator;
 use crate::authorize::Authorizer;
 use crate::codec;
@@ -45,6 +46,8 @@ pub(crate) struct State {
     /// Who decides what may be done.
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) admission: Admission,
+    /// Who is configured to look at changes.
+    pub(crate) dynamic: Dynamic,
     pub(crate) max_body_bytes: usize,
     /// Lists on their way to clients.
     pub(crate) lists: SharedBodies,
@@ -68,6 +71,7 @@ impl State {
             node_client: config.node_client.as_ref().map(NodeClient::new),
             node_address: config.node_address,
             trusting: proxy::trusting(),
+            dynamic: Dynamic::new(&config.store),
             authorizer: Arc::new(Authorizer::new(config.authorization, &config.store)),
             store: config.store,
             clock: config.clock,

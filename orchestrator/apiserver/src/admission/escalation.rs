@@ -93,5 +93,5 @@ fn covered(cx: &Cx<'_>, user: &UserInfo, object: &Value, wanted: &[PolicyRule]) 
         groups.join(" "),
         described(missing)
     );
-    Err(Failure::forbidden(cx.kind, object::name(object), &text))
+    Err(Failure::forbidden(cx.kind, object::called(object), &text))
 }

@@ -97,8 +97,8 @@ pub(super) fn validate(cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
     }
     match problems.as_slice() {
         [] => Ok(()),
-        [one] => Err(Failure::forbidden(cx.kind, object::name(object), one)),
-        many => Err(Failure::forbidden(cx.kind, object::name(object), &format!("[{}]", many.join(", ")))),
+        [one] => Err(Failure::forbidden(cx.kind, object::called(object), one)),
+        many => Err(Failure::forbidden(cx.kind, object::called(object), &format!("[{}]", many.join(", ")))),
     }
 }
 

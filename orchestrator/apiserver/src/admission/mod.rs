@@ -6,7 +6,6 @@
 //! while it is used.
 
 mod default_class;
-#[cfg_attr(not(test), expect(dead_code, reason = "webhooks and policies are matched next"))]
 pub(crate) mod dynamic;
 mod escalation;
 mod limit_ranger;
@@ -162,7 +161,7 @@ fn runtime_class(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
     if name.is_empty() {
         return Ok(());
     }
-    let refuse = |why: &str| Failure::forbidden(cx.kind, object::name(pod), why);
+    let refuse = |why: &str| Failure::forbidden(cx.kind, object::called(pod), why);
     let Some(class) = cx.state.find(&codec::key(kind("node.k8s.io", "RuntimeClass"), "", &name))? else {
         return Err(refuse(&format!("pod rejected: RuntimeClass {name:?} not found")));
     };

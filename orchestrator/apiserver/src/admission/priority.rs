@@ -20,7 +20,7 @@ pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
             let key = codec::key(kind("scheduling.k8s.io", "PriorityClass"), "", &name);
             let Some(found) = cx.state.find(&key)? else {
                 let why = format!("no PriorityClass with name {name} was found");
-                return Err(Failure::forbidden(cx.kind, object::name(pod), &why));
+                return Err(Failure::forbidden(cx.kind, object::called(pod), &why));
             };
             (found.int("value").unwrap_or(0), found.text("preemptionPolicy").to_owned(), Some(name))
         }
@@ -31,7 +31,7 @@ pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
             "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller \
              computed {value} from the given PriorityClass name"
         );
-        return Err(Failure::forbidden(cx.kind, object::name(pod), &why));
+        return Err(Failure::forbidden(cx.kind, object::called(pod), &why));
     }
     pod.put("spec.priority", value);
     if let Some(class) = class {
@@ -44,7 +44,7 @@ pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
             "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission \
              controller computed {policy} from the given PriorityClass name"
         );
-        return Err(Failure::forbidden(cx.kind, object::name(pod), &why));
+        return Err(Failure::forbidden(cx.kind, object::called(pod), &why));
     }
     pod.put("spec.preemptionPolicy", policy);
     Ok(())

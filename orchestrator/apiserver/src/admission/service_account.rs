@@ -83,7 +83,7 @@ pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
 }
 
 fn refuse(cx: &Cx<'_>, pod: &Value, why: &str) -> Failure {
-    Failure::forbidden(cx.kind, object::name(pod), why)
+    Failure::forbidden(cx.kind, object::called(pod), why)
 }
 
 fn is_mirror(pod: &Value) -> bool {

@@ -22,7 +22,7 @@ pub(super) fn check_subject(cx: &Cx<'_>, request: &Value) -> Result<(), Failure>
         return Ok(());
     }
     let why = format!("use of {signer} signer with {MASTERS} group is not allowed");
-    Err(Failure::forbidden(cx.kind, object::name(request), &why))
+    Err(Failure::forbidden(cx.kind, object::called(request), &why))
 }
 
 /// Refuses a decision or a certificate of whom the signer's name does not allow it.
@@ -39,7 +39,7 @@ pub(crate) fn check_decision(cx: &Cx<'_>, part: Part, request: &Value, old: &Val
         return Ok(());
     }
     let why = format!("user not permitted to {verb} requests with signerName {signer:?}");
-    Err(Failure::forbidden(cx.kind, object::name(old), &why))
+    Err(Failure::forbidden(cx.kind, object::called(old), &why))
 }
 
 fn failed(request: &Value) -> bool {

@@ -80,6 +80,7 @@ async fn mark_one(cx: &Cx<'_>, name: &str, condition: Value) -> Result<(), Failu
         dry_run: false,
         validation: FieldValidation::Ignore,
         manager: MANAGER.to_owned(),
+        names_manager: true,
         force: Some(true),
     };
     let config = apply::Config::forced(wanted);

@@ -63,7 +63,9 @@ impl Exchange {
 
     pub(super) fn delete_options(&self, cx: &Cx<'_>, body: Bytes) -> Result<DeleteOptions, Failure> {
         let options = DeleteOptions::parse(body, &self.parts.headers, &self.query)?;
-        self.warnings.lock().extend(delete::warning(cx, &options).map(str::to_owned));
+        if let Some(warning) = delete::warning(cx, &options) {
+            self.notes.warn(warning);
+        }
         Ok(options)
     }
 }

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::Exchange;
+use crate::admission::dynamic::{self, Operation};
 use crate::error::Failure;
 use crate::object;
 use crate::proxy;
@@ -54,8 +55,10 @@ impl Exchange {
     ) -> Result<Response, Failure> {
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
-        let (binding, warnings) = bind::parse(&bytes, format, options.validation)?;
-        let name = name.unwrap_or_else(|| object::name(&binding));
+        let (mut binding, warnings) = bind::parse(&bytes, format, options.validation)?;
+        let given = object::name(&binding).to_owned();
+        let name = name.unwrap_or(&given);
+        dynamic::look_at(cx, (Operation::Create, "binding"), name, (&mut binding, Some(&options))).await?;
         let status = bind::bind(cx, name, &binding, &options).await?;
         let mut response = respond::json(StatusCode::CREATED, status.into(), false);
         respond::warn(&mut response, &warnings);
@@ -65,8 +68,9 @@ impl Exchange {
     async fn evict(&self, cx: &Cx<'_>, name: &str, body: Body) -> Result<Response, Failure> {
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
-        let eviction = evict::parse(&bytes, format)?;
-        let status = evict::evict(cx, name, &eviction, options.dry_run).await?;
+        let mut eviction = evict::parse(&bytes, format)?;
+        dynamic::look_at(cx, (Operation::Create, "eviction"), name, (&mut eviction, Some(&options))).await?;
+        let status = evict::evict(&cx.looked_at(), name, &eviction, options.dry_run).await?;
         Ok(respond::json(StatusCode::CREATED, status.into(), false))
     }
 
@@ -74,7 +78,8 @@ impl Exchange {
         let accept = self.accept(false)?;
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
-        let (request, warnings) = token::parse(&bytes, format, options.validation)?;
+        let (mut request, warnings) = token::parse(&bytes, format, options.validation)?;
+        dynamic::look_at(cx, (Operation::Create, "token"), name, (&mut request, Some(&options))).await?;
         let answer = token::issue(cx, name, request, &options.manager)?;
         let mut response = respond::json(StatusCode::CREATED, answer, accept.yaml);
         respond::warn(&mut response, &warnings);

@@ -212,6 +212,8 @@ pub(crate) struct WriteOptions {
     pub(crate) validation: FieldValidation,
     /// Who owns the fields written, empty if the client does not say.
     pub(crate) manager: String,
+    /// Whether the client itself says who owns them.
+    pub(crate) names_manager: bool,
     /// Whether an apply takes fields from other managers.
     pub(crate) force: Option<bool>,
 }
@@ -260,7 +262,13 @@ impl WriteOptions {
         };
         if errors.is_empty() {
             let force = query.get("force").map(|_| query.flag("force"));
-            return Ok(Self { dry_run, validation, manager: manager.to_owned(), force });
+            return Ok(Self {
+                dry_run,
+                validation,
+                manager: manager.to_owned(),
+                names_manager: !manager.is_empty(),
+                force,
+            });
         }
         Err(Failure::invalid_named("meta.k8s.io", kind, "", errors))
     }

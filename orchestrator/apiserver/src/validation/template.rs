@@ -45,7 +45,7 @@ pub(crate) fn is_usable(selector: &Value) -> bool {
 }
 
 /// The clauses of a selector object.
-fn parse_selector(selector: &Value) -> LabelSelector {
+pub(crate) fn parse_selector(selector: &Value) -> LabelSelector {
     let mut clauses = Vec::new();
     for (key, value) in selector.map("matchLabels").into_iter().flat_map(Object::iter) {
         let value = value.as_str().unwrap_or_default().to_owned();

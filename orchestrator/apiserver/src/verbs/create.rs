@@ -1,11 +1,14 @@
 //! Create: a new object, or a refusal that changes nothing.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use wherry_schema::Value;
 use wherry_store::{Precondition, TxnError};
 
 use super::{ATTEMPTS, Cx, incoming, owners};
 use crate::admission;
+use crate::admission::dynamic::{self, By, Operation, Write};
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -36,13 +39,20 @@ pub(crate) async fn store(cx: &Cx<'_>, mut object: Value, options: &WriteOptions
         return Err(Failure::Unversioned(text.to_owned()));
     }
     admission::service_account::await_default(cx, &object).await;
+    let mut alive = live_namespace(cx, &object)?;
+    admission::admit(cx, &mut object)?;
+    mutate(cx, &mut object, options).await?;
     for _ in 0..ATTEMPTS {
         let mut candidate = object.clone();
         if generated {
             let name = cx.state.generate_name(object.text("metadata.generateName"));
             candidate.put("metadata.name", name);
         }
-        match attempt(cx, candidate, options).await {
+        let namespace = match alive.take() {
+            Some(condition) => Some(condition),
+            None => live_namespace(cx, &candidate)?,
+        };
+        match attempt(cx, candidate, namespace, options).await {
             Ok(Some(bytes)) => return Ok(bytes),
             Ok(None) => {}
             Err(Failure::AlreadyExists { .. }) if generated => {}
@@ -52,13 +62,36 @@ pub(crate) async fn store(cx: &Cx<'_>, mut object: Value, options: &WriteOptions
     Err(Failure::modified(cx.kind, object::name(&object)))
 }
 
+/// The condition that the object's namespace stays, if it is in one.
+fn live_namespace(cx: &Cx<'_>, object: &Value) -> Result<Option<Precondition>, Failure> {
+    cx.kind.namespaced.then(|| admission::live_namespace(cx, object::name(object))).transpose()
+}
+
+/// The creation of an object in its stored form, as those see it who are asked about it.
+fn write<'a>(cx: &Cx<'a>, by: By<'a>, object: Cow<'a, Value>, options: &WriteOptions) -> Write<'a> {
+    let name = object::name(&object).to_owned();
+    let write = Write::of(cx, by, Operation::Create, "").named(name);
+    let object = if cx.converts() { Cow::Owned(cx.to_served(object.into_owned())) } else { object };
+    write.with_options(dynamic::of_write(Operation::Create, options), options.dry_run).to(object)
+}
+
+/// Lets those change the object who are configured to.
+async fn mutate(cx: &Cx<'_>, object: &mut Value, options: &WriteOptions) -> Result<(), Failure> {
+    let Some((hooks, by)) = dynamic::concerned(cx) else { return Ok(()) };
+    let mut write = write(cx, by, Cow::Owned(std::mem::take(object)), options);
+    hooks.mutate(&mut write, &mut |object| admission::admit(cx, object)).await?;
+    *object = cx.to_stored(write.object.map(Cow::into_owned).unwrap_or_default());
+    Ok(())
+}
+
 /// One try; none if something it relied on changed meanwhile.
-async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Result<Option<Bytes>, Failure> {
-    let mut preconditions = Vec::with_capacity(2);
-    if cx.kind.namespaced {
-        preconditions.push(admission::live_namespace(cx, object::name(&object))?);
-    }
-    admission::admit(cx, &mut object)?;
+async fn attempt(
+    cx: &Cx<'_>,
+    mut object: Value,
+    namespace: Option<Precondition>,
+    options: &WriteOptions,
+) -> Result<Option<Bytes>, Failure> {
+    let mut preconditions: Vec<Precondition> = namespace.into_iter().collect();
     prepare(cx, &mut object);
     let key = cx.key(object::name(&object));
     let is_service = cx.kind.storage == "services";
@@ -72,6 +105,9 @@ async fn attempt(cx: &Cx<'_>, mut object: Value, options: &WriteOptions) -> Resu
     }
     check(cx, &object)?;
     admission::validate(cx, &object, None)?;
+    if let Some((hooks, by)) = dynamic::concerned(cx) {
+        hooks.validate(&write(cx, by, Cow::Borrowed(&object), options)).await?;
+    }
     cx.settle(&mut object)?;
     if options.dry_run {
         if let Some(entry) = cx.state.store.get(&key) {

@@ -11,6 +11,7 @@
 //! Pods end gracefully: even one that may go at once is first marked, so that its watchers see both. What is marked
 //! stays as it is, except that a Pod's grace may be made shorter.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use wherry_store::{Entry, Precondition, Revision, TxnError};
 
 use super::delete_options::{DeleteOptions, Propagation};
 use super::{ATTEMPTS, Cx};
+use crate::admission::dynamic::{self, Operation, Write};
 use crate::codec;
 use crate::error::Failure;
 use crate::kinds::namespace::IMMORTAL;
@@ -54,6 +56,16 @@ const FOREGROUND: &str = "foregroundDeletion";
 
 /// Deletes an object.
 pub(crate) async fn delete(cx: &Cx<'_>, name: &str, options: &DeleteOptions) -> Result<Deleted, Failure> {
+    delete_as(cx, name, name, options).await
+}
+
+/// Deletes an object, of which those who look at the request see the name that was `asked` for.
+pub(super) async fn delete_as(
+    cx: &Cx<'_>,
+    name: &str,
+    asked: &str,
+    options: &DeleteOptions,
+) -> Result<Deleted, Failure> {
     if cx.kind.kind == "Namespace" && IMMORTAL.contains(&name) {
         return Err(Failure::forbidden(cx.kind, name, "this namespace may not be deleted"));
     }
@@ -64,7 +76,7 @@ pub(crate) async fn delete(cx: &Cx<'_>, name: &str, options: &DeleteOptions) -> 
     let key = cx.key(name);
     for _ in 0..ATTEMPTS {
         let entry = cx.state.store.get(&key).ok_or_else(|| cx.not_found(name))?;
-        if let Some(deleted) = attempt(cx, &entry, options).await? {
+        if let Some(deleted) = attempt(cx, &entry, asked, options).await? {
             return Ok(deleted);
         }
     }
@@ -75,6 +87,7 @@ pub(crate) async fn delete(cx: &Cx<'_>, name: &str, options: &DeleteOptions) -> 
 async fn attempt(
     cx: &Cx<'_>,
     entry: &Arc<Entry>,
+    asked: &str,
     options: &DeleteOptions,
 ) -> Result<Option<Deleted>, Failure> {
     let cx = &cx.rewriting(&entry.value);
@@ -83,6 +96,7 @@ async fn attempt(
     let mut object = old.clone();
     if cx.kind.kind == "Namespace" {
         if mark_namespace(cx, &mut object, options) {
+            ask(cx, &old, asked, options).await?;
             let written = write(cx, entry, (&object, &old), options.dry_run).await?;
             return Ok(written.map(|(bytes, _)| Deleted::Marked(bytes)));
         }
@@ -95,6 +109,7 @@ async fn attempt(
     if end == End::Pending {
         return Ok(Some(Deleted::Marked(entry.value.clone())));
     }
+    ask(cx, &old, asked, options).await?;
     settle_finalizers(cx, &mut object, options.propagation);
     let held = !object::finalizers(&object).is_empty();
     match end {
@@ -113,6 +128,18 @@ async fn attempt(
     }
     // It was marked; whoever removes it first, it is gone.
     Ok(Some(remove(cx, (entry, revision), &object, false).await?.unwrap_or(Deleted::Object(bytes))))
+}
+
+/// Asks those who are configured to look at deletions; they may refuse this one, and have nothing to change.
+async fn ask(cx: &Cx<'_>, old: &Value, asked: &str, options: &DeleteOptions) -> Result<(), Failure> {
+    let Some((hooks, by)) = dynamic::concerned(cx) else { return Ok(()) };
+    let old = if cx.converts() { Cow::Owned(cx.to_served(old.clone())) } else { Cow::Borrowed(old) };
+    let mut write = Write::of(cx, by, Operation::Delete, "")
+        .named(asked)
+        .with_options(dynamic::of_delete(options), options.dry_run)
+        .from(old);
+    hooks.mutate(&mut write, &mut |_| Ok(())).await?;
+    hooks.validate(&write).await
 }
 
 /// Writes the object if it changed and answers it; none if it was changed by another meanwhile.

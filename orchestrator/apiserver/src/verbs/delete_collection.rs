@@ -20,7 +20,7 @@ pub(crate) async fn delete_collection(
         let (_, name) = crate::codec::split_key(cx.stored, &entry.key);
         let (namespace, _) = crate::codec::split_key(cx.stored, &entry.key);
         let own = Cx { namespace, ..*cx };
-        match delete::delete(&own, name, options).await {
+        match delete::delete_as(&own, name, "", options).await {
             // Somebody else deleted it, which is as good.
             Ok(_) | Err(Failure::NotFound { .. }) => {}
             Err(failure) => return Err(failure),

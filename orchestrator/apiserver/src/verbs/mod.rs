@@ -37,6 +37,7 @@ use crate::auth::UserInfo;
 use crate::codec::{self, Encoded};
 use crate::error::Failure;
 use crate::kinds::{Rules, rules, stored_kind};
+use crate::notes::Notes;
 use crate::state::State;
 
 /// The resource a request is about, with all that goes with it.
@@ -54,6 +55,9 @@ pub(crate) struct Cx<'a> {
     pub(crate) namespace: &'a str,
     /// Who asks, where a person or a program does.
     pub(crate) user: Option<&'a UserInfo>,
+    /// Where those who look at the request say something about it; none for what the server does by itself, which
+    /// only the server looks at.
+    pub(crate) notes: Option<&'a Notes>,
     /// Whether the object was written with spaces, where its kind remembers that.
     pub(crate) loose: bool,
 }
@@ -68,13 +72,19 @@ impl<'a> Cx<'a> {
             rules: rules(kind),
             namespace,
             user: None,
+            notes: None,
             loose: false,
         }
     }
 
     /// This context, of a request by somebody.
-    pub(crate) fn asked_by(self, user: Option<&'a UserInfo>) -> Self {
-        Self { user, ..self }
+    pub(crate) fn asked_by(self, user: &'a UserInfo, notes: &'a Notes) -> Self {
+        Self { user: Some(user), notes: Some(notes), ..self }
+    }
+
+    /// This context, of what follows from a request that was looked at before.
+    pub(crate) fn looked_at(self) -> Self {
+        Self { notes: None, ..self }
     }
 
     /// This context, of a request that sends an object.

@@ -6,14 +6,16 @@
 //! Guarantees: an update that changes nothing writes nothing and keeps the resourceVersion; the last finalizer of an
 //! object being deleted takes the object with it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wherry_schema::Value;
 use wherry_store::{Entry, Precondition, TxnError};
 
-use super::{ATTEMPTS, Cx, incoming, owners, pod_parts};
+use super::{ATTEMPTS, Cx, incoming, owners, pod_parts, scale};
 use crate::admission;
+use crate::admission::dynamic::{self, By, Operation, Write};
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -131,6 +133,7 @@ impl Update<'_> {
     async fn apply(&self, mut object: Value) -> Result<Option<Bytes>, Failure> {
         let cx = self.cx;
         self.check_identity(&mut object)?;
+        self.mutate(&mut object).await?;
         self.check_versions(&object)?;
         object.assign("metadata.resourceVersion", self.old.field("metadata.resourceVersion").cloned());
         self.keep(&mut object);
@@ -148,6 +151,9 @@ impl Update<'_> {
         }
         if cx.kind.kind == "CertificateSigningRequest" {
             admission::signers::check_decision(cx, self.part, &object, self.old)?;
+        }
+        if let Some((hooks, by)) = self.concerned() {
+            hooks.validate(&self.write(by, Cow::Borrowed(&object))).await?;
         }
         cx.settle(&mut object)?;
         if is_finished(&object) {
@@ -167,6 +173,43 @@ impl Update<'_> {
             Err(TxnError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Who is asked about the update. A binding is one already.
+    fn concerned(&self) -> Option<(Arc<dynamic::Hooks>, By<'_>)> {
+        dynamic::concerned(self.cx).filter(|_| self.part != Part::Binding)
+    }
+
+    /// The update to an object in its stored form, as those see it who are asked about it.
+    fn write<'w>(&'w self, by: By<'w>, object: Cow<'w, Value>) -> Write<'w> {
+        let seen = |object: Cow<'w, Value>| match self.part {
+            Part::Scale => Cow::Owned(scale::of(&object)),
+            _ if self.cx.converts() => Cow::Owned(self.cx.to_served(object.into_owned())),
+            _ => object,
+        };
+        let options = dynamic::of_write(Operation::Update, self.options);
+        Write::of(self.cx, by, Operation::Update, self.part.subresource())
+            .named(self.name)
+            .with_options(options, self.options.dry_run)
+            .to(seen(object))
+            .from(seen(Cow::Borrowed(self.old)))
+    }
+
+    /// Lets those change the object who are configured to.
+    async fn mutate(&self, object: &mut Value) -> Result<(), Failure> {
+        let Some((hooks, by)) = self.concerned() else { return Ok(()) };
+        let whole = (self.part == Part::Scale).then(|| object.clone());
+        let mut write = self.write(by, Cow::Owned(std::mem::take(object)));
+        hooks.mutate(&mut write, &mut |_| Ok(())).await?;
+        let seen = write.object.map(Cow::into_owned).unwrap_or_default();
+        *object = match whole {
+            Some(mut whole) => {
+                whole.put("spec.replicas", seen.int("spec.replicas").unwrap_or(0));
+                whole
+            }
+            None => self.cx.to_stored(seen),
+        };
+        Ok(())
     }
 
     /// Removes an object that was only waiting for its finalizers.

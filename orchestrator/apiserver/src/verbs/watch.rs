@@ -217,7 +217,7 @@ enum Wake {
 impl Stream {
     fn cx(&self) -> Cx<'_> {
         let Self { state, kind, stored, rules, namespace, .. } = self;
-        Cx { state, kind, stored, rules: *rules, namespace, user: None, loose: false }
+        Cx { state, kind, stored, rules: *rules, namespace, user: None, notes: None, loose: false }
     }
 
     /// The next bytes to send; none at the end.

@@ -59,7 +59,7 @@ pub(super) fn enforce(cx: &Cx<'_>, pod: &Value) -> Result<(), Failure> {
     }
     let standard = policy.enforce.to_string();
     let why = format!("violates PodSecurity {standard:?}: {}", details(&findings));
-    Err(Failure::forbidden(cx.kind, object::name(pod), &why))
+    Err(Failure::forbidden(cx.kind, object::called(pod), &why))
 }
 
 /// What a client should know about a Pod, about what makes Pods, or about the change of a namespace.

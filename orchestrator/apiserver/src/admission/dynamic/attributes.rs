@@ -1,0 +1,223 @@
+//! What a request wants to change, in the words of those who look at it from outside: policies and webhooks.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use wherry_api::kinds::Kind;
+use wherry_schema::decode::conform;
+use wherry_schema::{FieldValidation, Value};
+
+use crate::auth::UserInfo;
+use crate::codec;
+use crate::error::Failure;
+use crate::kinds::{rules, stored_kind};
+use crate::notes::Notes;
+use crate::object::{self, Fields};
+use crate::state::State;
+use crate::verbs::Cx;
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+impl Operation {
+    /// As rules and reviews call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
+}
+
+/// A kind with its group and version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct GroupKind<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) kind: &'a str,
+}
+
+/// A resource with its group and version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct GroupResource<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) resource: &'a str,
+}
+
+impl GroupResource<'_> {
+    /// The resource of a row.
+    pub(crate) fn of(row: &'static Kind) -> GroupResource<'static> {
+        GroupResource { group: row.group, version: row.version, resource: row.plural }
+    }
+}
+
+impl GroupKind<'_> {
+    /// The kind of a row, or of a part of it.
+    pub(crate) fn of(row: &'static Kind, part: &str) -> GroupKind<'static> {
+        match row.subresource(part) {
+            Some(sub) if !sub.version.is_empty() => {
+                GroupKind { group: sub.group, version: sub.version, kind: sub.kind }
+            }
+            Some(sub) => GroupKind { group: row.group, version: row.version, kind: sub.kind },
+            None => GroupKind { group: row.group, version: row.version, kind: row.kind },
+        }
+    }
+}
+
+/// Who wants a change.
+#[derive(Clone, Copy)]
+pub(crate) struct By<'a> {
+    pub(crate) user: &'a UserInfo,
+    /// Where to say something about it.
+    pub(crate) notes: &'a Notes,
+}
+
+/// A change that is wanted. Objects are as the client sees them.
+pub(crate) struct Write<'a> {
+    pub(crate) state: &'a State,
+    /// Who wants it.
+    pub(crate) user: &'a UserInfo,
+    /// Where to say something about it.
+    pub(crate) notes: &'a Notes,
+    pub(crate) operation: Operation,
+    /// The row of the kinds table that the URL names.
+    pub(crate) row: &'static Kind,
+    /// The part of the object, empty for all of it.
+    pub(crate) part: &'a str,
+    /// The namespace; for a Namespace, its own name.
+    pub(crate) namespace: Cow<'a, str>,
+    /// The name, empty if it is yet to be made.
+    pub(crate) name: Cow<'a, str>,
+    /// What the object is to be; none for a deletion.
+    pub(crate) object: Option<Cow<'a, Value>>,
+    /// What the object is; none for a creation and a connection.
+    pub(crate) old: Option<Cow<'a, Value>>,
+    /// How it is to be done: `CreateOptions` and so on; null for a connection.
+    pub(crate) options: Value,
+    pub(crate) dry_run: bool,
+    namespace_object: OnceLock<Option<Value>>,
+}
+
+impl<'a> Write<'a> {
+    /// A change of a part of something in this context.
+    pub(crate) fn of(cx: &Cx<'a>, by: By<'a>, operation: Operation, part: &'a str) -> Self {
+        Self {
+            state: cx.state,
+            user: by.user,
+            notes: by.notes,
+            operation,
+            row: cx.kind,
+            part,
+            namespace: Cow::Borrowed(cx.namespace),
+            name: Cow::Borrowed(""),
+            object: None,
+            old: None,
+            options: Value::Null,
+            dry_run: false,
+            namespace_object: OnceLock::new(),
+        }
+    }
+
+    /// This change, of something with this name.
+    pub(crate) fn named(self, name: impl Into<Cow<'a, str>>) -> Self {
+        let name = name.into();
+        let namespace = if self.is_namespace() { name.clone() } else { self.namespace };
+        Self { namespace, name, ..self }
+    }
+
+    /// This change, done so.
+    pub(crate) fn with_options(self, options: Value, dry_run: bool) -> Self {
+        Self { options, dry_run, ..self }
+    }
+
+    /// This change, to this object.
+    pub(crate) fn to(self, object: Cow<'a, Value>) -> Self {
+        Self { object: Some(object), ..self }
+    }
+
+    /// This change, from this object.
+    pub(crate) fn from(self, old: Cow<'a, Value>) -> Self {
+        Self { old: Some(old), ..self }
+    }
+
+    /// The resource as the URL names it.
+    pub(crate) fn resource(&self) -> GroupResource<'static> {
+        GroupResource::of(self.row)
+    }
+
+    /// The kind of the object.
+    pub(crate) fn kind(&self) -> GroupKind<'static> {
+        GroupKind::of(self.row, self.part)
+    }
+
+    /// Whether the object is a Namespace.
+    pub(crate) fn is_namespace(&self) -> bool {
+        self.row.kind == "Namespace" && self.row.group.is_empty()
+    }
+
+    /// The namespace that the change is in, as it is stored; none outside of all, or if it is gone.
+    pub(crate) fn namespace_object(&self) -> Option<&Value> {
+        let found = self.namespace_object.get_or_init(|| {
+            let row = wherry_api::kinds::by_kind("", "v1", "Namespace")?;
+            let key = codec::key(row, "", &self.namespace);
+            (!self.namespace.is_empty()).then(|| self.state.find(&key).ok().flatten())?
+        });
+        found.as_ref()
+    }
+
+    /// An object of the change as one of another row with the same storage. Parts are the same in all.
+    pub(crate) fn convert<'v>(&self, object: &'v Value, row: &'static Kind) -> Cow<'v, Value> {
+        convert(object, (self.row, self.part), row)
+    }
+
+    /// Makes the object what one of those who may change it made of it, as an object of `row`. Answers whether it is
+    /// another now.
+    pub(crate) fn replace(&mut self, row: &'static Kind, patched: &Value) -> Result<bool, Failure> {
+        let GroupKind { group, version, kind } = GroupKind::of(row, self.part);
+        let schema = crate::verbs::schema(group, version, kind)?;
+        let (mut new, _) = conform(patched, schema, FieldValidation::Ignore)
+            .map_err(|error| Failure::Internal(error.to_string()))?;
+        wherry_schema::defaults::apply((group, version, kind), &mut new);
+        let new = convert(&new, (row, self.part), self.row).into_owned();
+        let changed = self.object.as_deref() != Some(&new);
+        self.object = Some(Cow::Owned(new));
+        Ok(changed)
+    }
+
+    /// That somebody refuses the change.
+    pub(crate) fn forbidden(&self, why: &str) -> Failure {
+        let object = self.object.as_deref();
+        let made = || object.map_or("", |object| object.text("metadata.generateName"));
+        let names = [&*self.name, object.map_or("", object::name), made(), "Unknown"];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        Failure::forbidden(self.row, name, why)
+    }
+}
+
+fn convert<'v>(object: &'v Value, (from, part): (&'static Kind, &str), to: &'static Kind) -> Cow<'v, Value> {
+    if std::ptr::eq(from, to) || !matches!(part, "" | "status") {
+        return Cow::Borrowed(object);
+    }
+    let mut object = object.clone();
+    if let Some(conversion) = rules(from).conversion() {
+        conversion.to_stored(&mut object);
+    }
+    let stored = stored_kind(from);
+    object.put("kind", stored.kind);
+    object.put("apiVersion", stored.api_version());
+    if let Some(conversion) = rules(to).conversion() {
+        conversion.to_served(&mut object);
+    }
+    object.put("kind", to.kind);
+    object.put("apiVersion", to.api_version());
+    Cow::Owned(object)
+}
