@@ -7,6 +7,8 @@ use super::ProtobufError;
 pub(super) enum Wire<'a> {
     /// A number of variable length.
     Varint(u64),
+    /// The bits of a number of eight bytes.
+    Fixed(u64),
     /// Bytes: a text, a message, an entry of a map.
     Bytes(&'a [u8]),
 }
@@ -30,6 +32,7 @@ impl<'a> Reader<'a> {
         let number = u32::try_from(tag >> 3).map_err(|_| ProtobufError::Malformed)?;
         let wire = match tag & 7 {
             0 => Wire::Varint(self.varint()?),
+            1 => Wire::Fixed(self.fixed()?),
             2 => {
                 let length = usize::try_from(self.varint()?).map_err(|_| ProtobufError::Malformed)?;
                 let (bytes, rest) = self.rest.split_at_checked(length).ok_or(ProtobufError::Malformed)?;
@@ -39,6 +42,12 @@ impl<'a> Reader<'a> {
             _ => return Err(ProtobufError::Malformed),
         };
         Ok(Some((number, wire)))
+    }
+
+    fn fixed(&mut self) -> Result<u64, ProtobufError> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(ProtobufError::Malformed)?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*bytes))
     }
 
     fn varint(&mut self) -> Result<u64, ProtobufError> {
