@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     Unauthorized,
     #[error("{message}")]
     Forbidden { message: String, group: String, resource: String, name: String, causes: Vec<Cause> },
+    #[error("{}", .0.message)]
+    Refused(Box<Refused>),
     #[error("the server could not find the requested resource")]
     NoSuchResource,
     #[error("404 page not found")]
@@ -76,6 +78,25 @@ pub(crate) enum Failure {
     /// Whom a request was to be passed on to cannot be reached.
     #[error("{0}")]
     Unreachable(String),
+}
+
+/// That a policy of the users' own refuses something, under a code and reason that it chooses.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    /// The HTTP status.
+    pub(crate) code: u16,
+    /// The machine-readable reason: `Invalid`.
+    pub(crate) reason: &'static str,
+    /// What the client is told.
+    pub(crate) message: String,
+    /// Group of the resource.
+    pub(crate) group: String,
+    /// The resource.
+    pub(crate) resource: String,
+    /// The object's name.
+    pub(crate) name: String,
+    /// One for each policy that refuses.
+    pub(crate) causes: Vec<Cause>,
 }
 
 /// An object that breaks rules of its kind.

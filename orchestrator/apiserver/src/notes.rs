@@ -19,7 +19,6 @@ impl Notes {
         }
     }
 
-    #[expect(dead_code, reason = "policies and webhooks annotate")]
     /// Remembers something for the audit log; what was said first under a key stays.
     pub(crate) fn annotate(&self, key: String, value: String) {
         let mut annotations = self.annotations.lock();

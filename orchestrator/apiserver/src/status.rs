@@ -118,6 +118,7 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
     match failure {
         Failure::Unauthorized => (401, "Unauthorized"),
         Failure::Forbidden { .. } => (403, "Forbidden"),
+        Failure::Refused(refused) => (refused.code, refused.reason),
         Failure::NoSuchResource | Failure::NoSuchPath | Failure::NotFound { .. } => (404, "NotFound"),
         Failure::MethodNotAllowed => (405, "MethodNotAllowed"),
         Failure::NotAcceptable(_) | Failure::NoSuchRepresentation | Failure::NoSuchStream => {
@@ -154,6 +155,10 @@ fn details(failure: &Failure) -> Option<Details> {
         Failure::Forbidden { group, resource, name, causes, .. } => Some(Details {
             causes: causes.iter().map(StatusCause::from).collect(),
             ..about(group, resource, name)
+        }),
+        Failure::Refused(refused) => Some(Details {
+            causes: refused.causes.iter().map(StatusCause::from).collect(),
+            ..about(&refused.group, &refused.resource, &refused.name)
         }),
         Failure::ApplyConflict { causes, .. } => {
             Some(Details { causes: causes.iter().map(StatusCause::from).collect(), ..Details::default() })

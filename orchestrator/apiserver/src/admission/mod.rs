@@ -10,7 +10,6 @@ pub(crate) mod dynamic;
 mod escalation;
 mod limit_ranger;
 mod pod_security;
-#[cfg_attr(not(test), expect(dead_code, reason = "policies are matched with writes next"))]
 pub(crate) mod policy;
 mod priority;
 pub(crate) mod service_account;

@@ -1,4 +1,4 @@
-//! MutatingAdmissionPolicy: changes to objects on their way in, as expressions. They are not evaluated yet.
+//! MutatingAdmissionPolicy: changes to objects on their way in, as expressions (`admission::policy`).
 
 use jiff::Timestamp;
 use wherry_schema::Value;

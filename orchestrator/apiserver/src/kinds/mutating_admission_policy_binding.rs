@@ -1,4 +1,4 @@
-//! MutatingAdmissionPolicyBinding: where a policy applies, and with which parameters. It is not enforced yet.
+//! MutatingAdmissionPolicyBinding: where a policy applies, and with which parameters.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

@@ -1,4 +1,4 @@
-//! ValidatingAdmissionPolicy: conditions that objects must meet, as expressions. They are not evaluated yet.
+//! ValidatingAdmissionPolicy: conditions that objects must meet, as expressions (`admission::policy`).
 
 use jiff::Timestamp;
 use wherry_schema::Value;

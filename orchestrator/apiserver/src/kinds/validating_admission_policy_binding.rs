@@ -1,4 +1,4 @@
-//! ValidatingAdmissionPolicyBinding: where a policy applies, and with which parameters. It is not enforced yet.
+//! ValidatingAdmissionPolicyBinding: where a policy applies, and with which parameters.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

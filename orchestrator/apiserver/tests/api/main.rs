@@ -28,6 +28,7 @@ mod openapi;
 mod operations;
 mod patches;
 mod pods;
+mod policies;
 mod protocol;
 mod protocol_tls;
 mod proxy;

@@ -9,6 +9,7 @@
 //! Follows `sigs.k8s.io/structured-merge-diff` v6 and `k8s.io/apimachinery/pkg/util/managedfields` in every answer.
 
 mod apply;
+mod atomics;
 mod cap;
 mod compare;
 mod element;
@@ -26,6 +27,7 @@ mod types;
 mod validate;
 
 pub use apply::{ApplyError, Conflict, Conflicts};
+pub use atomics::atomics;
 pub use compare::{Comparison, compare};
 pub use element::{Element, ElementError};
 pub use entries::{EntriesError, Entry, Operation};

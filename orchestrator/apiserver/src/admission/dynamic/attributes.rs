@@ -22,6 +22,7 @@ pub(crate) enum Operation {
     Create,
     Update,
     Delete,
+    #[expect(dead_code, reason = "connections are looked at next")]
     Connect,
 }
 

@@ -6,15 +6,11 @@
 //! Reading order: `attributes` (what a write is), `rules` (who wants to see it), `follow` (how what is configured stays
 //! current), `rounds`. Nothing of this is done while nothing is configured.
 
-#[expect(dead_code, reason = "policies and webhooks read it")]
 pub(crate) mod attributes;
-#[cfg_attr(not(test), expect(dead_code, reason = "policies and webhooks have conditions"))]
 pub(crate) mod conditions;
 mod follow;
 mod options;
-#[expect(dead_code, reason = "policies and webhooks are asked in rounds")]
 pub(crate) mod rounds;
-#[expect(dead_code, reason = "policies and webhooks have rules")]
 pub(crate) mod rules;
 
 use std::borrow::Cow;
@@ -23,13 +19,15 @@ use std::sync::Arc;
 use wherry_schema::Value;
 use wherry_store::{Snapshot, Store};
 
+use crate::admission::policy::{self, Policies};
 use crate::error::Failure;
 use crate::request::query::WriteOptions;
 use crate::verbs::Cx;
 pub(crate) use attributes::{By, Operation, Write};
 use follow::{Follower, Made};
 pub(crate) use options::{of_delete, of_write};
-use rounds::Rounds;
+use rounds::{Asked, Rounds};
+pub(crate) use rules::Matcher;
 
 /// The group of the objects that configure hooks.
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -42,13 +40,14 @@ pub(crate) struct Dynamic(Follower<Hooks>);
 pub(crate) struct Hooks {
     /// Whether there is anybody at all.
     any: bool,
+    policies: Policies,
 }
 
 impl Made for Hooks {
     const PREFIX: &'static str = "/registry/admissionregistration.k8s.io/";
 
     fn make(&self, state: &Snapshot) -> Self {
-        Self { any: state.range(Self::PREFIX, None).next().is_some() }
+        Self { any: state.range(Self::PREFIX, None).next().is_some(), policies: self.policies.renew(state) }
     }
 }
 
@@ -80,8 +79,10 @@ impl Hooks {
     #[expect(clippy::unused_async, reason = "those who are asked may be far away")]
     pub(crate) async fn mutate(&self, write: &mut Write<'_>, built_in: BuiltIn<'_>) -> Result<(), Failure> {
         let mut rounds = Rounds::default();
+        let mut by_policies = Asked::default();
         loop {
-            // Mutating policies are asked here, then mutating webhooks.
+            policy::mutate(&self.policies, write, &mut rounds, &mut by_policies)?;
+            // Mutating webhooks are asked here.
             if !rounds.next() {
                 return Ok(());
             }
@@ -93,8 +94,9 @@ impl Hooks {
 
     /// Asks those who may refuse the change.
     #[expect(clippy::unused_async, reason = "those who are asked may be far away")]
-    pub(crate) async fn validate(&self, _write: &Write<'_>) -> Result<(), Failure> {
-        // Validating policies are asked here, then validating webhooks.
+    pub(crate) async fn validate(&self, write: &Write<'_>) -> Result<(), Failure> {
+        policy::validate(&self.policies, write)?;
+        // Validating webhooks are asked here.
         Ok(())
     }
 }

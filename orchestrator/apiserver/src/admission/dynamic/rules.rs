@@ -48,6 +48,7 @@ enum Scope {
 
 impl Matcher {
     /// Reads a webhook.
+    #[expect(dead_code, reason = "webhooks come next")]
     pub(crate) fn of_webhook(webhook: &Value) -> Self {
         Self::read(webhook, webhook.items("rules"), &[])
     }
@@ -68,11 +69,6 @@ impl Matcher {
         }
     }
 
-    /// Whether there are rules; a binding without any leaves it to its policy what is seen.
-    pub(crate) fn has_rules(&self) -> bool {
-        !self.rules.is_empty()
-    }
-
     /// Whether the selectors of namespaces and objects select the change, whatever the rules say.
     pub(crate) fn selects(&self, write: &Write<'_>) -> Result<bool, Failure> {
         // A failure to find the namespace counts only if all else fits, as upstream has it.
@@ -87,6 +83,16 @@ impl Matcher {
     pub(crate) fn matches(&self, write: &Write<'_>) -> Result<Option<&'static Kind>, Failure> {
         let Some(row) = self.row(write) else { return Ok(None) };
         Ok(self.selects(write)?.then_some(row))
+    }
+
+    /// Whether a binding that says so is about the change; without rules it is about all that its policy wants.
+    pub(crate) fn covers(&self, write: &Write<'_>) -> Result<bool, Failure> {
+        let named = if self.rules.is_empty() {
+            self.first(&self.excluded, write).is_none()
+        } else {
+            self.row(write).is_some()
+        };
+        Ok(named && self.selects(write)?)
     }
 
     /// Which row the rules name.

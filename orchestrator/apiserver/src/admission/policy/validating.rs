@@ -1,0 +1,204 @@
+//! ValidatingAdmissionPolicy: what a policy decides about a write.
+
+use wherry_cel::Value as Cel;
+use wherry_schema::Value;
+
+use super::common::Common;
+use super::expression::{Compiler, Expression, Yields};
+use super::input::{BUDGET, Evaluation, Input};
+use crate::admission::dynamic::conditions::FailurePolicy;
+use crate::object::Fields;
+
+/// Messages that expressions make are no longer than this.
+const MAX_MESSAGE: usize = 5 * 1024;
+
+/// A policy, compiled.
+#[derive(Debug)]
+pub(super) struct Policy {
+    pub(super) common: Common,
+    validations: Vec<Validation>,
+    annotations: Vec<Annotation>,
+}
+
+#[derive(Debug)]
+struct Validation {
+    condition: Expression,
+    message: String,
+    message_expression: Option<Expression>,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+struct Annotation {
+    key: String,
+    value: Expression,
+}
+
+/// Why a write is refused, as a code and a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Reason {
+    #[default]
+    Invalid,
+    Forbidden,
+    TooLarge,
+}
+
+impl Reason {
+    fn of(validation: &Value) -> Self {
+        match validation.text("reason") {
+            "Forbidden" => Self::Forbidden,
+            "RequestEntityTooLarge" => Self::TooLarge,
+            _ => Self::Invalid,
+        }
+    }
+
+    /// The HTTP status and the reason in a Status.
+    pub(super) fn code(self) -> (u16, &'static str) {
+        match self {
+            Self::Invalid => (422, "Invalid"),
+            Self::Forbidden => (403, "Forbidden"),
+            Self::TooLarge => (413, "RequestEntityTooLarge"),
+        }
+    }
+}
+
+/// That a policy is not met.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Denial {
+    /// The place of the validation in the policy.
+    pub(super) index: usize,
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+/// What a policy says of a write.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// What is not met; whether it counts, the binding says.
+    pub(super) denials: Vec<Denial>,
+    /// What cannot be evaluated and refuses the write whatever the binding says.
+    pub(super) broken: Vec<String>,
+    /// What the audit log is told, by key.
+    pub(super) annotations: Vec<(String, String)>,
+}
+
+impl Verdict {
+    fn error(fail: FailurePolicy, message: String) -> Self {
+        let denials = match fail {
+            FailurePolicy::Fail => vec![Denial { index: 0, reason: Reason::Invalid, message }],
+            FailurePolicy::Ignore => Vec::new(),
+        };
+        Self { denials, ..Self::default() }
+    }
+}
+
+impl Policy {
+    /// Compiles a policy.
+    pub(super) fn compile(policy: &Value) -> Self {
+        let (common, compiler) = Common::compile(policy);
+        let validations = policy.items("spec.validations").iter();
+        let annotations = policy.items("spec.auditAnnotations").iter();
+        Self {
+            common,
+            validations: validations.map(|v| Validation::compile(v, &compiler)).collect(),
+            annotations: annotations
+                .map(|annotation| Annotation {
+                    key: annotation.text("key").to_owned(),
+                    value: Expression::new(&compiler, annotation.text("valueExpression"), Yields::Annotation),
+                })
+                .collect(),
+        }
+    }
+
+    /// Decides about a write.
+    pub(super) fn judge(&self, input: Input<'_>) -> Verdict {
+        let Common { fail, variables, conditions, .. } = &self.common;
+        match conditions.hold_with(input, variables, *fail) {
+            Ok(true) => {}
+            Ok(false) => return Verdict::default(),
+            Err(why) => return Verdict::error(*fail, why),
+        }
+        let evaluation = Evaluation::new(input, variables, BUDGET);
+        let mut verdict = Verdict::default();
+        for (index, validation) in self.validations.iter().enumerate() {
+            match validation.judge(&evaluation, *fail) {
+                Ok(Some((reason, message))) => verdict.denials.push(Denial { index, reason, message }),
+                Ok(None) => {}
+                Err(spent) => return Verdict::error(*fail, spent),
+            }
+        }
+        if !self.annotations.is_empty() {
+            self.annotate(input, &mut verdict);
+        }
+        verdict
+    }
+
+    fn annotate(&self, input: Input<'_>, verdict: &mut Verdict) {
+        let Common { fail, variables, .. } = &self.common;
+        let evaluation = Evaluation::new(input, variables, BUDGET);
+        for Annotation { key, value } in &self.annotations {
+            let outcome = match evaluation.run(value) {
+                Ok(outcome) => outcome,
+                Err(spent) => {
+                    *verdict = Verdict::error(*fail, spent.to_string());
+                    return;
+                }
+            };
+            match outcome {
+                Ok(Cel::String(text)) if !text.trim().is_empty() => {
+                    verdict.annotations.push((key.clone(), text.trim().to_owned()));
+                }
+                Err(why) if *fail == FailurePolicy::Fail => verdict.broken.push(why),
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+}
+
+impl Validation {
+    fn compile(validation: &Value, compiler: &Compiler) -> Self {
+        let message = validation.text("messageExpression");
+        Self {
+            condition: Expression::new(compiler, validation.text("expression"), Yields::Truth),
+            message: validation.text("message").trim().to_owned(),
+            message_expression: (!message.is_empty())
+                .then(|| Expression::new(compiler, message, Yields::Message)),
+            reason: Reason::of(validation),
+        }
+    }
+
+    /// Why a write does not meet the validation, if it does not; the error says that evaluating cost too much.
+    fn judge<'a>(
+        &'a self,
+        evaluation: &Evaluation<'a>,
+        fail: FailurePolicy,
+    ) -> Result<Option<(Reason, String)>, String> {
+        let refused = |why| (fail == FailurePolicy::Fail).then_some((Reason::Invalid, why));
+        match evaluation.run(&self.condition) {
+            Err(spent) => Err(spent.to_string()),
+            Ok(Err(why)) => Ok(refused(why)),
+            Ok(Ok(value)) if value.as_bool() == Some(true) => Ok(None),
+            Ok(Ok(_)) => Ok(match self.message(evaluation) {
+                Ok(message) => Some((self.reason, message)),
+                Err(why) => refused(why),
+            }),
+        }
+    }
+
+    fn message<'a>(&'a self, evaluation: &Evaluation<'a>) -> Result<String, String> {
+        if let Some(expression) = &self.message_expression {
+            let made = evaluation.run(expression).map_err(|e| format!("failed messageExpression: {e}"))?;
+            if let Ok(Cel::String(text)) = made
+                && !text.trim().is_empty()
+                && text.trim().len() <= MAX_MESSAGE
+                && !text.trim().contains('\n')
+            {
+                return Ok(text.trim().to_owned());
+            }
+        }
+        if self.message.is_empty() {
+            return Ok(format!("failed expression: {}", self.condition.text.trim()));
+        }
+        Ok(self.message.clone())
+    }
+}
