@@ -12,6 +12,7 @@ mod concurrency;
 mod conformance_core;
 mod conformance_groups;
 mod conformance_machinery;
+mod conformance_policies;
 mod deletion;
 mod discovery;
 mod flow;
