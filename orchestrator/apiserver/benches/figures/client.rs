@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use crate::server::Server;
@@ -26,7 +27,8 @@ pub(crate) struct Client {
     host: Arc<str>,
 }
 
-fn connector(server: &Server) -> TlsConnector {
+/// What connects to a server as its administrator.
+pub(crate) fn connector(server: &Server) -> TlsConnector {
     let identities = &server.identities;
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(identities.ca.as_bytes()).expect("a certificate");
@@ -43,16 +45,21 @@ fn connector(server: &Server) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+/// A connection on which nothing has been said yet.
+pub(crate) async fn handshake(connector: &TlsConnector, server: &Server) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(server.address).await.expect("the server listens");
+    stream.set_nodelay(true).expect("a socket");
+    let name = ServerName::try_from("127.0.0.1").expect("a name");
+    connector.connect(name, stream).await.expect("a handshake")
+}
+
 impl Client {
     /// Connections to a server; their tasks live on `tasks`.
     pub(crate) async fn connect(server: &Server, count: usize, tasks: &TaskTracker) -> Vec<Self> {
         let connector = connector(server);
         let mut clients = Vec::with_capacity(count);
         for _ in 0..count {
-            let stream = TcpStream::connect(server.address).await.expect("the server listens");
-            stream.set_nodelay(true).expect("a socket");
-            let name = ServerName::try_from("127.0.0.1").expect("a name");
-            let stream = connector.connect(name, stream).await.expect("a handshake");
+            let stream = handshake(&connector, server).await;
             let mut builder = Builder::new(TokioExecutor::new());
             builder.initial_stream_window_size(WINDOW).initial_connection_window_size(2 * WINDOW);
             let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("a handshake");

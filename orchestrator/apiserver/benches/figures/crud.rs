@@ -1,69 +1,58 @@
-//! Single objects and whole lists: 2,000 ConfigMaps of 256 bytes.
-
-use std::future::Future;
-use std::time::Duration;
+//! Single objects among 2,000 ConfigMaps of 256 bytes.
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
-use crate::client::Client;
+use crate::lean::Lean;
 use crate::report::{figure, float, ms, percentile};
 use crate::server::Server;
+use crate::timing::Timing;
 
-const OBJECTS: usize = 2000;
-const CLIENTS: usize = 32;
-const ROUND: Duration = Duration::from_secs(2);
-const PATH: &str = "/api/v1/namespaces/default/configmaps";
+/// How many there are.
+pub(crate) const OBJECTS: usize = 2000;
+/// How many ask at a time.
+pub(crate) const CLIENTS: usize = 32;
+/// Where they are.
+pub(crate) const PATH: &str = "/api/v1/namespaces/default/configmaps";
 
-fn object(name: &str, value: char) -> String {
+/// One of them, as JSON.
+pub(crate) fn object(name: &str, value: char) -> String {
     let data = value.to_string().repeat(256);
     format!(
         r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"key":"{data}"}}}}"#
     )
 }
 
-/// Measures requests about single objects, lists, or both.
-pub(crate) async fn run(crud: bool, list: bool) {
+/// Method, path, body.
+type Request = (&'static str, String, String);
+
+/// Measures requests about single objects.
+pub(crate) async fn run() {
     let server = Server::start();
-    let tasks = TaskTracker::new();
-    let mut clients = Client::connect(&server, CLIENTS, &tasks).await;
-    clients[0].send("POST", "/api/v1/namespaces", r#"{"metadata":{"name":"default"}}"#).await;
-    fill(&clients).await;
-    if crud {
-        one_client(&mut clients[0]).await;
-        many_clients(&server, &clients).await;
+    let mut clients = Lean::connect(&server, CLIENTS).await;
+    let namespace = r#"{"metadata":{"name":"default"}}"#;
+    clients[0].send(&("POST", "/api/v1/namespaces".to_owned(), namespace.to_owned())).await;
+    for number in 0..OBJECTS {
+        let body = object(&format!("fixed-{number}"), 'x');
+        clients[number % CLIENTS].send(&("POST", PATH.to_owned(), body)).await;
     }
-    if list {
-        lists(&server, &clients).await;
-    }
+    one_client(&mut clients[0]).await;
+    many_clients(&server, clients).await;
 }
 
-async fn fill(clients: &[Client]) {
-    let mut filling = JoinSet::new();
-    for (start, mut client) in clients.iter().cloned().enumerate() {
-        filling.spawn(async move {
-            for number in (start..OBJECTS).step_by(CLIENTS) {
-                client.send("POST", PATH, &object(&format!("fixed-{number}"), 'x')).await;
-            }
-        });
-    }
-    filling.join_all().await;
-}
-
-async fn one_client(client: &mut Client) {
+async fn one_client(client: &mut Lean) {
     let mut times: [Vec<f64>; 4] = Default::default();
     for turn in 0..500 {
         let (name, path) = (format!("one-{turn}"), format!("{PATH}/one-{turn}"));
         let requests = [
-            ("POST", PATH, object(&name, 'a')),
-            ("GET", &path, String::new()),
-            ("PUT", &path, object(&name, 'b')),
-            ("DELETE", &path, String::new()),
+            ("POST", PATH.to_owned(), object(&name, 'a')),
+            ("GET", path.clone(), String::new()),
+            ("PUT", path.clone(), object(&name, 'b')),
+            ("DELETE", path, String::new()),
         ];
-        for (times, (method, path, body)) in times.iter_mut().zip(&requests) {
+        for (times, request) in times.iter_mut().zip(&requests) {
             let start = Instant::now();
-            client.send(method, path, body).await;
+            client.send(request).await;
             times.push(ms(start.elapsed()));
         }
     }
@@ -73,34 +62,37 @@ async fn one_client(client: &mut Client) {
     }
 }
 
-async fn many_clients(server: &Server, clients: &[Client]) {
-    let create = async |mut client: Client, turn: usize, worker: usize| {
-        client.send("POST", PATH, &object(&format!("new-{worker}-{turn}"), 'x')).await;
+async fn many_clients(server: &Server, clients: Vec<Lean>) {
+    let fixed = |turn: usize, worker: usize| format!("fixed-{}", (turn * CLIENTS + worker) % OBJECTS);
+    let create = |turn: usize, worker: usize| -> Request {
+        ("POST", PATH.to_owned(), object(&format!("new-{worker}-{turn}"), 'x'))
     };
-    let created = measure(server, clients, ("create", "kube-apiserver 2,628 /s"), create).await;
-    let get = async |mut client: Client, turn: usize, worker: usize| {
-        client.send("GET", &format!("{PATH}/fixed-{}", (turn * CLIENTS + worker) % OBJECTS), "").await;
+    let (clients, created) = measure(server, clients, ("create", "kube-apiserver 2,628 /s"), create).await;
+    let get = move |turn: usize, worker: usize| -> Request {
+        ("GET", format!("{PATH}/{}", fixed(turn, worker)), String::new())
     };
-    measure(server, clients, ("get", "kube-apiserver 5,677 /s"), get).await;
-    let update = async |mut client: Client, turn: usize, worker: usize| {
-        let name = format!("fixed-{}", (turn * CLIENTS + worker) % OBJECTS);
+    let (clients, _) = measure(server, clients, ("get", "kube-apiserver 5,677 /s"), get).await;
+    let update = move |turn: usize, worker: usize| -> Request {
+        let name = fixed(turn, worker);
         let value = if turn.is_multiple_of(2) { 'y' } else { 'z' };
-        client.send("PUT", &format!("{PATH}/{name}"), &object(&name, value)).await;
+        ("PUT", format!("{PATH}/{name}"), object(&name, value))
     };
-    measure(server, clients, ("update", "kube-apiserver 2,300 /s"), update).await;
-    let patch = async |mut client: Client, turn: usize, worker: usize| {
-        let name = format!("fixed-{}", (turn * CLIENTS + worker) % OBJECTS);
+    let (clients, _) = measure(server, clients, ("update", "kube-apiserver 2,300 /s"), update).await;
+    let patch = move |turn: usize, worker: usize| -> Request {
         let body = format!(r#"{{"data":{{"turn":"{turn}"}}}}"#);
-        client.send("PATCH", &format!("{PATH}/{name}"), &body).await;
+        ("PATCH", format!("{PATH}/{}", fixed(turn, worker)), body)
     };
-    measure(server, clients, ("merge_patch", "kube-apiserver 2,005 /s"), patch).await;
+    let (clients, _) = measure(server, clients, ("merge_patch", "kube-apiserver 2,005 /s"), patch).await;
+    delete(clients, &created).await;
+}
+
+async fn delete(clients: Vec<Lean>, created: &[usize]) {
     let begin = Instant::now();
     let mut deleting = JoinSet::new();
-    for (worker, mut client) in clients.iter().cloned().enumerate() {
-        let turns = created[worker];
-        deleting.spawn(async move {
+    for (worker, (mut client, turns)) in clients.into_iter().zip(created.iter().copied()).enumerate() {
+        deleting.spawn_local(async move {
             for turn in 0..turns {
-                client.send("DELETE", &format!("{PATH}/new-{worker}-{turn}"), "").await;
+                client.send(&("DELETE", format!("{PATH}/new-{worker}-{turn}"), String::new())).await;
             }
         });
     }
@@ -110,44 +102,27 @@ async fn many_clients(server: &Server, clients: &[Client]) {
 }
 
 /// Prints how often all clients together do something in a second; answers how often each did.
-async fn measure<F: Future<Output = ()> + Send>(
+async fn measure(
     server: &Server,
-    clients: &[Client],
-    (name, baseline): (&str, &str),
-    act: impl Fn(Client, usize, usize) -> F + Copy + Send + Sync + 'static,
-) -> Vec<usize> {
-    let (begin, busy) = (Instant::now(), server.busy());
+    clients: Vec<Lean>,
+    name: (&str, &str),
+    request: impl Fn(usize, usize) -> Request + Copy + 'static,
+) -> (Vec<Lean>, Vec<usize>) {
+    let timing = Timing::begin(server);
     let mut working = JoinSet::new();
-    for (worker, client) in clients.iter().cloned().enumerate() {
-        working.spawn(async move {
+    for (worker, mut client) in clients.into_iter().enumerate() {
+        working.spawn_local(async move {
             let mut turn = 0;
-            while begin.elapsed() < ROUND {
-                act(client.clone(), turn, worker).await;
+            while timing.goes_on() {
+                client.send(&request(turn, worker)).await;
                 turn += 1;
             }
-            (worker, turn)
+            (worker, client, turn)
         });
     }
-    let mut turns = working.join_all().await;
-    turns.sort_unstable();
-    let turns: Vec<usize> = turns.into_iter().map(|(_, turns)| turns).collect();
-    let (seconds, sum) = (begin.elapsed().as_secs_f64(), float(turns.iter().sum()));
-    let cost = (server.busy() - busy) / sum * 1e6;
-    figure(&format!("api_{name}_{}_clients", clients.len()), sum / seconds, "/s", baseline);
-    figure(&format!("api_{name}_processor_time"), cost, "us of the server each", "none");
-    turns
-}
-
-async fn lists(server: &Server, clients: &[Client]) {
-    let size = clients[0].clone().send("GET", PATH, "").await;
-    figure("api_list_2000_size", float(size) / 1024.0, "KiB", "none");
-    let list = async |mut client: Client, _: usize, _: usize| {
-        client.send("GET", PATH, "").await;
-    };
-    measure(server, clients, ("list_2000", "kube-apiserver 102 /s"), list).await;
-    let gzip = async |mut client: Client, _: usize, _: usize| {
-        client.send_gzip(PATH).await;
-    };
-    measure(server, clients, ("list_2000_gzip", "none"), gzip).await;
-    measure(server, &clients[..1], ("list_2000_alone", "none"), list).await;
+    let mut done = working.join_all().await;
+    done.sort_unstable_by_key(|(worker, ..)| *worker);
+    let (clients, turns): (Vec<Lean>, Vec<usize>) = done.into_iter().map(|(_, c, turns)| (c, turns)).unzip();
+    timing.report(server, name, (clients.len(), turns.iter().sum()));
+    (clients, turns)
 }

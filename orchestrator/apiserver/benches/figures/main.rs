@@ -9,23 +9,34 @@ mod commits;
 mod crud;
 mod fan_out;
 mod identity;
+mod lean;
+mod lists;
 mod memory;
 mod report;
 mod server;
+mod timing;
+
+use tokio::runtime::Builder;
+use tokio::task::LocalSet;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     if words.first().is_some_and(|word| word == server::ROLE) {
         return runtime.block_on(server::serve());
     }
-    runtime.block_on(run(&words));
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| word == name);
+    if wanted("crud") {
+        // One thread makes the load, which leaves the server at least the other core.
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(LocalSet::new().run_until(crud::run()));
+    }
+    runtime.block_on(run(wanted));
 }
 
-async fn run(words: &[String]) {
-    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| word == name);
-    if wanted("crud") || wanted("list") {
-        crud::run(wanted("crud"), wanted("list")).await;
+async fn run(wanted: impl Fn(&str) -> bool) {
+    if wanted("list") {
+        lists::run().await;
     }
     if wanted("fanout") {
         fan_out::run().await;
