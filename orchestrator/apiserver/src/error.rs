@@ -70,6 +70,9 @@ pub(crate) enum Failure {
     Internal(String),
     #[error("Internal Server Error: {0}")]
     Broken(String),
+    /// Another program refuses, in its own words.
+    #[error("{}", .0.message)]
+    Told(Box<Told>),
     #[error("{0}")]
     Unavailable(String),
     /// What was asked for is not built.
@@ -110,6 +113,19 @@ pub(crate) struct Invalid {
     pub(crate) name: String,
     /// The broken rules.
     pub(crate) errors: Errors,
+}
+
+/// What another program says of a request that it refuses.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    /// The HTTP status.
+    pub(crate) code: u16,
+    /// The machine-readable reason, possibly empty.
+    pub(crate) reason: String,
+    /// The text.
+    pub(crate) message: String,
+    /// The details of its `Status`.
+    pub(crate) details: Option<wherry_schema::Value>,
 }
 
 impl Invalid {

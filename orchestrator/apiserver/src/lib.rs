@@ -32,6 +32,7 @@ mod node_client;
 mod notes;
 mod object;
 mod openapi;
+mod outbound;
 mod proxy;
 mod request;
 mod respond;

@@ -1,13 +1,17 @@
 //! The one place where failures become HTTP: every [`Failure`] as the `Status` object, reason and code that
 //! Kubernetes clients expect.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use wherry_schema::Value;
 
 use crate::error::Failure;
+use crate::object::Fields;
 use crate::validation::Cause;
 
 /// A `Status` object, keys in the order Kubernetes writes them.
@@ -22,7 +26,7 @@ pub(crate) struct Status {
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     #[serde(skip_serializing_if = "str::is_empty")]
-    reason: &'static str,
+    reason: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -56,7 +60,7 @@ pub(crate) struct Details {
 #[derive(Debug, Default, Serialize)]
 struct StatusCause {
     #[serde(skip_serializing_if = "str::is_empty")]
-    reason: &'static str,
+    reason: Cow<'static, str>,
     #[serde(skip_serializing_if = "String::is_empty")]
     message: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -70,7 +74,27 @@ fn is_zero(number: &u16) -> bool {
 
 impl From<&Cause> for StatusCause {
     fn from(cause: &Cause) -> Self {
-        Self { reason: cause.reason, message: cause.message.clone(), field: cause.field.clone() }
+        Self { reason: cause.reason.into(), message: cause.message.clone(), field: cause.field.clone() }
+    }
+}
+
+impl From<&Value> for Details {
+    fn from(value: &Value) -> Self {
+        let text = |of: &Value, path: &str| of.text(path).to_owned();
+        let cause = |cause: &Value| StatusCause {
+            reason: text(cause, "reason").into(),
+            message: text(cause, "message"),
+            field: text(cause, "field"),
+        };
+        Self {
+            uid: text(value, "uid"),
+            causes: value.items("causes").iter().map(cause).collect(),
+            retry_after_seconds: value
+                .int("retryAfterSeconds")
+                .and_then(|s| u16::try_from(s).ok())
+                .unwrap_or(0),
+            ..about(value.text("group"), value.text("kind"), value.text("name"))
+        }
     }
 }
 
@@ -83,7 +107,7 @@ impl Status {
             metadata: Metadata::default(),
             outcome: "Success",
             message: String::new(),
-            reason: "",
+            reason: "".into(),
             details,
             code,
         }
@@ -102,7 +126,10 @@ impl Status {
             metadata: Metadata { continue_token },
             outcome: "Failure",
             message: failure.to_string(),
-            reason,
+            reason: match failure {
+                Failure::Told(told) => told.reason.clone().into(),
+                _ => reason.into(),
+            },
             details: details(failure),
             code,
         }
@@ -134,6 +161,7 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::Invalid(_) | Failure::Unprocessable(_) => (422, "Invalid"),
         Failure::BadRequest(_) => (400, "BadRequest"),
         Failure::Unversioned(_) => (500, ""),
+        Failure::Told(told) => (told.code, ""),
         Failure::Internal(_) | Failure::Broken(_) => (500, "InternalError"),
         Failure::Unavailable(_) | Failure::Unreachable(_) => (503, "ServiceUnavailable"),
         Failure::Unimplemented(_) => (501, "NotImplemented"),
@@ -169,13 +197,14 @@ fn details(failure: &Failure) -> Option<Details> {
         }),
         Failure::TooLargeVersion { .. } => Some(Details {
             causes: vec![StatusCause {
-                reason: "ResourceVersionTooLarge",
+                reason: "ResourceVersionTooLarge".into(),
                 message: "Too large resource version".to_owned(),
                 field: String::new(),
             }],
             retry_after_seconds: 1,
             ..Details::default()
         }),
+        Failure::Told(told) => told.details.as_ref().map(Details::from),
         Failure::Internal(cause) => Some(Details {
             causes: vec![StatusCause { message: cause.clone(), ..StatusCause::default() }],
             ..Details::default()

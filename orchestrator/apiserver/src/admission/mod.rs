@@ -15,6 +15,7 @@ mod priority;
 pub(crate) mod service_account;
 pub(crate) mod signers;
 mod storage;
+pub(crate) mod webhook;
 
 use wherry_api::kinds::{self, Kind};
 use wherry_schema::Value;

@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::Exchange;
-use crate::admission::dynamic::{self, Operation};
+use crate::admission::dynamic::{self, Operation, connection};
 use crate::error::Failure;
 use crate::object;
 use crate::proxy;
@@ -22,6 +22,11 @@ impl Exchange {
         (sub, verb): (&str, &str),
         body: Body,
     ) -> Result<Response, Failure> {
+        if matches!(sub, "attach" | "exec" | "portforward" | "proxy") {
+            let path = proxy::path_of(&self.parts.uri, cx.kind.namespaced);
+            let mut options = connection::options(cx, sub, &path, &self.query);
+            dynamic::look_at(cx, (Operation::Connect, sub), name, (&mut options, None)).await?;
+        }
         match sub {
             "log" => log::log(cx, name, &self.query).await,
             "attach" | "exec" | "portforward" => {

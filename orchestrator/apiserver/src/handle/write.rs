@@ -7,6 +7,7 @@ use wherry_schema::Value;
 
 use super::Exchange;
 use crate::admission;
+use crate::admission::dynamic::{self, Operation};
 use crate::error::Failure;
 use crate::object;
 use crate::request::negotiate::{is_apply, patch_type};
@@ -25,8 +26,10 @@ impl Exchange {
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let cx = &cx.sent(&bytes, format);
-        let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
+        let (mut object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
         if !cx.kind.stored() {
+            let name = object::name(&object).to_owned();
+            dynamic::look_at(cx, (Operation::Create, ""), &name, (&mut object, Some(&options))).await?;
             let mut response = review::answer(cx, object, &options, accept)?;
             respond::warn(&mut response, &warnings);
             return Ok(response);

@@ -1,4 +1,4 @@
-//! MutatingWebhookConfiguration: programs that change objects on their way in. They are not called yet.
+//! MutatingWebhookConfiguration: programs that change objects on their way in.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

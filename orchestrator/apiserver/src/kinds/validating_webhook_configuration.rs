@@ -1,4 +1,4 @@
-//! ValidatingWebhookConfiguration: programs that check objects on their way in. They are not called yet.
+//! ValidatingWebhookConfiguration: programs that check objects on their way in.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 
 use super::target::{Target, Transport};
 use crate::node_client::{Address, NodeError};
+use crate::outbound::words;
 use crate::state::State;
 
 /// How long a target may take to accept a connection.
@@ -40,17 +41,6 @@ pub(super) enum ConnectError {
     Node(NodeError),
     #[error("{0}")]
     Request(hyper::Error),
-}
-
-/// What went wrong with a connection, as clients know it.
-fn words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
-        io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
-        io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
-        io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// Connects to a target.

@@ -70,6 +70,11 @@ pub(crate) async fn proxy(cx: &Cx<'_>, name: &str, parts: &Parts, body: Body) ->
     Ok(answer)
 }
 
+/// The path that a request asks the other side for, without the slash it begins with.
+pub(crate) fn path_of(uri: &Uri, namespaced: bool) -> String {
+    Place::of(uri.path(), namespaced).path.trim_start_matches('/').to_owned()
+}
+
 fn unreachable_service(error: &connect::ConnectError) -> Failure {
     Failure::Unreachable(format!("error trying to reach service: {error}"))
 }

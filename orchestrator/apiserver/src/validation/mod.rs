@@ -26,7 +26,7 @@ pub(crate) mod scaling;
 pub(crate) mod service;
 pub(crate) mod storage;
 pub(crate) mod template;
-mod url;
+pub(crate) mod url;
 pub(crate) mod values;
 pub(crate) mod volume_attachment;
 pub(crate) mod webhook;

@@ -22,7 +22,6 @@ pub(crate) enum Operation {
     Create,
     Update,
     Delete,
-    #[expect(dead_code, reason = "connections are looked at next")]
     Connect,
 }
 

@@ -32,7 +32,6 @@ pub(crate) struct Conditions(Vec<Expression>);
 
 impl Conditions {
     /// The conditions of a webhook: its `matchConditions`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "webhooks come next"))]
     pub(crate) fn new(conditions: &[Value]) -> Self {
         Self::compile(conditions, &Compiler::new(false))
     }
@@ -46,7 +45,6 @@ impl Conditions {
 
     /// Whether all conditions hold. One that does not hold decides; otherwise what could not be evaluated does by the
     /// failure policy, and the error says why the write is refused.
-    #[cfg_attr(not(test), expect(dead_code, reason = "webhooks come next"))]
     pub(crate) fn hold(&self, input: Input<'_>, fail: FailurePolicy) -> Result<bool, String> {
         self.hold_with(input, &[], fail)
     }

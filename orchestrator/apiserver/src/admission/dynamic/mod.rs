@@ -8,8 +8,10 @@
 
 pub(crate) mod attributes;
 pub(crate) mod conditions;
+pub(crate) mod connection;
 mod follow;
 mod options;
+pub(crate) mod request;
 pub(crate) mod rounds;
 pub(crate) mod rules;
 
@@ -20,6 +22,7 @@ use wherry_schema::Value;
 use wherry_store::{Snapshot, Store};
 
 use crate::admission::policy::{self, Policies};
+use crate::admission::webhook::Webhooks;
 use crate::error::Failure;
 use crate::request::query::WriteOptions;
 use crate::verbs::Cx;
@@ -41,13 +44,18 @@ pub(crate) struct Hooks {
     /// Whether there is anybody at all.
     any: bool,
     policies: Policies,
+    webhooks: Webhooks,
 }
 
 impl Made for Hooks {
     const PREFIX: &'static str = "/registry/admissionregistration.k8s.io/";
 
     fn make(&self, state: &Snapshot) -> Self {
-        Self { any: state.range(Self::PREFIX, None).next().is_some(), policies: self.policies.renew(state) }
+        Self {
+            any: state.range(Self::PREFIX, None).next().is_some(),
+            policies: self.policies.renew(state),
+            webhooks: self.webhooks.make(state),
+        }
     }
 }
 
@@ -76,13 +84,12 @@ pub(crate) type BuiltIn<'b> = &'b mut (dyn FnMut(&mut Value) -> Result<(), Failu
 impl Hooks {
     /// Asks those who may change the object. If one changes what others have seen, the server completes it again and
     /// they are asked once more.
-    #[expect(clippy::unused_async, reason = "those who are asked may be far away")]
     pub(crate) async fn mutate(&self, write: &mut Write<'_>, built_in: BuiltIn<'_>) -> Result<(), Failure> {
         let mut rounds = Rounds::default();
-        let mut by_policies = Asked::default();
+        let (mut policies, mut webhooks) = (Asked::default(), Asked::default());
         loop {
-            policy::mutate(&self.policies, write, &mut rounds, &mut by_policies)?;
-            // Mutating webhooks are asked here.
+            policy::mutate(&self.policies, write, &mut rounds, &mut policies)?;
+            self.webhooks.mutate(write, &mut rounds, &mut webhooks).await?;
             if !rounds.next() {
                 return Ok(());
             }
@@ -93,11 +100,9 @@ impl Hooks {
     }
 
     /// Asks those who may refuse the change.
-    #[expect(clippy::unused_async, reason = "those who are asked may be far away")]
     pub(crate) async fn validate(&self, write: &Write<'_>) -> Result<(), Failure> {
         policy::validate(&self.policies, write)?;
-        // Validating webhooks are asked here.
-        Ok(())
+        self.webhooks.validate(write).await
     }
 }
 

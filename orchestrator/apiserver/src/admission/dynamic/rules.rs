@@ -48,7 +48,6 @@ enum Scope {
 
 impl Matcher {
     /// Reads a webhook.
-    #[expect(dead_code, reason = "webhooks come next")]
     pub(crate) fn of_webhook(webhook: &Value) -> Self {
         Self::read(webhook, webhook.items("rules"), &[])
     }
