@@ -86,5 +86,5 @@ pub enum ListKind<'s> {
     /// In any order.
     Set,
     /// In any order, items being the same whose fields of these names are.
-    Map(&'s [&'s str]),
+    Map(&'s [String]),
 }

@@ -12,6 +12,11 @@ use wherry_schema::Value;
 pub(crate) struct Path(String);
 
 impl Path {
+    /// Whether this is the object itself.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The field of this name at the top of the object; dots separate levels.
     pub(crate) fn new(name: &str) -> Self {
         Self(name.to_owned())
@@ -58,6 +63,15 @@ impl Errors {
     /// Whether nothing was broken.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether it is of no use to evaluate expressions, as upstream decides it.
+    pub(crate) fn are_blocking(&self) -> bool {
+        let blocking = |cause: &Cause| {
+            let reason = cause.reason.strip_prefix("FieldValue").unwrap_or_default();
+            matches!(reason, "NotSupported" | "Required" | "TooLong" | "TooMany" | "TypeInvalid")
+        };
+        self.0.iter().any(blocking)
     }
 
     /// The causes, in the order found.
@@ -126,6 +140,16 @@ impl Errors {
     /// A value that occurs twice.
     pub(crate) fn duplicate(&mut self, path: &Path, value: impl Into<Shown>) {
         self.push("FieldValueDuplicate", path, format!("Duplicate value: {}", value.into()));
+    }
+
+    /// A value that occurs twice and is not worth showing.
+    pub(crate) fn duplicate_without_value(&mut self, path: &Path) {
+        self.push("FieldValueDuplicate", path, "Duplicate value".to_owned());
+    }
+
+    /// A rule that could not be checked.
+    pub(crate) fn internal(&mut self, path: &Path, detail: &str) {
+        self.push("InternalError", path, format!("Internal error: {detail}"));
     }
 
     /// A value outside an enumeration.

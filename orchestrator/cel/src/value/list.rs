@@ -154,7 +154,7 @@ impl<'a> List<'a> {
 }
 
 /// Whether two objects agree in all keys of a keyed list.
-pub(super) fn same_keys(keys: &[&str], a: &Value<'_>, b: &Value<'_>) -> Result<bool, Error> {
+pub(super) fn same_keys(keys: &[String], a: &Value<'_>, b: &Value<'_>) -> Result<bool, Error> {
     let (Value::Map(a), Value::Map(b)) = (a, b) else { return Ok(false) };
     for key in keys {
         let same = match (a.field(key), b.field(key)) {

@@ -1,7 +1,7 @@
 //! The caller's own types and data, read in place.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use wherry_cel::{Data, Env, ListKind, Reading, Shape, Stored, Type, Types, Value};
 
@@ -42,13 +42,22 @@ impl Data for Json {
 }
 
 /// How the object of these tests is to be read.
-struct Spec(Reading, ListKind<'static>);
+struct Spec(Reading, Kind);
 
-const DATE_TIME: Spec = Spec(Reading::DateTime, ListKind::Atomic);
-const SET: Spec = Spec(Reading::Plain, ListKind::Set);
-const KEYED: Spec = Spec(Reading::Plain, ListKind::Map(&["name"]));
-const PLAIN: Spec = Spec(Reading::Plain, ListKind::Atomic);
-const DOUBLE: Spec = Spec(Reading::Double, ListKind::Atomic);
+/// How its list compares.
+enum Kind {
+    Atomic,
+    Set,
+    Keyed,
+}
+
+static KEYS: LazyLock<[String; 1]> = LazyLock::new(|| ["name".to_owned()]);
+
+const DATE_TIME: Spec = Spec(Reading::DateTime, Kind::Atomic);
+const SET: Spec = Spec(Reading::Plain, Kind::Set);
+const KEYED: Spec = Spec(Reading::Plain, Kind::Keyed);
+const PLAIN: Spec = Spec(Reading::Plain, Kind::Atomic);
+const DOUBLE: Spec = Spec(Reading::Double, Kind::Atomic);
 
 impl Shape for Spec {
     fn reading(&self) -> Reading {
@@ -78,7 +87,11 @@ impl Shape for Spec {
     }
 
     fn list_kind(&self) -> ListKind<'_> {
-        self.1
+        match self.1 {
+            Kind::Atomic => ListKind::Atomic,
+            Kind::Set => ListKind::Set,
+            Kind::Keyed => ListKind::Map(&*KEYS),
+        }
     }
 }
 

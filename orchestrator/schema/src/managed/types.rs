@@ -182,7 +182,7 @@ fn known_atom(node: Node, topology: Topology) -> Atom<'static> {
 fn list(schema: &Structural, keeps: bool) -> Atom<'_> {
     let element = schema.items.as_deref().map_or(Type::Free, |items| Type::custom(items, false, keeps));
     let items = match &schema.list_type {
-        ListType::Atomic => Items::Atomic,
+        ListType::Unsaid | ListType::Atomic => Items::Atomic,
         ListType::Set => Items::Set,
         ListType::Map(keys) => Items::Named(keys),
     };

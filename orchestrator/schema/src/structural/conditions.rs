@@ -35,8 +35,6 @@ pub struct Conditions {
     pub max_items: Option<usize>,
     /// Items of a list.
     pub min_items: Option<usize>,
-    /// Whether no item of a list may occur twice.
-    pub unique_items: bool,
     /// Fields of an object.
     pub max_properties: Option<usize>,
     /// Fields of an object.

@@ -117,8 +117,10 @@ pub enum Additional {
 /// How the items of a list are told apart.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum ListType {
-    /// Not at all: the list is one value.
+    /// Not at all, as nothing is said: the list is one value.
     #[default]
+    Unsaid,
+    /// Not at all: the list is one value.
     Atomic,
     /// By their values.
     Set,
@@ -134,6 +136,23 @@ pub enum MapType {
     Granular,
     /// Not at all: the object is one value.
     Atomic,
+}
+
+/// An expression that must be true of a value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rule {
+    /// The expression.
+    pub rule: String,
+    /// What to say when it is false, if anything.
+    pub message: String,
+    /// An expression for that.
+    pub message_expression: String,
+    /// The reason to give: `FieldValueForbidden`.
+    pub reason: Option<String>,
+    /// The field to blame, from the value.
+    pub field_path: String,
+    /// Whether it is about new values, too, and if anything is said of that.
+    pub optional_old: Option<bool>,
 }
 
 /// The schema of a value.
@@ -161,6 +180,8 @@ pub struct Structural {
     pub embedded: bool,
     /// What must be true of the value.
     pub conditions: Conditions,
+    /// Expressions that must be true of the value.
+    pub rules: Vec<Rule>,
 }
 
 /// What every object of a kind has, whatever its schema says.

@@ -1,7 +1,9 @@
 //! Reading a schema from the definition that holds it. What a structural schema cannot say is left out: the rules of
 //! definitions have refused it before.
 
-use super::{Additional, Bound, Conditions, ListType, MapType, Nested, Pattern, Structural, Type, Types};
+use super::{
+    Additional, Bound, Conditions, ListType, MapType, Nested, Pattern, Rule, Structural, Type, Types,
+};
 use crate::value::{Object, Value};
 
 impl Structural {
@@ -30,7 +32,20 @@ impl Structural {
             keeps_unknown: flag(schema, "x-kubernetes-preserve-unknown-fields"),
             embedded: flag(schema, "x-kubernetes-embedded-resource"),
             conditions: Conditions::parse(schema),
+            rules: list(schema, "x-kubernetes-validations").iter().map(rule).collect(),
         }
+    }
+}
+
+fn rule(rule: &Value) -> Rule {
+    let text = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Rule {
+        rule: text("rule"),
+        message: text("message"),
+        message_expression: text("messageExpression"),
+        reason: rule.get("reason").and_then(Value::as_str).map(str::to_owned),
+        field_path: text("fieldPath"),
+        optional_old: rule.get("optionalOldSelf").and_then(Value::as_bool),
     }
 }
 
@@ -53,7 +68,6 @@ impl Conditions {
             format: schema.get("format").and_then(Value::as_str).map(str::to_owned),
             max_items: count("maxItems"),
             min_items: count("minItems"),
-            unique_items: flag(schema, "uniqueItems"),
             max_properties: count("maxProperties"),
             min_properties: count("minProperties"),
             required: texts(schema, "required"),
@@ -83,9 +97,10 @@ fn kind(schema: &Value) -> Option<Type> {
 
 fn list_type(schema: &Value) -> ListType {
     match schema.get("x-kubernetes-list-type").and_then(Value::as_str) {
+        Some("atomic") => ListType::Atomic,
         Some("set") => ListType::Set,
         Some("map") => ListType::Map(texts(schema, "x-kubernetes-list-map-keys")),
-        _ => ListType::Atomic,
+        _ => ListType::Unsaid,
     }
 }
 

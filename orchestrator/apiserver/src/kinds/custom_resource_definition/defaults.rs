@@ -2,6 +2,7 @@
 
 use wherry_schema::structural::Structural;
 
+use crate::custom::rules::Rules;
 use crate::custom::values;
 use crate::validation::{Errors, Path};
 
@@ -12,7 +13,12 @@ pub(super) fn check(schema: &Structural, path: &Path, errors: &mut Errors) {
         if !schema.knows_all_of(default) {
             errors.invalid(&path, default, "must not have unknown fields");
         }
-        values::check(schema, default, &path, errors);
+        let mut found = Errors::default();
+        values::check(schema, default, &path, &mut found);
+        if let Some(rules) = Rules::of_values(schema).filter(|_| found.is_empty()) {
+            rules.check(schema, (default, None), &path, &mut found);
+        }
+        errors.append(found);
     }
     if let Some(items) = &schema.items {
         check(items, &path.child("items"), errors);

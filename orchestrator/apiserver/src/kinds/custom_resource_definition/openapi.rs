@@ -4,6 +4,7 @@ use wherry_schema::structural::Structural;
 use wherry_schema::{Object, Value};
 
 use super::{defaults, fields, lists, shape};
+use crate::custom::rules;
 use crate::object::Fields;
 use crate::validation::{Errors, Path, Shown};
 
@@ -85,15 +86,23 @@ pub(super) fn check_root(schema: &Value, status: bool, path: &Path, errors: &mut
     if schema.flag("nullable") {
         errors.forbidden(&path.child("nullable"), "nullable cannot be true at the root");
     }
+    let mut structural = None;
     if shape::is_convertible(schema) {
         let mut found = Errors::default();
         shape::check(schema, path, &mut found);
         if found.is_empty() {
-            defaults::check(&Structural::parse(schema), path, &mut found);
+            let parsed = Structural::parse(schema);
+            defaults::check(&parsed, path, &mut found);
+            structural = Some(parsed).filter(|_| found.is_empty());
         }
         errors.append(found);
     }
-    check(schema, true, &Place::default(), path, errors);
+    let mut found = Errors::default();
+    check(schema, true, &Place::default(), path, &mut found);
+    if let Some(structural) = structural.filter(|_| found.is_empty()) {
+        rules::check_definition(&structural, path, &mut found);
+    }
+    errors.append(found);
 }
 
 /// The formats of strings, anywhere in a schema, that nobody looks at.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wherry_schema::Value;
 use wherry_schema::structural::Structural;
 
-use super::values;
+use super::walk;
 use crate::validation::{Errors, Path};
 
 fn value(json: &str) -> Value {
@@ -17,7 +17,7 @@ fn schema(json: &str) -> Structural {
 
 fn told(schema_json: &str, value_json: &str) -> Vec<String> {
     let mut errors = Errors::default();
-    values::check(&schema(schema_json), &value(value_json), &Path::new("v"), &mut errors);
+    walk::check(&schema(schema_json), &value(value_json), &Path::new("v"), &mut errors);
     errors.causes().iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
 }
 
@@ -63,7 +63,7 @@ fn what_is_wrong_with_a_value_is_told() {
         ),
         (r#"{"multipleOf":2}"#, "3", "v: Invalid value: 3:  in body should be a multiple of 2"),
         (r#"{"maxItems":1}"#, "[1,2]", "v: Too many: 2: must have at most 1 items"),
-        (r#"{"minProperties":1}"#, "{}", "v: Invalid value: {}:  in body should have at least 1 properties"),
+        (r#"{"minProperties":1}"#, "{}", "v: Invalid value: 0:  in body should have at least 1 properties"),
         (r#"{"required":["a"]}"#, "{}", "v.a: Required value"),
         (
             r#"{"properties":{"a":{"type":"array","items":{"type":"string"}}}}"#,
@@ -78,7 +78,8 @@ fn what_is_wrong_with_a_value_is_told() {
         (
             r#"{"anyOf":[{"minimum":3},{"maximum":1}]}"#,
             "2",
-            "v: Invalid value: \"\": \"\" must validate at least one schema (anyOf)",
+            "v: Invalid value: \"\": \"\" must validate at least one schema (anyOf); \
+             v: Invalid value: 2:  in body should be greater than or equal to 3",
         ),
         (
             r#"{"oneOf":[{"minimum":1},{"maximum":3}]}"#,
@@ -87,8 +88,7 @@ fn what_is_wrong_with_a_value_is_told() {
         ),
         (r#"{"not":{"minimum":1}}"#, "2", "v: Invalid value: \"\": \"\" must not validate the schema (not)"),
     ] {
-        let wanted: Vec<&str> = if wanted.is_empty() { vec![] } else { vec![wanted] };
-        assert_eq!(told(schema, value), wanted, "{schema} {value}");
+        assert_eq!(told(schema, value).join("; "), wanted, "{schema} {value}");
     }
 }
 
@@ -98,6 +98,6 @@ proptest! {
         let schema = Value::from_json(schema.as_bytes()).unwrap_or_default();
         let value = Value::from_json(text.as_bytes()).unwrap_or(Value::from(text));
         let schema = Structural::parse(&schema);
-        values::check(&schema, &value, &Path::new("v"), &mut Errors::default());
+        walk::check(&schema, &value, &Path::new("v"), &mut Errors::default());
     }
 }
