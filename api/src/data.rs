@@ -17,6 +17,34 @@ pub trait Data {
     fn entry(&self, at: usize) -> Option<(&str, &dyn Data)>;
 }
 
+impl Data for serde_json::Value {
+    fn stored(&self) -> Stored<'_> {
+        match self {
+            Self::Null => Stored::Null,
+            Self::Bool(truth) => Stored::Bool(*truth),
+            Self::Number(number) => number
+                .as_i64()
+                .map_or_else(|| Stored::Double(number.as_f64().unwrap_or(f64::INFINITY)), Stored::Int),
+            Self::String(text) => Stored::String(text),
+            Self::Array(items) => Stored::List(items.len()),
+            Self::Object(fields) => Stored::Map(fields.len()),
+        }
+    }
+
+    fn item(&self, at: usize) -> Option<&dyn Data> {
+        self.as_array()?.get(at).map(|item| item as &dyn Data)
+    }
+
+    fn field(&self, name: &str) -> Option<&dyn Data> {
+        self.get(name).map(|field| field as &dyn Data)
+    }
+
+    fn entry(&self, at: usize) -> Option<(&str, &dyn Data)> {
+        let (name, field) = self.as_object()?.iter().nth(at)?;
+        Some((name, field as &dyn Data))
+    }
+}
+
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stored<'d> {

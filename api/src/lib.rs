@@ -3,11 +3,12 @@
 //! No IO and no async: this crate can be used by the API server, by its clients and by tests alike.
 //!
 //! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`],
-//! [`data`] (how values are read in place).
+//! [`data`] (how values are read in place), [`quota`] (what objects count for).
 
 pub mod clock;
 pub mod data;
 pub mod kinds;
 pub mod names;
 pub mod quantity;
+pub mod quota;
 pub mod selector;

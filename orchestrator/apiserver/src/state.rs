@@ -12,6 +12,7 @@ use wherry_schema::Value;
 use wherry_store::Store;
 
 use crate::admission::dynamic::Dynamic;
+use crate::admission::quota::ledger::Ledger;
 use crate::allocate::Allocator;
 use crate::authorize::Authorizer;
 use crate::codec;
@@ -46,6 +47,8 @@ pub(crate) struct State {
     /// Who decides what may be done.
     pub(crate) authorizer: Arc<Authorizer>,
     pub(crate) admission: Admission,
+    /// What is being charged to quotas.
+    pub(crate) quotas: Ledger,
     /// Who is configured to look at changes.
     pub(crate) dynamic: Dynamic,
     pub(crate) max_body_bytes: usize,
@@ -79,6 +82,7 @@ impl State {
             tokens: config.tokens,
             issuer: config.issuer,
             admission: config.admission,
+            quotas: Ledger::default(),
             max_body_bytes: config.max_body_bytes,
             lists: SharedBodies::default(),
             bookmark_seconds: config.bookmark_seconds,

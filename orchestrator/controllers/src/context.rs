@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Endpoints, Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, ResourceQuota, Service, ServiceAccount,
+};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
@@ -45,6 +47,7 @@ pub(crate) struct Caches {
     pub(crate) nodes: Arc<Cache<Node>>,
     pub(crate) leases: Arc<Cache<Lease>>,
     pub(crate) service_accounts: Arc<Cache<ServiceAccount>>,
+    pub(crate) resource_quotas: Arc<Cache<ResourceQuota>>,
     /// Only the ConfigMaps named `kube-root-ca.crt`.
     pub(crate) root_cas: Arc<Cache<ConfigMap>>,
 }
@@ -64,6 +67,7 @@ impl Context {
         self.watch(tasks, Api::all(self.client.clone()), all(), &caches.nodes);
         self.watch(tasks, Api::all(self.client.clone()), all(), &caches.leases);
         self.watch(tasks, Api::all(self.client.clone()), all(), &caches.service_accounts);
+        self.watch(tasks, Api::all(self.client.clone()), all(), &caches.resource_quotas);
         let root_ca = all().fields("metadata.name=kube-root-ca.crt");
         self.watch(tasks, Api::all(self.client.clone()), root_ca, &caches.root_cas);
     }
@@ -96,6 +100,7 @@ impl Caches {
         everything.hear(&self.nodes);
         everything.hear(&self.leases);
         everything.hear(&self.service_accounts);
+        everything.hear(&self.resource_quotas);
     }
 
     /// Waits until every cache has been filled.
@@ -110,6 +115,7 @@ impl Caches {
         self.nodes.synced().await;
         self.leases.synced().await;
         self.service_accounts.synced().await;
+        self.resource_quotas.synced().await;
         self.root_cas.synced().await;
     }
 }

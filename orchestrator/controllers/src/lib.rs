@@ -18,6 +18,7 @@ mod namespace;
 mod nodes;
 mod objects;
 mod replica_set;
+mod resource_quota;
 mod root_ca;
 mod run;
 mod runtime;

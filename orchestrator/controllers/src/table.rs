@@ -13,6 +13,7 @@ use crate::namespace::NamespaceController;
 use crate::nodes::lifecycle::NodeLifecycleController;
 use crate::nodes::pod_gc::PodGcController;
 use crate::replica_set::ReplicaSetController;
+use crate::resource_quota::ResourceQuotaController;
 use crate::root_ca::RootCaController;
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, work};
@@ -30,6 +31,7 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<ServiceAccountController>,
     start::<RootCaController>,
     start::<NamespaceController>,
+    start::<ResourceQuotaController>,
     start::<GarbageCollector>,
     start::<NodeLifecycleController>,
     start::<PodGcController>,

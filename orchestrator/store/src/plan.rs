@@ -60,6 +60,9 @@ impl<'a> Plan<'a> {
             Precondition::ModRevision { revision, .. } => {
                 found.is_some_and(|entry| entry.mod_revision == *revision)
             }
+            Precondition::Holds { value, revision_at, .. } => {
+                found.is_some_and(|entry| entry.value == splice(value, *revision_at, entry.mod_revision))
+            }
         }
     }
 

@@ -80,10 +80,20 @@ impl Store {
     /// Carries out a transaction; answers its revision when it is as durable as it asked for. If the future is dropped or
     /// the answer is [`TxnError::Io`] or [`TxnError::Closed`], whether the transaction happened is unknown.
     pub async fn txn(&self, txn: Txn) -> Result<Revision, TxnError> {
-        txn.validate()?;
+        self.submit(txn).await
+    }
+
+    /// Hands a transaction to the writer, which carries out what it was handed in that order; the future answers as
+    /// [`Store::txn`] does.
+    pub fn submit(&self, txn: Txn) -> impl Future<Output = Result<Revision, TxnError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Command::Txn { txn, reply }).map_err(|_| TxnError::Closed)?;
-        answer.await.map_err(|_| TxnError::Closed)?
+        let submitted = txn
+            .validate()
+            .and_then(|()| self.inbox.send(Command::Txn { txn, reply }).map_err(|_| TxnError::Closed));
+        async move {
+            submitted?;
+            answer.await.map_err(|_| TxnError::Closed)?
+        }
     }
 
     /// Watches the keys that start with `prefix` from the first event after revision `after`.

@@ -41,6 +41,16 @@ pub enum Precondition {
         /// Its expected `mod_revision`.
         revision: Revision,
     },
+    /// The key is there and holds this value, as a put of it left it. So a transaction can build on one that was
+    /// submitted before it and has no revision yet.
+    Holds {
+        /// The key.
+        key: String,
+        /// The value as it was put, without its revision.
+        value: Bytes,
+        /// Where the put let the store insert the revision.
+        revision_at: Option<usize>,
+    },
     /// The key is there.
     Exists {
         /// The key.
@@ -82,7 +92,10 @@ impl Precondition {
     /// The key that it is about.
     pub fn key(&self) -> &str {
         match self {
-            Self::Absent { key } | Self::ModRevision { key, .. } | Self::Exists { key } => key,
+            Self::Absent { key }
+            | Self::ModRevision { key, .. }
+            | Self::Holds { key, .. }
+            | Self::Exists { key } => key,
         }
     }
 }

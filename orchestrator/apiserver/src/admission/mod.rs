@@ -12,6 +12,7 @@ mod limit_ranger;
 mod pod_security;
 pub(crate) mod policy;
 mod priority;
+pub(crate) mod quota;
 pub(crate) mod service_account;
 pub(crate) mod signers;
 mod storage;

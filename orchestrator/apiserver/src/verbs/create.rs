@@ -7,8 +7,8 @@ use wherry_schema::Value;
 use wherry_store::{Precondition, TxnError};
 
 use super::{ATTEMPTS, Cx, incoming, owners};
-use crate::admission;
 use crate::admission::dynamic::{self, By, Operation, Write};
+use crate::admission::{self, quota};
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -109,7 +109,9 @@ async fn attempt(
         hooks.validate(&write(cx, by, Cow::Borrowed(&object), options)).await?;
     }
     cx.settle(&mut object)?;
+    let change = quota::Change { object: &object, old: None };
     if options.dry_run {
+        quota::check(cx, change)?;
         if let Some(entry) = cx.state.store.get(&key) {
             return Err(already_exists(cx, object::name(&object), Some(&entry.value)));
         }
@@ -118,7 +120,7 @@ async fn attempt(
     }
     preconditions.push(Precondition::Absent { key: key.clone() });
     let encoded = cx.encode(&object);
-    match cx.put(&key, &encoded, preconditions).await {
+    match quota::put(cx, change, &key, &encoded, preconditions).await? {
         Ok(revision) => Ok(Some(encoded.at(revision))),
         Err(TxnError::Conflict { key: failed, found }) if failed == key => {
             let found = found.as_ref().map(|entry| &entry.value[..]);

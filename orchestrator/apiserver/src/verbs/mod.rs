@@ -168,12 +168,17 @@ impl<'a> Cx<'a> {
         encoded: &Encoded,
         preconditions: Vec<Precondition>,
     ) -> Result<Revision, TxnError> {
+        self.state.store.txn(self.put_txn(key, encoded, preconditions)).await
+    }
+
+    /// The transaction that writes an object under these preconditions.
+    pub(crate) fn put_txn(&self, key: &str, encoded: &Encoded, preconditions: Vec<Precondition>) -> Txn {
         let op = Op::Put {
             key: key.to_owned(),
             value: encoded.bytes.clone(),
             revision_at: Some(encoded.revision_at),
         };
-        self.state.store.txn(Txn { preconditions, ops: vec![op], durability: self.durability() }).await
+        Txn { preconditions, ops: vec![op], durability: self.durability() }
     }
 
     /// Removes an object last written at a revision.

@@ -14,8 +14,8 @@ use wherry_schema::Value;
 use wherry_store::{Entry, Precondition, TxnError};
 
 use super::{ATTEMPTS, Cx, incoming, owners, pod_parts, scale};
-use crate::admission;
 use crate::admission::dynamic::{self, By, Operation, Write};
+use crate::admission::{self, quota};
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -162,13 +162,23 @@ impl Update<'_> {
         if owners::same_but_times(&object, self.old) {
             return Ok(Some(self.entry.value.clone()));
         }
+        let change = quota::Change { object: &object, old: Some(self.old) };
+        let counts = quota::concerns(cx, self.part);
         let encoded = cx.encode(&object);
         if self.options.dry_run {
+            if counts {
+                quota::check(cx, change)?;
+            }
             return Ok(Some(encoded.at(self.entry.mod_revision)));
         }
         let unchanged =
             Precondition::ModRevision { key: self.entry.key.to_string(), revision: self.entry.mod_revision };
-        match cx.put(&self.entry.key, &encoded, vec![unchanged]).await {
+        let written = if counts {
+            quota::put(cx, change, &self.entry.key, &encoded, vec![unchanged]).await?
+        } else {
+            cx.put(&self.entry.key, &encoded, vec![unchanged]).await
+        };
+        match written {
             Ok(revision) => Ok(Some(encoded.at(revision))),
             Err(TxnError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),

@@ -35,6 +35,7 @@ mod protocol;
 mod protocol_tls;
 mod proxy;
 mod proxy_tunnel;
+mod quota;
 mod rbac;
 mod reviews;
 mod service_account_admission;

@@ -241,6 +241,25 @@ async fn s5_a_list_at_an_older_revision_is_the_state_then() {
 }
 
 #[tokio::test]
+async fn a_transaction_can_build_on_one_that_has_no_revision_yet() {
+    let place = place();
+    let store = open(&place.path);
+    let put = |text: &'static str| Op::Put { key: "/a".to_owned(), value: text.into(), revision_at: Some(1) };
+    let holds = |text: &'static str| Precondition::Holds {
+        key: "/a".to_owned(),
+        value: text.into(),
+        revision_at: Some(1),
+    };
+    let first = store.submit(when(Vec::new(), vec![put("[]")]));
+    let second = store.submit(when(vec![holds("[]")], vec![put("<>")]));
+    let third = store.submit(when(vec![holds("[]")], vec![put("()")]));
+    assert_eq!(second.await.unwrap(), 2);
+    assert_eq!(first.await.unwrap(), 1);
+    third.await.unwrap_err();
+    assert_eq!(store.get("/a").unwrap().value, "<2>");
+}
+
+#[tokio::test]
 async fn s6_a_failed_precondition_changes_nothing() {
     let place = place();
     let store = open(&place.path);
@@ -253,6 +272,9 @@ async fn s6_a_failed_precondition_changes_nothing() {
         Precondition::ModRevision { key: key(), revision: 2 },
         Precondition::ModRevision { key: missing(), revision: 0 },
         Precondition::Exists { key: missing() },
+        Precondition::Holds { key: missing(), value: "1".into(), revision_at: None },
+        Precondition::Holds { key: key(), value: "2".into(), revision_at: None },
+        Precondition::Holds { key: key(), value: "1".into(), revision_at: Some(0) },
     ] {
         let holds = Precondition::Exists { key: key() };
         for conditions in [vec![holds.clone(), broken.clone()], vec![broken.clone(), holds]] {

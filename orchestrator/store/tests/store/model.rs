@@ -68,6 +68,9 @@ impl Model {
                 Precondition::Absent { .. } => found.is_none(),
                 Precondition::Exists { .. } => found.is_some(),
                 Precondition::ModRevision { revision, .. } => found == Some(*revision),
+                Precondition::Holds { key, value, revision_at } => {
+                    current.get(key).is_some_and(|row| row.1 == text(value, *revision_at, row.3))
+                }
             };
             if !holds {
                 return Err(precondition.key().to_owned());
@@ -108,16 +111,21 @@ fn write(state: &mut BTreeMap<String, Row>, op: &Op, revision: Revision) -> Opti
             Some((revision, true, (old.0, old.1, old.2, revision), prev))
         }
         Op::Put { key, value, revision_at } => {
-            let mut text = String::from_utf8(value.to_vec()).expect("letters");
-            if let Some(at) = revision_at {
-                text.insert_str(*at, &revision.to_string());
-            }
+            let text = text(value, *revision_at, revision);
             let created = prev.as_ref().map_or(revision, |prev| prev.2);
             let row = (key.clone(), text, created, revision);
             state.insert(key.clone(), row.clone());
             Some((revision, false, row, prev))
         }
     }
+}
+
+fn text(value: &Bytes, revision_at: Option<usize>, revision: Revision) -> String {
+    let mut text = String::from_utf8(value.to_vec()).expect("letters");
+    if let Some(at) = revision_at {
+        text.insert_str(at, &revision.to_string());
+    }
+    text
 }
 
 fn key() -> impl Strategy<Value = String> {
@@ -139,6 +147,9 @@ fn precondition() -> impl Strategy<Value = Precondition> {
         key().prop_map(|key| Precondition::Absent { key }),
         key().prop_map(|key| Precondition::Exists { key }),
         (key(), 0..12_u64).prop_map(|(key, revision)| Precondition::ModRevision { key, revision }),
+        (key(), "[a-z]{0,1}", prop::option::of(Just(0))).prop_map(|(key, text, revision_at)| {
+            Precondition::Holds { key, value: Bytes::from(text), revision_at }
+        }),
     ]
 }
 
