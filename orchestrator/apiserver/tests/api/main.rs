@@ -13,6 +13,7 @@ mod conformance_core;
 mod conformance_groups;
 mod conformance_machinery;
 mod conformance_policies;
+mod conformance_webhooks;
 mod deletion;
 mod discovery;
 mod flow;
