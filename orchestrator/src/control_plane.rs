@@ -104,7 +104,11 @@ impl ControlPlane {
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
         let store = open_store(&config)?;
         let api = api_config(&config, store.clone(), address)?;
-        let api = ApiServer::new(wherry_apiserver::Config { admission, ..api });
+        let api = ApiServer::new(wherry_apiserver::Config {
+            admission,
+            type_checking: admission == Admission::Basic,
+            ..api
+        });
         let plane = Self {
             address,
             api,

@@ -43,6 +43,9 @@ pub struct Config {
     pub concurrency: u32,
     /// What is filled in across objects.
     pub admission: Admission,
+    /// Whether the server itself tells by their status what is wrong with the types in policies; where Kubernetes'
+    /// controllers run they do.
+    pub type_checking: bool,
     /// The largest request body; 3 MiB by custom.
     pub max_body_bytes: usize,
     /// Seconds between the bookmarks of an idle watch. Clients give a silent watch up after about 295.
@@ -83,6 +86,7 @@ impl Config {
             issuer: None,
             authorization: Authorization::Rbac,
             admission: Admission::Basic,
+            type_checking: false,
             address: None,
             concurrency: 600,
             max_body_bytes: 3 * 1024 * 1024,

@@ -1,6 +1,7 @@
 //! What a request is to those who let it in and count it, before anybody answers it.
 
 use http::request::Parts;
+use wherry_api::kinds::Kind;
 
 use crate::auth::UserInfo;
 use crate::error::Failure;
@@ -52,10 +53,17 @@ impl<'a> Visit<'a> {
 
     /// Whether it may change who has priority.
     pub(crate) fn changes_flow(&self) -> bool {
+        self.changes(|kind| kind.group == "flowcontrol.apiserver.k8s.io")
+    }
+
+    /// Whether the request may change policies the types of which are checked.
+    pub(crate) fn changes_policies(&self) -> bool {
+        self.changes(|kind| kind.plural == "validatingadmissionpolicies")
+    }
+
+    fn changes(&self, wanted: fn(&Kind) -> bool) -> bool {
         match self.route {
-            Some(Route::Resource(target)) => {
-                target.kind.group == "flowcontrol.apiserver.k8s.io" && self.writes()
-            }
+            Some(Route::Resource(target)) => wanted(target.kind) && self.writes(),
             _ => false,
         }
     }

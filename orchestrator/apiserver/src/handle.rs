@@ -14,6 +14,7 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode};
 
 use crate::about;
+use crate::admission::policy;
 use crate::auth::{UserInfo, authenticate};
 use crate::authorize::{Wish, refusal};
 use crate::error::Failure;
@@ -172,7 +173,7 @@ impl Exchange {
         let visit = Visit::new(&self.parts, &route, verb);
         let endless = visit.endless();
         let _under_way = (!endless && !visit.watches()).then(|| self.state.metrics.under_way(visit.writes()));
-        let changes_flow = visit.changes_flow();
+        let (changes_flow, changes_policies) = (visit.changes_flow(), visit.changes_policies());
         let labels = visit.labels(self.query.get("dryRun").is_some());
         let asked = visit.asked(user);
         let admitted = if endless { None } else { Some(self.state.flow.admit(&asked).await) };
@@ -186,6 +187,9 @@ impl Exchange {
         if changes_flow {
             self.state.flow.reload(&self.state.store);
             dangling::mark(&self.state).await;
+        }
+        if changes_policies {
+            policy::mark(&self.state).await;
         }
         let lasting = endless || labels.is_watch();
         let duration = (!lasting).then(|| self.state.clock.now().duration_since(started));

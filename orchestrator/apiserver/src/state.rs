@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) admission: Admission,
     /// What is being charged to quotas.
     pub(crate) quotas: Ledger,
+    /// Whether the status of policies is kept.
+    pub(crate) type_checking: bool,
     /// Who is configured to look at changes.
     pub(crate) dynamic: Dynamic,
     pub(crate) max_body_bytes: usize,
@@ -83,6 +85,7 @@ impl State {
             issuer: config.issuer,
             admission: config.admission,
             quotas: Ledger::default(),
+            type_checking: config.type_checking,
             max_body_bytes: config.max_body_bytes,
             lists: SharedBodies::default(),
             bookmark_seconds: config.bookmark_seconds,

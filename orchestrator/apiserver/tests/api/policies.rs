@@ -310,3 +310,33 @@ async fn a_validating_policy_sees_what_a_mutating_one_made() {
         (&json!("side"), &json!("Always"))
     );
 }
+
+#[tokio::test]
+async fn the_status_tells_what_does_not_fit_a_kind() {
+    let api = Api::with(|config| config.type_checking = true).await;
+    let mut policy = json!({"metadata": {"name": "p"}, "spec": {
+        "matchConstraints": matching("apps", "v1", "deployments"),
+        "validations": [{"expression": "object.spec.nope > 1"}],
+    }});
+    let path = format!("{GROUP}/validatingadmissionpolicies");
+    api.post(&path, &policy).await.expect(201);
+    let path = format!("{path}/p");
+    let read = api.get(&path).await.expect(200);
+    let warning = "apps/v1, Kind=Deployment: ERROR: <input>:1:12: undefined field 'nope'\n | object.spec.nope > 1\n | \
+                   ...........^\n";
+    let warnings = json!([{"fieldRef": "spec.validations[0].expression", "warning": warning}]);
+    assert_eq!(
+        read["status"],
+        json!({"observedGeneration": 1, "typeChecking": {"expressionWarnings": warnings}})
+    );
+    policy["spec"]["validations"][0]["expression"] = "object.spec.replicas > 1".into();
+    policy["metadata"]["resourceVersion"] = read["metadata"]["resourceVersion"].clone();
+    api.put(&path, &policy).await.expect(200);
+    let read = api.get(&path).await.expect(200);
+    assert_eq!(read["status"]["observedGeneration"], 2);
+    assert_eq!(read["status"]["typeChecking"]["expressionWarnings"], Value::Null);
+    let unchecked = Api::start().await;
+    policy["metadata"]["resourceVersion"] = Value::Null;
+    unchecked.post(&format!("{GROUP}/validatingadmissionpolicies"), &policy).await.expect(201);
+    assert_eq!(unchecked.get(&path).await.expect(200)["status"], json!({}));
+}

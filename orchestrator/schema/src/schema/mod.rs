@@ -4,7 +4,10 @@
 //! are not part of it: they stay compressed in the documents of [`crate::openapi`]. The structure of a custom kind is
 //! that of its definition: see [`crate::structural`].
 
+mod declared;
 mod load;
+
+pub use declared::Declared;
 
 use std::sync::{Arc, LazyLock, OnceLock};
 

@@ -1,6 +1,6 @@
 //! Expressions of policies and match conditions, compiled once: when they are checked, and when they come into use.
 
-use wherry_cel::{Program, Type};
+use wherry_cel::{Issues, Program, Type};
 
 use super::types::{self, Declared, Extras};
 
@@ -49,9 +49,10 @@ impl Yields {
 }
 
 /// Compiles the expressions of one policy, or of conditions that belong to none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Compiler {
-    params: bool,
+    object: Type,
+    params: Option<Type>,
     /// The variables declared so far; none where expressions cannot have any.
     declared: Option<Declared>,
 }
@@ -59,22 +60,37 @@ pub(crate) struct Compiler {
 impl Compiler {
     /// A compiler of expressions without variables, which may name parameters or not.
     pub(crate) fn new(params: bool) -> Self {
-        Self { params, declared: None }
+        Self { declared: None, ..Self::composing(params) }
     }
 
     /// A compiler of expressions that may name variables.
     pub(crate) fn composing(params: bool) -> Self {
-        Self { params, declared: Some(Declared::new()) }
+        Self::typed(Type::Dyn, params.then_some(Type::Dyn))
+    }
+
+    /// A compiler of expressions that may name variables, about objects and parameters of these types.
+    pub(super) fn typed(object: Type, params: Option<Type>) -> Self {
+        Self { object, params, declared: Some(Declared::new()) }
+    }
+
+    /// What is wrong with an expression, whatever it evaluates to.
+    pub(super) fn issues(&self, text: &str) -> Option<Issues> {
+        self.check(text, Yields::Anything).err()
+    }
+
+    fn check(&self, text: &str, yields: Yields) -> Result<Program, Issues> {
+        let extras = Extras {
+            object: self.object.clone(),
+            params: self.params.clone(),
+            authorizer: yields != Yields::Message,
+            changes: matches!(yields, Yields::Patches | Yields::Configuration),
+        };
+        types::env(&extras, self.declared.as_ref()).compile(text)
     }
 
     /// Compiles an expression; the error says why it is refused.
     pub(crate) fn compile(&self, text: &str, yields: Yields) -> Result<Program, String> {
-        let extras = Extras {
-            params: self.params,
-            authorizer: yields != Yields::Message,
-            changes: matches!(yields, Yields::Patches | Yields::Configuration),
-        };
-        let compiled = types::env(extras, self.declared.as_ref()).compile(text);
+        let compiled = self.check(text, yields);
         let program = compiled.map_err(|issues| format!("compilation failed: {issues}"))?;
         yields.check(program.result_type())?;
         Ok(program)

@@ -1,8 +1,11 @@
 //! What expressions about writes may name, and the types of it.
 //!
-//! Objects and parameters are of any type here: what is known of their kinds is only used to warn.
+//! Objects and parameters are of any type where policies are decided by: what is known of their kinds is only used to
+//! warn.
 
-use wherry_cel::{Env, Type, Types};
+use wherry_cel::{Env, Type, Types, unescape};
+use wherry_schema::Schemas;
+use wherry_schema::schema::Declared as Known;
 
 /// The type of `variables`, the fields of which are those of a policy.
 const VARIABLES: &str = "kubernetes.variables";
@@ -11,14 +14,19 @@ const JSON_PATCH: &str = "JSONPatch";
 /// The type of an object that is applied. What it holds is of types named by their fields: `Object.spec`.
 const OBJECT: &str = "Object";
 
+/// How the names of the types of built-in kinds begin.
+const BUILTIN: &str = "io.k8s.";
+
 /// The variables of a policy that compiled so far, by name.
 pub(super) type Declared = Vec<(String, Type)>;
 
-/// What else expressions may name beside the objects and the request.
-#[derive(Debug, Clone, Copy, Default)]
+/// What expressions may name beside the request and its namespace.
+#[derive(Debug, Clone)]
 pub(super) struct Extras {
-    /// `params`.
-    pub(super) params: bool,
+    /// The type of `object` and `oldObject`.
+    pub(super) object: Type,
+    /// `params`, if there are any, and their type.
+    pub(super) params: Option<Type>,
     /// `authorizer`.
     pub(super) authorizer: bool,
     /// The types of changes.
@@ -26,14 +34,14 @@ pub(super) struct Extras {
 }
 
 /// The environment of expressions; `declared` are the variables of their policy, where they may name any.
-pub(super) fn env(extras: Extras, declared: Option<&Declared>) -> Env {
+pub(super) fn env(extras: &Extras, declared: Option<&Declared>) -> Env {
     let mut env = if extras.changes { Env::mutations() } else { Env::kubernetes() }
-        .variable("object", Type::Dyn)
-        .variable("oldObject", Type::Dyn)
+        .variable("object", extras.object.clone())
+        .variable("oldObject", extras.object.clone())
         .variable("request", Type::object("kubernetes.AdmissionRequest"))
         .variable("namespaceObject", Type::object("kubernetes.Namespace"));
-    if extras.params {
-        env = env.variable("params", Type::Dyn);
+    if let Some(params) = &extras.params {
+        env = env.variable("params", params.clone());
     }
     if extras.authorizer {
         env = env
@@ -43,7 +51,7 @@ pub(super) fn env(extras: Extras, declared: Option<&Declared>) -> Env {
     if declared.is_some() {
         env = env.variable("variables", Type::object(VARIABLES));
     }
-    let types = Known { changes: extras.changes, declared: declared.cloned() };
+    let types = Objects { changes: extras.changes, declared: declared.cloned() };
     env.types(std::sync::Arc::new(types))
 }
 
@@ -75,18 +83,35 @@ pub(super) fn of_variable(result: &Type) -> Type {
     }
 }
 
+/// The type of a place in an object of a built-in kind.
+fn of_known(known: &Known) -> Type {
+    match known {
+        Known::Text => Type::String,
+        Known::Int => Type::Int,
+        Known::Float => Type::Double,
+        Known::Flag => Type::Bool,
+        Known::Bytes => Type::Bytes,
+        Known::Time => Type::Timestamp,
+        Known::Any => Type::Dyn,
+        Known::Object(name) => Type::object(name),
+        Known::Map(value) => Type::map(Type::String, of_known(value)),
+        Known::List(item) => Type::list(of_known(item)),
+    }
+}
+
 /// The object types of one environment.
-struct Known {
+struct Objects {
     changes: bool,
     declared: Option<Declared>,
 }
 
-impl Types for Known {
+impl Types for Objects {
     fn contains(&self, name: &str) -> bool {
         match name {
             VARIABLES => self.declared.is_some(),
             JSON_PATCH | OBJECT => self.changes,
             _ if name.starts_with("Object.") => self.changes,
+            _ if name.starts_with(BUILTIN) => Schemas::builtin().has_type(name),
             _ => !fields(name).is_empty(),
         }
     }
@@ -103,6 +128,10 @@ impl Types for Known {
                 _ => None,
             },
             _ if name == OBJECT || name.starts_with("Object.") => Some(Type::Dyn),
+            _ if name.starts_with(BUILTIN) => {
+                let field = unescape(field).map_or(field.into(), |field| field);
+                Schemas::builtin().field_of(name, &field).map(|known| of_known(&known))
+            }
             _ => fields(name).iter().find(|(known, _)| *known == field).map(|(_, of)| of.of()),
         }
     }
