@@ -5,6 +5,7 @@ use wherry_api::kinds::KINDS;
 
 use crate::collect::{Definitions, ROOTS, reference};
 use crate::facts::{Facts, Merge};
+use crate::operations::reference_to;
 
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const STANDARD_FIELDS: [(&str, &str); 2] = [
@@ -71,11 +72,6 @@ fn watch_event() -> Value {
             "type": {"type": "string", "default": ""},
         },
     })
-}
-
-/// A reference to a component.
-pub(crate) fn reference_to(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 fn component(name: &str, definitions: &Definitions, facts: &Facts) -> Value {

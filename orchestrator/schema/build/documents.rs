@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use wherry_api::kinds::{KINDS, Kind};
 
-use crate::collect::reference;
+use crate::collect::{ROOTS, reference};
 use crate::{paths, swagger, write_gzip};
 
 /// The row of the older way to bind a Pod, which is no resource of its own.
@@ -85,11 +85,15 @@ fn parts() -> Vec<Part> {
         let mut of = Map::from_iter([paths::discovery(&root, Some(group), version)]);
         let bindings = (group.is_empty()).then_some(&BINDING);
         let kinds = KINDS.iter().filter(|kind| (kind.group, kind.version) == (group, version));
-        kinds.chain(bindings).for_each(|kind| paths::add(&root, kind, &mut of));
+        kinds.chain(bindings).for_each(|kind| paths::add(&root, kind, (&schema_of, true), &mut of));
         parts.push((name, Some((group, version)), of));
     }
     parts.sort_by(|a, b| a.0.cmp(&b.0));
     parts
+}
+
+fn schema_of(group: &str, version: &str, kind: &str) -> Option<String> {
+    ROOTS.iter().find(|root| (root.0, root.1, root.2) == (group, version, kind)).map(|root| root.3.to_owned())
 }
 
 fn version_3(

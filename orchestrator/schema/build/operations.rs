@@ -1,9 +1,8 @@
-//! What can be done on a path.
+//! What can be done on a path. Part of the crate too, which publishes custom kinds.
 
 use serde_json::{Map, Value, json};
 
-use crate::components::reference_to;
-use crate::parameters::{self, DELETING, DELETING_COLLECTION, LISTING, PATCHING, WRITING};
+use super::parameters::{self, DELETING, DELETING_COLLECTION, LISTING, PATCHING, WRITING};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const PATCH_TYPES: [&str; 4] = [
@@ -110,7 +109,14 @@ pub(crate) struct Target {
     /// Group, version and kind of the objects sent and answered.
     pub(crate) gvk: (&'static str, &'static str, &'static str),
     /// The full name of their schema; none for plain text.
-    pub(crate) schema: Option<&'static str>,
+    pub(crate) schema: Option<String>,
+    /// Whether the kind is built in, and so has a patch of its own.
+    pub(crate) builtin: bool,
+}
+
+/// A reference to a component.
+pub(crate) fn reference_to(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 impl Target {
@@ -193,14 +199,15 @@ impl Target {
     fn body(&self, method: &Method) -> Option<Value> {
         let delete_options = format!("{META}.DeleteOptions");
         match method.http {
-            "post" | "put" => {
-                Some(json!({"content": {"*/*": {"schema": reference_to(self.schema?)}}, "required": true}))
-            }
+            "post" | "put" => Some(
+                json!({"content": {"*/*": {"schema": reference_to(self.schema.as_ref()?)}}, "required": true}),
+            ),
             "delete" => Some(json!({"content": {"*/*": {"schema": reference_to(&delete_options)}}})),
             "patch" => {
                 let schema = reference_to(&format!("{META}.Patch"));
+                let types = PATCH_TYPES.iter().filter(|kind| self.builtin || !kind.contains("strategic"));
                 let content: Map<String, Value> =
-                    PATCH_TYPES.iter().map(|kind| ((*kind).to_owned(), json!({"schema": schema}))).collect();
+                    types.map(|kind| ((*kind).to_owned(), json!({"schema": schema}))).collect();
                 Some(json!({"content": content, "required": true}))
             }
             _ => None,
@@ -209,7 +216,7 @@ impl Target {
 
     fn responses(&self, method: &Method) -> Value {
         let own = ANSWERED_WHEN_DELETED.contains(&self.owner);
-        let schema = match (method.verb, self.schema) {
+        let schema = match (method.verb, self.schema.as_deref()) {
             ("deletecollection", _) => reference_to(&format!("{META}.Status")),
             ("delete", _) if !own => reference_to(&format!("{META}.Status")),
             ("watch", _) => reference_to(&format!("{META}.WatchEvent")),
@@ -217,7 +224,7 @@ impl Target {
             (_, Some(schema)) => reference_to(schema),
             (_, None) => json!({"type": "string"}),
         };
-        let media: &[&str] = match (method.verb, self.schema) {
+        let media: &[&str] = match (method.verb, self.schema.as_deref()) {
             (_, None) => &["text/plain"],
             ("list" | "watch", _) => {
                 &["application/json", "application/json;stream=watch", "application/yaml"]

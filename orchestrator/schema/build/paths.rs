@@ -1,20 +1,28 @@
-//! The paths of the kinds served, of groups and of the server's version.
+//! The paths of the kinds served, of groups and of the server's version. Part of the crate too, which publishes custom
+//! kinds.
 
 use serde_json::{Map, Value, json};
 use wherry_api::kinds::{Kind, Subresource};
 
-use crate::collect::ROOTS;
-use crate::components::reference_to;
-use crate::operations::{COLLECTION, ITEM, PART, Target, WATCH, WATCH_LIST, capitalized};
-use crate::parameters::{in_path, in_query};
+use super::operations::{COLLECTION, ITEM, PART, Target, WATCH, WATCH_LIST, capitalized, reference_to};
+use super::parameters::{in_path, in_query};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /// HTTP methods that a proxy passes on.
 const PASSED: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
 
-/// Adds the paths of a kind below the root of its group and version.
-pub(crate) fn add(root: &str, kind: &Kind, paths: &mut Map<String, Value>) {
-    let target = target(kind);
+/// The full name of the schema of a group, version and kind.
+pub(crate) type Schemas<'s> = &'s dyn Fn(&str, &str, &str) -> Option<String>;
+
+/// Adds the paths of a kind below the root of its group and version. The older paths of watches are only for built-in
+/// kinds.
+pub(crate) fn add(
+    root: &str,
+    kind: &Kind,
+    (schema_of, builtin): (Schemas<'_>, bool),
+    paths: &mut Map<String, Value>,
+) {
+    let target = target(kind, schema_of, builtin);
     let scope = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
     let resource = format!("{scope}/{}", kind.plural);
     let mut put =
@@ -23,7 +31,7 @@ pub(crate) fn add(root: &str, kind: &Kind, paths: &mut Map<String, Value>) {
                 paths.insert(format!("{root}{path}"), shared(operations, &in_path, pretty));
             }
         };
-    let methods = |methods: &'static [crate::operations::Method], target: &Target, verbs: &[&str]| {
+    let methods = |methods: &'static [super::operations::Method], target: &Target, verbs: &[&str]| {
         let served = methods.iter().filter(|method| verbs.contains(&method.verb));
         served.map(|method| target.operation(method)).collect::<Vec<_>>()
     };
@@ -31,7 +39,7 @@ pub(crate) fn add(root: &str, kind: &Kind, paths: &mut Map<String, Value>) {
     let item = format!("{resource}/{{name}}");
     put(item.clone(), methods(&ITEM, &target, kind.verbs), named(kind, kind.kind), true);
     for sub in kind.subresources {
-        let part = part(&target, kind, sub);
+        let part = part(&target, kind, sub, schema_of);
         let path = format!("{item}/{}", sub.name);
         if !sub.kind.ends_with("Options") {
             put(path, methods(&PART, &part, sub.verbs), named(kind, part.gvk.2), true);
@@ -55,7 +63,7 @@ pub(crate) fn add(root: &str, kind: &Kind, paths: &mut Map<String, Value>) {
             true,
         );
     }
-    if kind.verbs.contains(&"watch") {
+    if builtin && kind.verbs.contains(&"watch") {
         let of = |target: &Target, method| vec![target.operation(method)];
         let list = Target { suffix: "List".to_owned(), ..target.clone() };
         put(format!("/watch{resource}"), of(&list, &WATCH_LIST), collection(kind), true);
@@ -138,7 +146,7 @@ fn names(group: &str) -> (String, String) {
     (name.clone(), name)
 }
 
-fn target(kind: &Kind) -> Target {
+fn target(kind: &Kind, schema_of: Schemas<'_>, builtin: bool) -> Target {
     let (tag, id) = names(kind.group);
     Target {
         tag: format!("{tag}_{}", kind.version),
@@ -149,18 +157,15 @@ fn target(kind: &Kind) -> Target {
         suffix: String::new(),
         gvk: (kind.group, kind.version, kind.kind),
         schema: schema_of(kind.group, kind.version, kind.kind),
+        builtin,
     }
 }
 
-fn part(target: &Target, kind: &Kind, sub: &'static Subresource) -> Target {
+fn part(target: &Target, kind: &Kind, sub: &'static Subresource, schema_of: Schemas<'_>) -> Target {
     let own = !sub.version.is_empty();
     let gvk = if own { (sub.group, sub.version, sub.kind) } else { (kind.group, kind.version, sub.kind) };
     let schema = if sub.name == "log" { None } else { schema_of(gvk.0, gvk.1, gvk.2) };
     Target { part: sub.name, suffix: capitalized(sub.name), gvk, schema, ..target.clone() }
-}
-
-fn schema_of(group: &str, version: &str, kind: &str) -> Option<&'static str> {
-    ROOTS.iter().find(|root| (root.0, root.1, root.2) == (group, version, kind)).map(|root| root.3)
 }
 
 fn collection(kind: &Kind) -> Vec<Value> {

@@ -1,11 +1,10 @@
-//! The same documents in one of the older form, Swagger 2.0.
+//! The same documents in one of the older form, Swagger 2.0. Part of the crate too, which publishes custom kinds.
 
 use serde_json::{Map, Value, json};
 
 /// The document of these paths and schemas.
 pub(crate) fn document(paths: &Map<String, Value>, schemas: &Map<String, Value>) -> Value {
-    let paths: Map<String, Value> =
-        paths.iter().map(|(path, item)| (path.clone(), path_item(item))).collect();
+    let paths = self::paths(paths);
     let definitions: Map<String, Value> =
         schemas.iter().map(|(name, schema)| (name.clone(), definition(schema))).collect();
     let token = json!({
@@ -19,6 +18,11 @@ pub(crate) fn document(paths: &Map<String, Value>, schemas: &Map<String, Value>)
         "securityDefinitions": {"BearerToken": token},
         "security": [{"BearerToken": []}],
     })
+}
+
+/// Paths in the older form.
+pub(crate) fn paths(paths: &Map<String, Value>) -> Map<String, Value> {
+    paths.iter().map(|(path, item)| (path.clone(), path_item(item))).collect()
 }
 
 fn path_item(item: &Value) -> Value {
@@ -92,7 +96,7 @@ fn parameter(parameter: &Value) -> Value {
 }
 
 /// A schema without what the older form cannot say: alternatives and references with something beside them.
-fn definition(schema: &Value) -> Value {
+pub(crate) fn definition(schema: &Value) -> Value {
     match schema {
         Value::Array(items) => items.iter().map(definition).collect(),
         Value::Object(fields) => {

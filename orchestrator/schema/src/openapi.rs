@@ -1,7 +1,9 @@
 //! OpenAPI v3: what `kubectl explain` prints and what it validates against.
 //!
 //! The documents are made by the build script and stay compressed; a server hands out the compressed bytes to clients
-//! that take gzip.
+//! that take gzip. Those of custom kinds are made by [`custom`].
+
+pub mod custom;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
