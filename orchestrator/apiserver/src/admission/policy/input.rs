@@ -10,6 +10,7 @@ use wherry_schema::Value;
 
 use super::asker::Asker;
 use super::expression::{Expression, Variable};
+use super::namespace::Part;
 use crate::auth::UserInfo;
 use crate::authorize::Authorizer;
 use crate::object::Fields;
@@ -140,7 +141,10 @@ impl<'a> Variables<'a> for Scope<'a> {
             "object" => read(self.input.object),
             "oldObject" => read(self.input.old_object),
             "request" => read(Some(self.input.request)),
-            "namespaceObject" => read(self.input.namespace),
+            "namespaceObject" => match self.input.namespace {
+                Some(namespace) => Cel::view(namespace, Some(&Part::Whole)),
+                None => Ok(Cel::Null),
+            },
             "params" => read(self.input.params),
             "variables" => Ok(Cel::Map(Map::Fields(Rc::new(Composed(Weak::clone(&self.this)))))),
             "authorizer" => Ok(Cel::authorizer(self.asker())),
@@ -176,6 +180,9 @@ mod tests {
 
     const REQUEST: &str = r#"{"operation":"CREATE","name":"n","namespace":"ns","userInfo":{"username":"u"}}"#;
 
+    const NAMESPACE: &str = r#"{"metadata":{"name":"ns","uid":"u","creationTimestamp":"2024-01-02T03:04:05Z",
+        "managedFields":[]},"status":{"conditions":[{"lastTransitionTime":"2024-01-02T03:04:05Z"}]}}"#;
+
     /// The result of a condition with these variables, or why there is none.
     fn outcome(text: &str, variables: &[(&str, &str)], budget: u64) -> Result<Option<bool>, String> {
         let mut compiler = Compiler::composing(true);
@@ -185,13 +192,14 @@ mod tests {
         let (authorizer, user) = (Arc::new(Authorizer::AlwaysAllow), UserInfo::new("u", &[]));
         let read = |text: &str| Value::from_json(text.as_bytes()).expect("it is JSON");
         let (object, request) = (read(r#"{"data":{"a":"bad"}}"#), read(REQUEST));
+        let namespace = read(NAMESPACE);
         let input = Input {
             authorizer: &authorizer,
             user: Some(&user),
             object: Some(&object),
             old_object: None,
             request: &request,
-            namespace: None,
+            namespace: Some(&namespace),
             params: None,
         };
         let evaluation = Evaluation::new(input, &variables, budget);
@@ -204,7 +212,11 @@ mod tests {
     #[test]
     fn expressions_are_told_of_the_write() {
         for text in [
-            "object.data.a == 'bad' && oldObject == null && params == null && namespaceObject == null",
+            "object.data.a == 'bad' && oldObject == null && params == null && namespaceObject != null",
+            "namespaceObject.metadata.name == 'ns' && namespaceObject.metadata.UID == 'u'",
+            "namespaceObject.metadata.creationTimestamp < timestamp('2024-01-03T00:00:00Z')",
+            "namespaceObject.status.conditions.all(c, c.lastTransitionTime.getFullYear() == 2024)",
+            "!has(dyn(namespaceObject.metadata).managedFields)",
             "request.userInfo.username == 'u' && request.operation == 'CREATE' && !has(request.subResource)",
             "authorizer.requestResource.check('get').allowed()",
             "authorizer.serviceAccount('ns', 'sa').path('/healthz').check('get').allowed()",

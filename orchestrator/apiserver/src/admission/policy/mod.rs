@@ -12,6 +12,7 @@ pub(crate) mod input;
 mod json;
 mod mutate;
 mod mutating;
+mod namespace;
 mod params;
 mod registry;
 mod request;
