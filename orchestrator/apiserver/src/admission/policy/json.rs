@@ -70,3 +70,52 @@ pub(super) fn misnamed(value: &Cel<'_>, path: &str) -> Vec<String> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use wherry_cel::{Env, Value as Cel};
+    use wherry_schema::Value;
+
+    use super::{misnamed, of};
+
+    fn values() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            ".{0,8}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map(".{0,4}", inner, 0..4)
+                    .prop_map(|entries| serde_json::Value::Object(entries.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_expressions_read_is_what_they_give_back(json in values()) {
+            let value = Value::from_json(json.to_string().as_bytes()).expect("it is JSON");
+            let read = Cel::view(&value, None).expect("it can be read");
+            prop_assert_eq!(of(&read), Ok(value.clone()));
+            prop_assert!(misnamed(&read, "Object").is_empty());
+        }
+    }
+
+    fn made(text: &str) -> Result<Value, String> {
+        let program = Env::kubernetes().compile(text).expect("it compiles");
+        let variables: [(&str, Cel<'_>); 0] = [];
+        of(&program.evaluate(&variables, 1_000_000).result.expect("it can be evaluated"))
+    }
+
+    #[test]
+    fn what_expressions_make_has_its_form_in_json() {
+        let value = made("{'a': [dyn(1), 2u, 1.5, b'x', {}]}").expect("it has a form");
+        assert_eq!(value.to_json_bytes(), br#"{"a":[1,2,1.5,"eA==",{}]}"#);
+        assert_eq!(made("{1: 'a'}"), Err("map key is of type int, not string".to_owned()));
+        assert_eq!(made("[quantity('1')]"), Err("unsupported type: kubernetes.Quantity".to_owned()));
+    }
+}

@@ -202,3 +202,94 @@ impl Validation {
         Ok(self.message.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+    use wherry_schema::Value;
+
+    use super::{Denial, Policy, Reason, Verdict};
+    use crate::admission::policy::input::Input;
+    use crate::authorize::Authorizer;
+
+    fn judge(spec: &serde_json::Value) -> Verdict {
+        let read =
+            |json: &serde_json::Value| Value::from_json(json.to_string().as_bytes()).expect("it is JSON");
+        let policy = Policy::compile(&read(&json!({"metadata": {"name": "p"}, "spec": spec})));
+        let (object, request) = (read(&json!({"a": 1, "text": " b "})), Value::object());
+        let authorizer = Arc::new(Authorizer::AlwaysAllow);
+        policy.judge(Input {
+            authorizer: &authorizer,
+            user: None,
+            object: Some(&object),
+            old_object: None,
+            request: &request,
+            namespace: None,
+            params: None,
+        })
+    }
+
+    fn denial(index: usize, message: &str) -> Denial {
+        Denial { index, reason: Reason::Invalid, message: message.to_owned() }
+    }
+
+    #[test]
+    fn messages_fall_back_to_what_is_there() {
+        let verdict = judge(&json!({"validations": [
+            {"expression": "object.a == 2", "messageExpression": "'a is ' + string(object.a)", "message": "other"},
+            {"expression": "object.a == 2", "messageExpression": "string(object.nope)", "message": " plain "},
+            {"expression": "object.a == 2", "messageExpression": "'two\\nlines'"},
+            {"expression": "object.a == 1"},
+        ]}));
+        let expected =
+            [denial(0, "a is 1"), denial(1, "plain"), denial(2, "failed expression: object.a == 2")];
+        assert_eq!(verdict.denials, expected);
+    }
+
+    #[test]
+    fn annotations_are_texts_or_nothing() {
+        let verdict = judge(&json!({"auditAnnotations": [
+            {"key": "text", "valueExpression": "string(object.text)"},
+            {"key": "none", "valueExpression": "null"},
+            {"key": "empty", "valueExpression": "' '"},
+            {"key": "broken", "valueExpression": "string(object.nope)"},
+        ]}));
+        assert_eq!(verdict.annotations, [("text".to_owned(), "b".to_owned())]);
+        let why = "expression 'string(object.nope)' resulted in error: no such key: nope";
+        assert_eq!(verdict.broken, [why]);
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_is_left_to_the_failure_policy() {
+        let spec = |policy: &str| {
+            json!({
+                "failurePolicy": policy,
+                "matchConditions": [{"name": "c", "expression": "object.a == 1 || object.nope == 1"}],
+                "validations": [{"expression": "object.nope == 1"}],
+                "auditAnnotations": [{"key": "k", "valueExpression": "string(object.nope)"}],
+            })
+        };
+        assert_eq!(judge(&spec("Ignore")), Verdict::default());
+        assert_eq!(judge(&spec("Fail")).denials.len(), 1);
+        let mut unmatched = spec("Fail");
+        unmatched["matchConditions"][0]["expression"] = "object.a == 2".into();
+        assert_eq!(judge(&unmatched), Verdict::default());
+        unmatched["matchConditions"][0]["expression"] = "object.b == 2".into();
+        let why = "expression 'object.b == 2' resulted in error: no such key: b";
+        assert_eq!(judge(&unmatched).denials, [denial(0, why)]);
+    }
+
+    #[test]
+    fn expressions_share_a_budget() {
+        let check = "authorizer.path('/x').check('get').allowed()";
+        let costly = format!("{check} && {check}");
+        let validation = json!({"expression": costly});
+        let spent =
+            "validation failed due to running out of cost budget, no further validation rules will be run";
+        let many: Vec<_> = std::iter::repeat_n(validation, 30).collect();
+        assert_eq!(judge(&json!({"validations": many})).denials, [denial(0, spent)]);
+        assert!(judge(&json!({"validations": &many[..14]})).denials.is_empty());
+    }
+}
