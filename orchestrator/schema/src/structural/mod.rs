@@ -196,7 +196,7 @@ impl Structural {
     }
 
     /// Whether objects of kinds of their own lie within.
-    pub(crate) fn embeds(&self) -> bool {
+    pub fn embeds(&self) -> bool {
         let other = match &self.additional {
             Additional::Of(schema) => Some(&**schema),
             Additional::None | Additional::Any => None,

@@ -53,7 +53,7 @@ pub(super) fn check_choices(of: &Conditions, value: &Value, place: &Place<'_>, e
 }
 
 fn refuse_count(count: usize, rule: &str, place: &Place<'_>, errors: &mut Errors) {
-    errors.invalid(&place.path(), Shown::raw(count.to_string()), &format!("{} in body {rule}", place.name));
+    errors.invalid(&place.path(), Shown::raw(count.to_string()), &format!("{} in body {rule}", place.name()));
 }
 
 /// Only the first rule that a text breaks is told.
@@ -70,7 +70,7 @@ fn check_text(of: &Conditions, (text, value): (&str, &Value), place: &Place<'_>,
 
 fn check_format(of: &Conditions, text: &str, place: &Place<'_>, errors: &mut Errors) {
     if let Some(format) = of.format.as_deref().filter(|format| !formats::fits(format, text)) {
-        let detail = format!("{} in body must be of type {format}: {text:?}", place.name);
+        let detail = format!("{} in body must be of type {format}: {text:?}", place.name());
         errors.wrong_type(&place.path(), text, &detail);
     }
 }
@@ -132,7 +132,7 @@ fn closest(nested: &[Nested], found: Vec<Errors>, value: &Value) -> Errors {
 
 fn check_junctors(of: &Conditions, value: &Value, place: &Place<'_>, errors: &mut Errors) {
     let refuse = |rule: &str, errors: &mut Errors| {
-        errors.invalid(place.root, "", &format!("{:?} must {rule}", place.name));
+        errors.invalid(place.root, "", &format!("{:?} must {rule}", place.name()));
     };
     if !of.any_of.is_empty() {
         let (found, fitting) = try_all(&of.any_of, value, place);

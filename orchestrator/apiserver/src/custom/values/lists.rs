@@ -6,6 +6,13 @@ use wherry_schema::{Object, Value};
 use super::walk::other_fields;
 use crate::validation::{Errors, Path};
 
+/// Whether there are such lists in a schema.
+pub(super) fn are_in(schema: &Structural) -> bool {
+    let own = matches!(schema.list_type, ListType::Set | ListType::Map(_));
+    let inner = schema.properties.values().chain(schema.items.as_deref()).chain(other_fields(schema));
+    own || inner.into_iter().any(are_in)
+}
+
 /// Reports the items that are there twice.
 pub(super) fn check(schema: &Structural, object: &Value, path: &Path, errors: &mut Errors) {
     match object {

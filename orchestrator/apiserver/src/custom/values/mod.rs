@@ -28,6 +28,10 @@ pub(crate) use walk::{check, old_item};
 #[derive(Debug)]
 pub(crate) struct Values {
     structural: Arc<Structural>,
+    /// Whether there are objects in objects.
+    embeds: bool,
+    /// Whether there are lists whose items are told apart.
+    keyed: bool,
     /// Compiled when the first object is checked.
     rules: OnceLock<Option<Rules>>,
 }
@@ -36,21 +40,24 @@ pub(crate) struct Values {
 impl Values {
     /// The version whose definition has this schema.
     pub(crate) fn new(structural: Arc<Structural>) -> Self {
-        Self { structural, rules: OnceLock::new() }
+        let (embeds, keyed) = (structural.embeds(), lists::are_in(&structural));
+        Self { structural, embeds, keyed, rules: OnceLock::new() }
     }
 
     /// Reports what is wrong with a new object.
     pub(crate) fn check(&self, object: &Value, errors: &mut Errors) {
         walk::check(&self.structural, object, &Path::default(), errors);
-        embedded::check(&self.structural, object, &Path::default(), errors);
-        lists::check(&self.structural, object, &Path::default(), errors);
+        self.check_embedded(object, errors);
+        if self.keyed {
+            lists::check(&self.structural, object, &Path::default(), errors);
+        }
         self.check_rules(object, None, errors);
     }
 
     /// Reports what is wrong with a change of an object. What was wrong before and stays as it is, is let through.
     pub(crate) fn check_update(&self, object: &Value, old: &Value, errors: &mut Errors) {
         walk::check_update(&self.structural, (object, old), &Path::default(), errors);
-        embedded::check(&self.structural, object, &Path::default(), errors);
+        self.check_embedded(object, errors);
         self.check_lists(object, old, errors);
         self.check_rules(object, Some(old), errors);
     }
@@ -77,8 +84,17 @@ impl Values {
         }
     }
 
+    fn check_embedded(&self, object: &Value, errors: &mut Errors) {
+        if self.embeds {
+            embedded::check(&self.structural, object, &Path::default(), errors);
+        }
+    }
+
     /// Lists that had items twice may go on having them.
     fn check_lists(&self, object: &Value, old: &Value, errors: &mut Errors) {
+        if !self.keyed {
+            return;
+        }
         let mut found = Errors::default();
         lists::check(&self.structural, object, &Path::default(), &mut found);
         if found.is_empty() {

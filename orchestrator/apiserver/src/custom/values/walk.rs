@@ -4,41 +4,75 @@
 //! the path of the value itself. On an update, what was wrong before and did not change is let through: the old value of
 //! each part is walked along where it can be told which that is.
 
+use std::fmt::Write;
+
 use wherry_schema::Value;
 use wherry_schema::structural::{Additional, ListType, Nested, Structural, Type, Types};
 
 use super::conditions;
 use crate::validation::{Errors, Path, Shown};
 
-/// A part of a value: its path from the value, and where the value is.
-#[derive(Clone)]
+/// A part of a value. What it is called is put together only when something is wrong with it.
+#[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
-    pub(super) name: String,
+    around: Option<&'a Place<'a>>,
+    step: Step<'a>,
+    /// Where the value is.
     pub(super) root: &'a Path,
 }
 
-impl Place<'_> {
-    pub(super) fn field(&self, field: &str) -> Self {
-        let name = if self.name.is_empty() { field.to_owned() } else { format!("{}.{field}", self.name) };
-        Self { name, root: self.root }
+/// The way to a part from what is around it.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Whole,
+    Field(&'a str),
+    Item(usize),
+}
+
+impl<'a> Place<'a> {
+    fn whole(root: &'a Path) -> Self {
+        Self { around: None, step: Step::Whole, root }
     }
 
-    fn item(&self, index: usize) -> Self {
-        Self { name: format!("{}[{index}]", self.name), root: self.root }
+    pub(super) fn field(&'a self, field: &'a str) -> Self {
+        Self { around: Some(self), step: Step::Field(field), root: self.root }
+    }
+
+    fn item(&'a self, index: usize) -> Self {
+        Self { around: Some(self), step: Step::Item(index), root: self.root }
+    }
+
+    /// The path from the value.
+    pub(super) fn name(&self) -> String {
+        let mut name = self.around.map(Place::name).unwrap_or_default();
+        match self.step {
+            Step::Whole => {}
+            Step::Field(field) => {
+                if !name.is_empty() {
+                    name.push('.');
+                }
+                name.push_str(field);
+            }
+            Step::Item(index) => write!(name, "[{index}]").expect("a String takes everything"),
+        }
+        name
     }
 
     pub(super) fn path(&self) -> Path {
-        if self.name.is_empty() { self.root.clone() } else { self.root.child(&self.name) }
+        match self.name().as_str() {
+            "" => self.root.clone(),
+            name => self.root.child(name),
+        }
     }
 
     pub(super) fn refuse(&self, value: &Value, rule: &str, errors: &mut Errors) {
-        errors.invalid(&self.path(), value, &format!("{} in body {rule}", self.name));
+        errors.invalid(&self.path(), value, &format!("{} in body {rule}", self.name()));
     }
 }
 
 /// Reports what is wrong with a value.
 pub(crate) fn check(schema: &Structural, value: &Value, path: &Path, errors: &mut Errors) {
-    check_at(schema, value, &Place { name: String::new(), root: path }, errors);
+    check_at(schema, value, &Place::whole(path), errors);
 }
 
 /// Reports what is wrong with a value and was not wrong before.
@@ -48,7 +82,7 @@ pub(crate) fn check_update(
     path: &Path,
     errors: &mut Errors,
 ) {
-    check_changed(schema, (value, Some(old)), &Place { name: String::new(), root: path }, errors);
+    check_changed(schema, (value, Some(old)), &Place::whole(path), errors);
 }
 
 fn check_at(schema: &Structural, value: &Value, place: &Place<'_>, errors: &mut Errors) {
@@ -200,7 +234,7 @@ fn check_type(value: &Value, types: &[Type], format: Option<&str>, place: &Place
         Some(format) if !text => (format.to_owned(), found_format),
         _ => (types.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(","), found),
     };
-    let detail = format!("{} in body must be of type {wanted}: {found:?}", place.name);
+    let detail = format!("{} in body must be of type {wanted}: {found:?}", place.name());
     errors.wrong_type(&place.path(), Shown::from(found), &detail);
 }
 
