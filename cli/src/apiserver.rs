@@ -45,7 +45,8 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
     Ok(())
 }
 
-fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+/// The directory given, or the one of this user.
+pub(crate) fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let root = rustix::process::geteuid().is_root();
     let path = given.or_else(|| paths::default_data_dir(root, |name| std::env::var_os(name)));
     let path = path.context("no home directory is set; say where to keep the data with --data-dir")?;

@@ -21,8 +21,24 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the API server alone: no controllers, no scheduler, no node.
     Apiserver(ApiserverArgs),
+    /// Change how Secrets are kept.
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Run a whole cluster, control plane and node, in this process until SIGTERM or Ctrl-C.
     Up(UpArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Seal all Secrets with a new key and forget the old ones. The cluster must not be running.
+    Rotate(RotateArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateArgs {
+    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -6,13 +6,14 @@ mod logging;
 mod network;
 mod paths;
 mod process;
+mod secrets;
 mod up;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, SecretsCommand};
 
 fn main() -> ExitCode {
     // A shim is a small process per container: it needs neither the parser below nor an async runtime.
@@ -38,6 +39,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
         Command::Apiserver(args) => runtime.block_on(apiserver::run(args, started)),
+        Command::Secrets(SecretsCommand::Rotate(args)) => runtime.block_on(secrets::rotate(args)),
         Command::Up(args) => runtime.block_on(up::run(args, started)),
     }
 }

@@ -96,7 +96,7 @@ mod tests {
         let cli = Cli::parse_from(["wherry", "up"].iter().chain(flags));
         match cli.command {
             Command::Up(args) => Network::resolve(&args, root),
-            Command::Apiserver(_) => unreachable!("`up` was parsed"),
+            Command::Apiserver(_) | Command::Secrets(_) => unreachable!("`up` was parsed"),
         }
     }
 

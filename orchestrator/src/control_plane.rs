@@ -6,7 +6,7 @@
 //! ```
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::header::USER_AGENT;
@@ -25,6 +25,7 @@ use wherry_store::Store;
 
 use crate::bootstrap::{self, ApiAddress};
 use crate::pki::{Pki, PkiError};
+use crate::secrets::{SecretKeys, SecretsError};
 
 /// What a control plane is made of.
 pub struct Config {
@@ -57,6 +58,9 @@ pub enum StartError {
     /// The store.
     #[error("cannot open the store")]
     Store(#[from] wherry_store::OpenError),
+    /// The keys of Secrets.
+    #[error("cannot use the keys of Secrets")]
+    Secrets(#[from] SecretsError),
     /// The key of ServiceAccount tokens.
     #[error("cannot use the key of ServiceAccount tokens")]
     TokenKey(#[from] wherry_apiserver::KeyError),
@@ -102,7 +106,7 @@ impl ControlPlane {
         let address = config.listener.local_addr().map_err(StartError::Socket)?;
         let cluster_ip =
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
-        let store = open_store(&config)?;
+        let store = open_store(&config.data_dir, &config.data_dir.join("pki"), &config.clock)?;
         let api = api_config(&config, store.clone(), address)?;
         let api = ApiServer::new(wherry_apiserver::Config {
             admission,
@@ -195,11 +199,13 @@ impl ControlPlane {
     }
 }
 
-fn open_store(config: &Config) -> Result<Store, StartError> {
-    let clock = config.clock.clone();
+/// Opens the store of a cluster, in which Secrets are sealed with the keys beside its certificates.
+pub(crate) fn open_store(data_dir: &Path, pki: &Path, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
+    let clock = clock.clone();
     let now = Arc::new(move || u64::try_from(clock.now().as_millisecond()).unwrap_or_default());
-    let options = wherry_store::Options::new(wherry_apiserver::extractor(), now);
-    Ok(Store::open(&config.data_dir.join("store.redb"), options)?)
+    let mut options = wherry_store::Options::new(wherry_apiserver::extractor(), now);
+    options.seal = Some(Arc::new(SecretKeys::open(pki)?));
+    Ok(Store::open(&data_dir.join("store.redb"), options)?)
 }
 
 /// The name of the cluster's API as an issuer and as an audience of tokens.

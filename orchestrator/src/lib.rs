@@ -1,13 +1,14 @@
 //! The control plane: store, API server, controllers and scheduler joined in one process.
 //!
 //! Reading order: [`ControlPlane`] (what runs and in which order it starts and stops), [`pki`] (who trusts whom),
-//! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with).
+//! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with), [`secrets`] (how Secrets are sealed on disk).
 
 pub mod bootstrap;
 mod control_plane;
 pub mod kubeconfig;
 pub mod pki;
 mod policy;
+pub mod secrets;
 
 pub use control_plane::{Config, ControlPlane, StartError};
 pub use wherry_apiserver::{Authorization, TokenFileError, Tokens};

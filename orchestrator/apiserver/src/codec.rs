@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use wherry_api::kinds::Kind;
 use wherry_schema::{Object, Str, Value};
+use wherry_store::{Entry, Op};
 
 use crate::error::Failure;
 use crate::object::Fields;
@@ -93,6 +94,21 @@ fn write_fields(out: &mut Vec<u8>, fields: &Object, except: &[&str]) {
 /// Decodes stored bytes.
 pub(crate) fn decode(key: &str, bytes: &[u8]) -> Result<Value, Failure> {
     Value::from_json(bytes).map_err(|e| Failure::corrupt(key, &e))
+}
+
+/// The write that changes nothing of a stored object but its resourceVersion.
+pub fn rewrite(entry: &Entry) -> Op {
+    let digits = entry.mod_revision.to_string();
+    let mark = format!("\"resourceVersion\":\"{digits}\"");
+    let found = entry.value.windows(mark.len()).position(|window| window == mark.as_bytes());
+    let (value, revision_at) = match found {
+        Some(at) => {
+            let at = at + mark.len() - digits.len() - 1;
+            ([&entry.value[..at], &entry.value[at + digits.len()..]].concat().into(), Some(at))
+        }
+        None => (entry.value.clone(), None),
+    };
+    Op::Put { key: entry.key.to_string(), value, revision_at }
 }
 
 /// The lengths that answers of a kind are cut by.

@@ -47,6 +47,7 @@ mod validation;
 mod verbs;
 
 pub use auth::UserInfo;
+pub use codec::rewrite;
 pub use config::{Admission, Authorization, Config, NodeClientTls};
 pub use extract::extractor;
 pub use serve::{ServeError, TlsConfig};

@@ -19,6 +19,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError, Table
 
 use crate::error::{OpenError, StorageFailure};
 use crate::options::Options;
+use crate::seal::Sealer;
 
 pub(crate) use commit::{Commit, Compaction, Reserve};
 pub(crate) use load::Loaded;
@@ -37,6 +38,7 @@ const META_RESERVED: &[u8] = b"reserved";
 /// The open file.
 pub(crate) struct Disk {
     path: PathBuf,
+    seal: Sealer,
     /// `None` once closed. The write lock is taken for that only.
     database: RwLock<Option<Database>>,
 }
@@ -69,7 +71,10 @@ impl Disk {
 
     fn load(path: &Path, database: Database, options: &Options) -> Result<(Self, Loaded), OpenError> {
         let loaded = load::load(&database, options).map_err(|error| error.at(path))?;
-        Ok((Self { path: path.to_owned(), database: RwLock::new(Some(database)) }, loaded))
+        Ok((
+            Self { path: path.to_owned(), seal: options.seal.clone(), database: RwLock::new(Some(database)) },
+            loaded,
+        ))
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attributes::Attributes;
+use crate::seal::Seal;
 
 /// Finds the attributes of a value. Called once for each write, on the writer's thread, and once for each key when the
 /// store is opened; again for a version that a watch replays from the file. Must be pure and must not panic.
@@ -19,6 +20,8 @@ pub struct Options {
     pub extractor: Extractor,
     /// The time.
     pub clock: Clock,
+    /// Seals values on disk; nobody unless it is set.
+    pub seal: Option<Arc<dyn Seal>>,
     /// How many recent events are kept in memory for watches and lists at older revisions.
     pub event_window: usize,
     /// How many bytes the kept events may take, roughly.
@@ -43,6 +46,7 @@ impl Options {
         Self {
             extractor,
             clock,
+            seal: None,
             event_window: 2048,
             event_window_bytes: 8 << 20,
             retain_revisions: 10_000,

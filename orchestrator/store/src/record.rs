@@ -6,6 +6,7 @@ use crate::entry::{Event, EventKind, Revision};
 const HEADER: usize = 21;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
+const SEALED_PUT: u8 = 3;
 
 /// A row of the log, borrowed from its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) struct Record<'a> {
     /// The revision of the row that this one replaces, 0 if none.
     pub(crate) replaced: Revision,
     pub(crate) value: &'a [u8],
+    /// Whether the value of a put is sealed.
+    pub(crate) sealed: bool,
 }
 
 /// Why bytes are not a row.
@@ -52,6 +55,7 @@ impl<'a> Record<'a> {
             create_revision: event.entry.create_revision,
             replaced: event.replaced(),
             value,
+            sealed: false,
         }
     }
 
@@ -60,6 +64,7 @@ impl<'a> Record<'a> {
         let mut row = Vec::with_capacity(HEADER + self.value.len());
         row.extend_from_slice(&[0; 4]);
         row.push(match self.kind {
+            EventKind::Put if self.sealed => SEALED_PUT,
             EventKind::Put => PUT,
             EventKind::Delete => DELETE,
         });
@@ -78,7 +83,7 @@ impl<'a> Record<'a> {
             return Err(RecordError::Checksum);
         }
         let kind = match header[4] {
-            PUT => EventKind::Put,
+            PUT | SEALED_PUT => EventKind::Put,
             DELETE => EventKind::Delete,
             other => return Err(RecordError::Kind(other)),
         };
@@ -89,6 +94,7 @@ impl<'a> Record<'a> {
             create_revision: u64_at(header, 5),
             replaced: u64_at(header, 13),
             value,
+            sealed: header[4] == SEALED_PUT,
         };
         record.check().map(|()| record)
     }

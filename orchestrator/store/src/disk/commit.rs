@@ -8,6 +8,7 @@ use super::{Disk, GAPS, LOG, META, META_COMPACTED, META_RESERVED};
 use crate::entry::{Event, EventKind, Revision};
 use crate::error::StorageFailure;
 use crate::record::{Record, RecordError, revision_of, row_key};
+use crate::seal::{self, SealError, Sealer};
 
 /// One durable step.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Disk {
         transaction.set_quick_repair(commit.settle);
         let compacted = {
             let mut log = transaction.open_table(LOG).map_err(StorageFailure::database)?;
-            append(&mut log, commit.events)?;
+            append(&mut log, commit.events, &self.seal)?;
             commit.compaction.map(|share| compact(&mut log, share)).transpose()?
         };
         if let Some(compacted) = compacted {
@@ -59,9 +60,19 @@ impl Disk {
     }
 }
 
-fn append(log: &mut Log<'_>, events: &[Arc<Event>]) -> Result<(), StorageFailure> {
+fn append(log: &mut Log<'_>, events: &[Arc<Event>], sealer: &Sealer) -> Result<(), StorageFailure> {
     for event in events {
-        let (key, row) = Record::of(event).encode();
+        let mut record = Record::of(event);
+        let sealed = match (sealer, record.kind) {
+            (Some(sealer), EventKind::Put) => {
+                sealer.seal(record.key, record.value).map_err(|error| unsealable(&record, &error))?
+            }
+            _ => None,
+        };
+        if let Some(sealed) = &sealed {
+            (record.value, record.sealed) = (sealed, true);
+        }
+        let (key, row) = record.encode();
         log.insert(key.as_slice(), row.as_slice()).map_err(StorageFailure::database)?;
     }
     Ok(())
@@ -121,6 +132,26 @@ fn set_reserved(transaction: &WriteTransaction, reserve: Reserve) -> Result<(), 
 
 pub(super) fn decode<'a>(key: &'a [u8], row: &'a [u8]) -> Result<Record<'a>, StorageFailure> {
     Record::decode(key, row).map_err(|error| StorageFailure::Row(bad_row(key, error).into()))
+}
+
+/// The row with its value open; it is put into `buffer` if it was sealed.
+pub(super) fn opened<'r>(
+    record: Record<'r>,
+    sealer: &Sealer,
+    buffer: &'r mut Vec<u8>,
+) -> Result<Record<'r>, StorageFailure> {
+    if !record.sealed {
+        return Ok(record);
+    }
+    *buffer = seal::open(sealer, record.key, record.value).map_err(|error| unsealable(&record, &error))?;
+    Ok(Record { value: buffer, sealed: false, ..record })
+}
+
+fn unsealable(record: &Record<'_>, error: &SealError) -> StorageFailure {
+    let Record { key, revision, .. } = record;
+    StorageFailure::Row(
+        format!("the value of {key:?} at revision {revision} cannot be read or kept: {error}").into(),
+    )
 }
 
 /// Names a row that is not one.

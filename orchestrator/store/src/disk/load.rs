@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use super::commit::bad_row;
+use super::commit::{bad_row, opened};
 use super::{FORMAT, GAPS, LOG, META, META_COMPACTED, META_FORMAT, META_RESERVED};
 use crate::entry::{Entry, Event, EventKind, Revision};
 use crate::error::{OpenError, StorageFailure};
@@ -156,6 +156,9 @@ fn read_log<'a>(
         let (key, value) = row?;
         let record = Record::decode(key.value(), value.value())
             .map_err(|error| LoadError::Row(bad_row(key.value(), error)))?;
+        let mut buffer = Vec::new();
+        let record = opened(record, &options.seal, &mut buffer)
+            .map_err(|failure| LoadError::Row(failure.to_string()))?;
         loader.check(&record)?;
         loader.add(&record, index >= first_event);
     }

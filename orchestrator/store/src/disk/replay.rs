@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use redb::{ReadTransaction, ReadableDatabase};
 
-use super::commit::decode;
+use super::commit::{decode, opened};
 use super::load::put_entry;
 use super::{Disk, LOG, META, META_COMPACTED};
 use crate::entry::{Entry, Event, EventKind, Revision};
 use crate::error::{StorageFailure, WatchError};
 use crate::options::Extractor;
 use crate::record::{Record, row_key};
+use crate::seal::Sealer;
 
 /// The most rows that one reading walks, and the most events it brings, each rounded up to a whole transaction.
 const MOST_ROWS: usize = 2048;
@@ -28,6 +29,9 @@ pub(crate) struct Replay {
 
 /// What each key changed in a range of revisions was before; `None` if it was absent.
 pub(crate) type Before = HashMap<Arc<str>, Option<Arc<Entry>>>;
+
+/// What makes entries of rows.
+type Reading<'a> = (&'a Extractor, &'a Sealer);
 
 type Log = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -52,7 +56,9 @@ impl Disk {
                 }
                 replay.through = record.revision;
                 if record.key.starts_with(prefix) {
-                    replay.events.push(Arc::new(event(&log, &record, extractor)?));
+                    let mut buffer = Vec::new();
+                    let record = opened(record, &self.seal, &mut buffer)?;
+                    replay.events.push(Arc::new(event(&log, &record, (extractor, &self.seal))?));
                 }
             }
             Ok(replay)
@@ -77,7 +83,7 @@ impl Disk {
                 let record = decode(key.value(), value.value())?;
                 if record.key.starts_with(prefix) && !before.contains_key(record.key) {
                     let key: Arc<str> = record.key.into();
-                    let version = replaced(&log, &record, &key, extractor)?;
+                    let version = replaced(&log, &record, &key, (extractor, &self.seal))?;
                     before.insert(key, version);
                 }
             }
@@ -107,9 +113,9 @@ fn compacted(transaction: &ReadTransaction) -> Result<Revision, StorageFailure> 
     Ok(meta.get(META_COMPACTED).map_err(failed)?.map_or(0, |value| value.value()))
 }
 
-fn event(log: &Log, record: &Record<'_>, extractor: &Extractor) -> Result<Event, StorageFailure> {
+fn event(log: &Log, record: &Record<'_>, (extractor, sealer): Reading<'_>) -> Result<Event, StorageFailure> {
     let key: Arc<str> = record.key.into();
-    let prev = replaced(log, record, &key, extractor)?;
+    let prev = replaced(log, record, &key, (extractor, sealer))?;
     match (record.kind, prev) {
         (EventKind::Put, prev) => Ok(Event::put(put_entry(record, &key, extractor), prev)),
         (EventKind::Delete, Some(prev)) => Ok(Event::delete(prev, record.revision)),
@@ -122,7 +128,7 @@ fn replaced(
     log: &Log,
     record: &Record<'_>,
     key: &Arc<str>,
-    extractor: &Extractor,
+    (extractor, sealer): Reading<'_>,
 ) -> Result<Option<Arc<Entry>>, StorageFailure> {
     if record.replaced == 0 {
         return Ok(None);
@@ -130,6 +136,8 @@ fn replaced(
     let row_key = row_key(record.replaced, record.key);
     let row = log.get(row_key.as_slice()).map_err(failed)?.ok_or_else(|| missing(record))?;
     let earlier = decode(&row_key, row.value())?;
+    let mut buffer = Vec::new();
+    let earlier = opened(earlier, sealer, &mut buffer)?;
     Ok(Some(put_entry(&earlier, key, extractor)))
 }
 

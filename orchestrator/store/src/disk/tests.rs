@@ -193,6 +193,7 @@ fn a_delete_of_what_is_not_there_is_noticed() {
         create_revision: 1,
         replaced: 2,
         value: b"",
+        sealed: false,
     }
     .encode();
     edit(&fixture, |transaction| {

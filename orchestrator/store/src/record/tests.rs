@@ -29,6 +29,7 @@ fn borrow(parts: &(Revision, String, bool, Revision, Revision, Vec<u8>)) -> Reco
         create_revision: *create_revision,
         replaced: *replaced,
         value,
+        sealed: false,
     }
 }
 
@@ -42,12 +43,16 @@ fn rows_have_the_bytes_of_the_format_document() {
         create_revision: 3,
         replaced: 4,
         value: b"v",
+        sealed: false,
     };
     let (key, row) = record.encode();
     assert_eq!(key, b"\0\0\0\0\0\0\x01\x02/k");
     assert_eq!(row[4..], *b"\x01\x03\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0v");
     let whole = [key.as_slice(), &row[4..]].concat();
     assert_eq!(row[..4], crc32fast::hash(&whole).to_le_bytes());
+    let sealed = Record { sealed: true, ..record };
+    let (key, row) = sealed.encode();
+    assert_eq!((row[4], Record::decode(&key, &row)), (3, Ok(sealed)));
 }
 
 #[test]
@@ -59,6 +64,7 @@ fn a_row_says_what_is_wrong_with_it() {
         create_revision: 2,
         replaced: 5,
         value: b"",
+        sealed: false,
     }
     .encode();
     let resealed = |at: usize, byte: u8| {
@@ -73,7 +79,7 @@ fn a_row_says_what_is_wrong_with_it() {
     assert_eq!(Record::decode(&key[..8], &row), Err(RecordError::KeyLength(0)));
     assert_eq!(Record::decode(b"\0\0\0\0\0\0\0\x07\xff", &row), Err(RecordError::KeyText));
     assert_eq!(Record::decode(b"\0\0\0\0\0\0\0\x08/k", &row), Err(RecordError::Checksum));
-    assert_eq!(resealed(4, 3), Err(RecordError::Kind(3)));
+    assert_eq!(resealed(4, 4), Err(RecordError::Kind(4)));
     assert_eq!(resealed(13, 7), Err(RecordError::Revisions));
     assert_eq!(resealed(13, 1), Err(RecordError::Revisions));
     assert_eq!(resealed(13, 6), Ok(()));

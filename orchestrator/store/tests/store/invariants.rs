@@ -457,3 +457,40 @@ async fn events_lead_from_any_revision_to_the_current_state() {
         assert_eq!(state.into_values().collect::<Vec<_>>(), rows(&store.snapshot(), ""));
     }
 }
+
+/// Turns every bit of the values under `/s/` around.
+struct Turning;
+
+impl wherry_store::Seal for Turning {
+    fn seal(&self, key: &str, value: &[u8]) -> Result<Option<Vec<u8>>, wherry_store::SealError> {
+        Ok(key.starts_with("/s/").then(|| value.iter().map(|byte| !byte).collect()))
+    }
+
+    fn open(&self, _key: &str, sealed: &[u8]) -> Result<Vec<u8>, wherry_store::SealError> {
+        Ok(sealed.iter().map(|byte| !byte).collect())
+    }
+}
+
+#[tokio::test]
+async fn what_is_sealed_on_disk_reads_as_it_was_written() {
+    let place = place();
+    let mut sealing = options();
+    sealing.seal = Some(std::sync::Arc::new(Turning));
+    sealing.event_window = 1;
+    let store = Store::open(&place.path, sealing.clone()).unwrap();
+    for (key, value) in [("/s/a", "first"), ("/s/a", "second"), ("/o", "open"), ("/s/b", "third")] {
+        write(&store, key, value).await;
+    }
+    let before = rows(&store.snapshot(), "");
+    store.close().await;
+    let file = std::fs::read(&place.path).unwrap();
+    let has = |text: &str| file.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("open") && !has("first") && !has("second") && !has("third"));
+    let store = Store::open(&place.path, sealing).unwrap();
+    assert_eq!(rows(&store.snapshot(), ""), before);
+    // Older than the window: read from the file.
+    assert_eq!(rows(&store.list_at("/s/", 1).unwrap(), "/s/"), [("/s/a".into(), "first".into(), 1, 1)]);
+    store.close().await;
+    let refused = Store::open(&place.path, options()).unwrap_err();
+    assert!(refused.to_string().contains("sealed"), "{refused}");
+}
