@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use futures::future::try_join_all;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{
-    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service,
+    ConfigMap, EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wherry_apiserver::bootstrap as api;
 
+use crate::pki::FRONT_PROXY;
 use crate::policy;
 
 /// Namespaces that exist from the beginning.
@@ -97,6 +98,23 @@ pub async fn runtime_classes(client: &Client) -> Result<(), kube::Error> {
         json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": name}, "handler": name})
     });
     try_join_all(classes.map(|class| create_all::<RuntimeClass>(client, class))).await.map(drop)
+}
+
+/// Tells servers that serve groups in the API server's place how they know it, and whose word it brings them.
+pub async fn authentication(client: &Client, ca: &str) -> Result<(), kube::Error> {
+    let body = json!({
+        "metadata": {"name": "extension-apiserver-authentication"},
+        "data": {
+            "client-ca-file": ca,
+            "requestheader-client-ca-file": ca,
+            "requestheader-allowed-names": format!("[{FRONT_PROXY:?}]"),
+            "requestheader-username-headers": r#"["X-Remote-User"]"#,
+            "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
+            "requestheader-group-headers": r#"["X-Remote-Group"]"#,
+            "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+        },
+    });
+    create_in::<ConfigMap>(client, "kube-system", body).await
 }
 
 fn priority_classes() -> Vec<Value> {

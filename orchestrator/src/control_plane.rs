@@ -93,6 +93,7 @@ impl ControlPlane {
         let plane = Self::start_with(config, Admission::Basic).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
+        bootstrap::authentication(&client, &ca).await.map_err(StartError::Bootstrap)?;
         plane.spawn_loops(&clock, &ca);
         Ok(plane)
     }
@@ -166,6 +167,8 @@ impl ControlPlane {
             key: pki.server.key.clone().into_bytes(),
             client_ca: pki.ca.clone().into_bytes(),
         };
+        let api = self.api.clone();
+        self.serving.spawn(async move { api.keep().await });
         let (api, stop) = (self.api.clone(), self.stop_serving.clone());
         self.serving.spawn(async move {
             if let Err(error) = api.serve(listener, tls, stop).await {
@@ -229,6 +232,11 @@ fn api_config(
         ca: config.pki.ca.clone().into_bytes(),
         cert: config.pki.node_client.cert.clone().into_bytes(),
         key: config.pki.node_client.key.clone().into_bytes(),
+    });
+    api.front_proxy = Some(NodeClientTls {
+        ca: config.pki.ca.clone().into_bytes(),
+        cert: config.pki.front_proxy.cert.clone().into_bytes(),
+        key: config.pki.front_proxy.key.clone().into_bytes(),
     });
     Ok(api)
 }

@@ -47,6 +47,8 @@ pub struct Pki {
     pub admin: Identity,
     /// What the API server shows a node.
     pub node_client: Identity,
+    /// How the API server shows itself to servers that it passes requests on to in the name of their callers.
+    pub front_proxy: Identity,
     /// The node endpoint's serving certificate.
     pub node_server: Identity,
     /// The P-256 key that signs the tokens of ServiceAccounts, PKCS#8 in PEM.
@@ -98,6 +100,9 @@ pub enum PkiError {
     },
 }
 
+/// Whom servers believe who calls them: the name in the certificate of the API server as their front proxy.
+pub const FRONT_PROXY: &str = "front-proxy-client";
+
 /// What one leaf certificate says.
 struct Leaf<'a> {
     file: &'static str,
@@ -131,6 +136,7 @@ impl Pki {
                 "kube-apiserver-kubelet-client",
                 Some("system:masters"),
             ))?,
+            front_proxy: leaf(client("front-proxy-client", FRONT_PROXY, None))?,
             node_server: leaf(Leaf {
                 file: "node-server",
                 common_name: &format!("system:node:{}", subjects.node_name),

@@ -2,11 +2,13 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::json;
 use wherry_api::kinds::KINDS;
+use wherry_schema::Value;
 
 use crate::error::Failure;
 use crate::request::negotiate::{Accept, Include, Shape};
@@ -43,6 +45,7 @@ pub(crate) async fn answer(
         Accept::parse(headers, Include::Metadata, false).map_err(|_| Failure::NoSuchRepresentation)?;
     match route {
         Route::CoreVersions => Ok(state.documents.core_versions(headers, accept)),
+        Route::Groups if !state.aggregated.remotes().is_empty() => aggregated(state, headers, accept).await,
         Route::Groups => Ok(state.documents.groups(headers, accept)),
         // Only lists of groups have the newer form.
         _ if accept.shape == Shape::Discovery => Err(Failure::NoSuchRepresentation),
@@ -50,6 +53,28 @@ pub(crate) async fn answer(
         Route::Resources(group, version) => Ok(discovery::resources(group, version, accept)),
         _ => Ok(version(accept)),
     }
+}
+
+/// Answers `/apis` where other servers serve some of the groups.
+async fn aggregated(state: &State, headers: &HeaderMap, accept: Accept) -> Result<Response, Failure> {
+    // The own part is asked for as by somebody who knows nothing of it yet.
+    let own = state.documents.groups(&HeaderMap::new(), Accept { yaml: false, ..accept });
+    let (mut head, body) = own.into_parts();
+    let body = body.collect().await.map_err(|error| Failure::Internal(error.to_string()))?.to_bytes();
+    let mut all = Value::from_json(&body).map_err(|error| Failure::Internal(error.to_string()))?;
+    if accept.shape != Shape::Discovery {
+        state.aggregated.add_groups(&mut all);
+        return Ok(respond::json(StatusCode::OK, all.to_json_bytes().into(), accept.yaml));
+    }
+    state.aggregated.add_resources(&mut all);
+    let bytes = all.to_json_bytes();
+    let tag = discovery::tag(&bytes);
+    let known = respond::knows(headers, &tag);
+    head.headers.insert(ETAG, tag);
+    if known {
+        head.status = StatusCode::NOT_MODIFIED;
+    }
+    Ok(Response::from_parts(head, if known { Body::empty() } else { Body::from(bytes) }))
 }
 
 /// Answers `/metrics`.

@@ -29,6 +29,8 @@ pub struct Config {
     pub node_port_range: RangeInclusive<u16>,
     /// How this server shows itself to nodes when it fetches logs; without it there are none.
     pub node_client: Option<NodeClientTls>,
+    /// How this server shows itself to those that serve groups in its place; without it nobody does.
+    pub front_proxy: Option<NodeClientTls>,
     /// Where nodes are reached instead of at their InternalIP: for nodes in this process, which listen on loopback.
     pub node_address: Option<IpAddr>,
     /// Users who present a static bearer token.
@@ -81,6 +83,7 @@ impl Config {
             service_cidr,
             node_port_range: 30_000..=32_767,
             node_client: None,
+            front_proxy: None,
             node_address: None,
             tokens: Tokens::default(),
             issuer: None,

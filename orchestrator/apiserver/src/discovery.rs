@@ -35,11 +35,15 @@ struct Document {
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
+/// The tag of a document.
+pub(crate) fn tag(bytes: &[u8]) -> HeaderValue {
+    let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(bytes));
+    HeaderValue::from_str(&format!("\"{digest}\"")).expect("base64 is a header value")
+}
+
 impl Document {
     fn new(bytes: Bytes) -> Self {
-        let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(&bytes));
-        let tag = HeaderValue::from_str(&format!("\"{digest}\"")).expect("base64 is a header value");
-        Self { bytes, tag }
+        Self { tag: tag(&bytes), bytes }
     }
 
     fn respond(&self, headers: &HeaderMap) -> Response {

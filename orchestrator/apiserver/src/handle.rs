@@ -15,6 +15,7 @@ use http::{Method, Request, StatusCode};
 
 use crate::about;
 use crate::admission::policy;
+use crate::aggregate::forward::forward;
 use crate::auth::{UserInfo, authenticate};
 use crate::authorize::{Wish, refusal};
 use crate::error::Failure;
@@ -205,10 +206,27 @@ impl Exchange {
         answer.unwrap_or_else(|failure| status::response(&failure, yaml))
     }
 
+    /// Answers what leads nowhere here: by the server that serves it, if there is one.
+    async fn elsewhere(&self, user: &UserInfo, failure: Failure, body: Body) -> Result<Response, Failure> {
+        let path = self.parts.uri.path();
+        if let Some(remote) = self.state.aggregated.find(path) {
+            return Ok(forward(&self.state, &remote, user, (&self.parts, body)).await);
+        }
+        let group = path.strip_prefix("/apis/").map(|group| group.trim_end_matches('/'));
+        let group = group.and_then(|group| self.state.aggregated.group(group)).ok_or(failure)?;
+        if self.parts.method != Method::GET {
+            return Err(Failure::MethodNotAllowed);
+        }
+        Ok(respond::json(StatusCode::OK, group.to_json_bytes().into(), self.accept(false)?.yaml))
+    }
+
     async fn answer(&self, entry: Entry<'_>, body: Body) -> Result<Response, Failure> {
         let Entry { route, verb, user } = entry;
         self.authorize(user)?;
-        let route = route?;
+        let route = match route {
+            Ok(route) => route,
+            Err(failure) => return self.elsewhere(user, failure, body).await,
+        };
         let verb = verb.ok_or(Failure::MethodNotAllowed)?;
         match route {
             Route::Resource(target) => {

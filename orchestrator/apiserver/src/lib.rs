@@ -5,11 +5,12 @@
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
 //! `kinds`, `validation` and `custom` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
-//! (requests passed on), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
+//! (requests passed on), `aggregate` (groups that other servers serve), `outbound` (requests to programs that extend this one), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
 
 mod about;
 mod admission;
+mod aggregate;
 mod allocate;
 pub mod auth;
 mod authorize;
@@ -22,6 +23,7 @@ mod discovery;
 mod error;
 mod extract;
 mod flow;
+mod follow;
 mod front;
 mod handle;
 mod health;

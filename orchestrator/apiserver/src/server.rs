@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{Method, Request, Uri};
 
+use crate::aggregate::availability;
 use crate::auth::UserInfo;
 use crate::authorize::Wish;
 use crate::config::Config;
@@ -40,6 +41,11 @@ impl ApiServer {
         let state = Arc::clone(&self.state);
         Router::new()
             .fallback(move |request: Request<Body>| handle(Arc::clone(&state), user.clone(), request))
+    }
+
+    /// Keeps what the server says of its own objects true, until it stops: for whoever runs the server to spawn.
+    pub async fn keep(&self) {
+        availability::run(Arc::clone(&self.state)).await;
     }
 
     /// Whether roles and bindings let a user send a request of this method and path.

@@ -13,10 +13,11 @@ use wherry_store::Store;
 
 use crate::admission::dynamic::Dynamic;
 use crate::admission::quota::ledger::Ledger;
+use crate::aggregate::Aggregated;
 use crate::allocate::Allocator;
 use crate::authorize::Authorizer;
 use crate::codec;
-use crate::config::{Admission, Config, Ids};
+use crate::config::{Admission, Config, Ids, NodeClientTls};
 use crate::discovery::Documents;
 use crate::error::Failure;
 use crate::flow::Flow;
@@ -51,6 +52,10 @@ pub(crate) struct State {
     pub(crate) quotas: Ledger,
     /// Whether the status of policies is kept.
     pub(crate) type_checking: bool,
+    /// Groups that other servers serve.
+    pub(crate) aggregated: Aggregated,
+    /// How this server shows itself to those it passes requests on to.
+    pub(crate) identity: Option<NodeClientTls>,
     /// Who is configured to look at changes.
     pub(crate) dynamic: Dynamic,
     pub(crate) max_body_bytes: usize,
@@ -76,6 +81,8 @@ impl State {
             node_client: config.node_client.as_ref().map(NodeClient::new),
             node_address: config.node_address,
             trusting: proxy::trusting(),
+            aggregated: Aggregated::new(&config.store),
+            identity: config.front_proxy,
             dynamic: Dynamic::new(&config.store),
             authorizer: Arc::new(Authorizer::new(config.authorization, &config.store)),
             store: config.store,

@@ -1,5 +1,5 @@
-//! APIService: which server answers a version of a group. Those of this server are always available; others are not
-//! asked yet, and their condition stays what their author says.
+//! APIService: which server answers a version of a group. Those of this server are always available; others are
+//! asked by `aggregate::availability`.
 
 use jiff::Timestamp;
 use wherry_schema::Value;

@@ -3,9 +3,9 @@
 //! An [`Endpoint`] is one such program as its configuration names it, with the connections to it that wait for the next
 //! request. Texts of errors are those that clients of Kubernetes know, which are Go's.
 
-mod connect;
-mod place;
-mod tls;
+pub(crate) mod connect;
+pub(crate) mod place;
+pub(crate) mod tls;
 
 use std::time::Duration;
 

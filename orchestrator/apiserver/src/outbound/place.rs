@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use wherry_api::kinds::{Kind, by_kind};
+use wherry_api::kinds::by_kind;
 use wherry_schema::Value;
 
 use crate::codec;
@@ -74,9 +74,22 @@ impl Place {
     pub(crate) fn find(&self, state: &State) -> Result<Address, String> {
         match &self.at {
             At::Host { port } => Ok(Address::Host(self.host.clone(), *port)),
-            At::Service { namespace, name, port } => of_service(state, namespace, name, *port),
+            At::Service { namespace, name, port } => {
+                of_service(state, namespace, name, *port).map_err(|lost| lost.to_string())
+            }
         }
     }
+}
+
+/// Why a Service leads nowhere.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Lost {
+    #[error("service {0:?} not found")]
+    Service(String),
+    #[error("no service port {1} found for service {0:?}")]
+    Port(String, u16),
+    #[error("no endpoints available for service {0:?}")]
+    Endpoints(String),
 }
 
 /// A path without empty segments, as Go joins one.
@@ -85,32 +98,23 @@ fn clean(path: &str) -> String {
     format!("/{}", segments.join("/"))
 }
 
-fn core(kind: &str) -> Option<&'static Kind> {
-    by_kind("", "v1", kind)
-}
-
 /// An address of a Service: of one of its endpoints that are ready, or of the Service itself if nobody lists any.
-pub(crate) fn of_service(state: &State, namespace: &str, name: &str, port: u16) -> Result<Address, String> {
-    let missing = || format!("service {name:?} not found");
-    let key = codec::key(core("Service").ok_or_else(missing)?, namespace, name);
-    let service = state.find(&key).map_err(|failure| failure.to_string())?.ok_or_else(missing)?;
-    let ports = service.items("spec.ports");
+pub(crate) fn of_service(state: &State, namespace: &str, name: &str, port: u16) -> Result<Address, Lost> {
+    let missing = || Lost::Service(name.to_owned());
+    let nobody = || Lost::Endpoints(name.to_owned());
+    let key = codec::key(by_kind("", "v1", "Service").ok_or_else(missing)?, namespace, name);
+    let service = state.find(&key).ok().flatten().ok_or_else(missing)?;
     if service.text("spec.type") == "ExternalName" {
         return Ok(Address::Host(service.text("spec.externalName").to_owned(), port));
     }
-    let found = ports.iter().find(|found| found.int("port") == Some(i64::from(port)));
-    let found = found.ok_or_else(|| format!("no service port {port} found for service {name:?}"))?;
-    let ready = endpoints(state, (namespace, name), found.text("name"));
-    if let Some(ready) = ready {
-        let chosen = ready.get(state.pick(ready.len()));
-        return chosen
-            .copied()
-            .map(Address::Ip)
-            .ok_or_else(|| format!("no endpoints available for service {name:?}"));
+    let mut ports = service.items("spec.ports").iter();
+    let found = ports.find(|found| found.int("port") == Some(i64::from(port)));
+    let found = found.ok_or_else(|| Lost::Port(name.to_owned(), port))?;
+    if let Some(ready) = endpoints(state, (namespace, name), found.text("name")) {
+        return ready.get(state.pick(ready.len())).copied().map(Address::Ip).ok_or_else(nobody);
     }
     let ip: Result<IpAddr, _> = service.text("spec.clusterIP").parse();
-    ip.map(|ip| Address::Ip(SocketAddr::new(ip, port)))
-        .map_err(|_| format!("no endpoints available for service {name:?}"))
+    ip.map(|ip| Address::Ip(SocketAddr::new(ip, port))).map_err(|_| nobody())
 }
 
 /// The endpoints of a Service that are ready; none if nobody lists any.

@@ -5,10 +5,15 @@ use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::client::WantsClientCert;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{CertificateError, ClientConfig, ConfigBuilder, RootCertStore};
 use tokio_rustls::TlsConnector;
 
+use crate::config::NodeClientTls;
 use crate::node_client::certificates;
+use crate::proxy::connect::anybody;
 
 /// Where systems keep the certificates that everybody believes.
 const SYSTEM: &[&str] = &[
@@ -21,6 +26,22 @@ const SYSTEM: &[&str] = &[
 /// Connects to those whose certificates the bundle vouches for; it is PEM in base64. The system's certificates vouch
 /// where there is none.
 pub(crate) fn connector(bundle: &str) -> Result<TlsConnector, String> {
+    Ok(TlsConnector::from(Arc::new(builder(bundle)?.with_no_client_auth())))
+}
+
+/// As [`connector`], with a certificate to show; with `insecure`, any certificate of the other side is believed.
+pub(crate) fn connector_as(
+    identity: &NodeClientTls,
+    bundle: &str,
+    insecure: bool,
+) -> Result<TlsConnector, String> {
+    let builder = if insecure { anybody() } else { builder(bundle)? };
+    let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| error.to_string())?;
+    let config = builder.with_client_auth_cert(certificates(&identity.cert)?, key);
+    Ok(TlsConnector::from(Arc::new(config.map_err(|error| error.to_string())?)))
+}
+
+fn builder(bundle: &str) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let mut roots = RootCertStore::empty();
     if bundle.is_empty() {
         roots = system().clone();
@@ -31,17 +52,12 @@ pub(crate) fn connector(bundle: &str) -> Result<TlsConnector, String> {
             roots.add(certificate).map_err(|error| error.to_string())?;
         }
     }
-    with_roots(roots)
-}
-
-fn with_roots(roots: RootCertStore) -> Result<TlsConnector, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+        .with_root_certificates(roots);
+    Ok(config)
 }
 
 /// The certificates that the system believes; none where it keeps none.

@@ -9,10 +9,11 @@ use axum::response::Response;
 use http::Request;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -26,13 +27,13 @@ use crate::state::State;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A connection.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Why a target could not be asked. The texts are those clients know.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("dial tcp {address}: {}", words(.cause))]
     Dial { address: String, cause: io::Error },
     #[error("tls: {0}")]
@@ -65,7 +66,7 @@ pub(super) async fn connect(state: &State, target: &Target<'_>) -> Result<Box<dy
 }
 
 /// Sends a request and answers what comes back; the body streams.
-pub(super) async fn send(
+pub(crate) async fn send(
     state: &State,
     stream: Box<dyn Stream>,
     request: Request<Body>,
@@ -87,15 +88,18 @@ pub(super) async fn send(
 
 /// Connects to whoever answers: the certificates of Pods are nobody's to check, as with Kubernetes.
 pub(crate) fn trusting() -> TlsConnector {
+    TlsConnector::from(Arc::new(anybody().with_no_client_auth()))
+}
+
+/// TLS with whoever answers.
+pub(crate) fn anybody() -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(Trusting(Arc::clone(&provider)));
-    let config = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider has the default protocol versions")
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
 }
 
 /// Takes any certificate whose holder has its key.

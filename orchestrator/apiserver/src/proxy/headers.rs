@@ -37,7 +37,7 @@ fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 }
 
 /// Takes away what lets the caller in here.
-pub(super) fn keep_secrets(headers: &mut HeaderMap) {
+pub(crate) fn keep_secrets(headers: &mut HeaderMap) {
     headers.remove(AUTHORIZATION);
     let own: Vec<HeaderName> = headers
         .keys()
@@ -50,7 +50,7 @@ pub(super) fn keep_secrets(headers: &mut HeaderMap) {
 }
 
 /// Makes the headers of a request those of the next hop, which is told whom it is for.
-pub(super) fn forward(headers: &mut HeaderMap, upgrade: bool, peer: Option<IpAddr>) {
+pub(crate) fn forward(headers: &mut HeaderMap, upgrade: bool, peer: Option<IpAddr>) {
     let protocol = headers.get(UPGRADE).cloned().filter(|_| upgrade);
     let trailers = listed(headers, &TE).any(|token| token == "trailers");
     remove_hops(headers);
@@ -71,7 +71,7 @@ pub(super) fn forward(headers: &mut HeaderMap, upgrade: bool, peer: Option<IpAdd
 }
 
 /// Makes the headers of an answer those of this server.
-pub(super) fn clean(headers: &mut HeaderMap) {
+pub(crate) fn clean(headers: &mut HeaderMap) {
     remove_hops(headers);
     for name in CORS {
         headers.remove(name);

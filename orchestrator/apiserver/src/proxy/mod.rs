@@ -10,13 +10,13 @@
 //! Guarantees: connections go to addresses that a Pod's own status or a Node names and that are no addresses of this
 //! machine for itself ([`target`]); the caller's credentials stay here.
 
-mod connect;
-mod headers;
+pub(crate) mod connect;
+pub(crate) mod headers;
 mod html;
 mod path;
 mod rewrite;
 mod target;
-mod tunnel;
+pub(crate) mod tunnel;
 
 use std::net::IpAddr;
 

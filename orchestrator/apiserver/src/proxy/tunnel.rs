@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use crate::state::State;
 
 /// Joins the client's connection and the one that `answer` came over, once the client has got the answer.
-pub(super) fn open(state: &State, client: OnUpgrade, answer: &mut Response) {
+pub(crate) fn open(state: &State, client: OnUpgrade, answer: &mut Response) {
     let backend = hyper::upgrade::on(answer);
     let stopping = state.stopping.clone();
     let joined = async move {

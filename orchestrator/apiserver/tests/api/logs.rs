@@ -42,7 +42,12 @@ impl Authority {
     }
 
     pub(crate) fn sign(&self, name: &str, group: Option<&str>) -> Identity {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        self.sign_for("127.0.0.1", name, group)
+    }
+
+    /// A certificate for a host.
+    pub(crate) fn sign_for(&self, host: &str, name: &str, group: Option<&str>) -> Identity {
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         if let Some(group) = group {
             params.distinguished_name.push(DnType::OrganizationName, group);

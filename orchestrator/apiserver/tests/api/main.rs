@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod aggregation;
 mod apply;
 mod apply_owners;
 mod bad_input;

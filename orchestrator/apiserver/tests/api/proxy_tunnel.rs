@@ -23,7 +23,11 @@ use crate::logs::{Authority, Identity, chain, provider};
 use crate::proxy::{on_loopback, pod_at};
 
 /// Serves the API over TLS until it is told to stop.
-async fn serve(api: &Api, ca: &Authority, tasks: &mut JoinSet<()>) -> (SocketAddr, CancellationToken) {
+pub(crate) async fn serve(
+    api: &Api,
+    ca: &Authority,
+    tasks: &mut JoinSet<()>,
+) -> (SocketAddr, CancellationToken) {
     let server = ca.sign("server", None);
     let tls =
         TlsConfig { cert: server.cert.into(), key: server.key.into(), client_ca: ca.pem.clone().into() };
@@ -36,7 +40,7 @@ async fn serve(api: &Api, ca: &Authority, tasks: &mut JoinSet<()>) -> (SocketAdd
 }
 
 /// Sends a request over HTTP/1.1 and TLS.
-async fn send(
+pub(crate) async fn send(
     (address, ca, who): (SocketAddr, &Authority, &Identity),
     tasks: &mut JoinSet<()>,
     request: Request<Body>,
@@ -54,7 +58,7 @@ async fn send(
 }
 
 /// Agrees to speak `echo`, and then says everything back in capitals; refuses anything else.
-async fn shout(mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+pub(crate) async fn shout(mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     if request.headers().get("upgrade").is_none_or(|protocol| protocol != "echo") {
         return Ok(Response::builder().status(400).body(Body::from("speak echo")).unwrap());
     }
@@ -84,7 +88,7 @@ async fn shouting(tasks: &mut JoinSet<()>) -> SocketAddr {
     address
 }
 
-fn upgrade(path: &str, protocol: &str) -> Request<Body> {
+pub(crate) fn upgrade(path: &str, protocol: &str) -> Request<Body> {
     Request::get(path)
         .header("host", "api")
         .header("connection", "Upgrade")

@@ -3,13 +3,11 @@
 //! Verbs tell a [`Write`] what they are about to do. First those who may change it are asked, in two rounds at most
 //! ([`rounds`]); then, when the rules of the kind have been checked, those who may only refuse it.
 //!
-//! Reading order: `attributes` (what a write is), `rules` (who wants to see it), `follow` (how what is configured stays
-//! current), `rounds`. Nothing of this is done while nothing is configured.
+//! Reading order: `attributes` (what a write is), `rules` (who wants to see it), `rounds`. Nothing of this is done while nothing is configured.
 
 pub(crate) mod attributes;
 pub(crate) mod conditions;
 pub(crate) mod connection;
-mod follow;
 mod options;
 pub(crate) mod request;
 pub(crate) mod rounds;
@@ -24,10 +22,10 @@ use wherry_store::{Snapshot, Store};
 use crate::admission::policy::{self, Policies};
 use crate::admission::webhook::Webhooks;
 use crate::error::Failure;
+use crate::follow::{Follower, Made};
 use crate::request::query::WriteOptions;
 use crate::verbs::Cx;
 pub(crate) use attributes::{By, Operation, Write};
-use follow::{Follower, Made};
 pub(crate) use options::{of_delete, of_write};
 use rounds::{Asked, Rounds};
 pub(crate) use rules::Matcher;
