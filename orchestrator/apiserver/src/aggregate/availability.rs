@@ -41,7 +41,10 @@ pub(crate) async fn run(state: Arc<State>) {
     let mut ticks = tokio::time::interval(PERIOD);
     let mut changes = state.store.watch(Remotes::PREFIX, state.store.revision()).ok();
     loop {
-        check(&state).await;
+        tokio::select! {
+            () = state.stopping.cancelled() => return,
+            () = check(&state) => {}
+        }
         let changed = async {
             match &mut changes {
                 Some(watch) => matches!(watch.next().await, Some(Ok(_))),
