@@ -22,6 +22,7 @@ mod harness;
 mod health;
 mod hooks;
 mod impersonation;
+mod limits;
 mod listing;
 mod logs;
 mod matrix;
