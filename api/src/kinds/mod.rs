@@ -10,7 +10,7 @@ mod table;
 pub use table::KINDS;
 
 /// One resource, in one group and version.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
     /// API group; empty for the core group.
     pub group: &'static str,
@@ -38,7 +38,7 @@ pub struct Kind {
 }
 
 /// A part of a resource with verbs of its own.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subresource {
     /// The last segment of its URL.
     pub name: &'static str,

@@ -46,11 +46,13 @@ pub(crate) async fn answer(
     match route {
         Route::CoreVersions => Ok(state.documents.core_versions(headers, accept)),
         Route::Groups if !state.aggregated.remotes().is_empty() => aggregated(state, headers, accept).await,
-        Route::Groups => Ok(state.documents.groups(headers, accept)),
+        Route::Groups => Ok(state.documents.groups(state.custom.definitions(), headers, accept)),
         // Only lists of groups have the newer form.
         _ if accept.shape == Shape::Discovery => Err(Failure::NoSuchRepresentation),
-        Route::Group(group) => Ok(discovery::group(group, accept)),
-        Route::Resources(group, version) => Ok(discovery::resources(group, version, accept)),
+        Route::Group(group) => Ok(discovery::group(&state.custom.definitions(), group, accept)),
+        Route::Resources(group, version) => {
+            Ok(discovery::resources(&state.custom.definitions(), group, version, accept))
+        }
         _ => Ok(version(accept)),
     }
 }
@@ -58,7 +60,11 @@ pub(crate) async fn answer(
 /// Answers `/apis` where other servers serve some of the groups.
 async fn aggregated(state: &State, headers: &HeaderMap, accept: Accept) -> Result<Response, Failure> {
     // The own part is asked for as by somebody who knows nothing of it yet.
-    let own = state.documents.groups(&HeaderMap::new(), Accept { yaml: false, ..accept });
+    let own = state.documents.groups(
+        state.custom.definitions(),
+        &HeaderMap::new(),
+        Accept { yaml: false, ..accept },
+    );
     let (mut head, body) = own.into_parts();
     let body = body.collect().await.map_err(|error| Failure::Internal(error.to_string()))?.to_bytes();
     let mut all = Value::from_json(&body).map_err(|error| Failure::Internal(error.to_string()))?;
@@ -129,7 +135,8 @@ fn paths(state: &State) -> Response {
     if state.issuer.is_some() {
         paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
     }
-    for kind in KINDS.iter().filter(|kind| !kind.group.is_empty()) {
+    let definitions = state.custom.definitions();
+    for kind in KINDS.iter().chain(definitions.rows()).filter(|kind| !kind.group.is_empty()) {
         paths.push(format!("/apis/{}", kind.group));
         paths.push(format!("/apis/{}", kind.api_version()));
     }

@@ -52,6 +52,11 @@ fn identity(kind: &str, api_version: &str) -> String {
     format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\"")
 }
 
+/// Whether stored bytes are of exactly this kind and version.
+pub(crate) fn is_of(kind: &Kind, stored: &[u8]) -> bool {
+    stored.starts_with(identity(kind.kind, &kind.api_version()).as_bytes())
+}
+
 /// Encodes an object for the store; the resourceVersion it holds is not kept.
 pub(crate) fn encode(kind: &str, api_version: &str, object: &Value) -> Encoded {
     let mut out = identity(kind, api_version).into_bytes();

@@ -1,7 +1,8 @@
 //! Discovery: what the server serves, in the older form (one document per group version) and the newer one (all in
-//! one). The documents are made once, from the kinds table.
+//! one). The documents are made from the kinds table and the definitions, when either is new.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,11 +11,13 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use wherry_api::kinds::{KINDS, Kind, Subresource};
 
+use crate::custom::{Definition, Definitions};
 use crate::kinds::stored_kind;
 use crate::request::negotiate::{Accept, Shape};
 use crate::respond;
@@ -22,9 +25,78 @@ use crate::respond;
 /// The documents of discovery.
 pub(crate) struct Documents {
     core: Document,
-    groups: Document,
     core_versions: Bytes,
+    /// Those that change with what definitions add.
+    named: Mutex<Arc<Named>>,
+}
+
+/// The documents that tell of the named groups.
+struct Named {
+    /// What definitions add to them.
+    of: Arc<Definitions>,
+    groups: Document,
     group_list: Bytes,
+}
+
+impl Named {
+    fn build(of: Arc<Definitions>) -> Self {
+        let names: Vec<_> = group_names(&of).collect();
+        let groups: Vec<_> = names.iter().map(|group| group_json(&of, group)).collect();
+        let group_list = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups});
+        Self { groups: Document::new(aggregated(&of, &names)), group_list: to_bytes(&group_list), of }
+    }
+}
+
+/// A resource that is served, with the definition that adds it.
+#[derive(Clone, Copy)]
+struct Listed<'d> {
+    kind: &'static Kind,
+    definition: Option<&'d Definition>,
+}
+
+/// All that is served.
+fn listed(custom: &Definitions) -> impl Iterator<Item = Listed<'_>> {
+    let built_in = KINDS.iter().map(|kind| Listed { kind, definition: None });
+    let added = custom.all().flat_map(|definition| {
+        let versions = definition.versions.iter();
+        versions.map(|version| Listed { kind: version.kind, definition: Some(&**definition) })
+    });
+    built_in.chain(added)
+}
+
+impl Listed<'_> {
+    /// What can be done with it.
+    fn verbs(&self) -> &'static [&'static str] {
+        match self.definition {
+            None => self.kind.verbs,
+            Some(definition) if definition.is_terminating() => {
+                &["delete", "deletecollection", "get", "list", "watch"]
+            }
+            Some(_) => &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
+        }
+    }
+
+    /// The kind of its objects, as the newer form tells it: that of definitions is told in full.
+    fn response_kind(&self, (group, version, kind): (&str, &str, &str)) -> serde_json::Value {
+        let own = self.definition.filter(|_| group.is_empty()).map(|_| (self.kind.group, self.kind.version));
+        let (group, version) = own.unwrap_or((group, version));
+        json!({"group": group, "version": version, "kind": kind})
+    }
+
+    /// The form its objects are stored in.
+    fn storage(&self) -> Option<&'static Kind> {
+        match self.definition {
+            None => self.kind.stored().then(|| stored_kind(self.kind)),
+            Some(definition) => {
+                let storage = definition.storage.kind;
+                definition
+                    .versions
+                    .iter()
+                    .any(|version| std::ptr::eq(version.kind, storage))
+                    .then_some(storage)
+            }
+        }
+    }
 }
 
 /// A document with its tag.
@@ -73,15 +145,13 @@ impl Documents {
             .map(|address| json!({"clientCIDR": "0.0.0.0/0", "serverAddress": address.to_string()}))
             .collect();
         let core_versions = json!({
-            "kind": "APIVersions", "versions": versions("").collect::<Vec<_>>(), "serverAddressByClientCIDRs": addresses,
+            "kind": "APIVersions", "versions": versions(&Definitions::default(), "").collect::<Vec<_>>(), "serverAddressByClientCIDRs": addresses,
         });
-        let groups: Vec<_> = group_names().map(group_json).collect();
-        let group_list = json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups});
+        let nothing = Arc::<Definitions>::default();
         Self {
-            core: Document::new(aggregated(&[""])),
-            groups: Document::new(aggregated(&group_names().collect::<Vec<_>>())),
+            core: Document::new(aggregated(&nothing, &[""])),
             core_versions: to_bytes(&core_versions),
-            group_list: to_bytes(&group_list),
+            named: Mutex::new(Arc::new(Named::build(nothing))),
         }
     }
 
@@ -93,37 +163,48 @@ impl Documents {
         }
     }
 
-    /// Answers `/apis`.
-    pub(crate) fn groups(&self, headers: &HeaderMap, accept: Accept) -> Response {
+    /// Answers `/apis`, with what definitions add.
+    pub(crate) fn groups(&self, custom: Arc<Definitions>, headers: &HeaderMap, accept: Accept) -> Response {
+        let named = {
+            let mut named = self.named.lock();
+            if !(Arc::ptr_eq(&named.of, &custom) || named.of.is_empty() && custom.is_empty()) {
+                *named = Arc::new(Named::build(custom));
+            }
+            Arc::clone(&named)
+        };
         match accept.shape {
-            Shape::Discovery => self.groups.respond(headers),
-            _ => respond::json(StatusCode::OK, self.group_list.clone(), accept.yaml),
+            Shape::Discovery => named.groups.respond(headers),
+            _ => respond::json(StatusCode::OK, named.group_list.clone(), accept.yaml),
         }
     }
 }
 
-/// The named groups, each once, in the order of the kinds table.
-fn group_names() -> impl Iterator<Item = &'static str> {
-    let named = KINDS.iter().filter(|k| !k.group.is_empty());
-    let mut seen = Vec::new();
-    named.map(|k| k.group).filter(move |group| {
-        let new = !seen.contains(group);
-        seen.push(*group);
-        new
-    })
+/// The named groups, each once, in the order of the kinds table; those that definitions add follow.
+fn group_names(custom: &Definitions) -> impl Iterator<Item = &'static str> {
+    let named = listed(custom).map(|listed| listed.kind.group).filter(|group| !group.is_empty());
+    let mut names: Vec<&'static str> = Vec::new();
+    for group in named {
+        if !names.contains(&group) {
+            names.push(group);
+        }
+    }
+    let built_in = names.iter().take_while(|name| KINDS.iter().any(|kind| kind.group == **name)).count();
+    names[built_in..].sort_unstable();
+    names.into_iter()
 }
 
 /// The versions of a group, the one clients should prefer first: stable before beta before alpha, higher before
 /// lower.
-pub(crate) fn versions(group: &str) -> impl Iterator<Item = &'static str> {
-    let mut versions: Vec<_> = KINDS.iter().filter(|k| k.group == group).map(|k| k.version).collect();
+fn versions(custom: &Definitions, group: &str) -> impl Iterator<Item = &'static str> {
+    let of_group = listed(custom).filter(|listed| listed.kind.group == group);
+    let mut versions: Vec<_> = of_group.map(|listed| listed.kind.version).collect();
     versions.sort_unstable_by_key(|version| std::cmp::Reverse(rank(version)));
     versions.dedup();
     versions.into_iter()
 }
 
 /// How stable a version is, and its numbers: `v2` above `v1`, `v1` above `v2beta1`.
-fn rank(version: &str) -> (u8, u32, u32) {
+pub(crate) fn rank(version: &str) -> (u8, u32, u32) {
     let numbers = version.strip_prefix('v').unwrap_or(version);
     let (major, stability, minor) = match (numbers.split_once("beta"), numbers.split_once("alpha")) {
         (Some((major, minor)), _) => (major, 1, minor),
@@ -133,33 +214,32 @@ fn rank(version: &str) -> (u8, u32, u32) {
     (stability, major.parse().unwrap_or_default(), minor.parse().unwrap_or_default())
 }
 
-fn group_json(group: &str) -> serde_json::Value {
-    let versions: Vec<_> = versions(group)
+fn group_json(custom: &Definitions, group: &str) -> serde_json::Value {
+    let versions: Vec<_> = versions(custom, group)
         .map(|version| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
         .collect();
     json!({"name": group, "versions": versions, "preferredVersion": versions[0]})
 }
 
 /// Answers `/apis/G`.
-pub(crate) fn group(group: &str, accept: Accept) -> Response {
-    let mut value = group_json(group);
+pub(crate) fn group(custom: &Definitions, group: &str, accept: Accept) -> Response {
+    let mut value = group_json(custom, group);
     value["kind"] = "APIGroup".into();
     value["apiVersion"] = "v1".into();
     respond::json(StatusCode::OK, to_bytes(&value), accept.yaml)
 }
 
 /// Answers `/api/v1` and `/apis/G/V`.
-pub(crate) fn resources(group: &str, version: &str, accept: Accept) -> Response {
-    let kinds = KINDS.iter().filter(|k| k.group == group && k.version == version);
+pub(crate) fn resources(custom: &Definitions, group: &str, version: &str, accept: Accept) -> Response {
     let mut resources: Vec<serde_json::Value> = Vec::new();
     if group.is_empty() {
         resources.push(json!({
             "name": "bindings", "singularName": "binding", "namespaced": true, "kind": "Binding", "verbs": ["create"],
         }));
     }
-    for kind in kinds {
-        resources.push(resource(kind));
-        resources.extend(kind.subresources.iter().map(|sub| subresource(kind, sub)));
+    for listed in of_version(custom, group, version) {
+        resources.push(resource(listed));
+        resources.extend(listed.kind.subresources.iter().map(|sub| subresource(listed.kind, sub)));
     }
     resources.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -170,16 +250,21 @@ pub(crate) fn resources(group: &str, version: &str, accept: Accept) -> Response 
     respond::json(StatusCode::OK, to_bytes(&list), accept.yaml)
 }
 
-fn resource(kind: &'static Kind) -> serde_json::Value {
+fn of_version<'d>(custom: &'d Definitions, group: &str, version: &str) -> impl Iterator<Item = Listed<'d>> {
+    listed(custom).filter(move |listed| listed.kind.group == group && listed.kind.version == version)
+}
+
+fn resource(listed: Listed<'_>) -> serde_json::Value {
+    let kind = listed.kind;
     let mut value = json!({
         "name": kind.plural,
         "singularName": kind.singular,
         "namespaced": kind.namespaced,
         "kind": kind.kind,
-        "verbs": kind.verbs,
+        "verbs": listed.verbs(),
     });
-    if kind.stored() {
-        value["storageVersionHash"] = storage_hash(stored_kind(kind)).into();
+    if let Some(storage) = listed.storage() {
+        value["storageVersionHash"] = storage_hash(storage).into();
     }
     names(&mut value, kind);
     value
@@ -216,13 +301,13 @@ fn storage_hash(kind: &Kind) -> String {
 }
 
 /// The document of these groups in the newer form.
-fn aggregated(groups: &[&str]) -> Bytes {
+fn aggregated(custom: &Definitions, groups: &[&str]) -> Bytes {
     let items: Vec<_> = groups
         .iter()
         .map(|group| {
             let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
             let versions: Vec<_> =
-                versions(group).map(|version| aggregated_version(group, version)).collect();
+                versions(custom, group).map(|version| aggregated_version(custom, group, version)).collect();
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -231,9 +316,8 @@ fn aggregated(groups: &[&str]) -> Bytes {
     }))
 }
 
-fn aggregated_version(group: &str, version: &str) -> serde_json::Value {
-    let kinds = KINDS.iter().filter(|k| (k.group, k.version) == (group, version));
-    let mut resources: Vec<_> = kinds.map(aggregated_resource).collect();
+fn aggregated_version(custom: &Definitions, group: &str, version: &str) -> serde_json::Value {
+    let mut resources: Vec<_> = of_version(custom, group, version).map(aggregated_resource).collect();
     if group.is_empty() {
         resources.push(json!({
             "resource": "bindings",
@@ -247,13 +331,14 @@ fn aggregated_version(group: &str, version: &str) -> serde_json::Value {
     json!({"version": version, "resources": resources, "freshness": "Current"})
 }
 
-fn aggregated_resource(kind: &Kind) -> serde_json::Value {
+fn aggregated_resource(listed: Listed<'_>) -> serde_json::Value {
+    let kind = listed.kind;
     let mut value = json!({
         "resource": kind.plural,
-        "responseKind": {"group": "", "version": "", "kind": kind.kind},
+        "responseKind": listed.response_kind(("", "", kind.kind)),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": kind.verbs,
+        "verbs": listed.verbs(),
     });
     names(&mut value, kind);
     if !kind.subresources.is_empty() {
@@ -263,7 +348,7 @@ fn aggregated_resource(kind: &Kind) -> serde_json::Value {
             .map(|sub| {
                 json!({
                     "subresource": sub.name,
-                    "responseKind": {"group": sub.group, "version": sub.version, "kind": sub.kind},
+                    "responseKind": listed.response_kind((sub.group, sub.version, sub.kind)),
                     "verbs": sub.verbs,
                 })
             })
@@ -295,7 +380,7 @@ mod tests {
 
     #[test]
     fn every_group_is_told_once() {
-        let groups: Vec<_> = group_names().collect();
+        let groups: Vec<_> = group_names(&Definitions::default()).collect();
         assert_eq!(groups.iter().filter(|g| **g == "apps").count(), 1);
         assert!(!groups.contains(&""));
     }

@@ -35,6 +35,8 @@ pub(crate) enum Failure {
     BadRequest(String),
     #[error("the server does not allow this method on the requested resource")]
     MethodNotAllowed,
+    #[error("{verb} not allowed while custom resource definition is terminating")]
+    NotWhileTerminating { kind: &'static Kind, verb: &'static str },
     #[error(
         "the body of the request was in an unknown format - accepted media types include: application/json, \
          application/yaml, application/vnd.kubernetes.protobuf"
@@ -143,7 +145,7 @@ pub(crate) const MODIFIED: &str =
 impl Failure {
     /// An object of this kind breaks these rules. Events are called by their core name in either API.
     pub(crate) fn invalid(kind: &Kind, name: &str, errors: Errors) -> Self {
-        let group = if kind.kind == "Event" { "" } else { kind.group };
+        let group = if (kind.group, kind.kind) == ("events.k8s.io", "Event") { "" } else { kind.group };
         Self::invalid_named(group, kind.kind, name, errors)
     }
 
@@ -175,7 +177,7 @@ impl Failure {
 
     /// A failed precondition, which names the kind where every other error names the resource.
     pub(crate) fn precondition(kind: &Kind, name: &str, reason: String) -> Self {
-        let group = if kind.kind == "Event" { "" } else { kind.group };
+        let group = if (kind.group, kind.kind) == ("events.k8s.io", "Event") { "" } else { kind.group };
         Self::Conflict {
             subject: if group.is_empty() { kind.kind.to_owned() } else { format!("{}.{group}", kind.kind) },
             group: group.to_owned(),

@@ -190,13 +190,17 @@ const SELECTABLE: [&str; 10] = [
     "resourceslices",
 ];
 
-/// The resource a key is of; a group stands before it in the keys of most.
+/// The resource a key is of, if it is built in and has fields to select by; a group stands before it in the keys of most.
 fn resource(key: &str) -> &str {
     let mut parts = key.strip_prefix("/registry/").unwrap_or_default().split('/');
     let first = parts.next().unwrap_or_default();
-    match (first.contains('.') || matches!(first, "apps" | "batch" | "autoscaling" | "policy"), parts.next())
-    {
-        (true, Some(second)) => second,
+    match (first, parts.next()) {
+        (
+            "apps" | "batch" | "autoscaling" | "policy" | "certificates.k8s.io" | "resource.k8s.io",
+            Some(second),
+        ) => second,
+        // Custom kinds may be called like built-in ones; their fields are looked at when they are selected by.
+        _ if first.contains('.') => "",
         _ => first,
     }
 }
@@ -260,6 +264,13 @@ mod tests {
             br#"{"metadata":{},"spec":{"nodeName":"n","driver":"d"}}"#,
         );
         assert_eq!((slice.get("=spec.nodeName"), slice.get("=spec.driver")), (Some("n"), Some("d")));
+    }
+
+    #[test]
+    fn a_custom_kind_is_not_taken_for_a_built_in_one_of_its_name() {
+        let pod = br#"{"metadata":{"labels":{"app":"a"}},"spec":{"nodeName":7}}"#;
+        let attributes = extract("/registry/example.com/pods/ns/p", pod);
+        assert_eq!((attributes.get("app"), attributes.len()), (Some("a"), 1));
     }
 
     #[test]

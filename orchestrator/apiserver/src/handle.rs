@@ -18,6 +18,7 @@ use crate::admission::policy;
 use crate::aggregate::forward::forward;
 use crate::auth::{UserInfo, authenticate};
 use crate::authorize::{Wish, refusal};
+use crate::custom::{self, Served};
 use crate::error::Failure;
 use crate::flow::{dangling, too_many};
 use crate::front::Visit;
@@ -169,7 +170,9 @@ impl Exchange {
     /// Lets the request in when its turn comes, answers it, and counts the answer.
     async fn visit(&self, user: &UserInfo, yaml: bool, body: Body) -> Response {
         let started = self.state.clock.now();
-        let route = Route::parse(self.parts.uri.path());
+        let path = self.parts.uri.path();
+        let custom = |failure| custom::route(&self.state.custom, path, failure);
+        let route = Route::parse(path).or_else(custom);
         let verb = route.as_ref().ok().and_then(|route| self.verb(route));
         let visit = Visit::new(&self.parts, &route, verb);
         let endless = visit.endless();
@@ -230,6 +233,9 @@ impl Exchange {
         let verb = verb.ok_or(Failure::MethodNotAllowed)?;
         match route {
             Route::Resource(target) => {
+                if let Some(served) = &target.custom {
+                    self.visit_custom(served, &target, verb)?;
+                }
                 if !allowed(&target, verb) {
                     return Err(Failure::MethodNotAllowed);
                 }
@@ -244,14 +250,27 @@ impl Exchange {
         }
     }
 
+    /// What is particular to requests on custom kinds: some paths are not there, and some versions should not be used.
+    fn visit_custom(&self, served: &Served, target: &Target, verb: &str) -> Result<(), Failure> {
+        if target.kind.namespaced && target.namespace.is_none() && !matches!(verb, "list" | "watch") {
+            return Err(Failure::NoSuchPath);
+        }
+        if let Some(warning) = &served.version().warning {
+            self.notes.warn(warning.clone());
+        }
+        if verb == "create" && served.definition().is_terminating() {
+            return Err(Failure::NotWhileTerminating { kind: target.kind, verb: "create" });
+        }
+        Ok(())
+    }
+
     async fn resource(
         &self,
         (target, verb): (&Target, &str),
         user: &UserInfo,
         body: Body,
     ) -> Result<Response, Failure> {
-        let namespace = target.namespace.as_deref().unwrap_or_default();
-        let cx = Cx::new(&self.state, target.kind, namespace).asked_by(user, &self.notes);
+        let cx = Cx::of(&self.state, target).asked_by(user, &self.notes);
         let name = target.name.as_deref().unwrap_or_default();
         if let Some(sub) = target.subresource.map(|s| s.name)
             && !matches!(sub, "status" | "ephemeralcontainers" | "resize")
@@ -268,7 +287,7 @@ impl Exchange {
             Some(_) => Part::Status,
         };
         match verb {
-            "get" => get::get(&cx, name, &self.query, self.accept(false)?),
+            "get" => get::get(&cx, name, &self.query, self.accept(false)?).await,
             "list" => {
                 let accept = self.accept(true)?;
                 list::list(&cx, &ListOptions::parse(&self.query, false)?, accept).await

@@ -11,6 +11,7 @@ use crate::aggregate::availability;
 use crate::auth::UserInfo;
 use crate::authorize::Wish;
 use crate::config::Config;
+use crate::custom;
 use crate::handle::handle;
 use crate::request::query::Query;
 use crate::state::State;
@@ -45,7 +46,8 @@ impl ApiServer {
 
     /// Keeps what the server says of its own objects true, until it stops: for whoever runs the server to spawn.
     pub async fn keep(&self) {
-        availability::run(Arc::clone(&self.state)).await;
+        let availability = availability::run(Arc::clone(&self.state));
+        tokio::join!(availability, custom::controller::run(Arc::clone(&self.state)));
     }
 
     /// Whether roles and bindings let a user send a request of this method and path.

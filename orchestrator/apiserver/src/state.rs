@@ -18,6 +18,7 @@ use crate::allocate::Allocator;
 use crate::authorize::Authorizer;
 use crate::codec;
 use crate::config::{Admission, Config, Ids, NodeClientTls};
+use crate::custom::Registry;
 use crate::discovery::Documents;
 use crate::error::Failure;
 use crate::flow::Flow;
@@ -35,6 +36,8 @@ pub(crate) struct State {
     ids: Ids,
     pub(crate) allocator: Allocator,
     pub(crate) documents: Documents,
+    /// What definitions add to the API.
+    pub(crate) custom: Registry,
     /// Who waits when too much is asked.
     pub(crate) flow: Flow,
     /// What is counted.
@@ -73,7 +76,9 @@ const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl State {
     pub(crate) fn new(config: Config) -> Self {
+        let stopping = CancellationToken::new();
         Self {
+            custom: Registry::new(config.store.clone(), stopping.clone()),
             allocator: Allocator::new(config.service_cidr, config.node_port_range),
             documents: Documents::build(config.address),
             flow: Flow::new(&config.store, config.concurrency),
@@ -96,7 +101,7 @@ impl State {
             max_body_bytes: config.max_body_bytes,
             lists: SharedBodies::default(),
             bookmark_seconds: config.bookmark_seconds,
-            stopping: CancellationToken::new(),
+            stopping,
             tasks: TaskTracker::new(),
         }
     }

@@ -147,7 +147,7 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::Forbidden { .. } => (403, "Forbidden"),
         Failure::Refused(refused) => (refused.code, refused.reason),
         Failure::NoSuchResource | Failure::NoSuchPath | Failure::NotFound { .. } => (404, "NotFound"),
-        Failure::MethodNotAllowed => (405, "MethodNotAllowed"),
+        Failure::MethodNotAllowed | Failure::NotWhileTerminating { .. } => (405, "MethodNotAllowed"),
         Failure::NotAcceptable(_) | Failure::NoSuchRepresentation | Failure::NoSuchStream => {
             (406, "NotAcceptable")
         }
@@ -210,6 +210,7 @@ fn details(failure: &Failure) -> Option<Details> {
             ..Details::default()
         }),
         Failure::Unavailable(_) => Some(Details { retry_after_seconds: 1, ..Details::default() }),
+        Failure::NotWhileTerminating { kind, .. } => Some(about(kind.group, kind.plural, "")),
         Failure::NoSuchResource
         | Failure::MethodNotAllowed
         | Failure::NotAcceptable(_)

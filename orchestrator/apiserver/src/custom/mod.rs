@@ -1,4 +1,30 @@
 //! Custom kinds: what CustomResourceDefinitions add to the API.
+//!
+//! A definition that is established is served like any built-in kind: the same verbs, the same store, the same rules of
+//! metadata. What is particular to it is read from the definition and shared by all requests until the definition changes.
+//!
+//! Reading order: [`definition`] (a definition, read), [`registry`] (those that are established, kept current with the
+//! store), [`route`] (paths that lead to them), [`kind`] (their rules), [`values`]
+//! (whether objects are what their schema says), [`columns`] and [`path`] (what tables show),
+//! [`convert`] (objects on their way between the store and a version), [`conditions`] (what a definition says of itself),
+//! [`controller`] and [`cleanup`] (who writes that, and ends what is deleted), [`intern`] (rows that last).
 
+mod cleanup;
+mod columns;
+mod conditions;
+pub(crate) mod controller;
+mod convert;
+mod definition;
+mod intern;
+mod kind;
+mod path;
+mod registry;
+mod route;
 pub(crate) mod rules;
 pub(crate) mod values;
+
+pub(crate) use cleanup::mark;
+pub(crate) use definition::{Definition, Served};
+pub(crate) use path::Path;
+pub(crate) use registry::{Definitions, Registry};
+pub(crate) use route::find as route;

@@ -8,7 +8,7 @@ use wherry_schema::Format;
 use super::Exchange;
 use crate::error::Failure;
 use crate::request::body;
-use crate::request::negotiate::{Accept, BodyFormat, Include, Shape};
+use crate::request::negotiate::{Accept, BodyFormat, Include, PatchType, Shape, patch_type};
 use crate::request::query::{WriteOptions, manager_of};
 use crate::verbs::delete_options::DeleteOptions;
 use crate::verbs::{Cx, apply, delete};
@@ -52,6 +52,19 @@ impl Exchange {
     pub(super) async fn read_object(&self, body: Body) -> Result<(Bytes, Format), Failure> {
         let format = BodyFormat::of(&self.parts.headers)?;
         format.text(self.read(body).await?)
+    }
+
+    /// Which patch the body is. Nothing says how the lists of custom objects merge strategically.
+    pub(super) fn patch_type(&self, cx: &Cx<'_>) -> Result<PatchType, Failure> {
+        match (patch_type(&self.parts.headers), cx.custom) {
+            (Ok(kind @ (PatchType::Json | PatchType::Merge)), _) => Ok(kind),
+            (found, None) => found,
+            (_, Some(_)) => Err(Failure::UnsupportedBody(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+                    .to_owned(),
+            )),
+        }
     }
 
     /// Reads a configuration for server-side apply.

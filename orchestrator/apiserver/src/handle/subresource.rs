@@ -46,7 +46,7 @@ impl Exchange {
     /// Whether a request for a certificate is granted.
     async fn approval(&self, cx: &Cx<'_>, name: &str, verb: &str, body: Body) -> Result<Response, Failure> {
         match verb {
-            "get" => get::get(cx, name, &self.query, self.accept(false)?),
+            "get" => get::get(cx, name, &self.query, self.accept(false)?).await,
             "patch" => self.patch(cx, name, Part::Approval, body).await,
             _ => self.update(cx, name, Part::Approval, body).await,
         }
@@ -95,7 +95,7 @@ impl Exchange {
         let accept = self.accept(false)?;
         if verb == "get" {
             let entry = self.state.store.get(&cx.key(name)).ok_or_else(|| cx.not_found(name))?;
-            return scale::answer(cx, StatusCode::OK, &entry.value, accept);
+            return scale::answer(cx, StatusCode::OK, &entry.value, accept).await;
         }
         let headers = &self.parts.headers;
         let (wanted, options) = if verb != "patch" {
@@ -111,6 +111,6 @@ impl Exchange {
             (scale::Wanted::patch(kind, &self.read(body).await?)?, options)
         };
         let stored = scale::scale(cx, name, &wanted, &options).await?;
-        scale::answer(cx, StatusCode::OK, &stored, accept)
+        scale::answer(cx, StatusCode::OK, &stored, accept).await
     }
 }

@@ -10,7 +10,7 @@ use crate::admission;
 use crate::admission::dynamic::{self, Operation};
 use crate::error::Failure;
 use crate::object;
-use crate::request::negotiate::{is_apply, patch_type};
+use crate::request::negotiate::is_apply;
 use crate::request::query::ListOptions;
 use crate::respond;
 use crate::verbs::delete::Deleted;
@@ -37,7 +37,7 @@ impl Exchange {
         warnings.extend(cx.rules.warnings(&object));
         warnings.extend(admission::warnings(cx, &object));
         let stored = create::create(cx, object, &options).await?;
-        let mut response = show::object(cx, StatusCode::CREATED, &stored, accept)?;
+        let mut response = show::object(cx, StatusCode::CREATED, &stored, accept).await?;
         respond::warn(&mut response, &warnings);
         Ok(response)
     }
@@ -68,7 +68,7 @@ impl Exchange {
             let change = &mut |_: &Value| Ok(Wanted::Put(object.clone()));
             (StatusCode::OK, update(cx, name, part, &options, change).await?)
         };
-        let mut response = show::object(cx, code, &stored, accept)?;
+        let mut response = show::object(cx, code, &stored, accept).await?;
         respond::warn(&mut response, &warnings);
         Ok(response)
     }
@@ -86,7 +86,7 @@ impl Exchange {
             let (config, options) = self.config(body).await?;
             apply::apply(cx, (name, part), &config, &options, &mut warnings).await?
         } else {
-            let kind = patch_type(&self.parts.headers)?;
+            let kind = self.patch_type(cx)?;
             let options = self.patch_options(false)?;
             let patch = patch::Patch::parse(kind, &self.read(body).await?)?;
             let change = &mut |old: &Value| {
@@ -96,7 +96,7 @@ impl Exchange {
             };
             (StatusCode::OK, update(cx, name, part, &options, change).await?)
         };
-        let mut response = show::object(cx, code, &stored, accept)?;
+        let mut response = show::object(cx, code, &stored, accept).await?;
         respond::warn(&mut response, &warnings);
         Ok(response)
     }
@@ -106,10 +106,10 @@ impl Exchange {
         let bytes = self.read(body).await?;
         let options = self.delete_options(cx, bytes)?;
         match delete::delete(cx, name, &options).await? {
-            Deleted::Object(stored) => show::object(cx, StatusCode::OK, &stored, accept),
+            Deleted::Object(stored) => show::object(cx, StatusCode::OK, &stored, accept).await,
             Deleted::Marked(stored) => {
                 let code = if options.orphan == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
-                show::object(cx, code, &stored, accept)
+                show::object(cx, code, &stored, accept).await
             }
             Deleted::Status(status) => Ok(respond::json(StatusCode::OK, status.into(), accept.yaml)),
         }

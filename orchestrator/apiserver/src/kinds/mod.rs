@@ -77,7 +77,8 @@ use wherry_api::kinds::Kind;
 use wherry_api::names;
 use wherry_schema::Value;
 
-use crate::table::Column;
+use crate::object;
+use crate::table::{self, Column};
 use crate::validation::{Errors, meta};
 
 /// A field that clients can select objects by.
@@ -101,6 +102,16 @@ pub(crate) trait Rules: Sync {
     /// The parts whose change makes a new generation; a kind without any has no generation.
     fn generation(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether its objects have a generation.
+    fn counts_generations(&self) -> bool {
+        !self.generation().is_empty()
+    }
+
+    /// Whether a change makes a new generation.
+    fn is_new_generation(&self, object: &Value, old: &Value) -> bool {
+        self.generation().iter().any(|path| !object::same(object, old, path))
     }
 
     /// Whether an update without a resourceVersion is allowed to overwrite whatever is there.
@@ -149,6 +160,12 @@ pub(crate) trait Rules: Sync {
     /// The rules a new object keeps in addition.
     fn validate_create(&self, _object: &Value, _errors: &mut Errors) {}
 
+    /// All the rules of a new object besides those of metadata, in the order in which their causes are told.
+    fn check_create(&self, object: &Value, errors: &mut Errors) {
+        self.validate(object, errors);
+        self.validate_create(object, errors);
+    }
+
     /// The rules an update keeps in addition.
     fn validate_update(&self, _object: &Value, _old: &Value, _errors: &mut Errors) {}
 
@@ -190,6 +207,11 @@ pub(crate) trait Rules: Sync {
 
     /// The columns of its table.
     fn columns(&self) -> &'static [Column];
+
+    /// The columns of its table as clients read them.
+    fn column_definitions(&self) -> Vec<u8> {
+        table::definitions(self.columns())
+    }
 
     /// What its row says besides the cells, for tools that show rows in colours.
     fn row_conditions(&self, _object: &Value) -> Option<Value> {

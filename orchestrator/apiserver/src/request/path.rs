@@ -1,8 +1,11 @@
 //! URL paths: what a request is about.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 use wherry_api::kinds::{self, KINDS, Kind, Subresource};
 
+use crate::custom::Served;
 use crate::error::Failure;
 
 /// An object, a collection or a part of an object.
@@ -18,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) subresource: Option<&'static Subresource>,
     /// Whether the path is of the older form that can only be watched: `/api/v1/watch/...`.
     pub(crate) watch: bool,
+    /// The version of the definition that serves the resource, if it is a custom one.
+    pub(crate) custom: Option<Served>,
 }
 
 /// Where a request leads.
@@ -58,13 +63,7 @@ pub(crate) enum Route {
 impl Route {
     /// Finds where a path leads.
     pub(crate) fn parse(path: &str) -> Result<Self, Failure> {
-        let trimmed = path.strip_prefix('/').unwrap_or(path);
-        let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
-        let segments = trimmed
-            .split('/')
-            .map(|s| percent_decode_str(s).decode_utf8())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Failure::NoSuchPath)?;
+        let segments = segments(path)?;
         let parts: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         match parts.as_slice() {
             ["api"] => Ok(Self::CoreVersions),
@@ -89,6 +88,14 @@ impl Route {
             _ => Err(Failure::NoSuchPath),
         }
     }
+}
+
+/// The segments of a path, decoded.
+pub(crate) fn segments(path: &str) -> Result<Vec<Cow<'_, str>>, Failure> {
+    let trimmed = path.strip_prefix('/').unwrap_or(path);
+    let trimmed = trimmed.strip_suffix('/').unwrap_or(trimmed);
+    let segments = trimmed.split('/').map(|s| percent_decode_str(s).decode_utf8());
+    segments.collect::<Result<Vec<_>, _>>().map_err(|_| Failure::NoSuchPath)
 }
 
 fn health(endpoint: &'static str, check: &[&str]) -> Result<Route, Failure> {
@@ -161,7 +168,7 @@ fn proxied(group: &str, version: &str, rest: &[&str]) -> Option<Route> {
     }
     let subresource = Some(kind.subresource("proxy")?);
     let (namespace, name) = (namespace.map(str::to_owned), Some(name.to_owned()));
-    Some(Route::Resource(Target { kind, namespace, name, subresource, watch: false }))
+    Some(Route::Resource(Target { kind, namespace, name, subresource, watch: false, custom: None }))
 }
 
 fn target(kind: &'static Kind, namespace: Option<&&str>, more: &[&str]) -> Result<Route, Failure> {
@@ -179,7 +186,7 @@ fn target(kind: &'static Kind, namespace: Option<&&str>, more: &[&str]) -> Resul
         return Err(Failure::NoSuchResource);
     }
     let namespace = namespace.map(|n| (*n).to_owned());
-    Ok(Route::Resource(Target { kind, namespace, name, subresource, watch: false }))
+    Ok(Route::Resource(Target { kind, namespace, name, subresource, watch: false, custom: None }))
 }
 
 /// A path after `/watch/`: a collection or an object of a resource that can be watched.

@@ -14,10 +14,9 @@ use wherry_schema::Value;
 use crate::object::{self, Fields};
 
 /// A column of a table.
-#[derive(Debug, Clone, Copy, serde::Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     name: &'static str,
-    #[serde(rename = "type")]
     kind: &'static str,
     format: &'static str,
     description: Description,
@@ -32,13 +31,15 @@ enum Description {
     Field(&'static str),
 }
 
-impl serde::Serialize for Description {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
-            Self::Text(text) => text,
-            Self::Field(field) => wherry_schema::openapi::column(field).unwrap_or_default(),
-        })
-    }
+/// A column as clients read it.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct Definition<'a> {
+    pub(crate) name: &'a str,
+    #[serde(rename = "type")]
+    pub(crate) kind: &'a str,
+    pub(crate) format: &'a str,
+    pub(crate) description: &'a str,
+    pub(crate) priority: i64,
 }
 
 impl Column {
@@ -62,6 +63,21 @@ impl Column {
         Self { priority: 1, ..self }
     }
 
+    /// This column, of cells of another type.
+    pub(crate) const fn of_type(self, kind: &'static str) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// This column as clients read it.
+    pub(crate) fn definition(&self) -> Definition<'static> {
+        let description = match self.description {
+            Description::Text(text) => text,
+            Description::Field(field) => wherry_schema::openapi::column(field).unwrap_or_default(),
+        };
+        let Self { name, kind, format, priority, .. } = *self;
+        Definition { name, kind, format, description, priority: priority.into() }
+    }
+
     /// Whether the field the column shows has a description.
     #[cfg(test)]
     pub(crate) fn is_described(&self) -> bool {
@@ -78,6 +94,12 @@ pub(crate) const NAME: Column =
 
 /// The age column.
 pub(crate) const AGE: Column = Column::of("Age", "string", "meta.v1.ObjectMeta.creationTimestamp");
+
+/// Columns as clients read them.
+pub(crate) fn definitions(columns: &[Column]) -> Vec<u8> {
+    let columns: Vec<Definition<'_>> = columns.iter().map(Column::definition).collect();
+    serde_json::to_vec(&columns).expect("columns are plain strings and numbers")
+}
 
 /// The columns of kinds that show nothing but when they were made.
 pub(crate) static NAME_AND_DATE: &[Column] =

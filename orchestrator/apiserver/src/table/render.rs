@@ -6,16 +6,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use wherry_schema::Value;
 
-use super::Column;
+use super::{Column, definitions};
 use crate::error::Failure;
 use crate::kinds::Rules;
 use crate::request::negotiate::Include;
 
 /// Turns objects into tables, one request long.
 #[derive(Clone, Copy)]
-pub(crate) struct Renderer {
+pub(crate) struct Renderer<'a> {
     /// The rules of the kind shown.
-    pub(crate) rules: &'static dyn Rules,
+    pub(crate) rules: &'a dyn Rules,
     /// The version of `meta.k8s.io` asked for.
     pub(crate) version: &'static str,
     /// How much of each object a row carries.
@@ -32,16 +32,16 @@ pub(crate) struct MetadataOnly<'a> {
     pub(crate) metadata: &'a RawValue,
 }
 
-impl Renderer {
+impl Renderer<'_> {
     /// A table of these stored objects. Later tables of one watch leave out the columns.
-    pub(crate) fn table<'a>(
+    pub(crate) fn table<'o>(
         &self,
-        objects: impl Iterator<Item = &'a [u8]>,
+        objects: impl Iterator<Item = &'o [u8]>,
         metadata: &str,
         with_columns: bool,
     ) -> Result<Bytes, Failure> {
-        let columns = if with_columns { self.rules.columns() } else { &[] };
-        let mut out = start(self.version, metadata, with_columns.then_some(columns));
+        let columns = if with_columns { self.rules.column_definitions() } else { b"null".to_vec() };
+        let mut out = start(self.version, metadata, &columns);
         for (index, object) in objects.enumerate() {
             if index > 0 {
                 out.put_u8(b',');
@@ -76,14 +76,14 @@ impl Renderer {
     }
 }
 
-fn start(version: &str, metadata: &str, columns: Option<&[Column]>) -> BytesMut {
+fn start(version: &str, metadata: &str, columns: &[u8]) -> BytesMut {
     let mut out = BytesMut::with_capacity(4096);
     out.put_slice(b"{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/");
     out.put_slice(version.as_bytes());
     out.put_slice(b"\",\"metadata\":");
     out.put_slice(metadata.as_bytes());
     out.put_slice(b",\"columnDefinitions\":");
-    out.put_slice(&serde_json::to_vec(&columns).expect("columns are plain strings and numbers"));
+    out.put_slice(columns);
     out.put_slice(b",\"rows\":[");
     out
 }
@@ -109,7 +109,7 @@ pub(crate) fn table_of(
     (columns, cells): (&[Column], Vec<Value>),
     stored: &[u8],
 ) -> Result<Bytes, Failure> {
-    let mut out = start(version, metadata, Some(columns));
+    let mut out = start(version, metadata, &definitions(columns));
     out.put_slice(b"{\"cells\":");
     out.put_slice(&Value::Array(cells).to_json_bytes());
     out.put_slice(b",\"object\":");

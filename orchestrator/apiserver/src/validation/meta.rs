@@ -1,6 +1,6 @@
 //! Rules of metadata, which every object keeps.
 
-use wherry_api::kinds::Kind;
+use wherry_api::kinds::{KINDS, Kind};
 use wherry_schema::{Object, Value};
 
 use super::{Errors, Path, Shown, names};
@@ -30,7 +30,7 @@ pub(crate) fn check(kind: &Kind, rules: &dyn Rules, object: &Value, errors: &mut
     check_labels(object.map("metadata.labels"), &metadata.child("labels"), errors);
     check_annotations(object.map("metadata.annotations"), &metadata.child("annotations"), errors);
     check_owners(object.items("metadata.ownerReferences"), &metadata.child("ownerReferences"), errors);
-    check_finalizers(object.items("metadata.finalizers"), &metadata.child("finalizers"), errors);
+    check_finalizers(object, &metadata.child("finalizers"), errors);
 }
 
 fn check_names(rules: &dyn Rules, object: &Value, errors: &mut Errors) {
@@ -134,15 +134,27 @@ fn show_owner(owner: &Value) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-fn check_finalizers(finalizers: &[Value], path: &Path, errors: &mut Errors) {
+fn check_finalizers(object: &Value, path: &Path, errors: &mut Errors) {
+    let finalizers = object.items("metadata.finalizers");
+    let unqualified = !finalizers.is_empty() && allows_unqualified(object.text("apiVersion"));
     let texts: Vec<&str> = finalizers.iter().filter_map(Value::as_str).collect();
     for (index, finalizer) in texts.iter().enumerate() {
-        check_finalizer(finalizer, &path.index(index), errors);
+        if unqualified {
+            errors.problems(&path.index(index), finalizer, names::qualified(finalizer));
+        } else {
+            check_finalizer(finalizer, &path.index(index), errors);
+        }
     }
     if texts.contains(&"orphan") && texts.contains(&"foregroundDeletion") {
         let shown = Shown::from(&Value::Array(finalizers.to_vec()));
         errors.invalid(path, shown, "finalizer orphan and foregroundDeletion cannot be both set");
     }
+}
+
+/// Whether finalizers of objects of this version need no domain: those of definitions and of what they define do not.
+fn allows_unqualified(api_version: &str) -> bool {
+    let (group, _) = api_version.split_once('/').unwrap_or_default();
+    group == "apiextensions.k8s.io" || (group.contains('.') && !KINDS.iter().any(|kind| kind.group == group))
 }
 
 /// The rules of one finalizer.
@@ -162,7 +174,7 @@ pub(crate) fn check_finalizer(finalizer: &str, path: &Path, errors: &mut Errors)
 /// What an update may not change in metadata, and the rules of what it may.
 pub(crate) fn check_update(object: &Value, old: &Value, errors: &mut Errors) {
     let metadata = Path::new("metadata");
-    check_finalizers(object.items("metadata.finalizers"), &metadata.child("finalizers"), errors);
+    check_finalizers(object, &metadata.child("finalizers"), errors);
     if object::terminating(old) {
         check_no_new_finalizers(object, old, &metadata.child("finalizers"), errors);
     }

@@ -34,7 +34,7 @@ pub(crate) async fn get(cx: &Cx<'_>, name: &str, accept: Accept) -> Result<Respo
             let bytes = cx.renderer(version, include).table(rows, "{}", true)?;
             Ok(respond::json(StatusCode::OK, bytes, accept.yaml))
         }
-        _ => show::object(cx, StatusCode::OK, &entry.value, accept),
+        _ => show::object(cx, StatusCode::OK, &entry.value, accept).await,
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn list(cx: &Cx<'_>, options: &ListOptions, accept: Accept) -> 
     if wanted {
         entries.push(store(cx).await);
     }
-    list::respond(cx, &Page::unversioned(entries), accept)
+    list::respond(cx, Page::unversioned(entries), accept).await
 }
 
 /// The state of the store.

@@ -119,7 +119,7 @@ async fn attempt(
         return Ok(Some(codec::encode_loose(cx.stored.kind, &cx.stored.api_version(), &object)));
     }
     preconditions.push(Precondition::Absent { key: key.clone() });
-    let encoded = cx.encode(&object);
+    let encoded = cx.encode(&object).await?;
     match quota::put(cx, change, &key, &encoded, preconditions).await? {
         Ok(revision) => Ok(Some(encoded.at(revision))),
         Err(TxnError::Conflict { key: failed, found }) if failed == key => {
@@ -143,7 +143,7 @@ fn prepare(cx: &Cx<'_>, object: &mut Value) {
     }
     object.put("metadata.uid", cx.state.new_uid());
     object.put("metadata.creationTimestamp", cx.state.timestamp());
-    if !cx.rules.generation().is_empty() {
+    if cx.rules.counts_generations() {
         object.put("metadata.generation", 1);
     }
     cx.rules.prepare_create(object);
@@ -154,7 +154,6 @@ fn prepare(cx: &Cx<'_>, object: &mut Value) {
 fn check(cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
     let mut errors = Errors::default();
     meta::check(cx.kind, cx.rules, object, &mut errors);
-    cx.rules.validate(object, &mut errors);
-    cx.rules.validate_create(object, &mut errors);
+    cx.rules.check_create(object, &mut errors);
     if errors.is_empty() { Ok(()) } else { Err(Failure::invalid(cx.kind, object::name(object), errors)) }
 }

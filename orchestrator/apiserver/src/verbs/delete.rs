@@ -23,6 +23,7 @@ use super::delete_options::{DeleteOptions, Propagation};
 use super::{ATTEMPTS, Cx};
 use crate::admission::dynamic::{self, Operation, Write};
 use crate::codec;
+use crate::custom;
 use crate::error::Failure;
 use crate::kinds::namespace::IMMORTAL;
 use crate::kinds::priority_class::SYSTEM;
@@ -66,10 +67,10 @@ pub(super) async fn delete_as(
     asked: &str,
     options: &DeleteOptions,
 ) -> Result<Deleted, Failure> {
-    if cx.kind.kind == "Namespace" && IMMORTAL.contains(&name) {
+    if cx.is("", "Namespace") && IMMORTAL.contains(&name) {
         return Err(Failure::forbidden(cx.kind, name, "this namespace may not be deleted"));
     }
-    if cx.kind.kind == "PriorityClass" && SYSTEM.iter().any(|(system, _)| *system == name) {
+    if cx.is("scheduling.k8s.io", "PriorityClass") && SYSTEM.iter().any(|(system, _)| *system == name) {
         let why = "this is a system priority class and cannot be deleted";
         return Err(Failure::forbidden(cx.kind, name, why));
     }
@@ -91,10 +92,10 @@ async fn attempt(
     options: &DeleteOptions,
 ) -> Result<Option<Deleted>, Failure> {
     let cx = &cx.rewriting(&entry.value);
-    let old = codec::decode(&entry.key, &entry.value)?;
+    let old = cx.load(&entry.key, &entry.value).await?;
     options.check(cx, &old)?;
     let mut object = old.clone();
-    if cx.kind.kind == "Namespace" {
+    if cx.is("", "Namespace") {
         if mark_namespace(cx, &mut object, options) {
             ask(cx, &old, asked, options).await?;
             let written = write(cx, entry, (&object, &old), options.dry_run).await?;
@@ -103,6 +104,12 @@ async fn attempt(
         if !object.items("spec.finalizers").is_empty() {
             return Ok(Some(Deleted::Marked(entry.value.clone())));
         }
+    }
+    if cx.is("apiextensions.k8s.io", "CustomResourceDefinition") && !object::terminating(&object) {
+        object.put("metadata.deletionTimestamp", cx.state.timestamp());
+        custom::mark(&mut object, &cx.state.timestamp());
+        let written = write(cx, entry, (&object, &old), options.dry_run).await?;
+        return Ok(written.map(|(bytes, _)| Deleted::Marked(bytes)));
     }
     let now = cx.state.clock.now();
     let end = end(cx, &mut object, options, now);
@@ -152,7 +159,7 @@ async fn write(
     if object == old {
         return Ok(Some((entry.value.clone(), entry.mod_revision)));
     }
-    let encoded = cx.encode(object);
+    let encoded = cx.encode(object).await?;
     if dry_run {
         return Ok(Some((encoded.at(entry.mod_revision), entry.mod_revision)));
     }
@@ -181,8 +188,8 @@ async fn remove(
             Err(error) => return Err(error.into()),
         }
     };
-    if cx.kind.kind == "Pod" {
-        return Ok(Some(Deleted::Object(cx.encode(object).at(revision))));
+    if cx.is("", "Pod") {
+        return Ok(Some(Deleted::Object(cx.encode(object).await?.at(revision))));
     }
     if cx.rules.returns_deleted() {
         let last = codec::Cut::of(cx.stored).with_revision(&entry.value, revision);
@@ -195,7 +202,7 @@ async fn remove(
 
 /// How the object is to end, which a Pod is made to say.
 fn end(cx: &Cx<'_>, object: &mut Value, options: &DeleteOptions, now: Timestamp) -> End {
-    if cx.kind.kind != "Pod" {
+    if !cx.is("", "Pod") {
         return End::Now;
     }
     let asked = options.grace_seconds.map(|asked| if asked < 0 { 1 } else { asked });
@@ -277,7 +284,7 @@ fn orphans_by_custom(cx: &Cx<'_>) -> bool {
 
 /// What somebody who deletes should know whether it works or not.
 pub(crate) fn warning(cx: &Cx<'_>, options: &DeleteOptions) -> Option<&'static str> {
-    let surprising = cx.kind.kind == "Job" && orphans_by_custom(cx) && options.propagation.is_none();
+    let surprising = cx.is("batch", "Job") && orphans_by_custom(cx) && options.propagation.is_none();
     surprising.then_some(
         "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or \
          set propagationPolicy=Orphan to suppress this warning",
@@ -286,7 +293,7 @@ pub(crate) fn warning(cx: &Cx<'_>, options: &DeleteOptions) -> Option<&'static s
 
 /// Dependents are dealt with by finalizers that the garbage collector removes when it is done. Events have none.
 fn settle_finalizers(cx: &Cx<'_>, object: &mut Value, asked: Option<Propagation>) {
-    if cx.stored.kind == "Event" {
+    if matches!((cx.stored.group, cx.stored.kind), ("", "Event")) {
         return;
     }
     let present = object::finalizers(object);

@@ -26,5 +26,5 @@ pub(crate) async fn delete_collection(
             Err(failure) => return Err(failure),
         }
     }
-    list::respond(cx, &page, accept)
+    list::respond(cx, page, accept).await
 }

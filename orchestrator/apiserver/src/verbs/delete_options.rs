@@ -66,7 +66,7 @@ impl DeleteOptions {
     pub(crate) fn check(&self, cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
         let name = object::name(object);
         let (uid, version) = (object.text("metadata.uid"), object.text("metadata.resourceVersion"));
-        if cx.kind.kind == "Namespace" {
+        if cx.is("", "Namespace") {
             return self.check_namespace(cx, object);
         }
         if let Some(wanted) = self.uid.as_deref().filter(|w| *w != uid) {

@@ -9,7 +9,7 @@ use crate::request::negotiate::Accept;
 use crate::request::query::Query;
 
 /// Answers an object.
-pub(crate) fn get(cx: &Cx<'_>, name: &str, query: &Query, accept: Accept) -> Result<Response, Failure> {
+pub(crate) async fn get(cx: &Cx<'_>, name: &str, query: &Query, accept: Accept) -> Result<Response, Failure> {
     if let Some(text) = query.get("resourceVersion").filter(|t| !t.is_empty()) {
         let requested = parse_version(text)?;
         let current = cx.state.store.revision();
@@ -18,7 +18,7 @@ pub(crate) fn get(cx: &Cx<'_>, name: &str, query: &Query, accept: Accept) -> Res
         }
     }
     let entry = cx.state.store.get(&cx.key(name)).ok_or_else(|| cx.not_found(name))?;
-    show::object(cx, StatusCode::OK, &entry.value, accept)
+    show::object(cx, StatusCode::OK, &entry.value, accept).await
 }
 
 /// A resourceVersion as a number.

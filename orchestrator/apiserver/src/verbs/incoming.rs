@@ -1,11 +1,12 @@
 //! Objects in request bodies.
 
 use wherry_schema::decode::{TypeMeta, decode, type_meta};
-use wherry_schema::{FieldValidation, Format, Value};
+use wherry_schema::{FieldValidation, Format, Schema, Value};
 
 use super::{Cx, schema};
 use crate::error::Failure;
 use crate::object::Fields;
+use crate::validation::{Errors, Path};
 
 /// The kind a body must hold.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,10 @@ pub(crate) fn object(
     validation: FieldValidation,
 ) -> Result<(Value, Vec<String>), Failure> {
     let expected = Expected { group: cx.kind.group, version: cx.kind.version, kind: cx.kind.kind };
-    let (mut object, mut warnings) = read(expected, bytes, format, validation)?;
+    let (mut object, mut warnings) = match cx.custom {
+        Some(_) => read_custom(cx, expected, bytes, (format, validation))?,
+        None => read(expected, bytes, format, validation)?,
+    };
     warnings.extend(name_owners_once(&mut object));
     complete(cx, &mut object);
     Ok((object, warnings))
@@ -65,7 +69,59 @@ fn name_owners_once(object: &mut Value) -> Option<String> {
 pub(crate) fn complete(cx: &Cx<'_>, object: &mut Value) {
     object.put("kind", cx.kind.kind);
     object.put("apiVersion", cx.kind.api_version());
+    if let Some(served) = cx.custom {
+        return served.version().structural.complete(object);
+    }
     wherry_schema::defaults::apply((cx.kind.group, cx.kind.version, cx.kind.kind), object);
+}
+
+/// Reads an object of a custom kind, which may say that it is another: that is an error of the object, not of the body.
+fn read_custom(
+    cx: &Cx<'_>,
+    expected: Expected<'_>,
+    bytes: &[u8],
+    (format, validation): (Format, FieldValidation),
+) -> Result<(Value, Vec<String>), Failure> {
+    let meta = kind_of_body(expected.kind, bytes, format)?;
+    let api_version = expected.api_version();
+    if !meta.api_version.is_empty() && meta.api_version != api_version {
+        return Err(other_version(&meta.api_version, &api_version));
+    }
+    let (object, warnings) = decode_as(expected, bytes, (format, validation), cx.schema()?)?;
+    if !meta.kind.is_empty() && meta.kind != expected.kind {
+        let mut errors = Errors::default();
+        errors.invalid(&Path::new("kind"), meta.kind.as_str(), &format!("must be {}", expected.kind));
+        return Err(Failure::invalid(cx.kind, crate::object::name(&object), errors));
+    }
+    Ok((object, warnings))
+}
+
+fn other_version(found: &str, expected: &str) -> Failure {
+    Failure::BadRequest(format!(
+        "the API version in the data ({found}) does not match the expected API version ({expected})"
+    ))
+}
+
+fn kind_of_body(kind: &str, bytes: &[u8], format: Format) -> Result<TypeMeta, Failure> {
+    type_meta(bytes, format).map_err(|e| {
+        let why = match format {
+            Format::Json => format!("couldn't get version/kind; json parse error: {e}"),
+            Format::Yaml => e.to_string(),
+        };
+        unrecognized(kind, &why, bytes)
+    })
+}
+
+fn decode_as(
+    expected: Expected<'_>,
+    bytes: &[u8],
+    (format, validation): (Format, FieldValidation),
+    schema: &Schema,
+) -> Result<(Value, Vec<String>), Failure> {
+    let Expected { kind, version, .. } = expected;
+    decode(bytes, format, schema, validation).map_err(|e| {
+        Failure::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {e}"))
+    })
 }
 
 /// Reads an object of a kind.
@@ -75,20 +131,10 @@ pub(crate) fn read(
     format: Format,
     validation: FieldValidation,
 ) -> Result<(Value, Vec<String>), Failure> {
-    let kind = expected.kind;
-    let meta = type_meta(bytes, format).map_err(|e| {
-        let why = match format {
-            Format::Json => format!("couldn't get version/kind; json parse error: {e}"),
-            Format::Yaml => e.to_string(),
-        };
-        unrecognized(kind, &why, bytes)
-    })?;
+    let meta = kind_of_body(expected.kind, bytes, format)?;
     check_type(expected, &meta, bytes)?;
-    let schema = schema(expected.group, expected.version, kind)?;
-    decode(bytes, format, schema, validation).map_err(|e| {
-        let version = expected.version;
-        Failure::BadRequest(format!("{kind} in version {version:?} cannot be handled as a {kind}: {e}"))
-    })
+    let schema = schema(expected.group, expected.version, expected.kind)?;
+    decode_as(expected, bytes, (format, validation), schema)
 }
 
 fn unrecognized(kind: &str, why: &str, bytes: &[u8]) -> Failure {
@@ -133,9 +179,7 @@ fn check_type(expected: Expected<'_>, meta: &TypeMeta, bytes: &[u8]) -> Result<(
     let element = kind.strip_suffix("List").unwrap_or(kind);
     let known = wherry_api::kinds::by_kind(group, version, element).is_some();
     if known && kind == wanted {
-        return Err(Failure::BadRequest(format!(
-            "the API version in the data ({found}) does not match the expected API version ({api_version})"
-        )));
+        return Err(other_version(found, &api_version));
     }
     let why = if known {
         let package = if expected.group.is_empty() { "core" } else { expected.group };

@@ -46,7 +46,7 @@ pub(crate) async fn list(cx: &Cx<'_>, options: &ListOptions, accept: Accept) -> 
     if wanted.is_whole() && accept.shape == Shape::Object && !accept.yaml {
         return whole(cx, &wanted, accept).await;
     }
-    respond(cx, &wanted.page(cx), accept)
+    respond(cx, wanted.page(cx), accept).await
 }
 
 /// The objects a list answers.
@@ -57,9 +57,11 @@ pub(crate) async fn page(cx: &Cx<'_>, options: &ListOptions) -> Result<Page, Fai
 /// Answers a whole collection with a body that concurrent requests share.
 async fn whole(cx: &Cx<'_>, wanted: &Wanted, accept: Accept) -> Result<Response, Failure> {
     let revision = wanted.snapshot.revision();
-    let key = Key { prefix: wanted.prefix.clone(), group: cx.kind.group, revision };
+    let (group, version) = (cx.kind.group, cx.kind.version);
+    let key = Key { prefix: wanted.prefix.clone(), group, version, revision };
     let shared = cx.state.lists.get(key);
-    let (body, gzip) = shared.body(accept.gzip, || objects(cx, &wanted.page(cx))).await?;
+    let make = async || objects(cx, &wanted.page(cx).shown(cx).await?);
+    let (body, gzip) = shared.body(accept.gzip, make).await?;
     Ok(respond::whole(body, gzip))
 }
 
@@ -192,6 +194,18 @@ impl Page {
         Self { entries, revision: 0, next: None, remaining: None }
     }
 
+    /// The page with the objects of a custom kind as clients see them.
+    async fn shown(mut self, cx: &Cx<'_>) -> Result<Self, Failure> {
+        let Some(served) = cx.custom else { return Ok(self) };
+        for entry in &mut self.entries {
+            if !served.is_fit(&entry.value) {
+                let value = served.show(&entry.value).await?;
+                *entry = Arc::new(Entry { value, ..Entry::clone(entry) });
+            }
+        }
+        Ok(self)
+    }
+
     fn metadata(&self) -> String {
         let revision = self.revision;
         if revision == 0 {
@@ -204,7 +218,8 @@ impl Page {
 }
 
 /// The answer that shows a page.
-pub(crate) fn respond(cx: &Cx<'_>, page: &Page, accept: Accept) -> Result<Response, Failure> {
+pub(crate) async fn respond(cx: &Cx<'_>, page: Page, accept: Accept) -> Result<Response, Failure> {
+    let page = &page.shown(cx).await?;
     let bytes = match accept.shape {
         Shape::Object | Shape::Discovery => objects(cx, page)?,
         Shape::Partial(version) => partials(page, version)?,
@@ -216,11 +231,10 @@ pub(crate) fn respond(cx: &Cx<'_>, page: &Page, accept: Accept) -> Result<Respon
     Ok(respond::json(StatusCode::OK, bytes, accept.yaml))
 }
 
-fn start(kind: &str, api_version: &str, page: &Page, size: usize) -> BytesMut {
+fn start(list_kind: &str, api_version: &str, metadata: &str, size: usize) -> BytesMut {
     let mut out = BytesMut::with_capacity(size + 256);
     let head = format!(
-        "{{\"kind\":\"{kind}List\",\"apiVersion\":\"{api_version}\",\"metadata\":{},\"items\":[",
-        page.metadata()
+        "{{\"kind\":\"{list_kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":[",
     );
     out.put_slice(head.as_bytes());
     out
@@ -228,13 +242,25 @@ fn start(kind: &str, api_version: &str, page: &Page, size: usize) -> BytesMut {
 
 fn objects(cx: &Cx<'_>, page: &Page) -> Result<Bytes, Failure> {
     let size: usize = page.entries.iter().map(|e| e.value.len() + 1).sum();
-    let mut out = start(cx.kind.kind, &cx.kind.api_version(), page, size);
+    let api_version = cx.kind.api_version();
+    let mut out = match cx.custom {
+        // Lists of custom objects say that there is no more.
+        Some(served) => {
+            let metadata =
+                page.metadata().replacen('{', "{\"continue\":\"\",", usize::from(page.next.is_none()));
+            start(&served.definition().list_kind, &api_version, &metadata, size)
+        }
+        None => start(&format!("{}List", cx.kind.kind), &api_version, &page.metadata(), size),
+    };
     let cut = Cut::of(cx.kind);
     for (index, entry) in page.entries.iter().enumerate() {
         if index > 0 {
             out.put_u8(b',');
         }
-        if cx.converts() {
+        if cx.custom.is_some() {
+            // Items of custom kinds say what they are.
+            out.put_slice(&entry.value);
+        } else if cx.converts() {
             cut.write_item(&mut out, &cx.serve(&entry.value)?);
         } else {
             cut.write_item(&mut out, &entry.value);
@@ -245,7 +271,7 @@ fn objects(cx: &Cx<'_>, page: &Page) -> Result<Bytes, Failure> {
 }
 
 fn partials(page: &Page, version: &str) -> Result<Bytes, Failure> {
-    let mut out = start("PartialObjectMetadata", &format!("meta.k8s.io/{version}"), page, 0);
+    let mut out = start("PartialObjectMetadataList", &format!("meta.k8s.io/{version}"), &page.metadata(), 0);
     for (index, entry) in page.entries.iter().enumerate() {
         if index > 0 {
             out.put_u8(b',');

@@ -35,9 +35,11 @@ use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
 
 use crate::auth::UserInfo;
 use crate::codec::{self, Encoded};
+use crate::custom::Served;
 use crate::error::Failure;
 use crate::kinds::{Rules, rules, stored_kind};
 use crate::notes::Notes;
+use crate::request::path::Target;
 use crate::state::State;
 
 /// The resource a request is about, with all that goes with it.
@@ -50,7 +52,9 @@ pub(crate) struct Cx<'a> {
     /// The kind as it is stored.
     pub(crate) stored: &'static Kind,
     /// The rules of the kind.
-    pub(crate) rules: &'static dyn Rules,
+    pub(crate) rules: &'a dyn Rules,
+    /// The version of the definition that serves the kind, if it is a custom one.
+    pub(crate) custom: Option<&'a Served>,
     /// The namespace, empty for cluster-scoped kinds and for all namespaces.
     pub(crate) namespace: &'a str,
     /// Who asks, where a person or a program does.
@@ -70,11 +74,34 @@ impl<'a> Cx<'a> {
             kind,
             stored: stored_kind(kind),
             rules: rules(kind),
+            custom: None,
             namespace,
             user: None,
             notes: None,
             loose: false,
         }
+    }
+
+    /// The context of requests about a custom kind in a namespace. Inside a request, its objects are in the version asked
+    /// for; they become those of the version to store on their way to the store.
+    pub(crate) fn custom(state: &'a State, served: &'a Served, namespace: &'a str) -> Self {
+        let kind = served.version().kind;
+        let (rules, custom) = (served.rules(), Some(served));
+        Self { state, kind, stored: kind, rules, custom, namespace, user: None, notes: None, loose: false }
+    }
+
+    /// The context of requests about what a path leads to.
+    pub(crate) fn of(state: &'a State, target: &'a Target) -> Self {
+        let namespace = target.namespace.as_deref().unwrap_or_default();
+        match &target.custom {
+            Some(served) => Self::custom(state, served, namespace),
+            None => Self::new(state, target.kind, namespace),
+        }
+    }
+
+    /// Whether the kind is this one and built in.
+    pub(crate) fn is(&self, group: &str, kind: &str) -> bool {
+        self.kind.kind == kind && self.kind.group == group
     }
 
     /// This context, of a request by somebody.
@@ -130,20 +157,37 @@ impl<'a> Cx<'a> {
 
     /// Fills in the defaults of what the rules of the kind have changed.
     pub(crate) fn complete(&self, object: &mut Value) {
+        if let Some(served) = self.custom {
+            return served.version().structural.complete(object);
+        }
         let Kind { group, version, kind, .. } = *self.stored;
         wherry_schema::defaults::apply((group, version, kind), object);
     }
 
     /// The schema of the kind.
-    pub(crate) fn schema(&self) -> Result<&'static Schema, Failure> {
-        schema(self.kind.group, self.kind.version, self.kind.kind)
+    pub(crate) fn schema(&self) -> Result<&'a Schema, Failure> {
+        match self.custom {
+            Some(served) => Ok(&served.version().schema),
+            None => schema(self.kind.group, self.kind.version, self.kind.kind),
+        }
     }
 
     /// Makes an object in its stored form what it will be once it has been stored.
     pub(crate) fn settle(&self, object: &mut Value) -> Result<(), Failure> {
+        if self.custom.is_some() {
+            return Ok(());
+        }
         let schema = schema(self.stored.group, self.stored.version, self.stored.kind)?;
         wherry_schema::defaults::settle(object, schema);
         Ok(())
+    }
+
+    /// A stored object in the form that requests handle.
+    pub(crate) async fn load(&self, key: &str, stored: &[u8]) -> Result<Value, Failure> {
+        match self.custom {
+            Some(served) => served.load(key, stored).await,
+            None => codec::decode(key, stored),
+        }
     }
 
     /// That there is no object of this name.
@@ -152,7 +196,15 @@ impl<'a> Cx<'a> {
     }
 
     /// The object encoded for the store.
-    pub(crate) fn encode(&self, object: &Value) -> Encoded {
+    pub(crate) async fn encode(&self, object: &Value) -> Result<Encoded, Failure> {
+        if let Some(served) = self.custom {
+            return served.encode(object).await;
+        }
+        Ok(self.encode_built_in(object))
+    }
+
+    /// The same, of an object that is of no custom kind.
+    pub(crate) fn encode_built_in(&self, object: &Value) -> Encoded {
         let encoded = codec::encode(self.stored.kind, &self.stored.api_version(), object);
         if self.loose { encoded.loose() } else { encoded }
     }

@@ -22,8 +22,11 @@ pub(crate) const MANAGED_FIELDS: &str = "metadata.managedFields";
 pub(crate) struct Served<'a>(pub(crate) &'a Cx<'a>);
 
 impl Versions for Served<'_> {
-    fn convert<'v>(&self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'static Schema)> {
+    fn convert<'v>(&'v self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'v Schema)> {
         let kind = self.0.kind;
+        if let Some(served) = self.0.custom {
+            return served.in_version(object, api_version);
+        }
         let to = sibling(kind, api_version)?;
         let schema = Schemas::builtin().kind(to.group, to.version, to.kind)?;
         let given = object.text("apiVersion");
@@ -73,7 +76,11 @@ pub(crate) fn with_write<R>(
         api_version: &api_version,
         subresource: part.subresource(),
         schema: cx.schema()?,
-        ignored: reset_fields(cx.kind, part),
+        ignored: if cx.custom.is_some() {
+            reset_custom_fields(cx.kind, part)
+        } else {
+            reset_fields(cx.kind, part)
+        },
         now: &now,
         versions: &Served(cx),
     };
@@ -153,5 +160,14 @@ fn reset_fields(kind: &Kind, part: Part) -> &'static Set {
         (_, Part::Whole | Part::Finalize | Part::Scale | Part::Ephemeral | Part::Resize | Part::Binding) => {
             &NOTHING
         }
+    }
+}
+
+/// The same, of custom kinds.
+fn reset_custom_fields(kind: &Kind, part: Part) -> &'static Set {
+    match part {
+        Part::Whole if kind.subresource("status").is_some() => &STATUS,
+        Part::Status => &SPEC_AND_METADATA,
+        _ => &NOTHING,
     }
 }

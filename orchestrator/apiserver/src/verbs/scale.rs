@@ -32,8 +32,17 @@ static COLUMNS: &[Column] = &[
 const API_VERSION: &str = "autoscaling/v1";
 const SCALE: Expected<'static> = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
 
+/// Where objects say how many replicas they shall have, unless a definition says otherwise.
+const REPLICAS: &str = "spec.replicas";
+
+/// Where objects of a kind say how many replicas they shall have.
+pub(super) fn place<'a>(cx: &Cx<'a>) -> &'a str {
+    let scale = cx.custom.and_then(|served| served.version().scale.as_ref());
+    scale.map_or(REPLICAS, |scale| &scale.wanted)
+}
+
 /// The Scale of an object.
-pub(crate) fn of(object: &Value) -> Value {
+pub(crate) fn of(cx: &Cx<'_>, object: &Value) -> Value {
     let mut scale = Value::object();
     scale.put("kind", "Scale");
     scale.put("apiVersion", API_VERSION);
@@ -42,8 +51,14 @@ pub(crate) fn of(object: &Value) -> Value {
         scale.assign(&path, object.field(&path).cloned());
     }
     scale.put("spec", Value::object());
-    if let Some(replicas) = object.int("spec.replicas").filter(|r| *r != 0) {
-        scale.put("spec.replicas", replicas);
+    if let Some(replicas) = object.int(place(cx)).filter(|r| *r != 0) {
+        scale.put(REPLICAS, replicas);
+    }
+    if let Some(places) = cx.custom.and_then(|served| served.version().scale.as_ref()) {
+        scale.put("status.replicas", object.int(&places.actual).unwrap_or(0));
+        let selector = Some(object.text(&places.selector)).filter(|text| !text.is_empty());
+        scale.assign("status.selector", selector.map(Value::from));
+        return scale;
     }
     scale.put("status.replicas", object.int("status.replicas").unwrap_or(0));
     // The selector of a ReplicationController is a map of labels.
@@ -58,13 +73,18 @@ pub(crate) fn of(object: &Value) -> Value {
 }
 
 /// The answer that shows the Scale of a stored object.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     cx: &Cx<'_>,
     code: StatusCode,
     stored: &[u8],
     accept: Accept,
 ) -> Result<Response, Failure> {
-    let scale = of(&codec::decode("(scale)", stored)?);
+    let object = cx.load("(scale)", stored).await?;
+    if !object.has(place(cx)) && cx.custom.is_some() {
+        let place = format!(".{}", place(cx));
+        return Err(Failure::Internal(format!("the spec replicas field {place:?} does not exist")));
+    }
+    let scale = of(cx, &object);
     let bytes = codec::encode_loose("Scale", API_VERSION, &scale);
     let bytes: Bytes = match accept.shape {
         Shape::Object | Shape::Discovery => bytes,
@@ -97,7 +117,7 @@ pub(crate) enum Wanted {
 struct OneVersion;
 
 impl Versions for OneVersion {
-    fn convert<'v>(&self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'static Schema)> {
+    fn convert<'v>(&'v self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'v Schema)> {
         let schema = schema(SCALE.group, SCALE.version, SCALE.kind).ok()?;
         (api_version == API_VERSION).then_some((Cow::Borrowed(object), schema))
     }
@@ -184,17 +204,18 @@ pub(crate) async fn scale(
     };
     let change = &mut |old: &Value| {
         let owners = Owners::read(old.field(MANAGED_FIELDS)).unwrap_or_default();
-        let mut owners_of_scale = owners.of_scale();
-        let scale = wanted.resolve(&of(old), &mut owners_of_scale, &write, options)?;
+        let path: Vec<&str> = place(cx).split('.').collect();
+        let mut owners_of_scale = owners.of_scale(&path);
+        let scale = wanted.resolve(&of(cx, old), &mut owners_of_scale, &write, options)?;
         incoming::check_name(&scale, name)?;
         let replicas = scale.int("spec.replicas").unwrap_or(0);
         check_replicas(name, replicas)?;
         let mut object = old.clone();
-        object.put("spec.replicas", replicas);
+        object.put(place(cx), replicas);
         for field in ["metadata.uid", "metadata.resourceVersion"] {
             object.assign(field, scale.field(field).cloned());
         }
-        let owners = owners.with_scale(&owners_of_scale, &cx.kind.api_version());
+        let owners = owners.with_scale(&owners_of_scale, (&cx.kind.api_version(), &path));
         object.assign(MANAGED_FIELDS, owners.write());
         Ok(updates::Wanted::Owned(object))
     };

@@ -1,19 +1,25 @@
 //! Selection: which objects of a collection a client wants, decided on extracted attributes without decoding.
 
+use std::borrow::Cow;
+
 use wherry_api::selector::{FieldOp, FieldSelector, LabelSelector};
+use wherry_schema::Value;
 use wherry_store::Entry;
 
 use super::Cx;
 use crate::codec;
+use crate::custom::Path;
 use crate::error::Failure;
 use crate::request::query::ListOptions;
 
 /// Where the value of a field clause comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Source {
     Name,
     Namespace,
     Attribute(&'static str),
+    /// A field of a custom object.
+    Field(Path),
 }
 
 /// Which objects are wanted.
@@ -51,19 +57,34 @@ impl Selection {
             && self.fields.iter().all(|(source, op, wanted)| {
                 let (namespace, name) = codec::split_key(cx.stored, &entry.key);
                 let value = match source {
-                    Source::Name => name,
-                    Source::Namespace => namespace,
-                    Source::Attribute(attribute) => entry.attributes.get(attribute).unwrap_or_default(),
+                    Source::Name => Cow::Borrowed(name),
+                    Source::Namespace => Cow::Borrowed(namespace),
+                    Source::Attribute(attribute) => {
+                        Cow::Borrowed(entry.attributes.get(attribute).unwrap_or_default())
+                    }
+                    Source::Field(path) => Cow::Owned(field(path, entry)),
                 };
-                (value == wanted) == (*op == FieldOp::Eq)
+                (value == wanted.as_str()) == (*op == FieldOp::Eq)
             })
+    }
+}
+
+/// A field of a custom object as selectors see it: what is missing is empty.
+fn field(path: &Path, entry: &Entry) -> String {
+    let object = codec::decode(&entry.key, &entry.value).ok();
+    match object.as_ref().and_then(|object| path.first(object)) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.to_string(),
+        Some(other) => other.to_string(),
     }
 }
 
 fn sources(cx: &Cx<'_>, selector: &FieldSelector) -> Result<Vec<(Source, FieldOp, String)>, Failure> {
     let source = |field: &str| match field {
         "metadata.name" => Ok(Source::Name),
-        "metadata.namespace" if cx.kind.namespaced || cx.rules.fields().is_empty() => Ok(Source::Namespace),
+        "metadata.namespace" if cx.kind.namespaced => Ok(Source::Namespace),
+        _ if cx.custom.is_some() => custom_field(cx, field),
+        "metadata.namespace" if cx.rules.fields().is_empty() => Ok(Source::Namespace),
         _ => {
             let known = cx.rules.fields().iter().find(|f| f.name == field);
             known.map(|f| Source::Attribute(f.attribute)).ok_or_else(|| unknown(cx, field))
@@ -73,8 +94,14 @@ fn sources(cx: &Cx<'_>, selector: &FieldSelector) -> Result<Vec<(Source, FieldOp
     clauses.map(|r| Ok((source(&r.field)?, r.op, r.value.clone()))).collect()
 }
 
+fn custom_field(cx: &Cx<'_>, field: &str) -> Result<Source, Failure> {
+    let mut fields = cx.custom.into_iter().flat_map(|served| &served.version().selectable);
+    let known = fields.find(|(name, _)| name == field);
+    known.map(|(_, path)| Source::Field(path.clone())).ok_or_else(|| unknown(cx, field))
+}
+
 fn unknown(cx: &Cx<'_>, field: &str) -> Failure {
-    Failure::BadRequest(if cx.rules.fields().is_empty() {
+    Failure::BadRequest(if cx.custom.is_none() && cx.rules.fields().is_empty() {
         format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
     } else {
         format!("field label not supported: {field}")

@@ -21,6 +21,8 @@ pub(crate) struct Key {
     pub(crate) prefix: String,
     /// The group the objects are shown in; some are served in two.
     pub(crate) group: &'static str,
+    /// The version they are shown in.
+    pub(crate) version: &'static str,
     /// The revision of the list.
     pub(crate) revision: u64,
 }
@@ -55,9 +57,9 @@ impl Shared {
     pub(crate) async fn body(
         self: Arc<Self>,
         gzip: bool,
-        make: impl FnOnce() -> Result<Bytes, Failure>,
+        make: impl AsyncFnOnce() -> Result<Bytes, Failure>,
     ) -> Result<(Body, bool), Failure> {
-        let plain = self.plain.get_or_try_init(|| async { make() }).await?;
+        let plain = self.plain.get_or_try_init(|| async { make().await }).await?;
         let gzip = gzip && plain.len() > respond::LARGE;
         if gzip {
             self.gzip.get_or_init(|| respond::compressed(plain.clone())).await;
@@ -86,17 +88,17 @@ mod tests {
     use super::*;
 
     fn key(revision: u64) -> Key {
-        Key { prefix: "/registry/pods/".to_owned(), group: "", revision }
+        Key { prefix: "/registry/pods/".to_owned(), group: "", version: "v1", revision }
     }
 
     #[tokio::test]
     async fn a_list_that_is_being_sent_is_not_made_again() {
         let bodies = SharedBodies::default();
-        let first = bodies.get(key(1)).body(false, || Ok(Bytes::from_static(b"x"))).await.unwrap().0;
-        let second = bodies.get(key(1)).body(false, || panic!("made twice")).await.unwrap().0;
+        let first = bodies.get(key(1)).body(false, async || Ok(Bytes::from_static(b"x"))).await.unwrap().0;
+        let second = bodies.get(key(1)).body(false, async || panic!("made twice")).await.unwrap().0;
         assert_eq!(first.collect().await.unwrap().to_bytes(), "x");
         assert_eq!(second.collect().await.unwrap().to_bytes(), "x");
-        let third = bodies.get(key(1)).body(false, || Ok(Bytes::from_static(b"y"))).await.unwrap().0;
+        let third = bodies.get(key(1)).body(false, async || Ok(Bytes::from_static(b"y"))).await.unwrap().0;
         assert_eq!(third.collect().await.unwrap().to_bytes(), "y");
     }
 

@@ -13,11 +13,11 @@ use crate::table::{self, Renderer};
 
 impl Cx<'_> {
     /// A renderer of this kind's tables.
-    pub(crate) fn renderer(&self, version: &'static str, include: Include) -> Renderer {
+    pub(crate) fn renderer(&self, version: &'static str, include: Include) -> Renderer<'_> {
         Renderer { rules: self.rules, version, include, now: self.state.clock.now() }
     }
 
-    /// Stored bytes as clients of this kind see the object.
+    /// Stored bytes as clients of this kind see the object. A custom one is shown already.
     pub(crate) fn serve(&self, stored: &Bytes) -> Result<Bytes, Failure> {
         if !self.converts() {
             return Ok(stored.clone());
@@ -28,12 +28,16 @@ impl Cx<'_> {
 }
 
 /// The answer that shows an object.
-pub(crate) fn object(
+pub(crate) async fn object(
     cx: &Cx<'_>,
     code: StatusCode,
     stored: &Bytes,
     accept: Accept,
 ) -> Result<Response, Failure> {
+    let stored = &match cx.custom {
+        Some(served) => served.show(stored).await?,
+        None => stored.clone(),
+    };
     let bytes = match accept.shape {
         Shape::Object | Shape::Discovery => cx.serve(stored)?,
         Shape::Partial(version) => table::partial(stored, version)?,

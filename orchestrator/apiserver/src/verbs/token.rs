@@ -100,7 +100,7 @@ fn texts(object: &Value, path: &str) -> Vec<String> {
 struct OnlyVersion(&'static Schema);
 
 impl Versions for OnlyVersion {
-    fn convert<'v>(&self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'static Schema)> {
+    fn convert<'v>(&'v self, object: &'v Value, api_version: &str) -> Option<(Cow<'v, Value>, &'v Schema)> {
         (api_version == API_VERSION).then_some((Cow::Borrowed(object), self.0))
     }
 }

@@ -93,7 +93,7 @@ pub(crate) async fn update(
     let key = cx.key(name);
     for _ in 0..ATTEMPTS {
         let entry = cx.state.store.get(&key).ok_or_else(|| cx.not_found(name))?;
-        let old = codec::decode(&key, &entry.value)?;
+        let old = cx.load(&key, &entry.value).await?;
         let live = cx.to_served(old.clone());
         let update = Update { cx, name, part, options, entry: &entry, old: &old };
         let object = cx.to_stored(update.wanted(&live, change(&live)?)?);
@@ -149,7 +149,7 @@ impl Update<'_> {
         if matches!(self.part, Part::Whole | Part::Ephemeral) {
             admission::validate(cx, &object, Some(self.old))?;
         }
-        if cx.kind.kind == "CertificateSigningRequest" {
+        if cx.is("certificates.k8s.io", "CertificateSigningRequest") {
             admission::signers::check_decision(cx, self.part, &object, self.old)?;
         }
         if let Some((hooks, by)) = self.concerned() {
@@ -159,12 +159,12 @@ impl Update<'_> {
         if is_finished(&object) {
             return self.finish(&object).await;
         }
-        if owners::same_but_times(&object, self.old) {
+        if owners::same_but_times(&object, self.old) && !self.is_outdated() {
             return Ok(Some(self.entry.value.clone()));
         }
         let change = quota::Change { object: &object, old: Some(self.old) };
         let counts = quota::concerns(cx, self.part);
-        let encoded = cx.encode(&object);
+        let encoded = cx.encode(&object).await?;
         if self.options.dry_run {
             if counts {
                 quota::check(cx, change)?;
@@ -185,6 +185,12 @@ impl Update<'_> {
         }
     }
 
+    /// Whether what is stored was written in another version or by another schema than it would be now, so that writing
+    /// the same once more changes it.
+    fn is_outdated(&self) -> bool {
+        self.cx.custom.is_some_and(|served| !served.is_stored_as(&self.entry.value, self.old))
+    }
+
     /// Who is asked about the update. A binding is one already.
     fn concerned(&self) -> Option<(Arc<dynamic::Hooks>, By<'_>)> {
         dynamic::concerned(self.cx).filter(|_| self.part != Part::Binding)
@@ -193,7 +199,7 @@ impl Update<'_> {
     /// The update to an object in its stored form, as those see it who are asked about it.
     fn write<'w>(&'w self, by: By<'w>, object: Cow<'w, Value>) -> Write<'w> {
         let seen = |object: Cow<'w, Value>| match self.part {
-            Part::Scale => Cow::Owned(scale::of(&object)),
+            Part::Scale => Cow::Owned(scale::of(self.cx, &object)),
             _ if self.cx.converts() => Cow::Owned(self.cx.to_served(object.into_owned())),
             _ => object,
         };
@@ -214,7 +220,7 @@ impl Update<'_> {
         let seen = write.object.map(Cow::into_owned).unwrap_or_default();
         *object = match whole {
             Some(mut whole) => {
-                whole.put("spec.replicas", seen.int("spec.replicas").unwrap_or(0));
+                whole.put(scale::place(self.cx), seen.int("spec.replicas").unwrap_or(0));
                 whole
             }
             None => self.cx.to_stored(seen),
@@ -224,7 +230,7 @@ impl Update<'_> {
 
     /// Removes an object that was only waiting for its finalizers.
     async fn finish(&self, object: &Value) -> Result<Option<Bytes>, Failure> {
-        let answer = self.cx.encode(object).at(self.entry.mod_revision);
+        let answer = self.cx.encode(object).await?.at(self.entry.mod_revision);
         if self.options.dry_run {
             return Ok(Some(answer));
         }
@@ -315,9 +321,8 @@ impl Update<'_> {
         cx.rules.stamp(object, Some(old), &cx.state.timestamp());
         cx.complete(object);
         keep_metadata(object, old);
-        let generation = cx.rules.generation();
         object.assign("metadata.generation", old.field("metadata.generation").cloned());
-        if self.part != Part::Binding && generation.iter().any(|path| !object::same(object, old, path)) {
+        if self.part != Part::Binding && cx.rules.is_new_generation(object, old) {
             object::bump_generation(object);
         }
     }
@@ -393,5 +398,7 @@ pub(crate) fn is_finished(object: &Value) -> bool {
     object::terminating(object)
         && object.items("metadata.finalizers").is_empty()
         && object.int("metadata.deletionGracePeriodSeconds").unwrap_or(0) == 0
-        && (object.text("kind") != "Namespace" || object.items("spec.finalizers").is_empty())
+        && (object.text("kind") != "Namespace"
+            || object.text("apiVersion") != "v1"
+            || object.items("spec.finalizers").is_empty())
 }

@@ -30,8 +30,9 @@ use super::get::parse_version;
 use super::select::Selection;
 use super::{Cx, show};
 use crate::codec::Cut;
+use crate::custom::Served;
 use crate::error::{Failure, unreadable};
-use crate::kinds::Rules;
+use crate::kinds::{Rules, rules};
 use crate::request::negotiate::{Accept, Include, Shape};
 use crate::request::query::ListOptions;
 use crate::state::State;
@@ -66,7 +67,9 @@ struct Stream {
     state: Arc<State>,
     kind: &'static Kind,
     stored: &'static Kind,
+    /// Those of a built-in kind.
     rules: &'static dyn Rules,
+    custom: Option<Served>,
     namespace: String,
     selection: Selection,
     shape: Shape,
@@ -119,11 +122,14 @@ pub(crate) fn watch(
         Ok(watch) => watch,
         Err(error) => return Ok(refused(&unreadable(&error, begin))),
     };
+    // A watch of custom objects ends with what their definition says now.
+    let stopping = cx.custom.map_or(&state.stopping, |served| &served.definition().retired);
     let stream = Stream {
         state: Arc::clone(state),
         kind: cx.kind,
         stored: cx.stored,
-        rules: cx.rules,
+        rules: rules(cx.kind),
+        custom: cx.custom.cloned(),
         namespace: cx.namespace.to_owned(),
         selection,
         shape: accept.shape,
@@ -134,7 +140,7 @@ pub(crate) fn watch(
         begin,
         bookmarks: options.bookmarks.then(|| bookmark_ticks(state)),
         deadline: Box::pin(tokio::time::sleep(lifetime(state, options.timeout_seconds))),
-        stopping: Box::pin(state.stopping.clone().cancelled_owned()),
+        stopping: Box::pin(stopping.clone().cancelled_owned()),
         columns_told: false,
     };
     let chunks = stream::unfold(stream, |mut stream| async move {
@@ -166,7 +172,9 @@ fn form(cx: &Cx<'_>, shape: Shape) -> u32 {
         Shape::Table(version, Include::Metadata) => 5 + versions(version),
         Shape::Table(version, Include::Object) => 7 + versions(version),
     };
-    shape << 4 | u32::from(cx.converts()) << 3
+    // Definitions differ in what they show, so that each has forms of its own.
+    let serial = cx.custom.map_or(0, Served::serial);
+    serial << 8 | shape << 4 | u32::from(cx.converts()) << 3
 }
 
 fn bookmark_ticks(state: &State) -> Interval {
@@ -216,19 +224,32 @@ enum Wake {
 
 impl Stream {
     fn cx(&self) -> Cx<'_> {
+        if let Some(served) = &self.custom {
+            return Cx::custom(&self.state, served, &self.namespace);
+        }
         let Self { state, kind, stored, rules, namespace, .. } = self;
-        Cx { state, kind, stored, rules: *rules, namespace, user: None, notes: None, loose: false }
+        Cx {
+            state,
+            kind,
+            stored,
+            rules: *rules,
+            custom: None,
+            namespace,
+            user: None,
+            notes: None,
+            loose: false,
+        }
     }
 
     /// The next bytes to send; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(chunk) = self.initial_chunk() {
+        if let Some(chunk) = self.initial_chunk().await {
             return Some(chunk);
         }
         loop {
             match self.wake().await {
                 Wake::Event(Ok(event)) => {
-                    let chunk = self.chunk(&event);
+                    let chunk = self.chunk(&event).await;
                     if !chunk.is_empty() {
                         return Some(chunk);
                     }
@@ -259,7 +280,11 @@ impl Stream {
         };
         tokio::select! {
             biased;
-            () = &mut self.stopping => Wake::End,
+            // When a definition goes, its objects went before, which is still told.
+            () = &mut self.stopping => match watch.try_next().filter(|_| self.custom.is_some()) {
+                Some(event) => Wake::Event(Ok(event)),
+                None => Wake::End,
+            },
             event = watch.next() => event.map_or(Wake::End, Wake::Event),
             () = &mut self.deadline => Wake::End,
             () = bookmark => Wake::Bookmark,
@@ -267,7 +292,7 @@ impl Stream {
     }
 
     /// Objects that are told before events, as many as fit into a chunk, and the bookmark that ends them.
-    fn initial_chunk(&mut self) -> Option<Bytes> {
+    async fn initial_chunk(&mut self) -> Option<Bytes> {
         if self.initial.is_empty() && self.initial_end.is_none() {
             return None;
         }
@@ -275,7 +300,8 @@ impl Stream {
         while out.len() < CHUNK {
             let Some(entry) = self.initial.pop_front() else { break };
             let columns = !std::mem::replace(&mut self.columns_told, true);
-            let object = self.shaped(&entry.value, columns);
+            let shown = shown(self.custom.clone(), &entry.value).await;
+            let object = shown.and_then(|value| self.shaped(&value, columns));
             out.put_slice(&line_or_error(Change::Added, object));
         }
         if self.initial.is_empty()
@@ -287,12 +313,12 @@ impl Stream {
     }
 
     /// An event and those that follow it at once.
-    fn chunk(&mut self, event: &Event) -> Bytes {
-        let first = self.tell(event).unwrap_or_default();
+    async fn chunk(&mut self, event: &Event) -> Bytes {
+        let first = self.tell(event).await.unwrap_or_default();
         let mut out: Option<BytesMut> = None;
         while out.as_ref().map_or(first.len(), BytesMut::len) < CHUNK {
             let Some(event) = self.watch.as_mut().and_then(Watch::try_next) else { break };
-            if let Some(bytes) = self.tell(&event) {
+            if let Some(bytes) = self.tell(&event).await {
                 out.get_or_insert_with(|| BytesMut::from(&first[..])).put_slice(&bytes);
             }
         }
@@ -300,7 +326,7 @@ impl Stream {
     }
 
     /// The line of an event, if this client sees it.
-    fn tell(&mut self, event: &Event) -> Option<Bytes> {
+    async fn tell(&mut self, event: &Event) -> Option<Bytes> {
         if event.revision <= self.begin {
             return None;
         }
@@ -308,9 +334,16 @@ impl Stream {
         let table = matches!(self.shape, Shape::Table(..));
         let columns = table && !std::mem::replace(&mut self.columns_told, true);
         let id = self.form | u32::from(columns) << 2 | change as u32;
+        let last = if change == Change::Deleted { event.prev.as_ref() } else { None };
+        let value = &last.unwrap_or(&event.entry).value;
+        let shown = shown(self.custom.clone(), value).await;
         Some(event.encoding(id, || {
-            let cx = self.cx();
-            line_or_error(change, self.shaped(&final_state(&cx, event, change), columns))
+            let object = shown.map(|value| match change {
+                // It is told as it last was, with the revision of its end.
+                Change::Deleted => Cut::of(self.stored).with_revision(&value, event.revision),
+                Change::Added | Change::Modified => value,
+            });
+            line_or_error(change, object.and_then(|value| self.shaped(&value, columns)))
         }))
     }
 
@@ -360,11 +393,10 @@ impl Stream {
     }
 }
 
-/// The object an event is about: as it is, or as it last was with the revision of its end.
-fn final_state(cx: &Cx<'_>, event: &Event, change: Change) -> Bytes {
-    if change != Change::Deleted {
-        return event.entry.value.clone();
+/// Stored bytes of a custom object as clients see it; others are shown as they are sent.
+async fn shown(custom: Option<Served>, stored: &Bytes) -> Result<Bytes, Failure> {
+    match custom {
+        Some(served) => served.show(stored).await,
+        None => Ok(stored.clone()),
     }
-    let last = event.prev.as_ref().unwrap_or(&event.entry);
-    Cut::of(cx.stored).with_revision(&last.value, event.revision)
 }

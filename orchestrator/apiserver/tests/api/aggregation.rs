@@ -115,18 +115,15 @@ fn api_service(bundle: &str) -> Value {
 }
 
 /// A server that may be a front proxy, which keeps the conditions of APIServices.
-async fn front(ca: &Authority, tasks: &mut JoinSet<()>) -> Api {
+async fn front(ca: &Authority) -> Api {
     let identity = ca.sign("front-proxy-client", None);
     let tls =
         NodeClientTls { ca: ca.pem.clone().into(), cert: identity.cert.into(), key: identity.key.into() };
-    let api = Api::with(|config| {
+    Api::with(|config| {
         config.front_proxy = Some(tls);
         config.service_cidr = "127.96.0.0/16".parse().unwrap();
     })
-    .await;
-    let server = api.server.clone();
-    tasks.spawn(async move { server.keep().await });
-    api
+    .await
 }
 
 /// Makes the APIService and waits until its condition says that its server works, or why it does not.
@@ -149,7 +146,7 @@ async fn requests_reach_another_server_in_the_name_of_the_caller() {
     let local = tokio::task::LocalSet::new();
     let test = local.run_until(async {
         let (ca, mut tasks) = (Authority::new(), JoinSet::new());
-        let api = front(&ca, &mut tasks).await;
+        let api = front(&ca).await;
         let address = start(&ca, &mut tasks).await;
         publish(&api, address).await;
         api.get(FLUNDERS).await.expect(404);
@@ -188,7 +185,7 @@ async fn a_connection_to_another_server_may_leave_http() {
     let local = tokio::task::LocalSet::new();
     let test = local.run_until(async {
         let (ca, mut tasks) = (Authority::new(), JoinSet::new());
-        let api = front(&ca, &mut tasks).await;
+        let api = front(&ca).await;
         let backend = start(&ca, &mut tasks).await;
         publish(&api, backend).await;
         register(&api, &api_service(&ca.pem)).await;
@@ -213,7 +210,7 @@ async fn discovery_tells_of_what_others_serve() {
     let local = tokio::task::LocalSet::new();
     let test = local.run_until(async {
         let (ca, mut tasks) = (Authority::new(), JoinSet::new());
-        let api = front(&ca, &mut tasks).await;
+        let api = front(&ca).await;
         let address = start(&ca, &mut tasks).await;
         publish(&api, address).await;
         register(&api, &api_service(&ca.pem)).await;
@@ -258,7 +255,7 @@ async fn a_server_that_does_not_work_is_unavailable() {
     let local = tokio::task::LocalSet::new();
     let test = local.run_until(async {
         let (ca, mut tasks) = (Authority::new(), JoinSet::new());
-        let api = front(&ca, &mut tasks).await;
+        let api = front(&ca).await;
         let told = register(&api, &api_service(&ca.pem)).await;
         assert_eq!(told, ("False".to_owned(), "ServiceNotFound".to_owned()));
         let answer = api.get(FLUNDERS).await;

@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tower::ServiceExt;
 use wherry_api::clock::Clock;
 use wherry_apiserver::{ApiServer, Config, UserInfo, bootstrap, extractor};
@@ -38,6 +39,8 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) store: Store,
     router: Router,
+    /// What the server does by itself; ends with this.
+    _tasks: JoinSet<()>,
     _directory: tempfile::TempDir,
 }
 
@@ -120,8 +123,11 @@ impl Api {
         let mut config = Config::new(store.clone(), Arc::clone(&clock) as Arc<dyn Clock>, ids, cidr);
         change(&mut config);
         let server = ApiServer::new(config);
+        let mut tasks = JoinSet::new();
+        let keeper = server.clone();
+        tasks.spawn(async move { keeper.keep().await });
         let router = server.router_as(UserInfo::master("tester"));
-        let api = Self { server, clock, store, router, _directory: directory };
+        let api = Self { server, clock, store, router, _tasks: tasks, _directory: directory };
         api.namespace("default").await;
         api
     }

@@ -15,6 +15,7 @@ mod conformance_groups;
 mod conformance_machinery;
 mod conformance_policies;
 mod conformance_webhooks;
+mod custom;
 mod deletion;
 mod discovery;
 mod flow;

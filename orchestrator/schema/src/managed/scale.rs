@@ -8,22 +8,24 @@ use super::set::Set;
 /// The version of Scales.
 const SCALE: &str = "autoscaling/v1";
 
-fn replicas() -> Set {
-    Set::of(&[&["spec", "replicas"]])
-}
+/// Where a Scale says how many replicas there shall be.
+const REPLICAS: [&str; 2] = ["spec", "replicas"];
 
-fn replicas_path() -> [Element; 2] {
-    ["spec", "replicas"].map(Element::field)
+fn elements(path: &[&str]) -> Vec<Element> {
+    path.iter().copied().map(Element::field).collect()
 }
 
 impl Owners {
-    /// The owners of the Scale of an object whose replicas are at `spec.replicas` in every version.
+    /// The owners of the Scale of an object whose replicas are at this path in every version.
     #[must_use]
-    pub fn of_scale(&self) -> Self {
-        let path = replicas_path();
+    pub fn of_scale(&self, path: &[&str]) -> Self {
+        let (path, replicas) = (elements(path), Set::of(&[&REPLICAS]));
         let owning = self.entries.iter().filter(|entry| entry.fields.contains(&path));
-        let entries =
-            owning.map(|entry| Entry { api_version: SCALE.to_owned(), fields: replicas(), ..entry.clone() });
+        let entries = owning.map(|entry| Entry {
+            api_version: SCALE.to_owned(),
+            fields: replicas.clone(),
+            ..entry.clone()
+        });
         Self { entries: entries.collect() }
     }
 
@@ -32,8 +34,8 @@ impl Owners {
     /// The Scale speaks a version of its own, and an update is told apart by the version it spoke: so updates lose
     /// the replicas to an entry without a time, while appliers keep theirs.
     #[must_use]
-    pub fn with_scale(self, scale: &Self, api_version: &str) -> Self {
-        let path = replicas_path();
+    pub fn with_scale(self, scale: &Self, (api_version, path): (&str, &[&str])) -> Self {
+        let (replicas, path, own) = (Set::of(&[path]), elements(path), elements(&REPLICAS));
         let is_kept = |entry: &Entry| {
             entry.operation == Operation::Apply && scale.entries.iter().any(|found| found.is_of(entry))
         };
@@ -44,15 +46,15 @@ impl Owners {
                 kept.push(entry);
                 continue;
             }
-            entry.fields.subtract(&replicas());
+            entry.fields.subtract(&replicas);
             if !entry.fields.is_empty() {
                 entries.push(entry);
             }
         }
-        for gained in scale.entries.iter().filter(|entry| entry.fields.contains(&path)) {
+        for gained in scale.entries.iter().filter(|entry| entry.fields.contains(&own)) {
             if !kept.iter().any(|entry: &Entry| entry.is_of(gained)) {
                 let api_version = api_version.to_owned();
-                entries.push(Entry { api_version, fields: replicas(), time: None, ..gained.clone() });
+                entries.push(Entry { api_version, fields: replicas.clone(), time: None, ..gained.clone() });
             }
         }
         entries.append(&mut kept);

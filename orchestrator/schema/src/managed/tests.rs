@@ -278,10 +278,10 @@ fn the_list_of_entries_is_read_ordered_and_reset() {
 fn owners_of_replicas_are_owners_of_the_scale() {
     let list = r#"[{"manager":"a","operation":"Update","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:replicas":{},"f:selector":{}}}},{"manager":"b","operation":"Apply","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:spec":{"f:replicas":{}}}}]"#;
     let owners = Owners::read(Some(&json(list))).unwrap();
-    let mut scale = owners.of_scale();
+    let mut scale = owners.of_scale(&["spec", "replicas"]);
     assert_eq!(scale.entries().len(), 2);
     scale.entries.retain(|entry| entry.manager == "b");
-    let after = owners.with_scale(&scale, "v1");
+    let after = owners.with_scale(&scale, ("v1", &["spec", "replicas"]));
     let fields = |manager: &str| {
         let entry = after.entries().iter().find(|entry| entry.manager == manager).unwrap();
         entry.fields.to_fields().to_string()

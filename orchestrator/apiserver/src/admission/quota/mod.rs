@@ -104,7 +104,7 @@ fn charge(
             "kube-apiserver",
         )?;
         quotas.settle(&mut object)?;
-        let encoded = quotas.encode(&object);
+        let encoded = quotas.encode_built_in(&object);
         txn.preconditions.push(account.unchanged());
         txn.ops.push(Op::Put {
             key: account.key.clone(),

@@ -36,7 +36,6 @@ pub(crate) struct Values {
     rules: OnceLock<Option<Rules>>,
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "until custom kinds are served"))]
 impl Values {
     /// The version whose definition has this schema.
     pub(crate) fn new(structural: Arc<Structural>) -> Self {

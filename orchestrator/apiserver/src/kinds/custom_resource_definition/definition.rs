@@ -25,10 +25,9 @@ const COMMON: [(&str, &str); 4] = [
 /// The rules every definition keeps.
 pub(super) fn check(object: &Value, errors: &mut Errors) {
     let spec = object.field("spec").cloned().unwrap_or(Value::object());
-    check_name(object, &spec, errors);
     check_spec(&spec, errors);
     check_stored(object, errors);
-    check_approval(object, &spec, errors);
+    check_approval(object, errors);
     if spec.flag("preserveUnknownFields") {
         let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in \
                       spec.versions[*].schema instead";
@@ -36,8 +35,9 @@ pub(super) fn check(object: &Value, errors: &mut Errors) {
     }
 }
 
-fn check_name(object: &Value, spec: &Value, errors: &mut Errors) {
-    let wanted = format!("{}.{}", spec.text("names.plural"), spec.text("group"));
+/// The name says what the definition is of. Neither changes afterwards.
+pub(super) fn check_name(object: &Value, errors: &mut Errors) {
+    let wanted = format!("{}.{}", object.text("spec.names.plural"), object.text("spec.group"));
     let name = object::name(object);
     if !name.is_empty() && name != wanted {
         errors.invalid(&Path::new("metadata.name"), name, "must be spec.names.plural+\".\"+spec.group");
@@ -263,25 +263,51 @@ fn check_stored(object: &Value, errors: &mut Errors) {
     }
 }
 
-/// Groups of Kubernetes' own domains are added by Kubernetes' own people.
-fn check_approval(object: &Value, spec: &Value, errors: &mut Errors) {
-    let group = spec.text("group");
+/// What a definition says of who has approved it.
+pub(crate) enum Approval {
+    /// Nothing; the text says what is needed.
+    Missing(String),
+    /// Nothing that says anything; the text says what is needed.
+    Invalid(String),
+    /// That nobody has.
+    Unapproved(String),
+    /// Where it was.
+    Approved(String),
+}
+
+/// Who has approved a definition, if it is in one of the groups of Kubernetes' own domains: those are added by
+/// Kubernetes' own people.
+pub(crate) fn approval(object: &Value) -> Option<Approval> {
+    let group = object.text("spec.group");
     let within = |domain: &str| group == domain || group.ends_with(&format!(".{domain}"));
     if !within("k8s.io") && !within("kubernetes.io") {
-        return;
+        return None;
     }
-    let path = Path::new("metadata.annotations").key(APPROVED);
     let value =
         object.map("metadata.annotations").and_then(|a| a.get(APPROVED)?.as_str()).unwrap_or_default();
-    if value.is_empty() {
-        let detail = format!("protected groups must have approval annotation {APPROVED:?}, see {APPROVAL}");
-        errors.required(&path, &detail);
-    } else if !value.starts_with("unapproved") && !value.contains("://") {
-        let detail = format!(
-            "protected groups must have approval annotation {APPROVED:?} with either a URL or a reason starting with \
-             \"unapproved\", see {APPROVAL}"
-        );
-        errors.invalid(&path, value, &detail);
+    let needed = format!("protected groups must have approval annotation {APPROVED:?}");
+    Some(if value.is_empty() {
+        Approval::Missing(format!("{needed}, see {APPROVAL}"))
+    } else if value.starts_with("unapproved") {
+        Approval::Unapproved(value.to_owned())
+    } else if value.contains("://") {
+        Approval::Approved(value.to_owned())
+    } else {
+        Approval::Invalid(format!(
+            "{needed} with either a URL or a reason starting with \"unapproved\", see {APPROVAL}"
+        ))
+    })
+}
+
+fn check_approval(object: &Value, errors: &mut Errors) {
+    let path = Path::new("metadata.annotations").key(APPROVED);
+    match approval(object) {
+        Some(Approval::Missing(detail)) => errors.required(&path, &detail),
+        Some(Approval::Invalid(detail)) => {
+            let value = object.map("metadata.annotations").and_then(|a| a.get(APPROVED)?.as_str());
+            errors.invalid(&path, value.unwrap_or_default(), &detail);
+        }
+        Some(Approval::Unapproved(_) | Approval::Approved(_)) | None => {}
     }
 }
 

@@ -1,5 +1,5 @@
-//! CustomResourceDefinition: a kind that users add. The definition is kept and checked; its objects are not served yet,
-//! so no definition is ever established.
+//! CustomResourceDefinition: a kind that users add. What it defines is served by
+//! `custom`.
 //!
 //! Rules of a definition are in `definition`; those of its schemas in `openapi` (what a schema may say), `shape` (whether
 //! it is structural) and `defaults`. Values are held to a schema by
@@ -14,6 +14,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use definition::{Approval, approval};
 use jiff::Timestamp;
 use wherry_schema::Value;
 
@@ -48,6 +49,12 @@ impl Rules for CustomResourceDefinition {
 
     fn prepare_status(&self, object: &mut Value, old: &Value) {
         object::keep_metadata(object, old);
+    }
+
+    fn check_create(&self, object: &Value, errors: &mut Errors) {
+        definition::check_name(object, errors);
+        self.validate(object, errors);
+        self.validate_create(object, errors);
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {

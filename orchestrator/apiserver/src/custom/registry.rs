@@ -1,0 +1,172 @@
+//! The definitions that are established, kept current with the store.
+//!
+//! # Guarantees
+//! A definition whose establishment was acknowledged is served to every request that begins later, however it was
+//! written. A look-up while nothing changed decodes nothing; what built-in kinds are looked up by never gets here.
+//!
+//! # Caveats
+//! A definition that says something else is another [`Definition`]: requests under way go on with the one they began
+//! with, and watches of its objects end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use wherry_api::kinds::Kind;
+use wherry_schema::Value;
+use wherry_store::{Entry, Revision, Snapshot, Store, Watch};
+
+use super::conditions;
+use super::definition::{Definition, Served};
+use crate::codec;
+use crate::object::Fields;
+
+/// The prefix of definitions' keys.
+pub(super) const PREFIX: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/";
+
+/// The established definitions at one revision, by name: `widgets.example.com`.
+#[derive(Default)]
+pub(crate) struct Definitions(BTreeMap<String, Known>);
+
+/// A definition and what it was read from.
+#[derive(Clone)]
+struct Known {
+    written: Revision,
+    /// What the definition says, to find out whether a change of it changes anything here.
+    says: Value,
+    /// None while it is not established.
+    definition: Option<Arc<Definition>>,
+}
+
+/// Where definitions are looked up.
+pub(crate) struct Registry {
+    store: Store,
+    current: Mutex<Current>,
+    /// Ends all watches.
+    stopping: CancellationToken,
+}
+
+struct Current {
+    definitions: Arc<Definitions>,
+    /// The revision up to which they are known to be right.
+    checked: Revision,
+    /// Tells of changes after they were read; none if the store is closed.
+    changes: Option<Watch>,
+}
+
+impl Registry {
+    /// The definitions of a store.
+    pub(crate) fn new(store: Store, stopping: CancellationToken) -> Self {
+        let current = Current { definitions: Arc::default(), checked: 0, changes: None };
+        Self { store, current: Mutex::new(current), stopping }
+    }
+
+    /// The definitions as of now.
+    pub(crate) fn definitions(&self) -> Arc<Definitions> {
+        let revision = self.store.revision();
+        let mut current = self.current.lock();
+        if current.changes.is_none() || current.checked < revision {
+            if current.unchanged(revision) {
+                current.checked = revision;
+            } else {
+                self.read(&mut current);
+            }
+        }
+        Arc::clone(&current.definitions)
+    }
+
+    fn read(&self, current: &mut Current) {
+        let state = self.store.snapshot();
+        current.definitions = Arc::new(current.definitions.next(&state, &self.stopping));
+        current.checked = state.revision();
+        current.changes = self.store.watch(PREFIX, state.revision()).ok();
+    }
+}
+
+impl Current {
+    /// Whether no definition has changed up to this revision.
+    fn unchanged(&mut self, revision: Revision) -> bool {
+        let Some(changes) = &mut self.changes else { return false };
+        // What the watch cannot hand out at once, because it was dropped or is being published, holds progress back.
+        changes.try_next().is_none() && changes.progress() >= revision
+    }
+}
+
+impl Definitions {
+    /// The definitions of a state; those that say the same as here are the same.
+    fn next(&self, state: &Snapshot, stopping: &CancellationToken) -> Self {
+        let known = state.range(PREFIX, None).filter_map(|entry| {
+            let name = entry.key.strip_prefix(PREFIX)?;
+            let before = self.0.get(name);
+            let known = match before.filter(|before| before.written == entry.mod_revision) {
+                Some(same) => same.clone(),
+                None => Known::read(entry, before, stopping)?,
+            };
+            Some((name.to_owned(), known))
+        });
+        let next = Self(known.collect());
+        for (name, before) in &self.0 {
+            let Some(definition) = &before.definition else { continue };
+            let kept = next.0.get(name).and_then(|known| known.definition.as_ref());
+            if !kept.is_some_and(|kept| Arc::ptr_eq(kept, definition)) {
+                definition.retired.cancel();
+            }
+        }
+        next
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
+    /// The definition of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Definition>> {
+        self.0.get(name)?.definition.as_ref()
+    }
+
+    /// A version of a resource.
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Served> {
+        self.named(&format!("{plural}.{group}"))?.served(version)
+    }
+
+    /// Every version that is served.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Kind> {
+        let definitions = self.0.values().filter_map(|known| known.definition.as_ref());
+        definitions.flat_map(|definition| definition.versions.iter().map(|version| version.kind))
+    }
+
+    /// The definitions.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.0.values().filter_map(|known| known.definition.as_ref())
+    }
+}
+
+impl Known {
+    fn read(entry: &Entry, before: Option<&Self>, stopping: &CancellationToken) -> Option<Self> {
+        let object = codec::decode(&entry.key, &entry.value).ok()?;
+        let written = entry.mod_revision;
+        let (served, says) = (conditions::is_served(&object), says(&object));
+        if let Some(same) = before.filter(|before| before.says == says) {
+            if let Some(definition) = &same.definition {
+                definition.terminating.store(conditions::holds(&object, "Terminating"), Ordering::Release);
+            }
+            return Some(Self { written, ..same.clone() });
+        }
+        let read = || Definition::read(&object, written, stopping.child_token()).map(Arc::new);
+        let definition = if served { read() } else { None };
+        Some(Self { written, says, definition })
+    }
+}
+
+/// All that a definition is read from.
+fn says(object: &Value) -> Value {
+    let mut says = Value::object();
+    for field in ["metadata.uid", "spec", "status.acceptedNames"] {
+        says.assign(field, object.field(field).cloned());
+    }
+    says.put("served", conditions::is_served(object));
+    says
+}
