@@ -34,9 +34,12 @@ pub(crate) async fn answer(
         Route::Health(name, check) => return health::answer(state, name, check.as_deref(), query).await,
         Route::Metrics => return Ok(metrics(state)),
         Route::Root => return Ok(paths(state)),
-        Route::OpenApiIndex => return openapi::index(headers),
-        Route::OpenApi(name) => return openapi::version_3(name, query, headers, state.clock.now()),
-        Route::OpenApiV2 => return openapi::version_2(headers),
+        Route::OpenApiIndex => return openapi::index(headers, state.custom.definitions().documents()),
+        Route::OpenApi(name) => {
+            let definitions = state.custom.definitions();
+            return openapi::version_3(name, query, (headers, definitions.documents()), state.clock.now());
+        }
+        Route::OpenApiV2 => return openapi::version_2(headers, state.custom.definitions().documents()),
         Route::OpenIdConfiguration => return openid(state, TokenIssuer::configuration, "application/json"),
         Route::OpenIdKeys => return openid(state, TokenIssuer::jwks, "application/jwk-set+json"),
         _ => {}

@@ -1,14 +1,17 @@
-//! `/openapi/v3` and `/openapi/v2`: the documents that the build made, tagged, cached and compressed.
+//! `/openapi/v3` and `/openapi/v2`: the documents that the build made, and those of custom kinds, tagged, cached and
+//! compressed.
 //!
 //! They stay compressed; a client that does not take gzip has its document unpacked while it waits.
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, EXPIRES, LOCATION, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
-use wherry_schema::openapi::{self, Document};
+use wherry_schema::openapi;
 
+use crate::custom::Documents;
 use crate::error::Failure;
 use crate::request::negotiate::accepts_gzip;
 use crate::request::query::Query;
@@ -16,10 +19,10 @@ use crate::respond;
 use crate::status::plain;
 
 /// Answers `/openapi/v3`: where the documents are.
-pub(crate) fn index(headers: &HeaderMap) -> Result<Response, Failure> {
-    let mut response = tagged(headers, &openapi::index_hash())?;
+pub(crate) fn index(headers: &HeaderMap, custom: &Documents) -> Result<Response, Failure> {
+    let mut response = tagged(headers, &openapi::index_hash(custom.hashes()))?;
     if response.status() == StatusCode::OK {
-        *response.body_mut() = Body::from(openapi::index());
+        *response.body_mut() = Body::from(openapi::index(custom.hashes()));
     }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(response)
@@ -30,15 +33,16 @@ pub(crate) fn index(headers: &HeaderMap) -> Result<Response, Failure> {
 pub(crate) fn version_3(
     name: &str,
     query: &Query,
-    headers: &HeaderMap,
+    (headers, custom): (&HeaderMap, &Documents),
     now: Timestamp,
 ) -> Result<Response, Failure> {
-    let document = openapi::document(name).ok_or(Failure::NoSuchPath)?;
+    let builtin = openapi::document(name).map(|found| (found.hash, Bytes::from_static(found.gzip)));
+    let (tag, gzip) = builtin.or_else(|| custom.document(name)).ok_or(Failure::NoSuchPath)?;
     let hash = query.get("hash").filter(|hash| !hash.is_empty());
-    if hash.is_some_and(|hash| hash != document.hash) {
-        return moved(&document.url());
+    if hash.is_some_and(|hash| hash != tag) {
+        return moved(&openapi::url(name, tag));
     }
-    let mut response = serve(document, headers)?;
+    let mut response = serve(tag, gzip, headers)?;
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Accept"));
     if hash.is_some() {
@@ -49,17 +53,19 @@ pub(crate) fn version_3(
 }
 
 /// Answers `/openapi/v2`: everything in one document of the older form.
-pub(crate) fn version_2(headers: &HeaderMap) -> Result<Response, Failure> {
-    let mut response = serve(openapi::swagger(), headers)?;
+pub(crate) fn version_2(headers: &HeaderMap, custom: &Documents) -> Result<Response, Failure> {
+    let builtin = || (openapi::swagger().hash, Bytes::from_static(openapi::swagger().gzip));
+    let (tag, gzip) = custom.swagger().unwrap_or_else(builtin);
+    let mut response = serve(tag, gzip, headers)?;
     response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
-fn serve(document: &'static Document, headers: &HeaderMap) -> Result<Response, Failure> {
+fn serve(tag: &str, gzip: Bytes, headers: &HeaderMap) -> Result<Response, Failure> {
     if !accepts_json(headers) {
         return Ok(plain(StatusCode::NOT_ACCEPTABLE, ""));
     }
-    let mut response = tagged(headers, document.hash)?;
+    let mut response = tagged(headers, tag)?;
     let parts = response.headers_mut();
     parts.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.append(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -68,9 +74,9 @@ fn serve(document: &'static Document, headers: &HeaderMap) -> Result<Response, F
     }
     if accepts_gzip(headers) {
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        *response.body_mut() = Body::from(document.gzip);
+        *response.body_mut() = Body::from(gzip);
     } else {
-        *response.body_mut() = Body::from(document.json());
+        *response.body_mut() = Body::from(openapi::unpack(&gzip));
     }
     Ok(response)
 }

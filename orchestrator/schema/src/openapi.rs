@@ -32,7 +32,7 @@ pub struct Document {
 impl Document {
     /// Where a server has it: with its hash, so that it may be kept for ever.
     pub fn url(&self) -> String {
-        format!("/openapi/v3/{}?hash={}", self.name, self.hash)
+        url(self.name, self.hash)
     }
 
     /// The JSON text.
@@ -40,10 +40,18 @@ impl Document {
     /// # Panics
     /// If the executable is corrupt.
     pub fn json(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        GzDecoder::new(self.gzip).read_to_end(&mut bytes).expect("the build script wrote it");
-        bytes
+        unpack(self.gzip)
     }
+}
+
+/// The text of a document that was gzipped here.
+///
+/// # Panics
+/// If it was not.
+pub fn unpack(gzip: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(gzip).read_to_end(&mut bytes).expect("it was gzipped here");
+    bytes
 }
 
 /// The document of `api/v1`, `apis/apps/v1`, ...
@@ -61,23 +69,28 @@ pub fn swagger() -> &'static Document {
     SWAGGER
 }
 
-/// Changes when any of the documents does.
-pub fn index_hash() -> String {
+/// Changes when any of the documents does; `more` are the names and hashes of others.
+pub fn index_hash<'n>(more: impl Iterator<Item = (&'n str, &'n str)>) -> String {
     let mut hasher = DefaultHasher::new();
-    for document in DOCUMENTS {
-        document.hash.hash(&mut hasher);
+    for (name, hash) in DOCUMENTS.iter().map(|document| (document.name, document.hash)).chain(more) {
+        (name, hash).hash(&mut hasher);
     }
     format!("{:016X}", hasher.finish())
 }
 
-/// What `/openapi/v3` answers: where the documents are.
-pub fn index() -> Vec<u8> {
-    let paths: Object = DOCUMENTS
-        .iter()
-        .map(|document| {
+/// Where a server has a document: with its hash, so that it may be kept for ever.
+pub fn url(name: &str, hash: &str) -> String {
+    format!("/openapi/v3/{name}?hash={hash}")
+}
+
+/// What `/openapi/v3` answers: where the documents are; `more` are the names and hashes of others.
+pub fn index<'n>(more: impl Iterator<Item = (&'n str, &'n str)>) -> Vec<u8> {
+    let all = DOCUMENTS.iter().map(|document| (document.name, document.hash)).chain(more);
+    let paths: Object = all
+        .map(|(name, hash)| {
             let mut entry = Object::new();
-            entry.insert("serverRelativeURL", document.url());
-            (document.name.into(), entry.into())
+            entry.insert("serverRelativeURL", url(name, hash));
+            (name.into(), entry.into())
         })
         .collect();
     let mut index = Object::new();
@@ -120,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_index_names_each_document_with_its_hash() {
-        let index = Value::from_json(&index()).unwrap();
+        let index = Value::from_json(&index(std::iter::empty())).unwrap();
         let apps = index.pointer("/paths/apis~1apps~1v1/serverRelativeURL").unwrap().as_str().unwrap();
         assert_eq!(apps, format!("/openapi/v3/apis/apps/v1?hash={}", document("apis/apps/v1").unwrap().hash));
     }

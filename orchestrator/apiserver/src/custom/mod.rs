@@ -7,7 +7,7 @@
 //! store), [`route`] (paths that lead to them), [`kind`] (their rules), [`values`]
 //! (whether objects are what their schema says), [`columns`] and [`path`] (what tables show),
 //! [`convert`] (objects on their way between the store and a version), [`conditions`] (what a definition says of itself),
-//! [`controller`] and [`cleanup`] (who writes that, and ends what is deleted), [`intern`] (rows that last).
+//! [`publish`] (what clients are told of it), [`controller`] and [`cleanup`] (who writes that, and ends what is deleted), [`intern`] (rows that last).
 
 mod cleanup;
 mod columns;
@@ -18,6 +18,7 @@ mod definition;
 mod intern;
 mod kind;
 mod path;
+mod publish;
 mod registry;
 mod route;
 pub(crate) mod rules;
@@ -26,5 +27,6 @@ pub(crate) mod values;
 pub(crate) use cleanup::mark;
 pub(crate) use definition::{Definition, Served};
 pub(crate) use path::Path;
+pub(crate) use publish::Documents;
 pub(crate) use registry::{Definitions, Registry};
 pub(crate) use route::find as route;

@@ -9,26 +9,28 @@
 //! with, and watches of its objects end.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wherry_api::kinds::Kind;
 use wherry_schema::Value;
+use wherry_schema::openapi::custom::Published;
 use wherry_store::{Entry, Revision, Snapshot, Store, Watch};
 
 use super::conditions;
 use super::definition::{Definition, Served};
+use super::publish::Documents;
 use crate::codec;
 use crate::object::Fields;
 
 /// The prefix of definitions' keys.
 pub(super) const PREFIX: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/";
 
-/// The established definitions at one revision, by name: `widgets.example.com`.
+/// The established definitions at one revision, by name: `widgets.example.com`; and what clients are told of them.
 #[derive(Default)]
-pub(crate) struct Definitions(BTreeMap<String, Known>);
+pub(crate) struct Definitions(BTreeMap<String, Known>, OnceLock<Documents>);
 
 /// A definition and what it was read from.
 #[derive(Clone)]
@@ -106,7 +108,7 @@ impl Definitions {
             };
             Some((name.to_owned(), known))
         });
-        let next = Self(known.collect());
+        let next = Self(known.collect(), OnceLock::new());
         for (name, before) in &self.0 {
             let Some(definition) = &before.definition else { continue };
             let kept = next.0.get(name).and_then(|known| known.definition.as_ref());
@@ -115,6 +117,11 @@ impl Definitions {
             }
         }
         next
+    }
+
+    /// What clients are told of them.
+    pub(crate) fn documents(&self) -> &Documents {
+        self.1.get_or_init(|| Documents::of(self.0.values().flat_map(Known::published)))
     }
 
     /// Whether there are none.
@@ -145,6 +152,18 @@ impl Definitions {
 }
 
 impl Known {
+    /// The versions that are served, as clients are told of them.
+    fn published(&self) -> impl Iterator<Item = Published> {
+        let versions =
+            self.definition.iter().flat_map(|found| found.versions.iter().map(move |v| (found, v)));
+        versions.map(|(definition, version)| {
+            let mut said = self.says.items("spec.versions").iter();
+            let said = said.find(|said| said.text("name") == version.kind.version);
+            let schema = said.and_then(|said| said.field("schema.openAPIV3Schema"));
+            Published::new(version.kind, &definition.list_kind, schema.unwrap_or(&Value::Null))
+        })
+    }
+
     fn read(entry: &Entry, before: Option<&Self>, stopping: &CancellationToken) -> Option<Self> {
         let object = codec::decode(&entry.key, &entry.value).ok()?;
         let written = entry.mod_revision;

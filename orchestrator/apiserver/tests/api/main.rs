@@ -11,6 +11,7 @@ mod chunking;
 mod class_admission;
 mod concurrency;
 mod conformance_core;
+mod conformance_custom;
 mod conformance_groups;
 mod conformance_machinery;
 mod conformance_policies;

@@ -17,11 +17,10 @@ mod swagger;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::LazyLock;
 
 use flate2::Compression;
-use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use serde_json::{Map, Value, json};
 use wherry_api::kinds::Kind;
@@ -60,13 +59,8 @@ pub struct Published {
 
 impl Published {
     /// The version of this row, whose lists are of `list_kind`, with the schema of its definition.
-    ///
-    /// # Panics
-    /// Never: memory takes everything.
     pub fn new(kind: &'static Kind, list_kind: &str, schema: &crate::Value) -> Self {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        let written = encoder.write_all(&schema.to_json_bytes()).and_then(|()| encoder.finish());
-        Self { kind, list_kind: list_kind.to_owned(), schema: written.expect("memory takes everything") }
+        Self { kind, list_kind: list_kind.to_owned(), schema: pack(&schema.to_json_bytes()) }
     }
 
     /// The name of the document it is in: `apis/example.com/v1`.
@@ -81,9 +75,7 @@ impl Published {
     }
 
     fn schema(&self) -> Value {
-        let mut json = Vec::new();
-        let read = GzDecoder::new(self.schema.as_slice()).read_to_end(&mut json);
-        read.ok().and_then(|_| serde_json::from_slice(&json).ok()).unwrap_or_default()
+        serde_json::from_slice(&super::unpack(&self.schema)).unwrap_or_default()
     }
 
     fn gvk(&self, kind: &str) -> Value {
@@ -152,14 +144,22 @@ enum Form {
 
 fn add_type_meta(object: &mut Value) {
     for (name, description) in TYPE_META {
-        object["properties"][name] = json!({"type": "string", "description": description});
+        put_property(object, name, json!({"type": "string", "description": description}));
     }
+}
+
+fn put_property(object: &mut Value, name: &str, schema: Value) {
+    let properties = &mut object["properties"];
+    if !properties.is_object() {
+        *properties = json!({});
+    }
+    properties[name] = schema;
 }
 
 fn of_every_object(object: &mut Value) {
     add_type_meta(object);
     let metadata = reference_to(&format!("{META}.ObjectMeta"));
-    object["properties"]["metadata"] = json!({"description": OBJECT_META, "allOf": [metadata]});
+    put_property(object, "metadata", json!({"description": OBJECT_META, "allOf": [metadata]}));
 }
 
 /// Says of objects within what every object has.
@@ -258,6 +258,16 @@ pub fn hash(published: &[&Published]) -> String {
     format!("{:016X}", hasher.finish())
 }
 
+/// A document, gzipped.
+///
+/// # Panics
+/// Never: memory takes everything.
+pub fn pack(json: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let written = encoder.write_all(json).and_then(|()| encoder.finish());
+    written.expect("memory takes everything")
+}
+
 /// The document, as JSON, of one group and version: of all that is published in it.
 pub fn document(published: &[&Published]) -> Vec<u8> {
     let (mut paths, mut schemas) = (Map::new(), Map::new());
@@ -307,10 +317,12 @@ pub fn swagger(published: &[&Published]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use wherry_api::kinds::{Kind, Subresource};
 
-    use super::{Published, document, hash, swagger};
+    use super::{Form, Published, document, hash, swagger};
     use crate::Value;
+    use crate::value::tests::any_value;
 
     static BOX: Kind = Kind {
         group: "example.com",
@@ -420,6 +432,16 @@ mod tests {
         let free = published(r#"{"type":"object","x-kubernetes-preserve-unknown-fields":true}"#);
         let parsed = Value::from_json(&swagger(&[&free])).unwrap();
         assert!(at(&parsed, "/definitions/com.example.v1.Box").get("properties").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn no_schema_panics(schema in any_value()) {
+            let published = Published::new(&BOX, "BoxList", &schema);
+            prop_assert!(Value::from_json(&document(&[&published])).is_ok());
+            let [(_, list), (_, object)] = published.components(Form::V2);
+            prop_assert!(list.is_object() && object.is_object());
+        }
     }
 
     #[test]
