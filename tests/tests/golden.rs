@@ -10,10 +10,15 @@ use std::process::Command;
 
 use wherry_tests::ApiServer;
 
-/// How many steps in a thousand pass at least. Recordings of admission and of custom resources are not among them: what
-/// they need is not built yet.
-const FLOORS: [(&str, usize); 4] =
-    [("resources", 975), ("validation", 970), ("protocol", 998), ("discovery", 970)];
+/// How many steps in a thousand pass at least.
+const FLOORS: [(&str, usize); 6] = [
+    ("resources", 990),
+    ("validation", 990),
+    ("protocol", 998),
+    ("discovery", 970),
+    ("admission", 985),
+    ("crds", 980),
+];
 
 fn golden() -> PathBuf {
     let folder = std::env::var_os("WHERRY_GOLDEN").expect("WHERRY_GOLDEN names the folder of recordings");
