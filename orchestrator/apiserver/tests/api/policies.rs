@@ -340,3 +340,58 @@ async fn the_status_tells_what_does_not_fit_a_kind() {
     unchecked.post(&format!("{GROUP}/validatingadmissionpolicies"), &policy).await.expect(201);
     assert_eq!(unchecked.get(&path).await.expect(200)["status"], json!({}));
 }
+
+/// A definition of limits, with a version that is served and stored.
+fn limits() -> Value {
+    json!({
+        "metadata": {"name": "limits.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "limits", "kind": "Limit"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "max": {"type": "integer"}, "unit": {"type": "string"},
+                    "mode": {"type": "object", "properties": {"strict": {"type": "boolean", "default": true}}},
+                }}},
+            }],
+        },
+    })
+}
+
+#[tokio::test]
+async fn custom_kinds_are_parameters_and_are_decided_about() {
+    let api = Api::start().await;
+    let path = "/apis/example.com/v1/namespaces/default/limits";
+    let spec = json!({
+        "paramKind": {"apiVersion": "example.com/v1", "kind": "Limit"},
+        "matchConstraints": config_maps(),
+        "validations": [{
+            "expression": "size(object.data) <= params.max", "messageExpression": "'not a ' + params.kind",
+        }],
+    });
+    let binding =
+        json!({"validationActions": ["Deny"], "paramRef": {"name": "l", "parameterNotFoundAction": "Deny"}});
+    validating(&api, "p", &spec, &binding).await;
+    let two = config_map("x", &json!({"a": "1", "b": "2"}));
+    let refused = api.post(CONFIG_MAPS, &two).await.expect(422);
+    let why = "failed to find resource referenced by paramKind: 'example.com/v1, Kind=Limit'";
+    assert!(refused["message"].as_str().unwrap().ends_with(why), "{refused}");
+    api.define(&limits()).await;
+    let spec = json!({
+        "matchConstraints": matching("example.com", "v1", "limits"), "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression":
+            "Object{unit: 'entries', mode: Object.mode{}}"}}],
+    });
+    mutating(&api, "m", &spec, &json!({})).await;
+    let spec = json!({
+        "matchConstraints": matching("example.com", "v1", "limits"),
+        "validations": [{"expression": "object.max > 0 && object.unit == 'entries'"}],
+    });
+    validating(&api, "v", &spec, &json!({"validationActions": ["Deny"]})).await;
+    api.post(path, &json!({"metadata": {"name": "l"}, "max": 0})).await.expect(422);
+    let made = api.post(path, &json!({"metadata": {"name": "l"}, "max": 1})).await.expect(201);
+    assert_eq!((&made["unit"], &made["mode"]["strict"]), (&json!("entries"), &json!(true)));
+    let refused = api.post(CONFIG_MAPS, &two).await.expect(422);
+    assert!(refused["message"].as_str().unwrap().ends_with("denied request: not a Limit"), "{refused}");
+    api.post(CONFIG_MAPS, &config_map("x", &json!({"a": "1"}))).await.expect(201);
+}

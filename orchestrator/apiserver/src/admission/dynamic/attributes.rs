@@ -5,10 +5,11 @@ use std::sync::OnceLock;
 
 use wherry_api::kinds::Kind;
 use wherry_schema::decode::conform;
-use wherry_schema::{FieldValidation, Value};
+use wherry_schema::{FieldValidation, Schema, Schemas, Value};
 
 use crate::auth::UserInfo;
 use crate::codec;
+use crate::custom::Served;
 use crate::error::Failure;
 use crate::kinds::{rules, stored_kind};
 use crate::notes::Notes;
@@ -179,14 +180,23 @@ impl<'a> Write<'a> {
         convert(object, (self.row, self.part), row)
     }
 
+    /// What the object is made of as one of a row.
+    pub(crate) fn schema(&self, row: &'static Kind) -> Result<Made, Failure> {
+        let GroupKind { group, version, kind } = GroupKind::of(row, self.part);
+        if let Some(schema) = Schemas::builtin().kind(group, version, kind) {
+            return Ok(Made::BuiltIn(schema));
+        }
+        let custom = self.state.custom.definitions().find(row.group, row.version, row.plural);
+        custom.map(Made::Custom).ok_or(Failure::NoSuchResource)
+    }
+
     /// Makes the object what one of those who may change it made of it, as an object of `row`. Answers whether it is
     /// another now.
     pub(crate) fn replace(&mut self, row: &'static Kind, patched: &Value) -> Result<bool, Failure> {
-        let GroupKind { group, version, kind } = GroupKind::of(row, self.part);
-        let schema = crate::verbs::schema(group, version, kind)?;
-        let (mut new, _) = conform(patched, schema, FieldValidation::Ignore)
+        let schema = self.schema(row)?;
+        let (mut new, _) = conform(patched, schema.get(), FieldValidation::Ignore)
             .map_err(|error| Failure::Internal(error.to_string()))?;
-        wherry_schema::defaults::apply((group, version, kind), &mut new);
+        schema.complete(GroupKind::of(row, self.part), &mut new);
         let new = convert(&new, (row, self.part), self.row).into_owned();
         let changed = self.object.as_deref() != Some(&new);
         self.object = Some(Cow::Owned(new));
@@ -200,6 +210,30 @@ impl<'a> Write<'a> {
         let names = [&*self.name, object.map_or("", object::name), made(), "Unknown"];
         let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
         Failure::forbidden(self.row, name, why)
+    }
+}
+
+/// What objects are made of.
+pub(crate) enum Made {
+    BuiltIn(&'static Schema),
+    Custom(Served),
+}
+
+impl Made {
+    /// The schema.
+    pub(crate) fn get(&self) -> &Schema {
+        match self {
+            Self::BuiltIn(schema) => schema,
+            Self::Custom(served) => &served.version().schema,
+        }
+    }
+
+    /// Fills in the defaults of an object of this kind.
+    fn complete(&self, of: GroupKind<'_>, object: &mut Value) {
+        match self {
+            Self::BuiltIn(_) => wherry_schema::defaults::apply((of.group, of.version, of.kind), object),
+            Self::Custom(served) => served.version().structural.complete(object),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::admission::dynamic::conditions::{Conditions, FailurePolicy};
 use crate::admission::dynamic::{Matcher, Write};
 use crate::error::Failure;
 use crate::object::{self, Fields};
+use crate::state::State;
 
 /// What both kinds of policies have.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ impl Common {
     }
 
     /// Why the policy cannot be used at all.
-    pub(super) fn broken(&self) -> Option<String> {
-        self.params.as_ref().and_then(|kind| kind.row().err())
+    pub(super) fn broken(&self, state: &State) -> Option<String> {
+        self.params.as_ref().and_then(|kind| kind.row(state).err())
     }
 
     /// The parameters with which a binding has the policy evaluated; none stands for evaluating it without any.

@@ -8,13 +8,11 @@ use super::mutating::Policy;
 use super::registry::{Bound, Policies};
 use super::request::Seen;
 use crate::admission::dynamic::Write;
-use crate::admission::dynamic::attributes::GroupKind;
 use crate::admission::dynamic::conditions::FailurePolicy;
 use crate::admission::dynamic::rounds::{Asked, Rounds};
 use crate::error::{Failure, Refused};
 use crate::object;
 use crate::validation::Cause;
-use crate::verbs;
 
 /// A policy that is about the write, under one binding and with one set of parameters.
 struct Invocation<'p> {
@@ -70,7 +68,7 @@ fn invoke<'p>(
         Ok(None) => return,
         Err(failure) => return refuse(None, &format!("failed to configure policy: {failure}")),
     };
-    if let Some(why) = policy.common.broken() {
+    if let Some(why) = policy.common.broken(write.state) {
         return refuse(None, &format!("failed to configure policy: {why}"));
     }
     for binding in &bound.bindings {
@@ -152,14 +150,13 @@ impl Invocation<'_> {
 
     /// Makes the changes of the policy, one after the other. Answers whether the object is another now.
     fn change(&self, write: &mut Write<'_>, refusals: &mut Vec<Refusal>) -> Result<bool, Failure> {
-        let GroupKind { group, version, kind } = GroupKind::of(self.row, write.part);
+        let schema = write.schema(self.row)?;
         let mut changed = false;
         for mutation in &self.policy.mutations {
             let seen = Seen::new(write, self.row);
             let input = seen.input(write, self.params.as_ref());
             let Some(object) = input.object else { continue };
-            let schema = verbs::schema(group, version, kind)?;
-            let made = self.policy.change(mutation, input, (object, schema));
+            let made = self.policy.change(mutation, input, (object, schema.get()));
             drop(seen);
             match made {
                 Ok(new) => changed |= write.replace(self.row, &new)?,

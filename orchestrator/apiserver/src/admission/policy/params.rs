@@ -48,10 +48,17 @@ impl ParamKind {
         })
     }
 
-    /// The kind in the kinds table; the error says that there is none.
-    pub(super) fn row(&self) -> Result<&'static Kind, String> {
+    /// The row of the kind, if it is built in.
+    pub(super) fn built_in(&self) -> Option<&'static Kind> {
+        kinds::by_kind(&self.group, &self.version, &self.kind).filter(|row| row.stored())
+    }
+
+    /// The row of the kind, built in or custom; the error says that there is none.
+    pub(super) fn row(&self, state: &State) -> Result<&'static Kind, String> {
         let Self { group, version, kind } = self;
-        kinds::by_kind(group, version, kind).filter(|row| row.stored()).ok_or_else(|| {
+        let is_it = |row: &&Kind| row.kind == kind && row.version == version && row.group == group;
+        let custom = || state.custom.definitions().rows().find(is_it);
+        self.built_in().or_else(custom).ok_or_else(|| {
             format!("failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'")
         })
     }
@@ -136,6 +143,6 @@ pub(super) fn collect(
     namespace: &str,
 ) -> Result<Vec<Option<Value>>, String> {
     let (Some(kind), Some(reference)) = (kind, reference) else { return Ok(vec![None]) };
-    let found = reference.collect(state, kind.row()?, namespace)?;
+    let found = reference.collect(state, kind.row(state)?, namespace)?;
     Ok(found.into_iter().map(Some).collect())
 }

@@ -50,7 +50,7 @@ fn found(compilers: &[(&Kind, Compiler)], text: &str) -> String {
 fn compiler(policy: &Value, kind: &Kind) -> Option<Compiler> {
     let spec = policy.field("spec")?;
     let object = type_of(kind)?;
-    let params = ParamKind::of(spec).map(|kind| kind.row().ok().and_then(type_of).unwrap_or(Type::Dyn));
+    let params = ParamKind::of(spec).map(|kind| kind.built_in().and_then(type_of).unwrap_or(Type::Dyn));
     let mut compiler = Compiler::typed(object, params);
     for variable in spec.items("variables") {
         // A variable that does not fit is of any type to what names it.

@@ -57,7 +57,7 @@ impl Inquiry<'_, '_> {
     }
 
     fn run(&self, refusals: &mut Refusals) {
-        if let Some(why) = self.policy().common.broken() {
+        if let Some(why) = self.policy().common.broken(self.write.state) {
             if self.policy().common.fail == FailurePolicy::Fail {
                 let name = &self.policy().common.name;
                 let why = format!("failed to configure policy: {why}");
