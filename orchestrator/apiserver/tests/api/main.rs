@@ -51,3 +51,4 @@ mod tables;
 mod watchers;
 mod watching;
 mod webhooks;
+mod webhooks_custom;
