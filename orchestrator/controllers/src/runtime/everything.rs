@@ -3,8 +3,9 @@
 //! Flow: kinds that have a cache of their own are heard from there; after discovery every other kind that can be
 //! listed and watched gets a metadata-only watch. Listeners hear of each change, whatever its kind.
 //!
-//! Caveats: Events are left out: nothing owns them and there are many. Kinds that appear later are known to
-//! [`Everything::refresh`], which also starts their watches.
+//! Kinds that appear later are discovered when a definition changes, and by [`Everything::refresh`].
+//!
+//! Caveats: Events are left out: nothing owns them and there are many.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use kube::discovery::{Discovery, Scope, verbs};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -28,6 +29,9 @@ use super::cache::Cache;
 use super::watch::follow;
 
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(10) };
+
+/// How long to wait for the first list of a kind.
+const LISTING: Duration = Duration::from_secs(10);
 
 type Meta = PartialObjectMeta<DynamicObject>;
 type Listener = Box<dyn Fn(&Seen<'_>) + Send + Sync>;
@@ -75,6 +79,8 @@ pub(crate) struct Everything {
     heard: Mutex<Vec<(String, String)>>,
     watches: Mutex<JoinSet<()>>,
     ready: watch::Sender<bool>,
+    /// Told when a definition of a kind changes.
+    defined: Notify,
 }
 
 impl Everything {
@@ -88,6 +94,7 @@ impl Everything {
             heard: Mutex::default(),
             watches: Mutex::default(),
             ready: watch::Sender::new(false),
+            defined: Notify::new(),
         }
     }
 
@@ -133,24 +140,27 @@ impl Everything {
 
     /// Discovers the kinds, watches them, and keeps the watches until shutdown.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut failures = 0;
-        loop {
-            let outcome = tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                outcome = self.refresh() => outcome,
-            };
-            let Err(error) = outcome else { break };
-            warn!(error = &error as &dyn std::error::Error, "discovery failed");
-            failures += 1;
-            tokio::select! {
-                () = self.shutdown.cancelled() => return,
-                () = tokio::time::sleep(RETRY.delay(failures, &self.jitter)) => {}
-            }
+        let shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.keep_up() => {}
         }
-        self.ready.send_replace(true);
-        self.shutdown.cancelled().await;
         let mut watches = std::mem::take(&mut *self.watches.lock());
         while watches.join_next().await.is_some() {}
+    }
+
+    /// Discovers the kinds, and again whenever a definition changes.
+    async fn keep_up(self: &Arc<Self>) {
+        loop {
+            let mut failures = 0;
+            while let Err(error) = self.refresh().await {
+                warn!(error = &error as &dyn std::error::Error, "discovery failed");
+                failures += 1;
+                tokio::time::sleep(RETRY.delay(failures, &self.jitter)).await;
+            }
+            self.ready.send_replace(true);
+            self.defined.notified().await;
+        }
     }
 
     /// Discovers the kinds anew; returns once those not heard of before have been listed.
@@ -172,7 +182,8 @@ impl Everything {
             }
         }
         for cache in caches {
-            cache.synced().await;
+            // A kind that goes away again is never listed.
+            let _ = tokio::time::timeout(LISTING, cache.synced()).await;
         }
         Ok(())
     }
@@ -207,6 +218,9 @@ impl Everything {
     }
 
     fn tell(&self, seen: &Seen<'_>) {
+        if seen.kind == "CustomResourceDefinition" {
+            self.defined.notify_one();
+        }
         for listener in self.listeners.read().iter() {
             listener(seen);
         }
