@@ -1,7 +1,7 @@
 //! Who asks.
 //!
 //! A client certificate names its user in the common name and the user's groups in the organizations; a bearer token
-//! is looked up in the token file, or is that of a ServiceAccount. Who says nothing is `system:anonymous`, if roles and
+//! is looked up in the token file, or is a bootstrap token or that of a ServiceAccount. Who says nothing is `system:anonymous`, if roles and
 //! bindings decide what that user may do.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::bootstrap_tokens;
 use crate::error::Failure;
 use crate::service_accounts;
 use crate::service_accounts::jwt::Refused;
@@ -95,12 +96,13 @@ pub(crate) fn bearer_of(
 ) -> Result<Bearer, Refused> {
     let own: Vec<String> = state.issuer.iter().map(|issuer| issuer.url().to_owned()).collect();
     let asked = audiences.unwrap_or(&own);
-    if let Some(user) = state.tokens.user(token) {
+    let known = state.tokens.user(token).cloned().map(Ok);
+    if let Some(user) = known.or_else(|| bootstrap_tokens::user(state, token)) {
         let audiences: Vec<String> = asked.iter().filter(|one| own.contains(one)).cloned().collect();
         if audiences.is_empty() && !asked.is_empty() {
             return Err(Refused::Unknown);
         }
-        return Ok(Bearer { user: user.clone(), audiences });
+        return Ok(Bearer { user: user?, audiences });
     }
     let issuer = state.issuer.as_ref().ok_or(Refused::Unknown)?;
     service_accounts::authenticate::bearer(state, issuer, token, asked)

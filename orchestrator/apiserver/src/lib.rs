@@ -16,6 +16,7 @@ pub mod auth;
 mod authorize;
 mod batched;
 pub mod bootstrap;
+mod bootstrap_tokens;
 mod codec;
 pub mod config;
 mod custom;

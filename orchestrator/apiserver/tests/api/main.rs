@@ -7,6 +7,7 @@ mod aggregation;
 mod apply;
 mod apply_owners;
 mod bad_input;
+mod bootstrap_tokens;
 mod chunking;
 mod class_admission;
 mod concurrency;
