@@ -10,7 +10,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-store", &[]),
     ("wherry-schema", &["wherry-api"]),
     ("wherry-cel", &["wherry-api"]),
-    ("wherry-apiserver", &["wherry-api", "wherry-schema", "wherry-store"]),
+    ("wherry-apiserver", &["wherry-api", "wherry-cel", "wherry-schema", "wherry-store"]),
     ("wherry-controllers", &["wherry-api"]),
     ("wherry-scheduler", &["wherry-api"]),
     (
