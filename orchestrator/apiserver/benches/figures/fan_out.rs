@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
+use crate::lean::Lean;
 use crate::report::{figure, ms, percentile};
 use crate::server::Server;
 
@@ -45,18 +45,23 @@ async fn fan_out(watchers: usize, writes: usize) {
     let server = Server::start();
     let tasks = TaskTracker::new();
     let connections = watchers.div_ceil(WATCHERS_OF_A_CONNECTION);
-    let clients = Client::connect(&server, connections, &tasks).await;
+    let clients = Lean::connect(&server, connections).await;
     let mut writer = Client::connect(&server, 1, &tasks).await.remove(0);
     writer.send("POST", "/api/v1/namespaces", r#"{"metadata":{"name":"default"}}"#).await;
     writer.send("POST", PATH, &object(0)).await;
     let (all, mut delivered) = mpsc::unbounded_channel();
     let deliveries = Arc::new(Deliveries { arrived: AtomicUsize::new(0), watchers, all });
     let before = server.resident_mib();
-    for watcher in 0..watchers {
-        let mut client = clients[watcher / WATCHERS_OF_A_CONNECTION].clone();
-        let path = format!("{PATH}?watch=1&allowWatchBookmarks=false");
-        let answer = client.open("GET", &path, false, "").await;
-        tasks.spawn(read(answer.into_body(), Arc::clone(&deliveries)));
+    let mut watching: JoinSet<()> = JoinSet::new();
+    for (at, mut client) in clients.into_iter().enumerate() {
+        let deliveries = Arc::clone(&deliveries);
+        let count = WATCHERS_OF_A_CONNECTION.min(watchers - at * WATCHERS_OF_A_CONNECTION);
+        watching.spawn(async move {
+            client.ask(&format!("{PATH}?watch=1&allowWatchBookmarks=false"), count).await;
+            loop {
+                deliveries.count(client.lines().await);
+            }
+        });
     }
     // The first round is the object that is there already.
     timeout(PATIENCE, delivered.recv()).await.expect("every watcher starts").expect("an end");
@@ -91,13 +96,4 @@ fn object(turn: usize) -> String {
     format!(
         r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"watched"}},"data":{{"key":"{data}"}}}}"#
     )
-}
-
-async fn read(mut body: Incoming, deliveries: Arc<Deliveries>) {
-    while let Some(Ok(frame)) = body.frame().await {
-        let events = frame.data_ref().map_or(0, |data| data.split(|byte| *byte == b'\n').count() - 1);
-        if events > 0 {
-            deliveries.count(events);
-        }
-    }
 }

@@ -65,6 +65,31 @@ impl Lean {
         self.write.extend_from_slice(payload);
     }
 
+    /// Asks for answers without an end, each on a stream of its own.
+    pub(crate) async fn ask(&mut self, path: &str, count: usize) {
+        for _ in 0..count {
+            self.id = if self.id == 0 { 1 } else { self.id + 2 };
+            let block = headers("GET", path, &self.host);
+            self.frame(HEADERS, END_HEADERS | END_STREAM, self.id, &block);
+        }
+        self.flush().await;
+    }
+
+    /// How many lines have come next, on whichever stream.
+    pub(crate) async fn lines(&mut self) -> usize {
+        loop {
+            let (kind, flags, _, payload) = self.next().await;
+            match kind {
+                DATA => return payload[..].split(|byte| *byte == b'\n').count() - 1,
+                SETTINGS | PING if flags & ACK == 0 => {
+                    self.frame(kind, ACK, 0, if kind == PING { &payload } else { &[] });
+                    self.flush().await;
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Sends a request and reads the answer, which must say that it worked. Answers how many bytes it had.
     pub(crate) async fn send(&mut self, (method, path, body): &(&str, String, String)) -> usize {
         self.id = if self.id == 0 { 1 } else { self.id + 2 };
