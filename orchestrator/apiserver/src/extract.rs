@@ -115,7 +115,8 @@ pub fn extractor() -> Extractor {
     Arc::new(extract)
 }
 
-fn extract(key: &str, value: &[u8]) -> Attributes {
+/// The attributes of a value under a key.
+pub(crate) fn extract(key: &str, value: &[u8]) -> Attributes {
     let kind = resource(key);
     let selectable = SELECTABLE.contains(&kind);
     let mut pairs = Vec::new();

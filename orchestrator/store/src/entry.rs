@@ -61,6 +61,12 @@ impl Event {
         bytes
     }
 
+    /// The encoding that readers call `id`, if one of them has made it.
+    pub fn encoded(&self, id: u32) -> Option<Bytes> {
+        let encodings = self.encodings.lock();
+        encodings.iter().find(|(made, _)| *made == id).map(|(_, bytes)| bytes.clone())
+    }
+
     pub(crate) fn put(entry: Arc<Entry>, prev: Option<Arc<Entry>>) -> Self {
         Self { revision: entry.mod_revision, kind: EventKind::Put, entry, prev, encodings: Mutex::default() }
     }

@@ -43,7 +43,7 @@ pub(super) async fn end(state: &State, definition: &Value) -> Result<bool, Failu
         let message = "CustomResource deletion is in progress";
         say(state, definition, terminating("True", "InstanceDeletionInProgress", message)).await?;
         let definitions = state.custom.definitions();
-        let served = definitions.named(object::name(definition)).and_then(Definition::any);
+        let served = definitions.named(object::name(definition)).map(Definition::stored);
         if let Some(served) = served
             && !delete_all(state, &served).await?
         {

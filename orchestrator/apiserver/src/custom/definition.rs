@@ -10,7 +10,9 @@ use wherry_schema::{Schema, Value};
 use wherry_store::Revision;
 
 use super::columns::Columns;
+use super::siblings::Siblings;
 use super::values::Values;
+use super::webhook::Webhook;
 use super::{Path, conditions, intern};
 use crate::discovery::rank;
 use crate::kinds::Rules;
@@ -31,8 +33,8 @@ pub(crate) struct Definition {
     pub(crate) versions: Vec<Version>,
     /// The version objects are stored in, which need not be served.
     pub(crate) storage: Version,
-    /// Whether one version becomes another by asking a webhook.
-    pub(crate) by_webhook: bool,
+    /// Who makes one version another, if versions differ in more than their name.
+    pub(super) webhook: Option<Webhook>,
     /// Objects written at this revision or later were written by what the definition says now.
     pub(crate) since: Revision,
     /// Whether it is being deleted, so that no objects can be made any more.
@@ -73,11 +75,18 @@ pub(crate) struct ScalePaths {
     pub(crate) selector: String,
 }
 
-/// A version of a definition, held as long as it is needed.
-#[derive(Clone)]
+/// A version of a definition, held as long as it is needed: by a request, a watch, or a task.
 pub(crate) struct Served {
     definition: Arc<Definition>,
-    at: usize,
+    /// None for the version that objects are stored in.
+    at: Option<usize>,
+    siblings: Siblings,
+}
+
+impl Clone for Served {
+    fn clone(&self) -> Self {
+        Self { definition: Arc::clone(&self.definition), at: self.at, siblings: Siblings::default() }
+    }
 }
 
 impl Definition {
@@ -100,7 +109,7 @@ impl Definition {
             list_kind,
             versions,
             storage: Version::read(object, storage),
-            by_webhook: spec.field("conversion").is_some_and(|c| c.text("strategy") == "Webhook"),
+            webhook: spec.field("conversion").and_then(Webhook::of),
             since,
             terminating: AtomicBool::new(conditions::holds(object, "Terminating")),
             retired,
@@ -112,15 +121,15 @@ impl Definition {
         self.terminating.load(Ordering::Acquire)
     }
 
-    /// Any of the versions.
-    pub(super) fn any(self: &Arc<Self>) -> Option<Served> {
-        (!self.versions.is_empty()).then(|| Served { definition: Arc::clone(self), at: 0 })
+    /// The version that objects are stored in, which need not be served.
+    pub(super) fn stored(self: &Arc<Self>) -> Served {
+        Served { definition: Arc::clone(self), at: None, siblings: Siblings::default() }
     }
 
     /// The version of this name.
     pub(super) fn served(self: &Arc<Self>, version: &str) -> Option<Served> {
         let at = self.versions.iter().position(|served| served.kind.version == version)?;
-        Some(Served { definition: Arc::clone(self), at })
+        Some(Served { definition: Arc::clone(self), at: Some(at), siblings: Siblings::default() })
     }
 }
 
@@ -172,7 +181,12 @@ impl Served {
 
     /// What the version says.
     pub(crate) fn version(&self) -> &Version {
-        &self.definition.versions[self.at]
+        self.at.map_or(&self.definition.storage, |at| &self.definition.versions[at])
+    }
+
+    /// Objects of the request in other versions.
+    pub(super) fn siblings(&self) -> &Siblings {
+        &self.siblings
     }
 
     /// The rules of its objects.

@@ -6,7 +6,8 @@
 //! Reading order: [`definition`] (a definition, read), [`registry`] (those that are established, kept current with the
 //! store), [`route`] (paths that lead to them), [`kind`] (their rules), [`values`]
 //! (whether objects are what their schema says), [`columns`] and [`path`] (what tables show),
-//! [`convert`] (objects on their way between the store and a version), [`conditions`] (what a definition says of itself),
+//! [`convert`], [`webhook`] and [`restore`] (objects on their way between the store and a version), [`siblings`] (versions
+//! that owners of fields are told apart by), [`conditions`] (what a definition says of itself),
 //! [`publish`] (what clients are told of it), [`controller`] and [`cleanup`] (who writes that, and ends what is deleted), [`intern`] (rows that last).
 
 mod cleanup;
@@ -20,11 +21,15 @@ mod kind;
 mod path;
 mod publish;
 mod registry;
+mod restore;
 mod route;
 pub(crate) mod rules;
+mod siblings;
 pub(crate) mod values;
+mod webhook;
 
 pub(crate) use cleanup::mark;
+pub(crate) use convert::{BATCH, batch_len};
 pub(crate) use definition::{Definition, Served};
 pub(crate) use path::Path;
 pub(crate) use publish::Documents;

@@ -13,6 +13,7 @@ use super::owners::{self, MANAGED_FIELDS};
 use super::update::{Part, Wanted, update};
 use super::{ATTEMPTS, Cx, create, incoming};
 use crate::admission;
+use crate::custom::Served;
 use crate::error::Failure;
 use crate::object::{self, Fields};
 use crate::request::query::WriteOptions;
@@ -151,6 +152,9 @@ impl Config {
         let applied = owners::with_write(cx, part, &options.manager, |write| {
             self.apply_to(&live, &mut owners, of, write)
         })?;
+        if let Some(failure) = cx.custom.and_then(Served::sibling_failure) {
+            return Err(failure);
+        }
         let mut object = applied?;
         incoming::complete(cx, &mut object);
         object.assign(MANAGED_FIELDS, owners.write());

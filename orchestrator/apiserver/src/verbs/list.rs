@@ -16,11 +16,15 @@ use super::get::version_problem;
 use super::select::Selection;
 use super::shared::Key;
 use crate::codec::Cut;
+use crate::custom::{BATCH, Served};
 use crate::error::{Failure, unreadable};
 use crate::request::negotiate::{Accept, Shape};
 use crate::request::query::{ListOptions, Match};
 use crate::respond;
 use crate::table;
+
+/// How many custom objects are looked at together at least, however few are wanted.
+const FEW: usize = 32;
 
 /// The objects a list answers.
 pub(crate) struct Page {
@@ -29,6 +33,8 @@ pub(crate) struct Page {
     revision: u64,
     next: Option<String>,
     remaining: Option<usize>,
+    /// Whether the objects are as clients see them already.
+    shown: bool,
 }
 
 /// What a list asks for, and the state it asks it of.
@@ -46,12 +52,12 @@ pub(crate) async fn list(cx: &Cx<'_>, options: &ListOptions, accept: Accept) -> 
     if wanted.is_whole() && accept.shape == Shape::Object && !accept.yaml {
         return whole(cx, &wanted, accept).await;
     }
-    respond(cx, wanted.page(cx), accept).await
+    respond(cx, wanted.page(cx).await?, accept).await
 }
 
 /// The objects a list answers.
 pub(crate) async fn page(cx: &Cx<'_>, options: &ListOptions) -> Result<Page, Failure> {
-    Ok(wanted(cx, options).await?.page(cx))
+    wanted(cx, options).await?.page(cx).await
 }
 
 /// Answers a whole collection with a body that concurrent requests share.
@@ -60,7 +66,7 @@ async fn whole(cx: &Cx<'_>, wanted: &Wanted, accept: Accept) -> Result<Response,
     let (group, version) = (cx.kind.group, cx.kind.version);
     let key = Key { prefix: wanted.prefix.clone(), group, version, revision };
     let shared = cx.state.lists.get(key);
-    let make = async || objects(cx, &wanted.page(cx).shown(cx).await?);
+    let make = async || objects(cx, &wanted.page(cx).await?.shown(cx).await?);
     let (body, gzip) = shared.body(accept.gzip, make).await?;
     Ok(respond::whole(body, gzip))
 }
@@ -161,12 +167,52 @@ impl Wanted {
     }
 
     /// At most a page of the wanted objects.
-    fn page(&self, cx: &Cx<'_>) -> Page {
+    async fn page(&self, cx: &Cx<'_>) -> Result<Page, Failure> {
+        match cx.custom.filter(|_| !self.selection.is_everything()) {
+            Some(served) => self.shown_page(cx, served).await,
+            None => Ok(self.stored_page(cx)),
+        }
+    }
+
+    /// The same, of objects that are wanted or not by what they are in the version asked for. They are shown already.
+    async fn shown_page(&self, cx: &Cx<'_>, served: &Served) -> Result<Page, Failure> {
+        let (snapshot, selection) = (&self.snapshot, &self.selection);
+        let mut page = Page { shown: true, ..Page::empty(snapshot.revision()) };
+        if let (Some(key), None) = (selection.key(cx), &self.after) {
+            page.entries.extend(snapshot.get(&key).cloned());
+            served.show_all(cx.state, &mut page.entries).await?;
+            page.entries.retain(|entry| selection.matches(cx, entry));
+            return Ok(page);
+        }
+        let mut rest = snapshot.range(&self.prefix, self.after.as_deref());
+        let size = if self.limit == 0 { BATCH } else { self.limit.clamp(FEW, BATCH) };
+        loop {
+            let mut batch: Vec<Arc<Entry>> = rest.by_ref().take(size).cloned().collect();
+            if batch.is_empty() {
+                return Ok(page);
+            }
+            served.show_all(cx.state, &mut batch).await?;
+            let mut batch = batch.into_iter();
+            for entry in batch.by_ref().filter(|entry| selection.matches(cx, entry)) {
+                page.entries.push(entry);
+                if page.entries.len() == self.limit {
+                    break;
+                }
+            }
+            if self.limit > 0 && page.entries.len() == self.limit {
+                page.next =
+                    (batch.next().is_some() || rest.next().is_some()).then(|| page.after(&self.prefix));
+                return Ok(page);
+            }
+        }
+    }
+
+    /// The same, of objects that are wanted or not as they are stored.
+    fn stored_page(&self, cx: &Cx<'_>) -> Page {
         let (snapshot, selection) = (&self.snapshot, &self.selection);
         let everything = selection.is_everything();
         let wanted = |entry: &&Arc<Entry>| everything || selection.matches(cx, entry);
-        let mut page =
-            Page { entries: Vec::new(), revision: snapshot.revision(), next: None, remaining: None };
+        let mut page = Page::empty(snapshot.revision());
         if let (Some(key), None) = (selection.key(cx), &self.after) {
             page.entries.extend(snapshot.get(&key).filter(wanted).cloned());
             return page;
@@ -179,8 +225,7 @@ impl Wanted {
         page.entries.extend(rest.by_ref().filter(wanted).take(self.limit).cloned());
         // There is more if anything follows, wanted or not: looking for what is wanted is left to the next page.
         if page.entries.len() == self.limit && rest.next().is_some() {
-            let last = page.entries.last().and_then(|last| last.key.strip_prefix(&*self.prefix));
-            page.next = Some(Token::after(page.revision, last.unwrap_or_default()).encode());
+            page.next = Some(page.after(&self.prefix));
             // Counting what a selector would choose of the rest is not promised, so it is not done.
             page.remaining = everything.then(|| 1 + rest.count());
         }
@@ -189,19 +234,26 @@ impl Wanted {
 }
 
 impl Page {
+    fn empty(revision: u64) -> Self {
+        Self { entries: Vec::new(), revision, next: None, remaining: None, shown: false }
+    }
+
+    /// Where the next page begins.
+    fn after(&self, prefix: &str) -> String {
+        let last = self.entries.last().and_then(|last| last.key.strip_prefix(prefix));
+        Token::after(self.revision, last.unwrap_or_default()).encode()
+    }
+
     /// A page of what is not stored, and so has no version.
     pub(crate) fn unversioned(entries: Vec<Arc<Entry>>) -> Self {
-        Self { entries, revision: 0, next: None, remaining: None }
+        Self { entries, ..Self::empty(0) }
     }
 
     /// The page with the objects of a custom kind as clients see them.
     async fn shown(mut self, cx: &Cx<'_>) -> Result<Self, Failure> {
         let Some(served) = cx.custom else { return Ok(self) };
-        for entry in &mut self.entries {
-            if !served.is_fit(&entry.value) {
-                let value = served.show(&entry.value).await?;
-                *entry = Arc::new(Entry { value, ..Entry::clone(entry) });
-            }
+        if !self.shown {
+            served.show_all(cx.state, &mut self.entries).await?;
         }
         Ok(self)
     }

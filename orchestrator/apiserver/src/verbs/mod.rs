@@ -185,8 +185,16 @@ impl<'a> Cx<'a> {
     /// A stored object in the form that requests handle.
     pub(crate) async fn load(&self, key: &str, stored: &[u8]) -> Result<Value, Failure> {
         match self.custom {
-            Some(served) => served.load(key, stored).await,
+            Some(served) => served.load(self.state, key, stored).await,
             None => codec::decode(key, stored),
+        }
+    }
+
+    /// Whether what was settled from an object's other versions is to be settled again, because they are known only now.
+    pub(crate) async fn knows_more(&self) -> bool {
+        match self.custom {
+            Some(served) => served.ask_for_siblings(self.state).await,
+            None => false,
         }
     }
 
@@ -198,7 +206,7 @@ impl<'a> Cx<'a> {
     /// The object encoded for the store.
     pub(crate) async fn encode(&self, object: &Value) -> Result<Encoded, Failure> {
         if let Some(served) = self.custom {
-            return served.encode(object).await;
+            return served.encode(self.state, object).await;
         }
         Ok(self.encode_built_in(object))
     }

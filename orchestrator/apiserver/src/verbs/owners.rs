@@ -97,10 +97,12 @@ fn settle(
     let before = live.field(MANAGED_FIELDS);
     let mut owners = Owners::of_write(before, sent.as_ref(), part.subresource());
     let result = with_write(cx, part, manager, |write| owners.update(live, object, write))?;
+    let known = cx.custom.is_none_or(|served| served.sibling_failure().is_none());
     match result {
-        Ok(()) => object.assign(MANAGED_FIELDS, owners.write()),
-        // What cannot be compared, such as items without their keys, changes no owners.
-        Err(_) => object.assign(MANAGED_FIELDS, before.cloned()),
+        Ok(()) if known => object.assign(MANAGED_FIELDS, owners.write()),
+        // What cannot be compared, such as items without their keys or a version that a webhook does not make, changes
+        // no owners.
+        Ok(()) | Err(_) => object.assign(MANAGED_FIELDS, before.cloned()),
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ pub(crate) async fn object(
     accept: Accept,
 ) -> Result<Response, Failure> {
     let stored = &match cx.custom {
-        Some(served) => served.show(stored).await?,
+        Some(served) => served.show(cx.state, stored).await?,
         None => stored.clone(),
     };
     let bytes = match accept.shape {

@@ -22,6 +22,10 @@ use crate::object::{self, Fields};
 use crate::request::query::WriteOptions;
 use crate::validation::{Errors, Path, meta, pod};
 
+/// How often owners are settled before they depend on nothing that is still to be known: each round can name versions
+/// of what the round before made.
+const ROUNDS: usize = 16;
+
 /// Which part of an object an update changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -96,7 +100,7 @@ pub(crate) async fn update(
         let old = cx.load(&key, &entry.value).await?;
         let live = cx.to_served(old.clone());
         let update = Update { cx, name, part, options, entry: &entry, old: &old };
-        let object = cx.to_stored(update.wanted(&live, change(&live)?)?);
+        let object = cx.to_stored(update.settled(&live, change).await?);
         if let Some(bytes) = update.apply(object).await? {
             return Ok(bytes);
         }
@@ -115,6 +119,17 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
+    /// The object to be, once all is known that its owners depend on.
+    async fn settled(&self, live: &Value, change: Change<'_>) -> Result<Value, Failure> {
+        for _ in 0..ROUNDS {
+            let settled = change(live).and_then(|wanted| self.wanted(live, wanted));
+            if !self.cx.knows_more().await {
+                return settled;
+            }
+        }
+        Err(Failure::modified(self.cx.kind, self.name))
+    }
+
     /// The object to be, with its owners settled.
     fn wanted(&self, live: &Value, wanted: Wanted) -> Result<Value, Failure> {
         let mut object = match wanted {
@@ -159,7 +174,7 @@ impl Update<'_> {
         if is_finished(&object) {
             return self.finish(&object).await;
         }
-        if owners::same_but_times(&object, self.old) && !self.is_outdated() {
+        if owners::same_but_times(&object, self.old) && !self.is_outdated().await? {
             return Ok(Some(self.entry.value.clone()));
         }
         let change = quota::Change { object: &object, old: Some(self.old) };
@@ -187,8 +202,11 @@ impl Update<'_> {
 
     /// Whether what is stored was written in another version or by another schema than it would be now, so that writing
     /// the same once more changes it.
-    fn is_outdated(&self) -> bool {
-        self.cx.custom.is_some_and(|served| !served.is_stored_as(&self.entry.value, self.old))
+    async fn is_outdated(&self) -> Result<bool, Failure> {
+        match self.cx.custom {
+            Some(served) => Ok(!served.is_stored_as(self.cx.state, &self.entry.value, self.old).await?),
+            None => Ok(false),
+        }
     }
 
     /// Who is asked about the update. A binding is one already.

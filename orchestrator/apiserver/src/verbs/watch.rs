@@ -7,6 +7,8 @@
 //! An event is encoded once and shared by all watchers that see it as the same change in the same form. A watcher that is
 //! slow holds no events: it reads them from the store when it gets there, and ends with `Expired` when they are gone.
 
+mod custom;
+
 use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::convert::Infallible;
@@ -113,8 +115,10 @@ pub(crate) fn watch(
     // The watch of one object is under its key, so that the rest of its collection does not wake it.
     let prefix = selection.key(cx).unwrap_or_else(|| cx.prefix());
     let mut initial = VecDeque::new();
+    // What a custom object is to clients is known later.
+    let wanted = |entry: &&Arc<Entry>| cx.custom.is_some() || selection.matches(cx, entry);
     if from_state && options.send_initial != Some(false) {
-        initial = snapshot.range(&prefix, None).filter(|e| selection.matches(cx, e)).cloned().collect();
+        initial = snapshot.range(&prefix, None).filter(wanted).cloned().collect();
     }
     let begin = if from_state { snapshot.revision() } else { requested };
     // A revision ahead of the store has no events yet; those up to it are passed over.
@@ -243,13 +247,18 @@ impl Stream {
 
     /// The next bytes to send; none at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(chunk) = self.initial_chunk().await {
-            return Some(chunk);
+        while let Some(chunk) = self.initial_chunk().await {
+            if !chunk.is_empty() {
+                return Some(chunk);
+            }
         }
         loop {
             match self.wake().await {
                 Wake::Event(Ok(event)) => {
-                    let chunk = self.chunk(&event).await;
+                    let chunk = match self.custom.clone() {
+                        Some(served) => self.custom_chunk(&served, event).await,
+                        None => self.chunk(&event),
+                    };
                     if !chunk.is_empty() {
                         return Some(chunk);
                     }
@@ -297,12 +306,16 @@ impl Stream {
             return None;
         }
         let mut out = BytesMut::new();
-        while out.len() < CHUNK {
+        if let Some(served) = self.custom.clone() {
+            out = match self.initial_custom(&served).await {
+                Ok(out) => out,
+                Err(failure) => return Some(self.fail(&failure)),
+            };
+        }
+        while self.custom.is_none() && out.len() < CHUNK {
             let Some(entry) = self.initial.pop_front() else { break };
             let columns = !std::mem::replace(&mut self.columns_told, true);
-            let shown = shown(self.custom.clone(), &entry.value).await;
-            let object = shown.and_then(|value| self.shaped(&value, columns));
-            out.put_slice(&line_or_error(Change::Added, object));
+            out.put_slice(&line_or_error(Change::Added, self.shaped(&entry.value, columns)));
         }
         if self.initial.is_empty()
             && let Some(revision) = self.initial_end.take()
@@ -313,47 +326,46 @@ impl Stream {
     }
 
     /// An event and those that follow it at once.
-    async fn chunk(&mut self, event: &Event) -> Bytes {
-        let first = self.tell(event).await.unwrap_or_default();
+    fn chunk(&mut self, event: &Event) -> Bytes {
+        let first = self.tell(event, &event.entry, event.prev.as_ref()).unwrap_or_default();
         let mut out: Option<BytesMut> = None;
         while out.as_ref().map_or(first.len(), BytesMut::len) < CHUNK {
             let Some(event) = self.watch.as_mut().and_then(Watch::try_next) else { break };
-            if let Some(bytes) = self.tell(&event).await {
+            if let Some(bytes) = self.tell(&event, &event.entry, event.prev.as_ref()) {
                 out.get_or_insert_with(|| BytesMut::from(&first[..])).put_slice(&bytes);
             }
         }
         out.map_or(first, BytesMut::freeze)
     }
 
-    /// The line of an event, if this client sees it.
-    async fn tell(&mut self, event: &Event) -> Option<Bytes> {
+    /// The line of an event, which is about these objects, if this client sees it.
+    fn tell(&mut self, event: &Event, entry: &Arc<Entry>, prev: Option<&Arc<Entry>>) -> Option<Bytes> {
         if event.revision <= self.begin {
             return None;
         }
-        let change = self.change(event)?;
+        let change = self.change(event.kind, entry, prev)?;
         let table = matches!(self.shape, Shape::Table(..));
         let columns = table && !std::mem::replace(&mut self.columns_told, true);
         let id = self.form | u32::from(columns) << 2 | change as u32;
-        let last = if change == Change::Deleted { event.prev.as_ref() } else { None };
-        let value = &last.unwrap_or(&event.entry).value;
-        let shown = shown(self.custom.clone(), value).await;
         Some(event.encoding(id, || {
-            let object = shown.map(|value| match change {
+            let object = match change {
                 // It is told as it last was, with the revision of its end.
-                Change::Deleted => Cut::of(self.stored).with_revision(&value, event.revision),
-                Change::Added | Change::Modified => value,
-            });
-            line_or_error(change, object.and_then(|value| self.shaped(&value, columns)))
+                Change::Deleted => {
+                    Cut::of(self.stored).with_revision(&prev.unwrap_or(entry).value, event.revision)
+                }
+                Change::Added | Change::Modified => entry.value.clone(),
+            };
+            line_or_error(change, self.shaped(&object, columns))
         }))
     }
 
     /// What the event is to this client.
-    fn change(&self, event: &Event) -> Option<Change> {
+    fn change(&self, kind: EventKind, entry: &Arc<Entry>, prev: Option<&Arc<Entry>>) -> Option<Change> {
         let cx = self.cx();
         let everything = self.selection.is_everything();
         let wanted = |entry: &Arc<Entry>| everything || self.selection.matches(&cx, entry);
-        let before = event.prev.as_ref().is_some_and(wanted);
-        let after = event.kind == EventKind::Put && wanted(&event.entry);
+        let before = prev.is_some_and(wanted);
+        let after = kind == EventKind::Put && wanted(entry);
         match (before, after) {
             (false, true) => Some(Change::Added),
             (true, true) => Some(Change::Modified),
@@ -390,13 +402,5 @@ impl Stream {
             "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}{rest}}}"
         );
         line("BOOKMARK", object.as_bytes())
-    }
-}
-
-/// Stored bytes of a custom object as clients see it; others are shown as they are sent.
-async fn shown(custom: Option<Served>, stored: &Bytes) -> Result<Bytes, Failure> {
-    match custom {
-        Some(served) => served.show(stored).await,
-        None => Ok(stored.clone()),
     }
 }

@@ -17,6 +17,7 @@ mod conformance_groups;
 mod conformance_machinery;
 mod conformance_policies;
 mod conformance_webhooks;
+mod conversion;
 mod custom;
 mod deletion;
 mod discovery;
