@@ -4,12 +4,13 @@
 //! Objects with finalizers of their own stay until somebody removes those, and so does the definition.
 
 use wherry_schema::Value;
+use wherry_store::Watch;
 
 use super::conditions::{self, Condition};
 use super::controller;
 use super::definition::{Definition, Served};
 use crate::codec;
-use crate::error::Failure;
+use crate::error::{Failure, unreadable};
 use crate::object::{self, Fields};
 use crate::state::State;
 use crate::verbs::delete_options::DeleteOptions;
@@ -34,10 +35,11 @@ fn terminating(status: &'static str, reason: &'static str, message: &str) -> Con
     Condition { kind: "Terminating", status, reason, message: message.to_owned() }
 }
 
-/// Deletes the objects of a definition that is to go, and lets it go when there are none; false if some stay.
-pub(super) async fn end(state: &State, definition: &Value) -> Result<bool, Failure> {
+/// Deletes the objects of a definition that is to go, and lets it go when there are none. If some stay, answers what
+/// tells of changes to them.
+pub(super) async fn end(state: &State, definition: &Value) -> Result<Option<Watch>, Failure> {
     if !object::finalizers(definition).contains(&FINALIZER) {
-        return Ok(true);
+        return Ok(None);
     }
     let last = if conditions::is_served(definition) {
         let message = "CustomResource deletion is in progress";
@@ -45,15 +47,15 @@ pub(super) async fn end(state: &State, definition: &Value) -> Result<bool, Failu
         let definitions = state.custom.definitions();
         let served = definitions.named(object::name(definition)).map(Definition::stored);
         if let Some(served) = served
-            && !delete_all(state, &served).await?
+            && let Some(left) = delete_all(state, &served).await?
         {
-            return Ok(false);
+            return Ok(Some(left));
         }
         terminating("False", "InstanceDeletionCompleted", "removed all instances")
     } else {
         terminating("False", "NeverEstablished", "resource was never established")
     };
-    release(state, definition, last).await.map(|()| true)
+    release(state, definition, last).await.map(|()| None)
 }
 
 /// Writes a condition of a definition, if it is not there yet.
@@ -67,8 +69,8 @@ async fn say(state: &State, definition: &Value, condition: Condition) -> Result<
     controller::write(state, &wanted).await
 }
 
-/// Deletes the objects of a definition; false if some stay.
-async fn delete_all(state: &State, served: &Served) -> Result<bool, Failure> {
+/// Deletes the objects of a definition. If some stay, answers what tells of changes to them.
+async fn delete_all(state: &State, served: &Served) -> Result<Option<Watch>, Failure> {
     let kind = served.version().kind;
     let options = DeleteOptions::default();
     let prefix = codec::prefix(kind, None);
@@ -81,7 +83,13 @@ async fn delete_all(state: &State, served: &Served) -> Result<bool, Failure> {
             Err(failure) => return Err(failure),
         }
     }
-    Ok(state.store.snapshot().count(&prefix) == 0)
+    // None can be made any more: what makes one demands that the definition is as it was before it was to go.
+    let left = state.store.snapshot();
+    if left.count(&prefix) == 0 {
+        return Ok(None);
+    }
+    let revision = left.revision();
+    state.store.watch(&prefix, revision).map(Some).map_err(|error| unreadable(&error, revision))
 }
 
 /// Takes the finalizer off a definition, which goes with the last one.

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use wherry_api::kinds::{Kind, by_kind};
 use wherry_schema::{FieldValidation, Value};
-use wherry_store::{Entry, Revision, Snapshot};
+use wherry_store::{Entry, Revision, Snapshot, Watch};
 
 use super::registry::PREFIX;
 use super::{cleanup, conditions};
@@ -24,7 +25,7 @@ use crate::verbs::update::{Part, Wanted, update};
 
 /// Who owns the conditions.
 const MANAGER: &str = "kube-apiserver";
-/// How long what could not be written or deleted is left alone.
+/// How long what could not be written is left alone.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The row of definitions.
@@ -53,11 +54,10 @@ async fn follow(state: &State) {
         briefs = next(&briefs, &snapshot);
         // Whoever watches objects of a definition that has changed is told now, not when somebody looks it up.
         state.custom.definitions();
-        let done = settle_all(state, &briefs).await;
+        let mut left = settle_all(state, &briefs).await;
         tokio::select! {
             event = changes.next() => if event.is_none() { return },
-            // What was not done is tried again, even if nothing changes.
-            () = tokio::time::sleep(RETRY), if !done => {}
+            () = left.wait() => {}
         }
     }
 }
@@ -77,37 +77,59 @@ fn next(before: &Briefs, state: &Snapshot) -> Briefs {
     state.range(PREFIX, None).filter_map(brief).collect()
 }
 
-/// Brings every definition to where it should be; false if one was left for later.
-async fn settle_all(state: &State, briefs: &Briefs) -> bool {
-    let mut done = true;
+/// What was left for later.
+#[derive(Default)]
+struct Left {
+    /// Whether something failed, which is tried again even if nothing changes.
+    failed: bool,
+    /// What tells of objects that keep their definitions from going.
+    objects: Vec<Watch>,
+}
+
+impl Left {
+    /// Returns when it may be done.
+    async fn wait(&mut self) {
+        let changes = self.objects.iter_mut().map(|objects| Box::pin(objects.next()));
+        let mut changes: FuturesUnordered<_> = changes.collect();
+        tokio::select! {
+            Some(_) = changes.next() => {}
+            () = tokio::time::sleep(RETRY), if self.failed => {}
+            () = std::future::pending() => {}
+        }
+    }
+}
+
+/// Brings every definition to where it should be. Answers what was left for later.
+async fn settle_all(state: &State, briefs: &Briefs) -> Left {
+    let mut left = Left::default();
     for (_, definition) in briefs.values() {
         let settled = if object::terminating(definition) {
             cleanup::end(state, definition).await
         } else {
-            settle_one(state, definition, briefs).await
+            settle_one(state, definition, briefs).await.map(|()| None)
         };
         match settled {
-            Ok(finished) => done &= finished,
+            Ok(objects) => left.objects.extend(objects),
             // Whoever changed it meanwhile makes it be looked at again.
             Err(Failure::NotFound { .. } | Failure::Conflict { .. }) => {}
             Err(error) => {
                 let name = object::name(definition);
                 tracing::warn!(name, %error, "what a definition says of itself cannot be written");
-                done = false;
+                left.failed = true;
             }
         }
     }
-    done
+    left
 }
 
-async fn settle_one(state: &State, definition: &Value, briefs: &Briefs) -> Result<bool, Failure> {
+async fn settle_one(state: &State, definition: &Value, briefs: &Briefs) -> Result<(), Failure> {
     let mut wanted = definition.clone();
     let all: Vec<&Value> = briefs.values().map(|(_, definition)| definition).collect();
     conditions::settle(&mut wanted, &all, &state.timestamp());
     if wanted != *definition {
         write(state, &wanted).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Writes the status of a definition, unless it was changed after the one that `wanted` came of.

@@ -17,13 +17,15 @@ use tokio_util::sync::CancellationToken;
 use wherry_api::kinds::Kind;
 use wherry_schema::Value;
 use wherry_schema::openapi::custom::Published;
-use wherry_store::{Entry, Revision, Snapshot, Store, Watch};
+use wherry_store::{Entry, Precondition, Revision, Snapshot, Store, Watch};
 
 use super::conditions;
 use super::definition::{Definition, Served};
 use super::publish::Documents;
 use crate::codec;
+use crate::error::Failure;
 use crate::object::Fields;
+use crate::state::State;
 
 /// The prefix of definitions' keys.
 pub(super) const PREFIX: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/";
@@ -177,6 +179,25 @@ impl Known {
         let read = || Definition::read(&object, written, stopping.child_token()).map(Arc::new);
         let definition = if served { read() } else { None };
         Some(Self { written, says, definition })
+    }
+}
+
+impl Served {
+    /// The condition that the definition stays as it is now: without it, an object could be made after the last one of a
+    /// definition that is to go was deleted.
+    pub(crate) fn stays(&self, state: &State) -> Result<Precondition, Failure> {
+        let kind = self.version().kind;
+        let name = format!("{}.{}", kind.plural, kind.group);
+        let key = format!("{PREFIX}{name}");
+        // It is read before it is asked whether the definition goes, so that one that goes after that is another.
+        let revision = state.store.get(&key).ok_or(Failure::NoSuchPath)?.mod_revision;
+        match state.custom.definitions().named(&name) {
+            Some(definition) if definition.is_terminating() => {
+                Err(Failure::NotWhileTerminating { kind, verb: "create" })
+            }
+            Some(_) => Ok(Precondition::ModRevision { key, revision }),
+            None => Err(Failure::NoSuchPath),
+        }
     }
 }
 

@@ -119,6 +119,7 @@ async fn attempt(
         return Ok(Some(codec::encode_loose(cx.stored.kind, &cx.stored.api_version(), &object)));
     }
     preconditions.push(Precondition::Absent { key: key.clone() });
+    preconditions.extend(cx.custom.map(|served| served.stays(cx.state)).transpose()?);
     let encoded = cx.encode(&object).await?;
     match quota::put(cx, change, &key, &encoded, preconditions).await? {
         Ok(revision) => Ok(Some(encoded.at(revision))),

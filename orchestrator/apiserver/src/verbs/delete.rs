@@ -108,6 +108,7 @@ async fn attempt(
     if cx.is("apiextensions.k8s.io", "CustomResourceDefinition") && !object::terminating(&object) {
         object.put("metadata.deletionTimestamp", cx.state.timestamp());
         custom::mark(&mut object, &cx.state.timestamp());
+        ask(cx, &old, asked, options).await?;
         let written = write(cx, entry, (&object, &old), options.dry_run).await?;
         return Ok(written.map(|(bytes, _)| Deleted::Marked(bytes)));
     }

@@ -66,8 +66,8 @@ impl DeleteOptions {
     pub(crate) fn check(&self, cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
         let name = object::name(object);
         let (uid, version) = (object.text("metadata.uid"), object.text("metadata.resourceVersion"));
-        if cx.is("", "Namespace") {
-            return self.check_namespace(cx, object);
+        if cx.is("", "Namespace") || cx.is("apiextensions.k8s.io", "CustomResourceDefinition") {
+            return self.check_before(cx, object);
         }
         if let Some(wanted) = self.uid.as_deref().filter(|w| *w != uid) {
             let why = format!(
@@ -89,7 +89,7 @@ impl DeleteOptions {
 
 /// Namespaces report failed preconditions in words of their own.
 impl DeleteOptions {
-    fn check_namespace(&self, cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
+    fn check_before(&self, cx: &Cx<'_>, object: &Value) -> Result<(), Failure> {
         let checks =
             [("UID", &self.uid, "uid"), ("ResourceVersion", &self.resource_version, "resourceVersion")];
         for (what, wanted, field) in checks {

@@ -13,6 +13,7 @@ mod class_admission;
 mod concurrency;
 mod conformance_core;
 mod conformance_custom;
+mod conformance_definitions;
 mod conformance_groups;
 mod conformance_machinery;
 mod conformance_policies;

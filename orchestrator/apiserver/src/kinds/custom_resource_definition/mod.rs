@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use wherry_schema::Value;
 
 use super::Rules;
-use crate::object::{self, Fields};
+use crate::object::Fields;
 use crate::table::{self, Column};
 use crate::validation::Errors;
 
@@ -45,10 +45,6 @@ impl Rules for CustomResourceDefinition {
 
     fn prepare_update(&self, object: &mut Value, _old: &Value) {
         store_version(object);
-    }
-
-    fn prepare_status(&self, object: &mut Value, old: &Value) {
-        object::keep_metadata(object, old);
     }
 
     fn check_create(&self, object: &Value, errors: &mut Errors) {
