@@ -1,7 +1,7 @@
 //! [`Definition`]: an established CustomResourceDefinition, read once, with all that its versions need to be served.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use wherry_api::kinds::{Kind, Subresource};
@@ -63,6 +63,8 @@ pub(crate) struct Version {
     pub(crate) scale: Option<ScalePaths>,
     /// What to tell whoever uses it, if it should not be used any more.
     pub(crate) warning: Option<String>,
+    /// How many watches of its objects are under way.
+    watches: AtomicUsize,
 }
 
 /// Where an object says how many replicas it has.
@@ -133,7 +135,21 @@ impl Definition {
     }
 }
 
+/// A watch of the objects of a version, counted until it ends.
+pub(crate) struct Watched(Served);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.version().watches.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Version {
+    /// How many watches of its objects are under way.
+    pub(crate) fn watches(&self) -> usize {
+        self.watches.load(Ordering::Relaxed)
+    }
+
     fn read(object: &Value, version: &Value) -> Self {
         let kind = row(object, version);
         let selectable = version.items("selectableFields").iter().filter_map(|field| {
@@ -152,6 +168,7 @@ impl Version {
             columns: Columns::read(version.items("additionalPrinterColumns")),
             selectable: selectable.collect(),
             scale: version.field("subresources.scale").map(ScalePaths::read),
+            watches: AtomicUsize::new(0),
             warning: version.flag("deprecated").then(|| warning(object, version)),
         }
     }
@@ -187,6 +204,12 @@ impl Served {
     /// Objects of the request in other versions.
     pub(super) fn siblings(&self) -> &Siblings {
         &self.siblings
+    }
+
+    /// Counts a watch of its objects.
+    pub(crate) fn watched(&self) -> Watched {
+        self.version().watches.fetch_add(1, Ordering::Relaxed);
+        Watched(self.clone())
     }
 
     /// The rules of its objects.

@@ -30,7 +30,7 @@ mod webhook;
 
 pub(crate) use cleanup::mark;
 pub(crate) use convert::{BATCH, batch_len};
-pub(crate) use definition::{Definition, Served};
+pub(crate) use definition::{Definition, Served, Watched};
 pub(crate) use path::Path;
 pub(crate) use publish::Documents;
 pub(crate) use registry::{Definitions, Registry};

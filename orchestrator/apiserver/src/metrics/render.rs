@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use wherry_api::kinds::KINDS;
+use wherry_api::kinds::{KINDS, Kind};
 
 use super::Metrics;
 use super::process::Process;
 use super::series::BOUNDS;
+use crate::codec;
 use crate::flow::{Flow, Refused};
 use crate::state::State;
 
@@ -16,7 +17,7 @@ use crate::state::State;
 pub(crate) fn render(state: &State) -> String {
     let mut text = Text(String::with_capacity(32 * 1024));
     requests(&mut text, &state.metrics);
-    under_way(&mut text, &state.metrics);
+    under_way(&mut text, state);
     objects(&mut text, state);
     fairness(&mut text, &state.flow);
     about(&mut text, &state.metrics);
@@ -78,18 +79,14 @@ fn requests(text: &mut Text, metrics: &Metrics) {
     }
 }
 
-fn under_way(text: &mut Text, metrics: &Metrics) {
+fn under_way(text: &mut Text, state: &State) {
+    let metrics = &state.metrics;
     let name = "apiserver_current_inflight_requests";
     text.family(name, "gauge", "[STABLE] Maximal number of currently used inflight request limit of this apiserver per request kind in last second.");
     for (kind, count) in ["readOnly", "mutating"].iter().zip(&metrics.in_flight) {
         text.sample(name, &format!("request_kind=\"{kind}\""), count.load(Ordering::Relaxed));
     }
-    let watches: Vec<_> = KINDS
-        .iter()
-        .zip(&metrics.watches)
-        .map(|(kind, count)| (kind, count.load(Ordering::Relaxed)))
-        .filter(|(_, count)| *count > 0)
-        .collect();
+    let watches = watches(state);
     let name = "apiserver_longrunning_requests";
     text.family(name, "gauge", "[STABLE] Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.");
     for (kind, count) in &watches {
@@ -107,6 +104,15 @@ fn under_way(text: &mut Text, metrics: &Metrics) {
     }
 }
 
+/// How many watches of kinds that are watched are under way.
+fn watches(state: &State) -> Vec<(&'static Kind, i64)> {
+    let counts = state.metrics.watches.iter().map(|count| count.load(Ordering::Relaxed));
+    let definitions = state.custom.definitions();
+    let versions = definitions.all().flat_map(|definition| &definition.versions);
+    let custom = versions.map(|version| (version.kind, i64::try_from(version.watches()).unwrap_or(i64::MAX)));
+    KINDS.iter().zip(counts).chain(custom).filter(|(_, count)| *count > 0).collect()
+}
+
 fn objects(text: &mut Text, state: &State) {
     let snapshot = state.store.snapshot();
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -116,6 +122,10 @@ fn objects(text: &mut Text, state: &State) {
             seen.push(kind.storage);
             counts.insert((kind.group, kind.plural), snapshot.count(&format!("/registry/{}/", kind.storage)));
         }
+    }
+    for definition in state.custom.definitions().all() {
+        let kind = definition.storage.kind;
+        counts.insert((kind.group, kind.plural), snapshot.count(&codec::prefix(kind, None)));
     }
     let name = "apiserver_resource_objects";
     text.family(name, "gauge", "[ALPHA] Number of stored objects at the time of last check split by kind.");

@@ -32,7 +32,7 @@ use super::get::parse_version;
 use super::select::Selection;
 use super::{Cx, show};
 use crate::codec::Cut;
-use crate::custom::Served;
+use crate::custom::{Served, Watched};
 use crate::error::{Failure, unreadable};
 use crate::kinds::{Rules, rules};
 use crate::request::negotiate::{Accept, Include, Shape};
@@ -72,6 +72,7 @@ struct Stream {
     /// Those of a built-in kind.
     rules: &'static dyn Rules,
     custom: Option<Served>,
+    _counted: Option<Watched>,
     namespace: String,
     selection: Selection,
     shape: Shape,
@@ -134,6 +135,7 @@ pub(crate) fn watch(
         stored: cx.stored,
         rules: rules(cx.kind),
         custom: cx.custom.cloned(),
+        _counted: cx.custom.map(Served::watched),
         namespace: cx.namespace.to_owned(),
         selection,
         shape: accept.shape,

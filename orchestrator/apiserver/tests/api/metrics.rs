@@ -70,3 +70,26 @@ async fn every_family_is_declared_once_and_before_its_samples() {
         }
     }
 }
+
+#[tokio::test]
+async fn objects_and_watches_of_custom_kinds_are_counted() {
+    let api = Api::start().await;
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    api.define(&json!({
+        "metadata": {"name": "toys.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "toys", "kind": "Toy"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }))
+    .await;
+    let toys = "/apis/example.com/v1/namespaces/default/toys";
+    api.post(toys, &json!({"metadata": {"name": "a"}})).await.expect(201);
+    let events = api.watch(&format!("{toys}?watch=true")).await;
+    let watchers = ["apiserver_registered_watchers", "kind=\"Toy\"", "version=\"v1\""];
+    let page = api.get("/metrics").await.text;
+    assert_eq!(sample(&page, &["apiserver_storage_objects", "resource=\"toys.example.com\""]), Some(1.0));
+    assert_eq!(sample(&page, &watchers), Some(1.0));
+    drop(events);
+    assert_eq!(sample(&api.get("/metrics").await.text, &watchers), None);
+}
