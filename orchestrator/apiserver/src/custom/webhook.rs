@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use wherry_schema::Value;
+use wherry_schema::{Object, Value};
 
 use super::restore::restore;
 use crate::error::Failure;
@@ -51,7 +51,7 @@ impl Webhook {
         objects: &mut [Value],
         api_version: &str,
     ) -> Result<(), Failure> {
-        let is_other = |object: &&mut Value| object.text("apiVersion") != api_version;
+        let is_other = |object: &&mut Value| object.text("apiVersion") != api_version && says_something(object);
         let mut others: Vec<&mut Value> = objects.iter_mut().filter(is_other).collect();
         let Some(first) = others.first() else { return Ok(()) };
         let about = format!("conversion webhook for {}", called(first));
@@ -74,6 +74,12 @@ impl Webhook {
 /// An error that says no more than its words.
 fn plain(why: String) -> Failure {
     Failure::Unversioned(why)
+}
+
+/// Whether there is anything in an object that a webhook could make something else of.
+fn says_something(object: &Value) -> bool {
+    let mut fields = object.as_object().into_iter().flat_map(Object::keys);
+    fields.any(|name| !matches!(name.as_str(), "apiVersion" | "kind"))
 }
 
 /// What kind of object this is, as messages say it.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::custom::DEFINITIONS;
 use crate::harness::{Api, names};
 
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
 /// A definition of a kind of this name.
 fn definition(kind: &str, labels: &Value, schema: &Value) -> Value {
     let plural = format!("{}s", kind.to_lowercase());
@@ -196,4 +198,31 @@ async fn a_definition_goes_as_soon_as_the_last_of_its_objects_does() {
     api.patch(named, "merge-patch", &json!({"metadata": {"finalizers": null}})).await.expect(200);
     gone(&api, "foos.mygroup.example.com", &made).await;
     assert_eq!(api.store.snapshot().count("/registry/mygroup.example.com/"), 0);
+}
+
+#[tokio::test]
+async fn aggregated_discovery_interface_crds() {
+    let api = Api::start().await;
+    api.define(&definition("Foo", &json!({}), &open())).await;
+    let document = api.get_as("/apis", AGGREGATED).await.expect(200);
+    let group = group(&document, "mygroup.example.com").unwrap();
+    assert_eq!(group["versions"][0]["version"], "v1beta1");
+    let resource = &group["versions"][0]["resources"][0];
+    assert_eq!((&resource["resource"], &resource["scope"]), (&json!("foos"), &json!("Cluster")));
+    let kind = json!({"group": "mygroup.example.com", "version": "v1beta1", "kind": "Foo"});
+    assert_eq!(resource["responseKind"], kind);
+}
+
+#[tokio::test]
+async fn aggregated_discovery_endpoint_accept_headers_crds() {
+    let api = Api::start().await;
+    api.define(&definition("Foo", &json!({}), &open())).await;
+    let answer = api.get_as("/apis", &format!("{AGGREGATED},application/json")).await;
+    assert_eq!(answer.headers["content-type"], AGGREGATED);
+    assert!(group(&answer.expect(200), "mygroup.example.com").is_some());
+}
+
+/// A group of an aggregated discovery document.
+fn group<'a>(document: &'a Value, name: &str) -> Option<&'a Value> {
+    document["items"].as_array()?.iter().find(|group| group["metadata"]["name"] == name)
 }

@@ -237,3 +237,25 @@ async fn a_webhook_that_answers_nonsense_is_told_of() {
         api.delete(&format!("{DEFINITIONS}/tests.stable.example.com")).await.expect(200);
     }
 }
+
+#[tokio::test]
+async fn owners_stay_as_they_are_where_a_webhook_fails() {
+    let api = Api::start().await;
+    let hooks = Hooks::start(convert).await;
+    define(&api, &hooks, "/convert").await;
+    let path = |version: &str| format!("{}/a", tests(version));
+    make(&api, "a", "one:1").await;
+    api.patch(&path("v2"), "merge-patch", &json!({"port": "9"})).await.expect(200);
+    let definition = format!("{DEFINITIONS}/tests.stable.example.com");
+    let broken = json!({"spec": {"conversion": {"webhook": {"clientConfig": hooks.at_path("/refuse")}}}});
+    api.patch(&definition, "merge-patch", &broken).await.expect(200);
+    let before = api.get(&path("v1")).await.expect(200);
+    let changed = api.patch(&path("v1"), "merge-patch", &json!({"hostPort": "two:2"})).await.expect(200);
+    assert_eq!(changed["hostPort"], "two:2");
+    assert_eq!(changed["metadata"]["managedFields"], before["metadata"]["managedFields"]);
+    let refused = "conversion webhook for stable.example.com/v1, Kind=Test failed: not today";
+    let config = json!({
+        "apiVersion": "stable.example.com/v1", "kind": "Test", "metadata": {"name": "a"}, "hostPort": "three:3",
+    });
+    api.apply(&path("v1"), "other", &config).await.refused(500, "", refused);
+}

@@ -104,3 +104,31 @@ async fn admission_webhook_mutate_custom_resource_with_pruning() {
     let made = staged(&api).await;
     assert_eq!(made["data"], json!({"mutation-start": "yes", "mutation-stage-1": "yes"}));
 }
+
+#[tokio::test]
+async fn admission_webhook_mutate_custom_resource_with_different_stored_version() {
+    let api = Api::start().await;
+    let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let versions = |stored: &str| {
+        let version = |name: &str| {
+            json!({"name": name, "served": true, "storage": name == stored, "schema": {"openAPIV3Schema": schema}})
+        };
+        json!([version("v1"), version("v2")])
+    };
+    let definition = json!({
+        "metadata": {"name": "toys.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "toys", "kind": "Toy"},
+            "versions": versions("v1"),
+        },
+    });
+    api.define(&definition).await;
+    let hooks = Hooks::start(stages).await;
+    configure(&api, MUTATING, "one", &[hooks.hook("one.example.com", "/1", &about_toys())]).await;
+    api.post(TOYS, &json!({"metadata": {"name": "a"}, "data": {"mutation-start": "yes"}})).await.expect(201);
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/toys.example.com";
+    api.patch(path, "merge-patch", &json!({"spec": {"versions": versions("v2")}})).await.expect(200);
+    let patched = api.patch(&format!("{TOYS}/a"), "merge-patch", &json!({"dummy": "test"})).await.expect(200);
+    assert_eq!(patched["apiVersion"], "example.com/v1");
+    assert_eq!((&patched["dummy"], &patched["data"]["mutation-stage-1"]), (&json!("test"), &json!("yes")));
+}
