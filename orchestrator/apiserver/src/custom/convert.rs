@@ -178,3 +178,20 @@ fn relabel(object: &mut Value, to: &Version) {
     object.put("apiVersion", to.kind.api_version());
     to.structural.prune(object);
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(&[], 0)]
+    #[case(&[1, 2, 3], 3)]
+    #[case(&[BATCH_BYTES + 1, 1], 1)]
+    #[case(&[1, BATCH_BYTES, 1], 2)]
+    #[case(&[1; BATCH + 1], BATCH)]
+    fn a_batch_has_at_least_one_object_and_is_not_large(#[case] sizes: &[usize], #[case] count: usize) {
+        assert_eq!(batch_len(sizes.iter().copied()), count);
+    }
+}

@@ -51,7 +51,8 @@ impl Webhook {
         objects: &mut [Value],
         api_version: &str,
     ) -> Result<(), Failure> {
-        let is_other = |object: &&mut Value| object.text("apiVersion") != api_version && says_something(object);
+        let is_other =
+            |object: &&mut Value| object.text("apiVersion") != api_version && says_something(object);
         let mut others: Vec<&mut Value> = objects.iter_mut().filter(is_other).collect();
         let Some(first) = others.first() else { return Ok(()) };
         let about = format!("conversion webhook for {}", called(first));

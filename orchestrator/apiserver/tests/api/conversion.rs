@@ -180,6 +180,19 @@ async fn watchers_of_a_version_share_what_was_converted() {
 }
 
 #[tokio::test]
+async fn what_is_there_when_a_watch_begins_is_converted_at_once() {
+    let api = Api::start().await;
+    let hooks = Hooks::start(convert).await;
+    define(&api, &hooks, "/convert").await;
+    for name in ["a", "b", "c"] {
+        make(&api, name, "localhost:8080").await;
+    }
+    let mut events = api.watch(&format!("{}?watch=1", tests("v2"))).await;
+    assert_eq!(events.take(3).await, ["ADDED a", "ADDED b", "ADDED c"]);
+    assert_eq!(hooks.paths().len(), 1);
+}
+
+#[tokio::test]
 async fn a_write_in_another_version_is_converted_to_what_is_stored() {
     let api = Api::start().await;
     let hooks = Hooks::start(convert).await;

@@ -110,9 +110,7 @@ async fn admission_webhook_mutate_custom_resource_with_different_stored_version(
     let api = Api::start().await;
     let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let versions = |stored: &str| {
-        let version = |name: &str| {
-            json!({"name": name, "served": true, "storage": name == stored, "schema": {"openAPIV3Schema": schema}})
-        };
+        let version = |name: &str| json!({"name": name, "served": true, "storage": name == stored, "schema": {"openAPIV3Schema": schema}});
         json!([version("v1"), version("v2")])
     };
     let definition = json!({
