@@ -23,6 +23,8 @@ mod parameters;
 mod paths;
 #[path = "build/swagger.rs"]
 mod swagger;
+#[path = "build/words.rs"]
+mod words;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

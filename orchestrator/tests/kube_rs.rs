@@ -2,9 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod support;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -14,42 +12,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{reflector, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use wherry_api::clock::{Clock, SystemClock};
-use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, kubeconfig};
+use wherry_orchestrator::ControlPlane;
 
 /// An API server that listens, and the client that its kubeconfig makes.
 async fn serve(directory: &std::path::Path) -> (ControlPlane, Client) {
-    // Another test of this process may have set it.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let subjects = Subjects {
-        server_addresses: vec![localhost],
-        server_names: Vec::new(),
-        node_name: "localhost".to_owned(),
-        node_addresses: vec![localhost],
-    };
-    let listener = TcpListener::bind((localhost, 0)).await.unwrap();
-    let pki = Pki::open(&directory.join("pki"), &subjects, clock.now()).unwrap();
-    let path = directory.join("kubeconfig");
-    kubeconfig::write(&path, listener.local_addr().unwrap(), &pki).unwrap();
-    let counter = AtomicU64::new(1);
-    let ids = move || format!("00000000-0000-4000-8000-{:012}", counter.fetch_add(1, Ordering::Relaxed));
-    let config = Config {
-        data_dir: directory.to_owned(),
-        listener,
-        pki,
-        service_cidr: "10.96.0.0/16".parse().unwrap(),
-        clock,
-        tokens: Tokens::default(),
-        authorization: Authorization::Rbac,
-        ids: Arc::new(ids),
-        node_endpoint: None,
-    };
-    let plane = ControlPlane::start_api(config).await.unwrap();
-    let kubeconfig = Kubeconfig::read_from(&path).unwrap();
+    let plane = ControlPlane::start_api(support::config(directory).await).await.unwrap();
+    let kubeconfig = Kubeconfig::read_from(directory.join("kubeconfig")).unwrap();
     let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
     (plane, Client::try_from(config).unwrap())

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,11 +20,8 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use wherry_api::clock::{Clock, SystemClock};
-use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens};
+use wherry_orchestrator::ControlPlane;
 
 /// Long enough for a slow machine; a test that passes does not wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,32 +36,8 @@ struct Cluster {
 
 impl Cluster {
     async fn start() -> Self {
-        // Another test of this process may have set it.
-        drop(rustls::crypto::ring::default_provider().install_default());
         let directory = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let subjects = Subjects {
-            server_addresses: vec![localhost],
-            server_names: Vec::new(),
-            node_name: "localhost".to_owned(),
-            node_addresses: vec![localhost],
-        };
-        let counter = AtomicU64::new(1);
-        let ids = move || format!("00000000-0000-4000-8000-{:012}", counter.fetch_add(1, Ordering::Relaxed));
-        let plane = ControlPlane::start(Config {
-            data_dir: directory.path().to_owned(),
-            listener: TcpListener::bind((localhost, 0)).await.unwrap(),
-            pki: Pki::open(&directory.path().join("pki"), &subjects, clock.now()).unwrap(),
-            service_cidr: "10.96.0.0/16".parse().unwrap(),
-            clock,
-            tokens: Tokens::default(),
-            authorization: Authorization::Rbac,
-            ids: Arc::new(ids),
-            node_endpoint: None,
-        })
-        .await
-        .unwrap();
+        let plane = ControlPlane::start(support::config(directory.path()).await).await.unwrap();
         let client = plane.client("test", "test");
         let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();

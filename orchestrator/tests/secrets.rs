@@ -2,20 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::net::{IpAddr, Ipv4Addr};
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
-use tokio::net::TcpListener;
 use wherry_api::clock::{Clock, SystemClock};
-use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, secrets};
+use wherry_orchestrator::{ControlPlane, secrets};
 
 const WORD: &str = "correct-horse-battery-staple";
 
@@ -24,29 +22,7 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 async fn start(directory: &Path) -> ControlPlane {
-    // Another test of this process may have set it.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let subjects = Subjects {
-        server_addresses: vec![localhost],
-        server_names: Vec::new(),
-        node_name: "localhost".to_owned(),
-        node_addresses: vec![localhost],
-    };
-    let counter = AtomicU64::new(1);
-    let ids = move || format!("00000000-0000-4000-8000-{:012}", counter.fetch_add(1, Ordering::Relaxed));
-    let config = Config {
-        data_dir: directory.to_owned(),
-        listener: TcpListener::bind((localhost, 0)).await.unwrap(),
-        pki: Pki::open(&directory.join("pki"), &subjects, clock().now()).unwrap(),
-        service_cidr: "10.96.0.0/16".parse().unwrap(),
-        clock: clock(),
-        tokens: Tokens::default(),
-        authorization: Authorization::Rbac,
-        ids: Arc::new(ids),
-        node_endpoint: None,
-    };
-    ControlPlane::start_api(config).await.unwrap()
+    ControlPlane::start_api(support::config(directory).await).await.unwrap()
 }
 
 fn secrets_of(plane: &ControlPlane) -> Api<Secret> {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use wherry_store::{Revision, Snapshot, Store, Watch};
 
 /// What is made of the objects under a prefix.
-pub(crate) trait Made: Default + Send + Sync {
+pub(crate) trait Made: Send + Sync {
     /// Where the objects are.
     const PREFIX: &'static str;
 
@@ -33,9 +33,9 @@ struct Current<T> {
 }
 
 impl<T: Made> Follower<T> {
-    /// Follows a store.
-    pub(crate) fn new(store: &Store) -> Self {
-        let current = Current::of(store, &T::default());
+    /// Follows a store, beginning with what is made of no objects.
+    pub(crate) fn new(store: &Store, empty: &T) -> Self {
+        let current = Current::of(store, empty);
         Self { store: store.clone(), current: Mutex::new(current) }
     }
 

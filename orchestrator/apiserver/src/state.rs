@@ -78,7 +78,7 @@ impl State {
     pub(crate) fn new(config: Config) -> Self {
         let stopping = CancellationToken::new();
         Self {
-            custom: Registry::new(config.store.clone(), stopping.clone()),
+            custom: Registry::new(&config.store, stopping.clone()),
             allocator: Allocator::new(config.service_cidr, config.node_port_range),
             documents: Documents::build(config.address),
             flow: Flow::new(&config.store, config.concurrency),

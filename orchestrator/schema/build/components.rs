@@ -6,22 +6,9 @@ use wherry_api::kinds::KINDS;
 use crate::collect::{Definitions, ROOTS, reference};
 use crate::facts::{Facts, Merge};
 use crate::operations::reference_to;
+use crate::words::TYPE_META;
 
 const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
-const STANDARD_FIELDS: [(&str, &str); 2] = [
-    (
-        "apiVersion",
-        "APIVersion defines the versioned schema of this representation of an object. Servers should convert \
-         recognized schemas to the latest internal value, and may reject unrecognized values. More info: \
-         https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
-    ),
-    (
-        "kind",
-        "Kind is a string value representing the REST resource this object represents. Servers may infer this from \
-         the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: \
-         https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
-    ),
-];
 
 /// Every schema by full name, lists of the kinds included.
 pub(crate) fn components(definitions: &Definitions, facts: &Facts) -> Map<String, Value> {
@@ -189,7 +176,7 @@ fn extensions(merge: &Merge, out: &mut Map<String, Value>) {
 
 fn list(group: &str, version: &str, kind: &str, item: &str) -> Value {
     let mut properties = Map::new();
-    for (name, description) in STANDARD_FIELDS {
+    for (name, description) in TYPE_META {
         properties.insert(name.to_owned(), json!({"description": description, "type": "string"}));
     }
     let items = json!({

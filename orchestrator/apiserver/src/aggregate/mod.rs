@@ -60,7 +60,7 @@ pub(crate) struct Remote {
 
 impl Aggregated {
     pub(crate) fn new(store: &Store) -> Self {
-        Self { remotes: Follower::new(store), told: Mutex::default() }
+        Self { remotes: Follower::new(store, &Remotes::default()), told: Mutex::default() }
     }
 
     /// All of them.

@@ -87,7 +87,7 @@ impl Authorizer {
     pub(crate) fn new(configured: Authorization, store: &Store) -> Self {
         match configured {
             Authorization::AlwaysAllow => Self::AlwaysAllow,
-            Authorization::Rbac => Self::Rbac(Rbac::new(store.clone())),
+            Authorization::Rbac => Self::Rbac(Rbac::new(store)),
         }
     }
 

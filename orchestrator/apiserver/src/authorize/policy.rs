@@ -12,11 +12,9 @@ use wherry_store::{Revision, Snapshot};
 use super::rule::{CompiledRule, PolicyRule, Question};
 use super::subject::Subject;
 use crate::auth::UserInfo;
+use crate::follow::Made;
 use crate::object::{self, Fields};
 use crate::validation::template::selects;
-
-/// Where roles and bindings are stored.
-pub(super) const PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 
 /// A role of either kind.
 #[derive(Debug)]
@@ -51,29 +49,30 @@ enum Decoded {
     Binding(Arc<Binding>),
 }
 
-/// What was decoded of the store's objects.
+/// What was decoded of the store's objects, and the index of it.
 #[derive(Debug, Default)]
 pub(super) struct Policy {
     decoded: HashMap<Arc<str>, (Revision, Option<Decoded>)>,
+    pub(super) index: Arc<Index>,
 }
 
-impl Policy {
-    /// The index of the objects in a state of the store.
-    pub(super) fn index(&mut self, state: &Snapshot) -> Index {
-        let mut before = std::mem::take(&mut self.decoded);
+impl Made for Policy {
+    const PREFIX: &'static str = "/registry/rbac.authorization.k8s.io/";
+
+    fn make(&self, state: &Snapshot) -> Self {
+        let mut next = HashMap::new();
         let (mut roles, mut bindings) = (HashMap::new(), Vec::new());
-        for entry in state.range(PREFIX, None) {
-            let known = before.remove(&entry.key).filter(|(revision, _)| *revision == entry.mod_revision);
-            let (_, decoded) =
-                known.unwrap_or_else(|| (entry.mod_revision, decode(&entry.key, &entry.value)));
+        for entry in state.range(Self::PREFIX, None) {
+            let known = self.decoded.get(&entry.key).filter(|(revision, _)| *revision == entry.mod_revision);
+            let decoded = known.map_or_else(|| decode(&entry.key, &entry.value), |(_, same)| same.clone());
             match decoded.clone() {
                 Some(Decoded::Role(key, role)) => drop(roles.insert(key, role)),
                 Some(Decoded::Binding(binding)) => bindings.push(binding),
                 None => {}
             }
-            self.decoded.insert(Arc::clone(&entry.key), (entry.mod_revision, decoded));
+            next.insert(Arc::clone(&entry.key), (entry.mod_revision, decoded));
         }
-        Index::new(&roles, bindings)
+        Self { decoded: next, index: Arc::new(Index::new(&roles, bindings)) }
     }
 }
 
@@ -164,7 +163,7 @@ impl Scope {
 }
 
 /// All grants, by whom they are to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Index {
     grants: Vec<Grant>,
     cluster: Scope,

@@ -18,7 +18,7 @@ mod convert;
 mod definition;
 mod intern;
 mod kind;
-mod path;
+pub(crate) mod path;
 mod publish;
 mod registry;
 mod restore;

@@ -28,6 +28,15 @@ enum Op {
     Different,
 }
 
+/// The first field of a path of fields only, `.spec.size` or `['a.b'].c`, and the rest.
+pub(crate) fn split_field(path: &str) -> Option<(&str, &str)> {
+    if let Some(quoted) = path.strip_prefix("['") {
+        return quoted.split_once("']");
+    }
+    let plain = path.strip_prefix('.')?;
+    Some(plain.split_at(plain.find(['.', '[']).unwrap_or(plain.len())))
+}
+
 impl Path {
     /// Reads a path; none if it is of no form known here.
     pub(crate) fn parse(text: &str) -> Option<Self> {

@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wherry_api::kinds::Kind;
 use wherry_schema::Value;
 use wherry_schema::openapi::custom::Published;
-use wherry_store::{Entry, Precondition, Revision, Snapshot, Store, Watch};
+use wherry_store::{Entry, Precondition, Revision, Snapshot, Store};
 
 use super::conditions;
 use super::definition::{Definition, Served};
 use super::publish::Documents;
 use crate::codec;
 use crate::error::Failure;
+use crate::follow::{Follower, Made};
 use crate::object::Fields;
 use crate::state::State;
 
@@ -32,7 +32,12 @@ pub(super) const PREFIX: &str = "/registry/apiextensions.k8s.io/customresourcede
 
 /// The established definitions at one revision, by name: `widgets.example.com`; and what clients are told of them.
 #[derive(Default)]
-pub(crate) struct Definitions(BTreeMap<String, Known>, OnceLock<Documents>);
+pub(crate) struct Definitions {
+    known: BTreeMap<String, Known>,
+    documents: OnceLock<Documents>,
+    /// Ends all watches.
+    stopping: CancellationToken,
+}
 
 /// A definition and what it was read from.
 #[derive(Clone)]
@@ -45,85 +50,50 @@ struct Known {
 }
 
 /// Where definitions are looked up.
-pub(crate) struct Registry {
-    store: Store,
-    current: Mutex<Current>,
-    /// Ends all watches.
-    stopping: CancellationToken,
-}
-
-struct Current {
-    definitions: Arc<Definitions>,
-    /// The revision up to which they are known to be right.
-    checked: Revision,
-    /// Tells of changes after they were read; none if the store is closed.
-    changes: Option<Watch>,
-}
+pub(crate) struct Registry(Follower<Definitions>);
 
 impl Registry {
-    /// The definitions of a store.
-    pub(crate) fn new(store: Store, stopping: CancellationToken) -> Self {
-        let current = Current { definitions: Arc::default(), checked: 0, changes: None };
-        Self { store, current: Mutex::new(current), stopping }
+    /// The definitions of a store; `stopping` ends all watches.
+    pub(crate) fn new(store: &Store, stopping: CancellationToken) -> Self {
+        Self(Follower::new(store, &Definitions { stopping, ..Definitions::default() }))
     }
 
     /// The definitions as of now.
     pub(crate) fn definitions(&self) -> Arc<Definitions> {
-        let revision = self.store.revision();
-        let mut current = self.current.lock();
-        if current.changes.is_none() || current.checked < revision {
-            if current.unchanged(revision) {
-                current.checked = revision;
-            } else {
-                self.read(&mut current);
-            }
-        }
-        Arc::clone(&current.definitions)
-    }
-
-    fn read(&self, current: &mut Current) {
-        let state = self.store.snapshot();
-        current.definitions = Arc::new(current.definitions.next(&state, &self.stopping));
-        current.checked = state.revision();
-        current.changes = self.store.watch(PREFIX, state.revision()).ok();
+        self.0.now()
     }
 }
 
-impl Current {
-    /// Whether no definition has changed up to this revision.
-    fn unchanged(&mut self, revision: Revision) -> bool {
-        let Some(changes) = &mut self.changes else { return false };
-        // What the watch cannot hand out at once, because it was dropped or is being published, holds progress back.
-        changes.try_next().is_none() && changes.progress() >= revision
-    }
-}
+impl Made for Definitions {
+    const PREFIX: &'static str = PREFIX;
 
-impl Definitions {
     /// The definitions of a state; those that say the same as here are the same.
-    fn next(&self, state: &Snapshot, stopping: &CancellationToken) -> Self {
+    fn make(&self, state: &Snapshot) -> Self {
         let known = state.range(PREFIX, None).filter_map(|entry| {
             let name = entry.key.strip_prefix(PREFIX)?;
-            let before = self.0.get(name);
+            let before = self.known.get(name);
             let known = match before.filter(|before| before.written == entry.mod_revision) {
                 Some(same) => same.clone(),
-                None => Known::read(entry, before, stopping)?,
+                None => Known::read(entry, before, &self.stopping)?,
             };
             Some((name.to_owned(), known))
         });
-        let next = Self(known.collect(), OnceLock::new());
-        for (name, before) in &self.0 {
+        let known: BTreeMap<String, Known> = known.collect();
+        for (name, before) in &self.known {
             let Some(definition) = &before.definition else { continue };
-            let kept = next.0.get(name).and_then(|known| known.definition.as_ref());
+            let kept = known.get(name).and_then(|known| known.definition.as_ref());
             if !kept.is_some_and(|kept| Arc::ptr_eq(kept, definition)) {
                 definition.retired.cancel();
             }
         }
-        next
+        Self { known, documents: OnceLock::new(), stopping: self.stopping.clone() }
     }
+}
 
+impl Definitions {
     /// What clients are told of them.
     pub(crate) fn documents(&self) -> &Documents {
-        self.1.get_or_init(|| Documents::of(self.0.values().flat_map(Known::published)))
+        self.documents.get_or_init(|| Documents::of(self.known.values().flat_map(Known::published)))
     }
 
     /// Whether there are none.
@@ -133,7 +103,7 @@ impl Definitions {
 
     /// The definition of this name.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Definition>> {
-        self.0.get(name)?.definition.as_ref()
+        self.known.get(name)?.definition.as_ref()
     }
 
     /// A version of a resource.
@@ -143,13 +113,13 @@ impl Definitions {
 
     /// Every version that is served.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Kind> {
-        let definitions = self.0.values().filter_map(|known| known.definition.as_ref());
+        let definitions = self.known.values().filter_map(|known| known.definition.as_ref());
         definitions.flat_map(|definition| definition.versions.iter().map(|version| version.kind))
     }
 
     /// The definitions.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Definition>> {
-        self.0.values().filter_map(|known| known.definition.as_ref())
+        self.known.values().filter_map(|known| known.definition.as_ref())
     }
 }
 

@@ -52,7 +52,7 @@ fn metadata(original: &Value, converted: &Value) -> Result<Object, String> {
     let told = converted.get("metadata").ok_or("missing metadata in converted object")?;
     let told = told
         .as_object()
-        .ok_or_else(|| format!("invalid metadata of type {} in converted object", type_name(told)))?;
+        .ok_or_else(|| format!("invalid metadata of type {} in converted object", told.go_type()))?;
     let mut metadata = original.map("metadata").cloned().unwrap_or_default();
     for field in ["labels", "annotations"] {
         match told.get(field) {
@@ -70,11 +70,11 @@ fn metadata(original: &Value, converted: &Value) -> Result<Object, String> {
 
 /// Labels and annotations are texts, and follow their rules if they changed.
 fn check_map(field: &str, value: &Value, before: Option<&Value>) -> Result<(), String> {
-    let map = value.as_object().ok_or_else(|| {
-        format!("invalid metadata.{field} of type {} in converted object", type_name(value))
-    })?;
+    let map = value
+        .as_object()
+        .ok_or_else(|| format!("invalid metadata.{field} of type {} in converted object", value.go_type()))?;
     if let Some((key, value)) = map.iter().find(|(_, value)| value.as_str().is_none()) {
-        let found = type_name(value);
+        let found = value.go_type();
         return Err(format!("metadata.{field}[{key}] must be a string, but is {found} in converted object"));
     }
     if before == Some(value) {
@@ -97,19 +97,6 @@ fn check_map(field: &str, value: &Value, before: Option<&Value>) -> Result<(), S
         [] => Ok(()),
         [one] => Err(one.clone()),
         more => Err(format!("[{}]", more.join(", "))),
-    }
-}
-
-/// The type of a value, as Go calls it.
-fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 

@@ -4,14 +4,12 @@
 //! before that change is answered: whoever reads next sees it.
 
 use wherry_api::kinds::by_kind;
-use wherry_schema::{FieldValidation, Value};
+use wherry_schema::Value;
 
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
-use crate::request::query::WriteOptions;
 use crate::state::State;
-use crate::verbs::update::Part;
 use crate::verbs::{Cx, apply};
 
 /// Who owns the condition.
@@ -26,14 +24,14 @@ pub(crate) async fn mark(state: &State) {
     let cx = Cx::new(state, schemas, "");
     let _marking = state.flow.marking.lock().await;
     for (name, wanted) in outdated(&cx) {
-        match mark_one(&cx, &name, wanted).await {
+        match apply::own_status(&cx, &name, MANAGER, wanted).await {
             Ok(()) | Err(Failure::NotFound { .. }) => {}
             Err(error) => tracing::warn!(name, %error, "the condition of a flow schema cannot be written"),
         }
     }
 }
 
-/// The schemas whose condition is not what it should be, and the right one.
+/// The schemas whose condition is not what it should be, and a status with the right one.
 fn outdated(cx: &Cx<'_>) -> Vec<(String, Value)> {
     let levels = by_kind("flowcontrol.apiserver.k8s.io", "v1", "PriorityLevelConfiguration").expect(KIND);
     let snapshot = cx.state.store.snapshot();
@@ -50,7 +48,9 @@ fn outdated(cx: &Cx<'_>) -> Vec<(String, Value)> {
             return None;
         }
         wanted.put("lastTransitionTime", cx.state.timestamp());
-        Some((object::name(&schema).to_owned(), wanted))
+        let mut status = Value::object();
+        status.put("conditions", vec![wanted]);
+        Some((object::name(&schema).to_owned(), status))
     });
     judged.collect()
 }
@@ -68,21 +68,4 @@ fn condition(level: &str, exists: bool) -> Value {
     condition.put("reason", reason);
     condition.put("message", format!("{subject} {rest}"));
     condition
-}
-
-async fn mark_one(cx: &Cx<'_>, name: &str, condition: Value) -> Result<(), Failure> {
-    let mut wanted = Value::object();
-    wanted.put("apiVersion", cx.kind.api_version());
-    wanted.put("kind", cx.kind.kind);
-    wanted.put("metadata.name", name);
-    wanted.put("status.conditions", vec![condition]);
-    let options = WriteOptions {
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-        manager: MANAGER.to_owned(),
-        names_manager: true,
-        force: Some(true),
-    };
-    let config = apply::Config::forced(wanted);
-    apply::apply(cx, (name, Part::Status), &config, &options, &mut Vec::new()).await.map(drop)
 }

@@ -11,22 +11,34 @@ use crate::admission::dynamic::{self, Operation};
 use crate::error::Failure;
 use crate::object;
 use crate::request::negotiate::is_apply;
-use crate::request::query::ListOptions;
+use crate::request::query::{ListOptions, WriteOptions};
 use crate::respond;
 use crate::verbs::delete::Deleted;
 use crate::verbs::update::{Part, Wanted, update};
 use crate::verbs::{Cx, apply, create, delete, delete_collection, incoming, patch, review, show};
 
 impl Exchange {
+    /// The object that a body holds, with what the client should know of it.
+    async fn sent<'a>(
+        &self,
+        cx: &Cx<'a>,
+        body: Body,
+        options: &WriteOptions,
+    ) -> Result<(Cx<'a>, Value, Vec<String>), Failure> {
+        let (bytes, format) = self.read_object(body).await?;
+        let cx = cx.sent(&bytes, format);
+        let (object, warnings) = incoming::object(&cx, &bytes, format, options.validation)?;
+        Ok((cx, object, warnings))
+    }
+
     pub(super) async fn create(&self, cx: &Cx<'_>, body: Body) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
         if !cx.kind.stored() {
             review::check_shape(accept)?;
         }
         let options = self.write_options("CreateOptions")?;
-        let (bytes, format) = self.read_object(body).await?;
-        let cx = &cx.sent(&bytes, format);
-        let (mut object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
+        let (cx, mut object, mut warnings) = self.sent(cx, body, &options).await?;
+        let cx = &cx;
         if !cx.kind.stored() {
             let name = object::name(&object).to_owned();
             dynamic::look_at(cx, (Operation::Create, ""), &name, (&mut object, Some(&options))).await?;
@@ -51,9 +63,8 @@ impl Exchange {
     ) -> Result<Response, Failure> {
         let accept = self.accept(false)?;
         let options = self.write_options("UpdateOptions")?;
-        let (bytes, format) = self.read_object(body).await?;
-        let cx = &cx.sent(&bytes, format);
-        let (object, mut warnings) = incoming::object(cx, &bytes, format, options.validation)?;
+        let (cx, object, mut warnings) = self.sent(cx, body, &options).await?;
+        let cx = &cx;
         warnings.extend(part.warnings(cx, &object));
         let missing = self.state.store.get(&cx.key(name)).is_none();
         let (code, stored) = if missing && part == Part::Whole && cx.rules.create_on_update() {

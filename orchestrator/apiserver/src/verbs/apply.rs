@@ -19,6 +19,25 @@ use crate::object::{self, Fields};
 use crate::request::query::WriteOptions;
 use crate::validation::Cause;
 
+/// Has the server itself, by the name of a manager, own what is in the status of an object.
+pub(crate) async fn own_status(cx: &Cx<'_>, name: &str, manager: &str, status: Value) -> Result<(), Failure> {
+    let mut object = Value::object();
+    object.put("apiVersion", cx.kind.api_version());
+    object.put("kind", cx.kind.kind);
+    object.put("metadata.name", name);
+    object.put("status", status);
+    let options = WriteOptions {
+        dry_run: false,
+        validation: FieldValidation::Ignore,
+        manager: manager.to_owned(),
+        names_manager: true,
+        force: Some(true),
+    };
+    // It takes fields from other managers.
+    let config = Config { object, duplicate: None, force: true };
+    apply(cx, (name, Part::Status), &config, &options, &mut Vec::new()).await.map(drop)
+}
+
 /// What a client applies.
 pub(crate) struct Config {
     object: Value,
@@ -47,11 +66,6 @@ impl Config {
         let duplicate = wanted.then(|| decode::duplicate_keys(bytes)).flatten();
         let duplicate = duplicate.map(|why| format!("error converting YAML to JSON: {why}"));
         Ok(Self { object, duplicate, force: options.force == Some(true) })
-    }
-
-    /// A configuration of the server's own, which takes fields from other managers.
-    pub(crate) fn forced(object: Value) -> Self {
-        Self { object, duplicate: None, force: true }
     }
 
     /// The configuration must be of the version and kind that the URL names, and claim no owners.

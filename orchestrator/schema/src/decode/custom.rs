@@ -28,7 +28,8 @@ impl Walk<'_> {
         }
     }
 
-    fn fields(
+    /// Reads an object each of whose fields is read so; those of none are left out.
+    pub(super) fn fields(
         &mut self,
         mut read: impl FnMut(&mut Self, &str) -> Result<Option<Value>, SyntaxError>,
     ) -> Result<Value, SyntaxError> {

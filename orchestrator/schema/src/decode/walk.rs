@@ -107,19 +107,7 @@ impl Walk<'_> {
 
     fn map(&mut self, element: u16) -> Outcome {
         let node = self.schemas.element(element);
-        self.parser.enter()?;
-        let (mut fields, mut first) = (Vec::<(Str, Value)>::new(), true);
-        let mut names = Names::default();
-        while let Some(key) = self.parser.next_key(&mut first)? {
-            if names.seen(&fields, &key) {
-                self.report.duplicate(&key);
-            }
-            let mark = self.report.mark();
-            let value = self.value(node)?;
-            self.report.in_place(mark, || Step::Name(key.clone().into_owned()));
-            fields.push((Str::from(&*key), value.unwrap_or_else(|| zero(node))));
-        }
-        Ok(Some(Value::Object(Object::from_fields(fields))))
+        self.fields(|walk, _| Ok(Some(walk.value(node)?.unwrap_or_else(|| zero(node))))).map(Some)
     }
 
     fn list(&mut self, element: u16) -> Outcome {

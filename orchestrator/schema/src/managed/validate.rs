@@ -41,7 +41,7 @@ fn scalar(value: &Value, kind: Scalar) -> Problems {
         return Problems::default();
     }
     Problems::one(match kind {
-        Scalar::Numeric => format!("expected numeric (int or float), got {}", go_type(value)),
+        Scalar::Numeric => format!("expected numeric (int or float), got {}", value.go_type()),
         Scalar::String => {
             format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
         }
@@ -92,19 +92,6 @@ fn shown(value: &Value) -> String {
     print(value, &mut text);
     text.push('}');
     text
-}
-
-/// The name of a value's type in Go.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int64",
-        Value::Float(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 /// A value as Go's `%#v` prints it.

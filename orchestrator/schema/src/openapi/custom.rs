@@ -14,6 +14,8 @@ mod paths;
 #[expect(dead_code, reason = "the document of what is built in is made already")]
 #[path = "../../build/swagger.rs"]
 mod swagger;
+#[path = "../../build/words.rs"]
+mod words;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,23 +28,10 @@ use serde_json::{Map, Value, json};
 use wherry_api::kinds::Kind;
 
 use operations::reference_to;
+use words::TYPE_META;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
-const TYPE_META: [(&str, &str); 2] = [
-    (
-        "apiVersion",
-        "APIVersion defines the versioned schema of this representation of an object. Servers should convert \
-         recognized schemas to the latest internal value, and may reject unrecognized values. More info: \
-         https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
-    ),
-    (
-        "kind",
-        "Kind is a string value representing the REST resource this object represents. Servers may infer this from \
-         the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: \
-         https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
-    ),
-];
 const OBJECT_META: &str = "Standard object's metadata. More info: \
                            https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 const LIST_META: &str = "Standard list metadata. More info: \

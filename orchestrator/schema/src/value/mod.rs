@@ -53,6 +53,19 @@ impl Value {
         self.as_object_mut().and_then(|object| object.get_mut(name))
     }
 
+    /// The name of its type in Go, as upstream's messages have it.
+    pub fn go_type(&self) -> &'static str {
+        match self {
+            Self::Null => "<nil>",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int64",
+            Self::Float(_) => "float64",
+            Self::String(_) => "string",
+            Self::Array(_) => "[]interface {}",
+            Self::Object(_) => "map[string]interface {}",
+        }
+    }
+
     /// A field at a path of names: `value.at(&["metadata", "name"])`.
     pub fn at(&self, path: &[&str]) -> Option<&Value> {
         path.iter().try_fold(self, |value, name| value.get(name))

@@ -60,7 +60,7 @@ impl Made for Hooks {
 impl Dynamic {
     /// Those configured in a store.
     pub(crate) fn new(store: &Store) -> Self {
-        Self(Follower::new(store))
+        Self(Follower::new(store, &Hooks::default()))
     }
 
     fn hooks(&self) -> Option<Arc<Hooks>> {

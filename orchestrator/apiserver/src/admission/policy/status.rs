@@ -4,15 +4,13 @@
 //! what a controller of Kubernetes does.
 
 use wherry_api::kinds::by_kind;
-use wherry_schema::{FieldValidation, Value};
+use wherry_schema::Value;
 
 use super::typing;
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
-use crate::request::query::WriteOptions;
 use crate::state::State;
-use crate::verbs::update::Part;
 use crate::verbs::{Cx, apply};
 
 /// Who owns the status.
@@ -34,52 +32,36 @@ pub(crate) async fn mark(state: &State) {
         if due.is_empty() {
             return;
         }
-        for wanted in due {
-            mark_or_warn(&cx, wanted).await;
+        for (name, status) in due {
+            mark_one(&cx, &name, status).await;
         }
     }
 }
 
-async fn mark_or_warn(cx: &Cx<'_>, wanted: Value) {
-    let name = object::name(&wanted).to_owned();
-    match mark_one(cx, &name, wanted).await {
+async fn mark_one(cx: &Cx<'_>, name: &str, status: Value) {
+    match apply::own_status(cx, name, MANAGER, status).await {
         Ok(()) | Err(Failure::NotFound { .. }) => {}
         Err(error) => tracing::warn!(name, %error, "the status of a policy cannot be written"),
     }
 }
 
-/// What is to be applied to the policies whose status is one of an earlier generation.
-fn outdated(cx: &Cx<'_>) -> Vec<Value> {
+/// The policies whose status is one of an earlier generation, and the status of this one.
+fn outdated(cx: &Cx<'_>) -> Vec<(String, Value)> {
     let snapshot = cx.state.store.snapshot();
     let prefix = cx.prefix();
     let policies = snapshot.range(&prefix, None);
     let policies = policies.filter_map(|entry| codec::decode(&entry.key, &entry.value).ok());
     let due = |policy: &Value| policy.int("metadata.generation") > policy.int("status.observedGeneration");
-    policies.filter(due).map(|policy| wanted(cx, &policy)).collect()
+    policies.filter(due).map(|policy| (object::name(&policy).to_owned(), status(&policy))).collect()
 }
 
-fn wanted(cx: &Cx<'_>, policy: &Value) -> Value {
-    let mut wanted = Value::object();
-    wanted.put("apiVersion", cx.kind.api_version());
-    wanted.put("kind", cx.kind.kind);
-    wanted.put("metadata.name", object::name(policy));
-    wanted.assign("status.observedGeneration", policy.field("metadata.generation").cloned());
-    wanted.put("status.typeChecking", Value::object());
+fn status(policy: &Value) -> Value {
+    let mut status = Value::object();
+    status.assign("observedGeneration", policy.field("metadata.generation").cloned());
+    status.put("typeChecking", Value::object());
     let warnings = typing::warnings(policy);
     if !warnings.is_empty() {
-        wanted.put("status.typeChecking.expressionWarnings", warnings);
+        status.put("typeChecking.expressionWarnings", warnings);
     }
-    wanted
-}
-
-async fn mark_one(cx: &Cx<'_>, name: &str, wanted: Value) -> Result<(), Failure> {
-    let options = WriteOptions {
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-        manager: MANAGER.to_owned(),
-        names_manager: true,
-        force: Some(true),
-    };
-    let config = apply::Config::forced(wanted);
-    apply::apply(cx, (name, Part::Status), &config, &options, &mut Vec::new()).await.map(drop)
+    status
 }

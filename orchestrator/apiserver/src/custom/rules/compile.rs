@@ -6,6 +6,7 @@ use wherry_cel::{Env, Node, Program, Type};
 use wherry_schema::structural::{Rule, Structural};
 
 use super::decl::{Decl, Declared};
+use crate::custom::path::split_field;
 
 /// A rule, compiled.
 #[derive(Debug)]
@@ -93,12 +94,7 @@ fn blamed(schema: &Structural, path: &str) -> Option<String> {
     let (mut schema, mut rest, mut shown) = (schema, path, String::new());
     while !rest.is_empty() {
         let name;
-        if let Some(quoted) = rest.strip_prefix("['") {
-            (name, rest) = quoted.split_once("']")?;
-        } else {
-            let plain = rest.strip_prefix('.')?;
-            (name, rest) = plain.split_at(plain.find(['.', '[']).unwrap_or(plain.len()));
-        }
+        (name, rest) = split_field(rest)?;
         if schema.properties.contains_key(name) {
             let dot = if shown.is_empty() { "" } else { "." };
             shown = format!("{shown}{dot}{name}");

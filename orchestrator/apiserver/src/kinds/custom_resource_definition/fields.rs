@@ -2,6 +2,7 @@
 
 use wherry_schema::Value;
 
+use crate::custom::path::split_field;
 use crate::object::Fields;
 use crate::validation::{Errors, Path};
 
@@ -93,12 +94,7 @@ pub(super) fn resolve<'a>(schema: &'a Value, path: &str) -> Option<&'a Value> {
     let (mut schema, mut rest) = (schema, path);
     while !rest.is_empty() {
         let name;
-        if let Some(quoted) = rest.strip_prefix("['") {
-            (name, rest) = quoted.split_once("']")?;
-        } else {
-            let plain = rest.strip_prefix('.')?;
-            (name, rest) = plain.split_at(plain.find(['.', '[']).unwrap_or(plain.len()));
-        }
+        (name, rest) = split_field(rest)?;
         let property = schema.get("properties").and_then(|properties| properties.get(name));
         let alike = || schema.get("additionalProperties").filter(|alike| alike.as_object().is_some());
         schema = property.or_else(alike)?;
