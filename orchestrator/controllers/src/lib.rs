@@ -4,10 +4,11 @@
 //! and of the time decides, and the decisions are applied one API call after the other. A plan that finds the
 //! world as it should be is empty, so nothing is ever written that changes nothing.
 //!
-//! Reading order: [`run`] and [`Config`] (the way in), `table` (one line a controller), `runtime` (caches,
-//! queues, expectations, events: what all controllers share), `objects` (small facts about Kubernetes objects),
-//! then one module a controller.
+//! Reading order: [`run`] and [`Config`] (the way in), `table` (one line a controller), `caches` (one line a
+//! kind), `runtime` (caches, queues, expectations, events: what all controllers share), `objects` (small facts
+//! about Kubernetes objects), then one module a controller.
 
+mod caches;
 mod config;
 mod context;
 mod deployment;

@@ -7,8 +7,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::caches::{Caches, Watches};
 use crate::config::Config;
-use crate::context::{Caches, Context};
+use crate::context::Context;
 use crate::runtime::backoff::Jitter;
 use crate::runtime::everything::Everything;
 use crate::runtime::recorder::recorder;
@@ -36,7 +37,12 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
 
     let mut tasks = JoinSet::new();
     let loops: Vec<_> = CONTROLLERS.iter().map(|start| start(&context)).collect();
-    context.watch_all(&mut tasks);
+    context.caches.watch_all(&mut Watches {
+        client: context.client.clone(),
+        jitter: context.jitter.clone(),
+        shutdown: stop.clone(),
+        tasks: &mut tasks,
+    });
     tasks.spawn(context.everything.clone().run());
     tasks.spawn(writer.run(stop.clone()));
     tokio::select! {

@@ -1,0 +1,105 @@
+//! The shared caches: one line a kind.
+//!
+//! A kind belongs in the table if some controller reads it. Watching it, letting it speak for its kind and waiting for
+//! its first list follow from the line.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, ResourceQuota, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::runtime::backoff::Jitter;
+use crate::runtime::cache::Cache;
+use crate::runtime::everything::Everything;
+use crate::runtime::watch::follow;
+
+/// Which objects of a kind a cache holds.
+#[derive(Clone, Copy)]
+enum Hold {
+    All,
+    /// Only those this field selector chooses.
+    Fields(&'static str),
+}
+
+macro_rules! caches {
+    ($($(#[$about:meta])* $field:ident: $kind:ty, $hold:expr;)*) => {
+        /// One cache for each kind that some controller reads.
+        #[derive(Default)]
+        pub(crate) struct Caches {
+            $($(#[$about])* pub(crate) $field: Arc<Cache<$kind>>,)*
+        }
+
+        impl Caches {
+            /// Starts one watch for each cache.
+            pub(crate) fn watch_all(&self, watches: &mut Watches<'_>) {
+                $(watches.start(&self.$field, $hold);)*
+            }
+
+            /// Lets the caches that hold all objects of their kind speak for it.
+            pub(crate) fn speak_to(&self, everything: &Arc<Everything>) {
+                $(if matches!($hold, Hold::All) { everything.hear(&self.$field) })*
+            }
+
+            /// Waits until every cache has been filled.
+            pub(crate) async fn synced(&self) {
+                $(self.$field.synced().await;)*
+            }
+        }
+    };
+}
+
+caches! {
+    deployments: Deployment, Hold::All;
+    replica_sets: ReplicaSet, Hold::All;
+    pods: Pod, Hold::All;
+    services: Service, Hold::All;
+    endpoint_slices: EndpointSlice, Hold::All;
+    endpoints: Endpoints, Hold::All;
+    namespaces: Namespace, Hold::All;
+    nodes: Node, Hold::All;
+    leases: Lease, Hold::All;
+    service_accounts: ServiceAccount, Hold::All;
+    resource_quotas: ResourceQuota, Hold::All;
+    root_cas: ConfigMap, Hold::Fields("metadata.name=kube-root-ca.crt");
+}
+
+/// What the watches of the caches are started with.
+pub(crate) struct Watches<'a> {
+    pub(crate) client: Client,
+    pub(crate) jitter: Arc<Jitter>,
+    pub(crate) shutdown: CancellationToken,
+    /// Where they run.
+    pub(crate) tasks: &'a mut JoinSet<()>,
+}
+
+impl Watches<'_> {
+    fn start<K>(&mut self, cache: &Arc<Cache<K>>, hold: Hold)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        let config = match hold {
+            Hold::All => watcher::Config::default(),
+            Hold::Fields(selector) => watcher::Config::default().fields(selector),
+        };
+        let api = Api::<K>::all(self.client.clone());
+        let (cache, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.shutdown.clone());
+        self.tasks.spawn(async move {
+            let open = move || watcher::watcher(api.clone(), config.clone()).boxed();
+            let sink = |event: watcher::Event<K>| {
+                cache.apply(event.modify(|object| object.meta_mut().managed_fields = None));
+            };
+            follow(&K::kind(&()), open, sink, &jitter, shutdown).await;
+        });
+    }
+}
