@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::runtime::backoff::Jitter;
 use crate::runtime::cache::Cache;
 use crate::runtime::everything::Everything;
+use crate::runtime::life::Life;
 use crate::runtime::watch::follow;
 
 /// Which objects of a kind a cache holds.
@@ -35,12 +36,21 @@ enum Hold {
 macro_rules! caches {
     ($($(#[$about:meta])* $field:ident: $kind:ty, $hold:expr;)*) => {
         /// One cache for each kind that some controller reads.
-        #[derive(Default)]
         pub(crate) struct Caches {
-            $($(#[$about])* pub(crate) $field: Arc<Cache<$kind>>,)*
+            $($(#[$about])* pub(crate) $field: Cache<$kind>,)*
         }
 
         impl Caches {
+            /// Empty caches, whose handlers belong to `life`.
+            pub(crate) fn new(life: &Life) -> Self {
+                Self { $($field: Cache::new(life.clone()),)* }
+            }
+
+            /// The same caches, for handlers of this life.
+            pub(crate) fn of_life(&self, life: &Life) -> Self {
+                Self { $($field: self.$field.of_life(life),)* }
+            }
+
             /// Starts one watch for each cache.
             pub(crate) fn watch_all(&self, watches: &mut Watches<'_>) {
                 $(watches.start(&self.$field, $hold);)*
@@ -84,7 +94,7 @@ pub(crate) struct Watches<'a> {
 }
 
 impl Watches<'_> {
-    fn start<K>(&mut self, cache: &Arc<Cache<K>>, hold: Hold)
+    fn start<K>(&mut self, cache: &Cache<K>, hold: Hold)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {

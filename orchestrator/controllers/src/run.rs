@@ -12,13 +12,14 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::runtime::backoff::Jitter;
 use crate::runtime::everything::Everything;
+use crate::runtime::life::Life;
 use crate::runtime::recorder::recorder;
 use crate::table::CONTROLLERS;
 
 /// Why the controllers stopped before they were told to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A task of the controllers panicked.
+    /// A task that all controllers depend on panicked.
     #[error("a controller ended abnormally")]
     Panicked(#[source] JoinError),
 }
@@ -30,13 +31,13 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     let _stop_on_return = stop.clone().drop_guard();
     let jitter = Arc::new(Jitter::new(config.seed));
     let (recorder, writer) = recorder(client.clone(), config.clock.clone());
-    let everything = Arc::new(Everything::new(client.clone(), jitter.clone(), stop.clone()));
-    let caches = Arc::new(Caches::default());
+    let life = Life::new("controllers", stop.clone(), Some(recorder.clone()));
+    let everything = Arc::new(Everything::new(client.clone(), jitter.clone(), life.clone()));
+    let caches = Arc::new(Caches::new(&life));
     caches.speak_to(&everything);
-    let context = Context { client, config, caches, everything, recorder, jitter, shutdown: stop.clone() };
+    let context = Context { client, config, caches, everything, recorder, jitter, life };
 
     let mut tasks = JoinSet::new();
-    let loops: Vec<_> = CONTROLLERS.iter().map(|start| start(&context)).collect();
     context.caches.watch_all(&mut Watches {
         client: context.client.clone(),
         jitter: context.jitter.clone(),
@@ -49,8 +50,8 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         () = stop.cancelled() => {}
         () = context.caches.synced() => {
             debug!("caches are filled, controllers start");
-            for controller in loops {
-                tasks.spawn(controller);
+            for start in CONTROLLERS {
+                tasks.spawn(start(context.clone()));
             }
         }
     }

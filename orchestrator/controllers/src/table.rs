@@ -1,7 +1,5 @@
 //! The controllers there are: one line each.
 
-use std::sync::Arc;
-
 use futures::future::BoxFuture;
 
 use crate::context::Context;
@@ -15,12 +13,12 @@ use crate::nodes::pod_gc::PodGcController;
 use crate::replica_set::ReplicaSetController;
 use crate::resource_quota::ResourceQuotaController;
 use crate::root_ca::RootCaController;
-use crate::runtime::queue::Queue;
-use crate::runtime::worker::{Controller, work};
+use crate::runtime::life::supervise;
+use crate::runtime::worker::Controller;
 use crate::service_account::ServiceAccountController;
 
-/// Registers a controller's handlers and returns its loop, to be run once the caches are filled.
-pub(crate) type Start = fn(&Context) -> BoxFuture<'static, ()>;
+/// Runs a controller until shutdown; to be called once the caches are filled.
+pub(crate) type Start = fn(Context) -> BoxFuture<'static, ()>;
 
 /// All controllers.
 pub(crate) const CONTROLLERS: &[Start] = &[
@@ -37,8 +35,6 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<PodGcController>,
 ];
 
-fn start<C: Controller>(context: &Context) -> BoxFuture<'static, ()> {
-    let queue = Arc::new(Queue::new(context.jitter.clone()));
-    let controller = C::new(context, &queue);
-    Box::pin(work(controller, queue, context.shutdown.clone()))
+fn start<C: Controller>(context: Context) -> BoxFuture<'static, ()> {
+    Box::pin(supervise::<C>(context))
 }

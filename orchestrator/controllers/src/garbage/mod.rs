@@ -42,7 +42,7 @@ impl Controller for GarbageCollector {
     fn new(context: &Context, queue: &Arc<Queue<String>>) -> Self {
         let graph = Arc::new(Mutex::new(Graph::default()));
         let (wake, fed) = (queue.clone(), graph.clone());
-        context.everything.on_change(move |seen| {
+        context.everything.on_change(&context.life, move |seen| {
             let concerned = if seen.is_gone {
                 fed.lock().remove(uid(seen.meta))
             } else {

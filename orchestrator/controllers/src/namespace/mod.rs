@@ -48,7 +48,7 @@ impl Controller for NamespaceController {
             }
         });
         let (wake, caches) = (queue.clone(), context.caches.clone());
-        context.everything.on_change(move |seen| {
+        context.everything.on_change(&context.life, move |seen| {
             let Some(namespace) = seen.meta.namespace.as_deref().filter(|_| seen.is_gone) else { return };
             if caches.namespaces.get_global(namespace).is_some_and(|namespace| is_terminating(&namespace)) {
                 wake.add(namespace.to_owned());

@@ -50,7 +50,7 @@ impl Controller for ResourceQuotaController {
     fn new(context: &Context, queue: &Arc<Queue<Key>>) -> Self {
         wake_on_quotas(&context.caches, queue);
         let (wake, quotas) = (queue.clone(), context.caches.resource_quotas.clone());
-        context.everything.on_change(move |seen| {
+        context.everything.on_change(&context.life, move |seen| {
             if seen.is_gone || SHRINKING.contains(&seen.kind) {
                 wake_namespace(&quotas, seen.meta.namespace.as_deref(), &wake);
             }

@@ -7,6 +7,9 @@
 //! Guarantees: a note never brings back an older state. Resource versions are the store's revisions and the
 //! watch reports them in order, so a note at or below the last revision the watch reported is already known.
 //!
+//! A handler belongs to a life of a controller and is dropped when that is over. A handler registered late first hears
+//! of everything there is.
+//!
 //! Caveats: a note does not call handlers; the watch will.
 
 use std::collections::HashMap;
@@ -17,6 +20,7 @@ use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+use super::life::Life;
 use crate::objects::meta::Key;
 
 /// What happened to one object.
@@ -39,7 +43,7 @@ impl<K> Change<'_, K> {
     }
 }
 
-type Handler<K> = Box<dyn Fn(&Change<'_, K>) + Send + Sync>;
+type Handler<K> = (Life, Box<dyn Fn(&Change<'_, K>) + Send + Sync>);
 type Objects<K> = HashMap<String, HashMap<String, Arc<K>>>;
 
 struct Content<K> {
@@ -50,41 +54,65 @@ struct Content<K> {
     incoming: Option<Vec<Arc<K>>>,
 }
 
-/// See the module's documentation.
-pub(crate) struct Cache<K> {
+struct Shared<K> {
     content: RwLock<Content<K>>,
     handlers: RwLock<Vec<Handler<K>>>,
     synced: watch::Sender<bool>,
 }
 
-impl<K> Default for Cache<K> {
-    fn default() -> Self {
+/// See the module's documentation. Clones share their content.
+pub(crate) struct Cache<K> {
+    shared: Arc<Shared<K>>,
+    /// The life that handlers registered here belong to.
+    life: Life,
+}
+
+impl<K> Clone for Cache<K> {
+    fn clone(&self) -> Self {
+        self.of_life(&self.life)
+    }
+}
+
+impl<K> Cache<K> {
+    pub(crate) fn new(life: Life) -> Self {
         let content = Content { objects: HashMap::new(), seen: 0, incoming: None };
-        Self { content: RwLock::new(content), handlers: RwLock::default(), synced: watch::Sender::new(false) }
+        let synced = watch::Sender::new(false);
+        let shared = Shared { content: RwLock::new(content), handlers: RwLock::default(), synced };
+        Self { shared: Arc::new(shared), life }
+    }
+
+    /// The same cache, for handlers of this life.
+    pub(crate) fn of_life(&self, life: &Life) -> Self {
+        Self { shared: self.shared.clone(), life: life.clone() }
     }
 }
 
 impl<K: ResourceExt> Cache<K> {
-    /// Calls `handler` after every later change. To be called before the watch starts.
+    /// Calls `handler` for every object there is, as if it were new, and after every later change.
     pub(crate) fn on_change(&self, handler: impl Fn(&Change<'_, K>) + Send + Sync + 'static) {
-        self.handlers.write().push(Box::new(handler));
+        let mut handlers = self.shared.handlers.write();
+        handlers.retain(|(life, _)| !life.is_over());
+        for object in self.all() {
+            self.life.call(|| handler(&Change { old: None, new: Some(&object) }));
+        }
+        handlers.push((self.life.clone(), Box::new(handler)));
     }
 
     /// Waits for the first complete list.
     pub(crate) async fn synced(&self) {
-        let mut synced = self.synced.subscribe();
+        let mut synced = self.shared.synced.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = synced.wait_for(|synced| *synced).await;
     }
 
     /// The object of this key.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
-        self.content.read().objects.get(&key.namespace)?.get(&key.name).cloned()
+        self.shared.content.read().objects.get(&key.namespace)?.get(&key.name).cloned()
     }
 
     /// The cluster-scoped object of this name.
     pub(crate) fn get_global(&self, name: &str) -> Option<Arc<K>> {
-        self.content.read().objects.get("")?.get(name).cloned()
+        self.shared.content.read().objects.get("")?.get(name).cloned()
     }
 
     /// All objects of a namespace, in no particular order.
@@ -94,19 +122,19 @@ impl<K: ResourceExt> Cache<K> {
 
     /// The objects of a namespace that satisfy `wanted`.
     pub(crate) fn select(&self, namespace: &str, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        let content = self.content.read();
+        let content = self.shared.content.read();
         let objects = content.objects.get(namespace);
         objects.into_iter().flat_map(HashMap::values).filter(|object| wanted(object)).cloned().collect()
     }
 
     /// All objects, in no particular order.
     pub(crate) fn all(&self) -> Vec<Arc<K>> {
-        self.content.read().objects.values().flat_map(HashMap::values).cloned().collect()
+        self.shared.content.read().objects.values().flat_map(HashMap::values).cloned().collect()
     }
 
     /// Takes over what a write of our own returned.
     pub(crate) fn note(&self, object: K) {
-        let mut content = self.content.write();
+        let mut content = self.shared.content.write();
         let revision = revision(&object);
         if content.incoming.is_none() && revision > content.seen {
             put(&mut content.objects, Arc::new(object));
@@ -116,9 +144,9 @@ impl<K: ResourceExt> Cache<K> {
     /// Takes over one event of the watch.
     pub(crate) fn apply(&self, event: Event<K>) {
         match event {
-            Event::Init => self.content.write().incoming = Some(Vec::new()),
+            Event::Init => self.shared.content.write().incoming = Some(Vec::new()),
             Event::InitApply(object) => {
-                self.content.write().incoming.get_or_insert_default().push(Arc::new(object));
+                self.shared.content.write().incoming.get_or_insert_default().push(Arc::new(object));
             }
             Event::InitDone => self.replace(),
             Event::Apply(object) => self.apply_one(&Arc::new(object)),
@@ -128,7 +156,7 @@ impl<K: ResourceExt> Cache<K> {
 
     fn apply_one(&self, object: &Arc<K>) {
         let old = {
-            let mut content = self.content.write();
+            let mut content = self.shared.content.write();
             content.seen = content.seen.max(revision(&**object));
             put(&mut content.objects, object.clone())
         };
@@ -137,7 +165,7 @@ impl<K: ResourceExt> Cache<K> {
 
     fn delete_one(&self, object: &K) {
         let old = {
-            let mut content = self.content.write();
+            let mut content = self.shared.content.write();
             content.seen = content.seen.max(revision(object));
             take(&mut content.objects, object)
         };
@@ -149,7 +177,7 @@ impl<K: ResourceExt> Cache<K> {
     /// Replaces the content by the list just received and announces the differences.
     fn replace(&self) {
         let (incoming, mut before) = {
-            let mut content = self.content.write();
+            let mut content = self.shared.content.write();
             let incoming = content.incoming.take().unwrap_or_default();
             let newest = incoming.iter().map(|object| revision(&**object)).max().unwrap_or(0);
             content.seen = content.seen.max(newest);
@@ -168,13 +196,13 @@ impl<K: ResourceExt> Cache<K> {
         for gone in before.values().flat_map(HashMap::values) {
             self.announce(Some(gone), None);
         }
-        self.synced.send_replace(true);
+        self.shared.synced.send_replace(true);
     }
 
     fn announce(&self, old: Option<&Arc<K>>, new: Option<&Arc<K>>) {
         let change = Change { old, new };
-        for handler in self.handlers.read().iter() {
-            handler(&change);
+        for (life, handler) in self.shared.handlers.read().iter() {
+            life.call(|| handler(&change));
         }
     }
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -20,7 +21,7 @@ fn object(name: &str, uid: &str, version: u64) -> ConfigMap {
 type Log = Arc<Mutex<Vec<String>>>;
 
 fn cache() -> (Cache<ConfigMap>, Log) {
-    let cache = Cache::default();
+    let cache = Cache::new(Life::new("test", CancellationToken::new(), None));
     let log = Log::default();
     let written = log.clone();
     cache.on_change(move |change: &Change<'_, ConfigMap>| {
@@ -88,4 +89,25 @@ fn a_late_delete_does_not_remove_the_successor() {
     cache.note(object("a", "2", 9));
     cache.apply(Event::Delete(object("a", "1", 8)));
     assert_eq!(version_of(&cache, "a"), Some(9));
+}
+
+#[test]
+fn a_late_handler_hears_of_all_and_one_whose_life_is_over_of_nothing() {
+    let (cache, log) = cache();
+    list(&cache, vec![object("a", "1", 3)]);
+    log.lock().clear();
+    let life = Life::new("late", CancellationToken::new(), None);
+    let heard = Log::default();
+    let written = heard.clone();
+    cache.of_life(&life).on_change(move |change| {
+        let name = change.last().map(|object| object.name_any()).unwrap_or_default();
+        assert_ne!(name, "poison", "a planted panic");
+        written.lock().push(name);
+    });
+    for name in ["b", "poison", "c"] {
+        cache.apply(Event::Apply(object(name, name, 4)));
+    }
+    assert_eq!(*heard.lock(), ["a", "b"]);
+    assert!(life.is_over());
+    assert_eq!(*log.lock(), ["b ->4", "poison ->4", "c ->4"], "the others go on");
 }

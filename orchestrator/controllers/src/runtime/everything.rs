@@ -21,11 +21,11 @@ use kube::{Api, Client, Resource};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::backoff::{Backoff, Jitter};
 use super::cache::Cache;
+use super::life::Life;
 use super::watch::follow;
 
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(10) };
@@ -34,7 +34,9 @@ const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Dura
 const LISTING: Duration = Duration::from_secs(10);
 
 type Meta = PartialObjectMeta<DynamicObject>;
-type Listener = Box<dyn Fn(&Seen<'_>) + Send + Sync>;
+type Listener = (Life, Box<dyn Fn(&Seen<'_>) + Send + Sync>);
+/// Tells of every object of one kind.
+type Source = Box<dyn Fn(&dyn Fn(&Seen<'_>)) + Send + Sync>;
 
 /// A kind as discovery shows it.
 #[derive(Clone, Debug)]
@@ -72,8 +74,9 @@ pub(crate) struct Seen<'a> {
 pub(crate) struct Everything {
     client: Client,
     jitter: Arc<Jitter>,
-    shutdown: CancellationToken,
+    life: Life,
     listeners: RwLock<Vec<Listener>>,
+    sources: RwLock<Vec<Source>>,
     kinds: RwLock<HashMap<(String, String), Kind>>,
     /// The kinds that are heard of, by API version and kind.
     heard: Mutex<Vec<(String, String)>>,
@@ -84,12 +87,13 @@ pub(crate) struct Everything {
 }
 
 impl Everything {
-    pub(crate) fn new(client: Client, jitter: Arc<Jitter>, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(client: Client, jitter: Arc<Jitter>, life: Life) -> Self {
         Self {
             client,
             jitter,
-            shutdown,
+            life,
             listeners: RwLock::default(),
+            sources: RwLock::default(),
             kinds: RwLock::default(),
             heard: Mutex::default(),
             watches: Mutex::default(),
@@ -98,21 +102,41 @@ impl Everything {
         }
     }
 
-    /// Calls `listener` after every later change. To be called before the watches start.
-    pub(crate) fn on_change(&self, listener: impl Fn(&Seen<'_>) + Send + Sync + 'static) {
-        self.listeners.write().push(Box::new(listener));
+    /// Calls `listener` for every object there is, and after every later change, as long as `life` lasts.
+    pub(crate) fn on_change(&self, life: &Life, listener: impl Fn(&Seen<'_>) + Send + Sync + 'static) {
+        let mut listeners = self.listeners.write();
+        listeners.retain(|(life, _)| !life.is_over());
+        for source in self.sources.read().iter() {
+            source(&|seen| life.call(|| listener(seen)));
+        }
+        listeners.push((life.clone(), Box::new(listener)));
     }
 
     /// Hears of a kind from its own cache, which must hold all objects of the kind.
     pub(crate) fn hear<K>(self: &Arc<Self>, cache: &Cache<K>)
     where
-        K: Resource<DynamicType = ()>,
+        K: Resource<DynamicType = ()> + Send + Sync + 'static,
     {
         let (api_version, kind) = (K::api_version(&()).into_owned(), K::kind(&()).into_owned());
         self.heard.lock().push((api_version.clone(), kind.clone()));
-        let all = self.clone();
+        self.listen(cache, api_version, kind);
+    }
+
+    /// Passes on what a cache shows, now and later.
+    fn listen<K>(self: &Arc<Self>, cache: &Cache<K>, api_version: String, kind: String)
+    where
+        K: Resource + Send + Sync + 'static,
+    {
+        let (held, id) = (cache.clone(), (api_version.clone(), kind.clone()));
+        self.sources.write().push(Box::new(move |tell| {
+            for object in held.all() {
+                tell(&Seen { api_version: &id.0, kind: &id.1, meta: object.meta(), is_gone: false });
+            }
+        }));
+        // The sources hold the caches already.
+        let all = Arc::downgrade(self);
         cache.on_change(move |change| {
-            if let Some(object) = change.last() {
+            if let (Some(all), Some(object)) = (all.upgrade(), change.last()) {
                 let is_gone = change.new.is_none();
                 all.tell(&Seen { api_version: &api_version, kind: &kind, meta: object.meta(), is_gone });
             }
@@ -140,7 +164,7 @@ impl Everything {
 
     /// Discovers the kinds, watches them, and keeps the watches until shutdown.
     pub(crate) async fn run(self: Arc<Self>) {
-        let shutdown = self.shutdown.clone();
+        let shutdown = self.life.over().clone();
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = self.keep_up() => {}
@@ -198,16 +222,10 @@ impl Everything {
         is_new
     }
 
-    fn watch(self: &Arc<Self>, kind: Kind) -> Arc<Cache<Meta>> {
-        let cache = Arc::new(Cache::<Meta>::default());
-        let (all, resource) = (self.clone(), kind.resource.clone());
-        cache.on_change(move |change| {
-            if let Some(object) = change.last() {
-                let (api_version, kind) = (resource.api_version.as_str(), resource.kind.as_str());
-                all.tell(&Seen { api_version, kind, meta: object.meta(), is_gone: change.new.is_none() });
-            }
-        });
-        let (fed, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.shutdown.clone());
+    fn watch(self: &Arc<Self>, kind: Kind) -> Cache<Meta> {
+        let cache = Cache::<Meta>::new(self.life.clone());
+        self.listen(&cache, kind.resource.api_version.clone(), kind.resource.kind.clone());
+        let (fed, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.life.over().clone());
         let api = Api::<Meta>::all_with(self.client.clone(), &kind.resource);
         self.watches.lock().spawn(async move {
             let open = move || watcher::watcher(api.clone(), watcher::Config::default()).boxed();
@@ -221,8 +239,8 @@ impl Everything {
         if seen.kind == "CustomResourceDefinition" {
             self.defined.notify_one();
         }
-        for listener in self.listeners.read().iter() {
-            listener(seen);
+        for (life, listener) in self.listeners.read().iter() {
+            life.call(|| listener(seen));
         }
     }
 }

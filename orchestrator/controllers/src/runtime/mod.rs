@@ -5,6 +5,7 @@ pub(crate) mod cache;
 pub(crate) mod error;
 pub(crate) mod everything;
 pub(crate) mod expectations;
+pub(crate) mod life;
 pub(crate) mod queue;
 pub(crate) mod recorder;
 pub(crate) mod watch;

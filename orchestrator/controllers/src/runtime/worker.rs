@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::error::ReconcileError;
+use super::life::Life;
 use super::queue::{Queue, QueueKey};
 use crate::context::Context;
 
@@ -42,35 +42,31 @@ pub(crate) trait Controller: Send + Sync + Sized + 'static {
     fn reconcile(&self, key: &Self::Key) -> impl Future<Output = Result<Next, ReconcileError>> + Send;
 }
 
-/// Runs a controller until shutdown, then lets the keys that run finish.
-pub(crate) async fn work<C: Controller>(
-    controller: C,
-    queue: Arc<Queue<C::Key>>,
-    shutdown: CancellationToken,
-) {
+/// Runs a controller until its life is over, then lets the keys that run finish.
+pub(crate) async fn work<C: Controller>(controller: C, queue: Arc<Queue<C::Key>>, life: Life) {
     let controller = Arc::new(controller);
     let mut running = JoinSet::new();
     tokio::select! {
-        () = shutdown.cancelled() => return,
+        () = life.over().cancelled() => return,
         () = controller.ready() => {}
     }
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => break,
-            Some(ended) = running.join_next() => report::<C>(ended),
+            () = life.over().cancelled() => break,
+            Some(ended) = running.join_next() => report(&life, ended),
             key = queue.next(), if running.len() < PARALLEL => {
                 running.spawn(run_one(controller.clone(), queue.clone(), key));
             }
         }
     }
     while let Some(ended) = running.join_next().await {
-        report::<C>(ended);
+        report(&life, ended);
     }
 }
 
 async fn run_one<C: Controller>(controller: Arc<C>, queue: Arc<Queue<C::Key>>, key: C::Key) {
-    // A run that panics must not leave its key marked as running.
-    let guard = Running { queue: &queue, key: &key };
+    // A run that panics must not leave its key marked as running, nor undone.
+    let mut guard = Running { queue: &queue, key: &key, ended: false };
     match controller.reconcile(&key).await {
         Ok(next) => {
             queue.forget(&key);
@@ -92,22 +88,71 @@ async fn run_one<C: Controller>(controller: Arc<C>, queue: Arc<Queue<C::Key>>, k
             queue.retry(key.clone());
         }
     }
-    drop(guard);
+    guard.ended = true;
 }
 
 struct Running<'a, T: QueueKey> {
     queue: &'a Queue<T>,
     key: &'a T,
+    ended: bool,
 }
 
 impl<T: QueueKey> Drop for Running<'_, T> {
     fn drop(&mut self) {
+        if !self.ended {
+            self.queue.retry(self.key.clone());
+        }
         self.queue.done(self.key);
     }
 }
 
-fn report<C: Controller>(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        warn!(controller = C::NAME, error = &error as &dyn std::error::Error, "reconcile ended abnormally");
+fn report(life: &Life, ended: Result<(), tokio::task::JoinError>) {
+    if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
+        life.report(&*panic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parking_lot::Mutex;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::runtime::backoff::Jitter;
+
+    #[derive(Clone, Default)]
+    struct PanicsOnce(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Controller for PanicsOnce {
+        const NAME: &'static str = "test-controller";
+        type Key = &'static str;
+
+        fn new(_: &Context, _: &Arc<Queue<Self::Key>>) -> Self {
+            Self::default()
+        }
+
+        async fn reconcile(&self, key: &Self::Key) -> Result<Next, ReconcileError> {
+            let mut runs = self.0.lock();
+            runs.push(*key);
+            let is_first = runs.iter().filter(|run| *run == key).count() == 1;
+            drop(runs);
+            assert!(*key != "bad" || !is_first, "a planted panic");
+            Ok(Next::OnChange)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_that_panics_is_tried_again_and_holds_up_no_other() {
+        let queue = Arc::new(Queue::new(Arc::new(Jitter::new(1))));
+        let (controller, over) = (PanicsOnce::default(), CancellationToken::new());
+        let life = Life::new(PanicsOnce::NAME, over.clone(), None);
+        queue.add("bad");
+        queue.add("good");
+        let mut tasks = JoinSet::new();
+        tasks.spawn(work(controller.clone(), queue, life.clone()));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        over.cancel();
+        tasks.join_all().await;
+        assert_eq!(*controller.0.lock(), ["bad", "good", "bad"]);
     }
 }
