@@ -18,6 +18,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
     let stop = Stop::new()?;
     let authorization = authorization(args.authorization_mode);
     let tokens = args.token_auth_file.as_deref().map(tokens).transpose()?.unwrap_or_default();
+    let audit = args.audit.config()?;
     let data_dir = data_dir(args.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen(args.listen).await?;
@@ -34,6 +35,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         clock,
         tokens,
         authorization,
+        audit,
         ids: Arc::new(new_uid),
         node_endpoint: None,
     })

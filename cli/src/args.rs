@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::audit::AuditArgs;
+
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
 #[derive(Debug, Parser)]
 #[command(name = "wherry", version)]
@@ -79,6 +81,8 @@ pub(crate) struct UpArgs {
     /// Range of Service addresses [default: 10.96.0.0/16, in loopback mode 127.96.0.0/16].
     #[arg(long)]
     pub(crate) service_cidr: Option<IpNet>,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -108,4 +112,6 @@ pub(crate) struct ApiserverArgs {
     /// Who may do what.
     #[arg(long, value_enum, default_value_t = AuthorizationArg::Rbac)]
     pub(crate) authorization_mode: AuthorizationArg,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
 }

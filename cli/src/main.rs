@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod args;
+mod audit;
 mod logging;
 mod network;
 mod paths;

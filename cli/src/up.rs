@@ -33,11 +33,13 @@ struct Plan {
 pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let plan = Plan::new(&args)?;
+    let audit = args.audit.config()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
     let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(address), clock.now())?;
-    let plane = ControlPlane::start(plan.control_plane(listener, &pki, &clock)).await?;
+    let config = Config { audit, ..plan.control_plane(listener, &pki, &clock) };
+    let plane = ControlPlane::start(config).await?;
     let kubeconfig_path = plan.data_dir.join("kubeconfig");
     kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
 
@@ -133,6 +135,7 @@ impl Plan {
             clock: clock.clone(),
             tokens: Tokens::default(),
             authorization: Authorization::Rbac,
+            audit: None,
             ids: Arc::new(new_uid),
             node_endpoint: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
+use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::{
     Admission, ApiServer, Authorization, NodeClientTls, TlsConfig, TokenIssuer, Tokens, UserInfo,
 };
@@ -43,6 +44,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Who may do what.
     pub authorization: Authorization,
+    /// What is recorded of requests; nothing without it.
+    pub audit: Option<AuditConfig>,
     /// Source of object uids.
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     /// Where nodes' log endpoints are reached, if not at the node's own address.
@@ -225,6 +228,7 @@ fn api_config(
     api.tokens = config.tokens.clone();
     api.address = config.listener.local_addr().ok();
     api.authorization = config.authorization;
+    api.audit = config.audit.clone();
     let key = config.pki.service_account_key.as_bytes();
     let jwks_uri = format!("https://{address}/openid/v1/jwks");
     api.issuer = Some(TokenIssuer::new(key, ISSUER, &jwks_uri)?);

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use wherry_api::clock::Clock;
 use wherry_store::Store;
 
+use crate::audit::AuditConfig;
 use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub issuer: Option<TokenIssuer>,
     /// Who may do what.
     pub authorization: Authorization,
+    /// What is recorded of requests; nothing without it.
+    pub audit: Option<AuditConfig>,
     /// The address that discovery tells clients.
     pub address: Option<SocketAddr>,
     /// How many requests all priority levels together answer at once; 600 by custom.
@@ -90,6 +93,7 @@ impl Config {
             authorization: Authorization::Rbac,
             admission: Admission::Basic,
             type_checking: false,
+            audit: None,
             address: None,
             concurrency: 600,
             max_body_bytes: 3 * 1024 * 1024,

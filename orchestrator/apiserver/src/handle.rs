@@ -2,6 +2,7 @@
 //!
 //! What the verbs need of the request is read in `body`; `write` and `subresource` call them.
 
+mod audited;
 mod body;
 mod subresource;
 mod write;
@@ -47,9 +48,12 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     let yaml = accept.is_ok_and(|a| a.yaml);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let request = Exchange { query, state, parts, notes: Notes::default() };
-    let response = match request.user(connection) {
-        Ok(user) => Box::pin(request.visit(&user, yaml, body)).await,
-        Err(failure) => status::response(&failure, yaml),
+    let response = match &request.state.audit {
+        None => match request.user(connection) {
+            Ok(user) => request.answer_as(user, yaml, body).await,
+            Err(failure) => status::response(&failure, yaml),
+        },
+        Some(audit) => Box::pin(request.audited(audit, connection, yaml, body)).await,
     };
     // Whoever a request was passed on to may still read its body.
     let passed = response.extensions().get::<proxy::Passed>().is_some();
@@ -61,7 +65,7 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     if let Some(warning) = deprecated(request.parts.uri.path()).filter(|_| !passed) {
         respond::warn(&mut response, &[warning.to_owned()]);
     }
-    respond::stamp(&mut response, &request.parts.headers, || request.state.new_uid());
+    respond::stamp(&mut response, &request.parts.headers, || request.id());
     response
 }
 
@@ -140,12 +144,21 @@ fn allowed(target: &Target, verb: &str) -> bool {
 }
 
 impl Exchange {
-    /// Who the request is by, or in the name of.
+    /// Who the request is by.
     fn user(&self, connection: Option<UserInfo>) -> Result<UserInfo, Failure> {
-        let (state, headers) = (&self.state, &self.parts.headers);
-        let user = authenticate(state, connection, headers)?;
+        authenticate(&self.state, connection, &self.parts.headers)
+    }
+
+    /// Answers the request of a user, or of whom that user names in their place.
+    async fn answer_as(&self, user: UserInfo, yaml: bool, body: Body) -> Response {
         let uri = self.parts.uri.path_and_query().map_or("", |uri| uri.as_str());
-        impersonate(&state.authorizer, user, headers, uri)
+        match impersonate(&self.state.authorizer, user, &self.parts.headers, uri) {
+            Ok(user) => {
+                self.hear_user(&user);
+                Box::pin(self.visit(&user, yaml, body)).await
+            }
+            Err(failure) => status::response(&failure, yaml),
+        }
     }
 
     /// Refuses what the user may not do.
@@ -153,6 +166,7 @@ impl Exchange {
         let wish = Wish::of(&self.parts.method, self.parts.uri.path(), &self.query);
         let attributes = wish.by(user);
         let decision = self.state.authorizer.decide(&attributes);
+        self.hear_decision(&decision);
         if decision.allowed { Ok(()) } else { Err(refusal(&attributes, &decision.reason)) }
     }
 

@@ -5,13 +5,14 @@
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
 //! `kinds`, `validation` and `custom` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
-//! (requests passed on), `aggregate` (groups that other servers serve), `outbound` (requests to programs that extend this one), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
+//! (requests passed on), `aggregate` (groups that other servers serve), `outbound` (requests to programs that extend this one), `audit` (what is recorded), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
 
 mod about;
 mod admission;
 mod aggregate;
 mod allocate;
+pub mod audit;
 pub mod auth;
 mod authorize;
 mod batched;

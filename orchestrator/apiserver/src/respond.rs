@@ -1,11 +1,12 @@
 //! Answers: JSON bytes with their headers, or the same as YAML, with line breaks, or compressed.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, IF_NONE_MATCH, VARY, WARNING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -54,9 +55,28 @@ fn to_yaml(json: &[u8]) -> Option<Bytes> {
     serde_saphyr::to_string(&value).ok().map(Bytes::from)
 }
 
+/// What a body that this server made says; none if it is no data.
+pub(crate) fn value(headers: &HeaderMap, body: &[u8]) -> Option<wherry_schema::Value> {
+    let mut plain = Vec::new();
+    let body = if headers.get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip") {
+        GzDecoder::new(body).read_to_end(&mut plain).ok()?;
+        plain.as_slice()
+    } else {
+        body
+    };
+    let yaml = headers.get(CONTENT_TYPE).is_some_and(|media| media == "application/yaml");
+    let format = if yaml { wherry_schema::Format::Yaml } else { wherry_schema::Format::Json };
+    wherry_schema::decode::parse(body, format).ok()
+}
+
+/// The name that the client gave its request.
+pub(crate) fn given_id(request: &HeaderMap) -> Option<&HeaderValue> {
+    request.get(&AUDIT_ID).filter(|id| id.len() <= 64)
+}
+
 /// Adds what every answer carries: the request's name, and that only the client may keep the answer.
 pub(crate) fn stamp(response: &mut Response, request: &HeaderMap, new_id: impl FnOnce() -> String) {
-    let given = request.get(&AUDIT_ID).filter(|id| id.len() <= 64).cloned();
+    let given = given_id(request).cloned();
     let headers = response.headers_mut();
     if let Some(mut id) = given.or_else(|| HeaderValue::try_from(new_id()).ok()) {
         // No other answer has it, so HTTP/2 must not drop a header from its table in favour of it.

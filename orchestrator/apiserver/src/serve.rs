@@ -127,12 +127,13 @@ impl ApiServer {
             tasks.spawn(connection(server, acceptor.clone(), stream, graceful.watcher()));
         }
         drop(listener);
-        self.stop();
+        self.state().stopping.cancel();
         tasks.close();
         // Each connection holds a watcher, so this waits for all of them.
         if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
             tracing::warn!("connections were cut while requests were under way");
         }
+        self.closed();
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::{Method, Request, Uri};
 
 use crate::aggregate::availability;
+use crate::audit;
 use crate::auth::UserInfo;
 use crate::authorize::Wish;
 use crate::config::Config;
@@ -47,7 +48,8 @@ impl ApiServer {
     /// Keeps what the server says of its own objects true, until it stops: for whoever runs the server to spawn.
     pub async fn keep(&self) {
         let availability = availability::run(Arc::clone(&self.state));
-        tokio::join!(availability, custom::controller::run(Arc::clone(&self.state)));
+        let audit = audit::run(Arc::clone(&self.state));
+        tokio::join!(availability, custom::controller::run(Arc::clone(&self.state)), audit);
     }
 
     /// Whether roles and bindings let a user send a request of this method and path.
@@ -60,6 +62,14 @@ impl ApiServer {
     /// Ends all watches and refuses to start new ones; for clients in this process when the server is not served.
     pub fn stop(&self) {
         self.state.stopping.cancel();
+        self.closed();
+    }
+
+    /// Lets what was recorded be written to its end: after the last answer.
+    pub(crate) fn closed(&self) {
+        if let Some(audit) = &self.state.audit {
+            audit.close();
+        }
     }
 
     /// Answers a request of whoever the connection belongs to.

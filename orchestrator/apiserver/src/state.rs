@@ -15,6 +15,7 @@ use crate::admission::dynamic::Dynamic;
 use crate::admission::quota::ledger::Ledger;
 use crate::aggregate::Aggregated;
 use crate::allocate::Allocator;
+use crate::audit::Audit;
 use crate::authorize::Authorizer;
 use crate::codec;
 use crate::config::{Admission, Config, Ids, NodeClientTls};
@@ -50,6 +51,8 @@ pub(crate) struct State {
     pub(crate) issuer: Option<TokenIssuer>,
     /// Who decides what may be done.
     pub(crate) authorizer: Arc<Authorizer>,
+    /// What records requests, if anything does.
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) admission: Admission,
     /// What is being charged to quotas.
     pub(crate) quotas: Ledger,
@@ -90,6 +93,7 @@ impl State {
             identity: config.front_proxy,
             dynamic: Dynamic::new(&config.store),
             authorizer: Arc::new(Authorizer::new(config.authorization, &config.store)),
+            audit: config.audit.map(|audit| Arc::new(Audit::new(audit, Arc::clone(&config.clock)))),
             store: config.store,
             clock: config.clock,
             ids: config.ids,

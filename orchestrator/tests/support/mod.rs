@@ -37,5 +37,6 @@ pub(crate) async fn config(directory: &Path) -> Config {
         authorization: Authorization::Rbac,
         ids: Arc::new(ids),
         node_endpoint: None,
+        audit: None,
     }
 }

@@ -45,13 +45,17 @@ impl Exchange {
     }
 
     pub(super) async fn read(&self, body: Body) -> Result<Bytes, Failure> {
-        body::read(body, self.state.max_body_bytes).await
+        let bytes = body::read(body, self.state.max_body_bytes).await?;
+        self.hear_change(&bytes);
+        Ok(bytes)
     }
 
     /// Reads a body that holds an object, as text.
     pub(super) async fn read_object(&self, body: Body) -> Result<(Bytes, Format), Failure> {
         let format = BodyFormat::of(&self.parts.headers)?;
-        format.text(self.read(body).await?)
+        let (bytes, format) = format.text(body::read(body, self.state.max_body_bytes).await?)?;
+        self.hear_object(&bytes, format);
+        Ok((bytes, format))
     }
 
     /// Which patch the body is. Nothing says how the lists of custom objects merge strategically.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wherry_api::kinds::{KINDS, Kind};
 
 use super::Metrics;
 use super::process::Process;
 use super::series::BOUNDS;
+use crate::audit::{Counts, Level, Plugin};
 use crate::codec;
 use crate::flow::{Flow, Refused};
 use crate::state::State;
@@ -20,6 +21,7 @@ pub(crate) fn render(state: &State) -> String {
     under_way(&mut text, state);
     objects(&mut text, state);
     fairness(&mut text, &state.flow);
+    audit(&mut text, state.audit.as_ref().map(|audit| &*audit.counts));
     about(&mut text, &state.metrics);
     text.0
 }
@@ -184,6 +186,27 @@ fn fairness(text: &mut Text, flow: &Flow) {
             text.sample(name, labels, load[at]);
         }
     }
+}
+
+fn audit(text: &mut Text, counts: Option<&Counts>) {
+    let Some(counts) = counts else { return };
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let name = "apiserver_audit_event_total";
+    let help = "[ALPHA] Counter of audit events generated and sent to the audit backend.";
+    text.single(name, "counter", help, read(&counts.events));
+    let name = "apiserver_audit_error_total";
+    text.family(name, "counter", "[ALPHA] Counter of audit events that failed to be audited properly. Plugin identifies the plugin affected by the error.");
+    for (plugin, count) in Plugin::NAMES.iter().zip(&counts.errors) {
+        text.sample(name, &format!("plugin=\"{plugin}\""), read(count));
+    }
+    let name = "apiserver_audit_level_total";
+    text.family(name, "counter", "[ALPHA] Counter of policy levels for audit events (1 per request).");
+    for (level, count) in Level::NAMES.iter().zip(&counts.levels) {
+        text.sample(name, &format!("level=\"{level}\""), read(count));
+    }
+    let name = "apiserver_audit_requests_rejected_total";
+    let help = "[ALPHA] Counter of apiserver requests rejected due to an error in audit logging backend.";
+    text.single(name, "counter", help, read(&counts.rejected));
 }
 
 fn about(text: &mut Text, metrics: &Metrics) {

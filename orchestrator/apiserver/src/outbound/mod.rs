@@ -10,8 +10,8 @@ pub(crate) mod tls;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
-use http::{Request, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
@@ -45,17 +45,24 @@ pub(crate) struct Endpoint {
     /// What the configuration names; an error says why that cannot be used.
     place: Result<Place, String>,
     tls: Result<tokio_rustls::TlsConnector, String>,
+    /// What lets this server in there.
+    authorization: Option<HeaderValue>,
     idle: Mutex<Vec<Sender>>,
 }
 
 impl Endpoint {
     /// The endpoint that a `clientConfig` names.
     pub(crate) fn new(config: &Value) -> Self {
-        Self {
-            place: Place::of(config),
-            tls: tls::connector(config.text("caBundle")),
-            idle: Mutex::default(),
-        }
+        Self::with(config, tls::connector(config.text("caBundle")), None)
+    }
+
+    /// The endpoint that a `clientConfig` names, reached in a way of its own.
+    pub(crate) fn with(
+        config: &Value,
+        tls: Result<tokio_rustls::TlsConnector, String>,
+        authorization: Option<HeaderValue>,
+    ) -> Self {
+        Self { place: Place::of(config), tls, authorization, idle: Mutex::default() }
     }
 
     /// Sends JSON and answers what comes back, if it does in time.
@@ -67,13 +74,16 @@ impl Endpoint {
     ) -> Result<Bytes, CallError> {
         let place = self.place.as_ref().map_err(|why| CallError::Refused(why.clone()))?;
         let uri = format!("{}?timeout={}s", place.path, timeout.as_secs());
-        let request = Request::post(&uri)
+        let mut request = Request::post(&uri)
             .header(HOST, &place.authority)
             .header(ACCEPT, JSON)
             .header(CONTENT_TYPE, JSON)
             .header(USER_AGENT, "wherry")
             .body(Full::new(body))
             .map_err(|error| CallError::Refused(error.to_string()))?;
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
         let unreachable =
             |why| CallError::Unreachable { url: format!("https://{}{uri}", place.authority), why };
         let answer = tokio::time::timeout(timeout, self.exchange(state, place, request)).await;

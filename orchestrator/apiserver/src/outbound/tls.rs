@@ -41,6 +41,19 @@ pub(crate) fn connector_as(
     Ok(TlsConnector::from(Arc::new(config.map_err(|error| error.to_string())?)))
 }
 
+/// As [`connector_as`], with or without a certificate to show.
+pub(crate) fn connector_for(
+    identity: Option<&NodeClientTls>,
+    bundle: &str,
+    insecure: bool,
+) -> Result<TlsConnector, String> {
+    match identity {
+        Some(identity) => connector_as(identity, bundle, insecure),
+        None if insecure => Ok(TlsConnector::from(Arc::new(anybody().with_no_client_auth()))),
+        None => connector(bundle),
+    }
+}
+
 fn builder(bundle: &str) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, String> {
     let mut roots = RootCertStore::empty();
     if bundle.is_empty() {
