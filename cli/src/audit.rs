@@ -10,6 +10,7 @@ use wherry_orchestrator::audit::{
 };
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "flags are named after their fields, as upstream names them")]
 #[command(next_help_heading = "Audit")]
 pub(crate) struct AuditArgs {
     /// What is recorded of which requests: a Policy of audit.k8s.io/v1. Nothing is recorded without it.
@@ -36,6 +37,9 @@ pub(crate) struct AuditArgs {
     /// How many events are written at once, in batch mode.
     #[arg(long, default_value_t = 1)]
     audit_log_batch_max_size: usize,
+    /// How long an event waits for others, in batch mode.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    audit_log_batch_max_wait: Duration,
     /// Where events are sent: a kubeconfig.
     #[arg(long)]
     audit_webhook_config_file: Option<PathBuf>,
@@ -124,6 +128,7 @@ impl AuditArgs {
         config.delivery.mode = self.audit_log_mode.into();
         config.delivery.buffer = self.audit_log_batch_buffer_size;
         config.delivery.max_batch = self.audit_log_batch_max_size;
+        config.delivery.max_wait = self.audit_log_batch_max_wait;
         Ok(Some(config))
     }
 

@@ -22,21 +22,34 @@ pub struct ApiServer {
 impl ApiServer {
     /// Starts a server on a free port of localhost; returns when it says that it is ready. Everybody may do everything.
     pub fn start() -> Self {
-        Self::with_mode("AlwaysAllow")
+        Self::begin("AlwaysAllow", None)
     }
 
     /// Starts a server in which roles and bindings decide who may do what.
     pub fn with_roles() -> Self {
-        Self::with_mode("RBAC")
+        Self::begin("RBAC", None)
     }
 
-    fn with_mode(mode: &str) -> Self {
+    /// Starts a server that records requests as a policy says, in [`Self::audit_log`].
+    pub fn with_audit(policy: &str) -> Self {
+        Self::begin("AlwaysAllow", Some(policy))
+    }
+
+    fn begin(mode: &str, policy: Option<&str>) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let tokens = dir.path().join("tokens.csv");
         std::fs::write(&tokens, TOKENS).expect("the temporary directory is writable");
         let log = File::create(dir.path().join("log")).expect("the temporary directory is writable");
-        let mut process = Command::new(wherry_binary())
-            .args(["apiserver", "--listen", "127.0.0.1:0", "--service-cidr", "10.96.0.0/16"])
+        let mut command = Command::new(wherry_binary());
+        command.arg("apiserver");
+        if let Some(policy) = policy {
+            let path = dir.path().join("policy.yaml");
+            std::fs::write(&path, policy).expect("the temporary directory is writable");
+            command.arg("--audit-policy-file").arg(path);
+            command.arg("--audit-log-path").arg(dir.path().join("audit.log"));
+        }
+        let mut process = command
+            .args(["--listen", "127.0.0.1:0", "--service-cidr", "10.96.0.0/16"])
             .args(["--authorization-mode", mode, "--token-auth-file"])
             .arg(&tokens)
             .arg("--data-dir")
@@ -69,6 +82,11 @@ impl ApiServer {
         let text = std::fs::read_to_string(self.kubeconfig()).expect("the server writes a kubeconfig");
         let config: serde_json::Value = serde_json::from_str(&text).expect("the kubeconfig is JSON");
         config["clusters"][0]["cluster"]["server"].as_str().expect("it names the server").to_owned()
+    }
+
+    /// What was recorded of requests.
+    pub fn audit_log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("audit.log")).unwrap_or_default()
     }
 
     /// What the process logged.

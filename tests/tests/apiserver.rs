@@ -113,3 +113,27 @@ fn python_reads_writes_patches_and_watches() {
     assert!(output.status.success(), "{out}{err}\n{}", server.log());
     assert!(out.ends_with("passed\n"), "{out}");
 }
+
+#[test]
+fn what_kubectl_does_is_in_the_audit_log_and_what_is_secret_is_not() {
+    let server = ApiServer::with_audit(
+        "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: Metadata, \
+         resources: [{resources: [secrets]}]}, {level: Request, verbs: [create]}]}",
+    );
+    server.kubectl(&["create", "secret", "generic", "s", "--from-literal=password=hunter2"]);
+    server.kubectl(&["create", "configmap", "c", "--from-literal=a=b"]);
+    let log = server.audit_log();
+    let events = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let by_kubectl = |event: &serde_json::Value| {
+        event["userAgent"].as_str().unwrap_or_default().starts_with("kubectl/") && event["verb"] == "create"
+    };
+    let events: Vec<_> = events.filter(by_kubectl).collect();
+    let names: Vec<_> = events.iter().map(|event| event["objectRef"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["s", "c"]);
+    assert!(events[0].get("requestObject").is_none() && !log.contains("aHVudGVyMg"), "{log}");
+    assert_eq!(events[1]["requestObject"]["data"]["a"], "b");
+    assert_eq!(
+        (&events[1]["sourceIPs"][0], &events[1]["stage"]),
+        (&"127.0.0.1".into(), &"ResponseComplete".into())
+    );
+}

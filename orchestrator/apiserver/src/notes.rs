@@ -73,6 +73,13 @@ impl Notes {
         self.annotations.lock().clone()
     }
 
+    /// Remembers something for the audit log that is of no use to anybody else, if it records the request.
+    pub(crate) fn annotate_heard(&self, key: &str, value: impl FnOnce() -> String) {
+        if self.heard.get().is_some() {
+            self.annotate(key.to_owned(), value());
+        }
+    }
+
     /// What the client is told.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut *self.warnings.lock())

@@ -19,6 +19,8 @@ mod log;
 mod policy;
 mod queue;
 mod source;
+#[cfg(test)]
+mod tests;
 mod trail;
 mod webhook;
 

@@ -26,7 +26,7 @@ use super::event::{self, Facts, ObjectRef, Outcome, Report};
 use super::policy::{Level, Stage, Verdict};
 use super::{Audit, source};
 use crate::auth::UserInfo;
-use crate::authorize::{Object, Wish};
+use crate::authorize::{Attributes, Object, Wish};
 use crate::notes::Notes;
 use crate::object::Fields;
 use crate::proxy::Passed;
@@ -69,21 +69,7 @@ impl Audit {
         if verdict.level == Level::None {
             return None;
         }
-        let (object, part) = match attributes.object {
-            Object::Path(_) => (None, ""),
-            Object::Resource(resource) => {
-                let object = ObjectRef {
-                    resource: resource.plural.to_owned(),
-                    namespace: resource.namespace.to_owned(),
-                    name: resource.name.to_owned(),
-                    api_group: resource.group.to_owned(),
-                    api_version: version(parts.uri.path()).to_owned(),
-                    subresource: resource.part.to_owned(),
-                    ..ObjectRef::default()
-                };
-                (Some(object), resource.part)
-            }
-        };
+        let object = object(&attributes, parts.uri.path());
         let facts = Facts {
             id: asked.id,
             level: verdict.level,
@@ -94,17 +80,32 @@ impl Audit {
             agent: source::agent(parts),
             received: self.clock.now(),
         };
-        let lasting =
-            object.is_some() && (matches!(facts.verb.as_str(), "watch" | "proxy") || LASTING.contains(&part));
+        let lasting = object.as_ref().is_some_and(|object| {
+            matches!(attributes.verb, "watch" | "proxy") || LASTING.contains(&object.subresource.as_str())
+        });
         let deletes = parts.method == Method::DELETE;
         Some(Trail { audit: Arc::clone(self), facts, verdict, object, lasting, deletes })
     }
 }
 
+/// The object that a request is about, if it is about one.
+fn object(wish: &Attributes<'_>, path: &str) -> Option<ObjectRef> {
+    let Object::Resource(resource) = wish.object else { return None };
+    Some(ObjectRef {
+        resource: resource.plural.to_owned(),
+        namespace: resource.namespace.to_owned(),
+        name: resource.name.to_owned(),
+        api_group: resource.group.to_owned(),
+        api_version: version(path).to_owned(),
+        subresource: resource.part.to_owned(),
+        ..ObjectRef::default()
+    })
+}
+
 /// The version in a path of a resource.
 fn version(path: &str) -> &str {
     let mut parts = path.trim_matches('/').split('/');
-    let skipped = if parts.next() == Some("apis") { 1 } else { 0 };
+    let skipped = usize::from(parts.next() == Some("apis"));
     parts.nth(skipped).unwrap_or_default()
 }
 
@@ -230,12 +231,13 @@ impl<'a> Unfinished<'a> {
 
     /// Records how the request was answered.
     pub(crate) async fn answered(mut self, response: Response) -> Response {
-        let Some(trail) = self.trail.take() else { return response };
+        let Some(trail) = &self.trail else { return response };
         let mut report = trail.report(self.notes);
         let response = trail.look_into(response, &mut report).await;
+        let Some(trail) = self.trail.take() else { return response };
         if trail.lasting {
-            trail.record(Stage::ResponseStarted, &report).await;
             let end = End { trail, report };
+            end.trail.record(Stage::ResponseStarted, &end.report).await;
             return response.map(|body| Body::new(Followed { body, _end: end }));
         }
         trail.record(Stage::ResponseComplete, &report).await;

@@ -87,11 +87,9 @@ impl Exchange {
 
     /// Says whether the request is allowed, and why.
     pub(super) fn hear_decision(&self, decision: &Decision) {
-        if self.notes.heard().is_some() {
-            let word = if decision.allowed { "allow" } else { "forbid" };
-            self.notes.annotate(DECISION.to_owned(), word.to_owned());
-            self.notes.annotate(REASON.to_owned(), decision.reason.clone());
-        }
+        let word = if decision.allowed { "allow" } else { "forbid" };
+        self.notes.annotate_heard(DECISION, || word.to_owned());
+        self.notes.annotate_heard(REASON, || decision.reason.clone());
     }
 
     /// Says which object was sent.

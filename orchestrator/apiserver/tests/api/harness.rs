@@ -40,7 +40,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     router: Router,
     /// What the server does by itself; ends with this.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
     _directory: tempfile::TempDir,
 }
 
@@ -127,9 +127,14 @@ impl Api {
         let keeper = server.clone();
         tasks.spawn(async move { keeper.keep().await });
         let router = server.router_as(UserInfo::master("tester"));
-        let api = Self { server, clock, store, router, _tasks: tasks, _directory: directory };
+        let api = Self { server, clock, store, router, tasks, _directory: directory };
         api.namespace("default").await;
         api
+    }
+
+    /// Waits until the server has ended what it does by itself.
+    pub(crate) async fn ended(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 
     /// Makes the roles and bindings every cluster begins with.

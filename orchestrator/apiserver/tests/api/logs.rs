@@ -82,7 +82,7 @@ async fn get(address: SocketAddr, ca: &Authority, who: Option<&Identity>, path: 
 }
 
 /// Sends a GET over TLS; the connection lives as long as its tasks.
-async fn open(
+pub(crate) async fn open(
     address: SocketAddr,
     ca: &Authority,
     who: Option<&Identity>,

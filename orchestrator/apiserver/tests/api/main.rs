@@ -6,6 +6,8 @@ mod access;
 mod aggregation;
 mod apply;
 mod apply_owners;
+mod audit;
+mod audit_places;
 mod bad_input;
 mod bootstrap_tokens;
 mod chunking;

@@ -9,10 +9,11 @@ mod policy;
 use wherry_schema::Value;
 
 use self::checks::{Finding, evaluate};
-use self::policy::{PREFIX, Policy, Standard};
+use self::policy::{NOTHING, PREFIX, Policy, Standard};
 use super::kind;
 use crate::codec;
 use crate::error::Failure;
+use crate::notes::Notes;
 use crate::object::{self, Fields};
 use crate::validation::Errors;
 use crate::verbs::Cx;
@@ -28,17 +29,21 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("Job", "spec.template.spec"),
     ("CronJob", "spec.jobTemplate.spec.template.spec"),
 ];
+/// Under which keys the audit log is told what a Pod was held to, and what it does more than the namespace likes.
+const ENFORCED: &str = "pod-security.kubernetes.io/enforce-policy";
+const VIOLATIONS: &str = "pod-security.kubernetes.io/audit-violations";
 /// The most Pods of a namespace that are looked at.
 const MOST_PODS: usize = 3000;
 
 fn policy(cx: &Cx<'_>) -> Result<Option<Policy>, Failure> {
     let key = codec::key(kind("", "Namespace"), "", cx.namespace);
     // The labels are known without decoding; most namespaces have none of these.
-    let labelled = |mode: &&str| {
-        let entry = cx.state.store.get(&key);
-        entry.is_some_and(|entry| entry.attributes.get(&format!("{PREFIX}{mode}")).is_some())
-    };
-    if !["enforce", "warn"].iter().any(labelled) {
+    let entry = cx.state.store.get(&key);
+    let labelled = entry.is_some_and(|entry| {
+        let has = |mode: &&str| entry.attributes.get(&format!("{PREFIX}{mode}")).is_some();
+        ["enforce", "audit", "warn"].iter().any(has)
+    });
+    if !labelled {
         return Ok(None);
     }
     let namespace = cx.state.find(&key)?;
@@ -50,9 +55,19 @@ fn details(findings: &[Finding]) -> String {
     texts.join(", ")
 }
 
+/// Where the audit log is told something, if it records the request.
+fn heard<'a>(cx: &Cx<'a>) -> Option<&'a Notes> {
+    cx.notes.filter(|notes| notes.heard().is_some())
+}
+
 /// Refuses a Pod that does more than its namespace allows.
 pub(super) fn enforce(cx: &Cx<'_>, pod: &Value) -> Result<(), Failure> {
-    let Some(policy) = policy(cx)? else { return Ok(()) };
+    let policy = policy(cx)?;
+    let enforced = policy.as_ref().map_or(NOTHING, |policy| policy.enforce);
+    if let Some(notes) = heard(cx) {
+        notes.annotate(ENFORCED.to_owned(), enforced.to_string());
+    }
+    let Some(policy) = policy else { return Ok(()) };
     let findings = evaluate(policy.enforce, pod.field("spec").unwrap_or(&Value::Null));
     if findings.is_empty() {
         return Ok(());
@@ -72,11 +87,19 @@ pub(super) fn warnings(cx: &Cx<'_>, object: &Value) -> Vec<String> {
     };
     let Some(spec) = template.and_then(|path| object.field(path)) else { return Vec::new() };
     let Ok(Some(policy)) = policy(cx) else { return Vec::new() };
-    let findings = evaluate(policy.warn, spec);
-    if findings.is_empty() {
-        return Vec::new();
+    if let Some(notes) = heard(cx)
+        && let Some(text) = violations(policy.audit, spec)
+    {
+        notes.annotate(VIOLATIONS.to_owned(), text);
     }
-    vec![format!("would violate PodSecurity {:?}: {}", policy.warn.to_string(), details(&findings))]
+    violations(policy.warn, spec).into_iter().collect()
+}
+
+/// What a Pod does more than a standard allows, if anything.
+fn violations(standard: Standard, spec: &Value) -> Option<String> {
+    let findings = evaluate(standard, spec);
+    let text = || format!("would violate PodSecurity {:?}: {}", standard.to_string(), details(&findings));
+    (!findings.is_empty()).then(text)
 }
 
 /// Refuses labels of a namespace that say nothing.

@@ -61,10 +61,11 @@ impl std::fmt::Display for Standard {
     }
 }
 
-/// What a namespace refuses and what it warns of.
+/// What a namespace refuses, what it has recorded and what it warns of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Policy {
     pub(super) enforce: Standard,
+    pub(super) audit: Standard,
     pub(super) warn: Standard,
 }
 
@@ -73,16 +74,18 @@ impl Policy {
     pub(super) fn read(namespace: &Value, errors: &mut Errors) -> Self {
         let labels = namespace.map("metadata.labels");
         let enforce = standard(labels, "enforce", errors);
-        standard(labels, "audit", errors);
+        let audit = standard(labels, "audit", errors);
         let mut warn = standard(labels, "warn", errors);
         if get(labels, "warn").is_none() && get(labels, "enforce").is_some() {
             warn = enforce;
         }
-        Self { enforce: enforce.unwrap_or(NOTHING), warn: warn.unwrap_or(NOTHING) }
+        let or_nothing = |standard: Option<Standard>| standard.unwrap_or(NOTHING);
+        Self { enforce: or_nothing(enforce), audit: or_nothing(audit), warn: or_nothing(warn) }
     }
 }
 
-const NOTHING: Standard = Standard { level: Level::Privileged, minor: None };
+/// The standard that lets Pods do everything.
+pub(super) const NOTHING: Standard = Standard { level: Level::Privileged, minor: None };
 
 fn get<'a>(labels: Option<&'a Object>, name: &str) -> Option<&'a str> {
     labels?.get(&format!("{PREFIX}{name}"))?.as_str()

@@ -196,8 +196,8 @@ impl Reader {
     }
 
     fn list<'v>(&mut self, value: &'v Value, path: &Path, name: &str) -> &'v [Value] {
-        match value.get(name).filter(|value| !value.is_null()) {
-            None => &[],
+        match value.get(name) {
+            None | Some(Value::Null) => &[],
             Some(Value::Array(items)) => items,
             Some(other) => {
                 self.wrong(other, &path.child(name), "a list");
@@ -220,12 +220,13 @@ impl Reader {
     }
 
     fn text(&mut self, value: &Value, path: &Path, name: &str) -> String {
-        match value.get(name).filter(|value| !value.is_null()) {
-            None => String::new(),
-            Some(given) => given.as_str().map(str::to_owned).unwrap_or_else(|| {
-                self.wrong(given, &path.child(name), "a string");
+        match value.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.as_str().to_owned(),
+            Some(other) => {
+                self.wrong(other, &path.child(name), "a string");
                 String::new()
-            }),
+            }
         }
     }
 

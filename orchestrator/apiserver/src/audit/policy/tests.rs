@@ -130,6 +130,20 @@ fn what_is_wrong_is_told_with_its_place(#[case] rules: &str, #[case] expected: &
 }
 
 #[test]
+fn the_policy_in_the_guide_keeps_what_is_secret_out_of_the_log() {
+    let guide = include_str!("../../../../../docs/audit.md");
+    let text = guide.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0;
+    let policy = Policy::parse(text.as_bytes()).unwrap();
+    let user = UserInfo::new("ann", &[]);
+    let level =
+        |object| policy.decide(Some(&user), &Attributes { user: &user, verb: "create", object }).level;
+    assert_eq!(level(resource("/secrets//a/s")), Level::Metadata);
+    assert_eq!(level(resource("/serviceaccounts/token/a/s")), Level::Metadata);
+    assert_eq!(level(resource("/configmaps//a/s")), Level::Request);
+    assert_eq!(level(Object::Path("/readyz/ping")), Level::None);
+}
+
+#[test]
 fn a_policy_of_another_version_or_with_a_key_twice_is_refused() {
     let other = Policy::parse(b"apiVersion: audit.k8s.io/v1beta1\nkind: Policy\n").unwrap_err().to_string();
     assert_eq!(
