@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use wherry_schema::Value;
 
 use super::config::{Throttle, WebhookConfig};
@@ -30,10 +31,13 @@ const START: &[u8] = br#"{"kind":"EventList","apiVersion":"audit.k8s.io/v1","met
 /// Sends events until there are no more.
 pub(super) async fn run(state: &Arc<State>, audit: &Arc<Audit>, config: &WebhookConfig, queue: &Queue) {
     let Some(mut outlet) = queue.outlet() else { return };
+    // What was recorded last is sent when the server has stopped otherwise.
+    let end = CancellationToken::new();
+    let _end = end.clone().drop_guard();
     let sender = Arc::new(Sender {
         state: Arc::clone(state),
         audit: Arc::clone(audit),
-        endpoint: endpoint(config),
+        endpoint: endpoint(config).until(end.clone()),
         backoff: config.initial_backoff,
     });
     let throttle = config.delivery.throttle.filter(|_| config.delivery.mode == Mode::Batch);

@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use super::place::{Address, Place};
 use super::tls;
@@ -61,15 +62,16 @@ pub(super) async fn connect(
     state: &State,
     place: &Place,
     tls: &TlsConnector,
+    end: &CancellationToken,
 ) -> Result<SendRequest<Full<Bytes>>, String> {
     let stream = open(state, place, tls).await?;
     let shaken = http1::handshake(TokioIo::new(stream)).await;
     let (sender, connection) = shaken.map_err(|error| error.to_string())?;
-    // The connection lives until its peer or its pool ends it, or the server stops.
-    let stopping = state.stopping.clone();
+    // The connection lives until its peer or its pool ends it, or nobody will ask any more.
+    let end = end.clone();
     state.tasks.spawn(async move {
         tokio::select! {
-            () = stopping.cancelled() => {}
+            () = end.cancelled() => {}
             // How it ended is what the next request over it sees.
             _ = connection => {}
         }

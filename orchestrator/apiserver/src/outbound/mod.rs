@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 use wherry_schema::Value;
 
 use crate::object::Fields;
@@ -47,6 +48,8 @@ pub(crate) struct Endpoint {
     tls: Result<tokio_rustls::TlsConnector, String>,
     /// What lets this server in there.
     authorization: Option<HeaderValue>,
+    /// Ends its connections; when the server begins to stop if there is none.
+    until: Option<CancellationToken>,
     idle: Mutex<Vec<Sender>>,
 }
 
@@ -62,7 +65,12 @@ impl Endpoint {
         tls: Result<tokio_rustls::TlsConnector, String>,
         authorization: Option<HeaderValue>,
     ) -> Self {
-        Self { place: Place::of(config), tls, authorization, idle: Mutex::default() }
+        Self { place: Place::of(config), tls, authorization, until: None, idle: Mutex::default() }
+    }
+
+    /// The same, with connections that last beyond the time when the server begins to stop.
+    pub(crate) fn until(self, end: CancellationToken) -> Self {
+        Self { until: Some(end), ..self }
     }
 
     /// Sends JSON and answers what comes back, if it does in time.
@@ -111,7 +119,8 @@ impl Endpoint {
             }
         }
         let tls = self.tls.as_ref().map_err(Clone::clone)?;
-        let mut sender = connect::connect(state, place, tls).await?;
+        let mut sender =
+            connect::connect(state, place, tls, self.until.as_ref().unwrap_or(&state.stopping)).await?;
         let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
         self.answer(sender, response).await
     }
