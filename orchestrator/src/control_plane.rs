@@ -228,7 +228,7 @@ fn api_config(
     api.tokens = config.tokens.clone();
     api.address = config.listener.local_addr().ok();
     api.authorization = config.authorization;
-    api.audit = config.audit.clone();
+    api.audit.clone_from(&config.audit);
     let key = config.pki.service_account_key.as_bytes();
     let jwks_uri = format!("https://{address}/openid/v1/jwks");
     api.issuer = Some(TokenIssuer::new(key, ISSUER, &jwks_uri)?);

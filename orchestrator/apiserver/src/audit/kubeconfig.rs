@@ -137,7 +137,7 @@ fn authorization(user: &Value, directory: &Path) -> Result<Option<HeaderValue>, 
     let mut token = user.text("token").to_owned();
     if !user.text("tokenFile").is_empty() {
         let bytes = read(&directory.join(user.text("tokenFile")))?;
-        token = String::from_utf8_lossy(&bytes).trim().to_owned();
+        String::from_utf8_lossy(&bytes).trim().clone_into(&mut token);
     }
     let text = if !token.is_empty() {
         format!("Bearer {token}")

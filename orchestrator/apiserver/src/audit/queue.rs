@@ -179,7 +179,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_is_full_or_the_last() {
-        let (queue, _) = queue(Mode::Batch, 10, 2, Duration::from_secs(3600));
+        let (queue, _) = queue(Mode::Batch, 10, 2, Duration::from_hours(1));
         let (mut outlet, closing) = (queue.outlet().unwrap(), CancellationToken::new());
         for event in ["a", "b", "c"] {
             queue.put_soon(Bytes::from(event));

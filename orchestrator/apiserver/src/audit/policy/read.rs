@@ -120,12 +120,11 @@ impl Reader {
     fn stages(&mut self, value: &Value, path: &Path) -> Stages {
         let mut stages = Stages::default();
         for (at, text) in self.texts(value, path, "omitStages").iter().enumerate() {
-            match Stage::ALL.into_iter().find(|stage| stage.name() == text) {
-                Some(stage) => stages.insert(stage),
-                None => {
-                    let detail = format!("allowed stages are {}", Stage::NAMES.join(","));
-                    self.errors.invalid(&path.child("omitStages").index(at), text, &detail);
-                }
+            if let Some(stage) = Stage::ALL.into_iter().find(|stage| stage.name() == text) {
+                stages.insert(stage);
+            } else {
+                let detail = format!("allowed stages are {}", Stage::NAMES.join(","));
+                self.errors.invalid(&path.child("omitStages").index(at), text, &detail);
             }
         }
         stages
