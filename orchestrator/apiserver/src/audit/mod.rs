@@ -7,9 +7,11 @@
 //!
 //! Guarantees: a server without a policy does nothing of this. One task for each place writes; in `blocking` mode an
 //! answer waits until its event is written, in `batch` mode nothing waits, and what the queue has no room for is
-//! dropped and counted. Headers of requests are not recorded but for the user agent and the addresses of proxies.
+//! dropped and counted. Headers of requests are not recorded but for the user agent and the addresses of proxies; what
+//! Secrets hold and tokens are recorded at no level.
 //!
-//! Reading order: `policy`, `trail` (the life of one request), `event` (how it is written), `queue`, `log`, `webhook`.
+//! Reading order: `policy`, `trail` (the life of one request), `redact` (what is secret), `event` (how it is written),
+//! `queue`, `log`, `webhook`.
 
 mod config;
 mod event;
@@ -18,6 +20,7 @@ mod kubeconfig;
 mod log;
 mod policy;
 mod queue;
+mod redact;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ use wherry_schema::Value;
 
 use super::event::{self, Facts, ObjectRef, Outcome, Report};
 use super::policy::{Level, Stage, Verdict};
+use super::redact::Secrecy;
 use super::{Audit, source};
 use crate::auth::UserInfo;
 use crate::authorize::{Attributes, Object, Wish};
@@ -176,14 +177,15 @@ impl Trail {
                 object.complete(value);
             }
             if self.facts.level >= Level::Request {
-                report.sent = value.map(|value| self.trimmed(value));
+                report.sent = value.map(|value| self.shown(value));
             }
         }
         report
     }
 
-    /// An object as the policy wants it shown.
-    fn trimmed(&self, mut value: Value) -> Value {
+    /// An object as the policy wants it shown, without what is secret.
+    fn shown(&self, mut value: Value) -> Value {
+        Secrecy::of(self.object.as_ref()).redact(&mut value);
         if self.verdict.omit_managed {
             value.take("metadata.managedFields");
             for list in ["items", "rows"] {
@@ -212,7 +214,7 @@ impl Trail {
         let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let answer = respond::value(&parts.headers, &bytes);
         report.outcome = Some(Outcome::of(code, answer.as_ref()));
-        report.answered = answer.filter(|_| whole).map(|answer| self.trimmed(answer));
+        report.answered = answer.filter(|_| whole).map(|answer| self.shown(answer));
         Response::from_parts(parts, Body::from(bytes))
     }
 }

@@ -8,6 +8,7 @@ mod apply;
 mod apply_owners;
 mod audit;
 mod audit_places;
+mod audit_secrets;
 mod bad_input;
 mod bootstrap_tokens;
 mod chunking;
