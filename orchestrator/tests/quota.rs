@@ -37,7 +37,7 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let plane = ControlPlane::start(support::config(directory.path()).await).await.unwrap();
+        let plane = Box::pin(ControlPlane::start(support::config(directory.path()).await)).await.unwrap();
         let client = plane.client("test", "test");
         let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
