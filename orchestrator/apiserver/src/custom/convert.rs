@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use wherry_api::kinds::Kind;
 use wherry_schema::{Schema, Value};
 use wherry_store::Entry;
 
@@ -154,6 +155,24 @@ impl Served {
         convert(state, self.definition(), &mut objects, storage).await?;
         let [object] = &objects;
         Ok(codec::encode(kind.kind, &api_version, object))
+    }
+}
+
+impl Definition {
+    /// An object as one of another version, as those see it who look at changes: nothing that it says is left out.
+    pub(crate) async fn in_version(
+        &self,
+        state: &State,
+        object: &Value,
+        to: &'static Kind,
+    ) -> Result<Value, Failure> {
+        let mut objects = [object.clone()];
+        if let Some(webhook) = &self.webhook {
+            webhook.convert(state, &mut objects, &to.api_version()).await?;
+        }
+        let [mut object] = objects;
+        object.put("apiVersion", to.api_version());
+        Ok(object)
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Definition {
     pub(crate) list_kind: String,
     /// What is served, the version that clients should prefer first.
     pub(crate) versions: Vec<Version>,
+    /// The rows of what is served, in the order of the definition.
+    rows: Vec<&'static Kind>,
     /// The version objects are stored in, which need not be served.
     pub(crate) storage: Version,
     /// Who makes one version another, if versions differ in more than their name.
@@ -101,6 +103,7 @@ impl Definition {
             .filter(|v| v.flag("served"))
             .map(|v| Version::read(object, v))
             .collect();
+        let rows = versions.iter().map(|version| version.kind).collect();
         versions.sort_by_key(|version| std::cmp::Reverse(rank(version.kind.version)));
         let storage = spec.items("versions").iter().find(|version| version.flag("storage"))?;
         let list_kind = match object.text("status.acceptedNames.listKind") {
@@ -110,12 +113,18 @@ impl Definition {
         Some(Self {
             list_kind,
             versions,
+            rows,
             storage: Version::read(object, storage),
             webhook: spec.field("conversion").and_then(Webhook::of),
             since,
             terminating: AtomicBool::new(conditions::holds(object, "Terminating")),
             retired,
         })
+    }
+
+    /// The rows of what is served, in the order of the definition.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Kind> {
+        self.rows.iter().copied()
     }
 
     /// Whether it is being deleted, so that no objects can be made any more.

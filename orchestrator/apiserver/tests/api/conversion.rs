@@ -9,7 +9,7 @@ use crate::hooks::Hooks;
 const GROUP: &str = "/apis/stable.example.com";
 
 /// The path of objects in a version.
-fn tests(version: &str) -> String {
+pub(crate) fn tests(version: &str) -> String {
     format!("{GROUP}/{version}/namespaces/default/tests")
 }
 
@@ -31,7 +31,7 @@ fn converted(object: &Value, wanted: &str) -> Value {
 }
 
 /// The answer to a ConversionReview.
-fn convert(path: &str, request: &Value) -> Value {
+pub(crate) fn convert(path: &str, request: &Value) -> Value {
     let wanted = request["desiredAPIVersion"].as_str().unwrap();
     let objects = request["objects"].as_array().unwrap().iter();
     let mut objects: Vec<Value> = objects.map(|object| converted(object, wanted)).collect();
@@ -68,7 +68,7 @@ fn versions(stored: &str) -> Value {
 }
 
 /// Defines tests that are stored in v1 and converted by the hook at a path.
-async fn define(api: &Api, hooks: &Hooks, path: &str) {
+pub(crate) async fn define(api: &Api, hooks: &Hooks, path: &str) {
     api.define(&json!({
         "metadata": {"name": "tests.stable.example.com"},
         "spec": {

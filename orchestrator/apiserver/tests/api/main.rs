@@ -25,6 +25,7 @@ mod conversion;
 mod custom;
 mod deletion;
 mod discovery;
+mod equivalents;
 mod flow;
 mod harness;
 mod health;

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use crate::harness::{Api, CONFIG_MAPS, DEPLOYMENTS, deployment};
 
-const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
+pub(crate) const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 
 /// A rule about creations and updates of a resource.
-fn matching(group: &str, version: &str, resource: &str) -> Value {
+pub(crate) fn matching(group: &str, version: &str, resource: &str) -> Value {
     json!({"resourceRules": [{
         "apiGroups": [group], "apiVersions": [version], "operations": ["CREATE", "UPDATE"], "resources": [resource],
     }]})
@@ -19,11 +19,11 @@ fn config_maps() -> Value {
 }
 
 /// Makes a validating policy and a binding, both of this name, with more in the spec of either.
-async fn validating(api: &Api, name: &str, spec: &Value, binding: &Value) {
+pub(crate) async fn validating(api: &Api, name: &str, spec: &Value, binding: &Value) {
     both(api, "validating", name, spec, binding).await;
 }
 
-async fn mutating(api: &Api, name: &str, spec: &Value, binding: &Value) {
+pub(crate) async fn mutating(api: &Api, name: &str, spec: &Value, binding: &Value) {
     both(api, "mutating", name, spec, binding).await;
 }
 

@@ -11,7 +11,6 @@ use crate::auth::UserInfo;
 use crate::codec;
 use crate::custom::Served;
 use crate::error::Failure;
-use crate::kinds::{rules, stored_kind};
 use crate::notes::Notes;
 use crate::object::{self, Fields};
 use crate::state::State;
@@ -92,6 +91,8 @@ pub(crate) struct Write<'a> {
     pub(crate) operation: Operation,
     /// The row of the kinds table that the URL names.
     pub(crate) row: &'static Kind,
+    /// The version of the definition that serves it, if it is a custom one.
+    pub(super) custom: Option<&'a Served>,
     /// The part of the object, empty for all of it.
     pub(crate) part: &'a str,
     /// The namespace; for a Namespace, its own name.
@@ -117,6 +118,7 @@ impl<'a> Write<'a> {
             notes: by.notes,
             operation,
             row: cx.kind,
+            custom: cx.custom,
             part,
             namespace: Cow::Borrowed(cx.namespace),
             name: Cow::Borrowed(""),
@@ -175,11 +177,6 @@ impl<'a> Write<'a> {
         found.as_ref()
     }
 
-    /// An object of the change as one of another row with the same storage. Parts are the same in all.
-    pub(crate) fn convert<'v>(&self, object: &'v Value, row: &'static Kind) -> Cow<'v, Value> {
-        convert(object, (self.row, self.part), row)
-    }
-
     /// What the object is made of as one of a row.
     pub(crate) fn schema(&self, row: &'static Kind) -> Result<Made, Failure> {
         let GroupKind { group, version, kind } = GroupKind::of(row, self.part);
@@ -192,12 +189,18 @@ impl<'a> Write<'a> {
 
     /// Makes the object what one of those who may change it made of it, as an object of `row`. Answers whether it is
     /// another now.
-    pub(crate) fn replace(&mut self, row: &'static Kind, patched: &Value) -> Result<bool, Failure> {
+    pub(crate) async fn replace(&mut self, row: &'static Kind, patched: Value) -> Result<bool, Failure> {
         let schema = self.schema(row)?;
-        let (mut new, _) = conform(patched, schema.get(), FieldValidation::Ignore)
-            .map_err(|error| Failure::Internal(error.to_string()))?;
+        // What a custom kind leaves out is decided by the version that is asked for, not by the one somebody sees.
+        let is_seen_only = self.custom.is_some() && !self.looks_alike(self.row, row);
+        let mut new = if is_seen_only { patched } else { conformed(&patched, schema.get())? };
         schema.complete(GroupKind::of(row, self.part), &mut new);
-        let new = convert(&new, (row, self.part), self.row).into_owned();
+        if !self.looks_alike(self.row, row) {
+            new = self.converted(&new, (row, self.row)).await.map_err(Failure::Internal)?;
+        }
+        if is_seen_only {
+            new = conformed(&new, self.schema(self.row)?.get())?;
+        }
         let changed = self.object.as_deref() != Some(&new);
         self.object = Some(Cow::Owned(new));
         Ok(changed)
@@ -237,21 +240,8 @@ impl Made {
     }
 }
 
-fn convert<'v>(object: &'v Value, (from, part): (&'static Kind, &str), to: &'static Kind) -> Cow<'v, Value> {
-    if std::ptr::eq(from, to) || !matches!(part, "" | "status") {
-        return Cow::Borrowed(object);
-    }
-    let mut object = object.clone();
-    if let Some(conversion) = rules(from).conversion() {
-        conversion.to_stored(&mut object);
-    }
-    let stored = stored_kind(from);
-    object.put("kind", stored.kind);
-    object.put("apiVersion", stored.api_version());
-    if let Some(conversion) = rules(to).conversion() {
-        conversion.to_served(&mut object);
-    }
-    object.put("kind", to.kind);
-    object.put("apiVersion", to.api_version());
-    Cow::Owned(object)
+/// An object without what its schema does not know.
+fn conformed(object: &Value, schema: &Schema) -> Result<Value, Failure> {
+    let conformed = conform(object, schema, FieldValidation::Ignore);
+    conformed.map(|(object, _)| object).map_err(|error| Failure::Internal(error.to_string()))
 }

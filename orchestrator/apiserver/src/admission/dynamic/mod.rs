@@ -3,15 +3,18 @@
 //! Verbs tell a [`Write`] what they are about to do. First those who may change it are asked, in two rounds at most
 //! ([`rounds`]); then, when the rules of the kind have been checked, those who may only refuse it.
 //!
-//! Reading order: `attributes` (what a write is), `rules` (who wants to see it), `rounds`. Nothing of this is done while nothing is configured.
+//! Reading order: `attributes` (what a write is), `forms` (what it is in other versions), `rules` (who wants to see it), `seen` (what
+//! they see), `rounds`. Nothing of this is done while nothing is configured.
 
 pub(crate) mod attributes;
 pub(crate) mod conditions;
 pub(crate) mod connection;
+mod forms;
 mod options;
 pub(crate) mod request;
 pub(crate) mod rounds;
 pub(crate) mod rules;
+pub(crate) mod seen;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -86,7 +89,7 @@ impl Hooks {
         let mut rounds = Rounds::default();
         let (mut policies, mut webhooks) = (Asked::default(), Asked::default());
         loop {
-            policy::mutate(&self.policies, write, &mut rounds, &mut policies)?;
+            policy::mutate(&self.policies, write, &mut rounds, &mut policies).await?;
             self.webhooks.mutate(write, &mut rounds, &mut webhooks).await?;
             if !rounds.next() {
                 return Ok(());
@@ -99,7 +102,7 @@ impl Hooks {
 
     /// Asks those who may refuse the change.
     pub(crate) async fn validate(&self, write: &Write<'_>) -> Result<(), Failure> {
-        policy::validate(&self.policies, write)?;
+        policy::validate(&self.policies, write).await?;
         self.webhooks.validate(write).await
     }
 }

@@ -1,6 +1,6 @@
 //! Which changes a webhook or a policy wants to see.
 
-use wherry_api::kinds::{KINDS, Kind};
+use wherry_api::kinds::Kind;
 use wherry_api::selector::LabelSelector;
 use wherry_schema::{Object, Value};
 
@@ -109,8 +109,9 @@ impl Matcher {
         if self.policy == Policy::Exact || rules.is_empty() {
             return None;
         }
-        let others = || equivalents(write.row).filter(|row| has_part(row, write.part));
-        rules.iter().find_map(|rule| others().find(|row| rule.matches(write, GroupResource::of(row))))
+        let others = write.equivalents();
+        let named = |rule: &Rule| others.iter().find(|row| rule.matches(write, GroupResource::of(row)));
+        rules.iter().find_map(named).copied()
     }
 
     /// Whether the labels of the namespace are right. Outside of namespaces they are.
@@ -141,18 +142,6 @@ impl Matcher {
 fn has_labels(selector: &LabelSelector, object: &Value) -> bool {
     let labels: Option<&Object> = object.map("metadata.labels");
     selector.matches(|key| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str))
-}
-
-/// The other rows with the same objects.
-fn equivalents(row: &'static Kind) -> impl Iterator<Item = &'static Kind> {
-    let same = move |other: &&'static Kind| {
-        row.stored() && other.storage == row.storage && !std::ptr::eq(*other, row)
-    };
-    KINDS.iter().filter(same)
-}
-
-fn has_part(row: &Kind, part: &str) -> bool {
-    part.is_empty() || row.subresource(part).is_some()
 }
 
 fn texts(object: &Value, path: &str) -> Vec<String> {

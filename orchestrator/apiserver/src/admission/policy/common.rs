@@ -53,8 +53,12 @@ impl Common {
     }
 
     /// The parameters with which a binding has the policy evaluated; none stands for evaluating it without any.
-    pub(super) fn params(&self, binding: &Binding, write: &Write<'_>) -> Result<Vec<Option<Value>>, String> {
-        params::collect(write.state, self.params.as_ref(), binding.params.as_ref(), &write.namespace)
+    pub(super) async fn params(
+        &self,
+        binding: &Binding,
+        write: &Write<'_>,
+    ) -> Result<Vec<Option<Value>>, String> {
+        params::collect(write.state, self.params.as_ref(), binding.params.as_ref(), &write.namespace).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! Expressions of policies and match conditions, compiled once: when they are checked, and when they come into use.
 
-use wherry_cel::{Issues, Program, Type};
+use std::sync::Arc;
+
+use wherry_cel::{Issues, Program, Type, Types};
 
 use super::types::{self, Declared, Extras};
 
@@ -49,10 +51,11 @@ impl Yields {
 }
 
 /// Compiles the expressions of one policy, or of conditions that belong to none.
-#[derive(Debug)]
 pub(crate) struct Compiler {
     object: Type,
     params: Option<Type>,
+    /// The types of custom kinds that are known.
+    custom: Vec<Arc<dyn Types>>,
     /// The variables declared so far; none where expressions cannot have any.
     declared: Option<Declared>,
 }
@@ -65,12 +68,13 @@ impl Compiler {
 
     /// A compiler of expressions that may name variables.
     pub(crate) fn composing(params: bool) -> Self {
-        Self::typed(Type::Dyn, params.then_some(Type::Dyn))
+        Self::typed(Type::Dyn, params.then_some(Type::Dyn), Vec::new())
     }
 
-    /// A compiler of expressions that may name variables, about objects and parameters of these types.
-    pub(super) fn typed(object: Type, params: Option<Type>) -> Self {
-        Self { object, params, declared: Some(Declared::new()) }
+    /// A compiler of expressions that may name variables, about objects and parameters of these types, custom ones of
+    /// which are in these.
+    pub(super) fn typed(object: Type, params: Option<Type>, custom: Vec<Arc<dyn Types>>) -> Self {
+        Self { object, params, custom, declared: Some(Declared::new()) }
     }
 
     /// What is wrong with an expression, whatever it evaluates to.
@@ -82,6 +86,7 @@ impl Compiler {
         let extras = Extras {
             object: self.object.clone(),
             params: self.params.clone(),
+            custom: self.custom.clone(),
             authorizer: yields != Yields::Message,
             changes: matches!(yields, Yields::Patches | Yields::Configuration),
         };

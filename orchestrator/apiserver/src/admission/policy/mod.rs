@@ -1,8 +1,7 @@
 //! Admission policies: what users decide about writes by expressions.
 //!
 //! Reading order: `types` (what expressions may name), [`expression`] (how they compile), [`input`] (what they are
-//! told, and how they are evaluated), `asker` (how they ask about who may do what), `request` (a write as expressions
-//! see it), `common` (what policies and bindings have), `params`, `validating` (what one policy decides), `mutating` (what
+//! told, and how they are evaluated), `asker` (how they ask about who may do what), `common` (what policies and bindings have), `params`, `validating` (what one policy decides), `mutating` (what
 //! one policy changes, with `json`), `registry` (all of them), `validate` and `mutate` (asking them all), `typing` and `status` (what is told about them).
 
 mod asker;
@@ -15,7 +14,6 @@ mod mutating;
 mod namespace;
 mod params;
 mod registry;
-mod request;
 mod status;
 mod types;
 mod typing;

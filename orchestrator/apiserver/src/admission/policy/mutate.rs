@@ -6,10 +6,10 @@ use wherry_schema::Value;
 use super::common::Binding;
 use super::mutating::Policy;
 use super::registry::{Bound, Policies};
-use super::request::Seen;
 use crate::admission::dynamic::Write;
 use crate::admission::dynamic::conditions::FailurePolicy;
 use crate::admission::dynamic::rounds::{Asked, Rounds};
+use crate::admission::dynamic::seen::Seen;
 use crate::error::{Failure, Refused};
 use crate::object;
 use crate::validation::Cause;
@@ -30,7 +30,7 @@ struct Refusal {
 }
 
 /// Lets all policies change the object of a write.
-pub(crate) fn mutate(
+pub(crate) async fn mutate(
     policies: &Policies,
     write: &mut Write<'_>,
     rounds: &mut Rounds,
@@ -38,12 +38,12 @@ pub(crate) fn mutate(
 ) -> Result<(), Failure> {
     let (mut invocations, mut refusals) = (Vec::new(), Vec::new());
     for bound in &policies.mutating {
-        invoke(bound, write, &mut invocations, &mut refusals);
+        invoke(bound, write, &mut invocations, &mut refusals).await;
     }
     if !invocations.is_empty() {
         asked.begin(rounds, write.object.as_deref());
         for invocation in &invocations {
-            invocation.run(write, (rounds, asked), &mut refusals)?;
+            invocation.run(write, (rounds, asked), &mut refusals).await?;
         }
         asked.end(write.object.as_deref());
     }
@@ -51,7 +51,7 @@ pub(crate) fn mutate(
 }
 
 /// Collects how a policy is to be asked.
-fn invoke<'p>(
+async fn invoke<'p>(
     bound: &'p Bound<Policy>,
     write: &Write<'_>,
     invocations: &mut Vec<Invocation<'p>>,
@@ -74,7 +74,7 @@ fn invoke<'p>(
     for binding in &bound.bindings {
         let params = match binding.matches(write) {
             Ok(false) => continue,
-            Ok(true) => policy.common.params(binding, write),
+            Ok(true) => policy.common.params(binding, write).await,
             Err(failure) => Err(failure.to_string()),
         };
         match params {
@@ -116,14 +116,14 @@ impl Invocation<'_> {
         format!("{}/{}/{namespace}/{name}", self.policy.common.name, self.binding.name)
     }
 
-    fn run(
+    async fn run(
         &self,
         write: &mut Write<'_>,
         (rounds, asked): (&mut Rounds, &mut Asked),
         refusals: &mut Vec<Refusal>,
     ) -> Result<(), Failure> {
         let common = &self.policy.common;
-        let seen = Seen::new(write, self.row);
+        let seen = Seen::new(write, self.row).await.map_err(Failure::Internal)?;
         let input = seen.input(write, self.params.as_ref());
         match common.conditions.hold_with(input, &common.variables, common.fail) {
             Ok(true) => {}
@@ -138,7 +138,7 @@ impl Invocation<'_> {
         if !asked.is_due(rounds, &id) {
             return Ok(());
         }
-        if self.change(write, refusals)? {
+        if self.change(write, refusals).await? {
             asked.changed();
             rounds.want_another();
         }
@@ -149,17 +149,17 @@ impl Invocation<'_> {
     }
 
     /// Makes the changes of the policy, one after the other. Answers whether the object is another now.
-    fn change(&self, write: &mut Write<'_>, refusals: &mut Vec<Refusal>) -> Result<bool, Failure> {
+    async fn change(&self, write: &mut Write<'_>, refusals: &mut Vec<Refusal>) -> Result<bool, Failure> {
         let schema = write.schema(self.row)?;
         let mut changed = false;
         for mutation in &self.policy.mutations {
-            let seen = Seen::new(write, self.row);
+            let seen = Seen::new(write, self.row).await.map_err(Failure::Internal)?;
             let input = seen.input(write, self.params.as_ref());
             let Some(object) = input.object else { continue };
             let made = self.policy.change(mutation, input, (object, schema.get()));
             drop(seen);
             match made {
-                Ok(new) => changed |= write.replace(self.row, &new)?,
+                Ok(new) => changed |= write.replace(self.row, new).await?,
                 Err(why) => self.refuse(&why, refusals),
             }
         }

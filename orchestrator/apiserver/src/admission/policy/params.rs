@@ -1,10 +1,14 @@
 //! Parameters of policies: the objects that bindings refer to.
 
+use std::sync::Arc;
+
 use wherry_api::kinds::{self, Kind};
 use wherry_api::selector::LabelSelector;
 use wherry_schema::{Object, Value};
+use wherry_store::Entry;
 
 use crate::codec;
+use crate::custom::Definitions;
 use crate::error::Failure;
 use crate::object::Fields;
 use crate::state::State;
@@ -48,17 +52,18 @@ impl ParamKind {
         })
     }
 
-    /// The row of the kind, if it is built in.
-    pub(super) fn built_in(&self) -> Option<&'static Kind> {
-        kinds::by_kind(&self.group, &self.version, &self.kind).filter(|row| row.stored())
-    }
-
-    /// The row of the kind, built in or custom; the error says that there is none.
-    pub(super) fn row(&self, state: &State) -> Result<&'static Kind, String> {
+    /// The row of the kind, built in or custom, if there is one.
+    pub(super) fn find(&self, definitions: &Definitions) -> Option<&'static Kind> {
         let Self { group, version, kind } = self;
         let is_it = |row: &&Kind| row.kind == kind && row.version == version && row.group == group;
-        let custom = || state.custom.definitions().rows().find(is_it);
-        self.built_in().or_else(custom).ok_or_else(|| {
+        let built_in = kinds::by_kind(group, version, kind).filter(|row| row.stored());
+        built_in.or_else(|| definitions.rows().find(is_it))
+    }
+
+    /// The row of the kind; the error says that there is none.
+    pub(super) fn row(&self, state: &State) -> Result<&'static Kind, String> {
+        let Self { group, version, kind } = self;
+        self.find(&state.custom.definitions()).ok_or_else(|| {
             format!("failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'")
         })
     }
@@ -80,9 +85,19 @@ impl ParamRef {
     }
 
     /// The parameters for a write to a namespace.
-    fn collect(&self, state: &State, row: &'static Kind, namespace: &str) -> Result<Vec<Value>, String> {
+    async fn collect(
+        &self,
+        state: &State,
+        row: &'static Kind,
+        namespace: &str,
+    ) -> Result<Vec<Value>, String> {
         let namespace = self.namespace(row, namespace)?;
-        let found = self.find(&Cx::new(state, row, namespace)).map_err(|failure| failure.to_string())?;
+        let served = state.custom.definitions().find(row.group, row.version, row.plural);
+        let cx = match &served {
+            Some(served) => Cx::custom(state, served, namespace),
+            None => Cx::new(state, row, namespace),
+        };
+        let found = self.find(&cx).await.map_err(|failure| failure.to_string())?;
         if found.is_empty() && self.deny {
             return Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned());
         }
@@ -103,27 +118,31 @@ impl ParamRef {
         }
     }
 
-    fn find(&self, cx: &Cx<'_>) -> Result<Vec<Value>, Failure> {
-        let selector = match &self.wanted {
-            Wanted::Named(name) => {
-                return Ok(cx
-                    .state
-                    .find(&cx.key(name))?
-                    .map(|object| served(cx, object))
-                    .into_iter()
-                    .collect());
-            }
-            Wanted::Selected(selector) => selector,
+    /// The objects as the version that the policy names has them.
+    async fn find(&self, cx: &Cx<'_>) -> Result<Vec<Value>, Failure> {
+        let mut entries: Vec<Arc<Entry>> = match &self.wanted {
+            Wanted::Named(name) => cx.state.store.get(&cx.key(name)).into_iter().collect(),
+            Wanted::Selected(_) => cx.state.store.snapshot().range(&cx.prefix(), None).cloned().collect(),
         };
+        if let Some(served) = cx.custom {
+            served.show_all(cx.state, &mut entries).await?;
+        }
         let mut found = Vec::new();
-        for entry in cx.state.store.snapshot().range(&cx.prefix(), None) {
+        for entry in entries {
             let object = codec::decode(&entry.key, &entry.value)?;
-            let labels: Option<&Object> = object.map("metadata.labels");
-            if selector.matches(|key| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str)) {
+            if self.wanted.has(&object) {
                 found.push(served(cx, object));
             }
         }
         Ok(found)
+    }
+}
+
+impl Wanted {
+    fn has(&self, object: &Value) -> bool {
+        let Self::Selected(selector) = self else { return true };
+        let labels: Option<&Object> = object.map("metadata.labels");
+        selector.matches(|key| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str))
     }
 }
 
@@ -136,13 +155,13 @@ fn served(cx: &Cx<'_>, object: Value) -> Value {
 }
 
 /// The parameters a policy is evaluated with, one after the other; none stands for evaluating it without any.
-pub(super) fn collect(
+pub(super) async fn collect(
     state: &State,
     kind: Option<&ParamKind>,
     reference: Option<&ParamRef>,
     namespace: &str,
 ) -> Result<Vec<Option<Value>>, String> {
     let (Some(kind), Some(reference)) = (kind, reference) else { return Ok(vec![None]) };
-    let found = reference.collect(state, kind.row(state)?, namespace)?;
+    let found = reference.collect(state, kind.row(state)?, namespace).await?;
     Ok(found.into_iter().map(Some).collect())
 }

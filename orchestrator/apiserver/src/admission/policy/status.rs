@@ -52,14 +52,14 @@ fn outdated(cx: &Cx<'_>) -> Vec<(String, Value)> {
     let policies = snapshot.range(&prefix, None);
     let policies = policies.filter_map(|entry| codec::decode(&entry.key, &entry.value).ok());
     let due = |policy: &Value| policy.int("metadata.generation") > policy.int("status.observedGeneration");
-    policies.filter(due).map(|policy| (object::name(&policy).to_owned(), status(&policy))).collect()
+    policies.filter(due).map(|policy| (object::name(&policy).to_owned(), status(cx, &policy))).collect()
 }
 
-fn status(policy: &Value) -> Value {
+fn status(cx: &Cx<'_>, policy: &Value) -> Value {
     let mut status = Value::object();
     status.assign("observedGeneration", policy.field("metadata.generation").cloned());
     status.put("typeChecking", Value::object());
-    let warnings = typing::warnings(policy);
+    let warnings = typing::warnings(policy, &cx.state.custom.definitions());
     if !warnings.is_empty() {
         status.put("typeChecking.expressionWarnings", warnings);
     }

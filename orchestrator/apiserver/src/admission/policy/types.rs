@@ -3,6 +3,8 @@
 //! Objects and parameters are of any type where policies are decided by: what is known of their kinds is only used to
 //! warn.
 
+use std::sync::Arc;
+
 use wherry_cel::{Env, Type, Types, unescape};
 use wherry_schema::Schemas;
 use wherry_schema::schema::Declared as Known;
@@ -21,12 +23,14 @@ const BUILTIN: &str = "io.k8s.";
 pub(super) type Declared = Vec<(String, Type)>;
 
 /// What expressions may name beside the request and its namespace.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Extras {
     /// The type of `object` and `oldObject`.
     pub(super) object: Type,
     /// `params`, if there are any, and their type.
     pub(super) params: Option<Type>,
+    /// The types of custom kinds that are known.
+    pub(super) custom: Vec<Arc<dyn Types>>,
     /// `authorizer`.
     pub(super) authorizer: bool,
     /// The types of changes.
@@ -51,8 +55,9 @@ pub(super) fn env(extras: &Extras, declared: Option<&Declared>) -> Env {
     if declared.is_some() {
         env = env.variable("variables", Type::object(VARIABLES));
     }
-    let types = Objects { changes: extras.changes, declared: declared.cloned() };
-    env.types(std::sync::Arc::new(types))
+    let types =
+        Objects { changes: extras.changes, declared: declared.cloned(), custom: extras.custom.clone() };
+    env.types(Arc::new(types))
 }
 
 /// The types of patches: a list of operations.
@@ -103,11 +108,20 @@ fn of_known(known: &Known) -> Type {
 struct Objects {
     changes: bool,
     declared: Option<Declared>,
+    custom: Vec<Arc<dyn Types>>,
+}
+
+impl Objects {
+    /// The types of the custom kind that has a type of this name.
+    fn custom(&self, name: &str) -> Option<&Arc<dyn Types>> {
+        self.custom.iter().find(|types| types.contains(name))
+    }
 }
 
 impl Types for Objects {
     fn contains(&self, name: &str) -> bool {
         match name {
+            _ if self.custom(name).is_some() => true,
             VARIABLES => self.declared.is_some(),
             JSON_PATCH | OBJECT => self.changes,
             _ if name.starts_with("Object.") => self.changes,
@@ -117,6 +131,9 @@ impl Types for Objects {
     }
 
     fn field(&self, name: &str, field: &str) -> Option<Type> {
+        if let Some(types) = self.custom(name) {
+            return types.field(name, field);
+        }
         match name {
             VARIABLES => {
                 let declared = self.declared.as_ref()?;

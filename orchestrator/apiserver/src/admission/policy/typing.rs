@@ -2,23 +2,28 @@
 //! of, in the policy's status: expressions are decided by as if nothing was known of the kinds.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use wherry_api::kinds::{self, Kind};
-use wherry_cel::Type;
+use wherry_cel::{Type, Types};
 use wherry_schema::{Schemas, Value};
 
 use super::expression::Compiler;
 use super::params::ParamKind;
+use crate::custom::Definitions;
+use crate::custom::rules::types_of;
 use crate::object::Fields;
 
 /// No more kinds than this are looked at.
 const MAX_KINDS: usize = 10;
+/// The type of the metadata of every object.
+const METADATA: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// The `expressionWarnings` of a policy.
-pub(super) fn warnings(policy: &Value) -> Vec<Value> {
-    let kinds = kinds_of(policy);
+pub(super) fn warnings(policy: &Value, definitions: &Definitions) -> Vec<Value> {
+    let kinds = kinds_of(policy, definitions);
     let compilers: Vec<(&Kind, Compiler)> =
-        kinds.into_iter().filter_map(|kind| Some((kind, compiler(policy, kind)?))).collect();
+        kinds.into_iter().filter_map(|kind| Some((kind, compiler(policy, kind, definitions)?))).collect();
     let mut warnings = Vec::new();
     for (index, validation) in policy.items("spec.validations").iter().enumerate() {
         for field in ["expression", "messageExpression"] {
@@ -47,11 +52,16 @@ fn found(compilers: &[(&Kind, Compiler)], text: &str) -> String {
 }
 
 /// What compiles the expressions of a policy for one kind; none if nothing is known of the kind.
-fn compiler(policy: &Value, kind: &Kind) -> Option<Compiler> {
+fn compiler(policy: &Value, kind: &Kind, definitions: &Definitions) -> Option<Compiler> {
     let spec = policy.field("spec")?;
-    let object = type_of(kind)?;
-    let params = ParamKind::of(spec).map(|kind| kind.built_in().and_then(type_of).unwrap_or(Type::Dyn));
-    let mut compiler = Compiler::typed(object, params);
+    let (object, custom) = type_of(kind, definitions)?;
+    let params = ParamKind::of(spec).map(|kind| {
+        let known = kind.find(definitions).and_then(|kind| type_of(kind, definitions));
+        known.unwrap_or((Type::Dyn, None))
+    });
+    let (params, of_params) = params.map_or((None, None), |(params, custom)| (Some(params), custom));
+    let custom = custom.into_iter().chain(of_params).collect();
+    let mut compiler = Compiler::typed(object, params, custom);
     for variable in spec.items("variables") {
         // A variable that does not fit is of any type to what names it.
         drop(compiler.declare(variable.text("name"), variable.text("expression")));
@@ -59,12 +69,19 @@ fn compiler(policy: &Value, kind: &Kind) -> Option<Compiler> {
     Some(compiler)
 }
 
-fn type_of(kind: &Kind) -> Option<Type> {
-    Schemas::builtin().kind(kind.group, kind.version, kind.kind)?.name().map(Type::object)
+/// The type of the objects of a kind; with all types in it, if it is a custom one.
+fn type_of(kind: &Kind, definitions: &Definitions) -> Option<(Type, Option<Arc<dyn Types>>)> {
+    if let Some(schema) = Schemas::builtin().kind(kind.group, kind.version, kind.kind) {
+        return Some((Type::object(schema.name()?), None));
+    }
+    let served = definitions.find(kind.group, kind.version, kind.plural)?;
+    let name = format!("{}.{}.{}", kind.group, kind.version, kind.kind);
+    let (object, types) = types_of(&served.version().structural, &name, &Type::object(METADATA))?;
+    Some((object, Some(types)))
 }
 
 /// The kinds that a policy names without a wildcard, in the order of their names.
-fn kinds_of(policy: &Value) -> Vec<&'static Kind> {
+fn kinds_of(policy: &Value, definitions: &Definitions) -> Vec<&'static Kind> {
     let mut names = BTreeSet::new();
     for rule in policy.items("spec.matchConstraints.resourceRules") {
         let texts = |field| rule.items(field).iter().filter_map(Value::as_str);
@@ -78,7 +95,11 @@ fn kinds_of(policy: &Value) -> Vec<&'static Kind> {
             }
         }
     }
-    let kinds = names.into_iter().filter_map(|(group, version, name)| kinds::by_plural(group, version, name));
+    let kind = |(group, version, name)| {
+        let custom = || definitions.find(group, version, name).map(|found| found.version().kind);
+        kinds::by_plural(group, version, name).or_else(custom)
+    };
+    let kinds = names.into_iter().filter_map(kind);
     let mut kinds: Vec<&Kind> = kinds.take(MAX_KINDS).collect();
     kinds.sort_by_key(|kind| (kind.group, kind.version, kind.kind));
     kinds
@@ -89,7 +110,7 @@ mod tests {
     use serde_json::json;
     use wherry_schema::Value;
 
-    use super::warnings;
+    use super::{Definitions, warnings};
     use crate::object::Fields;
 
     fn told(validations: &serde_json::Value) -> Vec<(String, String)> {
@@ -103,7 +124,7 @@ mod tests {
             "validations": validations,
         }});
         let policy = Value::from_json(policy.to_string().as_bytes()).expect("it is JSON");
-        let told = warnings(&policy);
+        let told = warnings(&policy, &Definitions::default());
         told.iter().map(|w| (w.text("fieldRef").to_owned(), w.text("warning").to_owned())).collect()
     }
 

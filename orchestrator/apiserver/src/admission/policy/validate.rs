@@ -1,13 +1,14 @@
 //! Asking all validating policies about a write.
 
+use wherry_api::kinds::Kind;
 use wherry_schema::Value;
 
 use super::common::{Action, Binding};
 use super::registry::{Bound, Policies};
-use super::request::Seen;
 use super::validating::{Denial, Policy, Reason, Verdict};
 use crate::admission::dynamic::Write;
 use crate::admission::dynamic::conditions::FailurePolicy;
+use crate::admission::dynamic::seen::Views;
 use crate::error::{Failure, Refused};
 use crate::object::Fields;
 use crate::validation::Cause;
@@ -18,14 +19,12 @@ const FAILURE_KEY: &str = "validation.policy.admission.k8s.io/validation_failure
 const MAX_ANNOTATION: usize = 10 * 1024;
 
 /// Asks all policies about a write. The first that refuses it is told.
-pub(crate) fn validate(policies: &Policies, write: &Write<'_>) -> Result<(), Failure> {
-    let (mut seen, mut refusals) = (None, Vec::new());
+pub(crate) async fn validate(policies: &Policies, write: &Write<'_>) -> Result<(), Failure> {
+    let (mut views, mut refusals) = (Views::of(write), Vec::new());
     for bound in &policies.validating {
         // A namespace that is not there makes no policy match, as upstream has it.
         let Ok(Some(row)) = bound.policy.common.matches(write) else { continue };
-        let known = seen.take().filter(|seen: &Seen<'_>| seen.is_as(row));
-        let known = seen.insert(known.unwrap_or_else(|| Seen::new(write, row)));
-        Inquiry { bound, write, seen: known }.run(&mut refusals);
+        Inquiry { bound, write, row }.run(&mut views, &mut refusals).await;
     }
     let Some((reason, message)) = refusals.into_iter().next() else { return Ok(()) };
     Err(refused(write, reason, message))
@@ -45,18 +44,25 @@ fn refused(write: &Write<'_>, reason: Reason, message: String) -> Failure {
 struct Inquiry<'i, 'w> {
     bound: &'i Bound<Policy>,
     write: &'i Write<'w>,
-    seen: &'i Seen<'i>,
+    /// What the policy knows the written object by.
+    row: &'static Kind,
 }
 
 /// Why the write is refused.
 type Refusals = Vec<(Reason, String)>;
+/// What the audit log is told under which keys.
+type Annotations = Vec<(String, Vec<String>)>;
+
+fn unconverted(why: &str) -> String {
+    format!("failed to convert object version: {why}")
+}
 
 impl Inquiry<'_, '_> {
     fn policy(&self) -> &Policy {
         &self.bound.policy
     }
 
-    fn run(&self, refusals: &mut Refusals) {
+    async fn run(&self, views: &mut Views<'_>, refusals: &mut Refusals) {
         if let Some(why) = self.policy().common.broken(self.write.state) {
             if self.policy().common.fail == FailurePolicy::Fail {
                 let name = &self.policy().common.name;
@@ -66,9 +72,9 @@ impl Inquiry<'_, '_> {
             }
             return;
         }
-        let mut annotations: Vec<(String, Vec<String>)> = Vec::new();
+        let mut annotations = Annotations::new();
         for binding in &self.bound.bindings {
-            self.ask(binding, refusals, &mut annotations);
+            self.ask(binding, views, (refusals, &mut annotations)).await;
         }
         for (key, values) in annotations {
             self.write.notes.annotate(format!("{}/{key}", self.policy().common.name), values.join(", "));
@@ -76,15 +82,27 @@ impl Inquiry<'_, '_> {
     }
 
     /// Asks under one binding.
-    fn ask(&self, binding: &Binding, refusals: &mut Refusals, annotations: &mut Vec<(String, Vec<String>)>) {
+    async fn ask(
+        &self,
+        binding: &Binding,
+        views: &mut Views<'_>,
+        (refusals, annotations): (&mut Refusals, &mut Annotations),
+    ) {
         let matched = binding.matches(self.write).map_err(|failure| failure.to_string());
         let params = match matched {
             Ok(false) => return,
-            Ok(true) => self.policy().common.params(binding, self.write),
+            Ok(true) => self.policy().common.params(binding, self.write).await,
             Err(why) => Err(why),
         };
-        let params = match params {
-            Ok(params) => params,
+        let seen = match params {
+            Ok(params) if params.is_empty() => return,
+            Ok(params) => {
+                views.see(self.row).await.map(|seen| (params, seen)).map_err(|why| unconverted(&why))
+            }
+            Err(why) => Err(why),
+        };
+        let (params, seen) = match seen {
+            Ok(seen) => seen,
             Err(why) => {
                 if self.policy().common.fail == FailurePolicy::Fail {
                     let why = format!("failed to configure binding: {why}");
@@ -94,7 +112,7 @@ impl Inquiry<'_, '_> {
             }
         };
         for params in &params {
-            let verdict = self.policy().judge(self.seen.input(self.write, params.as_ref()));
+            let verdict = self.policy().judge(seen.input(self.write, params.as_ref()));
             self.follow(binding, verdict, refusals, annotations);
         }
     }
@@ -105,7 +123,7 @@ impl Inquiry<'_, '_> {
         binding: &Binding,
         verdict: Verdict,
         refusals: &mut Refusals,
-        annotations: &mut Vec<(String, Vec<String>)>,
+        annotations: &mut Annotations,
     ) {
         for denial in verdict.denials {
             for action in &binding.actions {

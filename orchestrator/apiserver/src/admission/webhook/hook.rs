@@ -9,9 +9,8 @@ use super::Stopped;
 use super::review::{self, Answer, Version};
 use crate::admission::dynamic::attributes::Write;
 use crate::admission::dynamic::conditions::{Conditions, FailurePolicy};
-use crate::admission::dynamic::request::request;
 use crate::admission::dynamic::rules::Matcher;
-use crate::admission::policy::input::Input;
+use crate::admission::dynamic::seen::Seen;
 use crate::error::Failure;
 use crate::object::Fields;
 use crate::outbound::Endpoint;
@@ -33,13 +32,6 @@ pub(super) struct Hook {
     timeout: Duration,
     version: Version,
     endpoint: Endpoint,
-}
-
-/// A webhook's call about a change.
-pub(super) struct Call {
-    /// The row of the kinds table that the webhook knows the resource by.
-    pub(super) row: &'static Kind,
-    request: Value,
 }
 
 impl Hook {
@@ -64,41 +56,29 @@ impl Hook {
         format!("{}/{}", self.configuration, self.name)
     }
 
-    /// The call that is to be made about a change; none if the webhook does not want to see it.
-    pub(super) fn call(&self, write: &Write<'_>) -> Result<Option<Call>, Failure> {
-        let Some(row) = self.matcher.matches(write)? else { return Ok(None) };
-        let request = request(write, row);
-        let convert =
-            |object: Option<&'_ Value>| object.map(|object| write.convert(object, row).into_owned());
-        let (object, old) = if std::ptr::eq(row, write.row) {
-            (None, None)
-        } else {
-            (convert(write.object.as_deref()), convert(write.old.as_deref()))
-        };
-        let input = Input {
-            authorizer: &write.state.authorizer,
-            user: Some(write.user),
-            object: object.as_ref().or(write.object.as_deref()),
-            old_object: old.as_ref().or(write.old.as_deref()),
-            request: &request,
-            namespace: None,
-            params: None,
-        };
-        match self.conditions.hold(input, self.failure) {
-            Ok(true) => Ok(Some(Call { row, request })),
-            Ok(false) => Ok(None),
-            Err(why) => Err(write.forbidden(&why)),
-        }
+    /// The row of the kinds table that the webhook knows what is changed by; none if it does not want to see the change.
+    pub(super) fn wants(&self, write: &Write<'_>) -> Result<Option<&'static Kind>, Failure> {
+        self.matcher.matches(write)
+    }
+
+    /// Whether its conditions hold of a change that it sees so.
+    pub(super) fn holds(&self, write: &Write<'_>, seen: &Seen<'_>) -> Result<bool, Failure> {
+        self.conditions.hold(seen.bare(write), self.failure).map_err(|why| write.forbidden(&why))
     }
 
     /// Asks the webhook. What it says besides its decision is noted.
-    pub(super) async fn ask(&self, write: &Write<'_>, call: Call, mutating: bool) -> Result<Answer, Stopped> {
+    pub(super) async fn ask(
+        &self,
+        write: &Write<'_>,
+        seen: &Seen<'_>,
+        mutating: bool,
+    ) -> Result<Answer, Stopped> {
         if write.dry_run && !self.dry {
             let text = format!("admission webhook {:?} does not support dry run", self.name);
             return Err(Stopped::refused(Failure::BadRequest(text)));
         }
         let uid = write.state.new_uid();
-        let review = review::of(write, &call.request, call.row, (&uid, self.version));
+        let review = review::of(seen, (&uid, self.version));
         let answered = self.endpoint.post(write.state, review.to_json_bytes().into(), self.timeout).await;
         let bytes = answered.map_err(|why| Stopped::uncalled(format!("failed to call webhook: {why}")))?;
         let answer = Answer::read(&bytes, (&uid, self.version), mutating)

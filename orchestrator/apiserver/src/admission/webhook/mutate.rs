@@ -1,13 +1,17 @@
 //! Mutating webhooks, one after the other.
 
+use std::borrow::Cow;
+
+use wherry_api::kinds::Kind;
 use wherry_schema::{Value, patch};
 
-use super::hook::{Call, Hook};
+use super::hook::Hook;
 use super::review::Answer;
 use super::{Stopped, Webhooks};
 use crate::admission::dynamic::attributes::Write;
 use crate::admission::dynamic::conditions::FailurePolicy;
 use crate::admission::dynamic::rounds::{Asked, Rounds};
+use crate::admission::dynamic::seen::Seen;
 use crate::error::Failure;
 
 const FAILED_OPEN: &str = "failed-open.mutation.webhook.admission.k8s.io";
@@ -24,11 +28,17 @@ impl Webhooks {
         asked.begin(rounds, write.object.as_deref());
         let hooks = self.mutating.iter().flat_map(|configuration| configuration.hooks.iter());
         for (index, hook) in hooks.enumerate() {
-            let Some(call) = hook.call(write)? else { continue };
-            if !asked.is_due(rounds, &hook.id()) {
+            let Some(row) = hook.wants(write)? else { continue };
+            let seen = Seen::new(write, row).await.map_err(Failure::Internal)?;
+            if !hook.holds(write, &seen)? || !asked.is_due(rounds, &hook.id()) {
                 continue;
             }
-            let outcome = ask(hook, write, call).await;
+            let answered = hook.ask(write, &seen, true).await;
+            let object = seen.object.map(Cow::into_owned);
+            let outcome = match answered {
+                Ok(answer) => follow(hook, write, (row, object), &answer).await,
+                Err(stopped) => Err(stopped),
+            };
             note(hook, write, (rounds, index), &outcome);
             if matches!(outcome, Ok(true)) {
                 asked.changed();
@@ -46,12 +56,15 @@ impl Webhooks {
     }
 }
 
-/// Asks one webhook and does to the object what it says. Answers whether that changed it.
-async fn ask(hook: &Hook, write: &mut Write<'_>, call: Call) -> Result<bool, Stopped> {
-    let row = call.row;
-    let answer = hook.ask(write, call, true).await?;
-    let Some(patch) = patch_of(&answer)? else { return Ok(false) };
-    let Some(object) = write.object.as_deref() else {
+/// Does to the object, as the webhook saw it, what the webhook says. Answers whether that changed it.
+async fn follow(
+    hook: &Hook,
+    write: &mut Write<'_>,
+    (row, object): (&'static Kind, Option<Value>),
+    answer: &Answer,
+) -> Result<bool, Stopped> {
+    let Some(patch) = patch_of(answer)? else { return Ok(false) };
+    let Some(mut object) = object else {
         return Err(Stopped::refused(Failure::Internal(format!(
             "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
             hook.name
@@ -60,10 +73,9 @@ async fn ask(hook: &Hook, write: &mut Write<'_>, call: Call) -> Result<bool, Sto
     if answer.patch_type != "JSONPatch" {
         return Err(Stopped::uncalled(format!("unsupported patch type {:?}", answer.patch_type)));
     }
-    let mut patched = write.convert(object, row).into_owned();
     let broken = |error: patch::PatchError| Stopped::refused(Failure::Internal(error.to_string()));
-    patch::json_patch(&mut patched, &patch).map_err(broken)?;
-    write.replace(row, &patched).map_err(Stopped::refused)
+    patch::json_patch(&mut object, &patch).map_err(broken)?;
+    write.replace(row, object).await.map_err(Stopped::refused)
 }
 
 /// The patch in an answer; none if it changes nothing.

@@ -2,11 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use wherry_api::kinds::Kind;
 use wherry_schema::{Object, Value};
 
 use super::denied;
-use crate::admission::dynamic::attributes::Write;
+use crate::admission::dynamic::seen::Seen;
 use crate::error::Failure;
 use crate::object::Fields;
 
@@ -38,18 +37,12 @@ impl Version {
     }
 }
 
-/// The question about a change, under an id.
-pub(super) fn of(
-    write: &Write<'_>,
-    request: &Value,
-    row: &'static Kind,
-    (uid, version): (&str, Version),
-) -> Value {
-    let shown = |object: Option<&Value>| object.map(|object| write.convert(object, row).into_owned());
-    let mut request = request.clone();
+/// The question about a change that is seen so, under an id.
+pub(super) fn of(seen: &Seen<'_>, (uid, version): (&str, Version)) -> Value {
+    let mut request = seen.request.clone();
     request.put("uid", uid);
-    request.put("object", shown(write.object.as_deref()).unwrap_or_default());
-    request.put("oldObject", shown(write.old.as_deref()).unwrap_or_default());
+    request.put("object", seen.object.as_deref().cloned().unwrap_or_default());
+    request.put("oldObject", seen.old.as_deref().cloned().unwrap_or_default());
     let mut review = Value::object();
     review.put("kind", KIND);
     review.put("apiVersion", version.api_version());

@@ -205,6 +205,13 @@ impl Declared {
         declared
     }
 
+    /// Makes a field of an object type one of another type.
+    pub(super) fn set(&mut self, name: &str, field: &str, to: Type) {
+        if let Some(fields) = self.0.get_mut(name) {
+            fields.insert(field.to_owned(), to);
+        }
+    }
+
     fn add(&mut self, decl: &Decl) {
         match &decl.holds {
             Holds::Nothing => {}

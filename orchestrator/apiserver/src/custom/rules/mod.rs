@@ -14,6 +14,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wherry_cel::{Type, Types};
 use wherry_schema::structural::{Additional, Structural};
 
 use compile::Compiled;
@@ -32,6 +33,15 @@ pub(crate) struct Rules {
     properties: BTreeMap<String, Rules>,
     /// Of entries that have no name.
     additional: Option<Box<Rules>>,
+}
+
+/// What expressions that are not rules know of the objects of a schema: the type of this name, and all types in it. The
+/// metadata of objects is of a type that is known elsewhere.
+pub(crate) fn types_of(schema: &Structural, name: &str, metadata: &Type) -> Option<(Type, Arc<dyn Types>)> {
+    let decl = Decl::of(schema, true, name)?;
+    let mut declared = Declared::of(&decl);
+    declared.set(name, "metadata", metadata.clone());
+    Some((decl.of, Arc::new(declared)))
 }
 
 /// The name of the type of whatever a rule is about.
