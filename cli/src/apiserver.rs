@@ -61,6 +61,7 @@ fn authorization(mode: AuthorizationArg) -> Authorization {
     match mode {
         AuthorizationArg::AlwaysAllow => Authorization::AlwaysAllow,
         AuthorizationArg::Rbac => Authorization::Rbac,
+        AuthorizationArg::NodeRbac => Authorization::NodeRbac,
     }
 }
 

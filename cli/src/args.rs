@@ -93,6 +93,9 @@ pub(crate) enum AuthorizationArg {
     /// Members of system:masters may do everything, others what roles and bindings allow.
     #[value(name = "RBAC")]
     Rbac,
+    /// The same, and nodes may do what they need to, with what is theirs.
+    #[value(name = "Node,RBAC")]
+    NodeRbac,
 }
 
 #[derive(Debug, Args)]
@@ -110,7 +113,7 @@ pub(crate) struct ApiserverArgs {
     #[arg(long)]
     pub(crate) token_auth_file: Option<PathBuf>,
     /// Who may do what.
-    #[arg(long, value_enum, default_value_t = AuthorizationArg::Rbac)]
+    #[arg(long, value_enum, default_value_t = AuthorizationArg::NodeRbac)]
     pub(crate) authorization_mode: AuthorizationArg,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,

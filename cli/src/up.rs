@@ -14,12 +14,15 @@ use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_node::{NodeEndpoint, NodeError};
 use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, kubeconfig};
+use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, UserInfo, kubeconfig};
 
 use crate::args::UpArgs;
 use crate::network::{Network, node_ip};
 use crate::paths;
 use crate::process::{Stop, announce, create_data_dir, listen, new_uid, reachable};
+
+/// The group of everybody who is known.
+const AUTHENTICATED: &str = "system:authenticated";
 
 /// What the command line and the machine settled.
 struct Plan {
@@ -46,7 +49,10 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let stop_node = CancellationToken::new();
     let tasks = TaskTracker::new();
     let node = wherry_node::run(
-        plane.client(&format!("system:node:{}", plan.node_name), "kubelet"),
+        wherry_node::Clients {
+            node: plane.client_as(node_user(&plan.node_name), "kubelet"),
+            proxy: plane.client_as(UserInfo::new("system:kube-proxy", &[AUTHENTICATED]), "kube-proxy"),
+        },
         plan.node(&pki, &clock)?,
         stop_node.clone(),
     );
@@ -73,6 +79,11 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
         Some(ended) => node_result(ended),
         None => Ok(()),
     }
+}
+
+/// Who a node is to the API server, as its certificate would say.
+fn node_user(name: &str) -> UserInfo {
+    UserInfo::new(&format!("system:node:{name}"), &["system:nodes", AUTHENTICATED])
 }
 
 /// Waits until the node says that it takes Pods.
@@ -134,7 +145,7 @@ impl Plan {
             service_cidr: self.network.service_cidr,
             clock: clock.clone(),
             tokens: Tokens::default(),
-            authorization: Authorization::Rbac,
+            authorization: Authorization::NodeRbac,
             audit: None,
             ids: Arc::new(new_uid),
             node_endpoint: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),

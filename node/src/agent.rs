@@ -64,8 +64,17 @@ impl From<StoreError> for NodeError {
     }
 }
 
+/// How a node calls the API server: as who it is for each of its tasks.
+#[derive(Clone)]
+pub struct Clients {
+    /// The node itself, `system:node:NAME`, which may read what its Pods need.
+    pub node: Client,
+    /// The proxy of Services, which may follow all Services and endpoints.
+    pub proxy: Client,
+}
+
 /// Runs the agent of one node until `shutdown`; returns when everything of it has ended. OCI containers go on.
-pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), NodeError> {
+pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) -> Result<(), NodeError> {
     create_dir(&config.data_dir.join("node"))?;
     let opened = runtimes::open(&config)?;
     let network = network::open(&NetworkConfig {
@@ -76,7 +85,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     })
     .await?;
     let parts = Parts { runtimes: opened.runtimes, network };
-    let result = run_with(client, config, parts, shutdown).await;
+    let result = run_with(clients, config, parts, shutdown).await;
     close(&opened.oci).await;
     result
 }
@@ -95,7 +104,7 @@ pub(crate) struct Parts {
 
 /// Runs the agent with these parts.
 pub(crate) async fn run_with(
-    client: Client,
+    clients: Clients,
     config: Config,
     parts: Parts,
     shutdown: CancellationToken,
@@ -105,7 +114,7 @@ pub(crate) async fn run_with(
     let _stop_on_return = stop.clone().drop_guard();
     let tasks = TaskTracker::new();
     let server = LogServer::bind(&config.endpoint).await?;
-    let agent = Agent::open(client, &config, parts, &tasks, &stop)?;
+    let agent = Agent::open(clients.node, &config, parts, &tasks, &stop)?;
     agent.ctx.containers.refresh().await;
     let index = PodIndex::default();
     tasks.spawn(trim_logs(agent.ctx.logs.clone(), stop.clone()));
@@ -119,7 +128,7 @@ pub(crate) async fn run_with(
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
     tasks.spawn(Supervisor::new(agent.ctx.clone(), index, tasks.clone(), stop.clone()).run());
-    let result = agent.serve_services(&stop).await;
+    let result = agent.serve_services(clients.proxy, &stop).await;
     shutdown_tasks(&tasks, &stop).await;
     result
 }
@@ -200,7 +209,7 @@ impl Agent {
         self.ctx.events.node(&self.config.node_name, happening);
     }
 
-    async fn serve_services(&self, stop: &CancellationToken) -> Result<(), NodeError> {
+    async fn serve_services(&self, client: Client, stop: &CancellationToken) -> Result<(), NodeError> {
         let config = ServicesConfig {
             mode: self.config.network,
             node_name: self.config.node_name.clone(),
@@ -209,7 +218,7 @@ impl Agent {
             service_cidr: self.config.service_cidr,
             node_port_address: self.config.node_ip,
         };
-        Ok(services::run(self.ctx.client.clone(), config, stop.clone()).await?)
+        Ok(services::run(client, config, stop.clone()).await?)
     }
 }
 

@@ -35,7 +35,7 @@ mod tokens;
 mod volumes;
 mod wakers;
 
-pub use agent::{NodeError, run};
+pub use agent::{Clients, NodeError, run};
 pub use config::{Config, NodeEndpoint};
 pub use network::NetworkMode;
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.

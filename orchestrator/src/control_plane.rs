@@ -142,7 +142,11 @@ impl ControlPlane {
 
     /// A client that calls the API in process, as this user of `system:masters`. Fields it writes are owned by `agent`.
     pub fn client(&self, user: &str, agent: &'static str) -> Client {
-        let user = UserInfo::new(user, &["system:masters", "system:authenticated"]);
+        self.client_as(UserInfo::new(user, &["system:masters", "system:authenticated"]), agent)
+    }
+
+    /// The same, as a user who may do what others let them.
+    pub fn client_as(&self, user: UserInfo, agent: &'static str) -> Client {
         let agent = HeaderValue::from_static(agent);
         let service =
             self.api.router_as(user).map_request(move |mut request: Request<kube::client::Body>| {

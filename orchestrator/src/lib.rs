@@ -11,4 +11,4 @@ mod policy;
 pub mod secrets;
 
 pub use control_plane::{Config, ControlPlane, StartError};
-pub use wherry_apiserver::{Authorization, TokenFileError, Tokens, audit};
+pub use wherry_apiserver::{Authorization, TokenFileError, Tokens, UserInfo, audit};

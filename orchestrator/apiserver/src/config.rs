@@ -62,6 +62,8 @@ pub struct Config {
 pub enum Authorization {
     /// Members of `system:masters` may do everything, others what roles and bindings allow.
     Rbac,
+    /// The same, and nodes may do what they need to, with what is theirs.
+    NodeRbac,
     /// Everybody who is known may do everything.
     AlwaysAllow,
 }
@@ -90,7 +92,7 @@ impl Config {
             node_address: None,
             tokens: Tokens::default(),
             issuer: None,
-            authorization: Authorization::Rbac,
+            authorization: Authorization::NodeRbac,
             admission: Admission::Basic,
             type_checking: false,
             audit: None,

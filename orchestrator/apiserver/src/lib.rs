@@ -38,6 +38,7 @@ mod object;
 mod openapi;
 mod outbound;
 mod proxy;
+mod references;
 mod request;
 mod respond;
 pub mod serve;

@@ -7,7 +7,7 @@ use wherry_schema::Value;
 
 use crate::auth::{MASTERS, UserInfo};
 use crate::authorize::cover::{described, uncovered};
-use crate::authorize::{Attributes, Authorizer, Granted, Object, PolicyRule, Resource, aggregate};
+use crate::authorize::{Attributes, Granted, Object, PolicyRule, Resource, aggregate};
 use crate::error::Failure;
 use crate::object::{self, Fields};
 use crate::verbs::Cx;
@@ -41,7 +41,13 @@ fn differs_for_collector_only(object: &Value, old: &Value) -> bool {
 }
 
 fn may(cx: &Cx<'_>, user: &UserInfo, verb: &str, plural: &str, name: &str) -> bool {
-    let object = Object::Resource(Resource { group: GROUP, plural, name, namespace: cx.namespace, part: "" });
+    let object = Object::Resource(Resource {
+        group: GROUP,
+        plural,
+        name,
+        namespace: cx.namespace,
+        ..Resource::default()
+    });
     cx.state.authorizer.decide(&Attributes { user, verb, object }).allowed
 }
 
@@ -66,7 +72,7 @@ fn binding(cx: &Cx<'_>, user: &UserInfo, binding: &Value) -> Result<(), Failure>
     if may(cx, user, "bind", plural, name) {
         return Ok(());
     }
-    let Authorizer::Rbac(rbac) = &*cx.state.authorizer else { return Ok(()) };
+    let Some(rbac) = cx.state.authorizer.rbac() else { return Ok(()) };
     let Some(rules) = rbac.index().rules_of_role(kind, cx.namespace, name) else {
         let kind = wherry_api::kinds::by_plural(GROUP, "v1", plural);
         let kind = kind.expect("the kinds table has roles");

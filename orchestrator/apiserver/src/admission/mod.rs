@@ -9,6 +9,7 @@ mod default_class;
 pub(crate) mod dynamic;
 mod escalation;
 mod limit_ranger;
+pub(crate) mod node_restriction;
 mod pod_security;
 pub(crate) mod policy;
 mod priority;
@@ -102,6 +103,7 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
         ("", "Pod") => {
             limit_ranger::admit(cx, object)?;
             service_account::admit(cx, object)?;
+            node_restriction::create(cx, object)?;
             priority::admit(cx, object)?;
             runtime_class(cx, object)?;
             tolerations(object);
@@ -112,16 +114,24 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             Ok(())
         }
         ("", "Node") => {
+            node_restriction::create(cx, object)?;
             taint(cx, object);
             Ok(())
         }
         ("networking.k8s.io", "Ingress") => default_class::ingress(cx, object),
-        ("", "PersistentVolume" | "PersistentVolumeClaim") => storage::admit(cx, object),
+        ("", "PersistentVolume" | "PersistentVolumeClaim") => {
+            node_restriction::create(cx, object)?;
+            storage::admit(cx, object)
+        }
         ("certificates.k8s.io", "CertificateSigningRequest") => {
+            node_restriction::create(cx, object)?;
             requestor(cx, object);
             signers::check_subject(cx, object)
         }
         ("rbac.authorization.k8s.io", _) => escalation::check(cx, object, None),
+        ("coordination.k8s.io" | "storage.k8s.io" | "resource.k8s.io", _) => {
+            node_restriction::create(cx, object)
+        }
         _ => Ok(()),
     }
 }

@@ -14,10 +14,10 @@ use crate::codec;
 use crate::config::Admission;
 use crate::error::Failure;
 use crate::object::{self, Fields};
+use crate::references::is_mirror;
 use crate::verbs::Cx;
 
 const DEFAULT: &str = "default";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 const ENFORCE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 const VOLUME_PREFIX: &str = "kube-api-access-";
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -84,10 +84,6 @@ pub(super) fn admit(cx: &Cx<'_>, pod: &mut Value) -> Result<(), Failure> {
 
 fn refuse(cx: &Cx<'_>, pod: &Value, why: &str) -> Failure {
     Failure::forbidden(cx.kind, object::called(pod), why)
-}
-
-fn is_mirror(pod: &Value) -> bool {
-    pod.map("metadata.annotations").is_some_and(|annotations| annotations.contains(MIRROR))
 }
 
 /// The name of the Pod's ServiceAccount; the older field still counts where the newer one is empty.

@@ -17,6 +17,8 @@ pub(crate) struct Wish {
     verb: String,
     path: String,
     resource: Option<Names>,
+    /// What the objects of a list, a watch or a deletion of many must be.
+    fields: FieldSelector,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,15 +42,21 @@ impl Wish {
         };
         let Some((group, rest)) = below.filter(|(_, rest)| !rest.is_empty()) else {
             let verb = method.as_str().to_ascii_lowercase();
-            return Self { verb, path, resource: None };
+            return Self { verb, path, resource: None, fields: FieldSelector::default() };
         };
         let (verb, rest) = match rest {
             [verb @ ("watch" | "proxy"), rest @ ..] => (*verb, rest),
             _ => (method_verb(method), rest),
         };
         let mut names = Names { group: group.to_owned(), ..Names::of(rest, verb == "proxy") };
-        let verb = collection_verb(verb, &mut names, query).to_owned();
-        Self { verb, resource: Some(names), path }
+        let unnamed = verb == "get" && names.name.is_empty();
+        let verb = collection_verb(verb, &names, query);
+        let many = matches!(verb, "list" | "watch" | "deletecollection");
+        let fields = if many { fields(query) } else { FieldSelector::default() };
+        if let Some(name) = selected_name(&fields).filter(|_| unnamed) {
+            names.name = name;
+        }
+        Self { verb: verb.to_owned(), resource: Some(names), path, fields }
     }
 
     /// The same, of a user.
@@ -61,6 +69,7 @@ impl Wish {
                 part: &names.part,
                 namespace: &names.namespace,
                 name: &names.name,
+                fields: self.fields.requirements(),
             }),
         };
         Attributes { user, verb: &self.verb, object }
@@ -96,25 +105,26 @@ fn method_verb(method: &Method) -> &'static str {
 }
 
 /// What getting or deleting means where no object is named. A list of one name is about that object.
-fn collection_verb<'a>(verb: &'a str, names: &mut Names, query: &Query) -> &'a str {
+fn collection_verb<'a>(verb: &'a str, names: &Names, query: &Query) -> &'a str {
     if !names.name.is_empty() {
         return verb;
     }
     match verb {
-        "get" => {
-            if let Some(name) = selected_name(query) {
-                names.name = name;
-            }
-            if query.flag("watch") { "watch" } else { "list" }
-        }
+        "get" if query.flag("watch") => "watch",
+        "get" => "list",
         "delete" => "deletecollection",
         other => other,
     }
 }
 
+/// What the query says that fields must be.
+fn fields(query: &Query) -> FieldSelector {
+    let text = query.get("fieldSelector");
+    text.and_then(|text| FieldSelector::parse(text).ok()).unwrap_or_default()
+}
+
 /// The one name that a field selector allows.
-fn selected_name(query: &Query) -> Option<String> {
-    let selector = FieldSelector::parse(query.get("fieldSelector")?).ok()?;
+fn selected_name(selector: &FieldSelector) -> Option<String> {
     let exact = |one: &&FieldRequirement| one.field == "metadata.name" && one.op == FieldOp::Eq;
     let name = selector.requirements().iter().find(exact)?.value.clone();
     (!name.is_empty() && meta::path_segment(&name).is_ok()).then_some(name)

@@ -5,11 +5,13 @@
 
 //!
 //! Reading order: `attributes` (what a request is to authorization), `rule` (what a rule allows), `policy` (all rules,
-//! by whom they are for), `rbac` (how they stay current), `refusal` (how a no is told).
+//! by whom they are for), `rbac` (how they stay current), `node` (what nodes may do besides), `refusal` (how a no is
+//! told).
 
 mod attributes;
 pub(crate) mod cover;
 pub(crate) mod defaults;
+pub(crate) mod node;
 mod policy;
 mod rbac;
 mod refusal;
@@ -18,9 +20,11 @@ mod subject;
 
 use std::collections::HashSet;
 
+use wherry_api::selector::FieldRequirement;
 use wherry_store::Store;
 
 pub(crate) use attributes::Wish;
+use node::Nodes;
 pub(crate) use policy::Granted;
 pub(crate) use rbac::Rbac;
 pub(crate) use refusal::refusal;
@@ -63,6 +67,8 @@ pub(crate) struct Resource<'a> {
     pub(crate) namespace: &'a str,
     /// The object's name.
     pub(crate) name: &'a str,
+    /// What fields must be, where many objects are asked for.
+    pub(crate) fields: &'a [FieldRequirement],
 }
 
 /// What was decided, and what there is to say about it.
@@ -74,12 +80,26 @@ pub(crate) struct Decision {
     pub(crate) reason: String,
 }
 
+impl Decision {
+    /// This no, or else what somebody else decides, who may have more to say against it.
+    fn or(self, other: Self) -> Self {
+        if other.allowed || self.reason.is_empty() {
+            return other;
+        }
+        let reasons = [self.reason, other.reason];
+        let said = reasons.iter().map(String::as_str).filter(|reason| !reason.is_empty());
+        Self { allowed: false, reason: said.collect::<Vec<_>>().join("\n") }
+    }
+}
+
 /// Who decides.
 pub(crate) enum Authorizer {
     /// Everybody may do everything.
     AlwaysAllow,
     /// Members of `system:masters` may do everything, others what roles and bindings allow.
     Rbac(Rbac),
+    /// The same, and nodes may do what they need to.
+    NodeRbac(Nodes, Rbac),
 }
 
 impl Authorizer {
@@ -88,21 +108,47 @@ impl Authorizer {
         match configured {
             Authorization::AlwaysAllow => Self::AlwaysAllow,
             Authorization::Rbac => Self::Rbac(Rbac::new(store)),
+            Authorization::NodeRbac => Self::NodeRbac(Nodes::new(store.clone()), Rbac::new(store)),
         }
     }
 
     /// Whether those may ask who do not say who they are. Where everybody may do everything, nobody else may.
     pub(crate) fn admits_anonymous(&self) -> bool {
-        matches!(self, Self::Rbac(_))
+        self.rbac().is_some()
+    }
+
+    /// Whether nodes may write only what is theirs.
+    pub(crate) fn restricts_nodes(&self) -> bool {
+        matches!(self, Self::NodeRbac(..))
+    }
+
+    /// The roles and bindings, where they count.
+    pub(crate) fn rbac(&self) -> Option<&Rbac> {
+        match self {
+            Self::AlwaysAllow => None,
+            Self::Rbac(rbac) | Self::NodeRbac(_, rbac) => Some(rbac),
+        }
     }
 
     /// Whether something may be done.
     pub(crate) fn decide(&self, attributes: &Attributes<'_>) -> Decision {
-        let Self::Rbac(rbac) = self else { return Decision { allowed: true, reason: String::new() } };
+        let Some(rbac) = self.rbac() else { return Decision { allowed: true, reason: String::new() } };
         let user = attributes.user;
         if user.groups.iter().any(|group| group == MASTERS) {
             return Decision { allowed: true, reason: String::new() };
         }
+        let by_nodes = match self {
+            Self::NodeRbac(nodes, _) => nodes.decide(attributes),
+            Self::AlwaysAllow | Self::Rbac(_) => Decision::default(),
+        };
+        if by_nodes.allowed {
+            return by_nodes;
+        }
+        by_nodes.or(Self::by_roles(rbac, attributes))
+    }
+
+    fn by_roles(rbac: &Rbac, attributes: &Attributes<'_>) -> Decision {
+        let user = attributes.user;
         let namespace = match attributes.object {
             Object::Resource(resource) => resource.namespace,
             Object::Path(_) => "",
@@ -116,13 +162,19 @@ impl Authorizer {
 
     /// The rules that allow a user what they may do in a namespace and outside of all.
     pub(crate) fn granted(&self, user: &UserInfo, namespace: &str) -> Granted {
-        match self {
-            Self::AlwaysAllow => Granted {
+        match self.rbac() {
+            None => Granted {
                 rules: vec![PolicyRule::every_resource(), PolicyRule::every_path()],
                 errors: Vec::new(),
             },
-            Self::Rbac(rbac) => rbac.index().granted(user, namespace),
+            Some(rbac) => rbac.index().granted(user, namespace),
         }
+    }
+
+    /// Why a user may do more than [`Authorizer::granted`] tells.
+    pub(crate) fn ungranted(&self, user: &UserInfo) -> Option<&'static str> {
+        let is_node = self.restricts_nodes() && node::node_of(user).is_some();
+        is_node.then_some("node authorizer does not support user rule resolution")
     }
 }
 

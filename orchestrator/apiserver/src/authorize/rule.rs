@@ -52,6 +52,21 @@ impl PolicyRule {
         some.map(|(name, values)| (name.to_owned(), serde_json::Value::from(values.clone()))).collect()
     }
 
+    /// The rule that JSON holds.
+    pub(super) fn from_json(rule: &serde_json::Value) -> Self {
+        let texts = |field: &str| {
+            let items = rule[field].as_array().into_iter().flatten();
+            items.filter_map(serde_json::Value::as_str).map(str::to_owned).collect()
+        };
+        Self {
+            verbs: texts("verbs"),
+            api_groups: texts("apiGroups"),
+            resources: texts("resources"),
+            resource_names: texts("resourceNames"),
+            non_resource_urls: texts("nonResourceURLs"),
+        }
+    }
+
     /// The rules of a role.
     pub(crate) fn all_of(role: &Value) -> Vec<Self> {
         role.items("rules").iter().map(Self::of).collect()
@@ -216,7 +231,14 @@ mod tests {
 
     fn asks(rule: &PolicyRule, verb: &str, resource: &str, subresource: &str, name: &str) -> bool {
         let user = UserInfo::new("u", &[]);
-        let resource = Resource { group: "", plural: resource, part: subresource, namespace: "n", name };
+        let resource = Resource {
+            group: "",
+            plural: resource,
+            part: subresource,
+            namespace: "n",
+            name,
+            ..Resource::default()
+        };
         let attributes = Attributes { user: &user, verb, object: Object::Resource(resource) };
         CompiledRule::from(rule.clone()).allows(&Question::new(&attributes))
     }
@@ -271,7 +293,7 @@ mod tests {
         ) {
             let rule = PolicyRule { verbs, resources, resource_names: names, api_groups: list(&[""]), ..PolicyRule::default() };
             let user = UserInfo::new("u", &[]);
-            let object = Resource { group: "", plural: &resource, part: &part, namespace: "", name: &name };
+            let object = Resource { group: "", plural: &resource, part: &part, namespace: "", name: &name, ..Resource::default() };
             let attributes = Attributes { user: &user, verb: &verb, object: Object::Resource(object) };
             let plain = rule.allows(&attributes);
             prop_assert_eq!(CompiledRule::from(rule).allows(&Question::new(&attributes)), plain);

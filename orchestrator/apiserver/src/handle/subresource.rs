@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::Exchange;
 use crate::admission::dynamic::{self, Operation, connection};
+use crate::admission::node_restriction;
 use crate::error::Failure;
 use crate::object;
 use crate::proxy;
@@ -63,6 +64,7 @@ impl Exchange {
         let (mut binding, warnings) = bind::parse(&bytes, format, options.validation)?;
         let given = object::name(&binding).to_owned();
         let name = name.unwrap_or(&given);
+        node_restriction::bind(cx, name)?;
         dynamic::look_at(cx, (Operation::Create, "binding"), name, (&mut binding, Some(&options))).await?;
         let status = bind::bind(cx, name, &binding, &options).await?;
         let mut response = respond::json(StatusCode::CREATED, status.into(), false);
@@ -74,6 +76,7 @@ impl Exchange {
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let mut eviction = evict::parse(&bytes, format)?;
+        node_restriction::evict(cx, name)?;
         dynamic::look_at(cx, (Operation::Create, "eviction"), name, (&mut eviction, Some(&options))).await?;
         let status = evict::evict(&cx.looked_at(), name, &eviction, options.dry_run).await?;
         Ok(respond::json(StatusCode::CREATED, status.into(), false))
@@ -84,6 +87,7 @@ impl Exchange {
         let options = self.write_options("CreateOptions")?;
         let (bytes, format) = self.read_object(body).await?;
         let (mut request, warnings) = token::parse(&bytes, format, options.validation)?;
+        node_restriction::token(cx, name, &request)?;
         dynamic::look_at(cx, (Operation::Create, "token"), name, (&mut request, Some(&options))).await?;
         let answer = token::issue(cx, name, request, &options.manager)?;
         let mut response = respond::json(StatusCode::CREATED, answer, accept.yaml);

@@ -106,6 +106,19 @@ pub(crate) fn organizations(object: &Value) -> Vec<String> {
     names.filter_map(|name| name.as_str().ok()).map(str::to_owned).collect()
 }
 
+/// The common name in the subject of a request; empty if it has none.
+pub(crate) fn common_name(object: &Value) -> Result<String, String> {
+    let pem = STANDARD.decode(object.text("spec.request")).unwrap_or_default();
+    let block = Pem::iter_from_buffer(&pem).next().and_then(Result::ok);
+    let block = block
+        .filter(|block| block.label == "CERTIFICATE REQUEST")
+        .ok_or("PEM block type must be CERTIFICATE REQUEST")?;
+    let (_, request) =
+        X509CertificationRequest::from_der(&block.contents).map_err(|_| "asn1: structure error")?;
+    let mut names = request.certification_request_info.subject.iter_common_name();
+    Ok(names.next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned())
+}
+
 /// A domain and a path: `example.com/signer`.
 fn check_signer(signer: &str, path: &Path, errors: &mut Errors) {
     let form = "must be a fully qualified domain and path of the form 'example.com/signer-name'";

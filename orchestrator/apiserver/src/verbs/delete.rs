@@ -22,6 +22,7 @@ use wherry_store::{Entry, Precondition, Revision, TxnError};
 use super::delete_options::{DeleteOptions, Propagation};
 use super::{ATTEMPTS, Cx};
 use crate::admission::dynamic::{self, Operation, Write};
+use crate::admission::node_restriction;
 use crate::codec;
 use crate::custom;
 use crate::error::Failure;
@@ -140,6 +141,7 @@ async fn attempt(
 
 /// Asks those who are configured to look at deletions; they may refuse this one, and have nothing to change.
 async fn ask(cx: &Cx<'_>, old: &Value, asked: &str, options: &DeleteOptions) -> Result<(), Failure> {
+    node_restriction::delete(cx, old)?;
     let Some((hooks, by)) = dynamic::concerned(cx) else { return Ok(()) };
     let old = if cx.converts() { Cow::Owned(cx.to_served(old.clone())) } else { Cow::Borrowed(old) };
     let mut write = Write::of(cx, by, Operation::Delete, "")

@@ -231,6 +231,9 @@ impl Update<'_> {
 
     /// Lets those change the object who are configured to.
     async fn mutate(&self, object: &mut Value) -> Result<(), Failure> {
+        if self.part != Part::Binding {
+            admission::node_restriction::update(self.cx, self.part, object, self.old)?;
+        }
         let Some((hooks, by)) = self.concerned() else { return Ok(()) };
         let whole = (self.part == Part::Scale).then(|| object.clone());
         let mut write = self.write(by, Cow::Owned(std::mem::take(object)));

@@ -2,8 +2,9 @@
 //!
 //! The rows are what discovery names: each resource and part of one with each of its verbs. The columns are whoever may
 //! ask: nobody in particular, somebody without a role, somebody who may do everything in another API group, a
-//! ServiceAccount with a role for just that (there, elsewhere, for one name, for something else), and the administrator. Every answer is checked: a refusal by its whole text, anything
-//! else by not being one.
+//! ServiceAccount with a role for just that (there, elsewhere, for one name, for something else), a node (`matrix_nodes`: for
+//! its own objects, for those of another), and the administrator. Every answer is checked: a refusal by its whole text,
+//! anything else by not being one.
 
 use axum::Router;
 use axum::body::Body;
@@ -15,33 +16,36 @@ use tower::ServiceExt;
 use wherry_apiserver::UserInfo;
 
 use crate::harness::Api;
+use crate::matrix_nodes as nodes;
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// One thing that can be done.
 #[derive(Debug, Clone)]
-struct Row {
-    group: String,
+pub(crate) struct Row {
+    pub(crate) group: String,
     root: String,
-    plural: String,
-    part: String,
+    pub(crate) plural: String,
+    pub(crate) part: String,
     namespaced: bool,
-    verb: String,
+    pub(crate) verb: String,
 }
 
 /// Where it is done: the namespace and the object.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    namespace: &'static str,
-    name: &'static str,
+pub(crate) struct Place {
+    pub(crate) namespace: &'static str,
+    pub(crate) name: &'static str,
 }
 
 const HERE: Place = Place { namespace: "default", name: "x" };
 const ELSEWHERE: Place = Place { namespace: "other", name: "x" };
+const LEASE: Place = Place { namespace: "kube-node-lease", name: "x" };
+const ANOTHER_LEASE: Place = Place { namespace: "kube-node-lease", name: "y" };
 const ANOTHER: Place = Place { namespace: "default", name: "y" };
 
 impl Row {
-    fn collection(&self) -> bool {
+    pub(crate) fn collection(&self) -> bool {
         self.part.is_empty() && matches!(self.verb.as_str(), "create" | "list" | "watch" | "deletecollection")
     }
 
@@ -171,8 +175,14 @@ impl Cells {
     }
 
     async fn refused(&mut self, router: Router, user: &str, row: &Row, place: Place) {
+        self.refused_for(router, user, row, (place, "")).await;
+    }
+
+    /// The same, with a reason that is told.
+    async fn refused_for(&mut self, router: Router, user: &str, row: &Row, (place, why): (Place, &str)) {
         let (code, text) = answer(router, row.request(place)).await;
-        let expected = row.refusal(user, place);
+        let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+        let expected = row.refusal(user, place) + &why;
         let body: Value = serde_json::from_str(&text).unwrap_or_default();
         let right = code == StatusCode::FORBIDDEN && body["message"] == expected.as_str();
         self.note(right, || format!("{row:?} by {user}: {code} {text}, expected: {expected}"));
@@ -183,6 +193,20 @@ impl Cells {
         let refused = code == StatusCode::UNAUTHORIZED
             || (code == StatusCode::FORBIDDEN && text.contains(&format!("{user:?}")));
         self.note(!refused, || format!("{row:?} by {user}: {code} {text}"));
+    }
+}
+
+/// Checks what the node `x` may do with its own objects and with those of another node.
+async fn check_node(api: &Api, row: &Row, cells: &mut Cells) {
+    let leases = row.plural == "leases";
+    let places = [HERE, ANOTHER, LEASE, ANOTHER_LEASE];
+    for place in places.into_iter().filter(|place| leases || place.namespace == "default") {
+        let user = nodes::user("x");
+        let (name, router) = (user.name.clone(), api.server.router_as(user));
+        match nodes::answer(row, place) {
+            Ok(()) => cells.allowed(router, &name, row, place).await,
+            Err(why) => cells.refused_for(router, &name, row, (place, &why)).await,
+        }
     }
 }
 
@@ -201,6 +225,7 @@ async fn answer(router: Router, request: Request<Body>) -> (StatusCode, String) 
 async fn every_verb_on_everything_served_is_answered_rightly_to_everybody() {
     let api = Api::start().await;
     api.namespace("other").await;
+    nodes::set_up(&api).await;
     let rows = rows(&api).await;
     grant(&api, &rows, "just", None).await;
     grant(&api, &rows, "named", Some("x")).await;
@@ -226,6 +251,7 @@ async fn every_verb_on_everything_served_is_answered_rightly_to_everybody() {
             cells.allowed(as_user(named.clone()), &named.name, row, HERE).await;
         }
         cells.allowed(as_user(just.clone()), &just.name, row, HERE).await;
+        check_node(&api, row, &mut cells).await;
         cells.allowed(as_user(UserInfo::master("root")), "root", row, HERE).await;
     }
     assert!(

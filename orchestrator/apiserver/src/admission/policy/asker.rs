@@ -46,6 +46,7 @@ impl wherry_cel::Authorizer for Asker {
                 part: &resource.subresource,
                 namespace: &resource.namespace,
                 name: &resource.name,
+                ..Resource::default()
             }),
         };
         let user = other.as_ref().unwrap_or(&self.user);

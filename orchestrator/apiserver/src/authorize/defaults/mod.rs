@@ -7,6 +7,8 @@ mod reconcile;
 
 use serde_json::{Value, json};
 
+use super::rule::PolicyRule;
+
 pub use reconcile::reconciled;
 
 const CLUSTER_ROLES: &str = include_str!("cluster-roles.txt");
@@ -106,6 +108,14 @@ pub fn cluster_roles() -> Vec<Value> {
     let mut roles = parse(CLUSTER_ROLES, |name| object("ClusterRole", name));
     roles.extend(parse(CONTROLLER_ROLES, |name| object("ClusterRole", &format!("{CONTROLLER}{name}"))));
     roles
+}
+
+/// What every node may do: the rules of the role `system:node`.
+pub(super) fn node_rules() -> Vec<PolicyRule> {
+    let roles = parse(CLUSTER_ROLES, |name| object("ClusterRole", name));
+    let role = roles.iter().find(|role| role["metadata"]["name"] == "system:node");
+    let rules = role.and_then(|role| role["rules"].as_array()).into_iter().flatten();
+    rules.map(PolicyRule::from_json).collect()
 }
 
 /// The ClusterRoleBindings.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wherry_api::selector::{FieldSelector, LabelSelector};
+use wherry_api::selector::{FieldOp, FieldRequirement, FieldSelector, LabelSelector};
 use wherry_schema::Value;
 
 use super::Cx;
@@ -56,6 +56,7 @@ fn extra(given: Option<&wherry_schema::Object>) -> BTreeMap<String, Vec<String>>
 fn decide(cx: &Cx<'_>, user: &UserInfo, mut review: Value) -> Value {
     let path = review.field("spec.nonResourceAttributes");
     let about = path.or(review.field("spec.resourceAttributes")).unwrap_or(&Value::Null);
+    let fields = fields(about);
     let object = match path {
         Some(about) => Object::Path(about.text("path")),
         None => Object::Resource(Resource {
@@ -64,6 +65,7 @@ fn decide(cx: &Cx<'_>, user: &UserInfo, mut review: Value) -> Value {
             part: about.text("subresource"),
             namespace: about.text("namespace"),
             name: about.text("name"),
+            fields: &fields,
         }),
     };
     let attributes = Attributes { user, verb: about.text("verb"), object };
@@ -79,6 +81,19 @@ fn decide(cx: &Cx<'_>, user: &UserInfo, mut review: Value) -> Value {
     }
     review.put("status", status);
     review
+}
+
+/// What fields must be of the objects that are asked about, as far as it can be understood.
+fn fields(about: &Value) -> Vec<FieldRequirement> {
+    let Some(selector) = about.field("fieldSelector") else { return Vec::new() };
+    let raw = FieldSelector::parse(selector.text("rawSelector")).unwrap_or_default();
+    let understood = selector.items("requirements").iter().filter(|one| known("fieldSelector", one));
+    let understood = understood.map(|one| FieldRequirement {
+        field: one.text("key").to_owned(),
+        op: if one.text("operator") == "In" { FieldOp::Eq } else { FieldOp::NotEq },
+        value: one.items("values").first().and_then(Value::as_str).unwrap_or_default().to_owned(),
+    });
+    raw.requirements().iter().cloned().chain(understood).collect()
 }
 
 /// What is said of selectors that cannot be understood. They only narrow a question, so the answer to the wider one

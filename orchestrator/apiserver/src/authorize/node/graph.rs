@@ -1,0 +1,181 @@
+//! Which nodes have to do with which objects.
+//!
+//! ```text
+//! node <- Pod <- Secret, ConfigMap, ServiceAccount, ResourceClaim
+//! node <- Pod <- PersistentVolumeClaim <- PersistentVolume <- Secret
+//! node <- VolumeAttachment, ResourceSlice
+//! ```
+//!
+//! What a Pod leads to is counted at its node, so that most questions are one look-up. Only what leads on through a
+//! PersistentVolume is followed when it is asked about.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use wherry_schema::Value;
+
+use crate::object::{self, Fields};
+use crate::references;
+
+/// The kinds of objects that nodes may read only if they have to do with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Thing {
+    Attachment,
+    Claim,
+    ConfigMap,
+    Pod,
+    ResourceClaim,
+    Secret,
+    ServiceAccount,
+    Slice,
+    Volume,
+}
+
+/// One object: what it is, its namespace (empty outside of all) and its name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Vertex {
+    thing: Thing,
+    namespace: String,
+    name: String,
+}
+
+impl Vertex {
+    pub(super) fn new(thing: Thing, namespace: &str, name: &str) -> Self {
+        Self { thing, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+}
+
+/// What is known of one object that edges come from.
+#[derive(Debug)]
+enum Edges {
+    /// It belongs to a node, and so does all that it refers to.
+    Node { node: Arc<str>, things: Vec<Vertex> },
+    /// It is a PersistentVolume, bound to a claim.
+    Volume { claim: Vertex, secrets: Vec<Vertex> },
+}
+
+/// Which nodes have to do with which objects.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    /// The objects that edges come from.
+    sources: HashMap<Vertex, Edges>,
+    /// How many objects of each node lead to a thing.
+    nodes: HashMap<Vertex, BTreeMap<Arc<str>, usize>>,
+    /// The PersistentVolumes that need a Secret.
+    volumes: HashMap<Vertex, BTreeSet<String>>,
+}
+
+impl Graph {
+    /// Whether a node has to do with an object.
+    pub(super) fn leads(&self, node: &str, from: &Vertex) -> bool {
+        let direct = |vertex: &Vertex| self.nodes.get(vertex).is_some_and(|nodes| nodes.contains_key(node));
+        let through = |name: &str| match self.sources.get(&Vertex::new(Thing::Volume, "", name)) {
+            Some(Edges::Volume { claim, .. }) => direct(claim),
+            _ => false,
+        };
+        match from.thing {
+            Thing::Volume => through(&from.name),
+            Thing::Secret => {
+                let mut volumes = self.volumes.get(from).into_iter().flatten();
+                direct(from) || volumes.any(|name| through(name))
+            }
+            _ => direct(from),
+        }
+    }
+
+    /// Takes note of an object as it is now.
+    pub(super) fn put(&mut self, vertex: Vertex, object: &Value) {
+        self.remove(&vertex);
+        let edges = match vertex.thing {
+            Thing::Pod => at_node(object.text("spec.nodeName"), &vertex, things_of(object)),
+            Thing::Volume => bound(object),
+            _ => at_node(object.text("spec.nodeName"), &vertex, Vec::new()),
+        };
+        let Some(edges) = edges else { return };
+        match &edges {
+            Edges::Node { node, things } => {
+                for thing in things {
+                    *self.nodes.entry(thing.clone()).or_default().entry(Arc::clone(node)).or_default() += 1;
+                }
+            }
+            Edges::Volume { secrets, .. } => {
+                for secret in secrets {
+                    self.volumes.entry(secret.clone()).or_default().insert(vertex.name.clone());
+                }
+            }
+        }
+        self.sources.insert(vertex, edges);
+    }
+
+    /// Forgets an object.
+    pub(super) fn remove(&mut self, vertex: &Vertex) {
+        match self.sources.remove(vertex) {
+            Some(Edges::Node { node, things }) => {
+                for thing in &things {
+                    self.unlink(thing, &node);
+                }
+            }
+            Some(Edges::Volume { secrets, .. }) => {
+                for secret in &secrets {
+                    if let Some(volumes) = self.volumes.get_mut(secret) {
+                        volumes.remove(&vertex.name);
+                        if volumes.is_empty() {
+                            self.volumes.remove(secret);
+                        }
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Counts one object less of a node that leads to a thing.
+    fn unlink(&mut self, thing: &Vertex, node: &str) {
+        let Some(nodes) = self.nodes.get_mut(thing) else { return };
+        if let Some(count) = nodes.get_mut(node) {
+            *count -= 1;
+            if *count == 0 {
+                nodes.remove(node);
+            }
+        }
+        if nodes.is_empty() {
+            self.nodes.remove(thing);
+        }
+    }
+}
+
+/// The edges of what is on a node; none if it is on none.
+fn at_node(node: &str, own: &Vertex, mut things: Vec<Vertex>) -> Option<Edges> {
+    things.push(own.clone());
+    (!node.is_empty()).then(|| Edges::Node { node: node.into(), things })
+}
+
+/// What a Pod leads to. A mirror Pod, which nodes make themselves, leads nowhere.
+fn things_of(pod: &Value) -> Vec<Vertex> {
+    if references::is_mirror(pod) {
+        return Vec::new();
+    }
+    let mut things = BTreeSet::new();
+    let mut add = |thing: Thing, name: &str| {
+        if !name.is_empty() {
+            things.insert((thing, name.to_owned()));
+        }
+    };
+    add(Thing::ServiceAccount, pod.text("spec.serviceAccountName"));
+    references::secrets(pod).into_iter().for_each(|name| add(Thing::Secret, name));
+    references::config_maps(pod).into_iter().for_each(|name| add(Thing::ConfigMap, name));
+    references::claims(pod).iter().for_each(|name| add(Thing::Claim, name));
+    references::resource_claims(pod).into_iter().for_each(|name| add(Thing::ResourceClaim, name));
+    let namespace = object::namespace(pod);
+    things.into_iter().map(|(thing, name)| Vertex::new(thing, namespace, &name)).collect()
+}
+
+/// The edges of a PersistentVolume; none if it is bound to no claim.
+fn bound(volume: &Value) -> Option<Edges> {
+    let claim = volume.field("spec.claimRef")?;
+    let secrets = references::persistent_secrets(volume).into_iter();
+    Some(Edges::Volume {
+        claim: Vertex::new(Thing::Claim, claim.text("namespace"), claim.text("name")),
+        secrets: secrets.map(|(namespace, name)| Vertex::new(Thing::Secret, namespace, name)).collect(),
+    })
+}
