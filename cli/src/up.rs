@@ -21,9 +21,6 @@ use crate::network::{Network, node_ip};
 use crate::paths;
 use crate::process::{Stop, announce, create_data_dir, listen, new_uid, reachable};
 
-/// The group of everybody who is known.
-const AUTHENTICATED: &str = "system:authenticated";
-
 /// What the command line and the machine settled.
 struct Plan {
     data_dir: PathBuf,
@@ -51,7 +48,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let node = wherry_node::run(
         wherry_node::Clients {
             node: plane.client_as(node_user(&plan.node_name), "kubelet"),
-            proxy: plane.client_as(UserInfo::new("system:kube-proxy", &[AUTHENTICATED]), "kube-proxy"),
+            proxy: plane.client_as(UserInfo::new("system:kube-proxy", &[]), "kube-proxy"),
         },
         plan.node(&pki, &clock)?,
         stop_node.clone(),
@@ -81,9 +78,9 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     }
 }
 
-/// Who a node is to the API server, as its certificate would say.
+/// Who a node is to the API server.
 fn node_user(name: &str) -> UserInfo {
-    UserInfo::new(&format!("system:node:{name}"), &["system:nodes", AUTHENTICATED])
+    UserInfo::new(&format!("system:node:{name}"), &["system:nodes"])
 }
 
 /// Waits until the node says that it takes Pods.

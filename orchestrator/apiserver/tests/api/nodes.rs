@@ -39,7 +39,7 @@ async fn secret(api: &Api, name: &str) {
 }
 
 /// A Pod on a node with these volumes.
-async fn pod(api: &Api, name: &str, node: Option<&str>, volumes: Value) -> Value {
+async fn pod(api: &Api, name: &str, node: Option<&str>, volumes: &Value) -> Value {
     let spec = json!({"nodeName": node, "volumes": volumes, "containers": [{"name": "c", "image": "i"}]});
     api.post(PODS, &json!({"metadata": {"name": name}, "spec": spec})).await.expect(201)
 }
@@ -51,7 +51,7 @@ async fn a_node_reads_a_secret_while_a_pod_of_it_mounts_it() {
     let path = format!("{SECRETS}/s");
     get(&api, "n1", &path).await.refused(403, "Forbidden", &unrelated("n1", "s"));
     let volumes = json!([{"name": "v", "secret": {"secretName": "s"}}]);
-    pod(&api, "p", None, volumes.clone()).await;
+    pod(&api, "p", None, &volumes).await;
     get(&api, "n1", &path).await.refused(403, "Forbidden", &unrelated("n1", "s"));
     let binding = json!({"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"}});
     api.post(&format!("{PODS}/p/binding"), &binding).await.expect(201);
@@ -59,7 +59,7 @@ async fn a_node_reads_a_secret_while_a_pod_of_it_mounts_it() {
     get(&api, "n1", &format!("{SECRETS}?fieldSelector=metadata.name%3Ds")).await.expect(200);
     get(&api, "n2", &path).await.refused(403, "Forbidden", &unrelated("n2", "s"));
     get(&api, "n1", SECRETS).await.expect(403);
-    pod(&api, "q", Some("n1"), volumes).await;
+    pod(&api, "q", Some("n1"), &volumes).await;
     api.delete_with(&format!("{PODS}/p"), &json!({"gracePeriodSeconds": 0})).await.expect(200);
     get(&api, "n1", &path).await.expect(200);
     api.delete_with(&format!("{PODS}/q"), &json!({"gracePeriodSeconds": 0})).await.expect(200);
@@ -80,7 +80,7 @@ async fn a_node_reads_the_volume_of_a_claim_and_the_secrets_of_the_volume() {
     api.post("/api/v1/persistentvolumes", &volume).await.expect(201);
     get(&api, "n1", "/api/v1/persistentvolumes/v").await.expect(403);
     let mounted = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]);
-    pod(&api, "p", Some("n1"), mounted).await;
+    pod(&api, "p", Some("n1"), &mounted).await;
     get(&api, "n1", "/api/v1/persistentvolumes/v").await.expect(200);
     get(&api, "n1", &format!("{SECRETS}/stage")).await.expect(200);
     get(&api, "n1", &format!("{SECRETS}/publish")).await.refused(
@@ -130,7 +130,7 @@ async fn a_node_writes_its_own_node_without_a_say_in_what_is_placed_there() {
     refused(role, "n1", why);
     ask(&api, "n1", ("POST", NODES), &node("n1", "kubernetes.io/hostname")).await.expect(201);
     let path = format!("{NODES}/n1");
-    let patch = |body: Value| async { ask(&api, "n1", ("PATCH", &path), &{ body }).await };
+    let patch = async |body: Value| ask(&api, "n1", ("PATCH", &path), &body).await;
     let labels = json!({"metadata": {"labels": {"x.k8s.io/b": "1", "own": "1", "k8s.io/a": "1"}}});
     refused(patch(labels).await, "n1", "is not allowed to modify labels: k8s.io/a, x.k8s.io/b");
     let taints = json!({"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}});
@@ -159,6 +159,8 @@ async fn a_node_makes_what_is_called_after_it() {
         "leases.coordination.k8s.io \"n2\" is forbidden: can only access node lease with the same name as the requesting \
          node",
     );
+    let generated = json!({"metadata": {"generateName": "n1"}});
+    ask(&api, "n1", ("POST", LEASES), &generated).await.expect(403);
     ask(&api, "n1", ("POST", CSI_NODES), &named("n1")).await.expect(201);
     ask(&api, "n1", ("POST", CSI_NODES), &named("n2")).await.refused(
         403,
@@ -244,7 +246,7 @@ async fn a_node_gets_tokens_for_its_own_pods_and_what_they_ask_for() {
     let api = Api::with(|config| config.issuer = Some(issuer)).await;
     let vault = json!([{"name": "v", "projected": {"sources": [
         {"serviceAccountToken": {"path": "t", "audience": "vault"}}]}}]);
-    let own = pod(&api, "own", Some("n1"), vault).await;
+    let own = pod(&api, "own", Some("n1"), &vault).await;
     let other = api.pod("other", Some("n2")).await;
     let request = |pod: &Value, audiences: &[&str]| {
         let bound = json!({"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]});
@@ -285,6 +287,20 @@ async fn reviews_answer_as_requests_would_be() {
     let answer = api.post(path, &review(json!({"rawSelector": "spec.nodeName=n2"}))).await.expect(201);
     let reason = "can only list/watch pods with spec.nodeName field selector";
     assert_eq!(answer["status"], json!({"allowed": false, "reason": reason}));
+    let own = json!({"spec": {"namespace": "default"}});
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+    let rule = json!([{"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["*"]}]);
+    let role = "/apis/rbac.authorization.k8s.io/v1/clusterrole";
+    api.post(&format!("{role}s"), &json!({"metadata": {"name": "r"}, "rules": rule})).await.expect(201);
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "metadata": {"name": "r"}, "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "r"},
+        "subjects": [{"apiGroup": group, "kind": "Group", "name": "system:nodes"}],
+    });
+    api.post(&format!("{role}bindings"), &binding).await.expect(201);
+    let answer = ask(&api, "n1", ("POST", path), &own).await.expect(201);
+    assert_eq!(answer["status"]["incomplete"], true);
+    assert_eq!(answer["status"]["evaluationError"], "node authorizer does not support user rule resolution");
 }
 
 #[tokio::test]

@@ -30,13 +30,22 @@ enum Write<'a> {
     Delete(&'a Value),
 }
 
+impl<'a> Write<'a> {
+    /// The name of the object, empty for one that is yet to get its name.
+    fn name(self) -> &'a str {
+        match self {
+            Self::Create(object) | Self::Update(_, _, object) | Self::Delete(object) => object::name(object),
+        }
+    }
+}
+
 /// A node that writes something.
 #[derive(Clone, Copy)]
 struct Writer<'a> {
     cx: &'a Cx<'a>,
     /// The node's name.
     node: &'a str,
-    /// The name of what is written, as the path or a refusal has it.
+    /// What refusals call what is written.
     name: &'a str,
 }
 
@@ -116,9 +125,9 @@ impl Writer<'_> {
             ("coordination.k8s.io", "Lease") => {
                 let place = format!("can only access leases in the {LEASES:?} system namespace");
                 self.require(self.cx.namespace == LEASES, &place)?;
-                self.own_name("node lease")
+                self.own_name("node lease", write)
             }
-            ("storage.k8s.io", "CSINode") => self.own_name("CSINode"),
+            ("storage.k8s.io", "CSINode") => self.own_name("CSINode", write),
             ("resource.k8s.io", "ResourceSlice") => self.slice(write),
             ("certificates.k8s.io", "CertificateSigningRequest") => self.certificate(write),
             _ => Ok(()),
@@ -126,13 +135,13 @@ impl Writer<'_> {
     }
 
     /// What has the node's name is its own.
-    fn own_name(&self, what: &str) -> Result<(), Failure> {
+    fn own_name(&self, what: &str, write: Write<'_>) -> Result<(), Failure> {
         let why = format!("can only access {what} with the same name as the requesting node");
-        self.require(self.name == self.node, &why)
+        self.require(write.name() == self.node, &why)
     }
 
     fn own_node(&self, write: Write<'_>) -> Result<(), Failure> {
-        let (node, name) = (self.node, self.name);
+        let (node, name) = (self.node, write.name());
         self.require(name == node, &format!("node {node:?} is not allowed to modify node {name:?}"))?;
         match write {
             Write::Create(object) => {
@@ -169,6 +178,9 @@ impl Writer<'_> {
             }
             for field in ["metadata.resourceVersion", "metadata.managedFields", "kind", "apiVersion"] {
                 rest.take(field);
+            }
+            if rest.map("status").is_some_and(wherry_schema::Object::is_empty) {
+                rest.take("status");
             }
             rest
         };

@@ -179,3 +179,93 @@ fn bound(volume: &Value) -> Option<Edges> {
         secrets: secrets.map(|(namespace, name)| Vertex::new(Thing::Secret, namespace, name)).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn value(json: &serde_json::Value) -> Value {
+        Value::from_json(json.to_string().as_bytes()).unwrap()
+    }
+
+    /// A Pod that mounts a Secret and a claim.
+    fn pod(node: &str, secret: &str, claim: &str) -> Value {
+        let volumes = json!([
+            {"name": "s", "secret": {"secretName": secret}},
+            {"name": "c", "persistentVolumeClaim": {"claimName": claim}},
+        ]);
+        value(&json!({"metadata": {"namespace": "a"}, "spec": {"nodeName": node, "volumes": volumes}}))
+    }
+
+    /// A volume for a claim that needs a Secret.
+    fn volume(claim: &str, secret: &str) -> Value {
+        let (claim, secret) = (json!({"namespace": "a", "name": claim}), json!({"name": secret}));
+        value(&json!({"spec": {"claimRef": claim, "csi": {"nodeStageSecretRef": secret}}}))
+    }
+
+    #[test]
+    fn a_mirror_pod_leads_to_nothing_but_itself() {
+        let mut mirror = pod("n", "s", "c");
+        mirror.set(&["metadata", "annotations", "kubernetes.io/config.mirror"], "h");
+        let mut graph = Graph::default();
+        graph.put(Vertex::new(Thing::Pod, "a", "m"), &mirror);
+        assert!(graph.leads("n", &Vertex::new(Thing::Pod, "a", "m")));
+        assert!(!graph.leads("n", &Vertex::new(Thing::Secret, "a", "s")));
+    }
+
+    /// What happens to an object: it gets three names, or goes.
+    type Step = (bool, String, Option<(String, String, String)>);
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let names = ("n1|n2|", "s1|s2|s3", "c1|c2|c3");
+        prop::collection::vec((any::<bool>(), "[a-c]", prop::option::weighted(0.7, names)), 0..40)
+    }
+
+    fn apply(graph: &mut Graph, (is_pod, name, new): &Step) {
+        let (thing, namespace) = if *is_pod { (Thing::Pod, "a") } else { (Thing::Volume, "") };
+        let vertex = Vertex::new(thing, namespace, name);
+        match new {
+            None => graph.remove(&vertex),
+            Some((node, secret, claim)) if *is_pod => graph.put(vertex, &pod(node, secret, claim)),
+            Some((_, secret, claim)) => graph.put(vertex, &volume(claim, secret)),
+        }
+    }
+
+    /// The same question, answered from the last step of each object alone.
+    fn expected(steps: &[Step], node: &str, secret: &str) -> bool {
+        let last: BTreeMap<(bool, &str), _> =
+            steps.iter().map(|(is_pod, name, new)| ((*is_pod, name.as_str()), new)).collect();
+        let of = |wanted: bool| {
+            last.iter().filter(move |((is_pod, _), _)| *is_pod == wanted).filter_map(|(_, new)| new.as_ref())
+        };
+        let mut own = of(true).filter(|(at, ..)| at == node);
+        own.any(|(_, named, claim)| {
+            named == secret || of(false).any(|(_, needed, bound)| needed == secret && bound == claim)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_came_before_leaves_no_trace(steps in steps()) {
+            let mut graph = Graph::default();
+            for step in &steps {
+                apply(&mut graph, step);
+            }
+            for node in ["n1", "n2"] {
+                for secret in ["s1", "s2", "s3"] {
+                    let leads = graph.leads(node, &Vertex::new(Thing::Secret, "a", secret));
+                    prop_assert_eq!(leads, expected(&steps, node, secret));
+                }
+            }
+            let all: BTreeSet<(bool, String)> =
+                steps.iter().map(|(is_pod, name, _)| (*is_pod, name.clone())).collect();
+            for (is_pod, name) in all {
+                apply(&mut graph, &(is_pod, name, None));
+            }
+            prop_assert!(graph.sources.is_empty() && graph.nodes.is_empty() && graph.volumes.is_empty());
+        }
+    }
+}

@@ -107,10 +107,8 @@ impl Asked<'_> {
 
     /// Whether a list or a watch is of what has the node's name in this field.
     fn selects(&self, field: &str) -> bool {
-        let exact = |one: &&wherry_api::selector::FieldRequirement| {
-            one.field == field && one.op == FieldOp::Eq && one.value == self.node
-        };
-        self.of.fields.iter().find(exact).is_some()
+        let mut fields = self.of.fields.iter();
+        fields.any(|one| one.field == field && one.op == FieldOp::Eq && one.value == self.node)
     }
 
     fn read(&self, thing: Thing) -> Answer {
