@@ -99,7 +99,7 @@ pub(crate) enum Authorizer {
     /// Members of `system:masters` may do everything, others what roles and bindings allow.
     Rbac(Rbac),
     /// The same, and nodes may do what they need to.
-    NodeRbac(Nodes, Rbac),
+    NodeRbac(Box<Nodes>, Rbac),
 }
 
 impl Authorizer {
@@ -108,7 +108,7 @@ impl Authorizer {
         match configured {
             Authorization::AlwaysAllow => Self::AlwaysAllow,
             Authorization::Rbac => Self::Rbac(Rbac::new(store)),
-            Authorization::NodeRbac => Self::NodeRbac(Nodes::new(store.clone()), Rbac::new(store)),
+            Authorization::NodeRbac => Self::NodeRbac(Box::new(Nodes::new(store.clone())), Rbac::new(store)),
         }
     }
 

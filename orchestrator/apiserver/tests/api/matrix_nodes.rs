@@ -70,7 +70,7 @@ pub(crate) fn answer(row: &Row, place: Place) -> Result<(), String> {
         ("", "persistentvolumeclaims", "status") if verb == "get" => {
             no("can only get/update/patch this type")
         }
-        ("", "persistentvolumeclaims", "status") => related(),
+        ("", "persistentvolumeclaims", "status") | ("", "serviceaccounts", "token") => related(),
         ("", "persistentvolumeclaims" | "persistentvolumes", part)
         | ("resource.k8s.io", "resourceclaims", part)
         | ("storage.k8s.io", "volumeattachments", part) => match (verb, part) {
@@ -78,7 +78,6 @@ pub(crate) fn answer(row: &Row, place: Place) -> Result<(), String> {
             ("get", _) => no("cannot get subresource"),
             _ => no("can only get individual resources of this type"),
         },
-        ("", "serviceaccounts", "token") => related(),
         ("", "serviceaccounts", _) => no("can only create tokens for individual service accounts"),
         ("", "nodes", "") if reads => match (one, place.name) {
             (false, _) => no("node 'x' cannot read all nodes, only its own Node object"),

@@ -155,19 +155,22 @@ fn things_of(pod: &Value) -> Vec<Vertex> {
     if references::is_mirror(pod) {
         return Vec::new();
     }
-    let mut things = BTreeSet::new();
-    let mut add = |thing: Thing, name: &str| {
-        if !name.is_empty() {
-            things.insert((thing, name.to_owned()));
-        }
-    };
-    add(Thing::ServiceAccount, pod.text("spec.serviceAccountName"));
-    references::secrets(pod).into_iter().for_each(|name| add(Thing::Secret, name));
-    references::config_maps(pod).into_iter().for_each(|name| add(Thing::ConfigMap, name));
-    references::claims(pod).iter().for_each(|name| add(Thing::Claim, name));
-    references::resource_claims(pod).into_iter().for_each(|name| add(Thing::ResourceClaim, name));
+    let claims = references::claims(pod);
+    let account = pod.text("spec.serviceAccountName");
+    let named = [
+        (Thing::ServiceAccount, Some(account).filter(|name| !name.is_empty()).into_iter().collect()),
+        (Thing::Secret, references::secrets(pod)),
+        (Thing::ConfigMap, references::config_maps(pod)),
+        (Thing::Claim, claims.iter().map(String::as_str).collect()),
+        (Thing::ResourceClaim, references::resource_claims(pod)),
+    ];
+    // Each counts once, however often the Pod names it.
+    let things: BTreeSet<(Thing, &str)> = named
+        .into_iter()
+        .flat_map(|(thing, names)| names.into_iter().map(move |name| (thing, name)))
+        .collect();
     let namespace = object::namespace(pod);
-    things.into_iter().map(|(thing, name)| Vertex::new(thing, namespace, &name)).collect()
+    things.into_iter().map(|(thing, name)| Vertex::new(thing, namespace, name)).collect()
 }
 
 /// The edges of a PersistentVolume; none if it is bound to no claim.
