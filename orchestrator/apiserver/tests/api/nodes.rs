@@ -221,6 +221,10 @@ async fn a_node_makes_mirror_pods_and_tells_about_its_own_pods() {
     for (pod, why) in cases {
         refused(ask(&api, "n1", ("POST", PODS), &pod).await, "m", why);
     }
+    let mut claiming = mirror("n1", owner.clone(), json!([]));
+    claiming["spec"]["resourceClaims"] = json!([{"name": "r", "resourceClaimName": "c"}]);
+    let why = "node \"n1\" can not create pods that reference resourceclaims";
+    refused(ask(&api, "n1", ("POST", PODS), &claiming).await, "m", why);
     ask(&api, "n1", ("POST", PODS), &mirror("n1", owner, json!([]))).await.expect(201);
     api.pod("p", Some("n2")).await;
     let running = json!({"status": {"phase": "Running"}});
@@ -230,6 +234,11 @@ async fn a_node_makes_mirror_pods_and_tells_about_its_own_pods() {
     let labelled = json!({"metadata": {"labels": {"a": "b"}}});
     let why = "node \"n2\" cannot update labels through pod status";
     refused(ask(&api, "n2", ("PATCH", &format!("{PODS}/p/status")), &labelled).await, "p", why);
+    let claimed = json!({"status": {"extendedResourceClaimStatus": {"resourceClaimName": "c", "requestMappings": [
+        {"containerName": "c", "resourceName": "example.com/gpu", "requestName": "r"},
+    ]}}});
+    let why = "node \"n2\" cannot update extended resource claim status";
+    refused(ask(&api, "n2", ("PATCH", &format!("{PODS}/p/status")), &claimed).await, "p", why);
     let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
     let why = "node n1 can only evict pods with spec.nodeName set to itself";
     refused(ask(&api, "n1", ("POST", &format!("{PODS}/p/eviction")), &eviction).await, "p", why);

@@ -4,7 +4,7 @@ use wherry_schema::Value;
 
 use super::{Write, Writer};
 use crate::error::Failure;
-use crate::object::Fields;
+use crate::object::{self, Fields};
 use crate::references;
 use crate::verbs::update::Part;
 
@@ -49,7 +49,9 @@ impl Writer<'_> {
             statuses.map(|s| (s.text("name").to_owned(), s.field("resourceClaimName").cloned())).collect()
         };
         let why = format!("node {node:?} cannot update resource claim statues");
-        self.require(claims(pod) == claims(old), &why)
+        self.require(claims(pod) == claims(old), &why)?;
+        let why = format!("node {node:?} cannot update extended resource claim status");
+        self.require(object::same(pod, old, "status.extendedResourceClaimStatus"), &why)
     }
 
     /// A Pod that a node makes shows what runs there already, and leads to nothing else.
@@ -70,7 +72,8 @@ impl Writer<'_> {
         let mut sources = volumes.iter().flat_map(|volume| volume.items("projected.sources"));
         self.require(!sources.any(|source| source.has("clusterTrustBundle")), &no("clustertrustbundles"))?;
         let claims = volumes.iter().any(|volume| volume.has("persistentVolumeClaim"));
-        self.require(!claims, &no("persistentvolumeclaims"))
+        self.require(!claims, &no("persistentvolumeclaims"))?;
+        self.require(pod.items("spec.resourceClaims").is_empty(), &no("resourceclaims"))
     }
 
     /// The node owns the Pods that it makes.
