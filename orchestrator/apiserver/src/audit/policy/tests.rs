@@ -21,7 +21,7 @@ fn level(rule: &str, verb: &str, object: Object<'_>) -> Level {
 fn resource(text: &str) -> Object<'_> {
     let parts: Vec<&str> = text.split('/').collect();
     let [group, plural, part, namespace, name] = parts[..] else { panic!("{text}") };
-    Object::Resource(Resource { group, plural, part, namespace, name })
+    Object::Resource(Resource { group, plural, part, namespace, name, ..Resource::default() })
 }
 
 #[rstest]
