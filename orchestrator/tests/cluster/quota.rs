@@ -1,81 +1,21 @@
 //! Quotas with the controller that counts them: what conformance says of the life of what they count.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Namespace, Pod, ReplicationController, ResourceQuota, Secret, Service,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ReplicationController, ResourceQuota, Secret, Service};
+use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
-use kube::core::NamespaceResourceScope;
 use kube::runtime::wait::await_condition;
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use wherry_orchestrator::ControlPlane;
 
-/// Long enough for a slow machine; a test that passes does not wait.
-const PATIENCE: Duration = Duration::from_secs(30);
-const NAMESPACE: &str = "quota";
-
-/// A control plane with its controllers, and a namespace to work in.
-struct Cluster {
-    plane: ControlPlane,
-    client: Client,
-    _directory: tempfile::TempDir,
-}
+use crate::support::{Cluster, Object, refused, wait};
 
 impl Cluster {
-    async fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let plane = Box::pin(ControlPlane::start(support::config(directory.path()).await)).await.unwrap();
-        let client = plane.client("test", "test");
-        let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
-        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
-        let cluster = Self { plane, client, _directory: directory };
-        // Every namespace gets this one; it is counted as well.
-        let root = cluster.api::<ConfigMap>();
-        wait(await_condition(root, "kube-root-ca.crt", |found: Option<&ConfigMap>| found.is_some())).await;
-        cluster
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
-        Api::namespaced(self.client.clone(), NAMESPACE)
-    }
-
-    async fn create<K>(&self, object: Value) -> Result<K, kube::Error>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::Serialize
-            + DeserializeOwned,
-    {
-        self.api::<K>().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await
-    }
-
-    async fn delete<K>(&self, name: &str)
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned,
-    {
-        self.api::<K>().delete(name, &DeleteParams::default()).await.unwrap();
-    }
-
     /// Makes a quota and waits until its status says what it allows.
     async fn quota(&self, name: &str, hard: &Value, more: Value) -> BTreeMap<String, String> {
         let mut spec = json!({"hard": hard});
@@ -99,14 +39,7 @@ impl Cluster {
     }
 
     /// That something is created and deleted, and counts as `made` and as `gone`.
-    async fn follows<K>(&self, hard: Value, object: Value, (made, gone): (Value, Value))
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + serde::Serialize
-            + DeserializeOwned,
-    {
+    async fn follows<K: Object>(&self, hard: Value, object: Value, (made, gone): (Value, Value)) {
         let before = self.quota("q", &hard, json!({})).await;
         assert_eq!(json!(before), gone);
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
@@ -122,20 +55,9 @@ fn used(quota: &ResourceQuota) -> BTreeMap<String, String> {
     used.into_iter().map(|(name, amount)| (name, amount.0)).collect()
 }
 
-async fn wait<T, E: std::fmt::Debug>(condition: impl Future<Output = Result<T, E>>) -> T {
-    tokio::time::timeout(PATIENCE, condition).await.expect("the condition does not come").unwrap()
-}
-
 fn pod(name: &str, resources: &Value) -> Value {
     let container = json!({"name": "c", "image": "i", "resources": resources});
     json!({"metadata": {"name": name}, "spec": {"containers": [container]}})
-}
-
-fn refused<K: std::fmt::Debug>(answer: Result<K, kube::Error>, code: u16) {
-    match answer.unwrap_err() {
-        kube::Error::Api(status) => assert_eq!(status.code, code, "{status:?}"),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,10 @@
+//! A control plane with its controllers and scheduler in this process, and a kubelet that only pretends.
+//!
+//! Reading order: [`support`] (the cluster and its kubelet), then one module for each controller under test. A test that
+//! does what a description of the conformance suite says bears its name (`docs/conformance.md`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod kubelet;
+mod quota;
+mod support;
