@@ -10,7 +10,7 @@ use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, Pod, ResourceQuota, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher;
@@ -72,6 +72,7 @@ macro_rules! caches {
 caches! {
     deployments: Deployment, Hold::All;
     replica_sets: ReplicaSet, Hold::All;
+    replication_controllers: ReplicationController, Hold::All;
     pods: Pod, Hold::All;
     services: Service, Hold::All;
     endpoint_slices: EndpointSlice, Hold::All;

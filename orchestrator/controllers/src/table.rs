@@ -1,6 +1,8 @@
 //! The controllers there are: one line each.
 
 use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::ReplicationController;
 
 use crate::context::Context;
 use crate::deployment::DeploymentController;
@@ -10,7 +12,7 @@ use crate::garbage::GarbageCollector;
 use crate::namespace::NamespaceController;
 use crate::nodes::lifecycle::NodeLifecycleController;
 use crate::nodes::pod_gc::PodGcController;
-use crate::replica_set::ReplicaSetController;
+use crate::replica_set::ReplicaController;
 use crate::resource_quota::ResourceQuotaController;
 use crate::root_ca::RootCaController;
 use crate::runtime::life::supervise;
@@ -23,7 +25,8 @@ pub(crate) type Start = fn(Context) -> BoxFuture<'static, ()>;
 /// All controllers.
 pub(crate) const CONTROLLERS: &[Start] = &[
     start::<DeploymentController>,
-    start::<ReplicaSetController>,
+    start::<ReplicaController<ReplicaSet>>,
+    start::<ReplicaController<ReplicationController>>,
     start::<EndpointSliceController>,
     start::<EndpointsController>,
     start::<ServiceAccountController>,

@@ -13,7 +13,7 @@ use super::plan::Action;
 use super::revision::REVISION;
 use crate::objects::meta::{is_controlled_by, reference, uid};
 use crate::runtime::error::{
-    ReconcileError, Step, is_already_exists, is_namespace_terminating, is_not_found,
+    ReconcileError, Step, is_already_exists, is_namespace_terminating, is_not_found, text,
 };
 use crate::runtime::recorder::{Notice, Severity};
 use crate::runtime::worker::Controller;
@@ -79,21 +79,20 @@ impl DeploymentController {
         set_wanted: &ReplicaSet,
         error: kube::Error,
     ) -> ReconcileError {
-        if has_deadline(deployment) && !is_namespace_terminating(&error) {
-            let text = match &error {
-                kube::Error::Api(status) => status.message.clone(),
-                other => other.to_string(),
-            };
+        if is_namespace_terminating(&error) {
+            return ReconcileError::Api { step: "creating a ReplicaSet", source: error };
+        }
+        let message =
+            format!("Failed to create new replica set \"{}\": {}", set_wanted.name_any(), text(&error));
+        self.tell(deployment, Severity::Warning, CREATE_FAILED, message.clone());
+        if has_deadline(deployment) {
             let now = Time(self.clock.now());
             let mut status = deployment.status.clone().unwrap_or_default();
             let condition = DeploymentCondition {
                 type_: "Progressing".to_owned(),
                 status: "False".to_owned(),
                 reason: Some(CREATE_FAILED.to_owned()),
-                message: Some(format!(
-                    "Failed to create new replica set \"{}\": {text}",
-                    set_wanted.name_any()
-                )),
+                message: Some(message),
                 last_update_time: Some(now.clone()),
                 last_transition_time: Some(now),
             };
@@ -171,12 +170,11 @@ impl DeploymentController {
         let to = replicas(set);
         let direction = if to > from { "up" } else { "down" };
         let message = format!("Scaled {direction} replica set {} from {from} to {to}", set.name_any());
-        let notice = Notice {
-            component: Self::NAME,
-            severity: Severity::Normal,
-            reason: "ScalingReplicaSet",
-            message,
-        };
+        self.tell(deployment, Severity::Normal, "ScalingReplicaSet", message);
+    }
+
+    fn tell(&self, deployment: &Deployment, severity: Severity, reason: &'static str, message: String) {
+        let notice = Notice { component: Self::NAME, severity, reason, message };
         self.recorder.event(reference(deployment), notice);
     }
 

@@ -20,18 +20,16 @@ mod revision;
 mod rolling;
 mod scale;
 mod status;
-mod template;
 
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
-use kube::core::SelectorExt;
-use kube::{Api, Client};
+use kube::Client;
 
 use crate::context::{Caches, Context};
 use crate::objects::claim;
-use crate::objects::meta::{Key, controller_key, controller_of, labels, selector, uid};
+use crate::objects::meta::{Key, controller_key, uid};
 use crate::objects::pods::is_terminal;
 use crate::runtime::cache::Change;
 use crate::runtime::error::ReconcileError;
@@ -60,7 +58,7 @@ impl Controller for DeploymentController {
             }
         });
         let (wake, all) = (queue.clone(), caches.clone());
-        caches.replica_sets.on_change(move |change| on_replica_set(change, &wake, &all));
+        caches.replica_sets.on_change(move |change| claim::wake_owners(change, &all.deployments, &wake));
         let (wake, all) = (queue.clone(), caches.clone());
         caches.pods.on_change(move |change| on_pod(change, &wake, &all));
         Self {
@@ -73,7 +71,7 @@ impl Controller for DeploymentController {
 
     async fn reconcile(&self, key: &Key) -> Result<Next, ReconcileError> {
         let Some(deployment) = self.caches.deployments.get(key) else { return Ok(Next::OnChange) };
-        let sets = self.claim(&deployment).await?;
+        let sets = claim::claim(&self.client, &*deployment, &self.caches.replica_sets, |_| true).await?;
         let pods = self.pods_of(&deployment, &sets);
         let world = plan::World { deployment: &deployment, sets: &sets, pods: &pods, now: self.clock.now() };
         let planned = plan::plan(&world);
@@ -84,46 +82,14 @@ impl Controller for DeploymentController {
 }
 
 impl DeploymentController {
-    async fn claim(&self, deployment: &Deployment) -> Result<Vec<Arc<ReplicaSet>>, ReconcileError> {
-        let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
-        let selector =
-            selector(&deployment.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default())?;
-        let own = uid(&deployment.metadata);
-        let candidates =
-            self.caches.replica_sets.select(namespace, |set| match controller_of(&set.metadata) {
-                Some(owner) => owner.uid == own,
-                None => selector.matches(labels(&set.metadata)),
-            });
-        let claims = claim::claim(deployment, &selector, candidates);
-        let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace);
-        let sets = Api::<ReplicaSet>::namespaced(self.client.clone(), namespace);
-        claim::settle(&deployments, deployment, &sets, claims).await
-    }
-
     /// The Pods of the sets; only Recreate looks at them.
     fn pods_of(&self, deployment: &Deployment, sets: &[Arc<ReplicaSet>]) -> Vec<Arc<Pod>> {
         if !limits::is_recreate(deployment) {
             return Vec::new();
         }
-        let owners: Vec<_> = sets.iter().map(|set| uid(&set.metadata)).collect();
         let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
-        self.caches.pods.select(namespace, |pod| {
-            controller_of(&pod.metadata).is_some_and(|owner| owners.contains(&owner.uid.as_str()))
-        })
-    }
-}
-
-/// Wakes the Deployment of a ReplicaSet, before and now, or those that might adopt it.
-fn on_replica_set(change: &Change<'_, ReplicaSet>, queue: &Queue<Key>, caches: &Caches) {
-    for key in change.both().filter_map(|set| controller_key::<Deployment>(&set.metadata)) {
-        queue.add(key);
-    }
-    let Some(set) = change.new.filter(|set| controller_of(&set.metadata).is_none()) else { return };
-    for deployment in caches.deployments.namespace(set.metadata.namespace.as_deref().unwrap_or_default()) {
-        let wanted = deployment.spec.as_ref().and_then(|spec| selector(&spec.selector).ok());
-        if wanted.is_some_and(|wanted| wanted.matches(labels(&set.metadata))) {
-            queue.add(Key::of(&*deployment));
-        }
+        let pods = sets.iter().map(|set| self.caches.pods.managed_by(namespace, uid(&set.metadata)));
+        pods.flatten().collect()
     }
 }
 

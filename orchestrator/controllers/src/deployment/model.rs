@@ -10,8 +10,8 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, ReplicaSet};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 
 use super::limits::{self, Limits};
-use super::template;
 use crate::objects::meta::uid;
+use crate::objects::template;
 
 /// A ReplicaSet with what was decided about it.
 #[derive(Clone, Debug)]

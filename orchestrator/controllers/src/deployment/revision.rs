@@ -5,8 +5,8 @@ use kube::api::ObjectMeta;
 
 use super::conditions::{self, NEW_CREATED, NEW_FOUND};
 use super::model::{Model, Planned};
-use super::template::{HASH_LABEL, hash};
 use crate::objects::meta::controller_reference;
+use crate::objects::template::{HASH_LABEL, hash};
 
 /// The revision, at the Deployment and its ReplicaSets.
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";

@@ -1,53 +1,54 @@
-//! ReplicaSet: keeps as many Pods of its template as it says.
+//! ReplicaSet and ReplicationController: keep as many Pods of their template as they say.
 //!
-//! Flow: claim the Pods (adopt, release), create or delete the difference, write the status.
+//! Flow: claim the Pods (adopt, release), create or delete the difference, write the status. One controller for both
+//! kinds; [`kind`] says what differs.
 //!
 //! Guarantees: while expectations are open nothing is created or deleted, so a cache that lags never leads to
 //! more Pods than wanted. Creations start with one and double as long as they succeed, so that a template the
 //! API refuses costs one request and not hundreds.
 
-mod apply;
+pub(crate) mod kind;
 mod plan;
 mod rank;
 mod status;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use kube::api::PostParams;
-use kube::core::SelectorExt;
-use kube::{Api, Client};
 
 use crate::context::{Caches, Context};
-use crate::objects::claim;
-use crate::objects::meta::{Key, controller_key, controller_of, labels, selector, uid};
+use crate::objects::claim::{claim, wake_owners};
+use crate::objects::meta::{Key, controller_key, controller_of, uid};
+use crate::objects::pod_control::PodControl;
 use crate::objects::pods::is_terminating;
-use crate::runtime::cache::Change;
+use crate::runtime::cache::{Cache, Change};
 use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::expectations::Expectations;
 use crate::runtime::queue::Queue;
-use crate::runtime::recorder::Recorder;
 use crate::runtime::worker::{Controller, Next};
+use kind::Replicated;
+use plan::Decision;
 
 /// See the module's documentation.
-pub(crate) struct ReplicaSetController {
-    client: Client,
+pub(crate) struct ReplicaController<S> {
     caches: Arc<Caches>,
-    recorder: Recorder,
     clock: Arc<dyn wherry_api::clock::Clock>,
-    expectations: Arc<Expectations>,
+    pods: PodControl,
+    kind: PhantomData<fn() -> S>,
 }
 
-impl Controller for ReplicaSetController {
-    const NAME: &'static str = "replicaset-controller";
+impl<S: Replicated> Controller for ReplicaController<S> {
+    const NAME: &'static str = S::CONTROLLER;
     type Key = Key;
 
     fn new(context: &Context, queue: &Arc<Queue<Key>>) -> Self {
         let expectations = Arc::new(Expectations::default());
         let (wake, open) = (queue.clone(), expectations.clone());
-        context.caches.replica_sets.on_change(move |change| {
+        S::cache(&context.caches).on_change(move |change| {
             if let (Some(gone), None) = (change.old, change.new) {
                 open.forget(&Key::of(&**gone));
             }
@@ -55,56 +56,58 @@ impl Controller for ReplicaSetController {
                 wake.add(Key::of(&**set));
             }
         });
-        let (wake, open, caches) = (queue.clone(), expectations.clone(), context.caches.clone());
-        context.caches.pods.on_change(move |change| on_pod(change, &wake, &open, &caches));
+        let (wake, open, owners) = (queue.clone(), expectations.clone(), S::cache(&context.caches).clone());
+        context.caches.pods.on_change(move |change| on_pod::<S>(change, &wake, &open, &owners));
+        let (client, recorder) = (context.client.clone(), context.recorder.clone());
         Self {
-            client: context.client.clone(),
             caches: context.caches.clone(),
-            recorder: context.recorder.clone(),
             clock: context.config.clock.clone(),
-            expectations,
+            pods: PodControl { client, recorder, expectations, component: S::CONTROLLER },
+            kind: PhantomData,
         }
     }
 
     async fn reconcile(&self, key: &Key) -> Result<Next, ReconcileError> {
-        let Some(set) = self.caches.replica_sets.get(key) else {
-            self.expectations.forget(key);
+        let Some(set) = S::cache(&self.caches).get(key) else {
+            self.pods.expectations.forget(key);
             return Ok(Next::OnChange);
         };
-        let trusted = self.expectations.open(key);
-        let pods = self.claim(&set).await?;
-        let decided = if trusted.is_none() { plan::plan(&set, &pods) } else { plan::Decision::Nothing };
-        let failure = self.apply(key, &set, &decided).await;
+        let trusted = self.pods.expectations.open(key);
+        let pods = claim(&self.pods.client, &*set, &self.caches.pods, |_| true).await?;
         let now = self.clock.now();
-        let wanted = status::status(&set, &pods, failure.as_ref().map(|(decision, _)| decision), now);
-        if set.status.as_ref() != Some(&wanted) {
-            let mut changed = (*set).clone();
-            changed.status = Some(wanted);
-            let api = Api::<ReplicaSet>::namespaced(self.client.clone(), &key.namespace);
+        let decided = match trusted {
+            None => plan::plan(&*set, &pods, || self.related(&*set), now),
+            Some(_) => Decision::Nothing,
+        };
+        let failed = match &decided {
+            Decision::Nothing => None,
+            Decision::Create { count, pod } => self.pods.sync(&*set, &vec![&**pod; *count], &[]).await,
+            Decision::Delete(pods) => self.pods.sync(&*set, &[], pods).await,
+        };
+        let wanted = status::status(&*set, &pods, failed.as_ref().map(|(failure, _)| failure), now);
+        let changed = set.with_status(wanted);
+        if changed.status() != set.status() {
+            let api = Api::<S>::namespaced(self.pods.client.clone(), &key.namespace);
             let written = api.replace_status(&key.name, &PostParams::default(), &changed).await;
-            self.caches.replica_sets.note(written.step("writing the ReplicaSet's status")?);
+            S::cache(&self.caches).note(written.step("writing the status of a set of replicas")?);
         }
-        if let Some((_, error)) = failure {
-            return Err(error);
+        match failed {
+            Some((_, error)) => Err(error),
+            None => Ok(soonest(trusted, status::next_available(&*set, &pods, now))),
         }
-        Ok(soonest(trusted, status::next_available(&set, &pods, now)))
     }
 }
 
-impl ReplicaSetController {
-    /// The Pods that belong to the set, after adoption and release.
-    async fn claim(&self, set: &ReplicaSet) -> Result<Vec<Arc<Pod>>, ReconcileError> {
-        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
-        let selector = selector(&set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default())?;
-        let own = uid(&set.metadata);
-        let candidates = self.caches.pods.select(namespace, |pod| match controller_of(&pod.metadata) {
-            Some(owner) => owner.uid == own,
-            None => selector.matches(labels(&pod.metadata)),
-        });
-        let claims = claim::claim(set, &selector, candidates);
-        let sets = Api::<ReplicaSet>::namespaced(self.client.clone(), namespace);
-        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
-        claim::settle(&sets, set, &pods, claims).await
+impl<S: Replicated> ReplicaController<S> {
+    /// The Pods of all sets that belong together because one owner manages them.
+    fn related(&self, set: &S) -> Vec<Arc<Pod>> {
+        let namespace = set.meta().namespace.as_deref().unwrap_or_default();
+        let siblings = match controller_of(set.meta()) {
+            Some(owner) => S::cache(&self.caches).managed_by(namespace, &owner.uid),
+            None => vec![Arc::new(set.clone())],
+        };
+        let pods = siblings.iter().map(|set| self.caches.pods.managed_by(namespace, uid(set.meta())));
+        pods.flatten().collect()
     }
 }
 
@@ -113,9 +116,14 @@ fn soonest(a: Option<Duration>, b: Option<Duration>) -> Next {
 }
 
 /// Lowers expectations and wakes the sets a Pod belongs to, or might come to belong to.
-fn on_pod(change: &Change<'_, Pod>, queue: &Queue<Key>, expectations: &Expectations, caches: &Caches) {
+fn on_pod<S: Replicated>(
+    change: &Change<'_, Pod>,
+    queue: &Queue<Key>,
+    expectations: &Expectations,
+    owners: &Cache<S>,
+) {
     let Some(pod) = change.last() else { return };
-    if let Some(key) = controller_key::<ReplicaSet>(&pod.metadata) {
+    if let Some(key) = controller_key::<S>(&pod.metadata) {
         if change.old.is_none() {
             expectations.created(&key, 1);
         }
@@ -123,16 +131,5 @@ fn on_pod(change: &Change<'_, Pod>, queue: &Queue<Key>, expectations: &Expectati
             expectations.deleted(&key, uid(&pod.metadata));
         }
     }
-    for key in change.both().filter_map(|pod| controller_key::<ReplicaSet>(&pod.metadata)) {
-        queue.add(key);
-    }
-    if change.new.is_some() && controller_of(&pod.metadata).is_none() {
-        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        for set in caches.replica_sets.namespace(namespace) {
-            let wanted = set.spec.as_ref().and_then(|spec| selector(&spec.selector).ok());
-            if wanted.is_some_and(|wanted| wanted.matches(labels(&pod.metadata))) {
-                queue.add(Key::of(&*set));
-            }
-        }
-    }
+    wake_owners(change, owners, queue);
 }

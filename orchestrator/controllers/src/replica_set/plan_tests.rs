@@ -1,15 +1,17 @@
 //! Tests of the ReplicaSet's plan, ranking and status.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::{ReplicaSetSpec, ReplicaSetStatus};
-use k8s_openapi::api::core::v1::{PodCondition, PodSpec, PodStatus};
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
+use k8s_openapi::api::core::v1::{PodCondition, PodSpec, PodStatus, PodTemplateSpec, ReplicationController};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::ObjectMeta;
 use rstest::rstest;
 
 use super::*;
-use crate::replica_set::status::{Failure, next_available, status};
-use jiff::Timestamp;
+use crate::objects::pod_control::Failure;
+use crate::replica_set::status::{next_available, status};
 
 fn now() -> Timestamp {
     Timestamp::from_second(1_000_000).unwrap()
@@ -72,7 +74,7 @@ fn member(name: &str, state: &str, ready_for: u64) -> Arc<Pod> {
 fn counts(#[case] replicas: i32, #[case] states: &[&str], #[case] expected: &str) {
     let pods: Vec<_> =
         states.iter().enumerate().map(|(index, state)| member(&format!("p{index}"), state, 60)).collect();
-    let decided = match plan(&set(replicas), &pods) {
+    let decided = match plan(&set(replicas), &pods, || pods.clone(), now()) {
         Decision::Nothing => "nothing".to_owned(),
         Decision::Create { count, .. } => format!("create {count}"),
         Decision::Delete(pods) => {
@@ -87,12 +89,14 @@ fn counts(#[case] replicas: i32, #[case] states: &[&str], #[case] expected: &str
 fn a_set_being_deleted_creates_nothing() {
     let mut set = set(3);
     set.metadata.deletion_timestamp = Some(Time(now()));
-    assert_eq!(plan(&set, &[]), Decision::Nothing);
+    assert_eq!(plan(&set, &[], Vec::new, now()), Decision::Nothing);
 }
 
 #[test]
 fn a_new_pod_is_owned_and_labelled() {
-    let Decision::Create { pod, .. } = plan(&set(1), &[]) else { panic!("nothing was created") };
+    let Decision::Create { pod, .. } = plan(&set(1), &[], Vec::new, now()) else {
+        panic!("nothing was created")
+    };
     assert_eq!(pod.metadata.generate_name.as_deref(), Some("web-1-"));
     let owner = &pod.metadata.owner_references.as_ref().unwrap()[0];
     assert_eq!(
@@ -115,7 +119,8 @@ fn the_cheapest_go_first() {
         member("placed", "placed", 0),
         member("new", "new", 0),
     ];
-    let names: Vec<_> = rank(pods).iter().map(|pod| pod.metadata.name.clone().unwrap()).collect();
+    let names: Vec<_> =
+        rank(pods.clone(), &pods, now()).iter().map(|pod| pod.metadata.name.clone().unwrap()).collect();
     assert_eq!(names, ["new", "placed", "running", "cheap", "young", "old"]);
 }
 
@@ -153,4 +158,44 @@ fn a_failure_is_a_condition_until_it_is_over() {
     let later = now().checked_add(Duration::from_secs(9)).unwrap();
     assert_eq!(status(&set, &[], Some(&failure), later), failed, "a standing failure changes nothing");
     assert_eq!(status(&set, &[], None, later).conditions, None);
+}
+
+#[test]
+fn those_beside_related_pods_go_first_and_ages_count_by_magnitude() {
+    let on = |name: &str, node: &str, ready_for: u64| {
+        let mut pod = (*member(name, "ready", ready_for)).clone();
+        pod.metadata.uid = Some(name.into());
+        pod.spec.as_mut().unwrap().node_name = Some(node.into());
+        Arc::new(pod)
+    };
+    let pods = vec![on("alone", "quiet", 5), on("crowded", "busy", 500)];
+    let related = [pods.clone(), vec![on("sibling", "busy", 500)]].concat();
+    let names = |pods: Vec<Arc<Pod>>| -> Vec<_> {
+        pods.iter().map(|pod| pod.metadata.name.clone().unwrap()).collect()
+    };
+    assert_eq!(names(rank(pods, &related, now())), ["crowded", "alone"]);
+    let pods = vec![on("b", "n", 1000), on("a", "n", 1001), on("c", "n", 10)];
+    assert_eq!(names(rank(pods.clone(), &pods, now())), ["c", "a", "b"]);
+}
+
+#[test]
+fn a_replication_controller_is_kept_by_the_same_rules() {
+    let controller: ReplicationController = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "web", "namespace": "ns", "uid": "rc", "generation": 2},
+        "spec": {"replicas": 2, "selector": {"app": "web"}, "template": {"metadata": {"labels": {"app": "web"}}}},
+    }))
+    .unwrap();
+    let Decision::Create { count, pod } = plan(&controller, &[], Vec::new, now()) else { panic!() };
+    assert_eq!(
+        (count, pod.metadata.owner_references.unwrap()[0].kind.as_str()),
+        (2, "ReplicationController")
+    );
+    let failure = Failure { reason: "FailedCreate", message: "no".into() };
+    let pods = [member("a", "ready", 40), member("b", "going", 0)];
+    let written = controller.with_status(status(&controller, &pods, Some(&failure), now()));
+    let told = written.status.clone().unwrap();
+    assert_eq!((told.replicas, told.ready_replicas, told.observed_generation), (1, Some(1), Some(2)));
+    assert_eq!(told.conditions.unwrap()[0].reason.as_deref(), Some("FailedCreate"));
+    let again = written.with_status(status(&written, &pods, Some(&failure), now()));
+    assert_eq!(again, written, "what changes nothing is not written");
 }

@@ -1,54 +1,56 @@
 //! Which Pods go first when there are too many: those whose loss costs least.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::objects::pods::{is_ready, ready_since};
+use crate::objects::meta::uid;
+use crate::objects::pods::{is_active, is_ready, ready_since};
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// The order of deletion, smallest first: not placed, not running, not ready, cheap by the user's word, on a
-/// node with many siblings, ready for a shorter time, restarted more often, younger.
-type Rank = (
-    bool,
-    u8,
-    bool,
-    i32,
-    Reverse<usize>,
-    Reverse<Option<Timestamp>>,
-    Reverse<i32>,
-    Reverse<Option<Timestamp>>,
-);
-
-/// Sorts the Pods by the order in which they should be deleted.
-pub(super) fn rank(mut pods: Vec<Arc<Pod>>) -> Vec<Arc<Pod>> {
-    let mut neighbours = HashMap::<String, usize>::new();
-    for pod in &pods {
-        *neighbours.entry(node(pod).to_owned()).or_default() += 1;
+/// Sorts the Pods by the order in which they should be deleted: not placed, not running, not ready, cheap by the
+/// user's word, on a node with many related Pods, ready for a shorter time, restarted more often, younger.
+pub(super) fn rank(mut pods: Vec<Arc<Pod>>, related: &[Arc<Pod>], now: Timestamp) -> Vec<Arc<Pod>> {
+    let mut neighbours = HashMap::<&str, usize>::new();
+    for pod in related.iter().filter(|pod| is_active(pod)) {
+        *neighbours.entry(node(pod)).or_default() += 1;
     }
-    let key = |pod: &Pod| rank_of(pod, neighbours.get(node(pod)).copied().unwrap_or_default());
-    pods.sort_by(|a, b| match key(a).cmp(&key(b)) {
-        Ordering::Equal => a.metadata.name.cmp(&b.metadata.name),
-        decided => decided,
+    let crowd = |pod: &Pod| neighbours.get(node(pod)).copied().unwrap_or_default();
+    pods.sort_by(|a, b| {
+        let state = |pod: &Pod| (!node(pod).is_empty(), phase_rank(pod), is_ready(pod), deletion_cost(pod));
+        let readiness = || {
+            ready_since(a).zip(ready_since(b)).map_or(Ordering::Equal, |(x, y)| by_age((a, x), (b, y), now))
+        };
+        let ages =
+            || created(a).zip(created(b)).map_or(Ordering::Equal, |(x, y)| by_age((a, x), (b, y), now));
+        state(a)
+            .cmp(&state(b))
+            .then_with(|| crowd(b).cmp(&crowd(a)))
+            .then_with(readiness)
+            .then_with(|| restarts(b).cmp(&restarts(a)))
+            .then_with(ages)
+            .then_with(|| a.metadata.name.cmp(&b.metadata.name))
     });
     pods
 }
 
-fn rank_of(pod: &Pod, neighbours: usize) -> Rank {
-    (
-        !node(pod).is_empty(),
-        phase_rank(pod),
-        is_ready(pod),
-        deletion_cost(pod),
-        Reverse(neighbours),
-        Reverse(ready_since(pod)),
-        Reverse(restarts(pod)),
-        Reverse(pod.metadata.creation_timestamp.as_ref().map(|time| time.0)),
-    )
+/// The younger first, by orders of magnitude; among those of one order the uid draws lots, so that not always the
+/// youngest go.
+fn by_age((a, since_a): (&Pod, Timestamp), (b, since_b): (&Pod, Timestamp), now: Timestamp) -> Ordering {
+    if since_a == since_b {
+        return Ordering::Equal;
+    }
+    let order =
+        |since: Timestamp| u128::try_from(now.duration_since(since).as_nanos()).unwrap_or(0).checked_ilog2();
+    order(since_a).cmp(&order(since_b)).then_with(|| uid(&a.metadata).cmp(uid(&b.metadata)))
+}
+
+fn created(pod: &Pod) -> Option<Timestamp> {
+    pod.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
 fn node(pod: &Pod) -> &str {

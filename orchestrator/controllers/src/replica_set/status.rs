@@ -1,28 +1,23 @@
-//! The ReplicaSet's status, from the Pods that belong to it.
+//! The status of a set of replicas, from the Pods that belong to it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::kind::Replicated;
 use crate::objects::meta::labels;
+use crate::objects::pod_control::Failure;
 use crate::objects::pods::{available_in, is_active, is_ready, is_terminal, is_terminating};
 
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 
-/// What kept the number of Pods from being right.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) reason: &'static str,
-    pub(super) message: String,
-}
-
 /// Computes the status to be written.
 pub(super) fn status(
-    set: &ReplicaSet,
+    set: &impl Replicated,
     pods: &[Arc<Pod>],
     failure: Option<&Failure>,
     now: Timestamp,
@@ -37,20 +32,20 @@ pub(super) fn status(
         ready_replicas: count(&is_ready),
         available_replicas: count(&|pod| available_in(pod, min_ready, now) == Some(Duration::ZERO)),
         terminating_replicas: Some(i32::try_from(terminating).unwrap_or(i32::MAX)),
-        observed_generation: set.metadata.generation,
+        observed_generation: set.meta().generation,
         conditions: conditions(set, failure, now),
     }
 }
 
 /// How long until the next ready Pod counts as available.
-pub(super) fn next_available(set: &ReplicaSet, pods: &[Arc<Pod>], now: Timestamp) -> Option<Duration> {
+pub(super) fn next_available(set: &impl Replicated, pods: &[Arc<Pod>], now: Timestamp) -> Option<Duration> {
     let min_ready = min_ready(set);
     let waits = pods.iter().filter(|pod| is_active(pod)).filter_map(|pod| available_in(pod, min_ready, now));
     waits.filter(|wait| !wait.is_zero()).min()
 }
 
-fn min_ready(set: &ReplicaSet) -> Duration {
-    let seconds = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0);
+fn min_ready(set: &impl Replicated) -> Duration {
+    let seconds = set.min_ready_seconds().unwrap_or(0);
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
@@ -59,20 +54,19 @@ fn count(number: usize) -> Option<i32> {
     (number > 0).then(|| i32::try_from(number).unwrap_or(i32::MAX))
 }
 
-fn has_template_labels(set: &ReplicaSet, pod: &Pod) -> bool {
-    let template = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
+fn has_template_labels(set: &impl Replicated, pod: &Pod) -> bool {
     let wanted =
-        template.and_then(|template| template.metadata.as_ref()).and_then(|meta| meta.labels.as_ref());
+        set.template().and_then(|template| template.metadata.as_ref()).and_then(|meta| meta.labels.as_ref());
     let found = labels(&pod.metadata);
     wanted.is_none_or(|wanted| wanted.iter().all(|(key, value)| found.get(key) == Some(value)))
 }
 
 fn conditions(
-    set: &ReplicaSet,
+    set: &impl Replicated,
     failure: Option<&Failure>,
     now: Timestamp,
 ) -> Option<Vec<ReplicaSetCondition>> {
-    let before = set.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+    let before = set.status().and_then(|status| status.conditions).unwrap_or_default();
     let (failures, mut kept): (Vec<_>, Vec<_>) =
         before.into_iter().partition(|condition| condition.type_ == REPLICA_FAILURE);
     if let Some(failure) = failure {

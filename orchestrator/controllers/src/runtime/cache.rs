@@ -12,7 +12,6 @@
 //!
 //! Caveats: a note does not call handlers; the watch will.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -21,6 +20,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use super::life::Life;
+use super::objects::{Objects, revision};
 use crate::objects::meta::Key;
 
 /// What happened to one object.
@@ -44,7 +44,6 @@ impl<K> Change<'_, K> {
 }
 
 type Handler<K> = (Life, Box<dyn Fn(&Change<'_, K>) + Send + Sync>);
-type Objects<K> = HashMap<String, HashMap<String, Arc<K>>>;
 
 struct Content<K> {
     objects: Objects<K>,
@@ -75,7 +74,7 @@ impl<K> Clone for Cache<K> {
 
 impl<K> Cache<K> {
     pub(crate) fn new(life: Life) -> Self {
-        let content = Content { objects: HashMap::new(), seen: 0, incoming: None };
+        let content = Content { objects: Objects::default(), seen: 0, incoming: None };
         let synced = watch::Sender::new(false);
         let shared = Shared { content: RwLock::new(content), handlers: RwLock::default(), synced };
         Self { shared: Arc::new(shared), life }
@@ -107,12 +106,12 @@ impl<K: ResourceExt> Cache<K> {
 
     /// The object of this key.
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<K>> {
-        self.shared.content.read().objects.get(&key.namespace)?.get(&key.name).cloned()
+        self.shared.content.read().objects.get(&key.namespace, &key.name).cloned()
     }
 
     /// The cluster-scoped object of this name.
     pub(crate) fn get_global(&self, name: &str) -> Option<Arc<K>> {
-        self.shared.content.read().objects.get("")?.get(name).cloned()
+        self.shared.content.read().objects.get("", name).cloned()
     }
 
     /// All objects of a namespace, in no particular order.
@@ -123,13 +122,24 @@ impl<K: ResourceExt> Cache<K> {
     /// The objects of a namespace that satisfy `wanted`.
     pub(crate) fn select(&self, namespace: &str, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
         let content = self.shared.content.read();
-        let objects = content.objects.get(namespace);
-        objects.into_iter().flat_map(HashMap::values).filter(|object| wanted(object)).cloned().collect()
+        content.objects.namespace(namespace).filter(|object| wanted(object)).cloned().collect()
+    }
+
+    /// The objects that the owner of this uid manages.
+    pub(crate) fn managed_by(&self, namespace: &str, owner: &str) -> Vec<Arc<K>> {
+        self.shared.content.read().objects.managed_by(namespace, owner).cloned().collect()
+    }
+
+    /// The objects that the owner of this uid manages, and those that nobody manages and it may take.
+    pub(crate) fn claimable(&self, namespace: &str, owner: &str, takes: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        let content = self.shared.content.read();
+        let orphans = content.objects.managed_by(namespace, "").filter(|object| takes(object));
+        content.objects.managed_by(namespace, owner).chain(orphans).cloned().collect()
     }
 
     /// All objects, in no particular order.
     pub(crate) fn all(&self) -> Vec<Arc<K>> {
-        self.shared.content.read().objects.values().flat_map(HashMap::values).cloned().collect()
+        self.shared.content.read().objects.all().cloned().collect()
     }
 
     /// Takes over what a write of our own returned.
@@ -137,7 +147,7 @@ impl<K: ResourceExt> Cache<K> {
         let mut content = self.shared.content.write();
         let revision = revision(&object);
         if content.incoming.is_none() && revision > content.seen {
-            put(&mut content.objects, Arc::new(object));
+            content.objects.put(&Arc::new(object));
         }
     }
 
@@ -158,7 +168,7 @@ impl<K: ResourceExt> Cache<K> {
         let old = {
             let mut content = self.shared.content.write();
             content.seen = content.seen.max(revision(&**object));
-            put(&mut content.objects, object.clone())
+            content.objects.put(object)
         };
         self.announce(old.as_ref(), Some(object));
     }
@@ -167,7 +177,7 @@ impl<K: ResourceExt> Cache<K> {
         let old = {
             let mut content = self.shared.content.write();
             content.seen = content.seen.max(revision(object));
-            take(&mut content.objects, object)
+            content.objects.take(object)
         };
         if let Some(old) = old {
             self.announce(Some(&old), None);
@@ -181,19 +191,19 @@ impl<K: ResourceExt> Cache<K> {
             let incoming = content.incoming.take().unwrap_or_default();
             let newest = incoming.iter().map(|object| revision(&**object)).max().unwrap_or(0);
             content.seen = content.seen.max(newest);
-            let mut objects = Objects::new();
+            let mut objects = Objects::default();
             for object in &incoming {
-                put(&mut objects, object.clone());
+                objects.put(object);
             }
             (incoming, std::mem::replace(&mut content.objects, objects))
         };
         for object in &incoming {
-            let old = take(&mut before, &**object);
+            let old = before.take(&**object);
             if old.as_ref().is_none_or(|old| revision(&**old) != revision(&**object)) {
                 self.announce(old.as_ref(), Some(object));
             }
         }
-        for gone in before.values().flat_map(HashMap::values) {
+        for gone in before.all() {
             self.announce(Some(gone), None);
         }
         self.shared.synced.send_replace(true);
@@ -205,39 +215,6 @@ impl<K: ResourceExt> Cache<K> {
             life.call(|| handler(&change));
         }
     }
-}
-
-/// Stores the object unless a newer state of it is there; returns what was there.
-fn put<K: ResourceExt>(objects: &mut Objects<K>, object: Arc<K>) -> Option<Arc<K>> {
-    let namespace = objects.entry(object.meta().namespace.clone().unwrap_or_default()).or_default();
-    let name = object.meta().name.clone().unwrap_or_default();
-    let old = namespace.get(&name).cloned();
-    if old.as_ref().is_none_or(|old| revision(&**old) <= revision(&*object)) {
-        namespace.insert(name, object);
-    }
-    old
-}
-
-/// Removes the object unless it was created again since.
-fn take<K: ResourceExt>(objects: &mut Objects<K>, object: &K) -> Option<Arc<K>> {
-    let meta = object.meta();
-    let namespace = meta.namespace.as_deref().unwrap_or_default();
-    let names = objects.get_mut(namespace)?;
-    let name = meta.name.as_deref().unwrap_or_default();
-    if names.get(name).is_some_and(|held| held.meta().uid != meta.uid && revision(&**held) > revision(object))
-    {
-        return None;
-    }
-    let taken = names.remove(name);
-    if names.is_empty() {
-        objects.remove(namespace);
-    }
-    taken
-}
-
-/// The object's resource version as the store's revision.
-fn revision<K: ResourceExt>(object: &K) -> u64 {
-    object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

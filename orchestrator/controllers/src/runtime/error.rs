@@ -73,3 +73,16 @@ pub(crate) fn is_namespace_terminating(error: &ApiError) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
     status.code == 403 && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
+
+/// What the API said, as a user should read it.
+pub(crate) fn text(error: &ApiError) -> String {
+    match error {
+        ApiError::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Whether the API refused because the object would not be valid.
+pub(crate) fn is_invalid(error: &ApiError) -> bool {
+    matches!(error, ApiError::Api(status) if status.code == 422)
+}

@@ -40,14 +40,10 @@ impl Expectations {
         EXPIRY.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    /// Expects this many Pods to appear.
-    pub(crate) fn expect_creates(&self, key: &Key, count: usize) {
-        self.raise(key, |open| open.creates = count);
-    }
-
-    /// Expects the Pods of these uids to go.
-    pub(crate) fn expect_deletes(&self, key: &Key, uids: impl Iterator<Item = String>) {
-        self.raise(key, |open| open.deletes = uids.collect());
+    /// Expects this many Pods to appear and those of these uids to go. Whoever expects has seen nothing open.
+    pub(crate) fn expect(&self, key: &Key, creates: usize, deletes: impl Iterator<Item = String>) {
+        let open = Open { creates, deletes: deletes.collect(), since: Some(Instant::now()) };
+        self.0.lock().insert(key.clone(), open);
     }
 
     /// Some of the expected Pods appeared, or will not.
@@ -68,13 +64,6 @@ impl Expectations {
     pub(crate) fn forget(&self, key: &Key) {
         self.0.lock().remove(key);
     }
-
-    /// Starts anew: whoever raises has seen nothing open.
-    fn raise(&self, key: &Key, change: impl FnOnce(&mut Open)) {
-        let mut open = Open { since: Some(Instant::now()), ..Open::default() };
-        change(&mut open);
-        self.0.lock().insert(key.clone(), open);
-    }
 }
 
 #[cfg(test)]
@@ -85,12 +74,12 @@ mod tests {
     async fn open_until_all_is_seen() {
         let (all, key) = (Expectations::default(), Key::new("ns", "a"));
         assert_eq!(all.open(&key), None);
-        all.expect_creates(&key, 2);
+        all.expect(&key, 2, std::iter::empty());
         all.created(&key, 1);
         assert!(all.open(&key).is_some());
         all.created(&key, 1);
         assert_eq!(all.open(&key), None);
-        all.expect_deletes(&key, ["x".to_owned()].into_iter());
+        all.expect(&key, 0, ["x".to_owned()].into_iter());
         all.deleted(&key, "another");
         assert!(all.open(&key).is_some());
         all.deleted(&key, "x");
@@ -100,7 +89,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_unknown_outcome_expires() {
         let (all, key) = (Expectations::default(), Key::new("ns", "a"));
-        all.expect_creates(&key, 1);
+        all.expect(&key, 1, std::iter::empty());
         assert_eq!(all.open(&key), Some(EXPIRY));
         tokio::time::advance(EXPIRY).await;
         assert_eq!(all.open(&key), None);

@@ -4,15 +4,15 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
 /// The label that tells the Pods of one template from those of another.
-pub(super) const HASH_LABEL: &str = "pod-template-hash";
+pub(crate) const HASH_LABEL: &str = "pod-template-hash";
 
 /// Whether the templates are the same but for the hash label. What is empty and what is left out is the same.
-pub(super) fn same(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
+pub(crate) fn same(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
     a == b || plain(a) == plain(b)
 }
 
 /// The hash of a template: letters and digits that cannot spell a word. A collision is told apart by counting.
-pub(super) fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
+pub(crate) fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
     const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut hash = fnv(0x811c_9dc5, plain(template).to_string().as_bytes());
     if let Some(collisions) = collisions {

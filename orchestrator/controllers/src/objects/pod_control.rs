@@ -1,0 +1,153 @@
+//! Creates and deletes the Pods of an owner, keeping expectations and telling about it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
+use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::{Api, Client, Resource, ResourceExt};
+
+use super::meta::{Key, controller_reference, reference, uid};
+use crate::runtime::error::{
+    ReconcileError, is_conflict, is_namespace_terminating, is_not_found, is_refusal, text,
+};
+use crate::runtime::expectations::Expectations;
+use crate::runtime::recorder::{Notice, Recorder, Severity};
+
+/// See the module's documentation.
+pub(crate) struct PodControl {
+    pub(crate) client: Client,
+    pub(crate) recorder: Recorder,
+    pub(crate) expectations: Arc<Expectations>,
+    /// Who tells of it in events.
+    pub(crate) component: &'static str,
+}
+
+/// What kept the number of Pods from being right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+}
+
+type Failed = (Failure, ReconcileError);
+
+impl PodControl {
+    /// Creates and deletes Pods of `owner`; returns what failed first, if anything did.
+    pub(crate) async fn sync<O>(&self, owner: &O, creates: &[&Pod], deletes: &[Arc<Pod>]) -> Option<Failed>
+    where
+        O: Resource<DynamicType = ()>,
+    {
+        if creates.is_empty() && deletes.is_empty() {
+            return None;
+        }
+        let key = Key::of(owner);
+        let uids = deletes.iter().map(|pod| uid(&pod.metadata).to_owned());
+        self.expectations.expect(&key, creates.len(), uids);
+        let created = self.create(&key, owner, creates).await;
+        let outcomes = join_all(deletes.iter().map(|pod| self.delete_one(&key, owner, pod))).await;
+        created.or_else(|| outcomes.into_iter().flatten().next())
+    }
+
+    /// Creates in batches of 1, 2, 4, ... until all are there or one failed.
+    async fn create<O>(&self, key: &Key, owner: &O, pods: &[&Pod]) -> Option<Failed>
+    where
+        O: Resource<DynamicType = ()>,
+    {
+        let (mut left, mut batch) = (pods, 1);
+        while !left.is_empty() {
+            let (now, later) = left.split_at(batch.min(left.len()));
+            let outcomes = join_all(now.iter().map(|pod| self.create_one(key, owner, pod))).await;
+            left = later;
+            batch *= 2;
+            if let Some(failed) = outcomes.into_iter().find_map(Result::err) {
+                self.expectations.created(key, left.len());
+                return failed;
+            }
+        }
+        None
+    }
+
+    /// `Err(None)` is a refusal that needs neither a retry nor a complaint.
+    async fn create_one<O>(&self, key: &Key, owner: &O, pod: &Pod) -> Result<(), Option<Failed>>
+    where
+        O: Resource<DynamicType = ()>,
+    {
+        let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
+        match api.create(&PostParams::default(), pod).await {
+            Ok(created) => {
+                let message = format!("Created pod: {}", created.name_any());
+                self.tell(owner, Severity::Normal, "SuccessfulCreate", message);
+                Ok(())
+            }
+            Err(error) => {
+                if is_refusal(&error) {
+                    self.expectations.created(key, 1);
+                }
+                if is_namespace_terminating(&error) {
+                    return Err(None);
+                }
+                let message = format!("Error creating: {}", text(&error));
+                self.tell(owner, Severity::Warning, "FailedCreate", message);
+                Err(Some(failed("FailedCreate", "creating a Pod", error)))
+            }
+        }
+    }
+
+    async fn delete_one<O>(&self, key: &Key, owner: &O, pod: &Pod) -> Option<Failed>
+    where
+        O: Resource<DynamicType = ()>,
+    {
+        let (name, uid) = (pod.name_any(), uid(&pod.metadata));
+        let only_this = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
+        match api.delete(&name, &DeleteParams::default().preconditions(only_this)).await {
+            Ok(_) => {
+                self.tell(owner, Severity::Normal, "SuccessfulDelete", format!("Deleted pod: {name}"));
+                None
+            }
+            Err(error) if is_not_found(&error) || is_conflict(&error) => {
+                self.expectations.deleted(key, uid);
+                None
+            }
+            Err(error) => {
+                if is_refusal(&error) {
+                    self.expectations.deleted(key, uid);
+                }
+                let message = format!("Error deleting: {}", text(&error));
+                self.tell(owner, Severity::Warning, "FailedDelete", message);
+                Some(failed("FailedDelete", "deleting a Pod", error))
+            }
+        }
+    }
+
+    fn tell<O>(&self, owner: &O, severity: Severity, reason: &'static str, message: String)
+    where
+        O: Resource<DynamicType = ()>,
+    {
+        self.recorder
+            .event(reference(owner), Notice { component: self.component, severity, reason, message });
+    }
+}
+
+fn failed(reason: &'static str, step: &'static str, source: kube::Error) -> Failed {
+    (Failure { reason, message: text(&source) }, ReconcileError::Api { step, source })
+}
+
+/// A new Pod of a template, managed by `owner` and named after it by the API server.
+pub(crate) fn pod_of<O: Resource<DynamicType = ()>>(owner: &O, template: Option<&PodTemplateSpec>) -> Pod {
+    let PodTemplateSpec { metadata, spec } = template.cloned().unwrap_or_default();
+    let from = metadata.unwrap_or_default();
+    let not_empty = |map: Option<BTreeMap<String, String>>| map.filter(|map| !map.is_empty());
+    let metadata = ObjectMeta {
+        generate_name: Some(format!("{}-", owner.meta().name.as_deref().unwrap_or_default())),
+        namespace: owner.meta().namespace.clone(),
+        labels: not_empty(from.labels),
+        annotations: not_empty(from.annotations),
+        finalizers: from.finalizers,
+        owner_references: Some(vec![controller_reference(owner)]),
+        ..ObjectMeta::default()
+    };
+    Pod { metadata, spec, status: None }
+}
