@@ -34,12 +34,18 @@ pub(crate) async fn answer(
         Route::Health(name, check) => return health::answer(state, name, check.as_deref(), query).await,
         Route::Metrics => return Ok(metrics(state)),
         Route::Root => return Ok(paths(state)),
-        Route::OpenApiIndex => return openapi::index(headers, state.custom.definitions().documents()),
+        Route::OpenApiIndex => {
+            let elsewhere = state.aggregated.documents.urls(&state.aggregated.remotes());
+            return openapi::index(headers, state.custom.definitions().documents(), &elsewhere);
+        }
         Route::OpenApi(name) => {
             let definitions = state.custom.definitions();
             return openapi::version_3(name, query, (headers, definitions.documents()), state.clock.now());
         }
-        Route::OpenApiV2 => return openapi::version_2(headers, state.custom.definitions().documents()),
+        Route::OpenApiV2 => {
+            let definitions = state.custom.definitions();
+            return openapi::version_2(headers, definitions.documents(), &state.aggregated);
+        }
         Route::OpenIdConfiguration => return openid(state, TokenIssuer::configuration, "application/json"),
         Route::OpenIdKeys => return openid(state, TokenIssuer::jwks, "application/jwk-set+json"),
         _ => {}

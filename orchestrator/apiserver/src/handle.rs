@@ -16,6 +16,7 @@ use http::{Method, Request, StatusCode};
 
 use crate::about;
 use crate::admission::policy;
+use crate::aggregate::Remote;
 use crate::aggregate::forward::forward;
 use crate::auth::{UserInfo, authenticate};
 use crate::authorize::{Wish, refusal};
@@ -25,6 +26,7 @@ use crate::flow::{dangling, too_many};
 use crate::front::Visit;
 use crate::impersonate::impersonate;
 use crate::notes::Notes;
+use crate::openapi;
 use crate::proxy;
 use crate::request::negotiate::{Accept, Include};
 use crate::request::path::{Route, Target};
@@ -260,8 +262,19 @@ impl Exchange {
                 let cx = Cx::new(&self.state, pods, &namespace).asked_by(user, &self.notes);
                 self.bind(&cx, None, body).await
             }
+            Route::OpenApi(name) => match self.has_document(&name) {
+                Some(remote) => Ok(forward(&self.state, &remote, user, (&self.parts, body)).await),
+                None => about::answer(&self.state, &self.parts, &self.query, &Route::OpenApi(name)).await,
+            },
             other => about::answer(&self.state, &self.parts, &self.query, &other).await,
         }
+    }
+
+    /// The server that has an OpenAPI document which is not had here.
+    fn has_document(&self, name: &str) -> Option<Arc<Remote>> {
+        let definitions = self.state.custom.definitions();
+        let elsewhere = || self.state.aggregated.document(name);
+        if openapi::is_own(name, definitions.documents()) { None } else { elsewhere() }
     }
 
     /// What is particular to requests on custom kinds: some paths are not there, and some versions should not be used.

@@ -1,5 +1,5 @@
-//! `/openapi/v3` and `/openapi/v2`: the documents that the build made, and those of custom kinds, tagged, cached and
-//! compressed.
+//! `/openapi/v3` and `/openapi/v2`: the documents that the build made, those of custom kinds, and those that other
+//! servers tell of, tagged, cached and compressed.
 //!
 //! They stay compressed; a client that does not take gzip has its document unpacked while it waits.
 
@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use wherry_schema::openapi;
 
+use crate::aggregate::Aggregated;
 use crate::custom::Documents;
 use crate::error::Failure;
 use crate::request::negotiate::accepts_gzip;
@@ -19,10 +20,15 @@ use crate::respond;
 use crate::status::plain;
 
 /// Answers `/openapi/v3`: where the documents are.
-pub(crate) fn index(headers: &HeaderMap, custom: &Documents) -> Result<Response, Failure> {
-    let mut response = tagged(headers, &openapi::index_hash(custom.hashes()))?;
+pub(crate) fn index(
+    headers: &HeaderMap,
+    custom: &Documents,
+    elsewhere: &[(String, String)],
+) -> Result<Response, Failure> {
+    let others = || elsewhere.iter().map(|(name, url)| (name.as_str(), url.as_str()));
+    let mut response = tagged(headers, &openapi::index_hash(custom.hashes().chain(others())))?;
     if response.status() == StatusCode::OK {
-        *response.body_mut() = Body::from(openapi::index(custom.hashes()));
+        *response.body_mut() = Body::from(openapi::index(custom.hashes(), others()));
     }
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(response)
@@ -52,11 +58,22 @@ pub(crate) fn version_3(
     Ok(response)
 }
 
+/// Whether the document of a group version is had here.
+pub(crate) fn is_own(name: &str, custom: &Documents) -> bool {
+    openapi::document(name).is_some() || custom.has(name)
+}
+
 /// Answers `/openapi/v2`: everything in one document of the older form.
-pub(crate) fn version_2(headers: &HeaderMap, custom: &Documents) -> Result<Response, Failure> {
+pub(crate) fn version_2(
+    headers: &HeaderMap,
+    custom: &Documents,
+    aggregated: &Aggregated,
+) -> Result<Response, Failure> {
     let builtin = || (openapi::swagger().hash, Bytes::from_static(openapi::swagger().gzip));
     let (tag, gzip) = custom.swagger().unwrap_or_else(builtin);
-    let mut response = serve(tag, gzip, headers)?;
+    let merged = aggregated.documents.swagger(&aggregated.remotes(), (tag, &gzip));
+    let (tag, gzip) = merged.unwrap_or_else(|| (tag.to_owned(), gzip));
+    let mut response = serve(&tag, gzip, headers)?;
     response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }

@@ -1,9 +1,10 @@
 //! OpenAPI v3: what `kubectl explain` prints and what it validates against.
 //!
 //! The documents are made by the build script and stay compressed; a server hands out the compressed bytes to clients
-//! that take gzip. Those of custom kinds are made by [`custom`].
+//! that take gzip. Those of custom kinds are made by [`custom`]; [`mod@merge`] adds those of other servers.
 
 pub mod custom;
+pub mod merge;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
@@ -69,7 +70,7 @@ pub fn swagger() -> &'static Document {
     SWAGGER
 }
 
-/// Changes when any of the documents does; `more` are the names and hashes of others.
+/// Changes when any of the documents does; `more` are the names and hashes, or places, of others.
 pub fn index_hash<'n>(more: impl Iterator<Item = (&'n str, &'n str)>) -> String {
     let mut hasher = DefaultHasher::new();
     for (name, hash) in DOCUMENTS.iter().map(|document| (document.name, document.hash)).chain(more) {
@@ -83,16 +84,20 @@ pub fn url(name: &str, hash: &str) -> String {
     format!("/openapi/v3/{name}?hash={hash}")
 }
 
-/// What `/openapi/v3` answers: where the documents are; `more` are the names and hashes of others.
-pub fn index<'n>(more: impl Iterator<Item = (&'n str, &'n str)>) -> Vec<u8> {
-    let all = DOCUMENTS.iter().map(|document| (document.name, document.hash)).chain(more);
-    let paths: Object = all
-        .map(|(name, hash)| {
-            let mut entry = Object::new();
-            entry.insert("serverRelativeURL", url(name, hash));
-            (name.into(), entry.into())
-        })
-        .collect();
+/// What `/openapi/v3` answers: where the documents are; `more` are the names and hashes of others, `elsewhere` the names
+/// and places of those that other servers have. What is had here is not had elsewhere.
+pub fn index<'n>(
+    more: impl Iterator<Item = (&'n str, &'n str)>,
+    elsewhere: impl Iterator<Item = (&'n str, &'n str)>,
+) -> Vec<u8> {
+    let own = DOCUMENTS.iter().map(|document| (document.name, document.hash)).chain(more);
+    let own = own.map(|(name, hash)| (name, url(name, hash)));
+    let mut paths = Object::new();
+    for (name, url) in elsewhere.map(|(name, url)| (name, url.to_owned())).chain(own) {
+        let mut entry = Object::new();
+        entry.insert("serverRelativeURL", url);
+        paths.insert(name, entry);
+    }
     let mut index = Object::new();
     index.insert("paths", paths);
     Value::from(index).to_json_bytes()
@@ -133,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_index_names_each_document_with_its_hash() {
-        let index = Value::from_json(&index(std::iter::empty())).unwrap();
+        let index = Value::from_json(&index(std::iter::empty(), std::iter::empty())).unwrap();
         let apps = index.pointer("/paths/apis~1apps~1v1/serverRelativeURL").unwrap().as_str().unwrap();
         assert_eq!(apps, format!("/openapi/v3/apis/apps/v1?hash={}", document("apis/apps/v1").unwrap().hash));
     }

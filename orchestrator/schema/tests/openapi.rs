@@ -63,7 +63,8 @@ fn document(name: &str) -> Value {
 }
 
 fn names() -> Vec<String> {
-    let index: Value = serde_json::from_slice(&openapi::index(std::iter::empty())).unwrap();
+    let index: Value =
+        serde_json::from_slice(&openapi::index(std::iter::empty(), std::iter::empty())).unwrap();
     index["paths"].as_object().unwrap().keys().cloned().collect()
 }
 

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aggregator;
+mod collection;
 mod kubelet;
 mod quota;
 mod support;

@@ -1,21 +1,22 @@
 //! Whether the servers of APIServices work: their condition `Available`.
+//!
+//! Servers are asked every ten seconds, and when an APIService or what leads to its server changes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use http::header::{ACCEPT, HOST};
-use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, Limited};
-use wherry_api::kinds::by_plural;
+use wherry_api::kinds::{by_kind, by_plural};
 use wherry_schema::{FieldValidation, Value};
+use wherry_store::Watch;
 
-use super::{Remote, Remotes, forward};
+use super::ask::{Question, ask};
+use super::{Remote, Remotes};
 use crate::auth::{MASTERS, UserInfo};
+use crate::codec;
 use crate::error::Failure;
 use crate::follow::Made;
 use crate::object::Fields;
-use crate::outbound::place::{self, Lost};
+use crate::outbound::place;
 use crate::request::query::WriteOptions;
 use crate::state::State;
 use crate::verbs::Cx;
@@ -23,50 +24,101 @@ use crate::verbs::update::{Part, Wanted, update};
 
 /// How often servers are asked whether they work.
 const PERIOD: Duration = Duration::from_secs(10);
-/// How long one may take to say so.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The most bytes of an answer.
-const MOST: usize = 4 << 20;
+/// In how many of these rounds they are asked for their documents once.
+const ROUNDS: u32 = 6;
 const MANAGER: &str = "kube-aggregator";
 
 /// What was found out about a server.
+#[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     works: bool,
     reason: &'static str,
     message: String,
 }
 
+impl Verdict {
+    fn no(reason: &'static str, message: String) -> Self {
+        Self { works: false, reason, message }
+    }
+}
+
 /// Keeps the conditions of APIServices true until the server stops.
 pub(crate) async fn run(state: Arc<State>) {
     let mut ticks = tokio::time::interval(PERIOD);
-    let mut changes = state.store.watch(Remotes::PREFIX, state.store.revision()).ok();
+    let mut changes = Changes::new(&state);
+    let mut round = 0;
     loop {
         tokio::select! {
             () = state.stopping.cancelled() => return,
-            () = check(&state) => {}
+            () = check(&state, round == 0) => {}
         }
-        let changed = async {
-            match &mut changes {
-                Some(watch) => matches!(watch.next().await, Some(Ok(_))),
-                None => std::future::pending().await,
-            }
-        };
+        round = round.max(1);
         tokio::select! {
             () = state.stopping.cancelled() => return,
-            _ = ticks.tick() => {}
-            going_on = changed => if !going_on {
-                changes = state.store.watch(Remotes::PREFIX, state.store.revision()).ok();
-            },
+            _ = ticks.tick() => round = (round + 1) % ROUNDS,
+            () = changes.next(&state) => {}
         }
     }
 }
 
-/// Asks all servers once.
-async fn check(state: &State) {
-    for remote in state.aggregated.remotes().all() {
+/// Changes that may change whether a server works.
+struct Changes {
+    services: Option<Watch>,
+    /// Of Services and of EndpointSlices: what leads to servers.
+    ways: [Option<Watch>; 2],
+}
+
+impl Changes {
+    fn new(state: &State) -> Self {
+        let watch = |prefix: &str| state.store.watch(prefix, state.store.revision()).ok();
+        let ways = [("", "Service"), ("discovery.k8s.io", "EndpointSlice")];
+        let ways = ways.map(|(group, kind)| by_kind(group, "v1", kind).map(|kind| codec::prefix(kind, None)));
+        Self {
+            services: watch(Remotes::PREFIX),
+            ways: ways.map(|prefix| prefix.and_then(|prefix| watch(&prefix))),
+        }
+    }
+
+    /// Waits for the next. A watch that ends begins anew.
+    async fn next(&mut self, state: &State) {
+        let concerns = |key: &str| {
+            let remotes = state.aggregated.remotes();
+            remotes.all().any(|remote| key.contains(&format!("/{}/{}", remote.service.0, remote.service.1)))
+        };
+        let [services, slices] = &mut self.ways;
+        let going_on = tokio::select! {
+            going_on = changed(&mut self.services, |_| true) => going_on,
+            going_on = changed(services, concerns) => going_on,
+            going_on = changed(slices, concerns) => going_on,
+        };
+        if !going_on {
+            *self = Self::new(state);
+        }
+    }
+}
+
+/// Waits for a change of a key that concerns somebody; answers whether the watch goes on.
+async fn changed(watch: &mut Option<Watch>, concerns: impl Fn(&str) -> bool) -> bool {
+    let Some(watch) = watch else { return std::future::pending().await };
+    loop {
+        match watch.next().await {
+            Some(Ok(event)) if concerns(&event.entry.key) => return true,
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => return false,
+        }
+    }
+}
+
+/// Asks all servers once; for their documents, too, if that is `due` or they have told of none yet.
+async fn check(state: &State, due: bool) {
+    let remotes = state.aggregated.remotes();
+    state.aggregated.documents.keep(&remotes);
+    for remote in remotes.all() {
         let verdict = judge(state, remote).await;
         if !verdict.works {
             state.aggregated.told.lock().remove(&remote.name);
+        } else if due || state.aggregated.documents.lacks(remote) {
+            state.aggregated.documents.renew(state, remote).await;
         }
         if let Err(failure) = record(state, &remote.name, &verdict).await {
             tracing::warn!(service = remote.name, error = %failure, "the condition of an APIService cannot be written");
@@ -76,61 +128,78 @@ async fn check(state: &State) {
 
 /// Finds out whether a server works.
 async fn judge(state: &State, remote: &Remote) -> Verdict {
-    let (namespace, name, port) = &remote.service;
-    let no = |reason, message| Verdict { works: false, reason, message };
-    match place::of_service(state, namespace, name, *port) {
-        Err(Lost::Service(_)) => {
-            return no("ServiceNotFound", format!("service/{name} in {namespace:?} is not present"));
-        }
-        Err(Lost::Port(..)) => {
-            let message = format!("service/{name} in {namespace:?} is not listening on port {port}");
-            return no("ServicePortError", message);
-        }
-        Err(Lost::Endpoints(_)) => {
-            let message = format!("endpoints for service/{name} in {namespace:?} have no addresses");
-            return no("MissingEndpoints", message);
-        }
-        Ok(_) => {}
+    let (namespace, name, _) = &remote.service;
+    let key = by_kind("", "v1", "Service").map(|kind| codec::key(kind, namespace, name));
+    let Some(service) = key.and_then(|key| state.find(&key).ok().flatten()) else {
+        let message = format!("service/{name} in {namespace:?} is not present");
+        return Verdict::no("ServiceNotFound", message);
+    };
+    if service.text("spec.type") == "ClusterIP"
+        && let Some(verdict) = way(state, remote, &service)
+    {
+        return verdict;
     }
-    match tokio::time::timeout(PATIENCE, ask(state, remote)).await {
-        Ok(Ok(resources)) => {
+    if let Err(why) = remote.place.find(state) {
+        return Verdict::no("FailedDiscoveryCheck", why);
+    }
+    let url = url(remote, &service);
+    match resources(state, remote, &url).await {
+        Ok(resources) => {
             state.aggregated.told.lock().insert(remote.name.clone(), Arc::new(resources));
             Verdict { works: true, reason: "Passed", message: "all checks passed".to_owned() }
         }
-        Ok(Err(why)) => no("FailedDiscoveryCheck", format!("failing or missing response from {why}")),
-        Err(_) => {
-            let url = url(remote);
-            let why =
-                format!("failing or missing response from {url}: Get {url:?}: context deadline exceeded");
-            no("FailedDiscoveryCheck", why)
+        Err(why) => {
+            Verdict::no("FailedDiscoveryCheck", format!("failing or missing response from {url}: {why}"))
         }
     }
 }
 
-fn url(remote: &Remote) -> String {
-    format!("https://{}/apis/{}/{}", remote.place.authority, remote.group, remote.version)
+/// Why a Service with an address of its own does not lead to a server.
+fn way(state: &State, remote: &Remote, service: &Value) -> Option<Verdict> {
+    let (namespace, name, port) = &remote.service;
+    let mut ports = service.items("spec.ports").iter();
+    let Some(found) = ports.find(|found| found.int("port") == Some(i64::from(*port))) else {
+        let message = format!("service/{name} in {namespace:?} is not listening on port {port}");
+        return Some(Verdict::no("ServicePortError", message));
+    };
+    let slices = place::slices(state, namespace, name);
+    if slices.is_empty() {
+        let message = format!("cannot find endpointslices for service/{name} in {namespace:?}");
+        return Some(Verdict::no("EndpointsNotFound", message));
+    }
+    let port = found.text("name");
+    if slices.iter().all(|slice| place::ready(slice, port).is_empty()) {
+        let message = format!(
+            "endpointslices for service/{name} in {namespace:?} have no addresses with port name {port:?}"
+        );
+        return Some(Verdict::no("MissingEndpoints", message));
+    }
+    None
+}
+
+/// Where a server is asked, as messages say it.
+fn url(remote: &Remote, service: &Value) -> String {
+    let address = match service.text("spec.clusterIP") {
+        "" | "None" => remote.place.authority.clone(),
+        ip if ip.contains(':') => format!("[{ip}]:{}", remote.service.2),
+        ip => format!("{ip}:{}", remote.service.2),
+    };
+    format!("https://{address}{}", path(remote))
+}
+
+fn path(remote: &Remote) -> String {
+    format!("/apis/{}/{}", remote.group, remote.version)
 }
 
 /// Asks a server for the resources of its version.
-async fn ask(state: &State, remote: &Remote) -> Result<Value, String> {
-    let url = url(remote);
-    let mut headers = HeaderMap::new();
-    forward::identify(&mut headers, &UserInfo::new("system:kube-aggregator", &[MASTERS]));
-    let mut request = Request::get(format!("/apis/{}/{}", remote.group, remote.version))
-        .header(HOST, &remote.place.authority)
-        .header(ACCEPT, "application/json")
-        .body(Body::empty())
-        .map_err(|error| format!("{url}: {error}"))?;
-    request.headers_mut().extend(headers);
-    let answer = forward::send(state, remote, request).await;
-    let answer = answer.map_err(|why| format!("{url}: Get {url:?}: {why}"))?;
-    let status = answer.status();
-    if !status.is_success() {
-        return Err(format!("{url}: bad status from {url}: {}", status.as_u16()));
+async fn resources(state: &State, remote: &Remote, url: &str) -> Result<Value, String> {
+    let user = UserInfo::new("system:kube-aggregator", &[MASTERS]);
+    let question = Question { user, path: &path(remote), known: None };
+    let answer = ask(state, remote, &question).await.map_err(|why| format!("Get {url:?}: {why}"))?;
+    if !answer.status.is_success() {
+        return Err(format!("bad status from {url}: {}", answer.status.as_u16()));
     }
-    let body = Limited::new(answer.into_body(), MOST).collect().await;
-    let body = body.map_err(|error| format!("{url}: {error}"))?.to_bytes();
-    Value::from_json(&body).map_err(|error| format!("{url}: {error}"))
+    Value::from_json(&answer.body).map_err(|error| error.to_string())
 }
 
 /// Writes the condition, unless it says the same already.

@@ -83,9 +83,14 @@ impl Aggregated {
     }
 }
 
-/// Adds items to a list in an object.
+/// Adds versions to those in an object. What is there already is what is served.
 fn add(object: &mut Value, field: &str, more: &[Value]) {
-    let all = [object.items(field), more].concat();
+    let mut all = object.items(field).to_vec();
+    for version in more {
+        if all.iter().all(|known| known.text("version") != version.text("version")) {
+            all.push(version.clone());
+        }
+    }
     object.put(field, all);
 }
 

@@ -5,16 +5,19 @@
 //!   caller's name and groups in headers that the other server believes from this one's certificate
 //! ```
 //!
-//! Reading order: `forward` (a request passed on), `availability` (whether another server works), `discover` (how
-//! discovery tells of what others serve).
+//! Reading order: `forward` (a request passed on), `ask` (what this server asks for itself), `availability` (whether
+//! another server works), `discover` and `documents` (what discovery and OpenAPI tell of what others serve).
 //!
 //! # Guarantees
 //! What this server serves itself is never passed on, whatever an APIService says. The caller's credentials stay here.
 
+mod ask;
 pub(crate) mod availability;
 pub(crate) mod discover;
+pub(crate) mod documents;
 pub(crate) mod forward;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
@@ -29,12 +32,15 @@ use crate::object::{self, Fields};
 use crate::outbound::place::Place;
 use crate::outbound::tls;
 use crate::state::State;
+use documents::Documents;
 
 /// What other servers serve, as of now.
 pub(crate) struct Aggregated {
     remotes: Follower<Remotes>,
     /// The resources of a version as the server of it told them last, by the name of the APIService.
     told: Mutex<HashMap<String, Arc<Value>>>,
+    /// What OpenAPI tells of them.
+    pub(crate) documents: Documents,
 }
 
 /// All versions that other servers serve, by group and version.
@@ -60,12 +66,22 @@ pub(crate) struct Remote {
 
 impl Aggregated {
     pub(crate) fn new(store: &Store) -> Self {
-        Self { remotes: Follower::new(store, &Remotes::default()), told: Mutex::default() }
+        Self {
+            remotes: Follower::new(store, &Remotes::default()),
+            told: Mutex::default(),
+            documents: Documents::default(),
+        }
     }
 
     /// All of them.
     pub(crate) fn remotes(&self) -> Arc<Remotes> {
         self.remotes.now()
+    }
+
+    /// The server that has the OpenAPI document of this name.
+    pub(crate) fn document(&self, name: &str) -> Option<Arc<Remote>> {
+        let service = self.documents.has(name)?;
+        self.remotes().all().find(|remote| remote.name == service).cloned()
     }
 
     /// The server that a path of a resource or of a version leads to.
@@ -103,6 +119,13 @@ impl Remotes {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// All of them, those that come first first.
+    fn by_priority(&self) -> Vec<&Arc<Remote>> {
+        let mut all: Vec<_> = self.0.values().collect();
+        all.sort_by_key(|remote| (Reverse(remote.priorities), &remote.name));
+        all
     }
 
     /// All of them, by group and version.

@@ -51,6 +51,11 @@ impl Documents {
         self.parts.iter().map(|(name, part)| (name.as_str(), part.hash.as_str()))
     }
 
+    /// Whether there is a document of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.parts.contains_key(name)
+    }
+
     /// The hash of a document, and the document, gzipped.
     pub(crate) fn document(&self, name: &str) -> Option<(&str, Bytes)> {
         let part = self.parts.get(name)?;

@@ -119,20 +119,26 @@ pub(crate) fn of_service(state: &State, namespace: &str, name: &str, port: u16) 
 
 /// The endpoints of a Service that are ready; none if nobody lists any.
 fn endpoints(state: &State, (namespace, service): (&str, &str), port: &str) -> Option<Vec<SocketAddr>> {
-    let kind = by_kind("discovery.k8s.io", "v1", "EndpointSlice")?;
+    let own = slices(state, namespace, service);
+    let addresses = own.iter().flat_map(|slice| ready(slice, port)).collect();
+    (!own.is_empty()).then_some(addresses)
+}
+
+/// The EndpointSlices of a Service.
+pub(crate) fn slices(state: &State, namespace: &str, service: &str) -> Vec<Value> {
+    let Some(kind) = by_kind("discovery.k8s.io", "v1", "EndpointSlice") else { return Vec::new() };
     let snapshot = state.store.snapshot();
     let prefix = codec::prefix(kind, Some(namespace));
     let slices = snapshot.range(&prefix, None);
     let slices = slices.filter_map(|entry| codec::decode(&entry.key, &entry.value).ok());
     let label = "kubernetes.io/service-name";
-    let own: Vec<Value> = slices
+    slices
         .filter(|slice| slice.map("metadata.labels").and_then(|l| l.get(label)?.as_str()) == Some(service))
-        .collect();
-    let addresses = own.iter().flat_map(|slice| ready(slice, port)).collect();
-    (!own.is_empty()).then_some(addresses)
+        .collect()
 }
 
-fn ready(slice: &Value, port: &str) -> Vec<SocketAddr> {
+/// The endpoints of a slice that are ready, at the port of this name.
+pub(crate) fn ready(slice: &Value, port: &str) -> Vec<SocketAddr> {
     let named = slice.items("ports").iter().find(|found| found.text("name") == port);
     let number = named.and_then(|found| found.int("port")).and_then(|number| u16::try_from(number).ok());
     let Some(port) = number else { return Vec::new() };

@@ -19,13 +19,14 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use wherry_apiserver::{NodeClientTls, UserInfo};
 
+use crate::aggregation_documents::{index, swagger};
 use crate::harness::{Api, SERVICES};
 use crate::logs::{Authority, chain, provider};
 use crate::proxy_tunnel::{send, serve, shout, upgrade};
 
-const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
-const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
-const FLUNDERS: &str = "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders";
+pub(crate) const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+pub(crate) const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+pub(crate) const FLUNDERS: &str = "/apis/wardle.example.com/v1alpha1/namespaces/default/flunders";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// What the sample server answers: its resources, events of a watch, another protocol, or what it was asked.
@@ -43,6 +44,8 @@ async fn sample(request: Request<Incoming>) -> Result<Response<Body>, Infallible
                  "verbs": ["get"]},
             ],
         }),
+        "/openapi/v3" => index(),
+        "/openapi/v2" => return Ok(swagger(&request)),
         _ if request.uri().query() == Some("watch=1") => {
             let events = "{\"type\":\"ADDED\",\"object\":{}}\n{\"type\":\"DELETED\",\"object\":{}}\n";
             return Ok(Response::new(Body::from(events)));
@@ -68,7 +71,7 @@ fn seen(request: &Request<Incoming>) -> Value {
 }
 
 /// The sample server, which talks to its front proxy only.
-async fn start(ca: &Authority, tasks: &mut JoinSet<()>) -> SocketAddr {
+pub(crate) async fn start(ca: &Authority, tasks: &mut JoinSet<()>) -> SocketAddr {
     let (cert, key) = chain(&ca.sign_for("sample.default.svc", "sample", None));
     let roots = Arc::new(ca.roots());
     let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots, provider());
@@ -93,7 +96,7 @@ async fn start(ca: &Authority, tasks: &mut JoinSet<()>) -> SocketAddr {
 }
 
 /// A Service in front of the sample server.
-async fn publish(api: &Api, address: SocketAddr) {
+pub(crate) async fn publish(api: &Api, address: SocketAddr) {
     let service = json!({"metadata": {"name": "sample"}, "spec": {"ports": [{"port": 443, "targetPort": address.port()}]}});
     api.post(SERVICES, &service).await.expect(201);
     let slice = json!({
@@ -104,7 +107,7 @@ async fn publish(api: &Api, address: SocketAddr) {
     api.post(SLICES, &slice).await.expect(201);
 }
 
-fn api_service(bundle: &str) -> Value {
+pub(crate) fn api_service(bundle: &str) -> Value {
     json!({
         "metadata": {"name": "v1alpha1.wardle.example.com"},
         "spec": {
@@ -115,7 +118,7 @@ fn api_service(bundle: &str) -> Value {
 }
 
 /// A server that may be a front proxy, which keeps the conditions of APIServices.
-async fn front(ca: &Authority) -> Api {
+pub(crate) async fn front(ca: &Authority) -> Api {
     let identity = ca.sign("front-proxy-client", None);
     let tls =
         NodeClientTls { ca: ca.pem.clone().into(), cert: identity.cert.into(), key: identity.key.into() };
@@ -127,7 +130,7 @@ async fn front(ca: &Authority) -> Api {
 }
 
 /// Makes the APIService and waits until its condition says that its server works, or why it does not.
-async fn register(api: &Api, service: &Value) -> (String, String) {
+pub(crate) async fn register(api: &Api, service: &Value) -> (String, String) {
     let mut events = api.watch(&format!("{API_SERVICES}?watch=1")).await;
     api.post(API_SERVICES, service).await.expect(201);
     loop {
@@ -275,6 +278,9 @@ async fn a_server_that_does_not_work_is_unavailable() {
         local["spec"]["version"] = json!("v1");
         api.post(API_SERVICES, &local).await.expect(201);
         api.get("/apis/apps/v1/namespaces/default/deployments").await.expect(200);
+        let groups = api.get("/apis").await.expect(200);
+        let apps = groups["groups"].as_array().unwrap().iter().find(|group| group["name"] == "apps").unwrap();
+        assert_eq!(apps["versions"].as_array().unwrap().len(), 1);
     });
     test.await;
 }

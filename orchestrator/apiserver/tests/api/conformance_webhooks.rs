@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Api, CONFIG_MAPS, PODS, names};
-use crate::hooks::{Hooks, MUTATING, VALIDATING, allow, configure, deny, make, patch};
+use crate::hooks::{Hooks, MUTATING, VALIDATING, WAIT, allow, configure, deny, make, patch};
 
 /// Answers with a changed ConfigMap.
 fn mutate(_: &str, _: &Value) -> Value {
@@ -329,4 +329,36 @@ async fn admission_webhook_fail_closed() {
     let refused = make(&api, "a", &json!({})).await.expect(500);
     assert!(refused["message"].as_str().unwrap().contains("failed calling webhook"), "{refused}");
     api.get(&format!("{CONFIG_MAPS}/a")).await.expect(404);
+}
+
+#[tokio::test]
+async fn admission_webhook_honor_timeout() {
+    let api = Api::start().await;
+    let hooks = Hooks::start(|_, _| json!(WAIT)).await;
+    let slow = |more: Value| hooks.hook("slow.example.com", "/slow", &more);
+    let attempts = [json!({"timeoutSeconds": 1}), json!({"timeoutSeconds": 1, "failurePolicy": "Ignore"})];
+    for (code, more) in [500, 201].into_iter().zip(attempts) {
+        configure(&api, VALIDATING, "w", &[slow(more)]).await;
+        let answer = make(&api, "a", &json!({})).await.expect(code);
+        if code == 500 {
+            let told = answer["message"].as_str().unwrap();
+            assert!(told.contains("failed calling webhook \"slow.example.com\""), "{told}");
+            assert!(told.ends_with("context deadline exceeded"), "{told}");
+        }
+        api.delete(&format!("{VALIDATING}/w")).await.expect(200);
+    }
+    for (name, more) in [("b", json!({"timeoutSeconds": 10})), ("c", json!({}))] {
+        configure(&api, VALIDATING, "w", &[slow(more)]).await;
+        let before = hooks.paths().len();
+        let open = async {
+            while hooks.paths().len() == before {
+                tokio::task::yield_now().await;
+            }
+            hooks.gate.cancel();
+        };
+        let nothing = json!({});
+        let (answer, ()) = tokio::join!(make(&api, name, &nothing), open);
+        answer.expect(201);
+        api.delete(&format!("{VALIDATING}/w")).await.expect(200);
+    }
 }

@@ -18,12 +18,16 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{Answer, Api};
 use crate::logs::{Authority, provider};
 
 pub(crate) const MUTATING: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 pub(crate) const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+
+/// What is answered, in place of an answer, by a hook that is to allow once its gate opens.
+pub(crate) const WAIT: &str = "wait";
 
 /// What a hook answers to the request of a review; null is no answer at all.
 type Respond = dyn Fn(&str, &Value) -> Value + Send + Sync;
@@ -35,6 +39,8 @@ pub(crate) struct Hooks {
     pub(crate) port: u16,
     /// The requests it got, with their paths.
     pub(crate) seen: Arc<Mutex<Vec<(String, Value)>>>,
+    /// Until this is cancelled, it does not answer where it is to `WAIT`.
+    pub(crate) gate: CancellationToken,
     /// How many connections were made to it.
     pub(crate) connections: Arc<Mutex<usize>>,
     _tasks: JoinSet<()>,
@@ -70,6 +76,8 @@ impl Hooks {
         let (acceptor, seen) = (acceptor(&authority), Arc::new(Mutex::new(Vec::new())));
         let (seen_too, connections) = (Arc::clone(&seen), Arc::new(Mutex::new(0)));
         let counted = Arc::clone(&connections);
+        let gate = CancellationToken::new();
+        let closed = gate.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut served = JoinSet::new();
@@ -77,15 +85,16 @@ impl Hooks {
                 *counted.lock() += 1;
                 let (acceptor, respond, seen) =
                     (acceptor.clone(), Arc::clone(&respond), Arc::clone(&seen_too));
+                let gate = closed.clone();
                 served.spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let service = service_fn(|request| answer(request, &*respond, &seen));
+                    let service = service_fn(|request| answer(request, &*respond, (&seen, &gate)));
                     let http = hyper::server::conn::http1::Builder::new();
                     let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
-        Self { bundle: STANDARD.encode(&authority.pem), port, seen, connections, _tasks: tasks }
+        Self { bundle: STANDARD.encode(&authority.pem), port, seen, gate, connections, _tasks: tasks }
     }
 
     /// The `clientConfig` of a hook at a path.
@@ -128,7 +137,7 @@ pub(crate) async fn make(api: &Api, name: &str, data: &Value) -> Answer {
 async fn answer(
     request: Request<Incoming>,
     respond: &Respond,
-    seen: &Mutex<Vec<(String, Value)>>,
+    (seen, gate): (&Mutex<Vec<(String, Value)>>, &CancellationToken),
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -139,6 +148,10 @@ async fn answer(
     seen.lock().push((path, asked));
     if response.is_null() {
         std::future::pending::<()>().await;
+    }
+    if response == WAIT {
+        gate.cancelled().await;
+        response = allow();
     }
     if response["uid"].is_null() {
         response["uid"] = review["request"]["uid"].clone();

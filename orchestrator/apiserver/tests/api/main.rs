@@ -4,6 +4,7 @@
 
 mod access;
 mod aggregation;
+mod aggregation_documents;
 mod apply;
 mod apply_owners;
 mod audit;

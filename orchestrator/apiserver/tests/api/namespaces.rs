@@ -1,6 +1,6 @@
 //! Namespaces: content needs one, and ends with it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::Api;
 
@@ -62,4 +62,41 @@ async fn the_default_namespace_cannot_be_deleted() {
         "namespaces \"default\" is forbidden: this namespace may not be deleted",
     );
     assert_eq!(api.get("/api/v1/namespaces/default").await.expect(200)["status"]["phase"], "Active");
+}
+
+const NAMESPACES: &str = "/api/v1/namespaces";
+
+#[tokio::test]
+async fn namespace_patching() {
+    let api = Api::start().await;
+    api.post(NAMESPACES, &json!({"metadata": {"name": "n"}})).await.expect(201);
+    let patch = json!({"metadata": {"labels": {"testLabel": "testValue"}}});
+    api.patch(&format!("{NAMESPACES}/n"), "strategic-merge-patch", &patch).await.expect(200);
+    let read = api.get(&format!("{NAMESPACES}/n")).await.expect(200);
+    assert_eq!(read["metadata"]["labels"]["testLabel"], "testValue");
+}
+
+#[tokio::test]
+async fn namespace_apply_update_to_a_namespace() {
+    let api = Api::start().await;
+    let mut namespace = api.post(NAMESPACES, &json!({"metadata": {"name": "n"}})).await.expect(201);
+    namespace["metadata"]["labels"]["n"] = json!("updated");
+    api.put(&format!("{NAMESPACES}/n"), &namespace).await.expect(200);
+    let read = api.get(&format!("{NAMESPACES}/n")).await.expect(200);
+    assert_eq!(read["metadata"]["labels"]["n"], "updated");
+}
+
+#[tokio::test]
+async fn namespace_apply_finalizer_to_a_namespace() {
+    let api = Api::start().await;
+    let mut namespace = api.post(NAMESPACES, &json!({"metadata": {"name": "n"}})).await.expect(201);
+    let finalizers = |namespace: &Value| namespace["spec"]["finalizers"].as_array().unwrap().clone();
+    namespace["spec"]["finalizers"] = json!(["kubernetes", "e2e.example.com/fakeFinalizer"]);
+    let path = format!("{NAMESPACES}/n/finalize");
+    let mut updated = api.put(&path, &namespace).await.expect(200);
+    assert!(finalizers(&updated).contains(&json!("e2e.example.com/fakeFinalizer")));
+    updated["spec"]["finalizers"] = json!(["kubernetes"]);
+    api.put(&path, &updated).await.expect(200);
+    let read = api.get(&format!("{NAMESPACES}/n")).await.expect(200);
+    assert_eq!(finalizers(&read), [json!("kubernetes")]);
 }

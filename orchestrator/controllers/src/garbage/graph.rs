@@ -52,6 +52,8 @@ pub(super) struct Dependent {
     pub(super) uid: String,
     /// Whether it keeps an owner from going that is deleted in the foreground.
     pub(super) blocks: bool,
+    /// Whether it is deleted itself and waits for its own dependents.
+    pub(super) waits: bool,
 }
 
 /// See the module's documentation.
@@ -88,7 +90,7 @@ impl Graph {
                 .owners
                 .iter()
                 .any(|reference| reference.uid == owner && reference.block_owner_deletion == Some(true));
-            Some(Dependent { uid: uid.clone(), blocks })
+            Some(Dependent { uid: uid.clone(), blocks, waits: item.waits_for_dependents() })
         });
         dependents.collect()
     }

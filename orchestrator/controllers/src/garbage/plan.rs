@@ -66,6 +66,14 @@ pub(super) fn plan(
         return Decision::KeepOwners(present.into_iter().map(|(owner, _)| owner.clone()).collect());
     }
     let is_awaited = owners.iter().any(|(_, state)| *state == OwnerState::WaitsForDependents);
+    let blocks = |owner: &OwnerReference| owner.block_owner_deletion == Some(true);
+    // Owners and dependents that wait for each other may be a circle, in which all would wait for ever.
+    if is_awaited
+        && dependents.iter().any(|dependent| dependent.waits)
+        && owners.iter().any(|(owner, _)| blocks(owner))
+    {
+        return Decision::KeepOwners(owners.iter().map(|(owner, _)| unblocked(owner)).collect());
+    }
     Decision::Delete(if has_finalizer(live, ORPHAN) {
         PropagationPolicy::Orphan
     } else if has_finalizer(live, FOREGROUND) || (is_awaited && !dependents.is_empty()) {
@@ -73,6 +81,10 @@ pub(super) fn plan(
     } else {
         PropagationPolicy::Background
     })
+}
+
+fn unblocked(owner: &OwnerReference) -> OwnerReference {
+    OwnerReference { block_owner_deletion: Some(false), ..owner.clone() }
 }
 
 fn plan_deleting(uid: &str, live: &ObjectMeta, dependents: &[Dependent]) -> Decision {

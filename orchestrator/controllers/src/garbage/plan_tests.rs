@@ -47,7 +47,7 @@ fn by_owners(#[case] states: &[OwnerState], #[case] finalizer: Option<&str>, #[c
     let owners: Vec<_> =
         states.iter().enumerate().map(|(index, state)| (owner(&format!("o{index}"), true), *state)).collect();
     let references: Vec<_> = owners.iter().map(|(owner, _)| owner.clone()).collect();
-    let dependents = [Dependent { uid: "child".into(), blocks: false }];
+    let dependents = [Dependent { uid: "child".into(), blocks: false, waits: false }];
     assert_eq!(plan("x", &meta("x", &references, finalizer, false), &owners, &dependents), expected);
 }
 
@@ -66,8 +66,10 @@ fn a_leaf_of_an_owner_that_waits_goes_at_once() {
 #[case::orphans(ORPHAN, &[("a", true)], Decision::LetGo { dependents: vec!["a".into()] })]
 #[case::of_others("example.com/hold", &[("a", true)], Decision::Nothing)]
 fn while_deleting(#[case] finalizer: &str, #[case] dependents: &[(&str, bool)], #[case] expected: Decision) {
-    let dependents: Vec<_> =
-        dependents.iter().map(|(uid, blocks)| Dependent { uid: (*uid).into(), blocks: *blocks }).collect();
+    let dependents: Vec<_> = dependents
+        .iter()
+        .map(|(uid, blocks)| Dependent { uid: (*uid).into(), blocks: *blocks, waits: false })
+        .collect();
     assert_eq!(plan("x", &meta("x", &[], Some(finalizer), true), &[], &dependents), expected);
 }
 
@@ -96,7 +98,7 @@ fn a_foreground_deletion_goes_down_and_comes_back_up() {
     concerned.sort();
     assert_eq!(concerned, ["a", "o"]);
     assert_eq!(graph.owner_state("o"), Some(W));
-    assert_eq!(graph.dependents("o"), [Dependent { uid: "a".into(), blocks: true }]);
+    assert_eq!(graph.dependents("o"), [Dependent { uid: "a".into(), blocks: true, waits: false }]);
     assert_eq!(graph.remove("a"), ["o"]);
     assert_eq!(graph.dependents("o"), []);
 }
@@ -116,4 +118,16 @@ fn a_dependent_seen_before_its_owner_is_found() {
     observe(&mut graph, &meta("a", &[owner("o", true)], None, false));
     observe(&mut graph, &meta("o", &[], None, false));
     assert_eq!(graph.remove("o"), ["a"]);
+}
+
+#[test]
+fn a_circle_of_owners_that_wait_is_broken() {
+    let owners = [(owner("o", true), W)];
+    let live = meta("x", &[owner("o", true)], None, false);
+    let dependents = [Dependent { uid: "child".into(), blocks: true, waits: true }];
+    let decision = plan("x", &live, &owners, &dependents);
+    assert_eq!(decision, Decision::KeepOwners(vec![owner("o", false)]));
+    let owners = [(owner("o", false), W)];
+    let decision = plan("x", &live, &owners, &dependents);
+    assert_eq!(decision, Decision::Delete(PropagationPolicy::Foreground));
 }

@@ -65,15 +65,29 @@ fn wanted(remaining: &Remaining) -> [(&'static str, bool, &'static str, String);
         let message = format!("Some content in the namespace has finalizers remaining: {left}");
         ("NamespaceFinalizersRemaining", true, "SomeFinalizersRemain", message)
     };
-    let discovered = "All resources successfully discovered".to_owned();
     let parsed = "All legacy kube types successfully parsed".to_owned();
     [
-        ("NamespaceDeletionDiscoveryFailure", false, "ResourcesDiscovered", discovered),
+        discovery(&remaining.stale),
         ("NamespaceDeletionGroupVersionParsingFailure", false, "ParsedGroupVersions", parsed),
         content_failure,
         content,
         finalizers,
     ]
+}
+
+fn discovery(stale: &[String]) -> (&'static str, bool, &'static str, String) {
+    const TYPE: &str = "NamespaceDeletionDiscoveryFailure";
+    if stale.is_empty() {
+        return (TYPE, false, "ResourcesDiscovered", "All resources successfully discovered".to_owned());
+    }
+    let each: Vec<_> =
+        stale.iter().map(|version| format!("{version}: stale GroupVersion discovery: {version}")).collect();
+    let message = format!(
+        "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs: {}",
+        stale.len(),
+        each.join(", ")
+    );
+    (TYPE, true, "DiscoveryFailed", message)
 }
 
 fn counted(counts: &BTreeMap<String, usize>, verb: &str, noun: &str) -> String {
@@ -91,11 +105,20 @@ mod tests {
             objects: BTreeMap::from([("pods.".to_owned(), 2)]),
             finalizers: BTreeMap::from([("example.com/hold".to_owned(), 1)]),
             failures: Vec::new(),
+            stale: vec!["example.com/v1".to_owned()],
         };
         let first = conditions(None, &remaining, Timestamp::UNIX_EPOCH);
         let later = Timestamp::from_second(60).unwrap();
         assert_eq!(conditions(Some(&first), &remaining, later), first);
         let messages: Vec<_> = first.iter().map(|condition| condition.message.clone().unwrap()).collect();
+        assert_eq!(
+            (first[0].status.as_str(), &*messages[0]),
+            (
+                "True",
+                "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: \
+                 example.com/v1: stale GroupVersion discovery: example.com/v1"
+            )
+        );
         assert_eq!(messages[3], "Some resources are remaining: pods. has 2 resource instances");
         assert_eq!(
             messages[4],

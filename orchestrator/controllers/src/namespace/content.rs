@@ -19,12 +19,14 @@ pub(super) struct Remaining {
     pub(super) finalizers: BTreeMap<String, usize>,
     /// What could not be listed or deleted.
     pub(super) failures: Vec<String>,
+    /// The groups and versions of which nobody could tell what there is in them.
+    pub(super) stale: Vec<String>,
 }
 
 impl Remaining {
     /// Whether nothing is left for certain.
     pub(super) fn is_none(&self) -> bool {
-        self.objects.is_empty() && self.failures.is_empty()
+        self.objects.is_empty() && self.failures.is_empty() && self.stale.is_empty()
     }
 
     fn add(&mut self, kind: &Kind, found: &[PartialObjectMeta<DynamicObject>]) {

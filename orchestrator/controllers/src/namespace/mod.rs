@@ -49,6 +49,14 @@ impl Controller for NamespaceController {
         });
         let (wake, caches) = (queue.clone(), context.caches.clone());
         context.everything.on_change(&context.life, move |seen| {
+            if seen.kind == "APIService" {
+                // What kept a Namespace may be known now, or be of no more interest.
+                let waiting = caches.namespaces.all();
+                for namespace in waiting.iter().filter(|namespace| is_terminating(namespace)) {
+                    wake.add(namespace.name_any());
+                }
+                return;
+            }
             let Some(namespace) = seen.meta.namespace.as_deref().filter(|_| seen.is_gone) else { return };
             if caches.namespaces.get_global(namespace).is_some_and(|namespace| is_terminating(&namespace)) {
                 wake.add(namespace.to_owned());
@@ -73,7 +81,7 @@ impl Controller for NamespaceController {
             return Ok(Next::OnChange);
         };
         self.everything.refresh().await.step("discovering kinds")?;
-        let remaining = self.empty(name).await;
+        let remaining = Remaining { stale: self.everything.stale(), ..self.empty(name).await };
         if remaining.is_none() {
             self.finalize(&namespace).await?;
             return Ok(Next::OnChange);

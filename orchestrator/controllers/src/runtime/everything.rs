@@ -3,7 +3,7 @@
 //! Flow: kinds that have a cache of their own are heard from there; after discovery every other kind that can be
 //! listed and watched gets a metadata-only watch. Listeners hear of each change, whatever its kind.
 //!
-//! Kinds that appear later are discovered when a definition changes, and by [`Everything::refresh`].
+//! Kinds that appear later are discovered when a definition or an APIService changes, and by [`Everything::refresh`].
 //!
 //! Caveats: Events are left out: nothing owns them and there are many.
 
@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
-use kube::discovery::{Discovery, Scope, verbs};
+use kube::discovery::verbs;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use parking_lot::{Mutex, RwLock};
@@ -25,6 +25,8 @@ use tracing::warn;
 
 use super::backoff::{Backoff, Jitter};
 use super::cache::Cache;
+pub(crate) use super::discover::Kind;
+use super::discover::{Found, discover};
 use super::life::Life;
 use super::watch::follow;
 
@@ -37,14 +39,6 @@ type Meta = PartialObjectMeta<DynamicObject>;
 type Listener = (Life, Box<dyn Fn(&Seen<'_>) + Send + Sync>);
 /// Tells of every object of one kind.
 type Source = Box<dyn Fn(&dyn Fn(&Seen<'_>)) + Send + Sync>;
-
-/// A kind as discovery shows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Kind {
-    pub(crate) resource: ApiResource,
-    pub(crate) namespaced: bool,
-    pub(crate) verbs: Vec<String>,
-}
 
 impl Kind {
     /// Whether the API offers this verb for the kind.
@@ -78,11 +72,13 @@ pub(crate) struct Everything {
     listeners: RwLock<Vec<Listener>>,
     sources: RwLock<Vec<Source>>,
     kinds: RwLock<HashMap<(String, String), Kind>>,
+    /// The groups and versions whose kinds could not be told when they were asked for last.
+    stale: RwLock<Vec<String>>,
     /// The kinds that are heard of, by API version and kind.
     heard: Mutex<Vec<(String, String)>>,
     watches: Mutex<JoinSet<()>>,
     ready: watch::Sender<bool>,
-    /// Told when a definition of a kind changes.
+    /// Told when what is served changes.
     defined: Notify,
 }
 
@@ -95,6 +91,7 @@ impl Everything {
             listeners: RwLock::default(),
             sources: RwLock::default(),
             kinds: RwLock::default(),
+            stale: RwLock::default(),
             heard: Mutex::default(),
             watches: Mutex::default(),
             ready: watch::Sender::new(false),
@@ -150,9 +147,16 @@ impl Everything {
 
     /// All kinds whose objects live in namespaces.
     pub(crate) fn namespaced(&self) -> Vec<Kind> {
-        let mut kinds: Vec<_> = self.kinds.read().values().filter(|kind| kind.namespaced).cloned().collect();
+        let kinds = self.kinds.read();
+        let kinds = kinds.values().filter(|kind| kind.namespaced && kind.is_preferred);
+        let mut kinds: Vec<_> = kinds.cloned().collect();
         kinds.sort_by_cached_key(|kind| (kind.resource.group.clone(), kind.resource.plural.clone()));
         kinds
+    }
+
+    /// The groups and versions whose kinds could not be told when they were asked for last.
+    pub(crate) fn stale(&self) -> Vec<String> {
+        self.stale.read().clone()
     }
 
     /// Waits until every kind found by the first discovery has been listed.
@@ -173,7 +177,7 @@ impl Everything {
         while watches.join_next().await.is_some() {}
     }
 
-    /// Discovers the kinds, and again whenever a definition changes.
+    /// Discovers the kinds, and again whenever a definition or another server's part of the API changes.
     async fn keep_up(self: &Arc<Self>) {
         loop {
             let mut failures = 0;
@@ -189,15 +193,8 @@ impl Everything {
 
     /// Discovers the kinds anew; returns once those not heard of before have been listed.
     pub(crate) async fn refresh(self: &Arc<Self>) -> Result<(), kube::Error> {
-        let discovery = Discovery::new(self.client.clone()).run().await?;
-        let mut found = HashMap::new();
-        for group in discovery.groups() {
-            for (resource, capabilities) in group.recommended_resources() {
-                let id = (resource.api_version.clone(), resource.kind.clone());
-                let namespaced = capabilities.scope == Scope::Namespaced;
-                found.insert(id, Kind { resource, namespaced, verbs: capabilities.operations });
-            }
-        }
+        let Found { kinds: found, stale } = discover(&self.client).await?;
+        *self.stale.write() = stale;
         self.kinds.write().clone_from(&found);
         let mut caches = Vec::new();
         for (id, kind) in found {
@@ -236,7 +233,7 @@ impl Everything {
     }
 
     fn tell(&self, seen: &Seen<'_>) {
-        if seen.kind == "CustomResourceDefinition" {
+        if matches!(seen.kind, "CustomResourceDefinition" | "APIService") {
             self.defined.notify_one();
         }
         for (life, listener) in self.listeners.read().iter() {
@@ -247,7 +244,11 @@ impl Everything {
 
 fn wants_watch(kind: &Kind) -> bool {
     let is_event = kind.resource.kind == "Event";
-    !is_event && kind.can(verbs::LIST) && kind.can(verbs::WATCH) && kind.can(verbs::DELETE)
+    kind.is_preferred
+        && !is_event
+        && kind.can(verbs::LIST)
+        && kind.can(verbs::WATCH)
+        && kind.can(verbs::DELETE)
 }
 
 /// Keeps what ownership is about.

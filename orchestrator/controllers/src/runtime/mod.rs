@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod cache;
+mod discover;
 pub(crate) mod error;
 pub(crate) mod everything;
 pub(crate) mod expectations;
