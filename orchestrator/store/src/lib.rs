@@ -41,7 +41,7 @@ mod writer;
 pub use attributes::Attributes;
 pub use entry::{Entry, Event, EventKind, Revision};
 pub use error::{CompactError, OpenError, StorageFailure, TxnError, WatchError};
-pub use options::{Clock, Extractor, Options};
+pub use options::{Clock, Extractor, Options, WriterTask};
 pub use seal::{Seal, SealError};
 pub use snapshot::Snapshot;
 pub use store::Store;

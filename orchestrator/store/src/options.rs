@@ -13,6 +13,16 @@ pub type Extractor = Arc<dyn Fn(&str, &[u8]) -> Attributes + Send + Sync>;
 /// The time in milliseconds since 1970.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Who carries transactions out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriterTask {
+    /// A thread of the store's own, which carries out together what waits.
+    Thread,
+    /// Whoever hands a transaction over, before the call returns. For simulations, whose events must not depend on how the
+    /// machine divides its time; it blocks its caller for the time of a commit.
+    Caller,
+}
+
 /// How a store is set up. [`Options::new`] gives values for a small cluster.
 #[derive(Clone)]
 pub struct Options {
@@ -36,6 +46,8 @@ pub struct Options {
     pub settle_interval: Duration,
     /// How many transactions one commit may carry.
     pub max_batch: usize,
+    /// Who carries transactions out.
+    pub writer: WriterTask,
     /// Memory for the file's pages. Small, because reads are answered from the state in memory.
     pub page_cache_bytes: usize,
 }
@@ -54,6 +66,7 @@ impl Options {
             lazy_interval: Duration::from_secs(5),
             settle_interval: Duration::from_secs(2),
             max_batch: 512,
+            writer: WriterTask::Thread,
             page_cache_bytes: 4 << 20,
         }
     }

@@ -14,7 +14,7 @@ use crate::entry::{Entry, Revision};
 use crate::error::{CompactError, OpenError, StorageFailure, TxnError, WatchError};
 use crate::history;
 use crate::hub::{Hub, Window};
-use crate::options::Options;
+use crate::options::{Options, WriterTask};
 use crate::shared::{History, Shared};
 use crate::snapshot::Snapshot;
 use crate::txn::Txn;
@@ -26,8 +26,25 @@ use crate::writer::{Command, Writer};
 #[derive(Clone, Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    inbox: Sender<Command>,
+    inbox: Inbox,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// The way to the writer.
+#[derive(Clone, Debug)]
+enum Inbox {
+    Thread(Sender<Command>),
+    Caller(Arc<Mutex<Option<Writer>>>),
+}
+
+impl Inbox {
+    /// Hands a command over. A writer that is closed drops it, and with it the sender of the answer.
+    fn send(&self, command: Command) {
+        match self {
+            Self::Thread(inbox) => drop(inbox.send(command)),
+            Self::Caller(turn) => Writer::take_turn(turn, command),
+        }
+    }
 }
 
 impl Store {
@@ -49,17 +66,15 @@ impl Store {
         let hub = Hub::new(window, loaded.current, loaded.events, loaded.floor);
         let history = RwLock::new(History { compacted: loaded.compacted, gaps: loaded.gaps });
         let shared = Arc::new(Shared { options, disk, hub, history });
-        let (inbox, receiver) = channel();
-        let writer = Writer::new(Arc::clone(&shared), receiver);
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| OpenError::Io {
-                path: shared.disk.path().to_owned(),
-                step: "start the writer of",
-                source: StorageFailure::Os(Arc::new(error)),
-            })?;
-        Ok(Self { shared, inbox, thread: Arc::new(Mutex::new(Some(thread))) })
+        let writer = Writer::new(Arc::clone(&shared));
+        let (inbox, thread) = match shared.options.writer {
+            WriterTask::Caller => (Inbox::Caller(Arc::new(Mutex::new(Some(writer)))), None),
+            WriterTask::Thread => {
+                let (inbox, thread) = spawn(writer, &shared)?;
+                (Inbox::Thread(inbox), Some(thread))
+            }
+        };
+        Ok(Self { shared, inbox, thread: Arc::new(Mutex::new(thread)) })
     }
 
     /// The last revision that reads can see.
@@ -87,9 +102,7 @@ impl Store {
     /// [`Store::txn`] does.
     pub fn submit(&self, txn: Txn) -> impl Future<Output = Result<Revision, TxnError>> + Send + use<> {
         let (reply, answer) = oneshot::channel();
-        let submitted = txn
-            .validate()
-            .and_then(|()| self.inbox.send(Command::Txn { txn, reply }).map_err(|_| TxnError::Closed));
+        let submitted = txn.validate().map(|()| self.inbox.send(Command::Txn { txn, reply }));
         async move {
             submitted?;
             answer.await.map_err(|_| TxnError::Closed)?
@@ -111,14 +124,14 @@ impl Store {
     /// Drops the history up to and including `revision`; the state at it and all later events stay.
     pub async fn compact(&self, revision: Revision) -> Result<(), CompactError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Command::Compact { revision, reply }).map_err(|_| CompactError::Closed)?;
+        self.inbox.send(Command::Compact { revision, reply });
         answer.await.map_err(|_| CompactError::Closed)?
     }
 
     /// Makes durable all that was acknowledged.
     pub async fn flush(&self) -> Result<(), TxnError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(Command::Flush { reply }).map_err(|_| TxnError::Closed)?;
+        self.inbox.send(Command::Flush { reply });
         answer.await.map_err(|_| TxnError::Closed)?
     }
 
@@ -126,10 +139,9 @@ impl Store {
     /// [`TxnError::Closed`] and their watches end.
     pub async fn close(self) {
         let (reply, closed) = oneshot::channel();
-        if self.inbox.send(Command::Close { reply }).is_ok() {
-            // An error means that the writer is gone already, which is what is wanted.
-            drop(closed.await);
-        }
+        self.inbox.send(Command::Close { reply });
+        // An error means that the writer is gone already, which is what is wanted.
+        drop(closed.await);
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -137,4 +149,17 @@ impl Store {
             tracing::error!("the store's writer panicked");
         }
     }
+}
+
+fn spawn(writer: Writer, shared: &Shared) -> Result<(Sender<Command>, JoinHandle<()>), OpenError> {
+    let (inbox, receiver) = channel();
+    let thread = std::thread::Builder::new()
+        .name("store-writer".to_owned())
+        .spawn(move || writer.run(&receiver))
+        .map_err(|error| OpenError::Io {
+            path: shared.disk.path().to_owned(),
+            step: "start the writer of",
+            source: StorageFailure::Os(Arc::new(error)),
+        })?;
+    Ok((inbox, thread))
 }

@@ -1,4 +1,4 @@
-//! The one writer (S8): a thread that owns the right to commit.
+//! The one writer (S8): who has it owns the right to commit. It is a thread's, or, in a simulation, whoever's turn it is.
 //!
 //! Flow: take all transactions that wait, apply them in order to a copy of the state, write their rows with one
 //! fsync, publish the new state and events, answer. A batch of lazy transactions only is published without a commit.
@@ -9,10 +9,12 @@
 //! Errors: when a commit fails, what it carried is answered with the failure and never becomes visible; from then on
 //! the store is read-only, because what is on disk is not known until it is opened again.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::disk::{Commit, Compaction, Reserve};
@@ -45,10 +47,10 @@ pub(crate) enum Command {
 type Waiting = (Txn, oneshot::Sender<Result<Revision, TxnError>>);
 type Answer = (oneshot::Sender<Result<Revision, TxnError>>, Result<Revision, TxnError>);
 
-/// The state of the writer's thread.
+/// The state of the writer. Dropped, it writes what it holds, ends watches and releases the file.
+#[derive(Debug)]
 pub(crate) struct Writer {
     shared: Arc<Shared>,
-    inbox: Receiver<Command>,
     /// Published and not on disk, with when the first of them came.
     lazy: Vec<Arc<Event>>,
     lazy_weight: usize,
@@ -65,23 +67,22 @@ pub(crate) struct Writer {
     failure: Option<StorageFailure>,
 }
 
-/// Ends watches and releases the file whichever way the thread ends.
-struct CloseOnDrop(Arc<Shared>);
-
-impl Drop for CloseOnDrop {
+impl Drop for Writer {
     fn drop(&mut self) {
-        self.0.hub.close();
-        self.0.disk.close();
+        if !std::thread::panicking() {
+            self.close();
+        }
+        self.shared.hub.close();
+        self.shared.disk.close();
     }
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, inbox: Receiver<Command>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let persisted = shared.hub.current().revision();
         let mut ages = Ages::new(shared.options.retain_age);
         ages.note((shared.options.clock)(), persisted);
         Self {
-            inbox,
             lazy: Vec::new(),
             lazy_weight: 0,
             lazy_since: 0,
@@ -97,52 +98,83 @@ impl Writer {
     }
 
     /// Works until closed or until nobody can ask any more.
-    pub(crate) fn run(mut self) {
-        let guard = CloseOnDrop(Arc::clone(&self.shared));
+    pub(crate) fn run(mut self, inbox: &Receiver<Command>) {
         let mut next = None;
         loop {
-            match next.take().map_or_else(|| self.receive(), Ok) {
-                Ok(Command::Txn { txn, reply }) => next = self.batch((txn, reply)),
-                Ok(Command::Compact { revision, reply }) => {
-                    reply.send(self.compact(revision)).ok();
-                }
-                Ok(Command::Flush { reply }) => {
-                    reply.send(self.flush()).ok();
-                }
-                Ok(Command::Close { reply }) => {
-                    self.close();
-                    drop(guard);
-                    // Who asked to close may have gone.
-                    reply.send(()).ok();
-                    return;
+            match next.take().map_or_else(|| self.receive(inbox), Ok) {
+                Ok(Command::Txn { txn, reply }) => next = self.batch((txn, reply), inbox),
+                Ok(other) => {
+                    if let ControlFlow::Break(reply) = self.handle(other) {
+                        return self.close_for(reply);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => self.maintain(),
-                Err(RecvTimeoutError::Disconnected) => return self.close(),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
+    /// Does what one command asks, and what is due by now; nothing once it was asked to close.
+    pub(crate) fn take_turn(turn: &Mutex<Option<Self>>, command: Command) {
+        let mut turn = turn.lock();
+        let Some(mut writer) = turn.take() else { return };
+        match writer.handle(command) {
+            ControlFlow::Break(reply) => writer.close_for(reply),
+            ControlFlow::Continue(()) => {
+                writer.maintain();
+                *turn = Some(writer);
+            }
+        }
+    }
+
+    /// Ends, and says so to whoever asked for it.
+    fn close_for(self, reply: oneshot::Sender<()>) {
+        drop(self);
+        // Who asked to close may have gone.
+        reply.send(()).ok();
+    }
+
+    /// Does what one command asks, or tells who wants to know that the writer ended. Whoever asked may have gone; what it
+    /// asked for stands.
+    fn handle(&mut self, command: Command) -> ControlFlow<oneshot::Sender<()>> {
+        match command {
+            Command::Txn { txn, reply } => {
+                for (reply, answer) in self.carry_out(vec![(txn, reply)]) {
+                    reply.send(answer).ok();
+                }
+            }
+            Command::Compact { revision, reply } => {
+                reply.send(self.compact(revision)).ok();
+            }
+            Command::Flush { reply } => {
+                reply.send(self.flush()).ok();
+            }
+            Command::Close { reply } => return ControlFlow::Break(reply),
+        }
+        ControlFlow::Continue(())
+    }
+
     /// The next command, or a timeout when maintenance may be due.
-    fn receive(&self) -> Result<Command, RecvTimeoutError> {
+    fn receive(&self, inbox: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
         let Some(deadline) = self.next_deadline() else {
-            return self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
+            return inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
         };
         match deadline.saturating_sub(self.now()) {
-            0 => match self.inbox.try_recv() {
+            0 => match inbox.try_recv() {
                 Ok(command) => Ok(command),
                 Err(std::sync::mpsc::TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
             },
-            wait => self.inbox.recv_timeout(Duration::from_millis(wait.max(SHORTEST_SLEEP_MS))),
+            wait => inbox.recv_timeout(Duration::from_millis(wait.max(SHORTEST_SLEEP_MS))),
         }
     }
 
     /// Carries out `first` and the transactions that wait behind it; answers the command that ended the batch.
-    fn batch(&mut self, first: Waiting) -> Option<Command> {
+    fn batch(&mut self, first: Waiting, inbox: &Receiver<Command>) -> Option<Command> {
         let mut waiting = vec![first];
         let mut stopped_by = None;
         while waiting.len() < self.shared.options.max_batch {
-            match self.inbox.try_recv() {
+            match inbox.try_recv() {
                 Ok(Command::Txn { txn, reply }) => waiting.push((txn, reply)),
                 Ok(other) => {
                     stopped_by = Some(other);

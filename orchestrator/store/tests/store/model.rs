@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use wherry_store::{Durability, Op, Options, Precondition, Revision, Store, Txn, TxnError, WatchError};
+use wherry_store::{
+    Durability, Op, Options, Precondition, Revision, Store, Txn, TxnError, WatchError, WriterTask,
+};
 
 use crate::common::{Row, Seen, options, row, rows, until};
 use crate::memory_disk::MemoryDisk;
@@ -31,6 +33,7 @@ enum Step {
     Flush,
     Reopen {
         window: usize,
+        writer: WriterTask,
     },
 }
 
@@ -173,19 +176,21 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (prefix(), any::<u8>()).prop_map(|(prefix, after)| Step::Watch { prefix, after }),
         3 => (prefix(), any::<u8>()).prop_map(|(prefix, at)| Step::ListAt { prefix, at }),
         1 => Just(Step::Flush),
-        1 => (0..6_usize).prop_map(|window| Step::Reopen { window }),
+        1 => (0..6_usize, prop_oneof![Just(WriterTask::Thread), Just(WriterTask::Caller)])
+            .prop_map(|(window, writer)| Step::Reopen { window, writer }),
     ]
 }
 
-fn with_window(window: usize) -> Options {
+fn with(window: usize, writer: WriterTask) -> Options {
     let mut options = options();
     options.event_window = window;
+    options.writer = writer;
     options.lazy_interval = Duration::from_hours(1);
     options
 }
 
-fn open(disk: &MemoryDisk, window: usize) -> Store {
-    Store::open_on(Path::new("memory"), disk.clone(), with_window(window)).expect("the store opens")
+fn open(disk: &MemoryDisk, window: usize, writer: WriterTask) -> Store {
+    Store::open_on(Path::new("memory"), disk.clone(), with(window, writer)).expect("the store opens")
 }
 
 async fn take(store: Store, model: &mut Model, step: Step, disk: &MemoryDisk) -> Store {
@@ -220,9 +225,9 @@ async fn take(store: Store, model: &mut Model, step: Step, disk: &MemoryDisk) ->
             }
         }
         Step::Flush => store.flush().await.expect("the disk works"),
-        Step::Reopen { window } => {
+        Step::Reopen { window, writer } => {
             store.close().await;
-            return open(disk, window);
+            return open(disk, window, writer);
         }
     }
     store
@@ -243,7 +248,7 @@ async fn transact(store: &Store, model: &mut Model, txn: Txn) {
 async fn agree(steps: Vec<Step>) {
     let disk = MemoryDisk::default();
     let mut model = Model { states: vec![BTreeMap::new()], events: Vec::new(), compacted: 0 };
-    let mut store = open(&disk, 4);
+    let mut store = open(&disk, 4, WriterTask::Thread);
     let mut live = store.watch("", 0).expect("the start can be watched");
     let mut lived = Vec::new();
     for step in steps {
