@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Mutex, RwLock};
 use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
 use tokio::sync::oneshot;
 
 use crate::disk::{Disk, Loaded};
@@ -59,6 +60,11 @@ impl Store {
     pub fn open_on(name: &Path, backend: impl StorageBackend, options: Options) -> Result<Self, OpenError> {
         let (disk, loaded) = Disk::open_on(name, backend, &options)?;
         Self::start(disk, loaded, options)
+    }
+
+    /// Opens an empty store that forgets all when it is closed.
+    pub fn in_memory(options: Options) -> Result<Self, OpenError> {
+        Self::open_on(Path::new("memory"), InMemoryBackend::new(), options)
     }
 
     fn start(disk: Disk, loaded: Loaded, options: Options) -> Result<Self, OpenError> {

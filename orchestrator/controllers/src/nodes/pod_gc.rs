@@ -1,7 +1,7 @@
 //! Pod garbage collection: Pods of nodes that are gone, Pods deleted before they had a node, and the oldest of
 //! too many terminated Pods.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) struct PodGcController {
     caches: Arc<Caches>,
     clock: Arc<dyn wherry_api::clock::Clock>,
     threshold: usize,
-    missing: Mutex<HashMap<String, Timestamp>>,
+    missing: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 /// What is to be done.
@@ -34,7 +34,7 @@ pub(crate) struct PodGcController {
 struct Plan {
     delete: Vec<Arc<Pod>>,
     /// Nodes to be looked for, with the Pods to be deleted if they are gone.
-    lost: HashMap<String, Vec<Arc<Pod>>>,
+    lost: BTreeMap<String, Vec<Arc<Pod>>>,
     look_again: Option<Duration>,
 }
 
@@ -42,7 +42,7 @@ struct Plan {
 fn plan(
     pods: &[Arc<Pod>],
     nodes: &HashSet<String>,
-    missing: &mut HashMap<String, Timestamp>,
+    missing: &mut BTreeMap<String, Timestamp>,
     threshold: usize,
     now: Timestamp,
 ) -> Plan {
@@ -54,7 +54,7 @@ fn plan(
     let is_unplaced = |pod: &&Arc<Pod>| is_terminating(pod) && node_of(pod).is_empty();
     plan.delete.extend(pods.iter().filter(is_unplaced).cloned());
 
-    let mut strays = HashMap::<&str, Vec<_>>::new();
+    let mut strays = BTreeMap::<&str, Vec<_>>::new();
     for pod in pods.iter().filter(|pod| !node_of(pod).is_empty() && !nodes.contains(node_of(pod))) {
         strays.entry(node_of(pod)).or_default().push(pod.clone());
     }

@@ -30,7 +30,7 @@ fn the_oldest_of_too_many_terminated_pods_go() {
         pod("older", "n", "Succeeded", 10),
         pod("runs", "n", "Running", 99),
     ];
-    let planned = |threshold| plan(&pods, &nodes, &mut HashMap::new(), threshold, at(1000));
+    let planned = |threshold| plan(&pods, &nodes, &mut BTreeMap::new(), threshold, at(1000));
     assert_eq!(names(&planned(1).delete), ["older", "old"]);
     assert!(planned(3).delete.is_empty());
 }
@@ -40,12 +40,12 @@ fn a_pod_deleted_before_it_had_a_node_goes() {
     let mut going = (*pod("p", "", "Pending", 1)).clone();
     going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(0)));
     let pods = [Arc::new(going), pod("waits", "", "Pending", 1)];
-    assert_eq!(names(&plan(&pods, &HashSet::new(), &mut HashMap::new(), 9, at(1000)).delete), ["p"]);
+    assert_eq!(names(&plan(&pods, &HashSet::new(), &mut BTreeMap::new(), 9, at(1000)).delete), ["p"]);
 }
 
 #[test]
 fn pods_of_a_node_that_stays_away_are_lost() {
-    let mut missing = HashMap::new();
+    let mut missing = BTreeMap::new();
     let pods = [pod("p", "gone", "Running", 1)];
     let first = plan(&pods, &HashSet::new(), &mut missing, 9, at(1000));
     assert!(first.lost.is_empty());

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
-use tokio::sync::watch;
+use tokio::sync::SetOnce;
 
 use super::life::Life;
 use super::objects::{Objects, revision};
@@ -56,7 +56,7 @@ struct Content<K> {
 struct Shared<K> {
     content: RwLock<Content<K>>,
     handlers: RwLock<Vec<Handler<K>>>,
-    synced: watch::Sender<bool>,
+    synced: SetOnce<()>,
 }
 
 /// See the module's documentation. Clones share their content.
@@ -75,7 +75,7 @@ impl<K> Clone for Cache<K> {
 impl<K> Cache<K> {
     pub(crate) fn new(life: Life) -> Self {
         let content = Content { objects: Objects::default(), seen: 0, incoming: None };
-        let synced = watch::Sender::new(false);
+        let synced = SetOnce::new();
         let shared = Shared { content: RwLock::new(content), handlers: RwLock::default(), synced };
         Self { shared: Arc::new(shared), life }
     }
@@ -99,9 +99,7 @@ impl<K: ResourceExt> Cache<K> {
 
     /// Waits for the first complete list.
     pub(crate) async fn synced(&self) {
-        let mut synced = self.shared.synced.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = synced.wait_for(|synced| *synced).await;
+        self.shared.synced.wait().await;
     }
 
     /// The object of this key.
@@ -114,7 +112,7 @@ impl<K: ResourceExt> Cache<K> {
         self.shared.content.read().objects.get("", name).cloned()
     }
 
-    /// All objects of a namespace, in no particular order.
+    /// All objects of a namespace, by name.
     pub(crate) fn namespace(&self, namespace: &str) -> Vec<Arc<K>> {
         self.select(namespace, |_| true)
     }
@@ -137,7 +135,7 @@ impl<K: ResourceExt> Cache<K> {
         content.objects.managed_by(namespace, owner).chain(orphans).cloned().collect()
     }
 
-    /// All objects, in no particular order.
+    /// All objects, by namespace and name.
     pub(crate) fn all(&self) -> Vec<Arc<K>> {
         self.shared.content.read().objects.all().cloned().collect()
     }
@@ -206,7 +204,8 @@ impl<K: ResourceExt> Cache<K> {
         for gone in before.all() {
             self.announce(Some(gone), None);
         }
-        self.shared.synced.send_replace(true);
+        // A later list changes nothing of that.
+        self.shared.synced.set(()).ok();
     }
 
     fn announce(&self, old: Option<&Arc<K>>, new: Option<&Arc<K>>) {

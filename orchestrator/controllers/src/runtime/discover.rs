@@ -3,7 +3,7 @@
 //! Servers behind the API may not work at the moment. What they serve is then not known, which is no reason not to know
 //! the rest.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use kube::Client;
 use kube::api::ApiResource;
@@ -21,7 +21,7 @@ pub(crate) struct Kind {
 /// The kinds that were found, by API version and kind.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub(super) kinds: HashMap<(String, String), Kind>,
+    pub(super) kinds: BTreeMap<(String, String), Kind>,
     /// The groups and versions that nobody could tell of.
     pub(super) stale: Vec<String>,
 }

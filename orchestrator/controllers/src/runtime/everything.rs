@@ -7,7 +7,7 @@
 //!
 //! Caveats: Events are left out: nothing owns them and there are many.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use kube::discovery::verbs;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce};
 use tokio::task::JoinSet;
 use tracing::warn;
 
@@ -71,13 +71,13 @@ pub(crate) struct Everything {
     life: Life,
     listeners: RwLock<Vec<Listener>>,
     sources: RwLock<Vec<Source>>,
-    kinds: RwLock<HashMap<(String, String), Kind>>,
+    kinds: RwLock<BTreeMap<(String, String), Kind>>,
     /// The groups and versions whose kinds could not be told when they were asked for last.
     stale: RwLock<Vec<String>>,
     /// The kinds that are heard of, by API version and kind.
     heard: Mutex<Vec<(String, String)>>,
     watches: Mutex<JoinSet<()>>,
-    ready: watch::Sender<bool>,
+    ready: SetOnce<()>,
     /// Told when what is served changes.
     defined: Notify,
 }
@@ -94,7 +94,7 @@ impl Everything {
             stale: RwLock::default(),
             heard: Mutex::default(),
             watches: Mutex::default(),
-            ready: watch::Sender::new(false),
+            ready: SetOnce::new(),
             defined: Notify::new(),
         }
     }
@@ -161,15 +161,14 @@ impl Everything {
 
     /// Waits until every kind found by the first discovery has been listed.
     pub(crate) async fn ready(&self) {
-        let mut ready = self.ready.subscribe();
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = ready.wait_for(|ready| *ready).await;
+        self.ready.wait().await;
     }
 
     /// Discovers the kinds, watches them, and keeps the watches until shutdown.
     pub(crate) async fn run(self: Arc<Self>) {
         let shutdown = self.life.over().clone();
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => {}
             () = self.keep_up() => {}
         }
@@ -186,7 +185,8 @@ impl Everything {
                 failures += 1;
                 tokio::time::sleep(RETRY.delay(failures, &self.jitter)).await;
             }
-            self.ready.send_replace(true);
+            // A later list changes nothing of that.
+            self.ready.set(()).ok();
             self.defined.notified().await;
         }
     }

@@ -100,6 +100,7 @@ pub(crate) async fn supervise<C: Controller>(context: Context) {
         life.over.cancel();
         failures = if began.elapsed() > LONG { 1 } else { failures + 1 };
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(RETRY.delay(failures, &context.jitter)) => {}
         }

@@ -1,25 +1,25 @@
-//! What a cache holds: objects by name, and by who manages them.
+//! What a cache holds: objects by name, and by who manages them. In order, so that the same events lead to the same acts.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
 
 use crate::objects::meta::controller_of;
 
-type Names<K> = HashMap<String, Arc<K>>;
+type Names<K> = BTreeMap<String, Arc<K>>;
 
 /// See the module's documentation.
 pub(super) struct Objects<K> {
     /// By namespace and name.
-    names: HashMap<String, Names<K>>,
+    names: BTreeMap<String, Names<K>>,
     /// By namespace, uid of the managing owner (empty if there is none) and name.
-    owners: HashMap<String, HashMap<String, Names<K>>>,
+    owners: BTreeMap<String, BTreeMap<String, Names<K>>>,
 }
 
 impl<K> Default for Objects<K> {
     fn default() -> Self {
-        Self { names: HashMap::new(), owners: HashMap::new() }
+        Self { names: BTreeMap::new(), owners: BTreeMap::new() }
     }
 }
 
@@ -29,17 +29,17 @@ impl<K> Objects<K> {
     }
 
     pub(super) fn namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<K>> {
-        self.names.get(namespace).into_iter().flat_map(HashMap::values)
+        self.names.get(namespace).into_iter().flat_map(BTreeMap::values)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<K>> {
-        self.names.values().flat_map(HashMap::values)
+        self.names.values().flat_map(BTreeMap::values)
     }
 
     /// The objects that the owner of this uid manages; those nobody manages for an empty uid.
     pub(super) fn managed_by(&self, namespace: &str, owner: &str) -> impl Iterator<Item = &Arc<K>> {
         let owned = self.owners.get(namespace).and_then(|owners| owners.get(owner));
-        owned.into_iter().flat_map(HashMap::values)
+        owned.into_iter().flat_map(BTreeMap::values)
     }
 }
 

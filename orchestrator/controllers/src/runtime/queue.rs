@@ -103,6 +103,7 @@ impl<T: QueueKey> Queue<T> {
             match deadline {
                 None => self.wake.notified().await,
                 Some(at) => tokio::select! {
+                    biased;
                     () = self.wake.notified() => {}
                     () = tokio::time::sleep_until(at) => {}
                 },

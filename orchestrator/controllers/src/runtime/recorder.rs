@@ -85,6 +85,7 @@ impl Writer {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         loop {
             tokio::select! {
+                biased;
                 () = shutdown.cancelled() => break,
                 Some((about, notice, now)) = self.queue.recv() => self.write(about, notice, now).await,
             }

@@ -26,6 +26,7 @@ pub(crate) async fn follow<T>(
     let mut failures = 0;
     loop {
         let event = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             event = events.next() => event,
         };
@@ -44,6 +45,7 @@ pub(crate) async fn follow<T>(
         }
         failures += 1;
         tokio::select! {
+            biased;
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(RETRY.delay(failures, jitter)) => {}
         }

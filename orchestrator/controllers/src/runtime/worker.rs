@@ -47,11 +47,13 @@ pub(crate) async fn work<C: Controller>(controller: C, queue: Arc<Queue<C::Key>>
     let controller = Arc::new(controller);
     let mut running = JoinSet::new();
     tokio::select! {
+        biased;
         () = life.over().cancelled() => return,
         () = controller.ready() => {}
     }
     loop {
         tokio::select! {
+            biased;
             () = life.over().cancelled() => break,
             Some(ended) = running.join_next() => report(&life, ended),
             key = queue.next(), if running.len() < PARALLEL => {

@@ -1,0 +1,44 @@
+//! What must hold: at every change, and when all is settled. One a file.
+
+mod deployments_converge;
+mod deployments_keep_their_limits;
+mod ownership;
+mod replica_sets_never_exceed;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::view::{Change, View};
+
+/// The uids of what users deleted.
+pub(crate) type Gone = Arc<Mutex<BTreeSet<String>>>;
+
+/// Something that must hold.
+pub(crate) trait Invariant {
+    /// What it is called in a violation.
+    fn name(&self) -> &'static str;
+
+    /// Looks at a change, with what there was before it.
+    fn sees(&mut self, change: &Change, before: &View) -> Result<(), String> {
+        let (_, _) = (change, before);
+        Ok(())
+    }
+
+    /// Looks at what is left when nothing changes any more.
+    fn settled(&mut self, view: &View) -> Result<(), String> {
+        let _ = view;
+        Ok(())
+    }
+}
+
+/// All of them. In a gentle simulation nobody but the controllers makes a ready Pod go.
+pub(crate) fn all(gentle: bool, deleted: Gone) -> Vec<Box<dyn Invariant>> {
+    vec![
+        Box::new(deployments_converge::DeploymentsConverge),
+        Box::new(deployments_keep_their_limits::DeploymentsKeepTheirLimits::new(gentle)),
+        Box::new(replica_sets_never_exceed::ReplicaSetsNeverExceed::default()),
+        Box::new(ownership::Ownership::new(deleted, gentle)),
+    ]
+}
