@@ -19,7 +19,7 @@ use super::health::{UNREACHABLE, judge};
 use crate::context::{Caches, Context};
 use crate::objects::meta::reference;
 use crate::objects::pods::is_terminating;
-use crate::runtime::error::{ReconcileError, Step, is_conflict, is_not_found};
+use crate::runtime::error::{ReconcileError, Step, is_not_found};
 use crate::runtime::queue::Queue;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 use crate::runtime::worker::{Controller, Next};
@@ -154,7 +154,7 @@ impl NodeLifecycleController {
         let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
         let api = Api::<Pod>::namespaced(self.client.clone(), &namespace);
         match api.delete(&pod.name_any(), &DeleteParams::default().preconditions(only_this)).await {
-            Err(error) if !is_not_found(&error) && !is_conflict(&error) => Err(error).step("evicting a Pod"),
+            Err(error) if !is_not_found(&error) => Err(error).step("evicting a Pod"),
             Ok(_) | Err(_) => Ok(()),
         }
     }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::context::{Caches, Context};
 use crate::objects::pods::{is_terminal, is_terminating};
-use crate::runtime::error::{ReconcileError, Step, is_conflict, is_not_found};
+use crate::runtime::error::{ReconcileError, Step, is_not_found};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 
@@ -130,9 +130,7 @@ impl PodGcController {
         let params = DeleteParams::default().grace_period(0).preconditions(only_this);
         let api = Api::<Pod>::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
         match api.delete(&pod.name_any(), &params).await {
-            Err(error) if !is_not_found(&error) && !is_conflict(&error) => {
-                Err(error).step("deleting a lost Pod")
-            }
+            Err(error) if !is_not_found(&error) => Err(error).step("deleting a lost Pod"),
             Ok(_) | Err(_) => Ok(()),
         }
     }

@@ -9,9 +9,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::meta::{Key, controller_reference, reference, uid};
-use crate::runtime::error::{
-    ReconcileError, is_conflict, is_namespace_terminating, is_not_found, is_refusal, text,
-};
+use crate::runtime::error::{ReconcileError, is_namespace_terminating, is_not_found, is_refusal, text};
 use crate::runtime::expectations::Expectations;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 
@@ -107,7 +105,7 @@ impl PodControl {
                 self.tell(owner, Severity::Normal, "SuccessfulDelete", format!("Deleted pod: {name}"));
                 None
             }
-            Err(error) if is_not_found(&error) || is_conflict(&error) => {
+            Err(error) if is_not_found(&error) => {
                 self.expectations.deleted(key, uid);
                 None
             }
