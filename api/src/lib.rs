@@ -2,9 +2,10 @@
 //!
 //! No IO and no async: this crate can be used by the API server, by its clients and by tests alike.
 //!
-//! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`],
+//! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`certificates`],
 //! [`data`] (how values are read in place), [`quota`] (what objects count for).
 
+pub mod certificates;
 pub mod clock;
 pub mod data;
 pub mod kinds;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, kubeconfig};
@@ -40,6 +41,8 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         node_endpoint: None,
     })
     .await?;
+    let tasks = TaskTracker::new();
+    tasks.spawn(kubeconfig::keep(kubeconfig_path.clone(), reachable(address), plane.certificates()));
     announce(started, &kubeconfig_path)?;
     stop.asked().await;
     tracing::info!("draining");

@@ -23,6 +23,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the API server alone: no controllers, no scheduler, no node.
     Apiserver(ApiserverArgs),
+    /// Show or renew the certificates of the cluster.
+    #[command(subcommand)]
+    Certificate(CertificateCommand),
     /// Change how Secrets are kept.
     #[command(subcommand)]
     Secrets(SecretsCommand),
@@ -31,13 +34,31 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum SecretsCommand {
-    /// Seal all Secrets with a new key and forget the old ones. The cluster must not be running.
-    Rotate(RotateArgs),
+pub(crate) enum CertificateCommand {
+    /// Show all certificates with the time at which they end.
+    Check(DataDirArgs),
+    /// Have all certificates made anew. The cluster may be running.
+    Rotate(RotateCertificatesArgs),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RotateArgs {
+pub(crate) struct RotateCertificatesArgs {
+    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Give the CA a new key, too. The one before it is believed until the next time.
+    #[arg(long)]
+    pub(crate) ca: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsCommand {
+    /// Seal all Secrets with a new key and forget the old ones. The cluster must not be running.
+    Rotate(DataDirArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DataDirArgs {
     /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,

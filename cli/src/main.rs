@@ -3,6 +3,7 @@
 mod apiserver;
 mod args;
 mod audit;
+mod certificate;
 mod logging;
 mod network;
 mod paths;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Cli, Command, SecretsCommand};
+use crate::args::{CertificateCommand, Cli, Command, SecretsCommand};
 
 fn main() -> ExitCode {
     // A shim is a small process per container: it needs neither the parser below nor an async runtime.
@@ -40,6 +41,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
         Command::Apiserver(args) => runtime.block_on(apiserver::run(args, started)),
+        Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args.data_dir),
+        Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),
         Command::Secrets(SecretsCommand::Rotate(args)) => runtime.block_on(secrets::rotate(args)),
         Command::Up(args) => runtime.block_on(up::run(args, started)),
     }

@@ -96,7 +96,9 @@ mod tests {
         let cli = Cli::parse_from(["wherry", "up"].iter().chain(flags));
         match cli.command {
             Command::Up(args) => Network::resolve(&args, root),
-            Command::Apiserver(_) | Command::Secrets(_) => unreachable!("`up` was parsed"),
+            Command::Apiserver(_) | Command::Certificate(_) | Command::Secrets(_) => {
+                unreachable!("`up` was parsed")
+            }
         }
     }
 

@@ -7,10 +7,10 @@ use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::secrets;
 
 use crate::apiserver::data_dir;
-use crate::args::RotateArgs;
+use crate::args::DataDirArgs;
 
 /// Seals all Secrets with a new key.
-pub(crate) async fn rotate(args: RotateArgs) -> anyhow::Result<()> {
+pub(crate) async fn rotate(args: DataDirArgs) -> anyhow::Result<()> {
     let data_dir = data_dir(args.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let count = secrets::rotate(&data_dir, &clock).await.context("the keys of Secrets are not changed")?;

@@ -9,14 +9,16 @@ use k8s_openapi::api::core::v1::Node;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
-use wherry_node::{NodeEndpoint, NodeError};
+use wherry_node::{EndpointTls, NodeEndpoint, NodeError};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, UserInfo, kubeconfig};
 
 use crate::args::UpArgs;
+use crate::certificate::{endpoint_tls, follow};
 use crate::network::{Network, node_ip};
 use crate::paths;
 use crate::process::{Stop, announce, create_data_dir, listen, new_uid, reachable};
@@ -45,12 +47,15 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
 
     let stop_node = CancellationToken::new();
     let tasks = TaskTracker::new();
+    tasks.spawn(kubeconfig::keep(kubeconfig_path.clone(), reachable(address), plane.certificates()));
+    let (sender, tls) = watch::channel(endpoint_tls(&pki));
+    tasks.spawn(follow(plane.certificates(), sender));
     let node = wherry_node::run(
         wherry_node::Clients {
             node: plane.client_as(node_user(&plan.node_name), "kubelet"),
             proxy: plane.client_as(UserInfo::new("system:kube-proxy", &[]), "kube-proxy"),
         },
-        plan.node(&pki, &clock)?,
+        plan.node(tls, &clock)?,
         stop_node.clone(),
     );
     let mut node = tasks.spawn(node);
@@ -149,7 +154,11 @@ impl Plan {
         }
     }
 
-    fn node(&self, pki: &Pki, clock: &Arc<dyn Clock>) -> anyhow::Result<wherry_node::Config> {
+    fn node(
+        &self,
+        tls: watch::Receiver<EndpointTls>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<wherry_node::Config> {
         Ok(wherry_node::Config {
             node_name: self.node_name.clone(),
             data_dir: self.data_dir.clone(),
@@ -158,12 +167,7 @@ impl Plan {
             cluster_cidr: self.network.cluster_cidr,
             service_cidr: self.network.service_cidr,
             node_ip: self.node_ip,
-            endpoint: NodeEndpoint {
-                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-                server_cert: pki.node_server.cert.clone(),
-                server_key: pki.node_server.key.clone(),
-                client_ca: pki.ca.clone(),
-            },
+            endpoint: NodeEndpoint { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls },
             shim_program: std::env::current_exe().context("cannot tell the path of the wherry binary")?,
             max_pods: wherry_node::Config::MAX_PODS,
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,

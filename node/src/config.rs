@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::watch;
 use wherry_api::clock::Clock;
 
 use crate::network::NetworkMode;
@@ -46,15 +47,22 @@ impl Config {
     pub const ENDPOINT_DRAIN: Duration = Duration::from_millis(300);
 }
 
-/// The HTTPS endpoint of the node; whoever calls it shows a certificate signed by `client_ca`.
+/// The HTTPS endpoint of the node.
 #[derive(Clone)]
 pub struct NodeEndpoint {
     /// The address to listen on; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// PEM certificate chain of the server.
-    pub server_cert: String,
-    /// PEM private key of the server.
-    pub server_key: String,
-    /// PEM certificates of the authorities that sign clients.
+    /// What it serves with. New certificates count from the next connection on.
+    pub tls: watch::Receiver<EndpointTls>,
+}
+
+/// What the node's endpoint serves with, as PEM; whoever calls it shows a certificate signed by `client_ca`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EndpointTls {
+    /// The certificate chain of the server.
+    pub cert: String,
+    /// The private key of the server.
+    pub key: String,
+    /// The certificates of the authorities that sign clients.
     pub client_ca: String,
 }

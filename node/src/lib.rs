@@ -36,7 +36,7 @@ mod volumes;
 mod wakers;
 
 pub use agent::{Clients, NodeError, run};
-pub use config::{Config, NodeEndpoint};
+pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use network::NetworkMode;
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.
 pub use wherry_oci_runtime::shim_main;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures::future::try_join_all;
 use ipnet::IpNet;
@@ -12,6 +13,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::PostParams;
@@ -19,6 +21,7 @@ use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use wherry_apiserver::bootstrap as api;
 
 use crate::pki::FRONT_PROXY;
@@ -26,6 +29,9 @@ use crate::policy;
 
 /// Namespaces that exist from the beginning.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/// How long it takes until publishing is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Where the API server is, for the `kubernetes` Service.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +106,25 @@ pub async fn runtime_classes(client: &Client) -> Result<(), kube::Error> {
     try_join_all(classes.map(|class| create_all::<RuntimeClass>(client, class))).await.map(drop)
 }
 
+/// Lets machines with a bootstrap token become nodes, and nodes renew their certificates.
+pub(crate) async fn node_bindings(client: &Client) -> Result<(), kube::Error> {
+    const ROLE: &str = "system:certificates.k8s.io:certificatesigningrequests";
+    let bindings = [
+        ("wherry:node-bootstrapper", "system:node-bootstrapper".to_owned(), "system:bootstrappers"),
+        ("wherry:node-autoapprove-bootstrap", format!("{ROLE}:nodeclient"), "system:bootstrappers"),
+        ("wherry:node-autoapprove-certificate-rotation", format!("{ROLE}:selfnodeclient"), "system:nodes"),
+    ];
+    let bindings = bindings.map(|(name, role, group)| {
+        json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
+        })
+    });
+    let bindings = bindings.map(|binding| create_all::<ClusterRoleBinding>(client, binding));
+    try_join_all(bindings).await.map(drop)
+}
+
 /// Tells servers that serve groups in the API server's place how they know it, and whose word it brings them.
 pub async fn authentication(client: &Client, ca: &str) -> Result<(), kube::Error> {
     let body = json!({
@@ -114,7 +139,27 @@ pub async fn authentication(client: &Client, ca: &str) -> Result<(), kube::Error
             "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
         },
     });
-    create_in::<ConfigMap>(client, "kube-system", body).await
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), "kube-system");
+    let wanted: ConfigMap = typed(body)?;
+    match api.get_opt("extension-apiserver-authentication").await? {
+        None => create(&api, &wanted).await,
+        Some(found) if found.data == wanted.data => Ok(()),
+        Some(mut found) => {
+            found.data = wanted.data;
+            api.replace("extension-apiserver-authentication", &PostParams::default(), &found).await.map(drop)
+        }
+    }
+}
+
+/// Tells them again whenever the authority changes.
+pub(crate) async fn follow_ca(client: &Client, mut ca: watch::Receiver<String>) {
+    while ca.changed().await.is_ok() {
+        let known = ca.borrow_and_update().clone();
+        while let Err(error) = authentication(client, &known).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot publish the new authority yet");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
 }
 
 fn priority_classes() -> Vec<Value> {

@@ -19,13 +19,13 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
 use wherry_apiserver::audit::AuditConfig;
-use wherry_apiserver::{
-    Admission, ApiServer, Authorization, NodeClientTls, TlsConfig, TokenIssuer, Tokens, UserInfo,
-};
+use wherry_apiserver::{Admission, ApiServer, Authorization, TokenIssuer, Tokens, UserInfo};
 use wherry_store::Store;
 
 use crate::bootstrap::{self, ApiAddress};
-use crate::pki::{Pki, PkiError};
+use crate::certificates::{Certificates, CertificatesInUse};
+use crate::pki::sign::RequestSigner;
+use crate::pki::{Pki, PkiError, rotation};
 use crate::secrets::{SecretKeys, SecretsError};
 
 /// What a control plane is made of.
@@ -83,6 +83,7 @@ pub struct ControlPlane {
     address: SocketAddr,
     api: ApiServer,
     store: Store,
+    certificates: Arc<Certificates>,
     loops: TaskTracker,
     stop_loops: CancellationToken,
     serving: TaskTracker,
@@ -92,12 +93,17 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let (clock, ca) = (config.clock.clone(), config.pki.ca.clone());
+        let clock = config.clock.clone();
         let plane = Self::start_with(config, Admission::Basic).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
-        bootstrap::authentication(&client, &ca).await.map_err(StartError::Bootstrap)?;
-        plane.spawn_loops(&clock, &ca);
+        bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
+        let ca = plane.certificates.ca();
+        let known = ca.borrow().clone();
+        bootstrap::authentication(&client, &known).await.map_err(StartError::Bootstrap)?;
+        let stop = plane.stop_loops.clone();
+        plane.loops.spawn(async move { stop.run_until_cancelled(bootstrap::follow_ca(&client, ca)).await });
+        plane.spawn_loops(&clock);
         Ok(plane)
     }
 
@@ -111,7 +117,8 @@ impl ControlPlane {
         let cluster_ip =
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
         let store = open_store(&config.data_dir, &config.data_dir.join("pki"), &config.clock)?;
-        let api = api_config(&config, store.clone(), address)?;
+        let certificates = Arc::new(Certificates::new(config.pki.clone()));
+        let api = api_config(&config, &certificates, store.clone(), address)?;
         let api = ApiServer::new(wherry_apiserver::Config {
             admission,
             type_checking: admission == Admission::Basic,
@@ -121,12 +128,14 @@ impl ControlPlane {
             address,
             api,
             store,
+            certificates,
             loops: TaskTracker::new(),
             stop_loops: CancellationToken::new(),
             serving: TaskTracker::new(),
             stop_serving: CancellationToken::new(),
         };
-        plane.serve(config.listener, &config.pki);
+        plane.serve(config.listener);
+        plane.keep_certificates(config.clock.clone());
         let service_cidr = config.service_cidr;
         let api_address = ApiAddress { cluster_ip, service_cidr, ip: address.ip(), port: address.port() };
         bootstrap::run(&plane.client("system:apiserver", "kube-apiserver"), api_address)
@@ -156,6 +165,11 @@ impl ControlPlane {
         Client::new(service, "default")
     }
 
+    /// The certificates of the cluster, which are renewed while it runs.
+    pub fn certificates(&self) -> CertificatesInUse {
+        self.certificates.current()
+    }
+
     /// Stops everything in order; what was acknowledged is on disk when this returns.
     pub async fn shutdown(self) {
         self.stop_loops.cancel();
@@ -168,12 +182,8 @@ impl ControlPlane {
         self.store.close().await;
     }
 
-    fn serve(&self, listener: TcpListener, pki: &Pki) {
-        let tls = TlsConfig {
-            cert: pki.server.cert.clone().into_bytes(),
-            key: pki.server.key.clone().into_bytes(),
-            client_ca: pki.ca.clone().into_bytes(),
-        };
+    fn serve(&self, listener: TcpListener) {
+        let tls = self.certificates.serving();
         let api = self.api.clone();
         self.serving.spawn(async move { api.keep().await });
         let (api, stop) = (self.api.clone(), self.stop_serving.clone());
@@ -184,10 +194,15 @@ impl ControlPlane {
         });
     }
 
-    fn spawn_loops(&self, clock: &Arc<dyn Clock>, ca: &str) {
+    fn keep_certificates(&self, clock: Arc<dyn Clock>) {
+        self.serving.spawn(rotation::run(self.certificates.clone(), clock, self.stop_serving.clone()));
+    }
+
+    fn spawn_loops(&self, clock: &Arc<dyn Clock>) {
         let client = self.client("system:kube-controller-manager", "kube-controller-manager");
         let mut config = wherry_controllers::Config::new(clock.clone());
-        config.root_ca = Some(ca.to_owned());
+        config.root_ca = Some(self.certificates.ca());
+        config.authority = Some(Arc::new(RequestSigner::new(self.certificates.current())));
         let stop = self.stop_loops.clone();
         self.loops.spawn(async move {
             if let Err(error) = wherry_controllers::run(client, config, stop).await {
@@ -223,6 +238,7 @@ const ISSUER: &str = "https://kubernetes.default.svc";
 
 fn api_config(
     config: &Config,
+    certificates: &Certificates,
     store: Store,
     address: SocketAddr,
 ) -> Result<wherry_apiserver::Config, StartError> {
@@ -236,15 +252,7 @@ fn api_config(
     let key = config.pki.service_account_key.as_bytes();
     let jwks_uri = format!("https://{address}/openid/v1/jwks");
     api.issuer = Some(TokenIssuer::new(key, ISSUER, &jwks_uri)?);
-    api.node_client = Some(NodeClientTls {
-        ca: config.pki.ca.clone().into_bytes(),
-        cert: config.pki.node_client.cert.clone().into_bytes(),
-        key: config.pki.node_client.key.clone().into_bytes(),
-    });
-    api.front_proxy = Some(NodeClientTls {
-        ca: config.pki.ca.clone().into_bytes(),
-        cert: config.pki.front_proxy.cert.clone().into_bytes(),
-        key: config.pki.front_proxy.key.clone().into_bytes(),
-    });
+    api.node_client = Some(certificates.node_client());
+    api.front_proxy = Some(certificates.front_proxy());
     Ok(api)
 }

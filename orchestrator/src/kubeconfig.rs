@@ -1,15 +1,26 @@
 //! The kubeconfig with which a user enters the cluster.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use crate::certificates::CertificatesInUse;
 use crate::pki::{Pki, PkiError, write_file};
 
 /// Writes the administrator's kubeconfig, mode 0600, whole or not at all.
 pub fn write(path: &Path, server: SocketAddr, pki: &Pki) -> Result<(), PkiError> {
     write_file(path, &render(server, pki))
+}
+
+/// Writes the administrator's kubeconfig again whenever what is in it changes, until there are no more certificates.
+pub async fn keep(path: PathBuf, server: SocketAddr, mut pki: CertificatesInUse) {
+    while pki.changed().await.is_ok() {
+        let current = pki.borrow_and_update().clone();
+        if let Err(error) = write(&path, server, &current) {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the kubeconfig");
+        }
+    }
 }
 
 /// The kubeconfig as text. It is JSON, which is YAML, so nothing needs escaping.

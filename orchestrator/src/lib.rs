@@ -4,11 +4,13 @@
 //! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with), [`secrets`] (how Secrets are sealed on disk).
 
 pub mod bootstrap;
+mod certificates;
 mod control_plane;
 pub mod kubeconfig;
 pub mod pki;
 mod policy;
 pub mod secrets;
 
+pub use certificates::CertificatesInUse;
 pub use control_plane::{Config, ControlPlane, StartError};
 pub use wherry_apiserver::{Authorization, TokenFileError, Tokens, UserInfo, audit};

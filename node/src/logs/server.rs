@@ -21,19 +21,20 @@ use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::debug;
+use tracing::{debug, error};
 use wherry_api::clock::Clock;
 use wherry_runtime_api::{ContainerId, SandboxId};
 
 use super::dir::LogDir;
 use super::follow::Following;
 use super::options::LogOptions;
-use crate::config::NodeEndpoint;
+use crate::config::{EndpointTls, NodeEndpoint};
 use crate::containers::Containers;
+use crate::context::chain;
 use crate::pods::PodIndex;
 
 const API_SERVER: &str = "kube-apiserver-kubelet-client";
@@ -88,18 +89,20 @@ pub(crate) struct LogState {
 /// The endpoint, bound.
 pub(crate) struct LogServer {
     listener: TcpListener,
-    tls: TlsAcceptor,
+    tls: watch::Receiver<EndpointTls>,
+    acceptor: TlsAcceptor,
     address: SocketAddr,
 }
 
 impl LogServer {
     /// Binds the address.
     pub(crate) async fn bind(endpoint: &NodeEndpoint) -> Result<Self, ServerError> {
-        let tls = TlsAcceptor::from(Arc::new(tls_config(endpoint)?));
+        let mut tls = endpoint.tls.clone();
+        let acceptor = acceptor(&tls.borrow_and_update())?;
         let failed = |source| ServerError::Listen { address: endpoint.listen, source };
         let listener = TcpListener::bind(endpoint.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, tls, address })
+        Ok(Self { listener, tls, acceptor, address })
     }
 
     /// The port it listens on.
@@ -108,7 +111,7 @@ impl LogServer {
     }
 
     /// Serves until the state's `shutdown`.
-    pub(crate) async fn serve(self, state: LogState) {
+    pub(crate) async fn serve(mut self, state: LogState) {
         let shutdown = state.shutdown.clone();
         let tasks = state.tasks.clone();
         let router = router(state);
@@ -119,7 +122,8 @@ impl LogServer {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = connection(self.tls.clone(), stream, router.clone());
+                    self.renew();
+                    let connection = connection(self.acceptor.clone(), stream, router.clone());
                     let shutdown = shutdown.clone();
                     tasks.spawn(async move { shutdown.run_until_cancelled(connection).await });
                 }
@@ -131,9 +135,22 @@ impl LogServer {
             }
         }
     }
+
+    /// Takes new certificates into use, if there are any and they are any good.
+    fn renew(&mut self) {
+        if !self.tls.has_changed().unwrap_or(false) {
+            return;
+        }
+        match acceptor(&self.tls.borrow_and_update()) {
+            Ok(renewed) => self.acceptor = renewed,
+            Err(failed) => {
+                error!(error = %chain(&failed), "the endpoint goes on with the certificates it had");
+            }
+        }
+    }
 }
 
-fn tls_config(endpoint: &NodeEndpoint) -> Result<ServerConfig, ServerError> {
+fn acceptor(endpoint: &EndpointTls) -> Result<TlsAcceptor, ServerError> {
     let pem = |what| move |source| ServerError::Pem { what, source };
     let certificates = |text: &str, what| -> Result<Vec<CertificateDer<'static>>, ServerError> {
         CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(pem(what))
@@ -145,13 +162,13 @@ fn tls_config(endpoint: &NodeEndpoint) -> Result<ServerConfig, ServerError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider.clone()).build()?;
-    let key = PrivateKeyDer::from_pem_slice(endpoint.server_key.as_bytes()).map_err(pem("private key"))?;
+    let key = PrivateKeyDer::from_pem_slice(endpoint.key.as_bytes()).map_err(pem("private key"))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(&endpoint.server_cert, "certificate")?, key)?;
+        .with_single_cert(certificates(&endpoint.cert, "certificate")?, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn connection(tls: TlsAcceptor, stream: TcpStream, router: Router) {

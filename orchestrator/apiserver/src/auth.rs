@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -72,6 +73,16 @@ impl UserInfo {
         let id = format!("X509SHA256={print}");
         Some(Self { name, groups, uid: String::new(), extra: credential(id) })
     }
+}
+
+/// Tells of a connection that the certificate it began with has ended since.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expired;
+
+/// When a client certificate ends.
+pub(crate) fn ends(der: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }
 
 /// What is known of a user by the credential that was presented.

@@ -9,6 +9,7 @@ use wherry_api::clock::Clock;
 use wherry_store::Store;
 
 use crate::audit::AuditConfig;
+use crate::rotating::Rotating;
 use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
 
@@ -29,9 +30,9 @@ pub struct Config {
     /// Where Services get their node ports from; 30000-32767 by custom.
     pub node_port_range: RangeInclusive<u16>,
     /// How this server shows itself to nodes when it fetches logs; without it there are none.
-    pub node_client: Option<NodeClientTls>,
+    pub node_client: Option<Rotating<NodeClientTls>>,
     /// How this server shows itself to those that serve groups in its place; without it nobody does.
-    pub front_proxy: Option<NodeClientTls>,
+    pub front_proxy: Option<Rotating<NodeClientTls>>,
     /// Where nodes are reached instead of at their InternalIP: for nodes in this process, which listen on loopback.
     pub node_address: Option<IpAddr>,
     /// Users who present a static bearer token.
@@ -105,7 +106,7 @@ impl Config {
 }
 
 /// The certificates for talking to nodes, as PEM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeClientTls {
     /// Who signed the nodes' certificates.
     pub ca: Vec<u8>,

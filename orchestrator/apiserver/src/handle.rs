@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 
@@ -18,7 +19,7 @@ use crate::about;
 use crate::admission::policy;
 use crate::aggregate::Remote;
 use crate::aggregate::forward::forward;
-use crate::auth::{UserInfo, authenticate};
+use crate::auth::{Expired, UserInfo, authenticate};
 use crate::authorize::{Wish, refusal};
 use crate::custom::{self, Served};
 use crate::error::Failure;
@@ -148,7 +149,11 @@ fn allowed(target: &Target, verb: &str) -> bool {
 impl Exchange {
     /// Who the request is by.
     fn user(&self, connection: Option<UserInfo>) -> Result<UserInfo, Failure> {
-        authenticate(&self.state, connection, &self.parts.headers)
+        let headers = &self.parts.headers;
+        if self.parts.extensions.get::<Expired>().is_some() && !headers.contains_key(AUTHORIZATION) {
+            return Err(Failure::Unauthorized);
+        }
+        authenticate(&self.state, connection, headers)
     }
 
     /// Answers the request of a user, or of whom that user names in their place.

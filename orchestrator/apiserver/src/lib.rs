@@ -6,7 +6,7 @@
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
 //! `kinds`, `validation` and `custom` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
 //! (requests passed on), `aggregate` (groups that other servers serve), `outbound` (requests to programs that extend this one), `audit` (what is recorded), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
-//! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS).
+//! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS), `rotating` (certificates that are replaced).
 
 mod about;
 mod admission;
@@ -41,6 +41,7 @@ mod proxy;
 mod references;
 mod request;
 mod respond;
+mod rotating;
 pub mod serve;
 mod server;
 mod service_accounts;
@@ -55,6 +56,7 @@ pub use auth::UserInfo;
 pub use codec::rewrite;
 pub use config::{Admission, Authorization, Config, NodeClientTls};
 pub use extract::extractor;
+pub use rotating::Rotating;
 pub use serve::{ServeError, TlsConfig};
 pub use server::ApiServer;
 pub use service_accounts::{KeyError, TokenIssuer};

@@ -12,14 +12,17 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wherry_api::clock::Clock;
 
 use crate::config::NodeClientTls;
+use crate::rotating::{Derived, Rotating, TlsTime};
 
 /// Where a node listens.
 #[derive(Debug, Clone, Copy)]
@@ -51,18 +54,19 @@ pub(crate) enum NodeError {
 
 /// Talks to nodes with this server's client certificate.
 pub(crate) struct NodeClient {
-    connector: Result<TlsConnector, String>,
+    connector: Derived<NodeClientTls, Result<TlsConnector, String>>,
 }
 
 impl NodeClient {
     /// A client with these certificates.
-    pub(crate) fn new(tls: &NodeClientTls) -> Self {
-        Self { connector: connector(tls) }
+    pub(crate) fn new(tls: Rotating<NodeClientTls>, clock: &Arc<dyn Clock>) -> Self {
+        let time = TlsTime::of(clock);
+        Self { connector: Derived::new(tls, move |tls| connector(tls, Arc::clone(&time))) }
     }
 
     /// Connects to a node that shows the right certificate.
     pub(crate) async fn connect(&self, address: &Address) -> Result<TlsStream<TcpStream>, NodeError> {
-        let connector = self.connector.as_ref().map_err(|e| NodeError::Certificates(e.clone()))?;
+        let connector = self.connector.get().map_err(NodeError::Certificates)?;
         let stream = TcpStream::connect((address.ip, address.port)).await.map_err(NodeError::Connect)?;
         let name = ServerName::IpAddress(address.ip.into());
         connector.connect(name, stream).await.map_err(NodeError::Handshake)
@@ -97,14 +101,14 @@ impl NodeClient {
     }
 }
 
-fn connector(tls: &NodeClientTls) -> Result<TlsConnector, String> {
+fn connector(tls: &NodeClientTls, time: Arc<dyn TimeProvider>) -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&tls.ca)? {
         roots.add(certificate).map_err(|e| e.to_string())?;
     }
     let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(|e| e.to_string())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_details(provider, time)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
         .with_root_certificates(roots)

@@ -1,5 +1,8 @@
 //! Serving over TLS: HTTP/1.1 and HTTP/2, users by client certificate.
 //!
+//! New certificates count from the next connection on. Who is known by a certificate that ends while the connection lasts
+//! is nobody from then on.
+//!
 //! ```text
 //! accept -> TLS handshake -> identity from the certificate -> requests -> (closed)
 //!                                                               | shutdown
@@ -26,11 +29,13 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use wherry_api::clock::Clock;
 
-use crate::auth::UserInfo;
+use crate::auth::{Expired, UserInfo, ends};
 use crate::batched::{Batched, batching};
 use crate::node_client::certificates;
 use crate::proxy::Peer;
+use crate::rotating::{Rotating, TlsTime};
 use crate::server::ApiServer;
 
 /// How long a client may take for the TLS handshake.
@@ -50,7 +55,7 @@ const SEND_BUFFER: usize = 256 * 1024;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// The certificates to serve with, as PEM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The server's certificate chain.
     pub cert: Vec<u8>,
@@ -77,7 +82,7 @@ fn unusable<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> ServeErro
     move |error| ServeError::Tls { what, why: error.to_string() }
 }
 
-fn acceptor(tls: &TlsConfig) -> Result<TlsAcceptor, ServeError> {
+fn acceptor(tls: &TlsConfig, clock: &Arc<dyn Clock>) -> Result<TlsAcceptor, ServeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&tls.client_ca).map_err(unusable("client CA"))? {
@@ -88,7 +93,7 @@ fn acceptor(tls: &TlsConfig) -> Result<TlsAcceptor, ServeError> {
         .build()
         .map_err(unusable("client CA"))?;
     let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(unusable("key"))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_details(provider, TlsTime::of(clock))
         .with_safe_default_protocol_versions()
         .map_err(unusable("protocol versions"))?
         .with_client_cert_verifier(verifier)
@@ -105,10 +110,11 @@ impl ApiServer {
     pub async fn serve(
         &self,
         listener: TcpListener,
-        tls: TlsConfig,
+        mut tls: Rotating<TlsConfig>,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let acceptor = acceptor(&tls)?;
+        let clock = &self.state().clock;
+        let mut acceptor = acceptor(&tls.take(), clock)?;
         let graceful = GracefulShutdown::new();
         let tasks = &self.state().tasks;
         loop {
@@ -123,6 +129,7 @@ impl ApiServer {
                     }
                 },
             };
+            renew(&mut acceptor, &mut tls, clock);
             let server = self.clone();
             tasks.spawn(connection(server, acceptor.clone(), stream, graceful.watcher()));
         }
@@ -135,6 +142,17 @@ impl ApiServer {
         }
         self.closed();
         Ok(())
+    }
+}
+
+/// Takes new certificates into use, if there are any and they are any good.
+fn renew(acceptor: &mut TlsAcceptor, tls: &mut Rotating<TlsConfig>, clock: &Arc<dyn Clock>) {
+    if !tls.changed() {
+        return;
+    }
+    match self::acceptor(&tls.take(), clock) {
+        Ok(renewed) => *acceptor = renewed,
+        Err(error) => tracing::error!(%error, "the server goes on with the certificates it had"),
     }
 }
 
@@ -168,13 +186,20 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
         }
     };
     let chain = stream.get_ref().1.peer_certificates();
-    let user = chain.and_then(|c| c.first()).and_then(|c| UserInfo::from_certificate(c));
+    let certificate = chain.and_then(|chain| chain.first());
+    let user = certificate.and_then(|der| UserInfo::from_certificate(der));
+    let ends = certificate.and_then(|der| ends(der));
     let peer = stream.get_ref().0.peer_addr().ok().map(|address| Peer(address.ip()));
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let (server, user) = (server.clone(), user.clone());
+        let mut user = user.clone();
+        if ends.is_some_and(|ends| ends <= server.state().clock.now()) {
+            user = None;
+            request.extensions_mut().insert(Expired);
+        }
+        let server = server.clone();
         // Boxed, because the connection moves it several times before it runs.
         Box::pin(async move { Ok::<_, Infallible>(server.answer(user, request.map(Body::new)).await) })
     });

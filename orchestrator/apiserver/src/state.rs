@@ -26,6 +26,7 @@ use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::node_client::NodeClient;
 use crate::proxy;
+use crate::rotating::Derived;
 use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
 use crate::verbs::shared::SharedBodies;
@@ -61,7 +62,7 @@ pub(crate) struct State {
     /// Groups that other servers serve.
     pub(crate) aggregated: Aggregated,
     /// How this server shows itself to those it passes requests on to.
-    pub(crate) identity: Option<NodeClientTls>,
+    pub(crate) identity: Option<Derived<NodeClientTls, Arc<NodeClientTls>>>,
     /// Who is configured to look at changes.
     pub(crate) dynamic: Dynamic,
     pub(crate) max_body_bytes: usize,
@@ -86,11 +87,11 @@ impl State {
             documents: Documents::build(config.address),
             flow: Flow::new(&config.store, config.concurrency),
             metrics: Arc::new(Metrics::new(config.clock.now())),
-            node_client: config.node_client.as_ref().map(NodeClient::new),
+            node_client: config.node_client.map(|tls| NodeClient::new(tls, &config.clock)),
             node_address: config.node_address,
             trusting: proxy::trusting(),
             aggregated: Aggregated::new(&config.store),
-            identity: config.front_proxy,
+            identity: config.front_proxy.map(|tls| Derived::new(tls, |tls| Arc::new(tls.clone()))),
             dynamic: Dynamic::new(&config.store),
             authorizer: Arc::new(Authorizer::new(config.authorization, &config.store)),
             audit: config.audit.map(|audit| Arc::new(Audit::new(audit, Arc::clone(&config.clock)))),

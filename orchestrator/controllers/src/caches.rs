@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
@@ -82,6 +83,7 @@ caches! {
     leases: Lease, Hold::All;
     service_accounts: ServiceAccount, Hold::All;
     resource_quotas: ResourceQuota, Hold::All;
+    certificate_signing_requests: CertificateSigningRequest, Hold::All;
     root_cas: ConfigMap, Hold::Fields("metadata.name=kube-root-ca.crt");
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use wherry_api::clock::Clock;
+
+use crate::certificates::Authority;
 
 /// Settings of [`crate::run`].
 #[derive(Clone)]
@@ -11,7 +14,9 @@ pub struct Config {
     /// The time, as conditions, events and deadlines see it.
     pub clock: Arc<dyn Clock>,
     /// The cluster's CA certificates (PEM), published as `kube-root-ca.crt` in each namespace.
-    pub root_ca: Option<String>,
+    pub root_ca: Option<watch::Receiver<String>>,
+    /// Signs what Kubernetes' own signers are asked for; without it others may.
+    pub authority: Option<Arc<dyn Authority>>,
     /// Seed of the jitter that spreads retries.
     pub seed: u64,
     /// How long a node's Lease may go without renewal before the node counts as unreachable.
@@ -23,6 +28,13 @@ pub struct Config {
 impl Config {
     /// The usual settings, with this clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, root_ca: None, seed: 0, node_grace: Duration::from_secs(40), terminated_pods: 12_500 }
+        Self {
+            clock,
+            root_ca: None,
+            authority: None,
+            seed: 0,
+            node_grace: Duration::from_secs(40),
+            terminated_pods: 12_500,
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! about Kubernetes objects), then one module a controller.
 
 mod caches;
+mod certificates;
 mod config;
 mod context;
 mod deployment;
@@ -26,5 +27,6 @@ mod runtime;
 mod service_account;
 mod table;
 
+pub use certificates::{AlternativeName, Authority, Leaf, SignError};
 pub use config::Config;
 pub use run::{Error, run};

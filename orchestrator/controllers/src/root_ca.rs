@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::watch;
 
 use crate::context::{Caches, Context};
 use crate::objects::meta::Key;
@@ -21,7 +22,7 @@ const DATA_KEY: &str = "ca.crt";
 pub(crate) struct RootCaController {
     client: Client,
     caches: Arc<Caches>,
-    root_ca: Option<String>,
+    root_ca: Option<watch::Receiver<String>>,
 }
 
 /// What has to be written.
@@ -68,14 +69,25 @@ impl Controller for RootCaController {
         }
     }
 
+    async fn wake(&self, queue: &Queue<String>) {
+        let Some(mut root_ca) = self.root_ca.clone() else { return };
+        while root_ca.changed().await.is_ok() {
+            for namespace in self.caches.namespaces.all() {
+                queue.add(namespace.name_any());
+            }
+        }
+    }
+
     async fn reconcile(&self, namespace: &String) -> Result<Next, ReconcileError> {
-        let Some(root_ca) = &self.root_ca else { return Ok(Next::OnChange) };
+        let Some(root_ca) = self.root_ca.as_ref().map(|root_ca| root_ca.borrow().clone()) else {
+            return Ok(Next::OnChange);
+        };
         if !is_active(self.caches.namespaces.get_global(namespace).as_deref()) {
             return Ok(Next::OnChange);
         }
         let api = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
         let found = self.caches.root_cas.get(&Key::new(namespace, NAME));
-        let written = match plan(root_ca, found.as_deref()) {
+        let written = match plan(&root_ca, found.as_deref()) {
             None => return Ok(Next::OnChange),
             Some(Action::Create(map)) => match api.create(&PostParams::default(), &map).await {
                 Err(error) if is_already_exists(&error) || is_namespace_terminating(&error) => {

@@ -4,6 +4,9 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::ReplicationController;
 
+use crate::certificates::approver::CertificateApprover;
+use crate::certificates::cleaner::CertificateCleaner;
+use crate::certificates::signer::CertificateSigner;
 use crate::context::Context;
 use crate::deployment::DeploymentController;
 use crate::endpoint_slice::EndpointSliceController;
@@ -36,6 +39,9 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<GarbageCollector>,
     start::<NodeLifecycleController>,
     start::<PodGcController>,
+    start::<CertificateApprover>,
+    start::<CertificateSigner>,
+    start::<CertificateCleaner>,
 ];
 
 fn start<C: Controller>(context: Context) -> BoxFuture<'static, ()> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wherry_api::clock::{Clock, SystemClock};
-use wherry_apiserver::{ApiServer, Config, TlsConfig, extractor};
+use wherry_apiserver::{ApiServer, Config, Rotating, TlsConfig, extractor};
 use wherry_store::{Options, Store};
 
 use crate::identity::Identities;
@@ -103,6 +103,6 @@ pub(crate) async fn serve() {
         std::io::stdin().read_line(&mut String::new()).ok();
         ended.cancel();
     });
-    server.serve(listener, tls, shutdown).await.expect("it serves");
+    server.serve(listener, Rotating::fixed(tls), shutdown).await.expect("it serves");
     wait.await.ok();
 }

@@ -71,6 +71,9 @@ pub(crate) fn validate(cx: &Cx<'_>, object: &Value, old: Option<&Value>) -> Resu
         }
         ("", "PersistentVolumeClaim") => limit_ranger::validate(cx, object),
         ("scheduling.k8s.io", "PriorityClass") => priority::validate(cx, object),
+        ("certificates.k8s.io", "CertificateSigningRequest") if old.is_none() => {
+            signers::check_subject(cx, object)
+        }
         ("rbac.authorization.k8s.io", _) if old.is_some() => escalation::check(cx, object, old),
         ("", "Namespace") => {
             let errors = pod_security::check_namespace(object, old);
@@ -126,7 +129,7 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             node_restriction::create(cx, object)?;
             requestor(cx, object);
-            signers::check_subject(cx, object)
+            Ok(())
         }
         ("rbac.authorization.k8s.io", _) => escalation::check(cx, object, None),
         ("coordination.k8s.io" | "storage.k8s.io" | "resource.k8s.io", _) => {

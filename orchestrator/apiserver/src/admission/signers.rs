@@ -25,9 +25,10 @@ pub(super) fn check_subject(cx: &Cx<'_>, request: &Value) -> Result<(), Failure>
     Err(Failure::forbidden(cx.kind, object::called(request), &why))
 }
 
-/// Refuses a decision or a certificate of whom the signer's name does not allow it.
+/// Refuses a decision, or a certificate or another condition, of whom the signer's name does not allow it.
 pub(crate) fn check_decision(cx: &Cx<'_>, part: Part, request: &Value, old: &Value) -> Result<(), Failure> {
-    let signed = !object::same(request, old, "status.certificate") || failed(request) != failed(old);
+    let parts = ["status.certificate", "status.conditions"];
+    let signed = parts.iter().any(|part| !object::same(request, old, part));
     let verb = match part {
         Part::Approval => "approve",
         Part::Status if signed => "sign",
@@ -40,10 +41,6 @@ pub(crate) fn check_decision(cx: &Cx<'_>, part: Part, request: &Value, old: &Val
     }
     let why = format!("user not permitted to {verb} requests with signerName {signer:?}");
     Err(Failure::forbidden(cx.kind, object::called(old), &why))
-}
-
-fn failed(request: &Value) -> bool {
-    request.items("status.conditions").iter().any(|condition| condition.text("type") == "Failed")
 }
 
 fn may(cx: &Cx<'_>, verb: &str, signer: &str) -> bool {

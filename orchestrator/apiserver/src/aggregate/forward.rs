@@ -64,7 +64,8 @@ fn passed(mut answer: Response) -> Response {
 
 /// Sends a request to a server over a connection of its own.
 pub(super) async fn send(state: &State, remote: &Remote, request: Request<Body>) -> Result<Response, String> {
-    let opening = outbound::connect::open(state, &remote.place, remote.tls(state)?);
+    let tls = remote.tls(state)?;
+    let opening = outbound::connect::open(state, &remote.place, &tls);
     let stream =
         tokio::time::timeout(PATIENCE, opening).await.unwrap_or_else(|_| Err("i/o timeout".to_owned()))?;
     connect::send(state, Box::new(stream), request).await.map_err(|error| error.to_string())

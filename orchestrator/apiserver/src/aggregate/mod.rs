@@ -19,7 +19,7 @@ pub(crate) mod forward;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio_rustls::TlsConnector;
@@ -27,12 +27,16 @@ use wherry_schema::Value;
 use wherry_store::{Revision, Snapshot, Store};
 
 use crate::codec;
+use crate::config::NodeClientTls;
 use crate::follow::{Follower, Made};
 use crate::object::{self, Fields};
 use crate::outbound::place::Place;
 use crate::outbound::tls;
 use crate::state::State;
 use documents::Documents;
+
+/// What this server showed itself with, and how it connects so.
+type Connector = (Arc<NodeClientTls>, Result<TlsConnector, String>);
 
 /// What other servers serve, as of now.
 pub(crate) struct Aggregated {
@@ -61,7 +65,7 @@ pub(crate) struct Remote {
     available: bool,
     bundle: String,
     insecure: bool,
-    tls: OnceLock<Result<TlsConnector, String>>,
+    tls: Mutex<Option<Connector>>,
 }
 
 impl Aggregated {
@@ -154,15 +158,19 @@ impl Remote {
             available: available.any(|condition| condition.text("status") == "True"),
             bundle: text("spec.caBundle"),
             insecure: object.flag("spec.insecureSkipTLSVerify"),
-            tls: OnceLock::new(),
+            tls: Mutex::new(None),
         }
     }
 
-    fn tls(&self, state: &State) -> Result<&TlsConnector, String> {
-        let make = || match &state.identity {
-            Some(identity) => tls::connector_as(identity, &self.bundle, self.insecure),
-            None => Err("this server has no certificate to show to others".to_owned()),
-        };
-        self.tls.get_or_init(make).as_ref().map_err(Clone::clone)
+    fn tls(&self, state: &State) -> Result<TlsConnector, String> {
+        let identity = state.identity.as_ref().ok_or("this server has no certificate to show to others")?;
+        let identity = identity.get();
+        let mut made = self.tls.lock();
+        if let Some((_, connector)) = made.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &identity)) {
+            return connector.clone();
+        }
+        let connector = tls::connector_as(&identity, &self.bundle, self.insecure);
+        *made = Some((identity, connector.clone()));
+        connector
     }
 }

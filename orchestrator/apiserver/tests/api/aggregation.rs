@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use wherry_apiserver::{NodeClientTls, UserInfo};
+use wherry_apiserver::{NodeClientTls, Rotating, UserInfo};
 
 use crate::aggregation_documents::{index, swagger};
 use crate::harness::{Api, SERVICES};
@@ -123,7 +123,7 @@ pub(crate) async fn front(ca: &Authority) -> Api {
     let tls =
         NodeClientTls { ca: ca.pem.clone().into(), cert: identity.cert.into(), key: identity.key.into() };
     Api::with(|config| {
-        config.front_proxy = Some(tls);
+        config.front_proxy = Some(Rotating::fixed(tls));
         config.service_cidr = "127.96.0.0/16".parse().unwrap();
     })
     .await

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use wherry_apiserver::TlsConfig;
 use wherry_apiserver::audit::{AuditConfig, LogTarget, Mode, Receiver, WebhookConfig};
+use wherry_apiserver::{Rotating, TlsConfig};
 
 use crate::audit::{Recorded, policy};
 use crate::harness::{Api, CONFIG_MAPS};
@@ -150,7 +150,7 @@ async fn a_client_is_recorded_with_its_address_and_certificate_before_the_server
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let (handle, token) = (log.api.server.clone(), shutdown.clone());
-    tasks.spawn(async move { handle.serve(listener, tls, token).await.unwrap() });
+    tasks.spawn(async move { handle.serve(listener, Rotating::fixed(tls), token).await.unwrap() });
     let ann = ca.sign("ann", Some("system:masters"));
     let (response, _connection) = open(address, &ca, Some(&ann), "/version").await;
     assert_eq!(response.status(), 200);

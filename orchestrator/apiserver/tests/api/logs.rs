@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
-use wherry_apiserver::{NodeClientTls, TlsConfig};
+use wherry_apiserver::{NodeClientTls, Rotating, TlsConfig};
 
 use crate::harness::{Api, CONFIG_MAPS, PODS};
 
@@ -142,7 +142,7 @@ pub(crate) async fn with_node(ca: &Authority) -> (Api, tokio::task::JoinSet<()>)
     let identity = ca.sign("apiserver", Some("system:masters"));
     let tls =
         NodeClientTls { ca: ca.pem.clone().into(), cert: identity.cert.into(), key: identity.key.into() };
-    let api = Api::with(|config| config.node_client = Some(tls)).await;
+    let api = Api::with(|config| config.node_client = Some(Rotating::fixed(tls))).await;
     let node = json!({
         "metadata": {"name": "n1"},
         "status": {
@@ -214,7 +214,7 @@ async fn a_client_is_who_its_certificate_says() {
     let shutdown = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     let (handle, token) = (api.server.clone(), shutdown.clone());
-    tasks.spawn(async move { handle.serve(listener, tls, token).await });
+    tasks.spawn(async move { handle.serve(listener, Rotating::fixed(tls), token).await });
 
     let admin = ca.sign("admin", Some("system:masters"));
     assert_eq!(get(address, &ca, Some(&admin), CONFIG_MAPS).await.0, 200);
@@ -238,7 +238,7 @@ async fn unusable_certificates_are_named() {
     let api = Api::start().await;
     let tls = TlsConfig { cert: Vec::new(), key: Vec::new(), client_ca: b"nonsense".to_vec() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let error = api.server.serve(listener, tls, CancellationToken::new()).await.unwrap_err();
+    let error = api.server.serve(listener, Rotating::fixed(tls), CancellationToken::new()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "the server's client CA cannot be used: there is no certificate in the PEM text"

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
-use wherry_apiserver::TlsConfig;
+use wherry_apiserver::{Rotating, TlsConfig};
 
 use crate::harness::{Api, CONFIG_MAPS};
 use crate::logs::{Authority, chain, provider};
@@ -53,7 +53,7 @@ async fn a_client_that_comes_back_resumes_its_session_and_is_still_known() {
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
     let (handle, token) = (api.server.clone(), shutdown.clone());
-    tasks.spawn(async move { handle.serve(listener, tls, token).await.unwrap() });
+    tasks.spawn(async move { handle.serve(listener, Rotating::fixed(tls), token).await.unwrap() });
 
     let (cert, key) = chain(&ca.sign("admin", Some("system:masters")));
     let config =

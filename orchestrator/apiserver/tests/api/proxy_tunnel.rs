@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::sync::CancellationToken;
-use wherry_apiserver::TlsConfig;
+use wherry_apiserver::{Rotating, TlsConfig};
 
 use crate::harness::{Api, PODS};
 use crate::logs::{Authority, Identity, chain, provider};
@@ -35,7 +35,7 @@ pub(crate) async fn serve(
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let (handle, token) = (api.server.clone(), shutdown.clone());
-    tasks.spawn(async move { handle.serve(listener, tls, token).await.unwrap() });
+    tasks.spawn(async move { handle.serve(listener, Rotating::fixed(tls), token).await.unwrap() });
     (address, shutdown)
 }
 

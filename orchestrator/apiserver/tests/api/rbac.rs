@@ -273,4 +273,36 @@ async fn nobody_asks_for_a_certificate_that_may_do_everything() {
         "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: use of kubernetes.io/kube-apiserver-client \
          signer with system:masters group is not allowed",
     );
+    let mut invalid = certificate_request("c", "system:masters");
+    invalid["spec"]["usages"] = json!(["flying"]);
+    assert_eq!(api.post(REQUESTS, &invalid).await.code, 422, "what is wrong with it comes first");
+}
+
+#[tokio::test]
+async fn who_hands_a_certificate_out_or_says_why_not_may_sign_for_its_signer() {
+    let api = Api::start().await;
+    let rules = json!([
+        {"verbs": ["update"], "apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/status"]},
+    ]);
+    cluster_role(&api, "writer", &json!({}), &rules).await;
+    let bindings = format!("{RBAC}/clusterrolebindings");
+    api.post(&bindings, &bound("writer", "ClusterRole", "writer", &user("ann"))).await.expect(201);
+    let mut request = api.post(REQUESTS, &certificate_request("c", "dev")).await.expect(201);
+    let put = async |request: &Value| {
+        let put = Request::put(format!("{REQUESTS}/c/status")).header("content-type", "application/json");
+        let put = put.body(Body::from(request.to_string())).unwrap();
+        send(&api.server.router_as(UserInfo::new("ann", &[])), put).await
+    };
+    request = put(&request).await.expect(200);
+    request["status"]["conditions"] = json!([{"type": "Waiting", "status": "True"}]);
+    put(&request).await.refused(
+        403,
+        "Forbidden",
+        "certificatesigningrequests.certificates.k8s.io \"c\" is forbidden: user not permitted to sign requests with \
+         signerName \"kubernetes.io/kube-apiserver-client\"",
+    );
+    let rules = json!([{"verbs": ["sign"], "apiGroups": ["certificates.k8s.io"], "resources": ["signers"]}]);
+    cluster_role(&api, "signer", &json!({}), &rules).await;
+    api.post(&bindings, &bound("signer", "ClusterRole", "signer", &user("ann"))).await.expect(201);
+    put(&request).await.expect(200);
 }

@@ -19,6 +19,9 @@ pub(crate) enum ReconcileError {
         /// What is wrong with it.
         message: String,
     },
+    /// A certificate could not be signed.
+    #[error("signing a certificate failed")]
+    Sign(#[from] crate::certificates::SignError),
     /// Something this step depends on is not there yet.
     #[error("{what} is not ready")]
     NotReady {

@@ -38,6 +38,11 @@ pub(crate) trait Controller: Send + Sync + Sized + 'static {
         std::future::ready(())
     }
 
+    /// Enqueues keys for what no watch of the API tells; runs beside the reconciles.
+    fn wake(&self, _queue: &Queue<Self::Key>) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Brings what belongs to `key` nearer to what is wanted.
     fn reconcile(&self, key: &Self::Key) -> impl Future<Output = Result<Next, ReconcileError>> + Send;
 }
@@ -46,6 +51,11 @@ pub(crate) trait Controller: Send + Sync + Sized + 'static {
 pub(crate) async fn work<C: Controller>(controller: C, queue: Arc<Queue<C::Key>>, life: Life) {
     let controller = Arc::new(controller);
     let mut running = JoinSet::new();
+    let waking = async {
+        controller.wake(&queue).await;
+        std::future::pending::<()>().await;
+    };
+    let mut waking = std::pin::pin!(waking);
     tokio::select! {
         biased;
         () = life.over().cancelled() => return,
@@ -55,6 +65,7 @@ pub(crate) async fn work<C: Controller>(controller: C, queue: Arc<Queue<C::Key>>
         tokio::select! {
             biased;
             () = life.over().cancelled() => break,
+            () = &mut waking => {}
             Some(ended) = running.join_next() => report(&life, ended),
             key = queue.next(), if running.len() < PARALLEL => {
                 running.spawn(run_one(controller.clone(), queue.clone(), key));
