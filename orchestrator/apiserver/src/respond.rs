@@ -49,10 +49,10 @@ pub(crate) fn whole(body: Body, gzip: bool) -> Response {
     response
 }
 
-/// JSON as YAML with sorted keys; none if it is no JSON.
+/// JSON as YAML; none if it is no JSON.
 fn to_yaml(json: &[u8]) -> Option<Bytes> {
     let value = wherry_schema::Value::from_json(json).ok()?;
-    serde_saphyr::to_string(&value).ok().map(Bytes::from)
+    Some(Bytes::from(wherry_schema::yaml::to_yaml(&value)))
 }
 
 /// What a body that this server made says; none if it is no data.

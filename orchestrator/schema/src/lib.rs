@@ -15,6 +15,7 @@ pub mod patch;
 pub mod schema;
 pub mod structural;
 pub mod value;
+pub mod yaml;
 
 pub use decode::{DecodeError, FieldValidation, Format, decode};
 pub use json::SyntaxError;

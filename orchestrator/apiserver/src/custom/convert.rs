@@ -168,7 +168,7 @@ impl Definition {
     ) -> Result<Value, Failure> {
         let mut objects = [object.clone()];
         if let Some(webhook) = &self.webhook {
-            webhook.convert(state, &mut objects, &to.api_version()).await?;
+            webhook.convert(state, &self.name(), (&mut objects, &to.api_version())).await?;
         }
         let [mut object] = objects;
         object.put("apiVersion", to.api_version());
@@ -184,7 +184,7 @@ pub(super) async fn convert(
     to: &Version,
 ) -> Result<(), Failure> {
     if let Some(webhook) = &definition.webhook {
-        webhook.convert(state, objects, &to.kind.api_version()).await?;
+        webhook.convert(state, &definition.name(), (&mut *objects, &to.kind.api_version())).await?;
     }
     for object in objects {
         relabel(object, to);

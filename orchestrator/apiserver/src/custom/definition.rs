@@ -122,6 +122,11 @@ impl Definition {
         })
     }
 
+    /// Its name: `widgets.example.com`.
+    pub(super) fn name(&self) -> String {
+        format!("{}.{}", self.storage.kind.plural, self.storage.kind.group)
+    }
+
     /// The rows of what is served, in the order of the definition.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Kind> {
         self.rows.iter().copied()

@@ -6,16 +6,22 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use wherry_schema::{Object, Value};
 
 use super::restore::restore;
 use crate::error::Failure;
+use crate::metrics::Family;
 use crate::object::Fields;
 use crate::outbound::Endpoint;
 use crate::state::State;
 
 const KIND: &str = "ConversionReview";
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What metrics call what can go wrong.
+const CALL: &str = "conversion_webhook_call_failure";
+const MALFORMED: &str = "conversion_webhook_malformed_response_failure";
+const INVALID: &str = "conversion_webhook_invalid_converted_object_failure";
 
 /// A version of reviews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,32 +50,70 @@ impl Webhook {
         })
     }
 
-    /// Converts those objects that are not of this version yet.
+    /// Converts those objects of a definition of this name that are not of this version yet.
     pub(super) async fn convert(
         &self,
         state: &State,
-        objects: &mut [Value],
-        api_version: &str,
+        name: &str,
+        (objects, api_version): (&mut [Value], &str),
     ) -> Result<(), Failure> {
         let is_other =
             |object: &&mut Value| object.text("apiVersion") != api_version && says_something(object);
         let mut others: Vec<&mut Value> = objects.iter_mut().filter(is_other).collect();
         let Some(first) = others.first() else { return Ok(()) };
-        let about = format!("conversion webhook for {}", called(first));
-        let version = self.version.ok_or_else(|| plain("no supported conversion review versions".into()))?;
+        let from = version_of(first.text("apiVersion")).to_owned();
+        let started = state.clock.now();
+        let outcome = self.ask(state, &mut others, api_version).await;
+        let took = state.clock.now().duration_since(started);
+        let error = outcome.as_ref().err().map(|failed| failed.0);
+        count(state, error, took);
+        let succeeded = if error.is_none() { "true" } else { "false" };
+        let labels = [
+            ("crd_name", name),
+            ("from_version", &*from),
+            ("succeeded", succeeded),
+            ("to_version", version_of(api_version)),
+        ];
+        state.metrics.named.took(Family::DefinitionConversionDuration, &labels, took);
+        outcome.map_err(|(_, why)| plain(why))
+    }
+
+    /// Asks for these objects. An error comes with what metrics call it.
+    async fn ask(
+        &self,
+        state: &State,
+        others: &mut [&mut Value],
+        api_version: &str,
+    ) -> Result<(), (&'static str, String)> {
+        let about = format!("conversion webhook for {}", called(others[0]));
+        let unsupported = || (CALL, "no supported conversion review versions".to_owned());
+        let version = self.version.ok_or_else(unsupported)?;
         let uid = state.new_uid();
-        let review = version.review(&uid, api_version, &others);
+        let review = version.review(&uid, api_version, others);
         let answered = self.endpoint.post(state, review.to_json_bytes().into(), TIMEOUT).await;
-        let bytes = answered.map_err(|why| plain(format!("{about} failed: {why}")))?;
+        let bytes = answered.map_err(|why| (CALL, format!("{about} failed: {why}")))?;
         let converted = version.read(&bytes, &uid, others.len());
-        let converted = converted.map_err(|why| plain(format!("{about} {why}")))?;
+        let converted = converted.map_err(|why| (MALFORMED, format!("{about} {why}")))?;
         for (object, converted) in others.iter_mut().zip(converted) {
             let of = called(object);
             restore(object, converted, api_version)
-                .map_err(|why| plain(format!("conversion webhook for {of} returned {why}")))?;
+                .map_err(|why| (INVALID, format!("conversion webhook for {of} returned {why}")))?;
         }
         Ok(())
     }
+}
+
+/// Counts a call that failed, or did not.
+fn count(state: &State, error: Option<&str>, took: SignedDuration) {
+    let result = if error.is_none() { "success" } else { "failure" };
+    let labels = [("failure_type", error.unwrap_or_default()), ("result", result)];
+    state.metrics.named.count(Family::ConversionRequest, &labels);
+    state.metrics.named.took(Family::ConversionDuration, &labels, took);
+}
+
+/// The version in `group/version`.
+fn version_of(api_version: &str) -> &str {
+    api_version.rsplit('/').next().unwrap_or_default()
 }
 
 /// An error that says no more than its words.

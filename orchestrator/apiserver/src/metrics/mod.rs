@@ -3,6 +3,7 @@
 //! Counting takes a few relaxed atomic additions and no lock: every kind has a block of slots for its verbs, made
 //! when the server starts and filled when first used.
 
+mod named;
 mod process;
 mod render;
 mod series;
@@ -19,6 +20,8 @@ use http_body::{Frame, SizeHint};
 use jiff::Timestamp;
 use wherry_api::kinds::KINDS;
 
+pub(crate) use named::Family;
+use named::Named;
 pub(crate) use render::render;
 pub(crate) use series::Labels;
 use series::Table;
@@ -30,6 +33,8 @@ pub(crate) struct Metrics {
     in_flight: [AtomicI64; 2],
     /// Watches of each kind.
     watches: Box<[AtomicI64]>,
+    /// What is counted of webhooks, policies and definitions.
+    pub(crate) named: Named,
     started: Timestamp,
 }
 
@@ -37,7 +42,13 @@ impl Metrics {
     /// Counters at zero.
     pub(crate) fn new(started: Timestamp) -> Self {
         let watches = KINDS.iter().map(|_| AtomicI64::new(0)).collect();
-        Self { requests: Table::new(), in_flight: Default::default(), watches, started }
+        Self {
+            requests: Table::new(),
+            in_flight: Default::default(),
+            watches,
+            named: Named::default(),
+            started,
+        }
     }
 
     /// Counts an answer. Requests that last as they like have no duration.

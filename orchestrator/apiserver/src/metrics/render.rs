@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wherry_api::kinds::{KINDS, Kind};
 
 use super::Metrics;
+use super::named::{About, Family};
 use super::process::Process;
 use super::series::BOUNDS;
 use crate::audit::{Counts, Level, Plugin};
@@ -21,6 +22,7 @@ pub(crate) fn render(state: &State) -> String {
     under_way(&mut text, state);
     objects(&mut text, state);
     fairness(&mut text, &state.flow);
+    named(&mut text, &state.metrics);
     audit(&mut text, state.audit.as_ref().map(|audit| &*audit.counts));
     about(&mut text, &state.metrics);
     text.0
@@ -184,6 +186,32 @@ fn fairness(text: &mut Text, flow: &Flow) {
         text.family(name, "gauge", help);
         for (labels, load) in &levels {
             text.sample(name, labels, load[at]);
+        }
+    }
+}
+
+/// What is counted of webhooks, policies and definitions; families of which nothing was counted are left out.
+fn named(text: &mut Text, metrics: &Metrics) {
+    for family in Family::ALL {
+        let samples = metrics.named.samples(family);
+        if samples.is_empty() {
+            continue;
+        }
+        let About { name, help, bounds } = family.about();
+        text.family(name, if bounds.is_some() { "histogram" } else { "counter" }, help);
+        for (labels, sample) in samples {
+            let Some(bounds) = bounds else {
+                text.sample(name, &labels, sample.count);
+                continue;
+            };
+            let mut sum = 0;
+            for (bound, count) in bounds.iter().zip(&sample.classes) {
+                sum += count;
+                text.sample(&format!("{name}_bucket"), &format!("{labels},le=\"{bound}\""), sum);
+            }
+            text.sample(&format!("{name}_bucket"), &format!("{labels},le=\"+Inf\""), sample.count);
+            text.sample(&format!("{name}_sum"), &labels, sample.seconds);
+            text.sample(&format!("{name}_count"), &labels, sample.count);
         }
     }
 }

@@ -38,6 +38,7 @@ mod logs;
 mod matrix;
 mod matrix_nodes;
 mod metrics;
+mod metrics_named;
 mod namespaces;
 mod nodes;
 mod objects;

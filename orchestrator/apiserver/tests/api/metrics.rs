@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::harness::{Api, CONFIG_MAPS};
 
 /// The value of the sample whose name and labels hold all of these.
-fn sample(page: &str, parts: &[&str]) -> Option<f64> {
+pub(crate) fn sample(page: &str, parts: &[&str]) -> Option<f64> {
     let line =
         page.lines().find(|line| !line.starts_with('#') && parts.iter().all(|part| line.contains(part)))?;
     line.rsplit_once(' ')?.1.parse().ok()

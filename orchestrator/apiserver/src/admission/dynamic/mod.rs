@@ -19,6 +19,7 @@ pub(crate) mod seen;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use wherry_schema::Value;
 use wherry_store::{Snapshot, Store};
 
@@ -26,6 +27,7 @@ use crate::admission::policy::{self, Policies};
 use crate::admission::webhook::Webhooks;
 use crate::error::Failure;
 use crate::follow::{Follower, Made};
+use crate::metrics::Family;
 use crate::request::query::WriteOptions;
 use crate::verbs::Cx;
 pub(crate) use attributes::{By, Operation, Write};
@@ -86,6 +88,13 @@ impl Hooks {
     /// Asks those who may change the object. If one changes what others have seen, the server completes it again and
     /// they are asked once more.
     pub(crate) async fn mutate(&self, write: &mut Write<'_>, built_in: BuiltIn<'_>) -> Result<(), Failure> {
+        let started = write.state.clock.now();
+        let outcome = self.mutate_in_rounds(write, built_in).await;
+        step(write, "admit", (started, outcome.is_err()));
+        outcome
+    }
+
+    async fn mutate_in_rounds(&self, write: &mut Write<'_>, built_in: BuiltIn<'_>) -> Result<(), Failure> {
         let mut rounds = Rounds::default();
         let (mut policies, mut webhooks) = (Asked::default(), Asked::default());
         loop {
@@ -102,9 +111,22 @@ impl Hooks {
 
     /// Asks those who may refuse the change.
     pub(crate) async fn validate(&self, write: &Write<'_>) -> Result<(), Failure> {
-        policy::validate(&self.policies, write).await?;
-        self.webhooks.validate(write).await
+        let started = write.state.clock.now();
+        let outcome = match policy::validate(&self.policies, write).await {
+            Ok(()) => self.webhooks.validate(write).await,
+            Err(failure) => Err(failure),
+        };
+        step(write, "validate", (started, outcome.is_err()));
+        outcome
     }
+}
+
+/// Counts a step of admission that began at a time and refused the write, or did not.
+fn step(write: &Write<'_>, name: &str, (started, rejected): (Timestamp, bool)) {
+    let took = write.state.clock.now().duration_since(started);
+    let rejected = if rejected { "true" } else { "false" };
+    let labels = [("operation", write.operation.name()), ("rejected", rejected), ("type", name)];
+    write.state.metrics.named.took(Family::AdmissionStep, &labels, took);
 }
 
 /// Asks about something that is done with an object and writes none of its kind: a binding, an eviction, a connection.

@@ -80,6 +80,15 @@ impl Action {
         }
     }
 
+    /// As metrics call it.
+    pub(super) fn counted(self) -> &'static str {
+        match self {
+            Self::Deny => "deny",
+            Self::Warn => "warn",
+            Self::Audit => "audit",
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         match text {
             "Deny" => Some(Self::Deny),

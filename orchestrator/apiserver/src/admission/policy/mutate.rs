@@ -1,16 +1,19 @@
 //! Asking all mutating policies about a write.
 
+use jiff::SignedDuration;
 use wherry_api::kinds::Kind;
 use wherry_schema::Value;
 
 use super::common::Binding;
 use super::mutating::Policy;
 use super::registry::{Bound, Policies};
+use super::validating::error_type;
 use crate::admission::dynamic::Write;
 use crate::admission::dynamic::conditions::FailurePolicy;
 use crate::admission::dynamic::rounds::{Asked, Rounds};
 use crate::admission::dynamic::seen::Seen;
 use crate::error::{Failure, Refused};
+use crate::metrics::Family;
 use crate::object;
 use crate::validation::Cause;
 
@@ -156,14 +159,28 @@ impl Invocation<'_> {
             let seen = Seen::new(write, self.row).await.map_err(Failure::Internal)?;
             let input = seen.input(write, self.params.as_ref());
             let Some(object) = input.object else { continue };
+            let started = write.state.clock.now();
             let made = self.policy.change(mutation, input, (object, schema.get()));
+            let took = write.state.clock.now().duration_since(started);
             drop(seen);
+            self.count(write, made.as_ref().err().map_or("no_error", |why| error_type(why)), took);
             match made {
                 Ok(new) => changed |= write.replace(self.row, new).await?,
                 Err(why) => self.refuse(&why, refusals),
             }
         }
         Ok(changed)
+    }
+
+    /// Counts a change that was made, or not, in so long.
+    fn count(&self, write: &Write<'_>, error: &str, took: SignedDuration) {
+        let labels = [
+            ("error_type", error),
+            ("policy", &self.policy.common.name),
+            ("policy_binding", &self.binding.name),
+        ];
+        write.state.metrics.named.count(Family::MutatingCheck, &labels);
+        write.state.metrics.named.took(Family::MutatingCheckDuration, &labels, took);
     }
 
     fn refuse(&self, why: &str, refusals: &mut Vec<Refusal>) {

@@ -1,5 +1,6 @@
 //! Asking all validating policies about a write.
 
+use jiff::SignedDuration;
 use wherry_api::kinds::Kind;
 use wherry_schema::Value;
 
@@ -10,6 +11,7 @@ use crate::admission::dynamic::Write;
 use crate::admission::dynamic::conditions::FailurePolicy;
 use crate::admission::dynamic::seen::Views;
 use crate::error::{Failure, Refused};
+use crate::metrics::Family;
 use crate::object::Fields;
 use crate::validation::Cause;
 
@@ -112,8 +114,28 @@ impl Inquiry<'_, '_> {
             }
         };
         for params in &params {
+            let started = self.write.state.clock.now();
             let verdict = self.policy().judge(seen.input(self.write, params.as_ref()));
+            let took = self.write.state.clock.now().duration_since(started);
+            for denial in &verdict.denials {
+                self.count(binding, denial, took);
+            }
             self.follow(binding, verdict, refusals, annotations);
+        }
+    }
+
+    /// Counts what follows from a denial by a policy that was asked for so long.
+    fn count(&self, binding: &Binding, denial: &Denial, took: SignedDuration) {
+        let named = &self.write.state.metrics.named;
+        for action in &binding.actions {
+            let labels = [
+                ("enforcement_action", action.counted()),
+                ("error_type", denial.error_type()),
+                ("policy", &self.policy().common.name),
+                ("policy_binding", &binding.name),
+            ];
+            named.count(Family::ValidatingCheck, &labels);
+            named.took(Family::ValidatingCheckDuration, &labels, took);
         }
     }
 

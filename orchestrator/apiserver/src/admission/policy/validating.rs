@@ -11,6 +11,8 @@ use crate::object::Fields;
 
 /// Messages that expressions make are no longer than this.
 const MAX_MESSAGE: usize = 5 * 1024;
+/// How the message begins that says that evaluating cost too much.
+const SPENT: &str = "validation failed due to running out of cost budget";
 
 /// A policy, compiled.
 #[derive(Debug)]
@@ -69,6 +71,24 @@ pub(super) struct Denial {
     pub(super) index: usize,
     pub(super) reason: Reason,
     pub(super) message: String,
+    /// Whether the expression was evaluated; otherwise the message says why it was not.
+    pub(super) evaluated: bool,
+}
+
+impl Denial {
+    /// The kind of error that it is, as metrics call it.
+    pub(super) fn error_type(&self) -> &'static str {
+        if self.evaluated { "no_error" } else { error_type(&self.message) }
+    }
+}
+
+/// The kind of an error that says this, as metrics call it.
+pub(super) fn error_type(why: &str) -> &'static str {
+    match why {
+        _ if why.starts_with("compilation") => "compile_error",
+        _ if why.starts_with(SPENT) => "out_of_budget",
+        _ => "invalid_error",
+    }
 }
 
 /// What a policy says of a write.
@@ -85,7 +105,9 @@ pub(super) struct Verdict {
 impl Verdict {
     fn error(fail: FailurePolicy, message: String) -> Self {
         let denials = match fail {
-            FailurePolicy::Fail => vec![Denial { index: 0, reason: Reason::Invalid, message }],
+            FailurePolicy::Fail => {
+                vec![Denial { index: 0, reason: Reason::Invalid, message, evaluated: false }]
+            }
             FailurePolicy::Ignore => Vec::new(),
         };
         Self { denials, ..Self::default() }
@@ -121,9 +143,8 @@ impl Policy {
         let evaluation = Evaluation::new(input, variables, BUDGET);
         let mut verdict = Verdict::default();
         for (index, validation) in self.validations.iter().enumerate() {
-            match validation.judge(&evaluation, *fail) {
-                Ok(Some((reason, message))) => verdict.denials.push(Denial { index, reason, message }),
-                Ok(None) => {}
+            match validation.judge(&evaluation, *fail, index) {
+                Ok(denial) => verdict.denials.extend(denial),
                 Err(spent) => return Verdict::error(*fail, spent),
             }
         }
@@ -172,14 +193,18 @@ impl Validation {
         &'a self,
         evaluation: &Evaluation<'a>,
         fail: FailurePolicy,
-    ) -> Result<Option<(Reason, String)>, String> {
-        let refused = |why| (fail == FailurePolicy::Fail).then_some((Reason::Invalid, why));
+        index: usize,
+    ) -> Result<Option<Denial>, String> {
+        let refused = |message| {
+            let denial = Denial { index, reason: Reason::Invalid, message, evaluated: false };
+            (fail == FailurePolicy::Fail).then_some(denial)
+        };
         match evaluation.run(&self.condition) {
             Err(spent) => Err(spent.to_string()),
             Ok(Err(why)) => Ok(refused(why)),
             Ok(Ok(value)) if value.as_bool() == Some(true) => Ok(None),
             Ok(Ok(_)) => Ok(match self.message(evaluation) {
-                Ok(message) => Some((self.reason, message)),
+                Ok(message) => Some(Denial { index, reason: self.reason, message, evaluated: true }),
                 Err(why) => refused(why),
             }),
         }
@@ -232,7 +257,11 @@ mod tests {
     }
 
     fn denial(index: usize, message: &str) -> Denial {
-        Denial { index, reason: Reason::Invalid, message: message.to_owned() }
+        Denial { index, reason: Reason::Invalid, message: message.to_owned(), evaluated: true }
+    }
+
+    fn error(message: &str) -> Denial {
+        Denial { evaluated: false, ..denial(0, message) }
     }
 
     #[test]
@@ -278,7 +307,7 @@ mod tests {
         assert_eq!(judge(&unmatched), Verdict::default());
         unmatched["matchConditions"][0]["expression"] = "object.b == 2".into();
         let why = "expression 'object.b == 2' resulted in error: no such key: b";
-        assert_eq!(judge(&unmatched).denials, [denial(0, why)]);
+        assert_eq!(judge(&unmatched).denials, [error(why)]);
     }
 
     #[test]
@@ -289,7 +318,7 @@ mod tests {
         let spent =
             "validation failed due to running out of cost budget, no further validation rules will be run";
         let many: Vec<_> = std::iter::repeat_n(validation, 30).collect();
-        assert_eq!(judge(&json!({"validations": many})).denials, [denial(0, spent)]);
+        assert_eq!(judge(&json!({"validations": many})).denials, [error(spent)]);
         assert!(judge(&json!({"validations": &many[..14]})).denials.is_empty());
     }
 }

@@ -1,12 +1,13 @@
 //! Webhooks: programs that are asked about changes over HTTPS, as their configurations say.
 //!
 //! Reading order: `hook` (one webhook, compiled), `review` (what it is asked and answers), `mutate` and `validate` (who
-//! is asked when, and what follows).
+//! is asked when, and what follows), `counts` (what metrics tell of that).
 //!
 //! # Guarantees
 //! Mutating webhooks are asked one after the other, in the order of the names of their configurations; validating
 //! webhooks all at once. A webhook that gives no answer refuses the change, unless its `failurePolicy` is `Ignore`.
 
+mod counts;
 mod hook;
 mod mutate;
 mod review;

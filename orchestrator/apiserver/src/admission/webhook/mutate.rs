@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use wherry_api::kinds::Kind;
 use wherry_schema::{Value, patch};
 
+use super::counts::{Sort, count};
 use super::hook::Hook;
 use super::review::Answer;
 use super::{Stopped, Webhooks};
@@ -33,12 +34,15 @@ impl Webhooks {
             if !hook.holds(write, &seen)? || !asked.is_due(rounds, &hook.id()) {
                 continue;
             }
+            let started = write.state.clock.now();
             let answered = hook.ask(write, &seen, true).await;
             let object = seen.object.map(Cow::into_owned);
             let outcome = match answered {
                 Ok(answer) => follow(hook, write, (row, object), &answer).await,
                 Err(stopped) => Err(stopped),
             };
+            let took = write.state.clock.now().duration_since(started);
+            count(hook, write, Sort::Mutating, (took, outcome.as_ref().err()));
             note(hook, write, (rounds, index), &outcome);
             if matches!(outcome, Ok(true)) {
                 asked.changed();

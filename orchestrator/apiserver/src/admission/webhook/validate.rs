@@ -3,6 +3,7 @@
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+use super::counts::{Sort, count};
 use super::hook::Hook;
 use super::{Stopped, Webhooks};
 use crate::admission::dynamic::attributes::Write;
@@ -36,7 +37,11 @@ impl Webhooks {
 
 /// Asks one webhook.
 async fn ask(hook: &Hook, write: &Write<'_>, seen: &Seen<'_>, index: usize) -> Result<(), Failure> {
-    let Err(stopped) = hook.ask(write, seen, false).await else { return Ok(()) };
+    let started = write.state.clock.now();
+    let outcome = hook.ask(write, seen, false).await;
+    let took = write.state.clock.now().duration_since(started);
+    count(hook, write, Sort::Validating, (took, outcome.as_ref().err()));
+    let Err(stopped) = outcome else { return Ok(()) };
     if matches!(stopped, Stopped::Uncalled(_)) && hook.failure == FailurePolicy::Ignore {
         write.notes.annotate(format!("{FAILED_OPEN}/round_0_index_{index}"), hook.name.clone());
     }
