@@ -7,11 +7,12 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, ResourceQuota, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
+    Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::watcher;
@@ -74,6 +75,10 @@ caches! {
     deployments: Deployment, Hold::All;
     replica_sets: ReplicaSet, Hold::All;
     replication_controllers: ReplicationController, Hold::All;
+    stateful_sets: StatefulSet, Hold::All;
+    daemon_sets: DaemonSet, Hold::All;
+    controller_revisions: ControllerRevision, Hold::All;
+    persistent_volume_claims: PersistentVolumeClaim, Hold::All;
     pods: Pod, Hold::All;
     services: Service, Hold::All;
     endpoint_slices: EndpointSlice, Hold::All;

@@ -12,6 +12,7 @@ mod caches;
 mod certificates;
 mod config;
 mod context;
+mod daemon_set;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
@@ -25,6 +26,7 @@ mod root_ca;
 mod run;
 mod runtime;
 mod service_account;
+mod stateful_set;
 mod table;
 
 pub use certificates::{AlternativeName, Authority, Leaf, SignError};

@@ -8,6 +8,7 @@ use crate::certificates::approver::CertificateApprover;
 use crate::certificates::cleaner::CertificateCleaner;
 use crate::certificates::signer::CertificateSigner;
 use crate::context::Context;
+use crate::daemon_set::DaemonSetController;
 use crate::deployment::DeploymentController;
 use crate::endpoint_slice::EndpointSliceController;
 use crate::endpoints::EndpointsController;
@@ -21,6 +22,7 @@ use crate::root_ca::RootCaController;
 use crate::runtime::life::supervise;
 use crate::runtime::worker::Controller;
 use crate::service_account::ServiceAccountController;
+use crate::stateful_set::StatefulSetController;
 
 /// Runs a controller until shutdown; to be called once the caches are filled.
 pub(crate) type Start = fn(Context) -> BoxFuture<'static, ()>;
@@ -30,6 +32,8 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<DeploymentController>,
     start::<ReplicaController<ReplicaSet>>,
     start::<ReplicaController<ReplicationController>>,
+    start::<StatefulSetController>,
+    start::<DaemonSetController>,
     start::<EndpointSliceController>,
     start::<EndpointsController>,
     start::<ServiceAccountController>,

@@ -7,6 +7,10 @@
 
 mod aggregator;
 mod collection;
+mod daemon_set;
+mod deployment;
 mod kubelet;
 mod quota;
+mod replicas;
+mod stateful_set;
 mod support;

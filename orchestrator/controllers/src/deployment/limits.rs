@@ -3,6 +3,8 @@
 use k8s_openapi::api::apps::v1::{Deployment, RollingUpdateDeployment};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::objects::intstr::scaled;
+
 /// The bounds of a rollout, in Pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -38,14 +40,8 @@ pub(super) fn limits(deployment: &Deployment) -> Limits {
 }
 
 fn resolve(limit: Option<&IntOrString>, of: i32, round_up: bool) -> i32 {
-    let percent = match limit {
-        Some(IntOrString::Int(number)) => return (*number).max(0),
-        Some(IntOrString::String(text)) => text.strip_suffix('%').and_then(|text| text.parse::<i64>().ok()),
-        None => Some(25),
-    };
-    let scaled = percent.unwrap_or(0).max(0).saturating_mul(i64::from(of));
-    let rounded = if round_up { scaled.saturating_add(99) / 100 } else { scaled / 100 };
-    i32::try_from(rounded).unwrap_or(i32::MAX)
+    let quarter = IntOrString::String("25%".to_owned());
+    scaled(limit.unwrap_or(&quarter), of, round_up)
 }
 
 #[cfg(test)]

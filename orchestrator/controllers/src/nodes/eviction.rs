@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
 
 use super::health::{NOT_READY, UNREACHABLE};
+use crate::objects::placement::tolerates;
 
 /// How long a Pod that says nothing of it stays on a node that is not ready or not reachable. Upstream writes
 /// this toleration into every Pod at admission.
@@ -31,17 +32,6 @@ fn until(taint: &Taint, tolerations: &[Toleration]) -> Option<Timestamp> {
         SignedDuration::from_secs(seconds.max(0))
     };
     Some(since.saturating_add(patience).unwrap_or(Timestamp::MAX))
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let is = |text: &Option<String>, wanted: &str| {
-        text.as_deref().is_none_or(|text| text.is_empty() || text == wanted)
-    };
-    let value =
-        || toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
-    is(&toleration.effect, &taint.effect)
-        && is(&toleration.key, &taint.key)
-        && (toleration.operator.as_deref() == Some("Exists") || (toleration.key.is_some() && value()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Small facts about Kubernetes objects that several controllers need.
 
 pub(crate) mod claim;
+pub(crate) mod history;
+pub(crate) mod intstr;
 pub(crate) mod meta;
+pub(crate) mod placement;
 pub(crate) mod pod_control;
 pub(crate) mod pods;
 pub(crate) mod services;

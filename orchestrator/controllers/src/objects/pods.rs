@@ -14,6 +14,21 @@ pub(crate) fn is_terminal(pod: &Pod) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
 }
 
+/// Whether the Pod's containers ended for good and not all well.
+pub(crate) fn is_failed(pod: &Pod) -> bool {
+    phase(pod) == "Failed"
+}
+
+/// Whether the Pod's containers ended for good and well.
+pub(crate) fn is_succeeded(pod: &Pod) -> bool {
+    phase(pod) == "Succeeded"
+}
+
+/// Whether the Pod runs.
+pub(crate) fn is_running(pod: &Pod) -> bool {
+    phase(pod) == "Running"
+}
+
 /// Whether the Pod is being deleted.
 pub(crate) fn is_terminating(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()

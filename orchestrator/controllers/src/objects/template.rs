@@ -11,13 +11,18 @@ pub(crate) fn same(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
     a == b || plain(a) == plain(b)
 }
 
-/// The hash of a template: letters and digits that cannot spell a word. A collision is told apart by counting.
+/// The hash of a template. A collision is told apart by counting.
 pub(crate) fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
-    const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let mut hash = fnv(0x811c_9dc5, plain(template).to_string().as_bytes());
     if let Some(collisions) = collisions {
         hash = fnv(hash, &collisions.to_le_bytes());
     }
+    safe(hash)
+}
+
+/// A hash in letters and digits that cannot spell a word.
+pub(crate) fn safe(hash: u32) -> String {
+    const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
     let digits = hash.to_string();
     digits.bytes().map(|digit| char::from(LETTERS[usize::from(digit) % LETTERS.len()])).collect()
 }

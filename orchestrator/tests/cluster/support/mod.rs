@@ -3,6 +3,7 @@
 pub(crate) mod kubelet;
 #[path = "../../support/mod.rs"]
 mod setup;
+pub(crate) mod workload;
 
 use std::fmt::Debug;
 use std::sync::Arc;
