@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 
 use crate::certificates::Authority;
+use crate::runtime::budget::Budget;
 
 /// Settings of [`crate::run`].
 #[derive(Clone)]
@@ -17,6 +18,8 @@ pub struct Config {
     pub root_ca: Option<watch::Receiver<String>>,
     /// Signs what Kubernetes' own signers are asked for; without it others may.
     pub authority: Option<Arc<dyn Authority>>,
+    /// How many requests all controllers together may send.
+    pub budget: Budget,
     /// Seed of the jitter that spreads retries.
     pub seed: u64,
     /// How long a node's Lease may go without renewal before the node counts as unreachable.
@@ -32,6 +35,7 @@ impl Config {
             clock,
             root_ca: None,
             authority: None,
+            budget: Budget { per_second: 5_000, burst: 20_000 },
             seed: 0,
             node_grace: Duration::from_secs(40),
             terminated_pods: 12_500,

@@ -32,3 +32,4 @@ mod table;
 pub use certificates::{AlternativeName, Authority, Leaf, SignError};
 pub use config::Config;
 pub use run::{Error, run};
+pub use runtime::budget::Budget;

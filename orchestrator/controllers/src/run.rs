@@ -11,6 +11,7 @@ use crate::caches::{Caches, Watches};
 use crate::config::Config;
 use crate::context::Context;
 use crate::runtime::backoff::Jitter;
+use crate::runtime::budget::limited;
 use crate::runtime::everything::Everything;
 use crate::runtime::life::Life;
 use crate::runtime::recorder::recorder;
@@ -26,6 +27,7 @@ pub enum Error {
 
 /// Runs all controllers until `shutdown`, then finishes what is under way.
 pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let client = limited(client, config.budget);
     // The first failure of a task ends the others as well.
     let stop = shutdown.child_token();
     let _stop_on_return = stop.clone().drop_guard();

@@ -1,6 +1,7 @@
 //! What all controllers share: caches fed by watches, queues of keys, retries, expectations, events.
 
 pub(crate) mod backoff;
+pub(crate) mod budget;
 pub(crate) mod cache;
 mod discover;
 pub(crate) mod error;
