@@ -88,6 +88,8 @@ async fn statefulset_scaling() {
     chronicle.until(|pods| is_serving(pods, 1), in_order).await;
     cluster.patch::<StatefulSet>("web", json!({"spec": {"replicas": 0}})).await;
     chronicle.until(BTreeMap::is_empty, in_order).await;
+    let none = cluster.until::<StatefulSet>("web", |set| status(set).replicas == 0).await;
+    assert_eq!(status(&none).available_replicas, Some(0), "what is told is what the controller wrote");
     cluster.plane.shutdown().await;
 }
 
@@ -158,7 +160,7 @@ fn one_by_one(change: &Change<'_>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statefulset_rolling_update() {
-    let (cluster, _kubelet) = Cluster::with_nodes(2).await;
+    let (cluster, kubelet) = Cluster::with_nodes(2).await;
     cluster.create::<StatefulSet>(set(3, &json!({}))).await.unwrap();
     let settled = |set: &StatefulSet| {
         let status = status(set);
@@ -169,12 +171,15 @@ async fn statefulset_rolling_update() {
     let first = status(&cluster.until::<StatefulSet>("web", settled).await);
     for (image_wanted, revisions) in [("v2", [1, 2]), ("v1", [2, 3])] {
         let mut chronicle = Chronicle::begin(&cluster, "web").await;
+        // The first Pod to go stays until the status was seen to tell of both revisions.
+        kubelet.linger(|_| true);
         cluster.patch::<StatefulSet>("web", new_image(image_wanted)).await;
         let under_way = cluster.until::<StatefulSet>("web", |set| {
             status(set).update_revision.is_some()
                 && status(set).update_revision != status(set).current_revision
         });
         Box::pin(under_way).await;
+        kubelet.linger(|_| false);
         let all_new = |pods: &BTreeMap<String, Pod>| {
             is_serving(pods, 3) && pods.values().all(|pod| image(pod) == image_wanted)
         };

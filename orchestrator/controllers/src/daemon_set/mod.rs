@@ -35,6 +35,7 @@ use crate::runtime::recorder::{Notice, Severity};
 use crate::runtime::worker::{Controller, Next};
 use failures::Failures;
 use plan::{Plan, World};
+use pod::Candidate;
 
 /// See the module's documentation.
 pub(crate) struct DaemonSetController {
@@ -210,7 +211,8 @@ fn on_node(change: &Change<'_, Node>, queue: &Queue<Key>, caches: &Caches) {
         return;
     }
     for set in caches.daemon_sets.all() {
-        let [before, now] = [change.old, change.new].map(|node| node.map(|node| pod::belongs(&set, node)));
+        let candidate = Candidate::of(&set);
+        let [before, now] = [change.old, change.new].map(|node| node.map(|node| candidate.belongs(node)));
         if before != now {
             queue.add(Key::of(&*set));
         }

@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::ResourceExt;
 
-use super::pod::{Belongs, belongs, is_updated, node_of};
+use super::pod::{Belongs, Candidate, is_updated, node_of};
 use super::rollout;
 use crate::objects::intstr::scaled;
 use crate::objects::pods::{available_in, is_failed, is_ready, is_succeeded, is_terminal, is_terminating};
@@ -54,6 +54,8 @@ impl Plan {
 /// The nodes with what belongs on them and what is there.
 pub(super) struct Place<'a> {
     pub(super) name: String,
+    /// Whether there is such a node.
+    pub(super) exists: bool,
     pub(super) belongs: Belongs,
     pub(super) pods: Vec<&'a Arc<Pod>>,
 }
@@ -77,16 +79,17 @@ pub(super) fn places<'a>(world: &World<'a>, with_ended: bool) -> Vec<Place<'a>> 
             (is_waiting, pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.name_any())
         });
     }
+    let candidate = Candidate::of(world.set);
     let mut places: Vec<_> = world
         .nodes
         .iter()
         .map(|node| {
             let pods = pods.remove(&node.name_any()).unwrap_or_default();
-            Place { name: node.name_any(), belongs: belongs(world.set, node), pods }
+            Place { name: node.name_any(), exists: true, belongs: candidate.belongs(node), pods }
         })
         .collect();
     let nowhere = Belongs { shall_run: false, may_stay: false };
-    places.extend(pods.into_iter().map(|(name, pods)| Place { name, belongs: nowhere, pods }));
+    places.extend(pods.into_iter().map(|(name, pods)| Place { name, exists: false, belongs: nowhere, pods }));
     places.sort_by(|a, b| a.name.cmp(&b.name));
     places
 }
@@ -94,9 +97,8 @@ pub(super) fn places<'a>(world: &World<'a>, with_ended: bool) -> Vec<Place<'a>> 
 /// Plans what the nodes need, whatever the rollout does.
 pub(super) fn manage(world: &World<'_>) -> Plan {
     let mut plan = Plan::default();
-    let exist: Vec<_> = world.nodes.iter().map(|node| node.name_any()).collect();
     for place in places(world, false) {
-        if !exist.contains(&place.name) {
+        if !place.exists {
             // Those bound to a node that is gone are collected with it.
             let waiting = place.pods.into_iter().filter(|pod| {
                 pod.spec.as_ref().is_none_or(|spec| spec.node_name.as_deref().unwrap_or_default().is_empty())
@@ -192,3 +194,7 @@ fn min_ready(set: &DaemonSet) -> Duration {
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod rollout_tests;

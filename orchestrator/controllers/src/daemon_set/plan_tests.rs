@@ -7,11 +7,11 @@ use super::*;
 use crate::daemon_set::pod::new_pod;
 use crate::daemon_set::status::status;
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_000_000).unwrap()
 }
 
-fn set(strategy: &Value) -> DaemonSet {
+pub(super) fn set(strategy: &Value) -> DaemonSet {
     serde_json::from_value(json!({
         "metadata": {"name": "agent", "namespace": "ns", "uid": "set", "generation": 2},
         "spec": {
@@ -22,13 +22,13 @@ fn set(strategy: &Value) -> DaemonSet {
     .unwrap()
 }
 
-fn rolling(unavailable: &Value, surge: &Value) -> Value {
+pub(super) fn rolling(unavailable: &Value, surge: &Value) -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}})
 }
 
 /// A node in words: its name, then `x` for a label that keeps Pods away, `t` for a taint against new Pods, `e` for one
 /// against all Pods.
-fn node(words: &str) -> Arc<Node> {
+pub(super) fn node(words: &str) -> Arc<Node> {
     let (name, marks) = words.split_once(':').unwrap_or((words, ""));
     let taint = |effect: &str| json!({"key": "k", "effect": effect});
     let taints: Vec<_> = marks
@@ -44,7 +44,7 @@ fn node(words: &str) -> Arc<Node> {
 }
 
 /// A Pod in words: `a:ready`, `a:ready@old`, `a:waiting` (not bound); more than one on a node are numbered in order.
-fn pod(set: &DaemonSet, number: usize, words: &str) -> Arc<Pod> {
+pub(super) fn pod(set: &DaemonSet, number: usize, words: &str) -> Arc<Pod> {
     let (words, of) = words.split_once('@').unwrap_or((words, "new"));
     let (node, state) = words.split_once(':').unwrap();
     let mut pod = new_pod(set, node, of);

@@ -4,7 +4,6 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{
     Node, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Toleration,
 };
-use kube::ResourceExt;
 
 use crate::objects::history::POD_REVISION;
 use crate::objects::meta::labels;
@@ -36,18 +35,27 @@ pub(super) struct Belongs {
     pub(super) may_stay: bool,
 }
 
-/// Whether Pods of the set belong on the node.
-pub(super) fn belongs(set: &DaemonSet, node: &Node) -> Belongs {
-    let template = set.spec.as_ref().and_then(|spec| spec.template.spec.clone()).unwrap_or_default();
-    let names_another =
-        template.node_name.as_ref().is_some_and(|name| !name.is_empty() && *name != node.name_any());
-    let mut spec = template;
-    tolerate(&mut spec);
-    if names_another || !is_chosen(&spec, node) {
-        return Belongs { shall_run: false, may_stay: false };
+/// The Pods of a set as they meet nodes: made once, asked for each node.
+pub(super) struct Candidate(PodSpec);
+
+impl Candidate {
+    pub(super) fn of(set: &DaemonSet) -> Self {
+        let mut spec = set.spec.as_ref().and_then(|spec| spec.template.spec.clone()).unwrap_or_default();
+        tolerate(&mut spec);
+        Self(spec)
     }
-    let may_stay = tolerates_all(&spec, node, &["NoExecute"]);
-    Belongs { shall_run: may_stay && tolerates_all(&spec, node, &["NoSchedule"]), may_stay }
+
+    /// Whether such Pods belong on the node.
+    pub(super) fn belongs(&self, node: &Node) -> Belongs {
+        let spec = &self.0;
+        let named = spec.node_name.as_deref().filter(|name| !name.is_empty());
+        let names_another = named.is_some_and(|name| node.metadata.name.as_deref() != Some(name));
+        if names_another || !is_chosen(spec, node) {
+            return Belongs { shall_run: false, may_stay: false };
+        }
+        let may_stay = tolerates_all(spec, node, &["NoExecute"]);
+        Belongs { shall_run: may_stay && tolerates_all(spec, node, &["NoSchedule"]), may_stay }
+    }
 }
 
 /// A new Pod for the node, which the scheduler binds to it.

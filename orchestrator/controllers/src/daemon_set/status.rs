@@ -23,8 +23,7 @@ pub(super) fn status(world: &World<'_>, is_observed: bool) -> DaemonSetStatus {
             continue;
         };
         if !place.belongs.shall_run {
-            let exists = world.nodes.iter().any(|node| node.metadata.name.as_deref() == Some(&place.name));
-            status.number_misscheduled += i32::from(exists);
+            status.number_misscheduled += i32::from(place.exists);
             continue;
         }
         status.desired_number_scheduled += 1;

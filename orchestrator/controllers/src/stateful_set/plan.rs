@@ -343,3 +343,7 @@ fn is_parallel(set: &StatefulSet) -> bool {
 #[cfg(test)]
 #[path = "plan_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "rollout_tests.rs"]
+mod rollout_tests;

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::*;
 use crate::objects::history::POD_REVISION;
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_000_000).unwrap()
 }
 
-fn set(replicas: i32, more: &Value) -> StatefulSet {
+pub(super) fn set(replicas: i32, more: &Value) -> StatefulSet {
     let mut spec = json!({
         "replicas": replicas, "serviceName": "web", "selector": {"matchLabels": {"app": "web"}},
         "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}},
@@ -23,14 +23,14 @@ fn set(replicas: i32, more: &Value) -> StatefulSet {
     serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
 }
 
-fn revision(name: &str) -> Revision {
+pub(super) fn revision(name: &str) -> Revision {
     let template = json!({"metadata": {"labels": {"app": "web", "of": name}}, "spec": {"containers": []}});
     Revision { name: name.to_owned(), template: serde_json::from_value(template).unwrap() }
 }
 
 /// A Pod in words: `1:ready`, `2:pending@old`; states are ready, fresh (ready for 5 s), running, pending, failed,
 /// going (ready, being deleted).
-fn pod(set: &StatefulSet, words: &str) -> Arc<Pod> {
+pub(super) fn pod(set: &StatefulSet, words: &str) -> Arc<Pod> {
     let (words, of) = words.split_once('@').unwrap_or((words, "new"));
     let (ordinal, state) = words.split_once(':').unwrap();
     let mut pod = identity::new_pod(set, &revision(of).template, of, ordinal.parse().unwrap());
