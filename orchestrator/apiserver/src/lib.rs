@@ -29,6 +29,7 @@ mod follow;
 mod front;
 mod handle;
 mod health;
+mod held;
 mod impersonate;
 mod kinds;
 mod metrics;

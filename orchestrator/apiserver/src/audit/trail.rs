@@ -8,17 +8,15 @@
 //! ```
 
 use std::any::Any;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use wherry_schema::Value;
 
@@ -28,6 +26,7 @@ use super::redact::Secrecy;
 use super::{Audit, source};
 use crate::auth::UserInfo;
 use crate::authorize::{Attributes, Object, Wish};
+use crate::held::held;
 use crate::notes::Notes;
 use crate::object::Fields;
 use crate::proxy::Passed;
@@ -240,7 +239,7 @@ impl<'a> Unfinished<'a> {
         if trail.lasting {
             let end = End { trail, report };
             end.trail.record(Stage::ResponseStarted, &end.report).await;
-            return response.map(|body| Body::new(Followed { body, _end: end }));
+            return response.map(|body| held(body, end));
         }
         trail.record(Stage::ResponseComplete, &report).await;
         response
@@ -281,31 +280,5 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         self.trail.record_soon(Stage::ResponseComplete, &self.report);
-    }
-}
-
-/// An answer whose end is recorded.
-struct Followed {
-    body: Body,
-    _end: End,
-}
-
-impl http_body::Body for Followed {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -8,15 +8,10 @@ mod process;
 mod render;
 mod series;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::task::{Context, Poll};
 
-use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use jiff::Timestamp;
 use wherry_api::kinds::KINDS;
 
@@ -25,6 +20,8 @@ use named::Named;
 pub(crate) use render::render;
 pub(crate) use series::Labels;
 use series::Table;
+
+use crate::held::held;
 
 /// What a server counts.
 pub(crate) struct Metrics {
@@ -65,7 +62,7 @@ impl Metrics {
     pub(crate) fn watching(self: &Arc<Self>, labels: Labels, response: Response) -> Response {
         let Some(at) = labels.kind_index() else { return response };
         let gauge = self.gauge(at, |metrics, at| &metrics.watches[at]);
-        response.map(|body| Body::new(Held { body, _gauge: gauge }))
+        response.map(|body| held(body, gauge))
     }
 
     fn gauge(self: &Arc<Self>, at: usize, of: fn(&Self, usize) -> &AtomicI64) -> Gauge {
@@ -84,31 +81,5 @@ pub(crate) struct Gauge {
 impl Drop for Gauge {
     fn drop(&mut self) {
         (self.of)(&self.metrics, self.at).fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A body that is counted while it lasts.
-struct Held {
-    body: Body,
-    _gauge: Gauge,
-}
-
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
