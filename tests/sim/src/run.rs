@@ -19,7 +19,7 @@ use crate::view::{Change, View};
 
 /// How long nothing may change before the cluster counts as settled: longer than a controller waits for what it does not
 /// know the outcome of.
-const QUIET: Duration = Duration::from_mins(6);
+const QUIET: Duration = Duration::from_mins(1);
 /// How long a cluster may take to settle.
 const PATIENCE: Duration = Duration::from_hours(1);
 /// How many changes a violation shows.
