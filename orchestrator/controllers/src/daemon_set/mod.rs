@@ -68,9 +68,8 @@ impl Controller for DaemonSetController {
         caches.nodes.on_change(move |change| on_node(change, &wake, &all));
         let (wake, all) = (queue.clone(), caches.clone());
         caches.controller_revisions.on_change(move |change| wake_owners(change, &all.daemon_sets, &wake));
-        let (client, recorder) = (context.client.clone(), context.recorder.clone());
-        let history = History { client: client.clone(), cache: caches.controller_revisions.clone() };
-        let pods = PodControl { client, recorder, expectations, component: Self::NAME };
+        let history = History { client: context.client.clone(), cache: caches.controller_revisions.clone() };
+        let pods = PodControl::new(context, expectations, Self::NAME);
         Self { caches, clock: context.config.clock.clone(), pods, history, failures }
     }
 

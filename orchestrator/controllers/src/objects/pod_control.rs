@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::meta::{Key, controller_reference, reference, uid};
+use super::pods::is_terminating;
+use crate::context::Context;
+use crate::runtime::cache::Cache;
 use crate::runtime::error::{ReconcileError, is_namespace_terminating, is_not_found, is_refusal, text};
 use crate::runtime::expectations::Expectations;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
@@ -16,10 +19,12 @@ use crate::runtime::recorder::{Notice, Recorder, Severity};
 /// See the module's documentation.
 pub(crate) struct PodControl {
     pub(crate) client: Client,
+    /// Where whoever counts Pods looks.
+    cache: Cache<Pod>,
     pub(crate) recorder: Recorder,
     pub(crate) expectations: Arc<Expectations>,
     /// Who tells of it in events.
-    pub(crate) component: &'static str,
+    component: &'static str,
 }
 
 /// What kept the number of Pods from being right.
@@ -32,6 +37,16 @@ pub(crate) struct Failure {
 type Failed = (Failure, ReconcileError);
 
 impl PodControl {
+    pub(crate) fn new(context: &Context, expectations: Arc<Expectations>, component: &'static str) -> Self {
+        Self {
+            client: context.client.clone(),
+            cache: context.caches.pods.clone(),
+            recorder: context.recorder.clone(),
+            expectations,
+            component,
+        }
+    }
+
     /// Creates and deletes Pods of `owner`; returns what failed first, if anything did.
     pub(crate) async fn sync<O>(&self, owner: &O, creates: &[&Pod], deletes: &[Arc<Pod>]) -> Option<Failed>
     where
@@ -44,12 +59,30 @@ impl PodControl {
         let uids = deletes.iter().map(|pod| uid(&pod.metadata).to_owned());
         self.expectations.expect(&key, creates.len(), uids);
         let created = self.create(&key, owner, creates).await;
-        let outcomes = join_all(deletes.iter().map(|pod| self.delete_one(&key, owner, pod))).await;
-        created.or_else(|| outcomes.into_iter().flatten().next())
+        let deleted = join_all(deletes.iter().map(|pod| self.delete_one(&key, owner, pod))).await;
+        let failed: Vec<_> = created.into_iter().chain(deleted.into_iter().flatten()).collect();
+        if failed.iter().any(|(_, error)| error.is_unknown()) {
+            self.find_out(&key).await;
+        }
+        failed.into_iter().next()
     }
 
-    /// Creates in batches of 1, 2, 4, ... until all are there or one failed.
-    async fn create<O>(&self, key: &Key, owner: &O, pods: &[&Pod]) -> Option<Failed>
+    /// Asks what there is after an answer was lost, so that nobody waits for what did not happen.
+    async fn find_out(&self, key: &Key) {
+        let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
+        // Without an answer what is expected stays so, and expires.
+        let Ok(listed) = api.list(&ListParams::default()).await else { return };
+        let stay =
+            listed.items.iter().filter(|pod| !is_terminating(pod)).map(|pod| uid(&pod.metadata).to_owned());
+        let stay: Vec<_> = stay.collect();
+        if self.cache.note_all(listed.items) {
+            self.expectations.created(key, usize::MAX);
+            stay.iter().for_each(|uid| self.expectations.deleted(key, uid));
+        }
+    }
+
+    /// Creates in batches of 1, 2, 4, ... until all are there or some failed.
+    async fn create<O>(&self, key: &Key, owner: &O, pods: &[&Pod]) -> Vec<Failed>
     where
         O: Resource<DynamicType = ()>,
     {
@@ -59,12 +92,12 @@ impl PodControl {
             let outcomes = join_all(now.iter().map(|pod| self.create_one(key, owner, pod))).await;
             left = later;
             batch *= 2;
-            if let Some(failed) = outcomes.into_iter().find_map(Result::err) {
+            if outcomes.iter().any(Result::is_err) {
                 self.expectations.created(key, left.len());
-                return failed;
+                return outcomes.into_iter().filter_map(Result::err).flatten().collect();
             }
         }
-        None
+        Vec::new()
     }
 
     /// `Err(None)` is a refusal that needs neither a retry nor a complaint.

@@ -58,11 +58,10 @@ impl<S: Replicated> Controller for ReplicaController<S> {
         });
         let (wake, open, owners) = (queue.clone(), expectations.clone(), S::cache(&context.caches).clone());
         context.caches.pods.on_change(move |change| on_pod::<S>(change, &wake, &open, &owners));
-        let (client, recorder) = (context.client.clone(), context.recorder.clone());
         Self {
             caches: context.caches.clone(),
             clock: context.config.clock.clone(),
-            pods: PodControl { client, recorder, expectations, component: S::CONTROLLER },
+            pods: PodControl::new(context, expectations, S::CONTROLLER),
             kind: PhantomData,
         }
     }

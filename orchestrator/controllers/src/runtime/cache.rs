@@ -142,11 +142,23 @@ impl<K: ResourceExt> Cache<K> {
 
     /// Takes over what a write of our own returned.
     pub(crate) fn note(&self, object: K) {
+        self.note_all([object]);
+    }
+
+    /// Takes over what a list of our own returned; answers whether the cache now shows all of it, which it does not while
+    /// it is being filled anew.
+    pub(crate) fn note_all(&self, objects: impl IntoIterator<Item = K>) -> bool {
         let mut content = self.shared.content.write();
-        let revision = revision(&object);
-        if content.incoming.is_none() && revision > content.seen {
-            content.objects.put(&Arc::new(object));
+        if content.incoming.is_some() {
+            return false;
         }
+        for object in objects {
+            // What is older than what the watch has reported is known.
+            if revision(&object) > content.seen {
+                content.objects.put(&Arc::new(object));
+            }
+        }
+        true
     }
 
     /// Takes over one event of the watch.

@@ -43,6 +43,11 @@ impl<T> Step<T> for Result<T, ApiError> {
 }
 
 impl ReconcileError {
+    /// Whether what was asked for may have happened.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(self, Self::Api { source, .. } if !is_refusal(source))
+    }
+
     /// Whether this only says that what we saw is out of date.
     pub(crate) fn is_stale(&self) -> bool {
         matches!(self, Self::Api { source, .. } if is_conflict(source) || is_already_exists(source))
