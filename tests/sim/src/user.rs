@@ -35,6 +35,16 @@ const WORKLOADS: &[Workload] = &[
         ],
     },
     Workload { plural: "replicasets", make: User::replica_set, edits: &[User::scale] },
+    Workload {
+        plural: "statefulsets",
+        make: User::stateful_set,
+        edits: &[User::scale, User::scale, User::template, User::template, User::partition],
+    },
+    Workload {
+        plural: "daemonsets",
+        make: User::daemon_set,
+        edits: &[User::template, User::template, User::node_by_node],
+    },
 ];
 
 /// See the module's documentation.
@@ -122,7 +132,9 @@ impl User {
     async fn disturb_pod(&self) {
         let pods = self.caller.list(&path("pods")).await;
         let Some(pod) = self.random.pick(&pods) else { return };
-        if self.random.per_mille(500) {
+        // A Pod that is taken away from a StatefulSet keeps its name, which the set then waits for.
+        let named = pod["metadata"]["ownerReferences"][0]["kind"] == "StatefulSet";
+        if named || self.random.per_mille(500) {
             self.caller.delete(&one("pods", pod), &json!({})).await;
         } else {
             let labels = json!({"metadata": {"labels": {"app": "stray"}}});
@@ -175,6 +187,41 @@ impl User {
             "template": self.pods(name, "Always"),
         });
         json!({"metadata": {"name": name}, "spec": spec})
+    }
+
+    fn stateful_set(&self, name: &str) -> Value {
+        let ordered = self.random.per_mille(500);
+        let mut spec = json!({
+            "replicas": self.count(),
+            "serviceName": name,
+            "selector": {"matchLabels": {"app": name}},
+            "template": self.pods(name, "Always"),
+            "podManagementPolicy": if ordered { "OrderedReady" } else { "Parallel" },
+        });
+        if self.random.per_mille(150) {
+            spec["updateStrategy"] = json!({"type": "OnDelete"});
+        }
+        json!({"metadata": {"name": name}, "spec": spec})
+    }
+
+    fn daemon_set(&self, name: &str) -> Value {
+        let mut spec = json!({
+            "selector": {"matchLabels": {"app": name}},
+            "template": self.pods(name, "Always"),
+        });
+        spec["updateStrategy"] = self.node_by_node()["spec"]["updateStrategy"].take();
+        json!({"metadata": {"name": name}, "spec": spec})
+    }
+
+    fn partition(&self) -> Value {
+        let partition = self.random.between(0..=3);
+        json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}}})
+    }
+
+    fn node_by_node(&self) -> Value {
+        let surges = self.random.per_mille(300);
+        let limits = json!({"maxSurge": i32::from(surges), "maxUnavailable": i32::from(!surges)});
+        json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": limits}}})
     }
 
     fn scale(&self) -> Value {

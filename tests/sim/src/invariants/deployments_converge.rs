@@ -69,7 +69,8 @@ pub(super) fn is_of(set: &Value, deployment: &Value) -> bool {
     template == deployment["spec"]["template"]
 }
 
-fn says(object: &Value, counts: &[&str], expected: i64) -> Result<(), String> {
+/// Whether a status was written for what is asked for now, and these of its counts are as they should be.
+pub(super) fn says(object: &Value, counts: &[&str], expected: i64) -> Result<(), String> {
     let kind = &object["kind"];
     if number(object, "status.observedGeneration") != number(object, "metadata.generation") {
         return Err(format!("{kind} {} was not looked at since it changed", name(object)));

@@ -1,9 +1,11 @@
 //! What must hold: at every change, and when all is settled. One a file.
 
+mod daemon_sets;
 mod deployments_converge;
 mod deployments_keep_their_limits;
 mod ownership;
 mod replica_sets_never_exceed;
+mod stateful_sets;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(crate) fn all(gentle: bool, deleted: Gone) -> Vec<Box<dyn Invariant>> {
         Box::new(deployments_converge::DeploymentsConverge),
         Box::new(deployments_keep_their_limits::DeploymentsKeepTheirLimits::new(gentle)),
         Box::new(replica_sets_never_exceed::ReplicaSetsNeverExceed::default()),
+        Box::new(stateful_sets::StatefulSets { gentle }),
+        Box::new(daemon_sets::DaemonSets),
         Box::new(ownership::Ownership::new(deleted, gentle)),
     ]
 }
