@@ -77,7 +77,9 @@ impl PodControl {
         let stay: Vec<_> = stay.collect();
         if self.cache.note_all(listed.items) {
             self.expectations.created(key, usize::MAX);
-            stay.iter().for_each(|uid| self.expectations.deleted(key, uid));
+            for uid in &stay {
+                self.expectations.deleted(key, uid);
+            }
         }
     }
 
