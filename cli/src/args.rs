@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -21,6 +21,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a node of a cluster whose control plane is elsewhere, until SIGTERM or Ctrl-C.
+    Agent(AgentArgs),
     /// Run the API server alone: no controllers, no scheduler, no node.
     Apiserver(ApiserverArgs),
     /// Show or renew the certificates of the cluster.
@@ -84,12 +86,36 @@ pub(crate) enum NetworkArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct UpArgs {
-    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
-    #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
     /// Address of the API server.
     #[arg(long, default_value = "127.0.0.1:6443")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Leads to the API server, with credentials that may ask for a node's certificate, as a bootstrap token may.
+    #[arg(long)]
+    pub(crate) bootstrap_kubeconfig: PathBuf,
+    /// The Pod addresses of this node, a part of the cluster's range that no other node has.
+    #[arg(long)]
+    pub(crate) pod_cidr: IpNet,
+    /// The address under which this node is reached [default: that of its default route].
+    #[arg(long)]
+    pub(crate) node_ip: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// What every node is told.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
     /// Name of this node [default: the host name].
     #[arg(long)]
     pub(crate) node_name: Option<String>,
@@ -102,8 +128,6 @@ pub(crate) struct UpArgs {
     /// Range of Service addresses [default: 10.96.0.0/16, in loopback mode 127.96.0.0/16].
     #[arg(long)]
     pub(crate) service_cidr: Option<IpNet>,
-    #[command(flatten)]
-    pub(crate) audit: AuditArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -79,9 +79,9 @@ pub(crate) fn endpoint_tls(pki: &Pki) -> EndpointTls {
 }
 
 /// Hands new certificates of the cluster to the node's endpoint, until there are no more.
-pub(crate) async fn follow(mut from: CertificatesInUse, to: watch::Sender<EndpointTls>) {
+pub(crate) async fn follow(mut from: CertificatesInUse, to: watch::Sender<Option<EndpointTls>>) {
     while from.changed().await.is_ok() {
-        let tls = endpoint_tls(&from.borrow_and_update());
+        let tls = Some(endpoint_tls(&from.borrow_and_update()));
         to.send_if_modified(|current| {
             let differs = *current != tls;
             *current = tls;

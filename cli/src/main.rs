@@ -1,11 +1,13 @@
 //! `wherry`: parse, build, run, drain.
 
+mod agent;
 mod apiserver;
 mod args;
 mod audit;
 mod certificate;
 mod logging;
 mod network;
+mod node;
 mod paths;
 mod process;
 mod secrets;
@@ -40,6 +42,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
+        Command::Agent(args) => runtime.block_on(agent::run(args, started)),
         Command::Apiserver(args) => runtime.block_on(apiserver::run(args, started)),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args.data_dir),
         Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),

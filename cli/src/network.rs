@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use ipnet::{IpNet, Ipv4Net};
 use wherry_node::NetworkMode;
 
-use crate::args::{NetworkArg, UpArgs};
+use crate::args::{NetworkArg, NodeArgs};
 
 /// Prefix length of one node's part of the cluster range.
 const NODE_PREFIX: u8 = 24;
@@ -23,7 +23,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// Resolves what the command line leaves open.
-    pub(crate) fn resolve(args: &UpArgs, root: bool) -> anyhow::Result<Self> {
+    pub(crate) fn resolve(args: &NodeArgs, root: bool) -> anyhow::Result<Self> {
         let mode = match args.network {
             NetworkArg::Auto if root => NetworkMode::Bridge,
             NetworkArg::Auto | NetworkArg::Loopback => NetworkMode::Loopback,
@@ -95,10 +95,8 @@ mod tests {
     fn resolve(flags: &[&str], root: bool) -> anyhow::Result<Network> {
         let cli = Cli::parse_from(["wherry", "up"].iter().chain(flags));
         match cli.command {
-            Command::Up(args) => Network::resolve(&args, root),
-            Command::Apiserver(_) | Command::Certificate(_) | Command::Secrets(_) => {
-                unreachable!("`up` was parsed")
-            }
+            Command::Up(args) => Network::resolve(&args.node, root),
+            _ => unreachable!("`up` was parsed"),
         }
     }
 

@@ -52,8 +52,9 @@ impl Config {
 pub struct NodeEndpoint {
     /// The address to listen on; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// What it serves with. New certificates count from the next connection on.
-    pub tls: watch::Receiver<EndpointTls>,
+    /// What it serves with; nobody is served while there is nothing. New certificates count from the next connection
+    /// on.
+    pub tls: watch::Receiver<Option<EndpointTls>>,
 }
 
 /// What the node's endpoint serves with, as PEM; whoever calls it shows a certificate signed by `client_ca`.

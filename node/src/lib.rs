@@ -4,6 +4,7 @@
 //!
 //! Reading order:
 //! - [`Config`], [`run`]: what the agent needs, and its life from registration to drain (`agent`).
+//! - `certificates`: how a node whose API server is elsewhere comes by its certificates ([`join`]).
 //! - `registration`: the Node object, its Lease and its conditions.
 //! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
 //! - `images`: from an image reference to content on disk, and what that content is.
@@ -15,6 +16,7 @@
 #![cfg_attr(test, expect(clippy::needless_pass_by_value, reason = "helpers of tests take JSON literals"))]
 
 mod agent;
+mod certificates;
 mod config;
 mod containers;
 mod context;
@@ -36,6 +38,7 @@ mod volumes;
 mod wakers;
 
 pub use agent::{Clients, NodeError, run};
+pub use certificates::{JoinError, Joined, Joining, join};
 pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use network::NetworkMode;
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.

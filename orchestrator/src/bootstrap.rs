@@ -113,6 +113,8 @@ pub(crate) async fn node_bindings(client: &Client) -> Result<(), kube::Error> {
         ("wherry:node-bootstrapper", "system:node-bootstrapper".to_owned(), "system:bootstrappers"),
         ("wherry:node-autoapprove-bootstrap", format!("{ROLE}:nodeclient"), "system:bootstrappers"),
         ("wherry:node-autoapprove-certificate-rotation", format!("{ROLE}:selfnodeclient"), "system:nodes"),
+        // The proxy of Services is a part of each agent.
+        ("wherry:node-proxier", "system:node-proxier".to_owned(), "system:nodes"),
     ];
     let bindings = bindings.map(|(name, role, group)| {
         json!({

@@ -1,10 +1,11 @@
 //! The harness of the end-to-end suites: real binary, real kubectl, real registry, real runc.
 //!
 //! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
-//! beside each other. Reading order: [`isolated`], [`Cluster`], [`ApiServer`], [`Registry`], [`wait`].
+//! beside each other. Reading order: [`isolated`], [`Cluster`], [`Agent`], [`ApiServer`], [`Registry`], [`wait`].
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
 
+mod agent;
 mod api_server;
 mod cluster;
 pub mod http;
@@ -12,6 +13,7 @@ mod netns;
 mod registry;
 pub mod wait;
 
+pub use agent::Agent;
 pub use api_server::ApiServer;
 pub use cluster::{Cluster, Options};
 pub use netns::isolated;

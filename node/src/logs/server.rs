@@ -89,8 +89,8 @@ pub(crate) struct LogState {
 /// The endpoint, bound.
 pub(crate) struct LogServer {
     listener: TcpListener,
-    tls: watch::Receiver<EndpointTls>,
-    acceptor: TlsAcceptor,
+    tls: watch::Receiver<Option<EndpointTls>>,
+    acceptor: Option<TlsAcceptor>,
     address: SocketAddr,
 }
 
@@ -98,7 +98,7 @@ impl LogServer {
     /// Binds the address.
     pub(crate) async fn bind(endpoint: &NodeEndpoint) -> Result<Self, ServerError> {
         let mut tls = endpoint.tls.clone();
-        let acceptor = acceptor(&tls.borrow_and_update())?;
+        let acceptor = tls.borrow_and_update().as_ref().map(acceptor).transpose()?;
         let failed = |source| ServerError::Listen { address: endpoint.listen, source };
         let listener = TcpListener::bind(endpoint.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -123,7 +123,11 @@ impl LogServer {
             match accepted {
                 Ok((stream, _)) => {
                     self.renew();
-                    let connection = connection(self.acceptor.clone(), stream, router.clone());
+                    let Some(acceptor) = self.acceptor.clone() else {
+                        debug!("a connection is refused: the endpoint has no certificate yet");
+                        continue;
+                    };
+                    let connection = connection(acceptor, stream, router.clone());
                     let shutdown = shutdown.clone();
                     tasks.spawn(async move { shutdown.run_until_cancelled(connection).await });
                 }
@@ -141,7 +145,7 @@ impl LogServer {
         if !self.tls.has_changed().unwrap_or(false) {
             return;
         }
-        match acceptor(&self.tls.borrow_and_update()) {
+        match self.tls.borrow_and_update().as_ref().map(acceptor).transpose() {
             Ok(renewed) => self.acceptor = renewed,
             Err(failed) => {
                 error!(error = %chain(&failed), "the endpoint goes on with the certificates it had");

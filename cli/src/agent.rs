@@ -1,0 +1,61 @@
+//! `wherry agent`: a node of a cluster whose control plane is elsewhere.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kube::config::Kubeconfig;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wherry_api::clock::{Clock, SystemClock};
+use wherry_node::{Clients, Joining, join};
+
+use crate::args::AgentArgs;
+use crate::node::{NodePlan, node_ready, node_result};
+use crate::process::Stop;
+
+/// Runs until SIGTERM or SIGINT, then drains.
+pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
+    let mut asked = std::pin::pin!(Stop::new()?.asked());
+    let mut plan = NodePlan::new(&args.node)?;
+    plan.network.pod_cidr = args.pod_cidr;
+    plan.ip = args.node_ip.unwrap_or(plan.ip);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let path = &args.bootstrap_kubeconfig;
+    let bootstrap = Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?;
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let joining = Joining {
+        bootstrap,
+        node_name: plan.name.clone(),
+        node_ip: plan.ip,
+        data_dir: plan.data_dir.clone(),
+        clock: clock.clone(),
+    };
+    let joined = tokio::select! {
+        () = &mut asked => return Ok(()),
+        joined = join(joining, &tasks, &stop) => joined.context("cannot join the cluster")?,
+    };
+    let clients = Clients { node: joined.client.clone(), proxy: joined.client.clone() };
+    let config = plan.config(plan.ip, joined.tls, &clock)?;
+    let mut node = tasks.spawn(wherry_node::run(clients, config, stop.clone()));
+    let told = async {
+        node_ready(joined.client, &plan.name).await?;
+        let line = format!("ready in {} ms: node {}\n", started.elapsed().as_millis(), plan.name);
+        std::io::stdout().lock().write_all(line.as_bytes())?;
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    let ended = tokio::select! {
+        () = &mut asked => Ok(None),
+        ended = &mut node => Ok(Some(ended)),
+        failed = told => failed.map(|()| None),
+    };
+    tracing::info!("draining");
+    stop.cancel();
+    let ended = match ended? {
+        Some(ended) => ended,
+        None => node.await,
+    };
+    tasks.close();
+    tasks.wait().await;
+    node_result(ended)
+}

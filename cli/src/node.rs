@@ -1,0 +1,81 @@
+//! What the command line and the machine settle about a node, of `wherry up` as of `wherry agent`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use wherry_api::clock::Clock;
+use wherry_node::{EndpointTls, NodeEndpoint, NodeError};
+
+use crate::apiserver::data_dir;
+use crate::args::NodeArgs;
+use crate::network::{Network, node_ip};
+
+/// A node to be run.
+pub(crate) struct NodePlan {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) name: String,
+    pub(crate) ip: IpAddr,
+    pub(crate) network: Network,
+}
+
+impl NodePlan {
+    pub(crate) fn new(args: &NodeArgs) -> anyhow::Result<Self> {
+        let root = rustix::process::geteuid().is_root();
+        let data_dir = data_dir(args.data_dir.clone())?;
+        let name = match &args.node_name {
+            Some(name) => name.clone(),
+            None => rustix::system::uname().nodename().to_string_lossy().to_lowercase(),
+        };
+        wherry_api::names::dns1123_subdomain(&name)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("{name:?} cannot be the node's name; choose one with --node-name"))?;
+        let network = Network::resolve(args, root)?;
+        Ok(Self { data_dir, name, ip: node_ip(&network), network })
+    }
+
+    /// How the agent is set up that serves at this address.
+    pub(crate) fn config(
+        &self,
+        listen: IpAddr,
+        tls: watch::Receiver<Option<EndpointTls>>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<wherry_node::Config> {
+        Ok(wherry_node::Config {
+            node_name: self.name.clone(),
+            data_dir: self.data_dir.clone(),
+            network: self.network.mode,
+            pod_cidr: self.network.pod_cidr,
+            cluster_cidr: self.network.cluster_cidr,
+            service_cidr: self.network.service_cidr,
+            node_ip: self.ip,
+            endpoint: NodeEndpoint { listen: SocketAddr::from((listen, 0)), tls },
+            shim_program: std::env::current_exe().context("cannot tell the path of the wherry binary")?,
+            max_pods: wherry_node::Config::MAX_PODS,
+            endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
+            clock: clock.clone(),
+        })
+    }
+}
+
+/// Waits until the node says that it takes Pods.
+pub(crate) async fn node_ready(client: Client, name: &str) -> anyhow::Result<()> {
+    let ready = |node: Option<&Node>| {
+        let conditions = node.and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_ref());
+        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
+    };
+    await_condition(Api::all(client), name, ready).await.context("cannot watch the node")?;
+    Ok(())
+}
+
+/// How the agent ended.
+pub(crate) fn node_result(
+    ended: Result<Result<(), NodeError>, tokio::task::JoinError>,
+) -> anyhow::Result<()> {
+    ended.context("the node agent stopped unexpectedly")?.context("the node agent failed")
+}
