@@ -107,6 +107,8 @@ pub(crate) struct Write<'a> {
     pub(crate) options: Value,
     pub(crate) dry_run: bool,
     namespace_object: OnceLock<Option<Value>>,
+    /// The other rows with the same objects and parts, once somebody has asked for them.
+    pub(super) others: OnceLock<Vec<&'static Kind>>,
 }
 
 impl<'a> Write<'a> {
@@ -127,6 +129,7 @@ impl<'a> Write<'a> {
             options: Value::Null,
             dry_run: false,
             namespace_object: OnceLock::new(),
+            others: OnceLock::new(),
         }
     }
 

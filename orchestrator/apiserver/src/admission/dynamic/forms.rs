@@ -12,7 +12,11 @@ use crate::object::Fields;
 
 impl Write<'_> {
     /// The other rows with the same objects and parts.
-    pub(super) fn equivalents(&self) -> Vec<&'static Kind> {
+    pub(super) fn equivalents(&self) -> &[&'static Kind] {
+        self.others.get_or_init(|| self.find_equivalents())
+    }
+
+    fn find_equivalents(&self) -> Vec<&'static Kind> {
         let custom = self.custom.into_iter().flat_map(|served| served.definition().rows());
         let is_same = |row: &&Kind| row.stored() && row.storage == self.row.storage;
         let built_in = KINDS.iter().filter(|_| self.custom.is_none()).filter(is_same);
