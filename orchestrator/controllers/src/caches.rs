@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{
     Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -89,6 +90,7 @@ caches! {
     service_accounts: ServiceAccount, Hold::All;
     resource_quotas: ResourceQuota, Hold::All;
     certificate_signing_requests: CertificateSigningRequest, Hold::All;
+    cluster_roles: ClusterRole, Hold::All;
     root_cas: ConfigMap, Hold::Fields("metadata.name=kube-root-ca.crt");
 }
 

@@ -10,6 +10,7 @@
 
 mod caches;
 mod certificates;
+mod cluster_role;
 mod config;
 mod context;
 mod daemon_set;

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::ReplicationController;
 use crate::certificates::approver::CertificateApprover;
 use crate::certificates::cleaner::CertificateCleaner;
 use crate::certificates::signer::CertificateSigner;
+use crate::cluster_role::ClusterRoleController;
 use crate::context::Context;
 use crate::daemon_set::DaemonSetController;
 use crate::deployment::DeploymentController;
@@ -41,6 +42,7 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<NamespaceController>,
     start::<ResourceQuotaController>,
     start::<GarbageCollector>,
+    start::<ClusterRoleController>,
     start::<NodeLifecycleController>,
     start::<PodGcController>,
     start::<CertificateApprover>,

@@ -12,5 +12,6 @@ mod deployment;
 mod kubelet;
 mod quota;
 mod replicas;
+mod roles;
 mod stateful_set;
 mod support;
