@@ -8,16 +8,16 @@ use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, kubeconfig};
+use wherry_orchestrator::{Config, ControlPlane, Tokens, kubeconfig};
 
-use crate::args::{ApiserverArgs, AuthorizationArg};
+use crate::args::ApiserverArgs;
 use crate::paths;
 use crate::process::{Stop, announce, create_data_dir, listen, new_uid, reachable};
 
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
-    let authorization = authorization(args.authorization_mode);
+    let authorization = args.authorization.config()?;
     let tokens = args.token_auth_file.as_deref().map(tokens).transpose()?.unwrap_or_default();
     let audit = args.audit.config()?;
     let data_dir = data_dir(args.data_dir)?;
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         Pki::open(&data_dir.join("pki"), &subjects(address, args.service_cidr.hosts().next()), clock.now())?;
     let kubeconfig_path = data_dir.join("kubeconfig");
     kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
-    let plane = ControlPlane::start_api(Config {
+    let config = Config {
         data_dir,
         listener,
         pki,
@@ -39,8 +39,8 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         audit,
         ids: Arc::new(new_uid),
         node_endpoint: None,
-    })
-    .await?;
+    };
+    let plane = Box::pin(ControlPlane::start_api(config)).await?;
     let tasks = TaskTracker::new();
     tasks.spawn(kubeconfig::keep(kubeconfig_path.clone(), reachable(address), plane.certificates()));
     announce(started, &kubeconfig_path)?;
@@ -58,14 +58,6 @@ pub(crate) fn data_dir(given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     create_data_dir(&path)?;
     Ok(path)
-}
-
-fn authorization(mode: AuthorizationArg) -> Authorization {
-    match mode {
-        AuthorizationArg::AlwaysAllow => Authorization::AlwaysAllow,
-        AuthorizationArg::Rbac => Authorization::Rbac,
-        AuthorizationArg::NodeRbac => Authorization::NodeRbac,
-    }
 }
 
 fn tokens(path: &Path) -> anyhow::Result<Tokens> {

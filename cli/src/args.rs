@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::audit::AuditArgs;
+use crate::authorization::AuthorizationArgs;
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
 #[derive(Debug, Parser)]
@@ -130,19 +131,6 @@ pub(crate) struct NodeArgs {
     pub(crate) service_cidr: Option<IpNet>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AuthorizationArg {
-    /// Everybody who is known may do everything.
-    #[value(name = "AlwaysAllow")]
-    AlwaysAllow,
-    /// Members of system:masters may do everything, others what roles and bindings allow.
-    #[value(name = "RBAC")]
-    Rbac,
-    /// The same, and nodes may do what they need to, with what is theirs.
-    #[value(name = "Node,RBAC")]
-    NodeRbac,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct ApiserverArgs {
     /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
@@ -157,9 +145,8 @@ pub(crate) struct ApiserverArgs {
     /// Users with static tokens, one a line: token,user,uid,"group1,group2".
     #[arg(long)]
     pub(crate) token_auth_file: Option<PathBuf>,
-    /// Who may do what.
-    #[arg(long, value_enum, default_value_t = AuthorizationArg::NodeRbac)]
-    pub(crate) authorization_mode: AuthorizationArg,
+    #[command(flatten)]
+    pub(crate) authorization: AuthorizationArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
 }

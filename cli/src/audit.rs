@@ -90,7 +90,7 @@ impl From<ModeArg> for Mode {
 }
 
 /// A length of time such as `1m30s`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(parsed).map_err(|_| "must not be negative".to_owned())
 }

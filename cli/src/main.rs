@@ -4,6 +4,7 @@ mod agent;
 mod apiserver;
 mod args;
 mod audit;
+mod authorization;
 mod certificate;
 mod logging;
 mod network;

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let address = listener.local_addr()?;
     let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(address), clock.now())?;
     let config = Config { audit, ..plan.control_plane(listener, &pki, &clock) };
-    let plane = ControlPlane::start(config).await?;
+    let plane = Box::pin(ControlPlane::start(config)).await?;
     let kubeconfig_path = plan.data_dir.join("kubeconfig");
     kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
 

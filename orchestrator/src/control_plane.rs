@@ -185,7 +185,7 @@ impl ControlPlane {
     fn serve(&self, listener: TcpListener) {
         let tls = self.certificates.serving();
         let api = self.api.clone();
-        self.serving.spawn(async move { api.keep().await });
+        self.serving.spawn(async move { Box::pin(api.keep()).await });
         let (api, stop) = (self.api.clone(), self.stop_serving.clone());
         self.serving.spawn(async move {
             if let Err(error) = api.serve(listener, tls, stop).await {
@@ -247,7 +247,7 @@ fn api_config(
     api.node_address = config.node_endpoint;
     api.tokens = config.tokens.clone();
     api.address = config.listener.local_addr().ok();
-    api.authorization = config.authorization;
+    api.authorization = config.authorization.clone();
     api.audit.clone_from(&config.audit);
     let key = config.pki.service_account_key.as_bytes();
     let jwks_uri = format!("https://{address}/openid/v1/jwks");

@@ -13,4 +13,6 @@ pub mod secrets;
 
 pub use certificates::CertificatesInUse;
 pub use control_plane::{Config, ControlPlane, StartError};
-pub use wherry_apiserver::{Authorization, TokenFileError, Tokens, UserInfo, audit};
+pub use wherry_apiserver::{
+    Authorization, AuthorizationConfiguration, TokenFileError, Tokens, UserInfo, WebhookFlags, audit,
+};

@@ -9,6 +9,7 @@ use wherry_api::clock::Clock;
 use wherry_store::Store;
 
 use crate::audit::AuditConfig;
+use crate::authorize::AuthorizationConfiguration;
 use crate::rotating::Rotating;
 use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
@@ -59,7 +60,7 @@ pub struct Config {
 }
 
 /// Who may do what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Authorization {
     /// Members of `system:masters` may do everything, others what roles and bindings allow.
     Rbac,
@@ -67,6 +68,20 @@ pub enum Authorization {
     NodeRbac,
     /// Everybody who is known may do everything.
     AlwaysAllow,
+    /// What those say who are asked, one after the other.
+    Configured(AuthorizationConfiguration),
+}
+
+impl Authorization {
+    /// Who is asked.
+    pub(crate) fn into_configuration(self) -> AuthorizationConfiguration {
+        match self {
+            Self::Rbac => AuthorizationConfiguration::plain(&["RBAC"]),
+            Self::NodeRbac => AuthorizationConfiguration::plain(&["Node", "RBAC"]),
+            Self::AlwaysAllow => AuthorizationConfiguration::plain(&["AlwaysAllow"]),
+            Self::Configured(configuration) => configuration,
+        }
+    }
 }
 
 /// What the server fills in across objects.

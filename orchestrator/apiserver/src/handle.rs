@@ -158,8 +158,7 @@ impl Exchange {
 
     /// Answers the request of a user, or of whom that user names in their place.
     async fn answer_as(&self, user: UserInfo, yaml: bool, body: Body) -> Response {
-        let uri = self.parts.uri.path_and_query().map_or("", |uri| uri.as_str());
-        match impersonate(&self.state.authorizer, user, &self.parts.headers, uri) {
+        match impersonate(&self.state.authorizer, user, &self.parts.headers, self.uri()).await {
             Ok(user) => {
                 self.hear_user(&user);
                 Box::pin(self.visit(&user, yaml, body)).await
@@ -169,12 +168,21 @@ impl Exchange {
     }
 
     /// Refuses what the user may not do.
-    fn authorize(&self, user: &UserInfo) -> Result<(), Failure> {
+    async fn authorize(&self, user: &UserInfo) -> Result<(), Failure> {
         let wish = Wish::of(&self.parts.method, self.parts.uri.path(), &self.query);
         let attributes = wish.by(user);
-        let decision = self.state.authorizer.decide(&attributes);
+        let decision = self.state.authorizer.decide(&attributes).await;
         self.hear_decision(&decision);
-        if decision.allowed { Ok(()) } else { Err(refusal(&attributes, &decision.reason)) }
+        match (decision.allowed, decision.error.as_str()) {
+            (true, _) => Ok(()),
+            (false, "") => Err(refusal(&attributes, &decision.reason)),
+            (false, error) => Err(Failure::Broken(format!("{:?}: {error}", self.uri()))),
+        }
+    }
+
+    /// The path and the query as they were asked for.
+    fn uri(&self) -> &str {
+        self.parts.uri.path_and_query().map_or("", |uri| uri.as_str())
     }
 
     /// The verb of the request; none if the path does not have it.
@@ -246,7 +254,7 @@ impl Exchange {
 
     async fn answer(&self, entry: Entry<'_>, body: Body) -> Result<Response, Failure> {
         let Entry { route, verb, user } = entry;
-        self.authorize(user)?;
+        self.authorize(user).await?;
         let route = match route {
             Ok(route) => route,
             Err(failure) => return self.elsewhere(user, failure, body).await,

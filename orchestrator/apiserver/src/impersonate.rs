@@ -68,7 +68,7 @@ impl Part {
 }
 
 /// Who a request counts as: whom its headers name, if the user may take their place, else the user.
-pub(crate) fn impersonate(
+pub(crate) async fn impersonate(
     authorizer: &Authorizer,
     user: UserInfo,
     headers: &HeaderMap,
@@ -76,9 +76,9 @@ pub(crate) fn impersonate(
 ) -> Result<UserInfo, Failure> {
     let parts = parts(headers).map_err(|why| Failure::Broken(format!("{uri:?}: {why}")))?;
     for part in &parts {
-        let object = Object::Resource(part.resource());
+        let object = Object::Resource(Resource { version: "v1", ..part.resource() });
         let attributes = Attributes { user: &user, verb: "impersonate", object };
-        let decision = authorizer.decide(&attributes);
+        let decision = authorizer.decide(&attributes).await;
         if !decision.allowed {
             return Err(refusal(&attributes, &decision.reason));
         }

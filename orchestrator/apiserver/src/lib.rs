@@ -54,6 +54,7 @@ mod validation;
 mod verbs;
 
 pub use auth::UserInfo;
+pub use authorize::{AuthorizationConfiguration, AuthorizationError, WebhookFlags};
 pub use codec::rewrite;
 pub use config::{Admission, Authorization, Config, NodeClientTls};
 pub use extract::extractor;

@@ -10,7 +10,7 @@ use http::{Method, Request, Uri};
 use crate::aggregate::availability;
 use crate::audit;
 use crate::auth::UserInfo;
-use crate::authorize::Wish;
+use crate::authorize::{Wish, reload};
 use crate::config::Config;
 use crate::custom;
 use crate::handle::handle;
@@ -26,7 +26,7 @@ pub struct ApiServer {
 impl ApiServer {
     /// An API server. It does nothing until a request comes.
     pub fn new(config: Config) -> Self {
-        Self { state: Arc::new(State::new(config)) }
+        Self { state: Arc::new_cyclic(|this| State::new(config, this)) }
     }
 
     /// The API for whoever the request's [`UserInfo`] extension says; nobody without one.
@@ -49,14 +49,16 @@ impl ApiServer {
     pub async fn keep(&self) {
         let availability = availability::run(Arc::clone(&self.state));
         let audit = audit::run(Arc::clone(&self.state));
-        tokio::join!(availability, custom::controller::run(Arc::clone(&self.state)), audit);
+        let authorization = reload::run(Arc::clone(&self.state));
+        let definitions = custom::controller::run(Arc::clone(&self.state));
+        tokio::join!(availability, definitions, audit, authorization);
     }
 
     /// Whether roles and bindings let a user send a request of this method and path.
     pub fn allows(&self, user: &UserInfo, method: &Method, uri: &Uri) -> bool {
         let query = Query::parse(uri.query().unwrap_or_default());
         let wish = Wish::of(method, uri.path(), &query);
-        self.state.authorizer.decide(&wish.by(user)).allowed
+        self.state.authorizer.decide_now(&wish.by(user)).allowed
     }
 
     /// Ends all watches and refuses to start new ones; for clients in this process when the server is not served.

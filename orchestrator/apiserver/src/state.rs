@@ -1,6 +1,6 @@
 //! What all requests share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -79,7 +79,8 @@ pub(crate) struct State {
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 impl State {
-    pub(crate) fn new(config: Config) -> Self {
+    /// Makes what all requests share, given where it will be.
+    pub(crate) fn new(config: Config, this: &Weak<Self>) -> Self {
         let stopping = CancellationToken::new();
         Self {
             custom: Registry::new(&config.store, stopping.clone()),
@@ -93,7 +94,7 @@ impl State {
             aggregated: Aggregated::new(&config.store),
             identity: config.front_proxy.map(|tls| Derived::new(tls, |tls| Arc::new(tls.clone()))),
             dynamic: Dynamic::new(&config.store),
-            authorizer: Arc::new(Authorizer::new(config.authorization, &config.store)),
+            authorizer: Arc::new(Authorizer::new(config.authorization, &config.store, Weak::clone(this))),
             audit: config.audit.map(|audit| Arc::new(Audit::new(audit, Arc::clone(&config.clock)))),
             store: config.store,
             clock: config.clock,

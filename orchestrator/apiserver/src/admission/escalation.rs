@@ -48,7 +48,7 @@ fn may(cx: &Cx<'_>, user: &UserInfo, verb: &str, plural: &str, name: &str) -> bo
         namespace: cx.namespace,
         ..Resource::default()
     });
-    cx.state.authorizer.decide(&Attributes { user, verb, object }).allowed
+    cx.state.authorizer.decide_now(&Attributes { user, verb, object }).allowed
 }
 
 fn role(cx: &Cx<'_>, user: &UserInfo, role: &Value, old: Option<&Value>) -> Result<(), Failure> {
@@ -83,7 +83,8 @@ fn binding(cx: &Cx<'_>, user: &UserInfo, binding: &Value) -> Result<(), Failure>
 
 /// Refuses rules that the user's own do not cover.
 fn covered(cx: &Cx<'_>, user: &UserInfo, object: &Value, wanted: &[PolicyRule]) -> Result<(), Failure> {
-    let Granted { rules, errors } = cx.state.authorizer.granted(user, cx.namespace);
+    let Some(rbac) = cx.state.authorizer.rbac() else { return Ok(()) };
+    let Granted { rules, errors } = rbac.index().granted(user, cx.namespace);
     let missing = uncovered(&rules, wanted);
     if missing.is_empty() {
         return Ok(());

@@ -16,7 +16,6 @@
 mod config;
 mod event;
 mod file;
-mod kubeconfig;
 mod log;
 mod policy;
 mod queue;
@@ -34,13 +33,13 @@ use tokio_util::sync::CancellationToken;
 use wherry_api::clock::Clock;
 
 pub use config::{AuditConfig, Delivery, LogConfig, LogTarget, Mode, Throttle, WebhookConfig};
-pub use kubeconfig::{Receiver, ReceiverError};
 pub(crate) use policy::{Level, Stage};
 pub use policy::{Policy, PolicyError};
 use queue::Queue;
 use queue::Stored;
 pub(crate) use trail::{Asked, Unfinished};
 
+pub use crate::outbound::kubeconfig::{Receiver, ReceiverError};
 use crate::state::State;
 
 /// What is counted about events.

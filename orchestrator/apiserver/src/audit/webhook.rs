@@ -10,12 +10,11 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wherry_schema::Value;
 
 use super::config::{Throttle, WebhookConfig};
 use super::queue::{Item, Queue, acknowledge};
 use super::{Audit, Mode, Plugin};
-use crate::outbound::{Endpoint, tls};
+use crate::outbound::Endpoint;
 use crate::state::State;
 
 /// How often a list is sent at most.
@@ -37,7 +36,7 @@ pub(super) async fn run(state: &Arc<State>, audit: &Arc<Audit>, config: &Webhook
     let sender = Arc::new(Sender {
         state: Arc::clone(state),
         audit: Arc::clone(audit),
-        endpoint: endpoint(config).until(end.clone()),
+        endpoint: config.receiver.endpoint().until(end.clone()),
         backoff: config.initial_backoff,
     });
     let throttle = config.delivery.throttle.filter(|_| config.delivery.mode == Mode::Batch);
@@ -55,14 +54,6 @@ pub(super) async fn run(state: &Arc<State>, audit: &Arc<Audit>, config: &Webhook
         under_way.spawn(async move { sender.deliver(batch).await });
     }
     while under_way.join_next().await.is_some() {}
-}
-
-fn endpoint(config: &WebhookConfig) -> Endpoint {
-    let receiver = &config.receiver;
-    let tls = tls::connector_for(receiver.identity.as_ref(), &receiver.bundle, receiver.insecure);
-    let mut place = Value::object();
-    place.set(&["url"], receiver.url.as_str());
-    Endpoint::with(&place, tls, receiver.authorization.clone())
 }
 
 struct Sender {

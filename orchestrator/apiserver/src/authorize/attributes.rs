@@ -19,11 +19,14 @@ pub(crate) struct Wish {
     resource: Option<Names>,
     /// What the objects of a list, a watch or a deletion of many must be.
     fields: FieldSelector,
+    /// What their labels must be.
+    labels: String,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Names {
     group: String,
+    version: String,
     plural: String,
     part: String,
     namespace: String,
@@ -36,27 +39,38 @@ impl Wish {
         let path = percent_decode_str(path).decode_utf8_lossy().into_owned();
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let below = match parts.as_slice() {
-            ["api", _, rest @ ..] => Some(("", rest)),
-            ["apis", group, _, rest @ ..] => Some((*group, rest)),
+            ["api", version, rest @ ..] => Some(("", *version, rest)),
+            ["apis", group, version, rest @ ..] => Some((*group, *version, rest)),
             _ => None,
         };
-        let Some((group, rest)) = below.filter(|(_, rest)| !rest.is_empty()) else {
+        let Some((group, version, rest)) = below.filter(|(.., rest)| !rest.is_empty()) else {
             let verb = method.as_str().to_ascii_lowercase();
-            return Self { verb, path, resource: None, fields: FieldSelector::default() };
+            return Self {
+                verb,
+                path,
+                resource: None,
+                fields: FieldSelector::default(),
+                labels: String::new(),
+            };
         };
         let (verb, rest) = match rest {
             [verb @ ("watch" | "proxy"), rest @ ..] => (*verb, rest),
             _ => (method_verb(method), rest),
         };
-        let mut names = Names { group: group.to_owned(), ..Names::of(rest, verb == "proxy") };
+        let mut names = Names {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            ..Names::of(rest, verb == "proxy")
+        };
         let unnamed = verb == "get" && names.name.is_empty();
         let verb = collection_verb(verb, &names, query);
         let many = matches!(verb, "list" | "watch" | "deletecollection");
         let fields = if many { fields(query) } else { FieldSelector::default() };
+        let labels = query.get("labelSelector").filter(|_| many).unwrap_or_default().to_owned();
         if let Some(name) = selected_name(&fields).filter(|_| unnamed) {
             names.name = name;
         }
-        Self { verb: verb.to_owned(), resource: Some(names), path, fields }
+        Self { verb: verb.to_owned(), resource: Some(names), path, fields, labels }
     }
 
     /// The same, of a user.
@@ -65,11 +79,13 @@ impl Wish {
             None => Object::Path(&self.path),
             Some(names) => Object::Resource(Resource {
                 group: &names.group,
+                version: &names.version,
                 plural: &names.plural,
                 part: &names.part,
                 namespace: &names.namespace,
                 name: &names.name,
                 fields: self.fields.requirements(),
+                labels: &self.labels,
             }),
         };
         Attributes { user, verb: &self.verb, object }
@@ -89,7 +105,7 @@ impl Names {
         };
         let text = |at: usize| parts.get(at).map(|part| (*part).to_owned()).unwrap_or_default();
         let part = if whole { String::new() } else { text(2) };
-        Self { group: String::new(), plural: text(0), part, namespace: namespace.to_owned(), name: text(1) }
+        Self { plural: text(0), part, namespace: namespace.to_owned(), name: text(1), ..Self::default() }
     }
 }
 

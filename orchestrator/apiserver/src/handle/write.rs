@@ -42,7 +42,7 @@ impl Exchange {
         if !cx.kind.stored() {
             let name = object::name(&object).to_owned();
             dynamic::look_at(cx, (Operation::Create, ""), &name, (&mut object, Some(&options))).await?;
-            let mut response = review::answer(cx, object, &options, accept)?;
+            let mut response = review::answer(cx, object, &options, accept).await?;
             respond::warn(&mut response, &warnings);
             return Ok(response);
         }

@@ -3,6 +3,7 @@
 //! Counting takes a few relaxed atomic additions and no lock: every kind has a block of slots for its verbs, made
 //! when the server starts and filled when first used.
 
+mod authorization;
 mod named;
 mod process;
 mod render;

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wherry_api::kinds::{KINDS, Kind};
 
-use super::Metrics;
 use super::named::{About, Family};
 use super::process::Process;
 use super::series::BOUNDS;
+use super::{Metrics, authorization};
 use crate::audit::{Counts, Level, Plugin};
 use crate::codec;
 use crate::flow::{Flow, Refused};
@@ -24,19 +24,20 @@ pub(crate) fn render(state: &State) -> String {
     fairness(&mut text, &state.flow);
     named(&mut text, &state.metrics);
     audit(&mut text, state.audit.as_ref().map(|audit| &*audit.counts));
+    authorization::render(&mut text, &state.authorizer);
     about(&mut text, &state.metrics);
     text.0
 }
 
 /// The page being written.
-struct Text(String);
+pub(super) struct Text(String);
 
 impl Text {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.put(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 
-    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
         if labels.is_empty() {
             self.put(format_args!("{name} {value}\n"));
         } else {

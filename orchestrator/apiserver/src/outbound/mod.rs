@@ -1,9 +1,10 @@
-//! Requests to programs that extend the server: webhooks that admit or convert objects.
+//! Requests to programs that extend the server: webhooks that admit or convert objects, authorize, or collect events.
 //!
 //! An [`Endpoint`] is one such program as its configuration names it, with the connections to it that wait for the next
 //! request. Texts of errors are those that clients of Kubernetes know, which are Go's.
 
 pub(crate) mod connect;
+pub(crate) mod kubeconfig;
 pub(crate) mod place;
 pub(crate) mod tls;
 
@@ -29,6 +30,8 @@ const IDLE: usize = 32;
 /// The most bytes an endpoint answers.
 const MOST: usize = 16 << 20;
 const JSON: &str = "application/json";
+/// Why there is no answer when it does not come in time.
+pub(crate) const LATE: &str = "context deadline exceeded";
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -80,6 +83,17 @@ impl Endpoint {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
+        let (status, body) = self.send(state, body, timeout).await?;
+        if status.is_success() { Ok(body) } else { Err(CallError::Refused(refusal(status, &body))) }
+    }
+
+    /// The same, whatever the status of the answer is.
+    pub(crate) async fn send(
+        &self,
+        state: &State,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<(StatusCode, Bytes), CallError> {
         let place = self.place.as_ref().map_err(|why| CallError::Refused(why.clone()))?;
         let uri = format!("{}?timeout={}s", place.path, timeout.as_secs());
         let mut request = Request::post(&uri)
@@ -95,9 +109,8 @@ impl Endpoint {
         let unreachable =
             |why| CallError::Unreachable { url: format!("https://{}{uri}", place.authority), why };
         let answer = tokio::time::timeout(timeout, self.exchange(state, place, request)).await;
-        let answer = answer.unwrap_or_else(|_| Err("context deadline exceeded".to_owned()));
-        let (status, body) = answer.map_err(unreachable)?;
-        if status.is_success() { Ok(body) } else { Err(CallError::Refused(refusal(status, &body))) }
+        let answer = answer.unwrap_or_else(|_| Err(LATE.to_owned()));
+        answer.map_err(unreachable)
     }
 
     /// Sends a request over a connection that waits for one, or over a new one.
@@ -147,7 +160,7 @@ impl Endpoint {
 }
 
 /// What an answer that is none says, as Go's client for Kubernetes tells it.
-fn refusal(status: StatusCode, body: &[u8]) -> String {
+pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> String {
     if let Ok(told) = Value::from_json(body)
         && told.text("kind") == "Status"
         && !told.text("message").is_empty()

@@ -29,7 +29,7 @@ pub(crate) const VALIDATING: &str = "/apis/admissionregistration.k8s.io/v1/valid
 /// What is answered, in place of an answer, by a hook that is to allow once its gate opens.
 pub(crate) const WAIT: &str = "wait";
 
-/// What a hook answers to the request of a review; null is no answer at all.
+/// What a hook answers to the request of a review; null is no answer at all, and a number the status of one that is none.
 type Respond = dyn Fn(&str, &Value) -> Value + Send + Sync;
 
 /// A server that answers reviews, by the path it is asked at.
@@ -143,7 +143,11 @@ async fn answer(
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut review: Value = serde_json::from_slice(&body).unwrap();
     // What is no review is seen as a whole.
-    let asked = if review["request"].is_null() { review.clone() } else { review["request"].clone() };
+    let (asked, said) = match &review {
+        review if review["kind"] == "SubjectAccessReview" => (review["spec"].clone(), "status"),
+        review if review["request"].is_null() => (review.clone(), "response"),
+        review => (review["request"].clone(), "response"),
+    };
     let mut response = respond(&path, &asked);
     seen.lock().push((path, asked));
     if response.is_null() {
@@ -153,10 +157,14 @@ async fn answer(
         gate.cancelled().await;
         response = allow();
     }
-    if response["uid"].is_null() {
+    if let Some(code) = response.as_u64() {
+        let code = u16::try_from(code).unwrap();
+        return Ok(Response::builder().status(code).body(Body::from("broken")).unwrap());
+    }
+    if response["uid"].is_null() && said == "response" {
         response["uid"] = review["request"]["uid"].clone();
     }
-    review["response"] = response;
+    review[said] = response;
     Ok(Response::new(Body::from(review.to_string())))
 }
 

@@ -10,6 +10,7 @@ mod apply_owners;
 mod audit;
 mod audit_places;
 mod audit_secrets;
+mod authorization_webhooks;
 mod bad_input;
 mod bootstrap_tokens;
 mod chunking;

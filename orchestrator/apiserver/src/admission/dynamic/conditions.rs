@@ -96,7 +96,7 @@ mod tests {
         let read = |text: &str| Value::from_json(text.as_bytes()).expect("it is JSON");
         let conditions = Conditions::new(read(conditions).as_array().expect("it is a list"));
         let (object, request) = (read(r#"{"a":1}"#), Value::object());
-        let (authorizer, object) = (Arc::new(Authorizer::AlwaysAllow), Some(&object));
+        let (authorizer, object) = (Arc::new(Authorizer::lenient()), Some(&object));
         let input = Input {
             authorizer: &authorizer,
             user: None,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use wherry_api::selector::FieldSelector;
 use wherry_cel::{Check, Decision, Target};
 
 use crate::auth::{AUTHENTICATED, UserInfo};
@@ -38,6 +39,10 @@ fn service_account(namespace: &str, name: &str) -> UserInfo {
 impl wherry_cel::Authorizer for Asker {
     fn authorize(&self, check: &Check) -> Decision {
         let other = check.service_account.as_ref().map(|(namespace, name)| service_account(namespace, name));
+        let fields = match &check.target {
+            Target::Path(_) => FieldSelector::default(),
+            Target::Resource(resource) => FieldSelector::parse(&resource.field_selector).unwrap_or_default(),
+        };
         let object = match &check.target {
             Target::Path(path) => Object::Path(path),
             Target::Resource(resource) => Object::Resource(Resource {
@@ -46,11 +51,17 @@ impl wherry_cel::Authorizer for Asker {
                 part: &resource.subresource,
                 namespace: &resource.namespace,
                 name: &resource.name,
+                fields: fields.requirements(),
+                labels: &resource.label_selector,
                 ..Resource::default()
             }),
         };
         let user = other.as_ref().unwrap_or(&self.user);
-        let decided = self.authorizer.decide(&Attributes { user, verb: &check.verb, object });
-        Decision { allowed: decided.allowed, reason: decided.reason, error: None }
+        let decided = self.authorizer.decide_now(&Attributes { user, verb: &check.verb, object });
+        Decision {
+            allowed: decided.allowed,
+            reason: decided.reason,
+            error: Some(decided.error).filter(|error| !error.is_empty()),
+        }
     }
 }

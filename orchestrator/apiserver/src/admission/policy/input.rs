@@ -189,7 +189,7 @@ mod tests {
         let variables: Vec<Variable> =
             variables.iter().map(|(name, text)| Variable::new(&mut compiler, name, text)).collect();
         let expression = Expression::new(&compiler, text, Yields::Truth);
-        let (authorizer, user) = (Arc::new(Authorizer::AlwaysAllow), UserInfo::new("u", &[]));
+        let (authorizer, user) = (Arc::new(Authorizer::lenient()), UserInfo::new("u", &[]));
         let read = |text: &str| Value::from_json(text.as_bytes()).expect("it is JSON");
         let (object, request) = (read(r#"{"data":{"a":"bad"}}"#), read(REQUEST));
         let namespace = read(NAMESPACE);

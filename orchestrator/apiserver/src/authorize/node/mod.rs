@@ -57,7 +57,10 @@ impl Nodes {
             Some("") => Err(format!("unknown node for user {:?}", attributes.user.name)),
             Some(node) => self.answer(node, attributes),
         };
-        Decision { allowed: answer.is_ok(), reason: answer.err().unwrap_or_default() }
+        match answer {
+            Ok(()) => Decision::yes(String::new()),
+            Err(why) => Decision::unsaid(why),
+        }
     }
 
     fn answer(&self, node: &str, attributes: &Attributes<'_>) -> Answer {

@@ -13,15 +13,15 @@ use crate::object::Fields;
 use crate::validation::{Errors, access_review};
 
 /// Answers a SelfSubjectAccessReview.
-pub(super) fn own(cx: &Cx<'_>, user: &UserInfo, review: Value) -> Result<Value, Failure> {
+pub(super) async fn own(cx: &Cx<'_>, user: &UserInfo, review: Value) -> Result<Value, Failure> {
     let mut errors = Errors::default();
     access_review::check_self(&review, &mut errors);
     refuse(cx, errors)?;
-    Ok(decide(cx, user, review))
+    Ok(decide(cx, user, review).await)
 }
 
 /// Answers a SubjectAccessReview or a LocalSubjectAccessReview.
-pub(super) fn of_somebody(cx: &Cx<'_>, review: Value) -> Result<Value, Failure> {
+pub(super) async fn of_somebody(cx: &Cx<'_>, review: Value) -> Result<Value, Failure> {
     let mut errors = Errors::default();
     if cx.kind.namespaced {
         access_review::check_local(&review, &mut errors);
@@ -35,7 +35,7 @@ pub(super) fn of_somebody(cx: &Cx<'_>, review: Value) -> Result<Value, Failure> 
         groups: texts(review.field("spec.groups")),
         extra: extra(review.map("spec.extra")),
     };
-    Ok(decide(cx, &user, review))
+    Ok(decide(cx, &user, review).await)
 }
 
 /// Upstream names no kind in these errors.
@@ -53,31 +53,37 @@ fn extra(given: Option<&wherry_schema::Object>) -> BTreeMap<String, Vec<String>>
     pairs.map(|(key, values)| (key.to_string(), texts(Some(values)))).collect()
 }
 
-fn decide(cx: &Cx<'_>, user: &UserInfo, mut review: Value) -> Value {
+async fn decide(cx: &Cx<'_>, user: &UserInfo, mut review: Value) -> Value {
     let path = review.field("spec.nonResourceAttributes");
     let about = path.or(review.field("spec.resourceAttributes")).unwrap_or(&Value::Null);
-    let fields = fields(about);
+    let (fields, labels) = (fields(about), labels(about));
     let object = match path {
         Some(about) => Object::Path(about.text("path")),
         None => Object::Resource(Resource {
             group: about.text("group"),
+            version: about.text("version"),
             plural: about.text("resource"),
             part: about.text("subresource"),
             namespace: about.text("namespace"),
             name: about.text("name"),
             fields: &fields,
+            labels: &labels,
         }),
     };
     let attributes = Attributes { user, verb: about.text("verb"), object };
-    let decision = cx.state.authorizer.decide(&attributes);
+    let decision = cx.state.authorizer.decide(&attributes).await;
     let mut status = Value::object();
     status.put("allowed", decision.allowed);
+    if decision.denied {
+        status.put("denied", true);
+    }
     if !decision.reason.is_empty() {
         status.put("reason", decision.reason);
     }
-    let ignored = ignored_selectors(about);
-    if !ignored.is_empty() {
-        status.put("evaluationError", ignored.join("; "));
+    let mut errors = ignored_selectors(about);
+    errors.splice(..0, Some(decision.error).filter(|error| !error.is_empty()));
+    if !errors.is_empty() {
+        status.put("evaluationError", errors.join("; "));
     }
     review.put("status", status);
     review
@@ -94,6 +100,24 @@ fn fields(about: &Value) -> Vec<FieldRequirement> {
         value: one.items("values").first().and_then(Value::as_str).unwrap_or_default().to_owned(),
     });
     raw.requirements().iter().cloned().chain(understood).collect()
+}
+
+/// What labels must be of the objects that are asked about, as a selector of what can be understood.
+fn labels(about: &Value) -> String {
+    let Some(selector) = about.field("labelSelector") else { return String::new() };
+    let raw = selector.text("rawSelector");
+    let requirements = selector.items("requirements").iter().filter(|one| known("labelSelector", one));
+    let clauses = requirements.map(|one| {
+        let (key, values) = (one.text("key"), texts(one.field("values")).join(","));
+        match one.text("operator") {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "Exists" => key.to_owned(),
+            _ => format!("!{key}"),
+        }
+    });
+    let clauses = Some(raw.to_owned()).filter(|raw| !raw.is_empty()).into_iter().chain(clauses);
+    clauses.collect::<Vec<_>>().join(",")
 }
 
 /// What is said of selectors that cannot be understood. They only narrow a question, so the answer to the wider one

@@ -19,7 +19,7 @@ use crate::request::query::WriteOptions;
 use crate::{respond, table};
 
 /// Answers a review.
-pub(crate) fn answer(
+pub(crate) async fn answer(
     cx: &Cx<'_>,
     mut review: Value,
     options: &WriteOptions,
@@ -32,8 +32,8 @@ pub(crate) fn answer(
         "SelfSubjectReview" => identity::who(cx, user),
         "TokenReview" => identity::token(cx, review)?,
         "SelfSubjectRulesReview" => rules::all(cx, user, &review)?,
-        "SelfSubjectAccessReview" => access::own(cx, user, review)?,
-        _ => access::of_somebody(cx, review)?,
+        "SelfSubjectAccessReview" => access::own(cx, user, review).await?,
+        _ => access::of_somebody(cx, review).await?,
     };
     let bytes = codec::encode_loose(cx.kind.kind, &cx.kind.api_version(), &answer);
     let bytes = match accept.shape {

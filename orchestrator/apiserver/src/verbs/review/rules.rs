@@ -14,9 +14,7 @@ pub(super) fn all(cx: &Cx<'_>, user: &UserInfo, review: &Value) -> Result<Value,
     if namespace.is_empty() {
         return Err(Failure::BadRequest("no namespace on request".to_owned()));
     }
-    let Granted { rules, mut errors } = cx.state.authorizer.granted(user, namespace);
-    let more = cx.state.authorizer.ungranted(user);
-    errors.splice(..0, more.map(str::to_owned));
+    let (Granted { rules, errors }, incomplete) = cx.state.authorizer.granted(user, namespace);
     let (mut resources, mut paths) = (Vec::new(), Vec::new());
     for rule in &rules {
         if !rule.resources.is_empty() {
@@ -36,7 +34,7 @@ pub(super) fn all(cx: &Cx<'_>, user: &UserInfo, review: &Value) -> Result<Value,
     answer.put("spec", Value::object());
     answer.put("status.resourceRules", resources);
     answer.put("status.nonResourceRules", paths);
-    answer.put("status.incomplete", more.is_some());
+    answer.put("status.incomplete", incomplete);
     if !errors.is_empty() {
         answer.put("status.evaluationError", aggregate(errors));
     }

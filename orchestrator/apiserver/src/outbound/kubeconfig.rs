@@ -1,4 +1,5 @@
-//! Who collects events: the kubeconfig of `--audit-webhook-config-file`.
+//! A kubeconfig that names a program and who this server is to it: of `--audit-webhook-config-file`, and of webhooks that
+//! authorize.
 
 use std::fmt;
 use std::io;
@@ -11,16 +12,17 @@ use wherry_schema::{DecodeError, Format, Value};
 
 use crate::config::NodeClientTls;
 use crate::object::Fields;
+use crate::outbound::{Endpoint, tls};
 
-/// Where a collector of events is, and who this server is to it.
+/// Where a program is, and who this server is to it.
 #[derive(Clone)]
 pub struct Receiver {
-    pub(super) url: String,
+    url: String,
     /// The certificates that vouch for it, as PEM in base64; empty for those of the system.
-    pub(super) bundle: String,
-    pub(super) insecure: bool,
-    pub(super) identity: Option<NodeClientTls>,
-    pub(super) authorization: Option<HeaderValue>,
+    bundle: String,
+    insecure: bool,
+    identity: Option<NodeClientTls>,
+    authorization: Option<HeaderValue>,
 }
 
 impl fmt::Debug for Receiver {
@@ -79,11 +81,19 @@ impl Receiver {
         Self::of(cluster, user, directory)
     }
 
+    /// The program, with connections to it.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        let tls = tls::connector_for(self.identity.as_ref(), &self.bundle, self.insecure);
+        let mut place = Value::object();
+        place.set(&["url"], self.url.as_str());
+        Endpoint::with(&place, tls, self.authorization.clone())
+    }
+
     fn of(cluster: &Value, user: &Value, directory: &Path) -> Result<Self, ReceiverError> {
         let url = cluster.text("server").to_owned();
         if !url.starts_with("https://") {
             return invalid(format!(
-                "the server {url:?} is no https:// URL; events are sent over HTTPS only"
+                "the server {url:?} is no https:// URL; requests are sent over HTTPS only"
             ));
         }
         for unknown in ["exec", "auth-provider"] {
@@ -183,7 +193,7 @@ mod tests {
     #[case("current-context: a", "the kubeconfig has no \"a\" among its contexts")]
     #[case(
         "clusters: [{cluster: {server: 'http://x'}}]",
-        "the server \"http://x\" is no https:// URL; events are sent over HTTPS only"
+        "the server \"http://x\" is no https:// URL; requests are sent over HTTPS only"
     )]
     #[case(
         "{clusters: [{cluster: {server: 'https://x', certificate-authority-data: '~'}}]}",
