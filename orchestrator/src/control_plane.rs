@@ -185,7 +185,7 @@ impl ControlPlane {
     fn serve(&self, listener: TcpListener) {
         let tls = self.certificates.serving();
         let api = self.api.clone();
-        self.serving.spawn(async move { Box::pin(api.keep()).await });
+        self.serving.spawn(async move { api.keep().await });
         let (api, stop) = (self.api.clone(), self.stop_serving.clone());
         self.serving.spawn(async move {
             if let Err(error) = api.serve(listener, tls, stop).await {

@@ -51,7 +51,7 @@ impl ApiServer {
         let audit = audit::run(Arc::clone(&self.state));
         let authorization = reload::run(Arc::clone(&self.state));
         let definitions = custom::controller::run(Arc::clone(&self.state));
-        tokio::join!(availability, definitions, audit, authorization);
+        Box::pin(async { tokio::join!(availability, definitions, audit, authorization) }).await;
     }
 
     /// Whether roles and bindings let a user send a request of this method and path.
