@@ -37,6 +37,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         tokens,
         authorization,
         audit,
+        encryption: args.encryption.file(),
         ids: Arc::new(new_uid),
         node_endpoint: None,
     };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use wherry_orchestrator::EncryptionFile;
 
 use crate::audit::AuditArgs;
 use crate::authorization::AuthorizationArgs;
@@ -44,6 +45,27 @@ pub(crate) enum CertificateCommand {
     Rotate(RotateCertificatesArgs),
 }
 
+/// What is sealed on disk.
+#[derive(Debug, Args)]
+pub(crate) struct EncryptionArgs {
+    /// An EncryptionConfiguration: which resources are sealed on disk, and with which keys [default: Secrets, with the
+    /// cluster's own key].
+    #[arg(long)]
+    pub(crate) encryption_provider_config: Option<PathBuf>,
+    /// Do what that file says as soon as it changes.
+    #[arg(long, requires = "encryption_provider_config", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, default_value_t = false)]
+    pub(crate) encryption_provider_config_automatic_reload: bool,
+}
+
+impl EncryptionArgs {
+    /// The file, if there is one.
+    pub(crate) fn file(self) -> Option<EncryptionFile> {
+        let reload = self.encryption_provider_config_automatic_reload;
+        self.encryption_provider_config.map(|path| EncryptionFile { path, reload })
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RotateCertificatesArgs {
     /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
@@ -57,7 +79,17 @@ pub(crate) struct RotateCertificatesArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsCommand {
     /// Seal all Secrets with a new key and forget the old ones. The cluster must not be running.
-    Rotate(DataDirArgs),
+    Rotate(RotateSecretsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateSecretsArgs {
+    /// The EncryptionConfiguration that the cluster runs with: all it names is sealed anew with its first providers.
+    #[arg(long)]
+    pub(crate) encryption_provider_config: Option<PathBuf>,
+    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +126,8 @@ pub(crate) struct UpArgs {
     pub(crate) node: NodeArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) encryption: EncryptionArgs,
 }
 
 #[derive(Debug, Args)]
@@ -149,4 +183,6 @@ pub(crate) struct ApiserverArgs {
     pub(crate) authorization: AuthorizationArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) encryption: EncryptionArgs,
 }

@@ -7,13 +7,16 @@ use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::secrets;
 
 use crate::apiserver::data_dir;
-use crate::args::DataDirArgs;
+use crate::args::RotateSecretsArgs;
 
 /// Seals all Secrets with a new key.
-pub(crate) async fn rotate(args: DataDirArgs) -> anyhow::Result<()> {
+pub(crate) async fn rotate(args: RotateSecretsArgs) -> anyhow::Result<()> {
     let data_dir = data_dir(args.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let count = secrets::rotate(&data_dir, &clock).await.context("the keys of Secrets are not changed")?;
-    tracing::info!(count, "all Secrets are sealed with a new key");
+    let config = args.encryption_provider_config;
+    let count = secrets::rotate(&data_dir, config.as_deref(), &clock)
+        .await
+        .context("the keys of Secrets are not changed")?;
+    tracing::info!(count, "all that is to be sealed is sealed anew");
     Ok(())
 }

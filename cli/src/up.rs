@@ -25,7 +25,8 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
     let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(address), clock.now())?;
-    let config = Config { audit, ..plan.control_plane(listener, &pki, &clock) };
+    let encryption = args.encryption.file();
+    let config = Config { audit, encryption, ..plan.control_plane(listener, &pki, &clock) };
     let plane = Box::pin(ControlPlane::start(config)).await?;
     let kubeconfig_path = plan.data_dir.join("kubeconfig");
     kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
@@ -101,6 +102,7 @@ impl NodePlan {
             tokens: Tokens::default(),
             authorization: Authorization::NodeRbac,
             audit: None,
+            encryption: None,
             ids: Arc::new(new_uid),
             node_endpoint: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         }

@@ -19,14 +19,16 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
 use wherry_apiserver::audit::AuditConfig;
+use wherry_apiserver::encryption::Encryption;
 use wherry_apiserver::{Admission, ApiServer, Authorization, TokenIssuer, Tokens, UserInfo};
-use wherry_store::Store;
+use wherry_store::{Seal, Store};
 
 use crate::bootstrap::{self, ApiAddress};
 use crate::certificates::{Certificates, CertificatesInUse};
+use crate::encryption::{self, EncryptionFile};
 use crate::pki::sign::RequestSigner;
 use crate::pki::{Pki, PkiError, rotation};
-use crate::secrets::{SecretKeys, SecretsError};
+use crate::secrets::{self, SecretsError};
 
 /// What a control plane is made of.
 pub struct Config {
@@ -46,6 +48,8 @@ pub struct Config {
     pub authorization: Authorization,
     /// What is recorded of requests; nothing without it.
     pub audit: Option<AuditConfig>,
+    /// What is sealed on disk besides Secrets, and with which keys.
+    pub encryption: Option<EncryptionFile>,
     /// Source of object uids.
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     /// Where nodes' log endpoints are reached, if not at the node's own address.
@@ -64,6 +68,9 @@ pub enum StartError {
     /// The keys of Secrets.
     #[error("cannot use the keys of Secrets")]
     Secrets(#[from] SecretsError),
+    /// The file that says what is sealed.
+    #[error("cannot follow the encryption provider configuration file")]
+    Follow(#[source] std::io::Error),
     /// The key of ServiceAccount tokens.
     #[error("cannot use the key of ServiceAccount tokens")]
     TokenKey(#[from] wherry_apiserver::KeyError),
@@ -116,7 +123,9 @@ impl ControlPlane {
         let address = config.listener.local_addr().map_err(StartError::Socket)?;
         let cluster_ip =
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
-        let store = open_store(&config.data_dir, &config.data_dir.join("pki"), &config.clock)?;
+        let file = config.encryption.as_ref();
+        let path = file.map(|file| file.path.as_path());
+        let (store, encryption) = open_store(&config.data_dir, path, &config.clock)?;
         let certificates = Arc::new(Certificates::new(config.pki.clone()));
         let api = api_config(&config, &certificates, store.clone(), address)?;
         let api = ApiServer::new(wherry_apiserver::Config {
@@ -134,6 +143,10 @@ impl ControlPlane {
             serving: TaskTracker::new(),
             stop_serving: CancellationToken::new(),
         };
+        if let Some(file) = config.encryption.filter(|file| file.reload) {
+            let follow = encryption::follow(file.path, encryption, plane.stop_serving.clone());
+            plane.serving.spawn(follow.map_err(StartError::Follow)?);
+        }
         plane.serve(config.listener);
         plane.keep_certificates(config.clock.clone());
         let service_cidr = config.service_cidr;
@@ -224,13 +237,19 @@ impl ControlPlane {
     }
 }
 
-/// Opens the store of a cluster, in which Secrets are sealed with the keys beside its certificates.
-pub(crate) fn open_store(data_dir: &Path, pki: &Path, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
+/// Opens the store of a cluster, in which Secrets are sealed with the keys beside its certificates, or as a configuration
+/// says.
+pub(crate) fn open_store(
+    data_dir: &Path,
+    config: Option<&Path>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Store, Arc<Encryption>), StartError> {
     let clock = clock.clone();
     let now = Arc::new(move || u64::try_from(clock.now().as_millisecond()).unwrap_or_default());
+    let encryption = Arc::new(secrets::encryption(&data_dir.join("pki"), config)?);
     let mut options = wherry_store::Options::new(wherry_apiserver::extractor(), now);
-    options.seal = Some(Arc::new(SecretKeys::open(pki)?));
-    Ok(Store::open(&data_dir.join("store.redb"), options)?)
+    options.seal = Some(Arc::clone(&encryption) as Arc<dyn Seal>);
+    Ok((Store::open(&data_dir.join("store.redb"), options)?, encryption))
 }
 
 /// The name of the cluster's API as an issuer and as an audience of tokens.

@@ -1,11 +1,13 @@
 //! The control plane: store, API server, controllers and scheduler joined in one process.
 //!
 //! Reading order: [`ControlPlane`] (what runs and in which order it starts and stops), [`pki`] (who trusts whom),
-//! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with), [`secrets`] (how Secrets are sealed on disk).
+//! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with), [`secrets`] (how Secrets are sealed on disk),
+//! [`encryption`] (the file that says otherwise).
 
 pub mod bootstrap;
 mod certificates;
 mod control_plane;
+mod encryption;
 pub mod kubeconfig;
 pub mod pki;
 mod policy;
@@ -13,6 +15,7 @@ pub mod secrets;
 
 pub use certificates::CertificatesInUse;
 pub use control_plane::{Config, ControlPlane, StartError};
+pub use encryption::EncryptionFile;
 pub use wherry_apiserver::{
     Authorization, AuthorizationConfiguration, TokenFileError, Tokens, UserInfo, WebhookFlags, audit,
 };

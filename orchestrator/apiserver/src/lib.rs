@@ -5,7 +5,7 @@
 //!
 //! Reading order: `server` and `handle` (the way of a request), `request` (what it says), `verbs` (what it does),
 //! `kinds`, `validation` and `custom` (the rules), `authorize` (who may do what), `service_accounts` (their tokens), `table` (how it is shown), `proxy`
-//! (requests passed on), `aggregate` (groups that other servers serve), `outbound` (requests to programs that extend this one), `audit` (what is recorded), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
+//! (requests passed on), `aggregate` (groups that other servers serve), `outbound` (requests to programs that extend this one), `audit` (what is recorded), `encryption` (what is sealed on disk), `codec` (the stored form), `status` (failures as HTTP), `front` and `flow` (who waits when too much is asked),
 //! `discovery`, `openapi`, `health`, `metrics` and `about` (what the server tells of itself), `serve` (TLS), `rotating` (certificates that are replaced).
 
 mod about;
@@ -22,6 +22,7 @@ mod codec;
 pub mod config;
 mod custom;
 mod discovery;
+pub mod encryption;
 mod error;
 mod extract;
 mod flow;
@@ -39,6 +40,7 @@ mod object;
 mod openapi;
 mod outbound;
 mod proxy;
+mod reader;
 mod references;
 mod request;
 mod respond;

@@ -38,5 +38,6 @@ pub(crate) async fn config(directory: &Path) -> Config {
         ids: Arc::new(ids),
         node_endpoint: None,
         audit: None,
+        encryption: None,
     }
 }

@@ -1,11 +1,12 @@
-//! Reading a policy from YAML or JSON, strictly: errors name the field and what is wrong with it, all at once.
+//! Reading a policy from YAML or JSON.
 
-use wherry_schema::decode::{duplicate_keys, kind_of, parse};
+use wherry_schema::decode::{duplicate_keys, parse};
 use wherry_schema::{DecodeError, Format, Value};
 
 use super::{Level, Policy, Resources, Rule, Stage, Stages};
 use crate::object::Fields;
-use crate::validation::{Errors, Path, names};
+use crate::reader::Reader;
+use crate::validation::{Path, names};
 
 const VERSION: &str = "audit.k8s.io/v1";
 const TOP: &[&str] = &["apiVersion", "kind", "metadata", "rules", "omitStages", "omitManagedFields"];
@@ -60,18 +61,13 @@ impl Policy {
         if version != VERSION || kind != "Policy" {
             return Err(PolicyError::Kind { version, kind });
         }
-        let mut reader = Reader { errors: Errors::default() };
+        let mut reader = Reader::default();
         let policy = reader.policy(&value);
         if !reader.errors.is_empty() {
             return Err(PolicyError::Invalid(reader.errors.to_string()));
         }
         if policy.rules.is_empty() { Err(PolicyError::Empty) } else { Ok(policy) }
     }
-}
-
-/// Reads fields and remembers what is wrong with them.
-struct Reader {
-    errors: Errors,
 }
 
 impl Reader {
@@ -174,67 +170,5 @@ impl Reader {
             let detail = "rules cannot apply to both regular resources and non-resource URLs";
             self.errors.invalid(path, &Value::from(rule.paths.clone()), detail);
         }
-    }
-
-    /// Refuses fields that mean nothing, and what has no fields.
-    fn known(&mut self, value: &Value, path: &Path, fields: &[&str]) {
-        let Some(object) = value.as_object() else {
-            self.wrong(value, path, "an object");
-            return;
-        };
-        for name in object.keys().map(wherry_schema::Str::as_str) {
-            if !fields.contains(&name) {
-                self.errors.invalid_without_value(&path.child(name), "unknown field");
-            }
-        }
-    }
-
-    fn wrong(&mut self, value: &Value, path: &Path, wanted: &str) {
-        let detail = format!("must be {wanted}, not {}", kind_of(value));
-        self.errors.wrong_type(path, value, &detail);
-    }
-
-    fn list<'v>(&mut self, value: &'v Value, path: &Path, name: &str) -> &'v [Value] {
-        match value.get(name) {
-            None | Some(Value::Null) => &[],
-            Some(Value::Array(items)) => items,
-            Some(other) => {
-                self.wrong(other, &path.child(name), "a list");
-                &[]
-            }
-        }
-    }
-
-    fn texts(&mut self, value: &Value, path: &Path, name: &str) -> Vec<String> {
-        let items = self.list(value, path, name);
-        let path = path.child(name);
-        let mut texts = Vec::with_capacity(items.len());
-        for (at, item) in items.iter().enumerate() {
-            match item.as_str() {
-                Some(text) => texts.push(text.to_owned()),
-                None => self.wrong(item, &path.index(at), "a string"),
-            }
-        }
-        texts
-    }
-
-    fn text(&mut self, value: &Value, path: &Path, name: &str) -> String {
-        match value.get(name) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.as_str().to_owned(),
-            Some(other) => {
-                self.wrong(other, &path.child(name), "a string");
-                String::new()
-            }
-        }
-    }
-
-    fn flag(&mut self, value: &Value, path: &Path, name: &str) -> Option<bool> {
-        let given = value.get(name).filter(|value| !value.is_null())?;
-        let flag = given.as_bool();
-        if flag.is_none() {
-            self.wrong(given, &path.child(name), "true or false");
-        }
-        flag
     }
 }
