@@ -22,35 +22,43 @@ pub struct ApiServer {
 impl ApiServer {
     /// Starts a server on a free port of localhost; returns when it says that it is ready. Everybody may do everything.
     pub fn start() -> Self {
-        Self::begin("AlwaysAllow", None)
+        Self::begin(&["--service-cidr", "10.96.0.0/16", "--authorization-mode", "AlwaysAllow"], |_, _| ())
     }
 
     /// Starts a server in which roles and bindings decide who may do what.
     pub fn with_roles() -> Self {
-        Self::begin("RBAC", None)
+        Self::begin(&["--service-cidr", "10.96.0.0/16", "--authorization-mode", "RBAC"], |_, _| ())
     }
 
     /// Starts a server that records requests as a policy says, in [`Self::audit_log`].
     pub fn with_audit(policy: &str) -> Self {
-        Self::begin("AlwaysAllow", Some(policy))
+        let flags = ["--service-cidr", "10.96.0.0/16", "--authorization-mode", "AlwaysAllow"];
+        Self::begin(&flags, |command, dir| record(command, dir, policy))
     }
 
-    fn begin(mode: &str, policy: Option<&str>) -> Self {
+    /// Starts a server with roles that tells in its log, and in its audit log, as much as it can, and that reaches
+    /// Services at addresses of localhost.
+    pub fn talkative() -> Self {
+        let flags = ["--service-cidr", "127.96.0.0/16", "--authorization-mode", "RBAC"];
+        let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: RequestResponse}]}";
+        Self::begin(&flags, |command, dir| {
+            command.env("WHERRY_LOG", "trace");
+            record(command, dir, policy);
+        })
+    }
+
+    fn begin(flags: &[&str], change: impl FnOnce(&mut Command, &Path)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let tokens = dir.path().join("tokens.csv");
         std::fs::write(&tokens, TOKENS).expect("the temporary directory is writable");
         let log = File::create(dir.path().join("log")).expect("the temporary directory is writable");
         let mut command = Command::new(wherry_binary());
         command.arg("apiserver");
-        if let Some(policy) = policy {
-            let path = dir.path().join("policy.yaml");
-            std::fs::write(&path, policy).expect("the temporary directory is writable");
-            command.arg("--audit-policy-file").arg(path);
-            command.arg("--audit-log-path").arg(dir.path().join("audit.log"));
-        }
+        change(&mut command, dir.path());
         let mut process = command
-            .args(["--listen", "127.0.0.1:0", "--service-cidr", "10.96.0.0/16"])
-            .args(["--authorization-mode", mode, "--token-auth-file"])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(flags)
+            .arg("--token-auth-file")
             .arg(&tokens)
             .arg("--data-dir")
             .arg(dir.path().join("data"))
@@ -65,6 +73,19 @@ impl ApiServer {
         let server = Self { dir, process };
         assert!(line.starts_with("ready in "), "wherry did not get ready:\n{}", server.log());
         server
+    }
+
+    /// Ends the process at once, as a power cut does; its files stay.
+    pub fn kill(&mut self) {
+        // A server that has ended already is as good.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+
+    /// A file of its cluster.
+    pub fn file(&self, name: &str) -> Vec<u8> {
+        let path = self.dir.path().join("data").join(name);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
     }
 
     /// The administrator's kubeconfig.
@@ -112,8 +133,14 @@ impl ApiServer {
 
 impl Drop for ApiServer {
     fn drop(&mut self) {
-        // A server that has ended already is as good.
-        drop(self.process.kill());
-        drop(self.process.wait());
+        self.kill();
     }
+}
+
+/// Lets a server record requests as a policy says.
+fn record(command: &mut Command, dir: &Path, policy: &str) {
+    let path = dir.join("policy.yaml");
+    std::fs::write(&path, policy).expect("the temporary directory is writable");
+    command.arg("--audit-policy-file").arg(path);
+    command.arg("--audit-log-path").arg(dir.join("audit.log"));
 }

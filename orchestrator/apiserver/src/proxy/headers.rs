@@ -36,14 +36,15 @@ fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Takes away what lets the caller in here.
+/// Takes away what lets the caller in here, and what would make somebody else of the caller behind: servers that hand
+/// headers on in variables do not tell hyphens, underscores and dots apart.
 pub(crate) fn keep_secrets(headers: &mut HeaderMap) {
     headers.remove(AUTHORIZATION);
-    let own: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| ["impersonate-", "x-remote-"].iter().any(|prefix| name.as_str().starts_with(prefix)))
-        .cloned()
-        .collect();
+    let own = |name: &HeaderName| {
+        let name = name.as_str().replace(['_', '.'], "-");
+        name == "authorization" || ["impersonate-", "x-remote-"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let own: Vec<HeaderName> = headers.keys().filter(|name| own(name)).cloned().collect();
     for name in own {
         headers.remove(name);
     }
@@ -122,6 +123,8 @@ mod tests {
         let mut all = headers(&[
             ("authorization", "Bearer secret"),
             ("impersonate-user", "root"),
+            ("x_remote_user", "root"),
+            ("impersonate.user", "root"),
             ("x-remote-group", "system:masters"),
             ("cookie", "mine=1"),
         ]);
