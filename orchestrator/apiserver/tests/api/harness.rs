@@ -125,7 +125,7 @@ impl Api {
         let server = ApiServer::new(config);
         let mut tasks = JoinSet::new();
         let keeper = server.clone();
-        tasks.spawn(async move { keeper.keep().await });
+        tasks.spawn(async move { Box::pin(keeper.keep()).await });
         let router = server.router_as(UserInfo::master("tester"));
         let api = Self { server, clock, store, router, tasks, _directory: directory };
         api.namespace("default").await;
