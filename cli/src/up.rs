@@ -104,7 +104,7 @@ impl NodePlan {
             audit: None,
             encryption: None,
             ids: Arc::new(new_uid),
-            node_endpoint: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            node_endpoint: Some((self.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST))),
         }
     }
 }

@@ -52,8 +52,8 @@ pub struct Config {
     pub encryption: Option<EncryptionFile>,
     /// Source of object uids.
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Where nodes' log endpoints are reached, if not at the node's own address.
-    pub node_endpoint: Option<IpAddr>,
+    /// The node in this process, by name, and where its endpoint is reached instead of at the node's own address.
+    pub node_endpoint: Option<(String, IpAddr)>,
 }
 
 /// Why a control plane did not start.
@@ -263,7 +263,7 @@ fn api_config(
 ) -> Result<wherry_apiserver::Config, StartError> {
     let mut api =
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
-    api.node_address = config.node_endpoint;
+    api.node_address.clone_from(&config.node_endpoint);
     api.tokens = config.tokens.clone();
     api.address = config.listener.local_addr().ok();
     api.authorization = config.authorization.clone();

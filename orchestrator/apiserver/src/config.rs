@@ -34,8 +34,8 @@ pub struct Config {
     pub node_client: Option<Rotating<NodeClientTls>>,
     /// How this server shows itself to those that serve groups in its place; without it nobody does.
     pub front_proxy: Option<Rotating<NodeClientTls>>,
-    /// Where nodes are reached instead of at their InternalIP: for nodes in this process, which listen on loopback.
-    pub node_address: Option<IpAddr>,
+    /// The node in this process, by name, and where it is reached instead of at its InternalIP: it listens on loopback.
+    pub node_address: Option<(String, IpAddr)>,
     /// Users who present a static bearer token.
     pub tokens: Tokens,
     /// Who makes the tokens of ServiceAccounts; without one there are none.

@@ -45,7 +45,7 @@ pub(crate) struct State {
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) node_client: Option<NodeClient>,
-    pub(crate) node_address: Option<std::net::IpAddr>,
+    pub(crate) node_address: Option<(String, std::net::IpAddr)>,
     /// Talks TLS with the Pods that requests are passed on to.
     pub(crate) trusting: TlsConnector,
     pub(crate) tokens: Tokens,

@@ -88,7 +88,8 @@ pub(crate) fn address(cx: &Cx<'_>, node_name: &str) -> Result<Address, Failure> 
     let node = cx.state.find(&crate::codec::key(nodes, "", node_name))?;
     let node = node.ok_or_else(|| Failure::NotFound { kind: nodes, name: node_name.to_owned() })?;
     let internal = node.items("status.addresses").iter().find(|a| a.text("type") == "InternalIP");
-    let ip = cx.state.node_address.or_else(|| internal.and_then(|a| a.text("address").parse().ok()));
+    let own = cx.state.node_address.as_ref().filter(|(name, _)| name == node_name).map(|(_, ip)| *ip);
+    let ip = own.or_else(|| internal.and_then(|a| a.text("address").parse().ok()));
     let port = node.int("status.daemonEndpoints.kubeletEndpoint.Port").and_then(|p| u16::try_from(p).ok());
     match (ip, port) {
         (Some(ip), Some(port)) => Ok(Address { ip, port }),

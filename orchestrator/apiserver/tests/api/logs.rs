@@ -142,15 +142,21 @@ pub(crate) async fn with_node(ca: &Authority) -> (Api, tokio::task::JoinSet<()>)
     let identity = ca.sign("apiserver", Some("system:masters"));
     let tls =
         NodeClientTls { ca: ca.pem.clone().into(), cert: identity.cert.into(), key: identity.key.into() };
-    let api = Api::with(|config| config.node_client = Some(Rotating::fixed(tls))).await;
-    let node = json!({
-        "metadata": {"name": "n1"},
-        "status": {
-            "addresses": [{"type": "InternalIP", "address": address.ip().to_string()}],
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": address.port()}},
-        },
-    });
-    api.post("/api/v1/nodes", &node).await.expect(201);
+    let api = Api::with(|config| {
+        config.node_client = Some(Rotating::fixed(tls));
+        config.node_address = Some(("here".to_owned(), address.ip()));
+    })
+    .await;
+    for (name, ip) in [("n1", address.ip().to_string()), ("here", "192.0.2.1".to_owned())] {
+        let node = json!({
+            "metadata": {"name": name},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": ip}],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": address.port()}},
+            },
+        });
+        api.post("/api/v1/nodes", &node).await.expect(201);
+    }
     (api, tasks)
 }
 
@@ -162,6 +168,15 @@ async fn a_log_is_fetched_from_the_pods_node() {
     let answer = api.get(&format!("{PODS}/p/log?tailLines=5&timestamps=true&pretty=x")).await;
     assert_eq!(answer.code, 200, "{}", answer.text);
     assert_eq!(answer.text, "asked for /containerLogs/default/p/c?tailLines=5&timestamps=true\n");
+}
+
+#[tokio::test]
+async fn the_node_in_this_process_is_not_asked_at_its_address() {
+    let ca = Authority::new();
+    let (api, _node) = with_node(&ca).await;
+    api.pod("p", Some("here")).await;
+    let answer = api.get(&format!("{PODS}/p/log")).await;
+    assert_eq!(answer.text, "asked for /containerLogs/default/p/c\n");
 }
 
 #[tokio::test]
