@@ -1,12 +1,26 @@
-//! Tests of what a node takes for its certificate.
+//! Tests of what a node takes for its certificate, and of whom it asks for another when.
 
+use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
+use http::{Method, Request, Response, StatusCode};
+
 use jiff::Timestamp;
-use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+use k8s_openapi::ByteString;
+use kube::Client;
+use parking_lot::Mutex;
+use rcgen::{CertificateParams, CertificateSigningRequestParams, DnType, Issuer, KeyPair, SanType};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::service_fn;
+use wherry_api::clock::Clock;
 
 use super::identity::Identity;
+use super::keeper::Keeper;
 use super::request::Wanted;
 
 fn at(second: i64) -> Timestamp {
@@ -60,4 +74,108 @@ proptest::proptest! {
             proptest::prop_assert!(!held.holds(at(0)));
         }
     }
+}
+
+/// A clock that a test sets.
+struct SetClock(Mutex<Timestamp>);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock()
+    }
+}
+
+/// An API server that signs whatever it is asked for, and tells who asked.
+struct Signer {
+    clock: Arc<SetClock>,
+    asked: Mutex<Vec<&'static str>>,
+    certificate: Mutex<String>,
+    /// So many requests fail first.
+    failures: Mutex<u32>,
+}
+
+impl Signer {
+    fn client(self: &Arc<Self>, who: &'static str) -> Client {
+        let signer = self.clone();
+        let answer = move |request: Request<kube::client::Body>| {
+            let signer = signer.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = to_bytes(Body::new(body), usize::MAX).await.unwrap();
+                let (code, answer) = signer.answer(who, &parts.method, &body);
+                let response = Response::builder().status(code).body(Body::from(answer.to_string()));
+                Ok::<_, Infallible>(response.unwrap())
+            }
+        };
+        Client::new(service_fn(answer), "default")
+    }
+
+    fn answer(&self, who: &'static str, method: &Method, body: &[u8]) -> (StatusCode, Value) {
+        if *method != Method::POST {
+            let status = json!({"certificate": ByteString(self.certificate.lock().clone().into_bytes())});
+            let item = json!({"metadata": {"name": "csr-1"}, "spec": {"request": "", "signerName": "s"},
+                "status": status});
+            return (StatusCode::OK, json!({"metadata": {"resourceVersion": "1"}, "items": [item]}));
+        }
+        self.asked.lock().push(who);
+        let mut failures = self.failures.lock();
+        if *failures > 0 {
+            *failures -= 1;
+            return (StatusCode::INTERNAL_SERVER_ERROR, json!({"kind": "Status", "code": 500}));
+        }
+        let mut request: Value = serde_json::from_slice(body).unwrap();
+        let pem: ByteString = serde_json::from_value(request["spec"]["request"].clone()).unwrap();
+        *self.certificate.lock() = self.sign(&String::from_utf8(pem.0).unwrap());
+        request["metadata"]["name"] = json!("csr-1");
+        (StatusCode::CREATED, request)
+    }
+
+    /// Signs for a year from now on.
+    fn sign(&self, request: &str) -> String {
+        let mut request = CertificateSigningRequestParams::from_pem(request).unwrap();
+        let second =
+            |second: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(second.unsigned_abs());
+        let now = self.clock.now().as_second();
+        request.params.not_before = second(now);
+        request.params.not_after = second(now + 365 * 86_400);
+        let issuer = Issuer::new(CertificateParams::default(), KeyPair::generate().unwrap());
+        request.signed_by(&issuer).unwrap().pem()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_asks_with_the_token_while_it_has_no_certificate_and_as_itself_when_one_is_due() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SetClock(Mutex::new(at(1_000_000_000))));
+    let signer = Arc::new(Signer {
+        clock: clock.clone(),
+        asked: Mutex::default(),
+        certificate: Mutex::default(),
+        failures: Mutex::new(2),
+    });
+    let path = dir.path().join("current.pem");
+    let keeper = Keeper::open(path.clone(), Wanted::client("n1"), clock.clone());
+    let mut current = keeper.watch();
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    tasks.spawn(keeper.run(signer.client("node"), Some(signer.client("token")), stop.clone()));
+    current.wait_for(Option::is_some).await.unwrap();
+    assert_eq!(*signer.asked.lock(), ["token"; 3], "refused twice");
+    let year = 365 * 86_400;
+    for (after, expected) in [(year / 2, None), (year * 9 / 10, Some("node")), (year * 4, Some("token"))] {
+        signer.asked.lock().clear();
+        *clock.0.lock() = at(1_000_000_000 + after);
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        assert_eq!(signer.asked.lock().first().copied(), expected);
+        assert!(signer.asked.lock().len() < 2);
+        let held = current.borrow_and_update().clone().unwrap();
+        assert!(held.serves(&Wanted::client("n1"), clock.now()) && Identity::load(&path) == Some(held));
+    }
+    // A clock that goes back makes a certificate one of the future.
+    signer.asked.lock().clear();
+    *clock.0.lock() = at(1_000_000_000);
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(*signer.asked.lock(), ["token"]);
+    stop.cancel();
+    tasks.close();
+    tasks.wait().await;
 }
