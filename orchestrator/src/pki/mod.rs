@@ -172,6 +172,15 @@ impl Pki {
         Self::open(&self.dir, &self.subjects, now)
     }
 
+    /// Whether no certificate differs.
+    fn is_same(&self, other: &Self) -> bool {
+        self.ca == other.ca && self.identities() == other.identities()
+    }
+
+    fn identities(&self) -> [&Identity; 5] {
+        [&self.server, &self.admin, &self.node_client, &self.front_proxy, &self.node_server]
+    }
+
     /// Whether one of them is to be renewed.
     fn is_due(&self, now: Timestamp) -> bool {
         now < self.valid_from || now >= self.renewal

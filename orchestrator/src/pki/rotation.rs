@@ -26,25 +26,27 @@ const LOOK: Duration = Duration::from_mins(1);
 /// Renews the certificates of a cluster until `stop`.
 pub(crate) async fn run(certificates: Arc<Certificates>, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let current = certificates.current();
-    let mut seen = changed(&current.borrow().dir);
+    let dir = current.borrow().dir.clone();
+    let mut seen = changed(&dir);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        let now = clock.now();
-        let before = current.borrow().clone();
-        let found = changed(&before.dir);
-        if found == seen && !before.is_due(now) {
+        let (now, found) = (clock.now(), changed(&dir));
+        if found == seen && !current.borrow().is_due(now) {
             continue;
         }
-        let dir = before.dir.clone();
+        let before = current.borrow().clone();
         let reopened = tokio::task::spawn_blocking(move || before.reopen(now)).await;
         match reopened {
             Ok(Ok(renewed)) => {
-                seen = changed(&dir);
-                tracing::info!(until = %renewed.renewal, "certificates are renewed");
-                certificates.replace(renewed);
+                // What was changed by the renewal itself is looked at once more, lest anything in between is missed.
+                seen = found;
+                if !renewed.is_same(&current.borrow()) {
+                    tracing::info!(until = %renewed.renewal, "certificates are renewed");
+                    certificates.replace(renewed);
+                }
             }
             Ok(Err(error)) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "cannot renew the certificates yet");
