@@ -20,6 +20,8 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
     let authorization = args.authorization.config()?;
     let tokens = args.token_auth_file.as_deref().map(tokens).transpose()?.unwrap_or_default();
     let audit = args.audit.config()?;
+    let account_tokens = args.account_tokens.tokens()?;
+    let authentication = args.authentication.open(account_tokens.issuers.clone())?;
     let data_dir = data_dir(args.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen(args.listen).await?;
@@ -35,6 +37,8 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         service_cidr: args.service_cidr,
         clock,
         tokens,
+        authentication,
+        account_tokens,
         authorization,
         audit,
         encryption: args.encryption.file(),

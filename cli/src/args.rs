@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use wherry_orchestrator::EncryptionFile;
 
+use crate::account_tokens::AccountTokenArgs;
 use crate::audit::AuditArgs;
+use crate::authentication::AuthenticationArgs;
 use crate::authorization::AuthorizationArgs;
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
@@ -128,6 +130,10 @@ pub(crate) struct UpArgs {
     pub(crate) audit: AuditArgs,
     #[command(flatten)]
     pub(crate) encryption: EncryptionArgs,
+    #[command(flatten)]
+    pub(crate) authentication: AuthenticationArgs,
+    #[command(flatten)]
+    pub(crate) account_tokens: AccountTokenArgs,
 }
 
 #[derive(Debug, Args)]
@@ -185,4 +191,8 @@ pub(crate) struct ApiserverArgs {
     pub(crate) audit: AuditArgs,
     #[command(flatten)]
     pub(crate) encryption: EncryptionArgs,
+    #[command(flatten)]
+    pub(crate) authentication: AuthenticationArgs,
+    #[command(flatten)]
+    pub(crate) account_tokens: AccountTokenArgs,
 }

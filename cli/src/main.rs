@@ -1,9 +1,11 @@
 //! `wherry`: parse, build, run, drain.
 
+mod account_tokens;
 mod agent;
 mod apiserver;
 mod args;
 mod audit;
+mod authentication;
 mod authorization;
 mod certificate;
 mod logging;

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Authorization, Config, ControlPlane, Tokens, UserInfo, kubeconfig};
+use wherry_orchestrator::{
+    AccountTokens, Authentication, Authorization, Config, ControlPlane, Tokens, UserInfo, kubeconfig,
+};
 
 use crate::args::UpArgs;
 use crate::certificate::{endpoint_tls, follow};
@@ -21,12 +23,20 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let stop = Stop::new()?;
     let plan = NodePlan::new(&args.node)?;
     let audit = args.audit.config()?;
+    let account_tokens = args.account_tokens.tokens()?;
+    let authentication = args.authentication.open(account_tokens.issuers.clone())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
     let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(address), clock.now())?;
     let encryption = args.encryption.file();
-    let config = Config { audit, encryption, ..plan.control_plane(listener, &pki, &clock) };
+    let config = Config {
+        audit,
+        account_tokens,
+        authentication,
+        encryption,
+        ..plan.control_plane(listener, &pki, &clock)
+    };
     let plane = Box::pin(ControlPlane::start(config)).await?;
     let kubeconfig_path = plan.data_dir.join("kubeconfig");
     kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
@@ -100,6 +110,8 @@ impl NodePlan {
             service_cidr: self.network.service_cidr,
             clock: clock.clone(),
             tokens: Tokens::default(),
+            authentication: Authentication::default(),
+            account_tokens: AccountTokens::default(),
             authorization: Authorization::NodeRbac,
             audit: None,
             encryption: None,

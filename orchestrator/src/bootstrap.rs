@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use futures::future::try_join_all;
 use ipnet::IpNet;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use k8s_openapi::api::core::v1::{
     ConfigMap, EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service,
 };
@@ -162,6 +164,14 @@ pub(crate) async fn follow_ca(client: &Client, mut ca: watch::Receiver<String>) 
             tokio::time::sleep(RETRY).await;
         }
     }
+}
+
+/// Tells since when the API server notes on which days tokens of Secrets are used.
+pub async fn token_tracking(client: &Client, now: Timestamp) -> Result<(), kube::Error> {
+    let since = now.to_zoned(TimeZone::UTC).date().to_string();
+    let name = "kube-apiserver-legacy-service-account-token-tracking";
+    let body = json!({"metadata": {"name": name}, "data": {"since": since}});
+    create_in::<ConfigMap>(client, "kube-system", body).await
 }
 
 fn priority_classes() -> Vec<Value> {

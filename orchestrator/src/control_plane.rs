@@ -20,9 +20,11 @@ use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
 use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::encryption::Encryption;
-use wherry_apiserver::{Admission, ApiServer, Authorization, TokenIssuer, Tokens, UserInfo};
+use wherry_apiserver::{Admission, ApiServer, Authentication, Authorization, Tokens, UserInfo};
+use wherry_controllers::TokenMinter;
 use wherry_store::{Seal, Store};
 
+use crate::account_tokens::AccountTokens;
 use crate::bootstrap::{self, ApiAddress};
 use crate::certificates::{Certificates, CertificatesInUse};
 use crate::encryption::{self, EncryptionFile};
@@ -44,6 +46,10 @@ pub struct Config {
     pub clock: Arc<dyn Clock>,
     /// Users with static tokens.
     pub tokens: Tokens,
+    /// Who vouches for other users.
+    pub authentication: Authentication,
+    /// How the tokens of ServiceAccounts are made.
+    pub account_tokens: AccountTokens,
     /// Who may do what.
     pub authorization: Authorization,
     /// What is recorded of requests; nothing without it.
@@ -101,6 +107,7 @@ impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock = config.clock.clone();
+        let mint = config.account_tokens.minter(&config.pki.service_account_key)?;
         let plane = Self::start_with(config, Admission::Basic).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
@@ -110,7 +117,7 @@ impl ControlPlane {
         bootstrap::authentication(&client, &known).await.map_err(StartError::Bootstrap)?;
         let stop = plane.stop_loops.clone();
         plane.loops.spawn(async move { stop.run_until_cancelled(bootstrap::follow_ca(&client, ca)).await });
-        plane.spawn_loops(&clock);
+        plane.spawn_loops(&clock, mint);
         Ok(plane)
     }
 
@@ -151,9 +158,9 @@ impl ControlPlane {
         plane.keep_certificates(config.clock.clone());
         let service_cidr = config.service_cidr;
         let api_address = ApiAddress { cluster_ip, service_cidr, ip: address.ip(), port: address.port() };
-        bootstrap::run(&plane.client("system:apiserver", "kube-apiserver"), api_address)
-            .await
-            .map_err(StartError::Bootstrap)?;
+        let client = plane.client("system:apiserver", "kube-apiserver");
+        bootstrap::run(&client, api_address).await.map_err(StartError::Bootstrap)?;
+        bootstrap::token_tracking(&client, config.clock.now()).await.map_err(StartError::Bootstrap)?;
         Ok(plane)
     }
 
@@ -211,11 +218,12 @@ impl ControlPlane {
         self.serving.spawn(rotation::run(self.certificates.clone(), clock, self.stop_serving.clone()));
     }
 
-    fn spawn_loops(&self, clock: &Arc<dyn Clock>) {
+    fn spawn_loops(&self, clock: &Arc<dyn Clock>, mint: TokenMinter) {
         let client = self.client("system:kube-controller-manager", "kube-controller-manager");
         let mut config = wherry_controllers::Config::new(clock.clone());
         config.root_ca = Some(self.certificates.ca());
         config.authority = Some(Arc::new(RequestSigner::new(self.certificates.current())));
+        config.token_minter = Some(mint);
         let stop = self.stop_loops.clone();
         self.loops.spawn(async move {
             if let Err(error) = wherry_controllers::run(client, config, stop).await {
@@ -252,9 +260,6 @@ pub(crate) fn open_store(
     Ok((Store::open(&data_dir.join("store.redb"), options)?, encryption))
 }
 
-/// The name of the cluster's API as an issuer and as an audience of tokens.
-const ISSUER: &str = "https://kubernetes.default.svc";
-
 fn api_config(
     config: &Config,
     certificates: &Certificates,
@@ -268,9 +273,8 @@ fn api_config(
     api.address = config.listener.local_addr().ok();
     api.authorization = config.authorization.clone();
     api.audit.clone_from(&config.audit);
-    let key = config.pki.service_account_key.as_bytes();
-    let jwks_uri = format!("https://{address}/openid/v1/jwks");
-    api.issuer = Some(TokenIssuer::new(key, ISSUER, &jwks_uri)?);
+    api.authentication = config.authentication.clone();
+    api.issuer = Some(config.account_tokens.issuer(&config.pki.service_account_key, address)?);
     api.node_client = Some(certificates.node_client());
     api.front_proxy = Some(certificates.front_proxy());
     Ok(api)

@@ -4,6 +4,7 @@
 //! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with), [`secrets`] (how Secrets are sealed on disk),
 //! [`encryption`] (the file that says otherwise).
 
+mod account_tokens;
 pub mod bootstrap;
 mod certificates;
 mod control_plane;
@@ -13,9 +14,11 @@ pub mod pki;
 mod policy;
 pub mod secrets;
 
+pub use account_tokens::AccountTokens;
 pub use certificates::CertificatesInUse;
 pub use control_plane::{Config, ControlPlane, StartError};
 pub use encryption::EncryptionFile;
 pub use wherry_apiserver::{
-    Authorization, AuthorizationConfiguration, TokenFileError, Tokens, UserInfo, WebhookFlags, audit,
+    Authentication, AuthenticationError, AuthenticationOptions, Authorization, AuthorizationConfiguration,
+    OidcFlags, TokenFileError, Tokens, UserInfo, WebhookFlags, WebhookOptions, audit,
 };

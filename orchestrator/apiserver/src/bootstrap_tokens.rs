@@ -10,10 +10,9 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use wherry_schema::Value;
 
-use crate::auth::UserInfo;
+use crate::auth::{Refused, UserInfo};
 use crate::codec;
 use crate::object::Fields;
-use crate::service_accounts::jwt::Refused;
 use crate::state::State;
 
 /// The group of everybody who has such a token.
@@ -23,8 +22,11 @@ const SECRET_TYPE: &str = "bootstrap.kubernetes.io/token";
 const ID_LENGTH: usize = 6;
 const SECRET_LENGTH: usize = 16;
 
-/// The user of a token; none if it has not the form of a bootstrap token.
+/// The user of a token; none if it has not the form of a bootstrap token, or these do not count here.
 pub(crate) fn user(state: &State, token: &str) -> Option<Result<UserInfo, Refused>> {
+    if !state.authentication.takes_bootstrap_tokens() {
+        return None;
+    }
     let (id, secret) = parse(token)?;
     let kind = wherry_api::kinds::by_kind("", "v1", "Secret").expect("the kinds table has Secret");
     let key = codec::key(kind, "kube-system", &format!("bootstrap-token-{id}"));

@@ -9,6 +9,7 @@ use wherry_api::clock::Clock;
 use wherry_store::Store;
 
 use crate::audit::AuditConfig;
+use crate::authentication::Authentication;
 use crate::authorize::AuthorizationConfiguration;
 use crate::rotating::Rotating;
 use crate::service_accounts::TokenIssuer;
@@ -38,6 +39,8 @@ pub struct Config {
     pub node_address: Option<(String, IpAddr)>,
     /// Users who present a static bearer token.
     pub tokens: Tokens,
+    /// Who vouches for users besides this server.
+    pub authentication: Authentication,
     /// Who makes the tokens of ServiceAccounts; without one there are none.
     pub issuer: Option<TokenIssuer>,
     /// Who may do what.
@@ -107,6 +110,7 @@ impl Config {
             front_proxy: None,
             node_address: None,
             tokens: Tokens::default(),
+            authentication: Authentication::default(),
             issuer: None,
             authorization: Authorization::NodeRbac,
             admission: Admission::Basic,

@@ -52,7 +52,7 @@ pub(crate) async fn handle(state: Arc<State>, user: Option<UserInfo>, request: R
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let request = Exchange { query, state, parts, notes: Notes::default() };
     let response = match &request.state.audit {
-        None => match request.user(connection) {
+        None => match request.user(connection).await {
             Ok(user) => request.answer_as(user, yaml, body).await,
             Err(failure) => status::response(&failure, yaml),
         },
@@ -148,12 +148,12 @@ fn allowed(target: &Target, verb: &str) -> bool {
 
 impl Exchange {
     /// Who the request is by.
-    fn user(&self, connection: Option<UserInfo>) -> Result<UserInfo, Failure> {
+    async fn user(&self, connection: Option<UserInfo>) -> Result<UserInfo, Failure> {
         let headers = &self.parts.headers;
         if self.parts.extensions.get::<Expired>().is_some() && !headers.contains_key(AUTHORIZATION) {
             return Err(Failure::Unauthorized);
         }
-        authenticate(&self.state, connection, headers)
+        authenticate(&self.state, connection, (&self.parts, &self.notes)).await
     }
 
     /// Answers the request of a user, or of whom that user names in their place.

@@ -16,6 +16,7 @@ use crate::admission::quota::ledger::Ledger;
 use crate::aggregate::Aggregated;
 use crate::allocate::Allocator;
 use crate::audit::Audit;
+use crate::authentication::Authentication;
 use crate::authorize::Authorizer;
 use crate::codec;
 use crate::config::{Admission, Config, Ids, NodeClientTls};
@@ -49,6 +50,7 @@ pub(crate) struct State {
     /// Talks TLS with the Pods that requests are passed on to.
     pub(crate) trusting: TlsConnector,
     pub(crate) tokens: Tokens,
+    pub(crate) authentication: Authentication,
     pub(crate) issuer: Option<TokenIssuer>,
     /// Who decides what may be done.
     pub(crate) authorizer: Arc<Authorizer>,
@@ -100,6 +102,7 @@ impl State {
             clock: config.clock,
             ids: config.ids,
             tokens: config.tokens,
+            authentication: config.authentication,
             issuer: config.issuer,
             admission: config.admission,
             quotas: Ledger::default(),

@@ -41,6 +41,11 @@ impl Program {
         eval::run(&self.step, variables, limit)
     }
 
+    /// Whether it reads a field of a variable by its name: `variable.field`, `variable.?field` or `has(variable.field)`.
+    pub fn selects(&self, variable: &str, field: &str) -> bool {
+        self.checked.ast.root.selects(variable, field)
+    }
+
     /// The names of the caller's variables that it uses, each once.
     pub fn variables(&self) -> Vec<&str> {
         self.checked.variables()

@@ -12,7 +12,7 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
-    Service, ServiceAccount,
+    Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::ClusterRole;
@@ -92,6 +92,9 @@ caches! {
     certificate_signing_requests: CertificateSigningRequest, Hold::All;
     cluster_roles: ClusterRole, Hold::All;
     root_cas: ConfigMap, Hold::Fields("metadata.name=kube-root-ca.crt");
+    cluster_infos: ConfigMap, Hold::Fields("metadata.name=cluster-info,metadata.namespace=kube-public");
+    token_secrets: Secret, Hold::Fields("type=kubernetes.io/service-account-token");
+    bootstrap_secrets: Secret, Hold::Fields("type=bootstrap.kubernetes.io/token,metadata.namespace=kube-system");
 }
 
 /// What the watches of the caches are started with.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
 
+use crate::account_tokens::TokenMinter;
 use crate::certificates::Authority;
 use crate::runtime::budget::Budget;
 
@@ -20,6 +22,10 @@ pub struct Config {
     pub authority: Option<Arc<dyn Authority>>,
     /// How many requests all controllers together may send.
     pub budget: Budget,
+    /// Makes the tokens that Secrets hold; without it none are made.
+    pub token_minter: Option<TokenMinter>,
+    /// How long a token that a ServiceAccount had made for it stays without being used.
+    pub unused_token_period: SignedDuration,
     /// Seed of the jitter that spreads retries.
     pub seed: u64,
     /// How long a node's Lease may go without renewal before the node counts as unreachable.
@@ -36,6 +42,8 @@ impl Config {
             root_ca: None,
             authority: None,
             budget: Budget { per_second: 5_000, burst: 20_000 },
+            token_minter: None,
+            unused_token_period: SignedDuration::from_hours(365 * 24),
             seed: 0,
             node_grace: Duration::from_secs(40),
             terminated_pods: 12_500,

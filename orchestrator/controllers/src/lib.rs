@@ -8,6 +8,8 @@
 //! kind), `runtime` (caches, queues, expectations, events: what all controllers share), `objects` (small facts
 //! about Kubernetes objects), then one module a controller.
 
+mod account_tokens;
+mod bootstrap_tokens;
 mod caches;
 mod certificates;
 mod cluster_role;
@@ -30,6 +32,7 @@ mod service_account;
 mod stateful_set;
 mod table;
 
+pub use account_tokens::{TokenMinter, TokenSubject};
 pub use certificates::{AlternativeName, Authority, Leaf, SignError};
 pub use config::Config;
 pub use run::{Error, run};

@@ -24,6 +24,7 @@ use crate::runtime::life::supervise;
 use crate::runtime::worker::Controller;
 use crate::service_account::ServiceAccountController;
 use crate::stateful_set::StatefulSetController;
+use crate::{account_tokens, bootstrap_tokens};
 
 /// Runs a controller until shutdown; to be called once the caches are filled.
 pub(crate) type Start = fn(Context) -> BoxFuture<'static, ()>;
@@ -39,6 +40,10 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<EndpointsController>,
     start::<ServiceAccountController>,
     start::<RootCaController>,
+    start::<account_tokens::FillController>,
+    start::<account_tokens::CleanerController>,
+    start::<bootstrap_tokens::CleanerController>,
+    start::<bootstrap_tokens::SignerController>,
     start::<NamespaceController>,
     start::<ResourceQuotaController>,
     start::<GarbageCollector>,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Authorization, Config, Tokens, kubeconfig};
+use wherry_orchestrator::{AccountTokens, Authentication, Authorization, Config, Tokens, kubeconfig};
 
 /// A control plane that keeps everything in a directory and listens on localhost, with a kubeconfig that leads to it.
 pub(crate) async fn config(directory: &Path) -> Config {
@@ -34,6 +34,8 @@ pub(crate) async fn config(directory: &Path) -> Config {
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         clock,
         tokens: Tokens::default(),
+        authentication: Authentication::default(),
+        account_tokens: AccountTokens::default(),
         authorization: Authorization::Rbac,
         ids: Arc::new(ids),
         node_endpoint: None,

@@ -31,7 +31,7 @@ impl Exchange {
         yaml: bool,
         body: Body,
     ) -> Response {
-        let user = self.user(connection);
+        let user = self.user(connection).await;
         let asked = Asked {
             parts: &self.parts,
             query: &self.query,

@@ -3,6 +3,7 @@
 //! Counting takes a few relaxed atomic additions and no lock: every kind has a block of slots for its verbs, made
 //! when the server starts and filled when first used.
 
+mod authentication;
 mod authorization;
 mod named;
 mod process;
@@ -10,7 +11,7 @@ mod render;
 mod series;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::response::Response;
 use jiff::Timestamp;
@@ -34,6 +35,20 @@ pub(crate) struct Metrics {
     /// What is counted of webhooks, policies and definitions.
     pub(crate) named: Named,
     started: Timestamp,
+    pub(crate) accounts: AccountTokens,
+}
+
+/// Uses of tokens of ServiceAccounts.
+#[derive(Debug, Default)]
+pub(crate) struct AccountTokens {
+    /// Of Secrets, all together and by how they came about; those that do not count any more.
+    pub(crate) legacy: AtomicU64,
+    pub(crate) automatic: AtomicU64,
+    pub(crate) manual: AtomicU64,
+    pub(crate) invalid: AtomicU64,
+    /// Of Pods, after and before the time when another one should have been used.
+    pub(crate) stale: AtomicU64,
+    pub(crate) valid: AtomicU64,
 }
 
 impl Metrics {
@@ -46,6 +61,7 @@ impl Metrics {
             watches,
             named: Named::default(),
             started,
+            accounts: AccountTokens::default(),
         }
     }
 

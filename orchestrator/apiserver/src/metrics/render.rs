@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wherry_api::kinds::{KINDS, Kind};
 
+use super::authentication;
 use super::named::{About, Family};
 use super::process::Process;
 use super::series::BOUNDS;
@@ -25,6 +26,8 @@ pub(crate) fn render(state: &State) -> String {
     named(&mut text, &state.metrics);
     audit(&mut text, state.audit.as_ref().map(|audit| &*audit.counts));
     authorization::render(&mut text, &state.authorizer);
+    authentication::accounts(&mut text, &state.metrics.accounts);
+    authentication::render(&mut text, &state.authentication);
     about(&mut text, &state.metrics);
     text.0
 }
@@ -50,7 +53,7 @@ impl Text {
     }
 
     /// A family of one sample.
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+    pub(super) fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, "", value);
     }

@@ -39,7 +39,8 @@ pub(crate) async fn open(
     tls.connect(name, stream).await.map_err(|error| tls::told(&error, &place.host))
 }
 
-async fn dial(address: Address) -> Result<TcpStream, String> {
+/// Connects to an address.
+pub(super) async fn dial(address: Address) -> Result<TcpStream, String> {
     match address {
         Address::Ip(ip) => TcpStream::connect(ip).await.map_err(|e| format!("dial tcp {ip}: {}", words(&e))),
         Address::Host(host, port) => {

@@ -1,9 +1,11 @@
-//! Requests to programs that extend the server: webhooks that admit or convert objects, authorize, or collect events.
+//! Requests to programs that extend the server: webhooks that admit or convert objects, authorize, know users or collect
+//! events, and issuers of tokens.
 //!
 //! An [`Endpoint`] is one such program as its configuration names it, with the connections to it that wait for the next
 //! request. Texts of errors are those that clients of Kubernetes know, which are Go's.
 
 pub(crate) mod connect;
+pub(crate) mod fetch;
 pub(crate) mod kubeconfig;
 pub(crate) mod place;
 pub(crate) mod tls;

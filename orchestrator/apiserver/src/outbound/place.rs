@@ -57,7 +57,8 @@ impl Place {
         }
     }
 
-    fn of_url(url: &str) -> Result<Self, String> {
+    /// The place that a URL names.
+    pub(super) fn of_url(url: &str) -> Result<Self, String> {
         let parsed = Url::parse(url).map_err(|why| format!("Unparsable URL: {why}"))?;
         let authority: http::uri::Authority = parsed.host.parse().map_err(|_| format!("bad host {url:?}"))?;
         let path = url.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));

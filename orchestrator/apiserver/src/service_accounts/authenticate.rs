@@ -4,12 +4,13 @@
 //! A token counts only while its ServiceAccount and the Pod, Secret or Node that it is bound to are there with the uid
 //! they had when it was made: deleting any of them makes the token worthless, whatever its expiry says.
 
+use std::sync::atomic::Ordering;
+
 use jiff::Timestamp;
 
-use super::TokenIssuer;
 use super::claims::{Claims, Objects, Reference, user_groups, user_name};
-use super::jwt::Refused;
-use crate::auth::{Bearer, UserInfo, credential};
+use super::{Said, TokenIssuer, legacy};
+use crate::auth::{Bearer, Refused, UserInfo, credential};
 use crate::codec;
 use crate::object::Fields;
 use crate::state::State;
@@ -24,14 +25,26 @@ pub(crate) fn bearer(
     token: &str,
     asked: &[String],
 ) -> Result<Bearer, Refused> {
-    let claims = issuer.read(token)?;
+    let claims = match issuer.read(token)? {
+        Said::Bound(claims) => claims,
+        Said::Legacy(claims) => return legacy::bearer(state, token, &claims, (asked, issuer.audiences())),
+    };
     let audiences: Vec<String> = asked.iter().filter(|one| claims.aud.contains(one)).cloned().collect();
     if audiences.is_empty() {
         return Err(Refused::Audience { of: claims.aud, asked: asked.to_vec() });
     }
     check_time(&claims, state.clock.now())?;
     check_objects(state, &claims)?;
-    Ok(Bearer { user: user(claims), audiences })
+    let stale = count(state, &claims);
+    Ok(Bearer { stale, ..Bearer::new(user(*claims), audiences) })
+}
+
+/// Counts the use of a token that outlives what its holder was told, and says by how many seconds it is too old.
+fn count(state: &State, claims: &Claims) -> Option<i64> {
+    let after = state.clock.now().as_second() - claims.objects.warnafter.filter(|at| *at != 0)?;
+    let counts = &state.metrics.accounts;
+    if after > 0 { &counts.stale } else { &counts.valid }.fetch_add(1, Ordering::Relaxed);
+    (after > 0).then_some(after)
 }
 
 /// The user that claims are about.

@@ -6,10 +6,43 @@ use wherry_api::names;
 /// The group of all ServiceAccounts.
 const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 
-/// The claims of a token, as Kubernetes names them.
+/// The issuer of tokens that Secrets hold.
+pub(crate) const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+
+/// The claims of a token that a Secret holds. It lives as long as its Secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LegacyClaims {
+    iss: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
+    pub(crate) namespace: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/secret.name")]
+    pub(crate) secret: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.name")]
+    pub(crate) account: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.uid")]
+    pub(crate) uid: String,
+    pub(crate) sub: String,
+}
+
+impl LegacyClaims {
+    /// What the token of a Secret says of the ServiceAccount of this name and uid.
+    pub(crate) fn new(namespace: &str, secret: &str, (account, uid): (&str, &str)) -> Self {
+        Self {
+            iss: LEGACY_ISSUER.to_owned(),
+            namespace: namespace.to_owned(),
+            secret: secret.to_owned(),
+            account: account.to_owned(),
+            uid: uid.to_owned(),
+            sub: user_name(namespace, account),
+        }
+    }
+}
+
+/// The claims of a token, as Kubernetes names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claims {
     /// For which servers it is.
+    #[serde(default)]
     pub(crate) aud: Vec<String>,
     /// Until when, in seconds of the epoch.
     pub(crate) exp: i64,

@@ -218,7 +218,7 @@ pub(crate) fn check_class(object: &Value, errors: &mut Errors) {
 }
 
 /// A domain and a path: `example.com/controller`.
-fn check_domain_path(text: &str, path: &Path, errors: &mut Errors) {
+pub(crate) fn check_domain_path(text: &str, path: &Path, errors: &mut Errors) {
     let parts = text.split_once('/').filter(|(host, rest)| !host.is_empty() && !rest.is_empty());
     let Some((host, rest)) = parts else {
         errors.invalid(path, text, "must be a domain-prefixed path (such as \"acme.io/foo\")");

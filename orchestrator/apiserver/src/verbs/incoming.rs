@@ -5,6 +5,7 @@ use wherry_schema::{FieldValidation, Format, Schema, Value};
 
 use super::{Cx, schema};
 use crate::error::Failure;
+use crate::hex::hex;
 use crate::object::Fields;
 use crate::validation::{Errors, Path};
 
@@ -154,11 +155,6 @@ fn summarize(bytes: &[u8]) -> String {
         Some(_) => hex(head),
     };
     if bytes.len() > MOST { format!("{text} ...") } else { text }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
-    digits.filter_map(|d| char::from_digit(u32::from(d), 16)).collect()
 }
 
 /// Refuses an object that says it is something else. What it leaves out is taken from the URL.

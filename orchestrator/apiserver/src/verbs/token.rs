@@ -60,11 +60,12 @@ pub(crate) fn issue(cx: &Cx<'_>, name: &str, mut request: Value, manager: &str) 
     check_name(cx, name, &request)?;
     let account = cx.state.find(&cx.key(name))?.ok_or_else(|| cx.not_found(name))?;
     complete(cx, &account, issuer, &mut request);
-    let lifetime = check_lifetime(&request)?;
+    let lifetime = issuer.lifetime(check_lifetime(&request)?);
+    request.put("spec.expirationSeconds", lifetime);
     let bound = bind(cx, name, &request)?;
     let audiences = texts(&request, "spec.audiences");
-    let extended =
-        bound.pod.is_some() && lifetime == POD_SECONDS && audiences.iter().any(|a| a == issuer.url());
+    let own = audiences.iter().all(|audience| issuer.audiences().contains(audience));
+    let extended = issuer.extends() && bound.pod.is_some() && lifetime == POD_SECONDS && own;
     let at = |after: i64| now.as_second().saturating_add(after);
     let claims = Claims {
         aud: audiences,
@@ -148,7 +149,7 @@ fn complete(cx: &Cx<'_>, account: &Value, issuer: &TokenIssuer, request: &mut Va
     request.put("metadata.uid", account.text("metadata.uid"));
     request.put("metadata.creationTimestamp", cx.state.timestamp());
     if request.items("spec.audiences").is_empty() {
-        request.put("spec.audiences", vec![Value::from(issuer.url())]);
+        request.put("spec.audiences", issuer.audiences().to_vec());
     }
     request.take("status");
 }

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::Request;
 use serde_json::{Value, json};
+use wherry_apiserver::{Authentication, AuthenticationOptions};
 
 use crate::harness::{Answer, Api, send};
 
@@ -11,7 +12,9 @@ const REVIEWS: &str = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
 const TOKEN: &str = "abc123.0123456789abcdef";
 
 async fn start(change: impl FnOnce(&mut Value)) -> Api {
-    let api = Api::start().await;
+    let options = AuthenticationOptions { bootstrap_tokens: true, ..AuthenticationOptions::default() };
+    let authentication = Authentication::open(options).unwrap();
+    let api = Api::with(|config| config.authentication = authentication).await;
     api.default_policy().await;
     api.namespace("kube-system").await;
     let mut secret = json!({
@@ -81,4 +84,16 @@ async fn a_secret_that_is_not_meant_for_authentication_or_reaches_for_other_grou
         let api = start(|secret| *secret.pointer_mut(path).unwrap() = json!(value)).await;
         ask(&api, TOKEN).await.expect(401);
     }
+}
+
+#[tokio::test]
+async fn bootstrap_tokens_count_only_where_they_are_enabled() {
+    let enabled = start(|_| ()).await;
+    ask(&enabled, TOKEN).await.expect(201);
+    let api = Api::start().await;
+    api.namespace("kube-system").await;
+    let secret = enabled.get(&format!("{SECRETS}/bootstrap-token-abc123")).await.expect(200);
+    let copy = json!({"metadata": {"name": "bootstrap-token-abc123"}, "type": secret["type"], "data": secret["data"]});
+    api.post(SECRETS, &copy).await.expect(201);
+    ask(&api, TOKEN).await.expect(401);
 }

@@ -46,7 +46,7 @@ pub(crate) struct Hooks {
     _tasks: JoinSet<()>,
 }
 
-fn acceptor(authority: &Authority) -> TlsAcceptor {
+pub(crate) fn acceptor(authority: &Authority) -> TlsAcceptor {
     let identity = authority.sign("webhook", None);
     let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
@@ -144,7 +144,9 @@ async fn answer(
     let mut review: Value = serde_json::from_slice(&body).unwrap();
     // What is no review is seen as a whole.
     let (asked, said) = match &review {
-        review if review["kind"] == "SubjectAccessReview" => (review["spec"].clone(), "status"),
+        review if review["kind"] == "SubjectAccessReview" || review["kind"] == "TokenReview" => {
+            (review["spec"].clone(), "status")
+        }
         review if review["request"].is_null() => (review.clone(), "response"),
         review => (review["request"].clone(), "response"),
     };

@@ -128,6 +128,21 @@ impl Expr {
         }
     }
 
+    /// Whether a field of a variable is read by its name in here.
+    pub(crate) fn selects(&self, variable: &str, field: &str) -> bool {
+        let is_variable = |of: &Expr| matches!(&of.kind, Kind::Ident(name) if name == variable);
+        let here = match &self.kind {
+            Kind::Select { operand, field: name, .. } => name == field && is_variable(operand),
+            Kind::Call { target: None, function, args } if function == "_?._" => {
+                matches!(&**args, [operand, name] if is_variable(operand) && name.as_str() == Some(field))
+            }
+            _ => false,
+        };
+        let mut found = here;
+        self.children(&mut |child| found = found || child.selects(variable, field));
+        found
+    }
+
     /// How many nodes this is.
     pub(crate) fn size(&self) -> usize {
         let mut size = 1;

@@ -16,7 +16,7 @@ pub(super) fn who(cx: &Cx<'_>, user: &UserInfo) -> Value {
 }
 
 /// Answers a TokenReview.
-pub(super) fn token(cx: &Cx<'_>, mut review: Value) -> Result<Value, Failure> {
+pub(super) async fn token(cx: &Cx<'_>, mut review: Value) -> Result<Value, Failure> {
     let token = review.text("spec.token");
     if token.is_empty() {
         let text = "token is required for TokenReview in authentication";
@@ -25,7 +25,8 @@ pub(super) fn token(cx: &Cx<'_>, mut review: Value) -> Result<Value, Failure> {
     let audiences: Vec<String> =
         review.items("spec.audiences").iter().filter_map(Value::as_str).map(str::to_owned).collect();
     let mut status = Value::object();
-    match auth::bearer_of(cx.state, token, (!audiences.is_empty()).then_some(&audiences)) {
+    let asked = (!audiences.is_empty()).then_some(&*audiences);
+    match auth::bearer_of(cx.state, token, asked).await {
         Ok(mut bearer) => {
             bearer.user.join(AUTHENTICATED);
             status.put("authenticated", true);

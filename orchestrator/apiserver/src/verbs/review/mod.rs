@@ -30,7 +30,7 @@ pub(crate) async fn answer(
     let user = cx.user.ok_or(Failure::Unauthorized)?;
     let answer = match cx.kind.kind {
         "SelfSubjectReview" => identity::who(cx, user),
-        "TokenReview" => identity::token(cx, review)?,
+        "TokenReview" => identity::token(cx, review).await?,
         "SelfSubjectRulesReview" => rules::all(cx, user, &review)?,
         "SelfSubjectAccessReview" => access::own(cx, user, review).await?,
         _ => access::of_somebody(cx, review).await?,
