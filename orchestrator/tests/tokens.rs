@@ -17,7 +17,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use wherry_orchestrator::{Authentication, AuthenticationOptions, ControlPlane};
+use wherry_orchestrator::ControlPlane;
 
 /// Long enough for a slow machine; a test that passes does not wait.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,9 +32,7 @@ struct Cluster {
 impl Cluster {
     async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let mut config = support::config(directory.path()).await;
-        let options = AuthenticationOptions { bootstrap_tokens: true, ..AuthenticationOptions::default() };
-        config.authentication = Authentication::open(options).unwrap();
+        let config = support::config(directory.path()).await;
         let plane = Box::pin(ControlPlane::start(config)).await.unwrap();
         Self { client: plane.client("test", "test"), plane, directory }
     }

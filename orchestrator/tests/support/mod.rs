@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{AccountTokens, Authentication, Authorization, Config, Tokens, kubeconfig};
+use wherry_orchestrator::{
+    AccountTokens, Authentication, AuthenticationOptions, Authorization, Config, Tokens, kubeconfig,
+};
 
 /// A control plane that keeps everything in a directory and listens on localhost, with a kubeconfig that leads to it.
 pub(crate) async fn config(directory: &Path) -> Config {
@@ -25,6 +27,7 @@ pub(crate) async fn config(directory: &Path) -> Config {
     let listener = TcpListener::bind((localhost, 0)).await.unwrap();
     let pki = Pki::open(&directory.join("pki"), &subjects, clock.now()).unwrap();
     kubeconfig::write(&directory.join("kubeconfig"), listener.local_addr().unwrap(), &pki).unwrap();
+    let authentication = AuthenticationOptions { bootstrap_tokens: true, ..AuthenticationOptions::default() };
     let counter = AtomicU64::new(1);
     let ids = move || format!("00000000-0000-4000-8000-{:012}", counter.fetch_add(1, Ordering::Relaxed));
     Config {
@@ -34,7 +37,7 @@ pub(crate) async fn config(directory: &Path) -> Config {
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         clock,
         tokens: Tokens::default(),
-        authentication: Authentication::default(),
+        authentication: Authentication::open(authentication).unwrap(),
         account_tokens: AccountTokens::default(),
         authorization: Authorization::Rbac,
         ids: Arc::new(ids),
