@@ -22,6 +22,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
     let audit = args.audit.config()?;
     let account_tokens = args.account_tokens.tokens()?;
     let authentication = args.authentication.open(account_tokens.issuers.clone())?;
+    let front_proxies = args.front_proxies.headers()?;
     let data_dir = data_dir(args.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener = listen(args.listen).await?;
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         clock,
         tokens,
         authentication,
+        front_proxies,
         account_tokens,
         authorization,
         audit,

@@ -11,6 +11,7 @@ use crate::account_tokens::AccountTokenArgs;
 use crate::audit::AuditArgs;
 use crate::authentication::AuthenticationArgs;
 use crate::authorization::AuthorizationArgs;
+use crate::front_proxies::FrontProxyArgs;
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
 #[derive(Debug, Parser)]
@@ -28,7 +29,7 @@ pub(crate) enum Command {
     /// Run a node of a cluster whose control plane is elsewhere, until SIGTERM or Ctrl-C.
     Agent(AgentArgs),
     /// Run the API server alone: no controllers, no scheduler, no node.
-    Apiserver(ApiserverArgs),
+    Apiserver(Box<ApiserverArgs>),
     /// Show or renew the certificates of the cluster.
     #[command(subcommand)]
     Certificate(CertificateCommand),
@@ -36,7 +37,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Secrets(SecretsCommand),
     /// Run a whole cluster, control plane and node, in this process until SIGTERM or Ctrl-C.
-    Up(UpArgs),
+    Up(Box<UpArgs>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -193,6 +194,8 @@ pub(crate) struct ApiserverArgs {
     pub(crate) encryption: EncryptionArgs,
     #[command(flatten)]
     pub(crate) authentication: AuthenticationArgs,
+    #[command(flatten)]
+    pub(crate) front_proxies: FrontProxyArgs,
     #[command(flatten)]
     pub(crate) account_tokens: AccountTokenArgs,
 }

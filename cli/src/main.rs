@@ -8,6 +8,7 @@ mod audit;
 mod authentication;
 mod authorization;
 mod certificate;
+mod front_proxies;
 mod logging;
 mod network;
 mod node;
@@ -46,10 +47,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
         Command::Agent(args) => runtime.block_on(agent::run(args, started)),
-        Command::Apiserver(args) => runtime.block_on(apiserver::run(args, started)),
+        Command::Apiserver(args) => runtime.block_on(apiserver::run(*args, started)),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args.data_dir),
         Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),
         Command::Secrets(SecretsCommand::Rotate(args)) => runtime.block_on(secrets::rotate(args)),
-        Command::Up(args) => runtime.block_on(up::run(args, started)),
+        Command::Up(args) => runtime.block_on(up::run(*args, started)),
     }
 }

@@ -111,6 +111,7 @@ impl NodePlan {
             clock: clock.clone(),
             tokens: Tokens::default(),
             authentication: Authentication::default(),
+            front_proxies: None,
             account_tokens: AccountTokens::default(),
             authorization: Authorization::NodeRbac,
             audit: None,

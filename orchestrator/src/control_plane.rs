@@ -20,7 +20,9 @@ use tower::ServiceExt as _;
 use wherry_api::clock::Clock;
 use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::encryption::Encryption;
-use wherry_apiserver::{Admission, ApiServer, Authentication, Authorization, Tokens, UserInfo};
+use wherry_apiserver::{
+    Admission, ApiServer, Authentication, Authorization, RequestHeaders, Tokens, UserInfo,
+};
 use wherry_controllers::TokenMinter;
 use wherry_store::{Seal, Store};
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Who vouches for other users.
     pub authentication: Authentication,
+    /// Proxies that know users already.
+    pub front_proxies: Option<RequestHeaders>,
     /// How the tokens of ServiceAccounts are made.
     pub account_tokens: AccountTokens,
     /// Who may do what.
@@ -274,6 +278,7 @@ fn api_config(
     api.authorization = config.authorization.clone();
     api.audit.clone_from(&config.audit);
     api.authentication = config.authentication.clone();
+    api.front_proxies.clone_from(&config.front_proxies);
     api.issuer = Some(config.account_tokens.issuer(&config.pki.service_account_key, address)?);
     api.node_client = Some(certificates.node_client());
     api.front_proxy = Some(certificates.front_proxy());

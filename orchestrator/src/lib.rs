@@ -20,5 +20,5 @@ pub use control_plane::{Config, ControlPlane, StartError};
 pub use encryption::EncryptionFile;
 pub use wherry_apiserver::{
     Authentication, AuthenticationError, AuthenticationOptions, Authorization, AuthorizationConfiguration,
-    OidcFlags, TokenFileError, Tokens, UserInfo, WebhookFlags, WebhookOptions, audit,
+    OidcFlags, RequestHeaders, TokenFileError, Tokens, UserInfo, WebhookFlags, WebhookOptions, audit,
 };

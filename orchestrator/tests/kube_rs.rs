@@ -16,7 +16,7 @@ use wherry_orchestrator::ControlPlane;
 
 /// An API server that listens, and the client that its kubeconfig makes.
 async fn serve(directory: &std::path::Path) -> (ControlPlane, Client) {
-    let plane = ControlPlane::start_api(support::config(directory).await).await.unwrap();
+    let plane = Box::pin(ControlPlane::start_api(support::config(directory).await)).await.unwrap();
     let kubeconfig = Kubeconfig::read_from(directory.join("kubeconfig")).unwrap();
     let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();

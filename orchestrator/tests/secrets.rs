@@ -25,7 +25,7 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 async fn start(directory: &Path) -> ControlPlane {
-    ControlPlane::start_api(support::config(directory).await).await.unwrap()
+    Box::pin(ControlPlane::start_api(support::config(directory).await)).await.unwrap()
 }
 
 fn secrets_of(plane: &ControlPlane) -> Api<Secret> {

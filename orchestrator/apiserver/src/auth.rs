@@ -219,7 +219,11 @@ pub(crate) async fn authenticate(
         }
         (None, None) => return Err(Failure::Unauthorized),
     };
-    user.join(AUTHENTICATED);
+    // A proxy may say that it is nobody.
+    let unknown = user.name == ANONYMOUS || user.groups.iter().any(|group| group == UNAUTHENTICATED);
+    if !unknown {
+        user.join(AUTHENTICATED);
+    }
     Ok(user)
 }
 

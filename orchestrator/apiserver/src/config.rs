@@ -11,6 +11,7 @@ use wherry_store::Store;
 use crate::audit::AuditConfig;
 use crate::authentication::Authentication;
 use crate::authorize::AuthorizationConfiguration;
+use crate::request_headers::RequestHeaders;
 use crate::rotating::Rotating;
 use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
@@ -41,6 +42,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Who vouches for users besides this server.
     pub authentication: Authentication,
+    /// Proxies that know users already and say who they are; without it there are none.
+    pub front_proxies: Option<RequestHeaders>,
     /// Who makes the tokens of ServiceAccounts; without one there are none.
     pub issuer: Option<TokenIssuer>,
     /// Who may do what.
@@ -111,6 +114,7 @@ impl Config {
             node_address: None,
             tokens: Tokens::default(),
             authentication: Authentication::default(),
+            front_proxies: None,
             issuer: None,
             authorization: Authorization::NodeRbac,
             admission: Admission::Basic,

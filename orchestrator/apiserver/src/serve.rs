@@ -22,21 +22,21 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use wherry_api::clock::Clock;
 
-use crate::auth::{Expired, UserInfo, ends};
+use crate::auth::Expired;
 use crate::batched::{Batched, batching};
+use crate::client_certificates::{Believed, Shown};
 use crate::node_client::certificates;
 use crate::proxy::Peer;
 use crate::rotating::{Rotating, TlsTime};
 use crate::server::ApiServer;
+use crate::state::State;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -82,16 +82,18 @@ fn unusable<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> ServeErro
     move |error| ServeError::Tls { what, why: error.to_string() }
 }
 
-fn acceptor(tls: &TlsConfig, clock: &Arc<dyn Clock>) -> Result<TlsAcceptor, ServeError> {
+/// How connections are taken, and what the certificates that clients show make of them.
+#[derive(Clone)]
+struct Door {
+    acceptor: TlsAcceptor,
+    believed: Arc<Believed>,
+}
+
+fn door(tls: &TlsConfig, state: &State) -> Result<Door, ServeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&tls.client_ca).map_err(unusable("client CA"))? {
-        roots.add(certificate).map_err(unusable("client CA"))?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(unusable("client CA"))?;
+    let (clock, proxies) = (&state.clock, state.front_proxies.as_ref());
+    let (believed, verifier) =
+        Believed::new(&tls.client_ca, proxies, clock).map_err(unusable("client CA"))?;
     let key = PrivateKeyDer::from_pem_slice(&tls.key).map_err(unusable("key"))?;
     let mut config = ServerConfig::builder_with_details(provider, TlsTime::of(clock))
         .with_safe_default_protocol_versions()
@@ -102,7 +104,7 @@ fn acceptor(tls: &TlsConfig, clock: &Arc<dyn Clock>) -> Result<TlsAcceptor, Serv
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     // Clients that come back present a ticket instead of their certificate; the server remembers nothing.
     config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(unusable("ticket key"))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Door { acceptor: TlsAcceptor::from(Arc::new(config)), believed: Arc::new(believed) })
 }
 
 impl ApiServer {
@@ -113,8 +115,7 @@ impl ApiServer {
         mut tls: Rotating<TlsConfig>,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
-        let clock = &self.state().clock;
-        let mut acceptor = acceptor(&tls.take(), clock)?;
+        let mut door = door(&tls.take(), self.state())?;
         let graceful = GracefulShutdown::new();
         let tasks = &self.state().tasks;
         loop {
@@ -129,9 +130,9 @@ impl ApiServer {
                     }
                 },
             };
-            renew(&mut acceptor, &mut tls, clock);
+            renew(&mut door, &mut tls, self.state());
             let server = self.clone();
-            tasks.spawn(connection(server, acceptor.clone(), stream, graceful.watcher()));
+            tasks.spawn(connection(server, door.clone(), stream, graceful.watcher()));
         }
         drop(listener);
         self.state().stopping.cancel();
@@ -146,12 +147,12 @@ impl ApiServer {
 }
 
 /// Takes new certificates into use, if there are any and they are any good.
-fn renew(acceptor: &mut TlsAcceptor, tls: &mut Rotating<TlsConfig>, clock: &Arc<dyn Clock>) {
+fn renew(door: &mut Door, tls: &mut Rotating<TlsConfig>, state: &State) {
     if !tls.changed() {
         return;
     }
-    match self::acceptor(&tls.take(), clock) {
-        Ok(renewed) => *acceptor = renewed,
+    match self::door(&tls.take(), state) {
+        Ok(renewed) => *door = renewed,
         Err(error) => tracing::error!(%error, "the server goes on with the certificates it had"),
     }
 }
@@ -173,11 +174,11 @@ fn protocols() -> Builder<TokioExecutor> {
 }
 
 /// One connection, from handshake to end.
-async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream, watcher: Watcher) {
+async fn connection(server: ApiServer, door: Door, stream: TcpStream, watcher: Watcher) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot disable Nagle's algorithm");
     }
-    let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    let handshake = tokio::time::timeout(HANDSHAKE, door.acceptor.accept(stream)).await;
     let stream = match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => stream,
         Err(error) => {
@@ -185,10 +186,7 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
             return;
         }
     };
-    let chain = stream.get_ref().1.peer_certificates();
-    let certificate = chain.and_then(|chain| chain.first());
-    let user = certificate.and_then(|der| UserInfo::from_certificate(der));
-    let ends = certificate.and_then(|der| ends(der));
+    let Shown { user, ends, proxy } = door.believed.shown(stream.get_ref().1.peer_certificates());
     let peer = stream.get_ref().0.peer_addr().ok().map(|address| Peer(address.ip()));
     let service = service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
@@ -198,6 +196,8 @@ async fn connection(server: ApiServer, acceptor: TlsAcceptor, stream: TcpStream,
         if ends.is_some_and(|ends| ends <= server.state().clock.now()) {
             user = None;
             request.extensions_mut().insert(Expired);
+        } else if let Some(proxy) = &proxy {
+            user = proxy.take(request.headers_mut()).or(user);
         }
         let server = server.clone();
         // Boxed, because the connection moves it several times before it runs.

@@ -27,6 +27,7 @@ use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::node_client::NodeClient;
 use crate::proxy;
+use crate::request_headers::RequestHeaders;
 use crate::rotating::Derived;
 use crate::service_accounts::TokenIssuer;
 use crate::tokens::Tokens;
@@ -51,6 +52,7 @@ pub(crate) struct State {
     pub(crate) trusting: TlsConnector,
     pub(crate) tokens: Tokens,
     pub(crate) authentication: Authentication,
+    pub(crate) front_proxies: Option<RequestHeaders>,
     pub(crate) issuer: Option<TokenIssuer>,
     /// Who decides what may be done.
     pub(crate) authorizer: Arc<Authorizer>,
@@ -103,6 +105,7 @@ impl State {
             ids: config.ids,
             tokens: config.tokens,
             authentication: config.authentication,
+            front_proxies: config.front_proxies,
             issuer: config.issuer,
             admission: config.admission,
             quotas: Ledger::default(),

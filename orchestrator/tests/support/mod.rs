@@ -38,6 +38,7 @@ pub(crate) async fn config(directory: &Path) -> Config {
         clock,
         tokens: Tokens::default(),
         authentication: Authentication::open(authentication).unwrap(),
+        front_proxies: None,
         account_tokens: AccountTokens::default(),
         authorization: Authorization::Rbac,
         ids: Arc::new(ids),
