@@ -2,11 +2,12 @@
 //!
 //! No IO and no async: this crate can be used by the API server, by its clients and by tests alike.
 //!
-//! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`certificates`],
-//! [`data`] (how values are read in place), [`quota`] (what objects count for).
+//! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`cron`],
+//! [`certificates`], [`data`] (how values are read in place), [`quota`] (what objects count for).
 
 pub mod certificates;
 pub mod clock;
+pub mod cron;
 pub mod data;
 pub mod kinds;
 pub mod names;

@@ -1,5 +1,6 @@
 //! The rules of Jobs, also as CronJobs make them.
 
+use wherry_api::cron::Schedule;
 use wherry_schema::{Object, Value};
 
 use super::template::{check_label_selector, check_pod_template, is_usable, selects, show_labels};
@@ -308,7 +309,7 @@ pub(crate) fn check_cron_spec(spec: &Value, new_zone: bool, path: &Path, errors:
     if schedule.is_empty() {
         errors.required(&at, "");
     } else {
-        if let Err(why) = super::cron::check(schedule) {
+        if let Err(why) = Schedule::parse(schedule) {
             errors.invalid(&at, schedule, &why);
         }
         if schedule.contains("TZ") {

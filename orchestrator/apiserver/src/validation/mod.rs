@@ -7,7 +7,6 @@ pub(crate) mod canonical;
 pub(crate) mod certificates;
 pub(crate) mod checks;
 pub(crate) mod conditions;
-pub(crate) mod cron;
 pub(crate) mod drivers;
 mod errors;
 pub(crate) mod flowcontrol;
