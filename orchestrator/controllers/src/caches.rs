@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -81,6 +82,8 @@ caches! {
     controller_revisions: ControllerRevision, Hold::All;
     persistent_volume_claims: PersistentVolumeClaim, Hold::All;
     pods: Pod, Hold::All;
+    jobs: Job, Hold::All;
+    cron_jobs: CronJob, Hold::All;
     services: Service, Hold::All;
     endpoint_slices: EndpointSlice, Hold::All;
     endpoints: Endpoints, Hold::All;

@@ -9,11 +9,14 @@ use crate::certificates::cleaner::CertificateCleaner;
 use crate::certificates::signer::CertificateSigner;
 use crate::cluster_role::ClusterRoleController;
 use crate::context::Context;
+use crate::cron_job::CronJobController;
 use crate::daemon_set::DaemonSetController;
 use crate::deployment::DeploymentController;
 use crate::endpoint_slice::EndpointSliceController;
 use crate::endpoints::EndpointsController;
 use crate::garbage::GarbageCollector;
+use crate::job::JobController;
+use crate::job::orphans::JobOrphansController;
 use crate::namespace::NamespaceController;
 use crate::nodes::lifecycle::NodeLifecycleController;
 use crate::nodes::pod_gc::PodGcController;
@@ -24,6 +27,7 @@ use crate::runtime::life::supervise;
 use crate::runtime::worker::Controller;
 use crate::service_account::ServiceAccountController;
 use crate::stateful_set::StatefulSetController;
+use crate::ttl_after_finished::TtlAfterFinishedController;
 use crate::{account_tokens, bootstrap_tokens};
 
 /// Runs a controller until shutdown; to be called once the caches are filled.
@@ -36,6 +40,10 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<ReplicaController<ReplicationController>>,
     start::<StatefulSetController>,
     start::<DaemonSetController>,
+    start::<JobController>,
+    start::<JobOrphansController>,
+    start::<TtlAfterFinishedController>,
+    start::<CronJobController>,
     start::<EndpointSliceController>,
     start::<EndpointsController>,
     start::<ServiceAccountController>,

@@ -7,8 +7,10 @@
 
 mod aggregator;
 mod collection;
+mod cron_job;
 mod daemon_set;
 mod deployment;
+mod job;
 mod kubelet;
 mod quota;
 mod replicas;

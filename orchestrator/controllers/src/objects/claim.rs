@@ -19,10 +19,16 @@ use crate::runtime::cache::{Cache, Change};
 use crate::runtime::error::{ReconcileError, Step, is_invalid, is_not_found};
 use crate::runtime::queue::Queue;
 
+/// The finalizer that keeps a Pod until its Job has counted it.
+pub(crate) const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
+
 /// A kind that chooses what it manages by labels.
 pub(crate) trait Selects:
     Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Sync
 {
+    /// The finalizer by which it keeps what it manages, if it does.
+    const FINALIZER: Option<&'static str> = None;
+
     /// The labels it looks for.
     fn selector(&self) -> LabelSelector;
 }
@@ -71,6 +77,14 @@ impl Selects for k8s_openapi::api::core::v1::ReplicationController {
     fn selector(&self) -> LabelSelector {
         let labels = self.spec.as_ref().and_then(|spec| spec.selector.clone());
         LabelSelector { match_labels: labels, match_expressions: None }
+    }
+}
+
+impl Selects for k8s_openapi::api::batch::v1::Job {
+    const FINALIZER: Option<&'static str> = Some(JOB_TRACKING);
+
+    fn selector(&self) -> LabelSelector {
+        self.spec.as_ref().and_then(|spec| spec.selector.clone()).unwrap_or_default()
     }
 }
 
@@ -155,15 +169,21 @@ async fn settle<O: Selects, K: Owned>(
         }
     }
     for object in claims.adopt {
-        let patch = json!({ "metadata": {
+        let mut patch = json!({ "metadata": {
             "uid": object.meta().uid, "ownerReferences": [controller_reference(owner)],
         } });
+        if let Some(finalizer) = O::FINALIZER {
+            patch["metadata"]["finalizers"] = json!([finalizer]);
+        }
         owned.extend(patch_owner(objects, &*object, patch).await?.map(Arc::new));
     }
     for object in claims.release {
-        let patch = json!({ "metadata": {
+        let mut patch = json!({ "metadata": {
             "uid": object.meta().uid, "ownerReferences": [{ "$patch": "delete", "uid": uid(owner.meta()) }],
         } });
+        if let Some(finalizer) = O::FINALIZER {
+            patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!([finalizer]);
+        }
         match patch_owner(objects, &*object, patch).await {
             // Somebody let go of it before, or it is another object by now.
             Err(ReconcileError::Api { source, .. }) if is_invalid(&source) => {}

@@ -3,6 +3,7 @@
 pub(crate) mod claim;
 pub(crate) mod history;
 pub(crate) mod intstr;
+pub(crate) mod jobs;
 pub(crate) mod meta;
 pub(crate) mod placement;
 pub(crate) mod pod_control;

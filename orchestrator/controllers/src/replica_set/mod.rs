@@ -9,7 +9,7 @@
 
 pub(crate) mod kind;
 mod plan;
-mod rank;
+pub(crate) mod rank;
 mod status;
 
 use std::marker::PhantomData;

@@ -38,6 +38,20 @@ pub(super) fn rank(mut pods: Vec<Arc<Pod>>, related: &[Arc<Pod>], now: Timestamp
     pods
 }
 
+/// Sorts the Pods likewise, but by what they are alone: neither the user's word nor related Pods matter.
+pub(crate) fn by_worth(mut pods: Vec<Arc<Pod>>) -> Vec<Arc<Pod>> {
+    pods.sort_by(|a, b| {
+        let state = |pod: &Pod| (!node(pod).is_empty(), phase_rank(pod), is_ready(pod));
+        state(a)
+            .cmp(&state(b))
+            .then_with(|| ready_since(b).cmp(&ready_since(a)))
+            .then_with(|| restarts(b).cmp(&restarts(a)))
+            .then_with(|| created(b).cmp(&created(a)))
+            .then_with(|| a.metadata.name.cmp(&b.metadata.name))
+    });
+    pods
+}
+
 /// The younger first, by orders of magnitude; among those of one order the uid draws lots, so that not always the
 /// youngest go.
 fn by_age((a, since_a): (&Pod, Timestamp), (b, since_b): (&Pod, Timestamp), now: Timestamp) -> Ordering {

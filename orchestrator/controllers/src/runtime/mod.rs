@@ -8,7 +8,7 @@ pub(crate) mod error;
 pub(crate) mod everything;
 pub(crate) mod expectations;
 pub(crate) mod life;
-mod objects;
+pub(crate) mod objects;
 pub(crate) mod queue;
 pub(crate) mod recorder;
 pub(crate) mod watch;

@@ -103,6 +103,6 @@ fn owner<K: ResourceExt>(object: &K) -> &str {
 }
 
 /// The object's resource version as the store's revision.
-pub(super) fn revision<K: ResourceExt>(object: &K) -> u64 {
+pub(crate) fn revision<K: ResourceExt>(object: &K) -> u64 {
     object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }

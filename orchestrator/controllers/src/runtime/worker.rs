@@ -23,6 +23,16 @@ pub(crate) enum Next {
     After(Duration),
 }
 
+impl Next {
+    /// This, or after a time if that is sooner.
+    pub(crate) fn sooner(self, delay: Duration) -> Self {
+        match self {
+            Self::OnChange => Self::After(delay),
+            Self::After(other) => Self::After(other.min(delay)),
+        }
+    }
+}
+
 /// A reconcile loop.
 pub(crate) trait Controller: Send + Sync + Sized + 'static {
     /// Its name in logs.
