@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{
     Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
@@ -84,6 +85,7 @@ caches! {
     pods: Pod, Hold::All;
     jobs: Job, Hold::All;
     cron_jobs: CronJob, Hold::All;
+    disruption_budgets: PodDisruptionBudget, Hold::All;
     services: Service, Hold::All;
     endpoint_slices: EndpointSlice, Hold::All;
     endpoints: Endpoints, Hold::All;

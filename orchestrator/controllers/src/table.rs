@@ -12,6 +12,8 @@ use crate::context::Context;
 use crate::cron_job::CronJobController;
 use crate::daemon_set::DaemonSetController;
 use crate::deployment::DeploymentController;
+use crate::disruption::DisruptionController;
+use crate::disruption::stale::StaleDisruptionController;
 use crate::endpoint_slice::EndpointSliceController;
 use crate::endpoints::EndpointsController;
 use crate::garbage::GarbageCollector;
@@ -44,6 +46,8 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<JobOrphansController>,
     start::<TtlAfterFinishedController>,
     start::<CronJobController>,
+    start::<DisruptionController>,
+    start::<StaleDisruptionController>,
     start::<EndpointSliceController>,
     start::<EndpointsController>,
     start::<ServiceAccountController>,

@@ -10,6 +10,7 @@ mod collection;
 mod cron_job;
 mod daemon_set;
 mod deployment;
+mod disruption;
 mod job;
 mod kubelet;
 mod quota;
