@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
@@ -153,7 +154,8 @@ struct Worker {
 impl Worker {
     async fn run(mut self, changed: Arc<Notify>) {
         let bound = watcher::Config::default().fields("spec.nodeName!=");
-        let mut events = watcher(Api::<Pod>::all(self.client.clone()), bound).boxed();
+        // A cluster that stops refuses at once, again and again; without a wait the test's runtime could not stop.
+        let mut events = watcher(Api::<Pod>::all(self.client.clone()), bound).default_backoff().boxed();
         loop {
             let concerned: Vec<Pod> = tokio::select! {
                 Some(event) = events.next() => event.ok().and_then(|event| self.observe(event)).into_iter().collect(),
