@@ -112,7 +112,7 @@ impl ControlPlane {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock = config.clock.clone();
         let mint = config.account_tokens.minter(&config.pki.service_account_key)?;
-        let plane = Self::start_with(config, Admission::Basic).await?;
+        let plane = Box::pin(Self::start_with(config, Admission::Basic)).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
@@ -127,7 +127,7 @@ impl ControlPlane {
 
     /// Starts the API server alone: no controllers, no scheduler.
     pub async fn start_api(config: Config) -> Result<Self, StartError> {
-        Self::start_with(config, Admission::Full).await
+        Box::pin(Self::start_with(config, Admission::Full)).await
     }
 
     async fn start_with(config: Config, admission: Admission) -> Result<Self, StartError> {
