@@ -13,7 +13,7 @@ use kube::api::{
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::finalizer::{Event, finalizer};
+use kube::runtime::finalizer::{self, Event, finalizer};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::watcher;
 use kube::{Client, ResourceExt};
@@ -194,8 +194,15 @@ async fn reconcile(
         api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await?;
         Ok::<_, kube::Error>(Action::await_change())
     };
+    let gone = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
     match finalizer(&api, "cert-manager.io/revoke", certificate, issue).await {
         Ok(action) => Ok(action),
+        // What the controller saw last may be older than the end of the object.
+        Err(finalizer::Error::CleanupFailed(error) | finalizer::Error::RemoveFinalizer(error))
+            if gone(&error) =>
+        {
+            Ok(Action::await_change())
+        }
         Err(error) => panic!("{error}"),
     }
 }

@@ -40,11 +40,6 @@ const WORKLOADS: &[Workload] = &[
         make: User::stateful_set,
         edits: &[User::scale, User::scale, User::template, User::template, User::partition],
     },
-    Workload {
-        plural: "daemonsets",
-        make: User::daemon_set,
-        edits: &[User::template, User::template, User::node_by_node],
-    },
 ];
 
 /// See the module's documentation.
@@ -204,24 +199,9 @@ impl User {
         json!({"metadata": {"name": name}, "spec": spec})
     }
 
-    fn daemon_set(&self, name: &str) -> Value {
-        let mut spec = json!({
-            "selector": {"matchLabels": {"app": name}},
-            "template": self.pods(name, "Always"),
-        });
-        spec["updateStrategy"] = self.node_by_node()["spec"]["updateStrategy"].take();
-        json!({"metadata": {"name": name}, "spec": spec})
-    }
-
     fn partition(&self) -> Value {
         let partition = self.random.between(0..=3);
         json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}}})
-    }
-
-    fn node_by_node(&self) -> Value {
-        let surges = self.random.per_mille(300);
-        let limits = json!({"maxSurge": i32::from(surges), "maxUnavailable": i32::from(!surges)});
-        json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": limits}}})
     }
 
     fn scale(&self) -> Value {

@@ -1,6 +1,5 @@
 //! What must hold: at every change, and when all is settled. One a file.
 
-mod daemon_sets;
 mod deployments_converge;
 mod deployments_keep_their_limits;
 mod ownership;
@@ -42,7 +41,6 @@ pub(crate) fn all(gentle: bool, deleted: Gone) -> Vec<Box<dyn Invariant>> {
         Box::new(deployments_keep_their_limits::DeploymentsKeepTheirLimits::new(gentle)),
         Box::new(replica_sets_never_exceed::ReplicaSetsNeverExceed::default()),
         Box::new(stateful_sets::StatefulSets { gentle }),
-        Box::new(daemon_sets::DaemonSets),
         Box::new(ownership::Ownership::new(deleted, gentle)),
     ]
 }
