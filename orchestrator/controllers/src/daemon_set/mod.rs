@@ -81,6 +81,8 @@ impl Controller for DaemonSetController {
         if set.metadata.deletion_timestamp.is_some() {
             return Ok(Next::OnChange);
         }
+        // Asked before the Pods are looked at: what is seen to have happened afterwards is not among them.
+        let trusted = self.pods.expectations.open(key);
         let mut all = claim(&self.history.client, &*set, &self.history.cache, |_| true).await?;
         history::sort(&mut all);
         let pods = claim(&self.history.client, &*set, &self.caches.pods, |_| true).await?;
@@ -88,7 +90,6 @@ impl Controller for DaemonSetController {
         let hash = labels(&current.metadata).get(POD_REVISION).cloned().unwrap_or_default();
         let nodes = self.caches.nodes.all();
         let world = World { set: &set, hash: &hash, nodes: &nodes, pods: &pods, now: self.clock.now() };
-        let trusted = self.pods.expectations.open(key);
         let acted = match trusted {
             None => self.act(&world).await,
             Some(wait) => Ok(Some(wait)),
@@ -101,19 +102,26 @@ impl Controller for DaemonSetController {
     }
 }
 
+/// What came of a plan.
+struct Applied {
+    /// Whether anything was created or deleted.
+    changed: bool,
+    /// How long failed Pods have to wait.
+    wait: Option<Duration>,
+}
+
 impl DaemonSetController {
     /// Lets the nodes have what belongs on them, or rolls if they do; returns how long failed Pods have to wait.
     async fn act(&self, world: &World<'_>) -> Result<Option<Duration>, ReconcileError> {
-        let planned = plan::manage(world);
-        let is_managed = planned.is_empty();
-        let wait = self.apply(world, planned).await?;
-        if is_managed || self.pods.expectations.open(&Key::of(world.set)).is_none() {
+        let Applied { changed, wait } = self.apply(world, plan::manage(world)).await?;
+        // Where something was done, the Pods are not as they were seen; what becomes of them wakes the set again.
+        if !changed {
             self.apply(world, plan::roll(world)).await?;
         }
         Ok(wait)
     }
 
-    async fn apply(&self, world: &World<'_>, mut plan: Plan) -> Result<Option<Duration>, ReconcileError> {
+    async fn apply(&self, world: &World<'_>, mut plan: Plan) -> Result<Applied, ReconcileError> {
         let mut wait = None;
         for pod in std::mem::take(&mut plan.ended) {
             match self.may_replace(world, &pod) {
@@ -122,12 +130,13 @@ impl DaemonSetController {
             }
         }
         let plan = plan.limited();
+        let changed = !plan.is_empty();
         let created: Vec<_> =
             plan.create.iter().map(|node| pod::new_pod(world.set, node, world.hash)).collect();
         let created: Vec<_> = created.iter().collect();
         match self.pods.sync(world.set, &created, &plan.delete).await {
             Some((_, error)) => Err(error),
-            None => Ok(wait),
+            None => Ok(Applied { changed, wait }),
         }
     }
 
