@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{DeleteParams, Preconditions};
+use kube::api::DeleteParams;
 use kube::{Api, Client};
 use wherry_api::clock::Clock;
 
 use crate::context::{Caches, Context};
 use crate::objects::jobs::ended_at;
 use crate::objects::meta::Key;
-use crate::runtime::error::{ReconcileError, Step, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 
@@ -59,12 +60,8 @@ impl Controller for TtlAfterFinishedController {
             // Somebody gave it more time.
             return Ok(Next::After(left));
         }
-        let only_this =
-            Preconditions { uid: job.metadata.uid, resource_version: job.metadata.resource_version };
-        match api.delete(&key.name, &DeleteParams::foreground().preconditions(only_this)).await {
-            Err(error) if is_not_found(&error) => Ok(Next::OnChange),
-            deleted => deleted.step("deleting the Job").map(|_| Next::OnChange),
-        }
+        let deleted = delete(&api, &job.metadata, Only::Unchanged, DeleteParams::foreground()).await;
+        deleted.step("deleting the Job").map(|_| Next::OnChange)
     }
 }
 

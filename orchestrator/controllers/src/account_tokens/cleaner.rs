@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use wherry_api::clock::Clock;
@@ -20,7 +20,8 @@ use wherry_api::clock::Clock;
 use super::{owns, refers};
 use crate::context::{Caches, Context};
 use crate::objects::meta::labels;
-use crate::runtime::error::{ReconcileError, Step, is_conflict, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step, is_not_found};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 
@@ -152,16 +153,12 @@ impl CleanerController {
                 api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
             }
             Action::Delete => {
-                let resource_version = secret.metadata.resource_version.clone();
-                let only_this = Preconditions { uid: secret.metadata.uid.clone(), resource_version };
-                api.delete(&name, &DeleteParams::default().preconditions(only_this)).await.map(drop)
+                delete(&api, &secret.metadata, Only::Unchanged, DeleteParams::default()).await.map(drop)
             }
         };
         match done {
-            Err(error) if !is_not_found(&error) && !is_conflict(&error) => {
-                Err(error).step("ending a token that nobody uses")
-            }
-            Ok(()) | Err(_) => Ok(()),
+            Err(error) if is_not_found(&error) => Ok(()),
+            done => done.step("ending a token that nobody uses"),
         }
     }
 }

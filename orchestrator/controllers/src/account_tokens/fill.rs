@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
 use super::{ACCOUNT_NAME, ACCOUNT_UID, TokenMinter, TokenSubject, annotation, owns, refers};
 use crate::context::{Caches, Context};
 use crate::objects::meta::{Key, uid};
-use crate::runtime::error::{ReconcileError, Step, is_conflict, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step, is_not_found};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 
@@ -126,14 +127,8 @@ impl Controller for FillController {
                 }
             }
             Action::Delete => {
-                let only_this = Preconditions { uid: secret.metadata.uid.clone(), resource_version: None };
-                let params = DeleteParams::default().preconditions(only_this);
-                match api.delete(&key.name, &params).await {
-                    Err(error) if !is_not_found(&error) && !is_conflict(&error) => {
-                        return Err(error).step("deleting the token of a ServiceAccount that is gone");
-                    }
-                    Ok(_) | Err(_) => {}
-                }
+                let deleted = delete(&api, &secret.metadata, Only::This, DeleteParams::default()).await;
+                deleted.step("deleting the token of a ServiceAccount that is gone")?;
             }
         }
         Ok(Next::OnChange)

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, Preconditions};
+use kube::api::DeleteParams;
 use kube::{Api, Client};
 use wherry_api::clock::Clock;
 
 use super::{End, end};
 use crate::context::{Caches, Context};
 use crate::objects::meta::Key;
-use crate::runtime::error::{ReconcileError, Step, is_conflict, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 
@@ -58,15 +59,9 @@ impl Controller for CleanerController {
         if let Some(next) = left(&secret, self.clock.now()) {
             return Ok(next);
         }
-        let resource_version = secret.metadata.resource_version.clone();
-        let only_this = Preconditions { uid: secret.metadata.uid.clone(), resource_version };
         let api = Api::<Secret>::namespaced(self.client.clone(), &key.namespace);
-        match api.delete(&key.name, &DeleteParams::default().preconditions(only_this)).await {
-            Err(error) if !is_not_found(&error) && !is_conflict(&error) => {
-                Err(error).step("deleting an expired bootstrap token")
-            }
-            Ok(_) | Err(_) => Ok(Next::OnChange),
-        }
+        let deleted = delete(&api, &secret.metadata, Only::Unchanged, DeleteParams::default()).await;
+        deleted.step("deleting an expired bootstrap token").map(|_| Next::OnChange)
     }
 }
 

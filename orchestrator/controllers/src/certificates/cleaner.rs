@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::api::{DeleteParams, Preconditions};
+use kube::api::DeleteParams;
 use kube::{Api, Client};
 use wherry_api::clock::Clock;
 use x509_parser::pem::Pem;
@@ -13,7 +13,8 @@ use x509_parser::pem::Pem;
 use super::approver::wake_on_requests;
 use super::{APPROVED, DENIED, FAILED, certificate, condition};
 use crate::context::{Caches, Context};
-use crate::runtime::error::{ReconcileError, Step, is_conflict, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 
@@ -73,17 +74,8 @@ impl Controller for CertificateCleaner {
         if left.is_positive() {
             return Ok(Next::After(left.unsigned_abs()));
         }
-        let still = Preconditions {
-            uid: request.metadata.uid.clone(),
-            resource_version: request.metadata.resource_version.clone(),
-        };
         let api = Api::<CertificateSigningRequest>::all(self.client.clone());
-        match api.delete(name, &DeleteParams::default().preconditions(still)).await {
-            Err(error) if !is_not_found(&error) && !is_conflict(&error) => {
-                Err(error).step("deleting a request for a certificate")
-            }
-            // What changed meanwhile comes up again.
-            Ok(_) | Err(_) => Ok(Next::OnChange),
-        }
+        let deleted = delete(&api, &request.metadata, Only::Unchanged, DeleteParams::default()).await;
+        deleted.step("deleting a request for a certificate").map(|_| Next::OnChange)
     }
 }

@@ -14,15 +14,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
 use wherry_api::clock::Clock;
 
 use crate::context::{Caches, Context};
 use crate::objects::meta::{Key, controller_key, is_controlled_by, reference, uid};
-use crate::runtime::error::{
-    ReconcileError, Step, is_already_exists, is_conflict, is_namespace_terminating, is_not_found, text,
-};
+use crate::runtime::delete::{Deleted, Only, delete};
+use crate::runtime::error::{ReconcileError, Step, is_already_exists, is_namespace_terminating, text};
 use crate::runtime::queue::Queue;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 use crate::runtime::worker::{Controller, Next};
@@ -131,28 +130,25 @@ impl CronJobController {
     /// Deletes and starts what the plan says, and says so in its status.
     async fn act(&self, key: &Key, cron: &CronJob, plan: &mut Plan) -> Result<(), ReconcileError> {
         for job in std::mem::take(&mut plan.delete) {
-            self.delete(key, cron, &job.name_any(), job.metadata.uid.clone()).await?;
+            self.delete(key, cron, &job.metadata).await?;
             plan.forget(uid(&job.metadata));
         }
         let Some((job, at)) = plan.start.take() else { return Ok(()) };
         for active in std::mem::take(&mut plan.replace) {
-            self.delete(key, cron, active.name.as_deref().unwrap_or_default(), active.uid.clone()).await?;
+            let ObjectReference { name, uid, .. } = active.clone();
+            self.delete(key, cron, &ObjectMeta { name, uid, ..ObjectMeta::default() }).await?;
             plan.forget(active.uid.as_deref().unwrap_or_default());
         }
         self.start(key, cron, plan, (&job, at)).await
     }
 
-    async fn delete(
-        &self,
-        key: &Key,
-        cron: &CronJob,
-        name: &str,
-        uid: Option<String>,
-    ) -> Result<(), ReconcileError> {
-        let only_this = Preconditions { uid, resource_version: None };
-        match self.jobs(key).delete(name, &DeleteParams::background().preconditions(only_this)).await {
-            Ok(_) => self.tell_normal(cron, "SuccessfulDelete", format!("Deleted job {name}")),
-            Err(error) if is_not_found(&error) || is_conflict(&error) => {}
+    async fn delete(&self, key: &Key, cron: &CronJob, job: &ObjectMeta) -> Result<(), ReconcileError> {
+        match delete(&self.jobs(key), job, Only::This, DeleteParams::background()).await {
+            Ok(Deleted::Missing) => {}
+            Ok(_) => {
+                let name = job.name.as_deref().unwrap_or_default();
+                self.tell_normal(cron, "SuccessfulDelete", format!("Deleted job {name}"));
+            }
             Err(error) => {
                 let message = format!("Deleted job: {}", text(&error));
                 self.tell(cron, Told { severity: Severity::Warning, reason: "FailedDelete", message });

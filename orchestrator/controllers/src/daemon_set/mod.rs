@@ -81,8 +81,7 @@ impl Controller for DaemonSetController {
         if set.metadata.deletion_timestamp.is_some() {
             return Ok(Next::OnChange);
         }
-        // Asked before the Pods are looked at: what is seen to have happened afterwards is not among them.
-        let trusted = self.pods.expectations.open(key);
+        let trusted = self.pods.waits(key).await;
         let mut all = claim(&self.history.client, &*set, &self.history.cache, |_| true).await?;
         history::sort(&mut all);
         let pods = claim(&self.history.client, &*set, &self.caches.pods, |_| true).await?;

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
@@ -12,9 +12,8 @@ use super::model::{has_template, replicas};
 use super::plan::Action;
 use super::revision::REVISION;
 use crate::objects::meta::{is_controlled_by, reference, uid};
-use crate::runtime::error::{
-    ReconcileError, Step, is_already_exists, is_namespace_terminating, is_not_found, text,
-};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step, is_already_exists, is_namespace_terminating, text};
 use crate::runtime::recorder::{Notice, Severity};
 use crate::runtime::worker::Controller;
 
@@ -122,15 +121,9 @@ impl DeploymentController {
     }
 
     async fn delete(&self, set: &ReplicaSet) -> Result<(), ReconcileError> {
-        let unchanged = Preconditions {
-            uid: set.metadata.uid.clone(),
-            resource_version: set.metadata.resource_version.clone(),
-        };
         let api = Api::<ReplicaSet>::namespaced(self.client.clone(), &set.namespace().unwrap_or_default());
-        match api.delete(&set.name_any(), &DeleteParams::background().preconditions(unchanged)).await {
-            Err(error) if !is_not_found(&error) => Err(error).step("deleting an old ReplicaSet"),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let deleted = delete(&api, &set.metadata, Only::Unchanged, DeleteParams::background()).await;
+        deleted.step("deleting an old ReplicaSet").map(drop)
     }
 
     async fn write_revision(

@@ -13,13 +13,14 @@ mod plan;
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 
 use crate::context::{Caches, Context};
 use crate::objects::meta::{Key, labels};
 use crate::objects::services::{has_selector, selects, wake_on_services_and_pods};
-use crate::runtime::error::{ReconcileError, Step, is_namespace_terminating, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step, is_namespace_terminating};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 use desired::{MANAGED_BY, MANAGER, SERVICE_NAME};
@@ -86,14 +87,8 @@ impl EndpointSliceController {
                 self.caches.endpoint_slices.note(written.step("writing an EndpointSlice")?);
             }
             Action::Delete(slice) => {
-                let only_this = Preconditions { uid: slice.metadata.uid.clone(), resource_version: None };
-                let params = DeleteParams::default().preconditions(only_this);
-                match api.delete(&slice.name_any(), &params).await {
-                    Err(error) if !is_not_found(&error) => {
-                        return Err(error).step("deleting an EndpointSlice");
-                    }
-                    Ok(_) | Err(_) => {}
-                }
+                let deleted = delete(&api, &slice.metadata, Only::This, DeleteParams::default()).await;
+                deleted.step("deleting an EndpointSlice")?;
             }
         }
         Ok(())

@@ -5,13 +5,14 @@ mod plan;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Endpoints;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 
 use crate::context::{Caches, Context};
 use crate::objects::meta::Key;
 use crate::objects::services::{has_selector, selects, wake_on_services_and_pods};
-use crate::runtime::error::{ReconcileError, Step, is_namespace_terminating, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step, is_namespace_terminating};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 use plan::Action;
@@ -67,12 +68,9 @@ impl EndpointsController {
                 let written = api.replace(&endpoints.name_any(), &PostParams::default(), &endpoints).await;
                 self.caches.endpoints.note(written.step("writing the Endpoints")?);
             }
-            Action::Delete { uid } => {
-                let only_this = Preconditions { uid, resource_version: None };
-                match api.delete(&key.name, &DeleteParams::default().preconditions(only_this)).await {
-                    Err(error) if !is_not_found(&error) => return Err(error).step("deleting the Endpoints"),
-                    Ok(_) | Err(_) => {}
-                }
+            Action::Delete(orphan) => {
+                let deleted = delete(&api, &orphan, Only::This, DeleteParams::default()).await;
+                deleted.step("deleting the Endpoints")?;
             }
         }
         Ok(Next::OnChange)

@@ -22,7 +22,7 @@ const MAX_ADDRESSES: usize = 1000;
 pub(super) enum Action {
     Create(Box<Endpoints>),
     Update(Box<Endpoints>),
-    Delete { uid: Option<String> },
+    Delete(Box<ObjectMeta>),
 }
 
 /// Decides from the Service with its Pods, if there is one, and the Endpoints there are.
@@ -30,7 +30,7 @@ pub(super) fn plan(world: Option<(&Service, &[Arc<Pod>])>, found: Option<&Endpoi
     let Some((service, pods)) = world else {
         let orphan =
             found.filter(|found| labels(&found.metadata).get(MANAGED_BY).is_some_and(|by| by == MANAGER));
-        return orphan.map(|orphan| Action::Delete { uid: orphan.metadata.uid.clone() });
+        return orphan.map(|orphan| Action::Delete(Box::new(orphan.metadata.clone())));
     };
     let (labels, subsets) = (endpoint_labels(service), subsets(service, pods));
     let Some(found) = found else {
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(plan(Some((&service, &pods)), Some(&created)), None);
         let fewer = plan(Some((&service, &[])), Some(&created));
         assert!(matches!(fewer, Some(Action::Update(endpoints)) if endpoints.subsets.is_none()));
-        assert_eq!(plan(None, Some(&created)), Some(Action::Delete { uid: None }));
+        assert_eq!(plan(None, Some(&created)), Some(Action::Delete(Box::new(created.metadata.clone()))));
     }
 
     #[test]

@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Client;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
+use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::context::Context;
 use crate::objects::meta::uid;
+use crate::runtime::delete::{Only, delete};
 use crate::runtime::error::{ReconcileError, Step, is_not_found};
 use crate::runtime::everything::Everything;
 use crate::runtime::queue::Queue;
@@ -145,18 +146,10 @@ impl GarbageCollector {
         policy: PropagationPolicy,
     ) -> Result<(), ReconcileError> {
         let kind = self.kind(&item.api_version, &item.kind).await?;
-        let params = DeleteParams {
-            propagation_policy: Some(policy),
-            preconditions: Some(Preconditions {
-                uid: live.uid.clone(),
-                resource_version: live.resource_version.clone(),
-            }),
-            ..DeleteParams::default()
-        };
-        match kind.api(self.client.clone(), &item.key.namespace).delete(&item.key.name, &params).await {
-            Err(error) if !is_not_found(&error) => Err(error).step("deleting an object without owners"),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let api = kind.api(self.client.clone(), &item.key.namespace);
+        let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
+        let deleted = delete(&api, live, Only::Unchanged, params).await;
+        deleted.step("deleting an object without owners").map(drop)
     }
 
     /// Removes the owner of this uid from a dependent.

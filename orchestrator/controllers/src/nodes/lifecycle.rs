@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -19,7 +19,8 @@ use super::health::{UNREACHABLE, judge};
 use crate::context::{Caches, Context};
 use crate::objects::meta::reference;
 use crate::objects::pods::is_terminating;
-use crate::runtime::error::{ReconcileError, Step, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::queue::Queue;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 use crate::runtime::worker::{Controller, Next};
@@ -151,12 +152,9 @@ impl NodeLifecycleController {
             message,
         };
         self.recorder.event(reference(pod), notice);
-        let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
         let api = Api::<Pod>::namespaced(self.client.clone(), &namespace);
-        match api.delete(&pod.name_any(), &DeleteParams::default().preconditions(only_this)).await {
-            Err(error) if !is_not_found(&error) => Err(error).step("evicting a Pod"),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let deleted = delete(&api, &pod.metadata, Only::This, DeleteParams::default()).await;
+        deleted.step("evicting a Pod").map(drop)
     }
 
     fn tell(&self, node: &Node) {

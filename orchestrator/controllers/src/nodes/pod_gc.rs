@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{DeleteParams, Preconditions};
+use kube::api::DeleteParams;
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 
 use crate::context::{Caches, Context};
 use crate::objects::pods::{is_terminal, is_terminating};
-use crate::runtime::error::{ReconcileError, Step, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
 
@@ -126,13 +127,9 @@ impl Controller for PodGcController {
 impl PodGcController {
     /// Deletes at once: nobody is left to end the Pod gracefully.
     async fn delete(&self, pod: &Pod) -> Result<(), ReconcileError> {
-        let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
-        let params = DeleteParams::default().grace_period(0).preconditions(only_this);
         let api = Api::<Pod>::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
-        match api.delete(&pod.name_any(), &params).await {
-            Err(error) if !is_not_found(&error) => Err(error).step("deleting a lost Pod"),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let at_once = DeleteParams::default().grace_period(0);
+        delete(&api, &pod.metadata, Only::This, at_once).await.step("deleting a lost Pod").map(drop)
     }
 }
 

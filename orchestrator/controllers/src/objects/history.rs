@@ -10,14 +10,15 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
-use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::meta::controller_reference;
 use super::template::safe;
 use crate::runtime::cache::Cache;
-use crate::runtime::error::{ReconcileError, Step, is_already_exists, is_not_found};
+use crate::runtime::delete::{Only, delete};
+use crate::runtime::error::{ReconcileError, Step, is_already_exists};
 
 /// The label that tells which revision a Pod is of.
 pub(crate) const POD_REVISION: &str = "controller-revision-hash";
@@ -157,12 +158,9 @@ impl History {
     }
 
     pub(crate) async fn delete(&self, revision: &ControllerRevision) -> Result<(), ReconcileError> {
-        let only_this = Preconditions { uid: revision.uid(), resource_version: None };
-        let params = DeleteParams::default().preconditions(only_this);
-        match self.api(revision).delete(&revision.name_any(), &params).await {
-            Err(error) if !is_not_found(&error) => Err(error).step("deleting an old revision"),
-            Ok(_) | Err(_) => Ok(()),
-        }
+        let api = self.api(revision);
+        let deleted = delete(&api, &revision.metadata, Only::This, DeleteParams::default()).await;
+        deleted.step("deleting an old revision").map(drop)
     }
 }
 

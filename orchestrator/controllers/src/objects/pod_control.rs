@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
-use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client, Resource, ResourceExt};
 
 use super::meta::{Key, controller_reference, reference, uid};
 use super::pods::is_terminating;
 use crate::context::Context;
 use crate::runtime::cache::Cache;
-use crate::runtime::error::{ReconcileError, is_namespace_terminating, is_not_found, is_refusal, text};
+use crate::runtime::delete::{Deleted, Only, delete};
+use crate::runtime::error::{ReconcileError, is_namespace_terminating, is_refusal, text};
 use crate::runtime::expectations::Expectations;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 
@@ -62,15 +64,24 @@ impl PodControl {
         let deleted = join_all(deletes.iter().map(|pod| self.delete_one(&key, owner, pod))).await;
         let failed: Vec<_> = created.into_iter().chain(deleted.into_iter().flatten()).collect();
         if failed.iter().any(|(_, error)| error.is_unknown()) {
-            self.find_out(&key).await;
+            self.expectations.doubt(&key);
         }
         failed.into_iter().next()
+    }
+
+    /// How long until Pods may be counted, if not now. To be asked before they are looked at: what is seen to have happened
+    /// afterwards is not among them.
+    pub(crate) async fn waits(&self, key: &Key) -> Option<Duration> {
+        if self.expectations.is_doubtful(key) {
+            self.find_out(key).await;
+        }
+        self.expectations.open(key)
     }
 
     /// Asks what there is after an answer was lost, so that nobody waits for what did not happen.
     async fn find_out(&self, key: &Key) {
         let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
-        // Without an answer what is expected stays so, and expires.
+        // Without an answer it is asked again when the key is tried again.
         let Ok(listed) = api.list(&ListParams::default()).await else { return };
         let stay =
             listed.items.iter().filter(|pod| !is_terminating(pod)).map(|pod| uid(&pod.metadata).to_owned());
@@ -133,15 +144,14 @@ impl PodControl {
         O: Resource<DynamicType = ()>,
     {
         let (name, uid) = (pod.name_any(), uid(&pod.metadata));
-        let only_this = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
-        match api.delete(&name, &DeleteParams::default().preconditions(only_this)).await {
-            Ok(_) => {
-                self.tell(owner, Severity::Normal, "SuccessfulDelete", format!("Deleted pod: {name}"));
+        match delete(&api, &pod.metadata, Only::This, DeleteParams::default()).await {
+            Ok(Deleted::Missing) => {
+                self.expectations.deleted(key, uid);
                 None
             }
-            Err(error) if is_not_found(&error) => {
-                self.expectations.deleted(key, uid);
+            Ok(_) => {
+                self.tell(owner, Severity::Normal, "SuccessfulDelete", format!("Deleted pod: {name}"));
                 None
             }
             Err(error) => {

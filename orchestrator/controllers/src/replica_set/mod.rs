@@ -71,7 +71,7 @@ impl<S: Replicated> Controller for ReplicaController<S> {
             self.pods.expectations.forget(key);
             return Ok(Next::OnChange);
         };
-        let trusted = self.pods.expectations.open(key);
+        let trusted = self.pods.waits(key).await;
         let pods = claim(&self.pods.client, &*set, &self.caches.pods, |_| true).await?;
         let now = self.clock.now();
         let decided = match trusted {

@@ -22,6 +22,8 @@ struct Open {
     creates: usize,
     deletes: HashSet<String>,
     since: Option<Instant>,
+    /// Whether an answer was lost, so that some of it may never happen.
+    doubtful: bool,
 }
 
 /// See the module's documentation.
@@ -42,8 +44,21 @@ impl Expectations {
 
     /// Expects this many Pods to appear and those of these uids to go. Whoever expects has seen nothing open.
     pub(crate) fn expect(&self, key: &Key, creates: usize, deletes: impl Iterator<Item = String>) {
-        let open = Open { creates, deletes: deletes.collect(), since: Some(Instant::now()) };
+        let open = Open { creates, deletes: deletes.collect(), since: Some(Instant::now()), doubtful: false };
         self.0.lock().insert(key.clone(), open);
+    }
+
+    /// It is not known whether all that is expected was done.
+    pub(crate) fn doubt(&self, key: &Key) {
+        if let Some(open) = self.0.lock().get_mut(key) {
+            open.doubtful = true;
+        }
+    }
+
+    /// Whether something is open that may never happen.
+    pub(crate) fn is_doubtful(&self, key: &Key) -> bool {
+        let all = self.0.lock();
+        all.get(key).is_some_and(|open| open.doubtful && (open.creates > 0 || !open.deletes.is_empty()))
     }
 
     /// Some of the expected Pods appeared, or will not.

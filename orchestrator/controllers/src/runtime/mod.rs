@@ -3,6 +3,7 @@
 pub(crate) mod backoff;
 pub(crate) mod budget;
 pub(crate) mod cache;
+pub(crate) mod delete;
 mod discover;
 pub(crate) mod error;
 pub(crate) mod everything;

@@ -3,16 +3,15 @@
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
 use super::StatefulSetController;
 use super::plan::Action;
 use crate::objects::meta::reference;
-use crate::runtime::error::{
-    ReconcileError, is_already_exists, is_namespace_terminating, is_not_found, text,
-};
+use crate::runtime::delete::{Deleted, Only, delete};
+use crate::runtime::error::{ReconcileError, is_already_exists, is_namespace_terminating, text};
 use crate::runtime::recorder::{Notice, Severity};
 use crate::runtime::worker::Controller;
 
@@ -118,18 +117,18 @@ impl StatefulSetController {
     }
 
     async fn delete_pod(&self, set: &StatefulSet, pod: &Pod) -> Result<(), ReconcileError> {
-        let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
-        let params = DeleteParams::default().preconditions(only_this);
-        match self.pods_of(set).delete(&pod.name_any(), &params).await {
-            Ok(answer) => {
+        match delete(&self.pods_of(set), &pod.metadata, Only::This, DeleteParams::default()).await {
+            Ok(Deleted::Missing) => Ok(()),
+            Ok(deleted) => {
                 self.tell_pod(set, pod, "delete", None);
                 // What is seen next must count it as going.
-                if let Some(going) = answer.left().filter(|pod| pod.metadata.deletion_timestamp.is_some()) {
-                    self.caches.pods.note(going);
+                if let Deleted::Going(going) = deleted
+                    && going.metadata.deletion_timestamp.is_some()
+                {
+                    self.caches.pods.note(*going);
                 }
                 Ok(())
             }
-            Err(error) if is_not_found(&error) => Ok(()),
             Err(error) => {
                 self.tell_pod(set, pod, "delete", Some(&error));
                 Err(failed("deleting a Pod", error))
