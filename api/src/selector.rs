@@ -8,7 +8,7 @@ use std::fmt;
 pub use field::{FieldOp, FieldRequirement, FieldSelector};
 
 /// What one clause of a label selector demands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operator {
     /// The label is there with one of the values.
     In(Vec<String>),
@@ -25,7 +25,7 @@ pub enum Operator {
 }
 
 /// One clause of a label selector.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LabelRequirement {
     /// The label.
     pub key: String,
@@ -34,7 +34,7 @@ pub struct LabelRequirement {
 }
 
 /// Clauses that must all hold; empty selects everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LabelSelector {
     requirements: Vec<LabelRequirement>,
 }

@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::plugins::{Change, FILTERS};
+use crate::cluster::Cluster;
+use crate::event::Event;
+use crate::plugins::{PluginSet, helps};
 use crate::pod::PodInfo;
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
@@ -33,9 +35,9 @@ enum State {
     SecondTry(Place),
     BackingOff(Instant),
     /// The filters that said no.
-    Parked(BTreeSet<&'static str>),
+    Parked(PluginSet),
     /// Handed out, with what happened since.
-    InCycle(Vec<Change>),
+    InCycle(Vec<Event>),
 }
 
 struct Entry {
@@ -70,7 +72,8 @@ impl Queue {
             return;
         }
         self.arrivals += 1;
-        let entry = Entry { pod, state: State::Parked(BTreeSet::new()), failures: 0, came: self.arrivals };
+        let entry =
+            Entry { pod, state: State::Parked(PluginSet::default()), failures: 0, came: self.arrivals };
         self.entries.insert(uid.clone(), entry);
         self.enter(&uid, false);
     }
@@ -101,10 +104,10 @@ impl Queue {
     }
 
     /// No node fits: wait for a change that may help, unless one came meanwhile.
-    pub(crate) fn park(&mut self, uid: &str, plugins: BTreeSet<&'static str>) {
+    pub(crate) fn park(&mut self, uid: &str, plugins: PluginSet, cluster: &Cluster) {
         let Some(entry) = self.entries.get_mut(uid) else { return };
         let State::InCycle(changes) = &entry.state else { return };
-        let helped = changes.iter().any(|change| helps(*change, &plugins));
+        let helped = changes.iter().any(|event| helps(event, plugins, &entry.pod, cluster));
         entry.state = State::Parked(plugins);
         if helped {
             self.enter(uid, true);
@@ -121,12 +124,14 @@ impl Queue {
     }
 
     /// Wakes the Pods that a change may help.
-    pub(crate) fn wake(&mut self, change: Change) {
+    pub(crate) fn wake(&mut self, event: &Event, cluster: &Cluster) {
         let mut helped = Vec::new();
         for (uid, entry) in &mut self.entries {
             match &mut entry.state {
-                State::Parked(plugins) if helps(change, plugins) => helped.push(uid.clone()),
-                State::InCycle(changes) => changes.push(change),
+                State::Parked(plugins) if helps(event, *plugins, &entry.pod, cluster) => {
+                    helped.push(uid.clone());
+                }
+                State::InCycle(events) => events.push(event.clone()),
                 State::Parked(_) | State::Active(_) | State::SecondTry(_) | State::BackingOff(_) => {}
             }
         }
@@ -152,12 +157,6 @@ impl Queue {
             State::Parked(_) | State::InCycle(_) => {}
         }
     }
-}
-
-/// Whether a change may turn the no of one of these plugins into a yes.
-fn helps(change: Change, plugins: &BTreeSet<&'static str>) -> bool {
-    change == Change::NodeAdded
-        || FILTERS.iter().any(|filter| plugins.contains(filter.name) && filter.helped_by.contains(&change))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::cluster::{NodeChanges, NodeIndex};
+use crate::plugins::Plugin;
 
 fn pod(name: &str, priority: i32) -> Arc<PodInfo> {
     let object = json!({ "metadata": { "name": name, "uid": name }, "spec": { "priority": priority, "containers": [] } });
@@ -13,8 +15,28 @@ fn pop(queue: &mut Queue) -> Option<String> {
     queue.pop(Instant::now()).map(|pod| pod.name.clone())
 }
 
-fn resources() -> BTreeSet<&'static str> {
-    BTreeSet::from(["NodeResourcesFit"])
+fn resources() -> PluginSet {
+    PluginSet::from_iter([Plugin::NodeResourcesFit])
+}
+
+fn cluster() -> Cluster {
+    let node =
+        json!({ "metadata": { "name": "n" }, "status": { "allocatable": { "cpu": "1", "pods": "9" } } });
+    let mut cluster = Cluster::default();
+    cluster.set_node(&serde_json::from_value(node).unwrap());
+    cluster
+}
+
+fn node() -> NodeIndex {
+    NodeIndex::new(0)
+}
+
+fn gone() -> Event {
+    Event::PodGone { template: pod("gone", 0).template.clone(), node: node() }
+}
+
+fn changed(changes: NodeChanges) -> Event {
+    Event::NodeChanged(node(), changes)
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,15 +54,18 @@ async fn only_a_change_that_may_help_wakes() {
     let mut queue = Queue::default();
     queue.set(pod("a", 0));
     pop(&mut queue);
-    queue.park("a", resources());
-    for change in [Change::NodeLabels, Change::NodeTaints] {
-        queue.wake(change);
+    queue.park("a", resources(), &cluster());
+    let nothing = NodeChanges::default();
+    for changes in [NodeChanges { labels: true, ..nothing }, NodeChanges { taints: true, ..nothing }] {
+        let change = changed(changes);
+        queue.wake(&change, &cluster());
         assert_eq!(pop(&mut queue), None, "{change:?}");
     }
-    for change in [Change::PodGone, Change::NodeAllocatable, Change::NodeAdded] {
-        queue.wake(change);
+    let allocatable = changed(NodeChanges { allocatable: true, ..nothing });
+    for change in [gone(), allocatable, Event::NodeAdded(node())] {
+        queue.wake(&change, &cluster());
         assert_eq!(pop(&mut queue).as_deref(), Some("a"), "{change:?}");
-        queue.park("a", resources());
+        queue.park("a", resources(), &cluster());
     }
 }
 
@@ -49,8 +74,8 @@ async fn a_change_during_the_cycle_is_not_lost() {
     let mut queue = Queue::default();
     queue.set(pod("a", 0));
     pop(&mut queue);
-    queue.wake(Change::PodGone);
-    queue.park("a", resources());
+    queue.wake(&gone(), &cluster());
+    queue.park("a", resources(), &cluster());
     assert_eq!(pop(&mut queue).as_deref(), Some("a"));
 }
 
@@ -59,8 +84,8 @@ async fn new_pods_come_before_those_that_found_nothing() {
     let mut queue = Queue::default();
     queue.set(pod("tried", 9));
     pop(&mut queue);
-    queue.park("tried", resources());
-    queue.wake(Change::PodGone);
+    queue.park("tried", resources(), &cluster());
+    queue.wake(&gone(), &cluster());
     queue.set(pod("new", 0));
     assert_eq!(pop(&mut queue).as_deref(), Some("new"));
     assert_eq!(pop(&mut queue).as_deref(), Some("tried"));
@@ -88,15 +113,15 @@ async fn a_removed_pod_is_in_no_line() {
     }
     queue.remove("active");
     pop(&mut queue);
-    queue.park("parked", resources());
-    queue.wake(Change::PodGone);
+    queue.park("parked", resources(), &cluster());
+    queue.wake(&gone(), &cluster());
     queue.remove("parked");
     pop(&mut queue);
     queue.back_off("backing off", Instant::now());
     queue.remove("backing off");
     pop(&mut queue);
     queue.remove("cycling");
-    queue.park("cycling", resources());
-    queue.wake(Change::NodeAdded);
+    queue.park("cycling", resources(), &cluster());
+    queue.wake(&Event::NodeAdded(node()), &cluster());
     assert_eq!((pop(&mut queue), queue.next_due()), (None, None));
 }

@@ -20,11 +20,12 @@ use tracing::{debug, warn};
 
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::cycle::{Unschedulable, schedule};
+use crate::cycle::{Decision, Scratch, Unschedulable, histogram, schedule};
+use crate::event::Event as Change;
 use crate::io::events::{Notice, Recorder};
 use crate::io::random::Random;
 use crate::io::write;
-use crate::plugins::Change;
+use crate::plugins::Profile;
 use crate::pod::{PodInfo, is_terminal, is_waiting};
 use crate::queue::Queue;
 
@@ -71,6 +72,8 @@ pub(crate) struct Scheduler {
     recorder: Recorder,
     random: Random,
     cluster: Cluster,
+    profile: Profile,
+    scratch: Scratch,
     queue: Queue,
     pods: Listing,
     nodes: Listing,
@@ -80,12 +83,15 @@ pub(crate) struct Scheduler {
 impl Scheduler {
     pub(crate) fn new(client: Client, config: Config, recorder: Recorder) -> Self {
         let random = Random::new(config.seed);
+        let profile = Profile::new(config.scheduler_name.clone());
         Self {
             client,
             config,
             recorder,
             random,
             cluster: Cluster::default(),
+            profile,
+            scratch: Scratch::default(),
             queue: Queue::default(),
             pods: Listing::default(),
             nodes: Listing::default(),
@@ -155,52 +161,53 @@ impl Scheduler {
             return;
         }
         self.queue.remove(&uid);
-        if self.cluster.counts(&pod) {
-            return;
-        }
-        // Of a placed Pod only its spec is of interest.
-        pod.status = None;
-        let info = Arc::new(PodInfo::new(Arc::new(pod)));
-        if let Some(node) = info.node_name.clone() {
-            self.cluster.set_pod(info, &node);
+        let info = PodInfo::new(Arc::new(pod));
+        if let Some(node) = &info.node_name
+            && !self.cluster.counts(&info)
+            && let Some(change) = self.cluster.set_pod(&info, node)
+        {
+            self.queue.wake(&change, &self.cluster);
         }
     }
 
     fn pod_gone(&mut self, uid: &str) {
         self.queue.remove(uid);
-        if self.cluster.remove_pod(uid) {
-            self.queue.wake(Change::PodGone);
+        let change = self.cluster.remove_pod(uid);
+        self.wake(change);
+    }
+
+    fn node_gone(&mut self, name: &str) {
+        let change = self.cluster.remove_node(name);
+        self.wake(change);
+    }
+
+    fn wake(&mut self, change: Option<Change>) {
+        if let Some(change) = change {
+            self.queue.wake(&change, &self.cluster);
         }
     }
 
     fn take_in_node(&mut self, event: Event<Node>) {
         match event {
             Event::Init => self.nodes.listed = Some(HashSet::new()),
-            Event::InitApply(node) | Event::Apply(node) => self.node_changed(node),
+            Event::InitApply(node) | Event::Apply(node) => self.node_changed(&node),
             Event::InitDone => {
                 for name in self.nodes.finish() {
-                    self.cluster.remove_node(&name);
+                    self.node_gone(&name);
                 }
             }
             Event::Delete(node) => {
                 let name = node.metadata.name.unwrap_or_default();
                 self.nodes.known.remove(&name);
-                self.cluster.remove_node(&name);
+                self.node_gone(&name);
             }
         }
     }
 
-    fn node_changed(&mut self, mut node: Node) {
-        node.metadata.managed_fields = None;
-        if let Some(status) = &mut node.status {
-            status.images = None;
-        }
+    fn node_changed(&mut self, node: &Node) {
         self.nodes.saw(node.metadata.name.as_deref().unwrap_or_default());
-        let node = Arc::new(node);
-        let before = self.cluster.set_node(node.clone());
-        for change in changes(before.as_deref(), &node) {
-            self.queue.wake(change);
-        }
+        let change = self.cluster.set_node(node);
+        self.queue.wake(&change, &self.cluster);
     }
 
     /// Decides on the next Pod; returns whether there was one.
@@ -212,15 +219,18 @@ impl Scheduler {
         if self.cluster.is_placed(&pod.uid) {
             return true;
         }
-        match schedule(&pod, &self.cluster, |bound| self.random.below(bound)) {
-            Ok(node) => self.place(pod, node),
-            Err(unschedulable) => self.refuse(&pod, unschedulable),
+        let draw = |bound| self.random.below(bound);
+        match schedule(&pod, &mut self.cluster, &self.profile, &mut self.scratch, draw) {
+            Ok(decision) => self.place(pod, decision),
+            Err(unschedulable) => self.refuse(&pod, &unschedulable),
         }
         true
     }
 
-    fn place(&mut self, pod: Arc<PodInfo>, node: String) {
-        self.cluster.assume(pod.clone(), &node);
+    fn place(&mut self, pod: Arc<PodInfo>, decision: Decision) {
+        let node = self.cluster.node(decision.node).name.clone();
+        let change = self.cluster.assume(&pod, decision.node);
+        self.queue.wake(&change, &self.cluster);
         let client = self.client.clone();
         self.writes.spawn(async move {
             let outcome = write::bind(client, pod.clone(), node.clone()).await;
@@ -228,10 +238,11 @@ impl Scheduler {
         });
     }
 
-    fn refuse(&mut self, pod: &Arc<PodInfo>, unschedulable: Unschedulable) {
-        let Unschedulable { message, plugins } = unschedulable;
-        self.note(pod, "Unschedulable", message);
-        self.queue.park(&pod.uid, plugins);
+    fn refuse(&mut self, pod: &Arc<PodInfo>, unschedulable: &Unschedulable) {
+        let preemption = preemption(pod, &self.cluster, unschedulable);
+        let preemption = preemption.map(|text| format!(" preemption: {text}")).unwrap_or_default();
+        self.note(pod, "Unschedulable", format!("{}{preemption}", unschedulable.message()));
+        self.queue.park(&pod.uid, unschedulable.plugins, &self.cluster);
     }
 
     /// Tells the user why a Pod has no node, by an event and its condition.
@@ -266,11 +277,9 @@ impl Scheduler {
 
     /// The Pod is tried again after a while. If the binding did arrive, the watch will have said so by then.
     fn binding_failed(&mut self, pod: &Arc<PodInfo>, error: &kube::Error) {
-        if !self.cluster.forget(&pod.uid) {
-            return;
-        }
+        let Some(change) = self.cluster.forget(&pod.uid) else { return };
         self.queue.back_off(&pod.uid, Instant::now());
-        self.queue.wake(Change::PodGone);
+        self.queue.wake(&change, &self.cluster);
         if matches!(error, kube::Error::Api(status) if status.code == 404 || status.code == 409) {
             debug!(namespace = pod.namespace, pod = pod.name, "the Pod is gone or bound already");
             return;
@@ -289,17 +298,25 @@ impl Scheduler {
     }
 }
 
-/// What changed at a node that may help a Pod.
-fn changes(before: Option<&Node>, now: &Node) -> Vec<Change> {
-    let Some(before) = before else { return vec![Change::NodeAdded] };
-    let allocatable = |node: &Node| node.status.as_ref().and_then(|status| status.allocatable.clone());
-    let closed = |node: &Node| node.spec.as_ref().map(|spec| (spec.unschedulable, spec.taints.clone()));
-    let differences = [
-        (Change::NodeAllocatable, allocatable(before) != allocatable(now)),
-        (Change::NodeLabels, before.metadata.labels != now.metadata.labels),
-        (Change::NodeTaints, closed(before) != closed(now)),
+/// Why ending other Pods would not help; nothing if it would, for that is not done.
+fn preemption(pod: &PodInfo, cluster: &Cluster, unschedulable: &Unschedulable) -> Option<String> {
+    if unschedulable.nodes == 0 {
+        return None;
+    }
+    if !pod.may_preempt {
+        return Some("not eligible due to preemptionPolicy=Never.".to_owned());
+    }
+    let resolvable = &unschedulable.resolvable;
+    if resolvable.iter().any(|node| cluster.pods_on(*node).any(|(_, other)| other.priority < pod.priority)) {
+        return None;
+    }
+    let reasons = [
+        ("Preemption is not helpful for scheduling", unschedulable.nodes - resolvable.len()),
+        ("No preemption victims found for incoming pod", resolvable.len()),
     ];
-    differences.into_iter().filter(|(_, differs)| *differs).map(|(change, _)| change).collect()
+    let reasons = reasons.into_iter().filter(|(_, count)| *count > 0);
+    let reasons = reasons.map(|(text, count)| (text.to_owned(), count)).collect();
+    Some(format!("0/{} nodes are available: {}.", unschedulable.nodes, histogram(&reasons)))
 }
 
 async fn sleep_until(due: Option<Instant>) {

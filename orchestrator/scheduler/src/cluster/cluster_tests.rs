@@ -1,6 +1,7 @@
 //! Tests of the aggregates: whatever happens, they are what a recount gives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -9,7 +10,7 @@ use super::*;
 use crate::pod::HostPort;
 use crate::pod::resources::Resources;
 
-fn pod(uid: usize, size: i64) -> Arc<PodInfo> {
+fn pod(uid: usize, size: i64) -> PodInfo {
     let object = json!({
         "metadata": { "name": format!("p{uid}"), "namespace": "ns", "uid": format!("u{uid}") },
         "spec": { "containers": [{
@@ -18,15 +19,15 @@ fn pod(uid: usize, size: i64) -> Arc<PodInfo> {
             "resources": { "requests": { "cpu": format!("{size}m"), "memory": "1Mi", "example.com/gpu": (size % 2).to_string() } },
         }] },
     });
-    Arc::new(PodInfo::new(Arc::new(serde_json::from_value(object).unwrap())))
+    PodInfo::new(Arc::new(serde_json::from_value(object).unwrap()))
 }
 
-fn node(name: usize, cpu: i64) -> Arc<Node> {
+fn node(name: usize, cpu: i64) -> Node {
     let object = json!({
         "metadata": { "name": format!("n{name}") },
         "status": { "allocatable": { "cpu": cpu.to_string(), "memory": "1Gi", "pods": "110" } },
     });
-    Arc::new(serde_json::from_value(object).unwrap())
+    serde_json::from_value(object).unwrap()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,35 +64,39 @@ proptest! {
         let mut model = BTreeMap::<usize, (usize, i64, bool)>::new();
         for step in steps {
             match step {
-                Step::SetNode(name, cpu) => drop(cluster.set_node(node(name, cpu))),
-                Step::RemoveNode(name) => cluster.remove_node(&format!("n{name}")),
+                Step::SetNode(name, cpu) => drop(cluster.set_node(&node(name, cpu))),
+                Step::RemoveNode(name) => drop(cluster.remove_node(&format!("n{name}"))),
                 Step::Assume { pod: uid, size, node } => {
-                    cluster.assume(pod(uid, size), &format!("n{node}"));
-                    model.insert(uid, (node, size, true));
+                    // Only known nodes are decided for.
+                    if let Some(index) = cluster.node_named(&format!("n{node}")) {
+                        cluster.assume(&pod(uid, size), index);
+                        model.insert(uid, (node, size, true));
+                    }
                 }
                 Step::SetPod { pod: uid, size, node } => {
-                    cluster.set_pod(pod(uid, size), &format!("n{node}"));
+                    cluster.set_pod(&pod(uid, size), &format!("n{node}"));
                     model.insert(uid, (node, size, false));
                 }
                 Step::Forget(uid) => {
                     let was_assumed = model.get(&uid).is_some_and(|(_, _, assumed)| *assumed);
-                    prop_assert_eq!(cluster.forget(&format!("u{uid}")), was_assumed);
+                    prop_assert_eq!(cluster.forget(&format!("u{uid}")).is_some(), was_assumed);
                     if was_assumed {
                         model.remove(&uid);
                     }
                 }
                 Step::RemovePod(uid) => {
-                    prop_assert_eq!(cluster.remove_pod(&format!("u{uid}")), model.remove(&uid).is_some());
+                    let was_placed = model.remove(&uid).is_some();
+                    prop_assert_eq!(cluster.remove_pod(&format!("u{uid}")).is_some(), was_placed);
                 }
             }
-            for (name, info) in &cluster.nodes {
+            for info in &cluster.nodes {
                 let (mut requested, mut scored, mut ports) = (Resources::default(), Resources::default(), HashMap::new());
                 for (uid, (node, size, _)) in &model {
-                    if format!("n{node}") == *name {
+                    if format!("n{node}") == info.name {
                         let pod = pod(*uid, *size);
-                        requested += &pod.requests;
-                        scored += &pod.scored;
-                        for port in &pod.ports {
+                        requested += &pod.template.requests;
+                        scored += &pod.template.scored;
+                        for port in &pod.template.ports {
                             *ports.entry(port.clone()).or_insert(0_usize) += 1;
                         }
                     }
@@ -100,7 +105,7 @@ proptest! {
                 prop_assert_eq!(&info.scored, &scored);
                 prop_assert_eq!(&info.ports, &ports);
             }
-            let counted: usize = cluster.nodes.values().map(|info| info.pods().count()).sum();
+            let counted: usize = cluster.nodes.iter().map(|info| info.pods.len()).sum();
             prop_assert_eq!(counted, model.len());
         }
     }
@@ -109,10 +114,10 @@ proptest! {
 #[test]
 fn pods_may_be_seen_before_their_node() {
     let mut cluster = Cluster::default();
-    cluster.set_pod(pod(1, 3), "n0");
-    assert_eq!(cluster.nodes().count(), 0);
-    cluster.set_node(node(0, 4));
-    let info = cluster.nodes().next().unwrap();
+    cluster.set_pod(&pod(1, 3), "n0");
+    assert_eq!((cluster.nodes().count(), cluster.node_count()), (0, 0));
+    assert!(matches!(cluster.set_node(&node(0, 4)), Event::NodeAdded(_)));
+    let (_, info) = cluster.nodes().next().unwrap();
     assert_eq!((info.requested.cpu, info.allocatable.cpu), (3, 4000));
     assert!(info.ports.contains_key(&HostPort { protocol: "TCP".into(), ip: "0.0.0.0".into(), port: 8003 }));
 }
@@ -120,10 +125,28 @@ fn pods_may_be_seen_before_their_node() {
 #[test]
 fn a_confirmed_pod_is_not_forgotten() {
     let mut cluster = Cluster::default();
-    cluster.assume(pod(1, 3), "n0");
-    cluster.set_pod(pod(1, 3), "n0");
-    assert!(cluster.counts(&pod(1, 3).object));
-    assert!(!cluster.counts(&pod(1, 4).object), "its requests changed");
-    assert!(!cluster.forget("u1"));
+    cluster.set_node(&node(0, 4));
+    cluster.assume(&pod(1, 3), cluster.node_named("n0").unwrap());
+    assert!(!cluster.counts(&pod(1, 3)), "it is only assumed");
+    assert!(cluster.set_pod(&pod(1, 3), "n0").is_none(), "nothing changed by it");
+    assert!(cluster.counts(&pod(1, 3)));
+    assert!(!cluster.counts(&pod(1, 4)), "its requests changed");
+    assert!(cluster.forget("u1").is_none());
     assert!(cluster.is_placed("u1"));
+}
+
+#[test]
+fn lifted_pods_are_put_back_as_they_were() {
+    let mut cluster = Cluster::default();
+    cluster.set_node(&node(0, 4));
+    for uid in 0..4 {
+        cluster.set_pod(&pod(uid, 3), "n0");
+    }
+    let index = cluster.node_named("n0").unwrap();
+    let lifted: Vec<_> = ["u1", "u3"].iter().filter_map(|uid| cluster.placed(uid)).collect();
+    let taken = cluster.lift(&lifted);
+    assert_eq!(cluster.node(index).requested.cpu, 6);
+    cluster.put_back(taken);
+    assert_eq!(cluster.node(index).requested.cpu, 12);
+    assert_eq!(["u1", "u3"].iter().filter_map(|uid| cluster.placed(uid)).collect::<Vec<_>>(), lifted);
 }

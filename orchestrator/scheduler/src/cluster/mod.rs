@@ -1,106 +1,295 @@
-//! The nodes and what each has given away: kept up by every change, never recomputed.
+//! Everything that a decision looks at, kept up by every change and never made anew.
 //!
 //! Guarantees: the aggregates of a node are the sums over the Pods counted on it; a Pod is counted once, be it
-//! assumed or confirmed. A node that Pods are counted on but that is not known (yet) keeps them.
+//! assumed or confirmed. A node that Pods are counted on but that is not known (yet) keeps them. Every change of
+//! a node is in the log, so that what was computed of it can be brought up to date.
 
+mod images;
+mod log;
 mod node;
+mod pods;
+mod symbols;
+mod templates;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node};
 
-pub(crate) use node::NodeInfo;
+use images::Images;
+use log::ChangeLog;
+pub(crate) use log::Moment;
+pub(crate) use node::{NodeChanges, NodeInfo};
+use pods::Pods;
+pub(crate) use pods::{Placed, PodIndex};
+pub(crate) use symbols::{Symbol, SymbolSelector, Symbols};
+use templates::Templates;
 
+use crate::event::Event;
 use crate::pod::PodInfo;
 
-/// Where a Pod is counted.
-struct Placed {
-    node: String,
-    /// Whether we have only decided it, and the API does not show it yet.
-    assumed: bool,
+/// A node. Indexes of nodes that are gone are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeIndex(u32);
+
+impl NodeIndex {
+    /// The node at a place in a dense list.
+    pub(crate) fn new(place: usize) -> Self {
+        Self(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+
+    /// The place in a dense list.
+    pub(crate) fn get(self) -> usize {
+        self.0 as usize
+    }
 }
+
+/// Pods taken out for a moment.
+#[must_use = "they must be put back"]
+pub(crate) struct Lifted(Vec<Placed>);
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Cluster {
-    nodes: HashMap<String, NodeInfo>,
-    placed: HashMap<String, Placed>,
+    nodes: Vec<NodeInfo>,
+    free: Vec<NodeIndex>,
+    by_name: HashMap<String, NodeIndex>,
+    known: usize,
+    pods: Pods,
+    pub(crate) templates: Templates,
+    pub(crate) symbols: Symbols,
+    pub(crate) images: Images,
+    namespaces: HashMap<String, BTreeMap<String, String>>,
+    namespace_changes: u64,
+    log: ChangeLog,
 }
 
 impl Cluster {
-    /// The nodes there are, in no particular order.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
-        self.nodes.values().filter(|info| info.node.is_some())
+    /// The nodes there are, by index.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeIndex, &NodeInfo)> {
+        let nodes = self.nodes.iter().enumerate().filter(|(_, node)| node.is_known);
+        nodes.map(|(place, node)| (NodeIndex::new(place), node))
     }
 
-    /// Takes over a node as it is now; returns it as it was.
-    pub(crate) fn set_node(&mut self, node: Arc<Node>) -> Option<Arc<Node>> {
-        let name = node.metadata.name.clone().unwrap_or_default();
-        let info = self.nodes.entry(name.clone()).or_insert_with(|| NodeInfo::new(name));
-        info.set_node(node)
+    /// How many nodes there are.
+    pub(crate) fn node_count(&self) -> usize {
+        self.known
     }
 
-    /// Forgets a node; Pods counted on it stay until they go.
-    pub(crate) fn remove_node(&mut self, name: &str) {
-        if let Some(info) = self.nodes.get_mut(name) {
-            info.clear_node();
-            self.drop_if_unused(name);
-        }
+    /// One more than the highest index of a node.
+    pub(crate) fn node_slots(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The node of an index.
+    pub(crate) fn node(&self, index: NodeIndex) -> &NodeInfo {
+        &self.nodes[index.get()]
+    }
+
+    /// The node of a name.
+    pub(crate) fn node_named(&self, name: &str) -> Option<NodeIndex> {
+        self.by_name.get(name).copied().filter(|index| self.node(*index).is_known)
+    }
+
+    /// The Pods counted on a node.
+    pub(crate) fn pods_on(&self, node: NodeIndex) -> impl Iterator<Item = (PodIndex, &Placed)> {
+        self.node(node).pods.iter().filter_map(|index| Some((*index, self.pods.get(*index)?)))
+    }
+
+    /// A placed Pod.
+    pub(crate) fn pod(&self, index: PodIndex) -> Option<&Placed> {
+        self.pods.get(index)
+    }
+
+    /// Where the Pod of this uid is counted.
+    pub(crate) fn placed(&self, uid: &str) -> Option<PodIndex> {
+        self.pods.find(uid)
     }
 
     /// Whether the Pod of this uid is counted somewhere.
     pub(crate) fn is_placed(&self, uid: &str) -> bool {
-        self.placed.contains_key(uid)
+        self.placed(uid).is_some()
+    }
+
+    /// The labels of a namespace, if it is known.
+    pub(crate) fn namespace(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.namespaces.get(name)
+    }
+
+    /// How often labels of namespaces have changed.
+    pub(crate) fn namespace_changes(&self) -> u64 {
+        self.namespace_changes
+    }
+
+    /// The point in the log of changes that is reached.
+    pub(crate) fn now(&self) -> Moment {
+        self.log.now()
+    }
+
+    /// The nodes that changed since, some more than once; nothing if that is too long ago to be known.
+    pub(crate) fn changed_since(&self, moment: Moment) -> Option<&[NodeIndex]> {
+        self.log.since(moment)
+    }
+
+    /// Takes over a node as it is now; returns what changed.
+    pub(crate) fn set_node(&mut self, node: &Node) -> Event {
+        let index = self.slot(node.metadata.name.as_deref().unwrap_or_default());
+        let info = &mut self.nodes[index.get()];
+        let is_new = !info.is_known;
+        let changes = info.set_node(node, &mut self.symbols);
+        let images = self.images.of_node(node);
+        if images != info.images {
+            self.images.remove(&info.images);
+            self.images.add(&images);
+            info.images = images;
+            self.log.push(index);
+        }
+        self.known += usize::from(is_new);
+        if is_new || changes.any() {
+            self.log.push(index);
+        }
+        if is_new { Event::NodeAdded(index) } else { Event::NodeChanged(index, changes) }
+    }
+
+    /// Forgets a node; Pods counted on it stay until they go.
+    pub(crate) fn remove_node(&mut self, name: &str) -> Option<Event> {
+        let index = self.node_named(name)?;
+        let info = &mut self.nodes[index.get()];
+        self.images.remove(&info.images);
+        info.clear_node();
+        self.known -= 1;
+        self.log.push(index);
+        self.drop_if_unused(index);
+        Some(Event::NodeRemoved)
     }
 
     /// Whether this Pod is counted already as it is now, and no longer only assumed.
-    pub(crate) fn counts(&self, pod: &Pod) -> bool {
-        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        let placed = self.placed.get(uid).filter(|placed| !placed.assumed);
-        let counted = placed.and_then(|placed| self.nodes.get(&placed.node)).and_then(|node| node.pod(uid));
-        counted.is_some_and(|counted| counted.object.spec == pod.spec)
+    pub(crate) fn counts(&self, pod: &PodInfo) -> bool {
+        let placed = self.placed(&pod.uid).and_then(|index| self.pod(index));
+        placed.is_some_and(|placed| !placed.is_assumed && placed.is_same(pod))
     }
 
     /// Counts a Pod on a node before the API shows it there.
-    pub(crate) fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
-        self.place(pod, node, true);
+    pub(crate) fn assume(&mut self, pod: &PodInfo, node: NodeIndex) -> Event {
+        self.place(pod, node, true)
     }
 
     /// Takes an assumption back; a Pod that was confirmed since stays.
-    pub(crate) fn forget(&mut self, uid: &str) -> bool {
-        let is_assumed = self.placed.get(uid).is_some_and(|placed| placed.assumed);
-        if is_assumed {
-            self.remove_pod(uid);
+    pub(crate) fn forget(&mut self, uid: &str) -> Option<Event> {
+        let index = self.placed(uid)?;
+        if self.pod(index).is_some_and(|placed| placed.is_assumed) { self.remove_pod(uid) } else { None }
+    }
+
+    /// Counts a Pod on the node the API shows it on, as it is now; returns what changed by it.
+    pub(crate) fn set_pod(&mut self, pod: &PodInfo, node: &str) -> Option<Event> {
+        let node = self.slot(node);
+        if let Some(index) = self.placed(&pod.uid)
+            && let Some(placed) = self.pods.get_mut(index)
+            && placed.node == node
+            && placed.is_same(pod)
+        {
+            placed.is_assumed = false;
+            return None;
         }
-        is_assumed
+        let before = self.placed(&pod.uid).and_then(|index| self.pod(index));
+        let before = before.map(|placed| placed.template.clone());
+        let event = self.place(pod, node, false);
+        let Some(before) = before else { return Some(event) };
+        Some(Event::PodChanged { before, now: pod.template.clone(), node })
     }
 
-    /// Counts a Pod on the node the API shows it on, as it is now.
-    pub(crate) fn set_pod(&mut self, pod: Arc<PodInfo>, node: &str) {
-        self.place(pod, node, false);
+    /// Stops counting a Pod; returns what changed, if it was counted.
+    pub(crate) fn remove_pod(&mut self, uid: &str) -> Option<Event> {
+        let placed = self.take_out(uid)?;
+        self.drop_if_unused(placed.node);
+        Some(Event::PodGone { template: placed.template, node: placed.node })
     }
 
-    /// Stops counting a Pod; returns whether it was counted.
-    pub(crate) fn remove_pod(&mut self, uid: &str) -> bool {
-        let Some(placed) = self.placed.remove(uid) else { return false };
-        if let Some(info) = self.nodes.get_mut(&placed.node) {
-            info.remove(uid);
-            self.drop_if_unused(&placed.node);
+    /// Takes over the labels of a namespace; returns whether they changed.
+    pub(crate) fn set_namespace(&mut self, namespace: &Namespace) -> Option<Event> {
+        let name = namespace.metadata.name.clone().unwrap_or_default();
+        let labels = namespace.metadata.labels.clone().unwrap_or_default();
+        if self.namespaces.get(&name) == Some(&labels) {
+            return None;
         }
-        true
+        self.namespace_changes += 1;
+        self.namespaces.insert(name.clone(), labels);
+        Some(Event::NamespaceChanged(name.into()))
     }
 
-    fn place(&mut self, pod: Arc<PodInfo>, node: &str, assumed: bool) {
-        self.remove_pod(&pod.uid);
-        self.placed.insert(pod.uid.clone(), Placed { node: node.to_owned(), assumed });
-        let info = self.nodes.entry(node.to_owned()).or_insert_with(|| NodeInfo::new(node.to_owned()));
-        info.add(pod);
+    /// Forgets a namespace.
+    pub(crate) fn remove_namespace(&mut self, name: &str) {
+        self.namespace_changes += u64::from(self.namespaces.remove(name).is_some());
     }
 
-    fn drop_if_unused(&mut self, name: &str) {
-        if self.nodes.get(name).is_some_and(|info| info.node.is_none() && info.pods().next().is_none()) {
-            self.nodes.remove(name);
+    /// Takes Pods out for a moment, to see what would be without them; they must be put back.
+    pub(crate) fn lift(&mut self, pods: &[PodIndex]) -> Lifted {
+        let uids: Vec<_> = pods.iter().filter_map(|pod| Some(self.pod(*pod)?.uid.clone())).collect();
+        Lifted(uids.iter().filter_map(|uid| self.take_out(uid)).collect())
+    }
+
+    /// Puts them back; their indexes are what they were.
+    pub(crate) fn put_back(&mut self, lifted: Lifted) {
+        // Indexes are handed out again in the opposite order of their return.
+        for mut placed in lifted.0.into_iter().rev() {
+            let (template, node, is_leaving) = (placed.template.clone(), placed.node, placed.is_leaving);
+            placed.template_index = self.templates.add(&template);
+            let template_index = placed.template_index;
+            let index = self.pods.insert(placed);
+            self.nodes[node.get()].add(index, template_index, &template, is_leaving);
+            self.log.push(node);
+        }
+    }
+
+    fn place(&mut self, pod: &PodInfo, node: NodeIndex, assumed: bool) -> Event {
+        if let Some(before) = self.take_out(&pod.uid)
+            && before.node != node
+        {
+            self.drop_if_unused(before.node);
+        }
+        let template = self.templates.add(&pod.template);
+        let mut placed = Placed::new(pod, node, template);
+        placed.is_assumed = assumed;
+        if let Some(used) = self.templates.get(template) {
+            placed.template = used.template.clone();
+        }
+        let is_leaving = placed.is_leaving;
+        let index = self.pods.insert(placed);
+        self.nodes[node.get()].add(index, template, &pod.template, is_leaving);
+        self.log.push(node);
+        Event::PodPlaced { template: pod.template.clone(), node }
+    }
+
+    fn take_out(&mut self, uid: &str) -> Option<Placed> {
+        let index = self.placed(uid)?;
+        let placed = self.pods.remove(index)?;
+        let node = &mut self.nodes[placed.node.get()];
+        node.remove(index, placed.template_index, &placed.template, placed.is_leaving);
+        self.templates.remove(placed.template_index);
+        self.log.push(placed.node);
+        Some(placed)
+    }
+
+    fn slot(&mut self, name: &str) -> NodeIndex {
+        if let Some(index) = self.by_name.get(name) {
+            return *index;
+        }
+        let info = NodeInfo::new(name.to_owned());
+        let index = if let Some(index) = self.free.pop() {
+            self.nodes[index.get()] = info;
+            index
+        } else {
+            self.nodes.push(info);
+            NodeIndex::new(self.nodes.len() - 1)
+        };
+        self.by_name.insert(name.to_owned(), index);
+        index
+    }
+
+    fn drop_if_unused(&mut self, index: NodeIndex) {
+        let info = &mut self.nodes[index.get()];
+        if !info.is_known && info.pods.is_empty() && self.by_name.remove(&info.name).is_some() {
+            *info = NodeInfo::default();
+            self.free.push(index);
         }
     }
 }

@@ -1,23 +1,31 @@
-//! Prefers nodes whose CPU and memory are used in equal parts, so that neither is left over alone.
+//! Prefers nodes whose resources are used in equal parts, so that none is left over alone.
 
-use super::{Normalize, Score};
+use super::resource_score::shares;
+use super::{Ask, float, whole};
 use crate::cluster::NodeInfo;
-use crate::pod::PodInfo;
 
-pub(super) const SCORE: Score = Score { rate, normalize: Normalize::Not, weight: 1 };
-
-/// In millionths.
-const WHOLE: i128 = 1_000_000;
-
-fn rate(pod: &PodInfo, node: &NodeInfo) -> i64 {
-    let all = &node.allocatable;
-    let cpu = part(node.requested.cpu.saturating_add(pod.requests.cpu), all.cpu);
-    let memory = part(node.requested.memory.saturating_add(pod.requests.memory), all.memory);
-    // Of two parts the standard deviation is half their distance.
-    let deviation = cpu.zip(memory).map_or(0, |(cpu, memory)| (cpu - memory).abs() / 2);
-    i64::try_from((WHOLE - deviation) * 100 / WHOLE).unwrap_or(0)
+pub(super) fn rate(ask: &Ask<'_>, node: &NodeInfo) -> i64 {
+    let (specs, wanted) = (&ask.args.balanced, &ask.template.requests);
+    // Pods that ask for nothing would all end on the node that is balanced best.
+    if specs.iter().all(|spec| wanted.amount(&spec.name) == 0) {
+        return 0;
+    }
+    let parts = shares(specs, wanted, &node.requested, node);
+    let parts = parts.map(|(used, all, _)| (float(used) / float(all)).min(1.0));
+    whole((1.0 - deviation(parts)) * 100.0)
 }
 
-fn part(used: i64, all: i64) -> Option<i128> {
-    (all > 0).then(|| (i128::from(used) * WHOLE / i128::from(all)).min(WHOLE))
+/// The standard deviation.
+fn deviation(parts: impl Iterator<Item = f64> + Clone) -> f64 {
+    let count = parts.clone().count();
+    let length = float(i64::try_from(count).unwrap_or(i64::MAX));
+    match count {
+        0 | 1 => 0.0,
+        // Of two parts it is half their distance.
+        2 => (parts.fold(0.0, |distance, part| part - distance) / 2.0).abs(),
+        _ => {
+            let mean = parts.clone().sum::<f64>() / length;
+            (parts.map(|part| (part - mean) * (part - mean)).sum::<f64>() / length).sqrt()
+        }
+    }
 }

@@ -1,60 +1,86 @@
 //! The plugins: each is a pure predicate or score in a file of its own, and one line in a table here.
+//!
+//! Most look at one node by itself. PodTopologySpread and InterPodAffinity look at what the domain of a node holds;
+//! the cycle keeps those counts up and asks them last.
 
+mod args;
+mod ask;
 mod balanced_allocation;
-mod least_allocated;
+mod image_locality;
+mod inter_pod_affinity;
+mod name;
 mod node_affinity;
 mod node_name;
 mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
-mod selector;
+mod number;
+mod pod_topology_spread;
+mod profile;
+mod resource_score;
 mod taint_toleration;
 
-use crate::cluster::NodeInfo;
+pub(crate) use args::{Args, FitArgs, ResourceSpec, ShapePoint, Strategy};
+pub(crate) use ask::{Ask, Prepared};
+pub(crate) use name::{Plugin, PluginSet};
+pub(crate) use node_affinity::NOT_NAMED;
+pub(crate) use node_name::REFUSAL as NAME_REFUSAL;
+pub(crate) use node_resources_fit::texts as shortage_texts;
+pub(crate) use number::{float, whole};
+pub(crate) use profile::Profile;
+
+use crate::cluster::{Cluster, NodeInfo};
+use crate::event::Event;
 use crate::pod::PodInfo;
 
-/// Why a node does not fit: reasons as the user reads them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Misfit {
-    pub(crate) reasons: Vec<String>,
+/// Why a node does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Why {
+    /// As the user reads it.
+    Text(&'static str),
+    /// Too little of some of the resources the Pod asks for, by their place: Pods, CPU, memory, ephemeral storage,
+    /// then the extended ones in the order of their names.
+    Lacks(u64),
+}
+
+/// A plugin's no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Refusal {
+    pub(crate) plugin: Plugin,
+    pub(crate) why: Why,
     /// Whether no Pod's end could change it.
     pub(crate) is_final: bool,
 }
 
-impl Misfit {
-    fn one(reason: &str, is_final: bool) -> Self {
-        Self { reasons: vec![reason.to_owned()], is_final }
+impl Refusal {
+    /// A no that only a change of the node can turn into a yes.
+    pub(crate) fn for_good(plugin: Plugin, text: &'static str) -> Self {
+        Self { plugin, why: Why::Text(text), is_final: true }
+    }
+
+    /// A no that the end of other Pods may turn into a yes.
+    pub(crate) fn for_now(plugin: Plugin, text: &'static str) -> Self {
+        Self { plugin, why: Why::Text(text), is_final: false }
     }
 }
 
-/// A change that may make room for Pods that found none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// A node came.
-    NodeAdded,
-    /// A node's allocatable resources changed.
-    NodeAllocatable,
-    /// A node's labels changed.
-    NodeLabels,
-    /// A node's taints changed, or whether it is open.
-    NodeTaints,
-    /// A Pod left its node or ended.
-    PodGone,
-}
+/// Decides whether a node fits, looked at by itself.
+pub(crate) type Fits = fn(&Ask<'_>, &NodeInfo) -> Result<(), Refusal>;
 
-/// Decides whether a node fits.
-pub(crate) struct Filter {
-    pub(crate) name: &'static str,
-    pub(crate) fits: fn(&PodInfo, &NodeInfo) -> Result<(), Misfit>,
-    /// The changes that may turn this plugin's no into a yes, besides a new node.
-    pub(crate) helped_by: &'static [Change],
-}
+/// The filters that look at one node, in the order they are asked.
+pub(crate) const FILTERS: &[(Plugin, Fits)] = &[
+    (Plugin::NodeUnschedulable, node_unschedulable::fits),
+    (Plugin::TaintToleration, taint_toleration::fits),
+    (Plugin::NodeAffinity, node_affinity::fits),
+    (Plugin::NodePorts, node_ports::fits),
+    (Plugin::NodeResourcesFit, node_resources_fit::fits),
+];
 
-/// Says how good a node that fits is.
+/// Says how good a node that fits is, looked at by itself.
 pub(crate) struct Score {
-    pub(crate) rate: fn(&PodInfo, &NodeInfo) -> i64,
+    pub(crate) plugin: Plugin,
+    pub(crate) rate: fn(&Ask<'_>, &NodeInfo) -> i64,
     pub(crate) normalize: Normalize,
-    pub(crate) weight: i64,
 }
 
 /// How raw scores become scores from 0 to 100.
@@ -68,19 +94,36 @@ pub(crate) enum Normalize {
     Lowest,
 }
 
-/// All filters, in the order they are asked.
-pub(crate) const FILTERS: &[Filter] = &[
-    node_unschedulable::FILTER,
-    node_name::FILTER,
-    taint_toleration::FILTER,
-    node_affinity::FILTER,
-    node_ports::FILTER,
-    node_resources_fit::FILTER,
+/// The scores that look at one node.
+pub(crate) const SCORES: &[Score] = &[
+    Score { plugin: Plugin::TaintToleration, rate: taint_toleration::rate, normalize: Normalize::Lowest },
+    Score { plugin: Plugin::NodeAffinity, rate: node_affinity::rate, normalize: Normalize::Highest },
+    Score { plugin: Plugin::NodeResourcesFit, rate: node_resources_fit::rate, normalize: Normalize::Not },
+    Score {
+        plugin: Plugin::NodeResourcesBalancedAllocation,
+        rate: balanced_allocation::rate,
+        normalize: Normalize::Not,
+    },
+    Score { plugin: Plugin::ImageLocality, rate: image_locality::rate, normalize: Normalize::Not },
 ];
 
-/// All scores.
-pub(crate) const SCORES: &[Score] =
-    &[taint_toleration::SCORE, node_affinity::SCORE, least_allocated::SCORE, balanced_allocation::SCORE];
+/// Whether an event may turn the no of one of these plugins to this Pod into a yes.
+pub(crate) fn helps(event: &Event, plugins: PluginSet, pod: &PodInfo, cluster: &Cluster) -> bool {
+    plugins.iter().any(|plugin| {
+        let helps = match plugin {
+            Plugin::NodeUnschedulable => node_unschedulable::helps,
+            Plugin::NodeName => node_name::helps,
+            Plugin::TaintToleration => taint_toleration::helps,
+            Plugin::NodeAffinity => node_affinity::helps,
+            Plugin::NodePorts => node_ports::helps,
+            Plugin::NodeResourcesFit => node_resources_fit::helps,
+            Plugin::PodTopologySpread => pod_topology_spread::helps,
+            Plugin::InterPodAffinity => inter_pod_affinity::helps,
+            Plugin::NodeResourcesBalancedAllocation | Plugin::ImageLocality => return false,
+        };
+        helps(pod, cluster, event)
+    })
+}
 
 #[cfg(test)]
 #[path = "plugin_tests.rs"]

@@ -1,16 +1,17 @@
-//! A Pod that names its node fits only there.
+//! A Pod that names its node fits only there. The cycle looks at no other node.
 
-use super::{Filter, Misfit};
-use crate::cluster::NodeInfo;
+use super::{Plugin, Refusal};
+use crate::cluster::Cluster;
+use crate::event::Event;
 use crate::pod::PodInfo;
 
-const REASON: &str = "node(s) didn't match the requested node name";
+/// What is wrong with the other nodes.
+pub(crate) const REFUSAL: Refusal = Refusal {
+    plugin: Plugin::NodeName,
+    why: super::Why::Text("node(s) didn't match the requested node name"),
+    is_final: true,
+};
 
-pub(super) const FILTER: Filter = Filter { name: "NodeName", fits, helped_by: &[] };
-
-fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
-    match &pod.node_name {
-        Some(name) if *name != node.name => Err(Misfit::one(REASON, true)),
-        Some(_) | None => Ok(()),
-    }
+pub(super) fn helps(pod: &PodInfo, cluster: &Cluster, event: &Event) -> bool {
+    matches!(event, Event::NodeAdded(node) if pod.node_name.as_ref() == Some(&cluster.node(*node).name))
 }

@@ -1,19 +1,27 @@
 //! A port of a node is for one Pod only.
 
-use super::{Change, Filter, Misfit};
-use crate::cluster::NodeInfo;
-use crate::pod::{HostPort, PodInfo};
+use super::{Ask, Plugin, Refusal};
+use crate::cluster::{Cluster, NodeInfo};
+use crate::event::Event;
+use crate::pod::PodInfo;
 
 const REASON: &str = "node(s) didn't have free ports for the requested pod ports";
-const ANY: &str = "0.0.0.0";
 
-pub(super) const FILTER: Filter = Filter { name: "NodePorts", fits, helped_by: &[Change::PodGone] };
-
-fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
-    let taken = pod.ports.iter().any(|wanted| node.ports.keys().any(|used| conflict(wanted, used)));
-    if taken { Err(Misfit::one(REASON, false)) } else { Ok(()) }
+pub(super) fn fits(ask: &Ask<'_>, node: &NodeInfo) -> Result<(), Refusal> {
+    let wanted = &ask.template.ports;
+    if wanted.iter().any(|wanted| node.ports.keys().any(|used| wanted.conflicts(used))) {
+        return Err(Refusal::for_now(Plugin::NodePorts, REASON));
+    }
+    Ok(())
 }
 
-fn conflict(a: &HostPort, b: &HostPort) -> bool {
-    a.port == b.port && a.protocol == b.protocol && (a.ip == b.ip || a.ip == ANY || b.ip == ANY)
+pub(super) fn helps(pod: &PodInfo, _: &Cluster, event: &Event) -> bool {
+    match event {
+        Event::NodeAdded(_) => true,
+        Event::PodGone { template, .. } => {
+            let mut wanted = pod.template.ports.iter();
+            wanted.any(|wanted| template.ports.iter().any(|freed| wanted.conflicts(freed)))
+        }
+        _ => false,
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::ask::with_ask;
 use super::*;
 use crate::cluster::Cluster;
 
@@ -24,18 +25,25 @@ fn cluster(node: &Value, running: &[Value]) -> Cluster {
     });
     object["spec"] = node.clone();
     let mut cluster = Cluster::default();
-    cluster.set_node(Arc::new(serde_json::from_value(object).unwrap()));
+    cluster.set_node(&serde_json::from_value(object).unwrap());
     for (index, spec) in running.iter().enumerate() {
         let mut pod = pod(spec.clone());
         pod.uid = index.to_string();
-        cluster.set_pod(Arc::new(pod), "n");
+        cluster.set_pod(&pod, "n");
     }
     cluster
 }
 
-fn refusal(filter: &Filter, cluster: &Cluster, spec: Value) -> Option<(String, bool)> {
-    let misfit = (filter.fits)(&pod(spec), cluster.nodes().next().unwrap()).err()?;
-    Some((misfit.reasons.join(", "), misfit.is_final))
+/// What a filter says to a Pod, and whether that is for good.
+fn refusal(fits: Fits, cluster: &Cluster, spec: Value) -> Option<(String, bool)> {
+    let pod = pod(spec);
+    let (_, node) = cluster.nodes().next().unwrap();
+    let refusal = with_ask(&pod.template, cluster, &Args::default(), |ask| fits(ask, node)).err()?;
+    let text = match refusal.why {
+        Why::Text(text) => text.to_owned(),
+        Why::Lacks(lacking) => shortage_texts(lacking, &pod.template).collect::<Vec<_>>().join(", "),
+    };
+    Some((text, refusal.is_final))
 }
 
 fn requests(requests: &Value) -> Value {
@@ -58,14 +66,14 @@ fn host_port(port: i32, ip: &str, protocol: &str) -> Value {
 #[case::none(json!({}), None)]
 fn resources(#[case] spec: Value, #[case] expected: Option<(&str, bool)>) {
     let cluster = cluster(&json!({}), &[requests(&json!({ "cpu": "500m" }))]);
-    let found = refusal(&node_resources_fit::FILTER, &cluster, spec);
+    let found = refusal(node_resources_fit::fits, &cluster, spec);
     assert_eq!(found, expected.map(|(text, is_final)| (text.to_owned(), is_final)));
 }
 
 #[test]
 fn too_many_pods() {
     let cluster = cluster(&json!({}), &[json!({}), json!({}), json!({})]);
-    let found = refusal(&node_resources_fit::FILTER, &cluster, json!({}));
+    let found = refusal(node_resources_fit::fits, &cluster, json!({}));
     assert_eq!(found, Some(("Too many pods".to_owned(), false)));
 }
 
@@ -76,14 +84,14 @@ fn too_many_pods() {
 #[case::one_address_of_all(host_port(8080, "10.0.0.1", "TCP"), true)]
 fn ports(#[case] spec: Value, #[case] refused: bool) {
     let cluster = cluster(&json!({}), &[host_port(8080, "", "TCP")]);
-    assert_eq!(refusal(&node_ports::FILTER, &cluster, spec).is_some(), refused);
+    assert_eq!(refusal(node_ports::fits, &cluster, spec).is_some(), refused);
 }
 
 #[test]
 fn ports_of_different_addresses_do_not_meet() {
     let cluster = cluster(&json!({}), &[host_port(8080, "10.0.0.1", "TCP")]);
-    assert!(refusal(&node_ports::FILTER, &cluster, host_port(8080, "10.0.0.2", "TCP")).is_none());
-    let found = refusal(&node_ports::FILTER, &cluster, host_port(8080, "0.0.0.0", "TCP"));
+    assert!(refusal(node_ports::fits, &cluster, host_port(8080, "10.0.0.2", "TCP")).is_none());
+    let found = refusal(node_ports::fits, &cluster, host_port(8080, "0.0.0.0", "TCP"));
     assert_eq!(found, Some(("node(s) didn't have free ports for the requested pod ports".to_owned(), false)));
 }
 
@@ -100,7 +108,7 @@ fn taints(#[case] tolerations: Value, #[case] tolerated: bool) {
         { "key": "soft", "effect": "PreferNoSchedule" },
     ] });
     let found =
-        refusal(&taint_toleration::FILTER, &cluster(&taints, &[]), json!({ "tolerations": tolerations }));
+        refusal(taint_toleration::fits, &cluster(&taints, &[]), json!({ "tolerations": tolerations }));
     assert_eq!(found.is_none(), tolerated);
     assert!(found.is_none_or(|found| found == ("node(s) had untolerated taint(s)".to_owned(), true)));
 }
@@ -108,11 +116,11 @@ fn taints(#[case] tolerations: Value, #[case] tolerated: bool) {
 #[test]
 fn a_cordoned_node() {
     let cluster = cluster(&json!({ "unschedulable": true }), &[]);
-    let found = refusal(&node_unschedulable::FILTER, &cluster, json!({}));
+    let found = refusal(node_unschedulable::fits, &cluster, json!({}));
     assert_eq!(found, Some(("node(s) were unschedulable".to_owned(), true)));
     let tolerating =
         json!({ "tolerations": [{ "key": "node.kubernetes.io/unschedulable", "operator": "Exists" }] });
-    assert_eq!(refusal(&node_unschedulable::FILTER, &cluster, tolerating), None);
+    assert_eq!(refusal(node_unschedulable::fits, &cluster, tolerating), None);
 }
 
 fn required(expressions: &Value) -> Value {
@@ -132,37 +140,28 @@ fn required(expressions: &Value) -> Value {
 #[case::less(required(&json!([{ "key": "disk", "operator": "Lt", "values": ["7"] }])), false)]
 #[case::asks_for_nothing(required(&json!([])), false)]
 fn affinity(#[case] spec: Value, #[case] fits: bool) {
-    let found = refusal(&node_affinity::FILTER, &cluster(&json!({}), &[]), spec);
+    let found = refusal(node_affinity::fits, &cluster(&json!({}), &[]), spec);
     assert_eq!(found.is_none(), fits);
     assert!(found.is_none_or(|(text, _)| text == "node(s) didn't match Pod's node affinity/selector"));
-}
-
-#[test]
-fn a_field_names_the_node() {
-    let by_name = |name: &str| {
-        json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [name] }] }] } } } })
-    };
-    let cluster = cluster(&json!({}), &[]);
-    assert_eq!(refusal(&node_affinity::FILTER, &cluster, by_name("n")), None);
-    assert!(refusal(&node_affinity::FILTER, &cluster, by_name("m")).is_some());
 }
 
 #[test]
 fn scores() {
     let taints = json!({ "taints": [{ "key": "soft", "effect": "PreferNoSchedule" }] });
     let cluster = cluster(&taints, &[requests(&json!({ "cpu": "500m", "memory": "256Mi" }))]);
-    let node = cluster.nodes().next().unwrap();
-    let score = |score: &Score, spec: Value| (score.rate)(&pod(spec), node);
+    let (_, node) = cluster.nodes().next().unwrap();
+    let score = |rate: fn(&Ask<'_>, &NodeInfo) -> i64, spec: Value| {
+        with_ask(&pod(spec).template, &cluster, &Args::default(), |ask| rate(ask, node))
+    };
     let half = requests(&json!({ "cpu": "500m", "memory": "256Mi" }));
-    assert_eq!(score(&least_allocated::SCORE, half.clone()), 50);
-    assert_eq!(score(&balanced_allocation::SCORE, half), 100);
-    assert_eq!(score(&balanced_allocation::SCORE, requests(&json!({ "cpu": "1500m" }))), 62);
-    assert_eq!(score(&taint_toleration::SCORE, json!({})), 1);
-    assert_eq!(score(&taint_toleration::SCORE, json!({ "tolerations": [{ "operator": "Exists" }] })), 0);
+    assert_eq!(score(node_resources_fit::rate, half.clone()), 50);
+    assert_eq!(score(balanced_allocation::rate, half), 100);
+    assert_eq!(score(balanced_allocation::rate, requests(&json!({ "cpu": "1500m" }))), 62);
+    assert_eq!(score(taint_toleration::rate, json!({})), 1);
+    assert_eq!(score(taint_toleration::rate, json!({ "tolerations": [{ "operator": "Exists" }] })), 0);
     let preferred = json!({ "affinity": { "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": [
         { "weight": 30, "preference": { "matchExpressions": [{ "key": "zone", "operator": "Exists" }] } },
         { "weight": 50, "preference": { "matchExpressions": [{ "key": "rack", "operator": "Exists" }] } },
     ] } } });
-    assert_eq!(score(&node_affinity::SCORE, preferred), 30);
+    assert_eq!(score(node_affinity::rate, preferred), 30);
 }

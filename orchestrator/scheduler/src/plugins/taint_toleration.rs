@@ -1,59 +1,37 @@
-//! A node's taints keep Pods away that do not tolerate them.
+//! A node's taints keep Pods away that do not tolerate them; fewer of those that only ask are better.
 
-use k8s_openapi::api::core::v1::{Taint, Toleration};
-
-use super::{Change, Filter, Misfit, Normalize, Score};
-use crate::cluster::NodeInfo;
-use crate::pod::PodInfo;
+use super::ask::with_ask;
+use super::{Args, Ask, Plugin, Refusal};
+use crate::cluster::{Cluster, NodeInfo};
+use crate::event::Event;
+use crate::pod::{Effect, PodInfo};
 
 const REASON: &str = "node(s) had untolerated taint(s)";
 
-pub(super) const FILTER: Filter = Filter { name: "TaintToleration", fits, helped_by: &[Change::NodeTaints] };
-
-/// Fewer taints that would rather not have the Pod are better.
-pub(super) const SCORE: Score = Score { rate, normalize: Normalize::Lowest, weight: 3 };
-
-fn fits(pod: &PodInfo, node: &NodeInfo) -> Result<(), Misfit> {
-    let mut keeping =
-        node.taints().iter().filter(|taint| matches!(taint.effect.as_str(), "NoSchedule" | "NoExecute"));
-    if keeping.all(|taint| pod.tolerations.iter().any(|toleration| tolerates(toleration, taint))) {
+pub(super) fn fits(ask: &Ask<'_>, node: &NodeInfo) -> Result<(), Refusal> {
+    if ask.bears_taints_of(node) {
         return Ok(());
     }
-    Err(Misfit::one(REASON, true))
+    Err(Refusal::for_good(Plugin::TaintToleration, REASON))
 }
 
-fn rate(pod: &PodInfo, node: &NodeInfo) -> i64 {
-    let concerns = |toleration: &&Toleration| {
-        toleration.effect.as_deref().is_none_or(|effect| effect.is_empty() || effect == "PreferNoSchedule")
-    };
-    let tolerations: Vec<_> = pod.tolerations.iter().filter(concerns).collect();
-    let untolerated = node.taints().iter().filter(|taint| {
-        taint.effect == "PreferNoSchedule"
-            && !tolerations.iter().any(|toleration| tolerates(toleration, taint))
+/// How many taints would rather not have the Pod.
+pub(super) fn rate(ask: &Ask<'_>, node: &NodeInfo) -> i64 {
+    let untolerated = node.taints.iter().filter(|taint| {
+        let mut tolerations = ask.template.tolerations.iter();
+        !taint.is_hard()
+            && !tolerations.any(|one| one.concerns(Effect::PreferNoSchedule) && one.tolerates(taint))
     });
     i64::try_from(untolerated.count()).unwrap_or(i64::MAX)
 }
 
-/// Whether the toleration covers the taint.
-pub(super) fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-    let (effect, key) = (given(&toleration.effect), given(&toleration.key));
-    if effect.is_some_and(|effect| effect != taint.effect)
-        || key.as_ref().is_some_and(|key| *key != taint.key)
-    {
-        return false;
-    }
-    let value = taint.value.as_deref().unwrap_or_default();
-    let wanted = toleration.value.as_deref().unwrap_or_default();
-    match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "Equal" | "" => key.is_some() && wanted == value,
-        "Lt" => compare(value, wanted).is_some_and(std::cmp::Ordering::is_lt),
-        "Gt" => compare(value, wanted).is_some_and(std::cmp::Ordering::is_gt),
+pub(super) fn helps(pod: &PodInfo, cluster: &Cluster, event: &Event) -> bool {
+    let bears = |node| {
+        with_ask(&pod.template, cluster, &Args::default(), |ask| ask.bears_taints_of(cluster.node(node)))
+    };
+    match event {
+        Event::NodeAdded(node) => bears(*node),
+        Event::NodeChanged(node, changes) => changes.taints && bears(*node),
         _ => false,
     }
-}
-
-fn compare(taint: &str, toleration: &str) -> Option<std::cmp::Ordering> {
-    Some(taint.parse::<i64>().ok()?.cmp(&toleration.parse::<i64>().ok()?))
 }

@@ -1,22 +1,25 @@
 //! What the scheduler needs of a Pod, parsed once.
 
+mod node_term;
+mod ports;
 mod requests;
 pub(crate) mod resources;
+mod spread;
+mod template;
+mod term;
+mod toleration;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{NodeSelector, Pod, PreferredSchedulingTerm, Toleration};
-use std::collections::BTreeMap;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 
-use resources::Resources;
-
-/// A port of a node that a Pod asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct HostPort {
-    pub(crate) protocol: String,
-    pub(crate) ip: String,
-    pub(crate) port: i32,
-}
+pub(crate) use node_term::NodeTerm;
+pub(crate) use ports::HostPort;
+pub(crate) use spread::Spread;
+pub(crate) use template::Template;
+pub(crate) use term::PodTerm;
+pub(crate) use toleration::{Effect, Taint, Toleration};
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
@@ -29,39 +32,34 @@ pub(crate) struct PodInfo {
     pub(crate) may_preempt: bool,
     /// The node in the Pod's spec: where it is, or for a Pod not placed yet, nothing.
     pub(crate) node_name: Option<String>,
-    pub(crate) requests: Resources,
-    /// The requests with usual amounts for what was left out, so that scores spread such Pods too.
-    pub(crate) scored: Resources,
-    pub(crate) ports: Vec<HostPort>,
-    pub(crate) node_selector: BTreeMap<String, String>,
-    pub(crate) required_affinity: Option<NodeSelector>,
-    pub(crate) preferred_affinity: Vec<PreferredSchedulingTerm>,
-    pub(crate) tolerations: Vec<Toleration>,
+    /// The only nodes that its affinity names, if it names any; a DaemonSet's Pods name one each.
+    pub(crate) pinned: Option<Vec<String>>,
+    /// When it started to run.
+    pub(crate) started: Option<Timestamp>,
+    /// Whether it is on its way out.
+    pub(crate) is_leaving: bool,
+    /// All that decides where the Pod may go and what it takes there; equal for Pods of one controller.
+    pub(crate) template: Arc<Template>,
     /// The object, for events and status.
     pub(crate) object: Arc<Pod>,
 }
 
 impl PodInfo {
     pub(crate) fn new(object: Arc<Pod>) -> Self {
-        let spec = object.spec.clone().unwrap_or_default();
-        let requests = requests::requests(&spec);
-        let affinity = spec.affinity.and_then(|affinity| affinity.node_affinity).unwrap_or_default();
+        let (template, pinned) = Template::of(&object);
+        let spec = object.spec.as_ref();
+        let started = object.status.as_ref().and_then(|status| status.start_time.as_ref());
         Self {
             uid: object.metadata.uid.clone().unwrap_or_default(),
             namespace: object.metadata.namespace.clone().unwrap_or_default(),
             name: object.metadata.name.clone().unwrap_or_default(),
-            priority: spec.priority.unwrap_or(0),
-            may_preempt: spec.preemption_policy.as_deref() != Some("Never"),
-            node_name: spec.node_name.filter(|name| !name.is_empty()),
-            scored: requests.with_usual_amounts(),
-            requests,
-            ports: object.spec.as_ref().map(host_ports).unwrap_or_default(),
-            node_selector: spec.node_selector.unwrap_or_default(),
-            required_affinity: affinity.required_during_scheduling_ignored_during_execution,
-            preferred_affinity: affinity
-                .preferred_during_scheduling_ignored_during_execution
-                .unwrap_or_default(),
-            tolerations: spec.tolerations.unwrap_or_default(),
+            priority: spec.and_then(|spec| spec.priority).unwrap_or(0),
+            may_preempt: spec.and_then(|spec| spec.preemption_policy.as_deref()) != Some("Never"),
+            node_name: spec.and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty()),
+            pinned,
+            started: started.map(|time| time.0),
+            is_leaving: object.metadata.deletion_timestamp.is_some(),
+            template: Arc::new(template),
             object,
         }
     }
@@ -80,21 +78,4 @@ pub(crate) fn is_waiting(pod: &Pod, scheduler: &str) -> bool {
     let is_gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
     let is_ours = spec.scheduler_name.as_deref().unwrap_or("default-scheduler") == scheduler;
     is_ours && !is_placed && !is_gated && !is_terminal(pod) && pod.metadata.deletion_timestamp.is_none()
-}
-
-fn host_ports(spec: &k8s_openapi::api::core::v1::PodSpec) -> Vec<HostPort> {
-    let sidecars = spec.init_containers.iter().flatten();
-    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
-    let declared =
-        spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
-    let ports = declared.filter_map(|port| {
-        let number = port.host_port.filter(|number| *number > 0)?;
-        let ip = port.host_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "0.0.0.0".to_owned());
-        Some(HostPort {
-            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-            ip,
-            port: number,
-        })
-    });
-    ports.collect()
 }

@@ -10,8 +10,15 @@ use wherry_api::quantity::Quantity;
 const USUAL_CPU: i64 = 100;
 const USUAL_MEMORY: i64 = 200 * 1024 * 1024;
 
+/// Whether containers that leave out CPU or memory count as the usual amounts of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UsualAmounts {
+    Never,
+    ForMissing,
+}
+
 /// Amounts by resource; what is not there is zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Resources {
     pub(crate) cpu: i64,
     pub(crate) memory: i64,
@@ -63,12 +70,21 @@ impl Resources {
         self
     }
 
-    /// These requests with the usual amounts for CPU and memory that were left out.
-    pub(crate) fn with_usual_amounts(&self) -> Self {
-        let mut scored = self.clone();
-        scored.cpu = if self.cpu == 0 { USUAL_CPU } else { self.cpu };
-        scored.memory = if self.memory == 0 { USUAL_MEMORY } else { self.memory };
-        scored
+    /// Adds the usual amounts of CPU and of memory.
+    pub(crate) fn add_usual_amounts(&mut self, cpu: bool, memory: bool) {
+        self.cpu = self.cpu.saturating_add(if cpu { USUAL_CPU } else { 0 });
+        self.memory = self.memory.saturating_add(if memory { USUAL_MEMORY } else { 0 });
+    }
+
+    /// The amount of any resource.
+    pub(crate) fn amount(&self, name: &str) -> i64 {
+        match name {
+            "cpu" => self.cpu,
+            "memory" => self.memory,
+            "ephemeral-storage" => self.ephemeral_storage,
+            "pods" => self.pods,
+            _ => self.extended(name),
+        }
     }
 
     fn combine(&mut self, other: &Self, with: fn(i64, i64) -> i64) {

@@ -1,0 +1,148 @@
+//! Tests of whole decisions and of the messages users read.
+
+use std::sync::Arc;
+
+use rstest::rstest;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::plugins::{Plugin, PluginSet};
+
+fn pod(name: &str, spec: &Value) -> PodInfo {
+    let mut spec = spec.clone();
+    if spec.get("containers").is_none() {
+        spec["containers"] = json!([]);
+    }
+    let object = json!({ "metadata": { "name": name, "uid": name }, "spec": spec });
+    PodInfo::new(Arc::new(serde_json::from_value(object).unwrap()))
+}
+
+fn cpu(amount: &str) -> Value {
+    json!({ "containers": [{ "name": "c", "resources": { "requests": { "cpu": amount } } }] })
+}
+
+/// Nodes of 2 CPUs, by name and spec.
+fn cluster(nodes: &[(&str, Value)]) -> Cluster {
+    let mut cluster = Cluster::default();
+    for (name, spec) in nodes {
+        let object = json!({
+            "metadata": { "name": name },
+            "spec": spec,
+            "status": { "allocatable": { "cpu": "2", "memory": "4Gi", "pods": "110" } },
+        });
+        cluster.set_node(&serde_json::from_value(object).unwrap());
+    }
+    cluster
+}
+
+fn first(_: usize) -> usize {
+    0
+}
+
+fn decide(pod: &PodInfo, cluster: &mut Cluster) -> Result<String, Unschedulable> {
+    decide_with(pod, cluster, first)
+}
+
+fn decide_with(
+    pod: &PodInfo,
+    cluster: &mut Cluster,
+    draw: fn(usize) -> usize,
+) -> Result<String, Unschedulable> {
+    let profile = Profile::new("default-scheduler".to_owned());
+    let decision = schedule(pod, cluster, &profile, &mut Scratch::default(), draw)?;
+    Ok(cluster.node(decision.node).name.clone())
+}
+
+fn place(pod: &PodInfo, cluster: &mut Cluster, node: &str) {
+    cluster.set_pod(pod, node);
+}
+
+#[test]
+fn without_nodes() {
+    let found = decide(&pod("p", &json!({})), &mut Cluster::default()).unwrap_err();
+    assert_eq!(found.message(), "no nodes available to schedule pods");
+}
+
+#[rstest]
+#[case::full(cpu("1500m"), 1)]
+#[case::never_fits(cpu("5"), 0)]
+fn one_node(#[case] spec: Value, #[case] resolvable: usize) {
+    let mut cluster = cluster(&[("n", json!({}))]);
+    place(&pod("running", &cpu("1")), &mut cluster, "n");
+    let found = decide(&pod("p", &spec), &mut cluster).unwrap_err();
+    assert_eq!(found.message(), "0/1 nodes are available: 1 Insufficient cpu.");
+    assert_eq!(found.plugins, PluginSet::from_iter([Plugin::NodeResourcesFit]));
+    assert_eq!(found.resolvable.len(), resolvable);
+}
+
+#[test]
+fn reasons_are_counted_and_sorted() {
+    let tainted = json!({ "taints": [{ "key": "k", "effect": "NoSchedule" }] });
+    let cordoned = json!({ "unschedulable": true });
+    let mut cluster = cluster(&[("a", tainted.clone()), ("b", tainted), ("c", cordoned), ("d", json!({}))]);
+    let found = decide(&pod("p", &cpu("3")), &mut cluster).unwrap_err();
+    assert_eq!(
+        found.message(),
+        "0/4 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable, 2 node(s) had untolerated \
+         taint(s)."
+    );
+    let expected = [Plugin::NodeResourcesFit, Plugin::NodeUnschedulable, Plugin::TaintToleration];
+    assert_eq!(found.plugins, PluginSet::from_iter(expected));
+    assert_eq!(found.resolvable, []);
+}
+
+#[test]
+fn the_emptier_node_is_better() {
+    let mut cluster = cluster(&[("a", json!({})), ("b", json!({})), ("c", json!({}))]);
+    for node in ["a", "c"] {
+        place(&pod(node, &cpu("1")), &mut cluster, node);
+    }
+    assert_eq!(decide(&pod("p", &cpu("500m")), &mut cluster).as_deref(), Ok("b"));
+}
+
+#[test]
+fn what_was_assumed_counts() {
+    let mut cluster = cluster(&[("a", json!({}))]);
+    let large = pod("p", &cpu("1500m"));
+    assert_eq!(decide(&large, &mut cluster).as_deref(), Ok("a"));
+    cluster.assume(&large, cluster.node_named("a").unwrap());
+    assert!(decide(&pod("q", &cpu("1500m")), &mut cluster).is_err());
+    cluster.forget("p");
+    assert_eq!(decide(&pod("q", &cpu("1500m")), &mut cluster).as_deref(), Ok("a"));
+}
+
+#[test]
+fn equals_are_drawn_from() {
+    let mut cluster = cluster(&[("a", json!({})), ("b", json!({}))]);
+    let pod = pod("p", &json!({}));
+    assert_eq!(decide_with(&pod, &mut cluster, |count| count - 1).as_deref(), Ok("b"));
+    assert_eq!(decide(&pod, &mut cluster).as_deref(), Ok("a"));
+}
+
+#[test]
+fn only_the_nodes_it_names_are_looked_at() {
+    let mut cluster = cluster(&[("a", json!({})), ("b", json!({})), ("c", json!({ "unschedulable": true }))]);
+    let named = |name: &str| {
+        let field = json!({ "key": "metadata.name", "operator": "In", "values": [name] });
+        json!({ "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{ "matchFields": [field] }] } } } })
+    };
+    assert_eq!(decide(&pod("p", &named("b")), &mut cluster).as_deref(), Ok("b"));
+    assert_eq!(
+        decide(&pod("p", &named("c")), &mut cluster).unwrap_err().message(),
+        "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    );
+    assert_eq!(pod("p", &named("b")).template, pod("p", &named("c")).template, "their template is shared");
+}
+
+#[test]
+fn what_would_fit_without_others() {
+    let mut cluster = cluster(&[("a", json!({}))]);
+    place(&pod("running", &cpu("1500m")), &mut cluster, "a");
+    let (node, running) = (cluster.node_named("a").unwrap(), cluster.placed("running").unwrap());
+    let profile = Profile::new("default-scheduler".to_owned());
+    let waiting = pod("p", &cpu("1"));
+    assert!(!fits(&waiting, node, &[], &mut cluster, &profile));
+    assert!(fits(&waiting, node, &[running], &mut cluster, &profile));
+    assert!(cluster.is_placed("running"));
+}

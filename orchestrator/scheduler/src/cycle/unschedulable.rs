@@ -1,0 +1,56 @@
+//! Why a Pod fits nowhere, in the words that people and tools read.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::NodeIndex;
+use crate::plugins::{PluginSet, Refusal, Why, shortage_texts};
+use crate::pod::Template;
+
+/// No node fits; nothing went wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unschedulable {
+    /// How many nodes there are.
+    pub(crate) nodes: usize,
+    /// What refuses the Pod before any node is looked at.
+    pub(crate) before_nodes: Option<String>,
+    /// How many nodes refuse for each reason.
+    pub(crate) reasons: BTreeMap<String, usize>,
+    /// The filters that said no.
+    pub(crate) plugins: PluginSet,
+    /// The nodes that the end of other Pods might make fit.
+    pub(crate) resolvable: Vec<NodeIndex>,
+}
+
+impl Unschedulable {
+    /// Counts a node's refusal.
+    pub(super) fn count(&mut self, refusal: Refusal, nodes: usize, template: &Template) {
+        if nodes == 0 {
+            return;
+        }
+        self.plugins.insert(refusal.plugin);
+        match refusal.why {
+            Why::Text(text) => *self.reasons.entry(text.to_owned()).or_default() += nodes,
+            Why::Lacks(lacking) => {
+                for text in shortage_texts(lacking, template) {
+                    *self.reasons.entry(text).or_default() += nodes;
+                }
+            }
+        }
+    }
+
+    /// The message, word for word as upstream; what was tried to make room comes behind it.
+    pub(crate) fn message(&self) -> String {
+        if self.nodes == 0 {
+            return "no nodes available to schedule pods".to_owned();
+        }
+        let reasons = self.before_nodes.clone().unwrap_or_else(|| histogram(&self.reasons));
+        format!("0/{} nodes are available: {reasons}.", self.nodes)
+    }
+}
+
+/// `2 Insufficient cpu, 1 Too many pods`, sorted as text.
+pub(crate) fn histogram(reasons: &BTreeMap<String, usize>) -> String {
+    let mut texts: Vec<_> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    texts.sort();
+    texts.join(", ")
+}

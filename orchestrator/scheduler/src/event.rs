@@ -1,0 +1,34 @@
+//! What changed, for the plugins to say whether it may help Pods that found no node.
+
+use std::sync::Arc;
+
+use crate::cluster::{NodeChanges, NodeIndex};
+use crate::pod::Template;
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A node came.
+    NodeAdded(NodeIndex),
+    /// A node changed in some ways, perhaps in none that matter.
+    NodeChanged(NodeIndex, NodeChanges),
+    NodeRemoved,
+    /// A Pod is on a node, be it assumed or confirmed.
+    PodPlaced {
+        template: Arc<Template>,
+        node: NodeIndex,
+    },
+    /// A placed Pod changed.
+    PodChanged {
+        before: Arc<Template>,
+        now: Arc<Template>,
+        node: NodeIndex,
+    },
+    /// A Pod left its node or ended.
+    PodGone {
+        template: Arc<Template>,
+        node: NodeIndex,
+    },
+    /// The labels of a namespace changed.
+    NamespaceChanged(Arc<str>),
+}
