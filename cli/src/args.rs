@@ -71,9 +71,8 @@ impl EncryptionArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RotateCertificatesArgs {
-    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
-    #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
     /// Give the CA a new key, too. The one before it is believed until the next time.
     #[arg(long)]
     pub(crate) ca: bool,
@@ -90,12 +89,11 @@ pub(crate) struct RotateSecretsArgs {
     /// The EncryptionConfiguration that the cluster runs with: all it names is sealed anew with its first providers.
     #[arg(long)]
     pub(crate) encryption_provider_config: Option<PathBuf>,
-    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
-    #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DataDirArgs {
     /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
     #[arg(long)]
@@ -120,13 +118,23 @@ pub(crate) enum NetworkArg {
     Loopback,
 }
 
+/// Where the API server is found.
 #[derive(Debug, Args)]
-pub(crate) struct UpArgs {
+pub(crate) struct ListenArgs {
     /// Address of the API server.
     #[arg(long, default_value = "127.0.0.1:6443")]
     pub(crate) listen: SocketAddr,
+    /// The address under which Pods find the API server [default: that of --listen; of a server on localhost, an
+    /// address of the node that only its own Pods are led to].
+    #[arg(long)]
+    pub(crate) advertise_address: Option<IpAddr>,
+}
+
+/// What every API server is told.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
     #[command(flatten)]
-    pub(crate) node: NodeArgs,
+    pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) audit: AuditArgs,
     #[command(flatten)]
@@ -135,6 +143,14 @@ pub(crate) struct UpArgs {
     pub(crate) authentication: AuthenticationArgs,
     #[command(flatten)]
     pub(crate) account_tokens: AccountTokenArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -155,9 +171,8 @@ pub(crate) struct AgentArgs {
 /// What every node is told.
 #[derive(Debug, Args)]
 pub(crate) struct NodeArgs {
-    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
-    #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
     /// Name of this node [default: the host name].
     #[arg(long)]
     pub(crate) node_name: Option<String>,
@@ -174,12 +189,10 @@ pub(crate) struct NodeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ApiserverArgs {
-    /// Where everything is kept [default: /var/lib/wherry as root, else $XDG_DATA_HOME/wherry].
-    #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Address of the API server.
-    #[arg(long, default_value = "127.0.0.1:6443")]
-    pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) data_dir: DataDirArgs,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     /// Range of Service addresses.
     #[arg(long, default_value = "10.96.0.0/16")]
     pub(crate) service_cidr: IpNet,
@@ -189,13 +202,5 @@ pub(crate) struct ApiserverArgs {
     #[command(flatten)]
     pub(crate) authorization: AuthorizationArgs,
     #[command(flatten)]
-    pub(crate) audit: AuditArgs,
-    #[command(flatten)]
-    pub(crate) encryption: EncryptionArgs,
-    #[command(flatten)]
-    pub(crate) authentication: AuthenticationArgs,
-    #[command(flatten)]
     pub(crate) front_proxies: FrontProxyArgs,
-    #[command(flatten)]
-    pub(crate) account_tokens: AccountTokenArgs,
 }

@@ -160,7 +160,7 @@ mod tests {
     fn parse(flags: &[&str]) -> AuditArgs {
         let words = ["wherry", "apiserver"].iter().chain(flags);
         let Command::Apiserver(args) = Cli::try_parse_from(words).unwrap().command else { panic!() };
-        args.audit
+        args.server.audit
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -12,19 +11,18 @@ use wherry_node::EndpointTls;
 use wherry_orchestrator::CertificatesInUse;
 use wherry_orchestrator::pki::{self, Listed, Pki};
 
-use crate::apiserver::data_dir;
-use crate::args::RotateCertificatesArgs;
+use crate::args::{DataDirArgs, RotateCertificatesArgs};
 
 /// Tells which certificates there are and when they end.
-pub(crate) fn check(data_dir_given: Option<PathBuf>) -> anyhow::Result<()> {
-    let listed = pki::list(&data_dir(data_dir_given)?.join("pki")).context("there is no cluster")?;
+pub(crate) fn check(args: DataDirArgs) -> anyhow::Result<()> {
+    let listed = pki::list(&args.open()?.join("pki")).context("there is no cluster")?;
     let table = table(&listed, SystemClock.now());
     Ok(std::io::stdout().lock().write_all(table.as_bytes())?)
 }
 
 /// Has certificates made anew.
 pub(crate) fn rotate(args: RotateCertificatesArgs) -> anyhow::Result<()> {
-    let dir = data_dir(args.data_dir)?.join("pki");
+    let dir = args.data_dir.open()?.join("pki");
     pki::list(&dir).context("there is no cluster")?;
     if args.ca {
         pki::rotate_authority(&dir, SystemClock.now())?;

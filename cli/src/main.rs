@@ -15,6 +15,7 @@ mod node;
 mod paths;
 mod process;
 mod secrets;
+mod serving;
 mod up;
 
 use std::process::ExitCode;
@@ -48,7 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Agent(args) => runtime.block_on(agent::run(args, started)),
         Command::Apiserver(args) => runtime.block_on(apiserver::run(*args, started)),
-        Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args.data_dir),
+        Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args),
         Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),
         Command::Secrets(SecretsCommand::Rotate(args)) => runtime.block_on(secrets::rotate(args)),
         Command::Up(args) => runtime.block_on(up::run(*args, started)),

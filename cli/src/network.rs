@@ -52,6 +52,11 @@ impl Network {
             )?;
         Ok(Self { mode, cluster_cidr, service_cidr, pod_cidr })
     }
+
+    /// The address of this node that its Pods are led to, and that none of them has.
+    pub(crate) fn gateway(&self) -> Option<IpAddr> {
+        self.pod_cidr.hosts().next()
+    }
 }
 
 fn check(mode: NetworkMode, flag: &str, cidr: IpNet) -> anyhow::Result<()> {
@@ -71,14 +76,14 @@ fn check(mode: NetworkMode, flag: &str, cidr: IpNet) -> anyhow::Result<()> {
 pub(crate) fn node_ip(network: &Network) -> IpAddr {
     match network.mode {
         NetworkMode::Loopback => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        NetworkMode::Bridge => routed_source()
-            .or_else(|| network.pod_cidr.hosts().next())
-            .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        NetworkMode::Bridge => {
+            routed_source().or_else(|| network.gateway()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        }
     }
 }
 
 /// The source address towards the outside. Connecting a UDP socket sends nothing: it only asks the routing table.
-fn routed_source() -> Option<IpAddr> {
+pub(crate) fn routed_source() -> Option<IpAddr> {
     let outside = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(outside).ok()?;

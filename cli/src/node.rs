@@ -12,7 +12,6 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{EndpointTls, NodeEndpoint, NodeError};
 
-use crate::apiserver::data_dir;
 use crate::args::NodeArgs;
 use crate::network::{Network, node_ip};
 
@@ -27,7 +26,7 @@ pub(crate) struct NodePlan {
 impl NodePlan {
     pub(crate) fn new(args: &NodeArgs) -> anyhow::Result<Self> {
         let root = rustix::process::geteuid().is_root();
-        let data_dir = data_dir(args.data_dir.clone())?;
+        let data_dir = args.data_dir.clone().open()?;
         let name = match &args.node_name {
             Some(name) => name.clone(),
             None => rustix::system::uname().nodename().to_string_lossy().to_lowercase(),

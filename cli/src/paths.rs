@@ -3,8 +3,26 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
+
+use crate::args::DataDirArgs;
+
+impl DataDirArgs {
+    /// The directory given, or the one of this user; it is made where it is missing.
+    pub(crate) fn open(self) -> anyhow::Result<PathBuf> {
+        let root = rustix::process::geteuid().is_root();
+        let path = self.data_dir.or_else(|| default_data_dir(root, |name| std::env::var_os(name)));
+        let path = path.context("no home directory is set; say where to keep the data with --data-dir")?;
+        let path = std::path::absolute(path)?;
+        std::fs::create_dir_all(&path).with_context(|| {
+            format!("cannot create {}; choose another place with --data-dir", path.display())
+        })?;
+        Ok(path)
+    }
+}
+
 /// The data directory where none is given: `/var/lib/wherry` for root, else the XDG data home.
-pub(crate) fn default_data_dir(root: bool, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+fn default_data_dir(root: bool, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if root {
         return Some(PathBuf::from("/var/lib/wherry"));
     }

@@ -1,11 +1,8 @@
-//! What every long-running command does: bind, announce itself, wait to be stopped.
+//! What every long-running command does: announce itself, wait to be stopped.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use anyhow::Context as _;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for SIGTERM or SIGINT.
@@ -29,19 +26,6 @@ impl Stop {
     }
 }
 
-/// Makes the data directory where it is missing.
-pub(crate) fn create_data_dir(path: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path)
-        .with_context(|| format!("cannot create {}; choose another place with --data-dir", path.display()))
-}
-
-/// Binds the API server's socket.
-pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}; choose another address with --listen"))
-}
-
 /// One line, on standard output, for people and scripts that wait for it.
 pub(crate) fn announce(started: tokio::time::Instant, kubeconfig: &Path) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -53,14 +37,6 @@ pub(crate) fn announce(started: tokio::time::Instant, kubeconfig: &Path) -> anyh
     )?;
     out.flush()?;
     Ok(())
-}
-
-/// The address clients on this machine use.
-pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        ip if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
-        _ => listen,
-    }
 }
 
 /// A random (version 4) UUID.

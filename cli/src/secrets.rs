@@ -6,12 +6,11 @@ use anyhow::Context as _;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::secrets;
 
-use crate::apiserver::data_dir;
 use crate::args::RotateSecretsArgs;
 
 /// Seals all Secrets with a new key.
 pub(crate) async fn rotate(args: RotateSecretsArgs) -> anyhow::Result<()> {
-    let data_dir = data_dir(args.data_dir)?;
+    let data_dir = args.data_dir.open()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let config = args.encryption_provider_config;
     let count = secrets::rotate(&data_dir, config.as_deref(), &clock)

@@ -1,9 +1,8 @@
 //! `wherry up`: a whole cluster in one process.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,34 +15,36 @@ use wherry_orchestrator::{
 use crate::args::UpArgs;
 use crate::certificate::{endpoint_tls, follow};
 use crate::node::{NodePlan, node_ready, node_result};
-use crate::process::{Stop, announce, listen, new_uid, reachable};
+use crate::process::{Stop, announce, new_uid};
+use crate::serving::{Machine, Serving};
 
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let plan = NodePlan::new(&args.node)?;
-    let audit = args.audit.config()?;
-    let account_tokens = args.account_tokens.tokens()?;
-    let authentication = args.authentication.open(account_tokens.issuers.clone())?;
+    let server = args.server;
+    let audit = server.audit.config()?;
+    let account_tokens = server.account_tokens.tokens()?;
+    let authentication = server.authentication.open(account_tokens.issuers.clone())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let listener = listen(args.listen).await?;
-    let address = listener.local_addr()?;
-    let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(address), clock.now())?;
-    let encryption = args.encryption.file();
+    let machine = Machine { gateway: plan.network.gateway(), ip: Some(plan.ip) };
+    let serving = Serving::open(&server.listen, machine).await?;
+    let address = serving.reachable();
+    let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(&serving), clock.now())?;
     let config = Config {
         audit,
         account_tokens,
         authentication,
-        encryption,
-        ..plan.control_plane(listener, &pki, &clock)
+        encryption: server.encryption.file(),
+        ..plan.control_plane(serving, &pki, &clock)
     };
     let plane = Box::pin(ControlPlane::start(config)).await?;
     let kubeconfig_path = plan.data_dir.join("kubeconfig");
-    kubeconfig::write(&kubeconfig_path, reachable(address), &pki)?;
+    kubeconfig::write(&kubeconfig_path, address, &pki)?;
 
     let stop_node = CancellationToken::new();
     let tasks = TaskTracker::new();
-    tasks.spawn(kubeconfig::keep(kubeconfig_path.clone(), reachable(address), plane.certificates()));
+    tasks.spawn(kubeconfig::keep(kubeconfig_path.clone(), address, plane.certificates()));
     let (sender, tls) = watch::channel(Some(endpoint_tls(&pki)));
     tasks.spawn(follow(plane.certificates(), sender));
     let node = wherry_node::run(
@@ -85,27 +86,22 @@ fn node_user(name: &str) -> UserInfo {
 }
 
 impl NodePlan {
-    fn subjects(&self, address: SocketAddr) -> Subjects {
-        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut server_addresses = vec![localhost];
-        server_addresses.extend(self.network.service_cidr.hosts().next());
-        for ip in [address.ip(), self.ip] {
-            if !ip.is_unspecified() && !server_addresses.contains(&ip) {
-                server_addresses.push(ip);
-            }
-        }
+    fn subjects(&self, serving: &Serving) -> Subjects {
+        let others = self.network.service_cidr.hosts().next().into_iter().chain([self.ip]);
         Subjects {
-            server_addresses,
+            server_addresses: serving.names(others),
             server_names: vec![self.name.clone()],
             node_name: self.name.clone(),
-            node_addresses: vec![localhost, self.ip],
+            node_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), self.ip],
         }
     }
 
-    fn control_plane(&self, listener: TcpListener, pki: &Pki, clock: &Arc<dyn Clock>) -> Config {
+    fn control_plane(&self, serving: Serving, pki: &Pki, clock: &Arc<dyn Clock>) -> Config {
         Config {
             data_dir: self.data_dir.clone(),
-            listener,
+            address: serving.address,
+            listeners: serving.listeners,
+            advertised: serving.advertised,
             pki: pki.clone(),
             service_cidr: self.network.service_cidr,
             clock: clock.clone(),

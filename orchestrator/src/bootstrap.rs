@@ -1,7 +1,7 @@
 //! The objects every cluster begins with, created at each start where they are missing.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures::future::try_join_all;
@@ -42,10 +42,10 @@ pub struct ApiAddress {
     pub cluster_ip: IpAddr,
     /// The service range.
     pub service_cidr: IpNet,
-    /// The address clients reach the server at.
-    pub ip: IpAddr,
-    /// Its port.
+    /// The server's port.
     pub port: u16,
+    /// Where Pods reach it, if they can.
+    pub advertised: Option<SocketAddr>,
 }
 
 /// Creates what is missing and refreshes the address of the API server.
@@ -73,11 +73,9 @@ async fn configure(client: &Client, service_cidr: IpNet) -> Result<(), kube::Err
     try_join_all(services.map(|service| create_all::<APIService>(client, service))).await.map(drop)
 }
 
-/// Publishes where the API server is, unless it listens on loopback only: then Pods cannot reach it.
+/// Publishes where the API server is, if Pods can reach it.
 async fn publish(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
-    if address.ip.is_loopback() {
-        return Ok(());
-    }
+    let Some(address) = address.advertised else { return Ok(()) };
     let (endpoints, slice) =
         futures::join!(publish_endpoints(client, address), publish_slice(client, address));
     endpoints?;
@@ -189,13 +187,13 @@ fn priority_classes() -> Vec<Value> {
     .into()
 }
 
-async fn publish_endpoints(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
+async fn publish_endpoints(client: &Client, address: SocketAddr) -> Result<(), kube::Error> {
     let api: Api<Endpoints> = Api::namespaced(client.clone(), "default");
     let subset = EndpointSubset {
-        addresses: Some(vec![EndpointAddress { ip: address.ip.to_string(), ..Default::default() }]),
+        addresses: Some(vec![EndpointAddress { ip: address.ip().to_string(), ..Default::default() }]),
         ports: Some(vec![EndpointPort {
             name: Some("https".into()),
-            port: i32::from(address.port),
+            port: i32::from(address.port()),
             protocol: Some("TCP".into()),
             ..Default::default()
         }]),
@@ -215,13 +213,13 @@ async fn publish_endpoints(client: &Client, address: ApiAddress) -> Result<(), k
     }
 }
 
-async fn publish_slice(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
+async fn publish_slice(client: &Client, address: SocketAddr) -> Result<(), kube::Error> {
     let api: Api<EndpointSlice> = Api::namespaced(client.clone(), "default");
     let wanted: EndpointSlice = typed(json!({
         "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": if address.ip.is_ipv4() { "IPv4" } else { "IPv6" },
-        "endpoints": [{"addresses": [address.ip], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": address.port, "protocol": "TCP"}],
+        "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [address.ip()], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": address.port(), "protocol": "TCP"}],
     }))?;
     match api.get_opt("kubernetes").await? {
         None => create(&api, &wanted).await,

@@ -38,8 +38,12 @@ use crate::secrets::{self, SecretsError};
 pub struct Config {
     /// Holds the store.
     pub data_dir: PathBuf,
-    /// The bound socket of the API server.
-    pub listener: TcpListener,
+    /// Where the API server's users find it.
+    pub address: SocketAddr,
+    /// Its bound sockets.
+    pub listeners: Vec<TcpListener>,
+    /// Where Pods find it, if they can.
+    pub advertised: Option<SocketAddr>,
     /// The certificates.
     pub pki: Pki,
     /// Range of ClusterIPs.
@@ -84,9 +88,6 @@ pub enum StartError {
     /// The key of ServiceAccount tokens.
     #[error("cannot use the key of ServiceAccount tokens")]
     TokenKey(#[from] wherry_apiserver::KeyError),
-    /// The listening socket.
-    #[error("cannot use the API server's socket")]
-    Socket(#[source] std::io::Error),
     /// The first objects.
     #[error("cannot create the objects every cluster begins with")]
     Bootstrap(#[source] kube::Error),
@@ -131,21 +132,20 @@ impl ControlPlane {
     }
 
     async fn start_with(config: Config, admission: Admission) -> Result<Self, StartError> {
-        let address = config.listener.local_addr().map_err(StartError::Socket)?;
         let cluster_ip =
             config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
         let file = config.encryption.as_ref();
         let path = file.map(|file| file.path.as_path());
         let (store, encryption) = open_store(&config.data_dir, path, &config.clock)?;
         let certificates = Arc::new(Certificates::new(config.pki.clone()));
-        let api = api_config(&config, &certificates, store.clone(), address)?;
+        let api = api_config(&config, &certificates, store.clone())?;
         let api = ApiServer::new(wherry_apiserver::Config {
             admission,
             type_checking: admission == Admission::Basic,
             ..api
         });
         let plane = Self {
-            address,
+            address: config.address,
             api,
             store,
             certificates,
@@ -158,10 +158,11 @@ impl ControlPlane {
             let follow = encryption::follow(file.path, encryption, plane.stop_serving.clone());
             plane.serving.spawn(follow.map_err(StartError::Follow)?);
         }
-        plane.serve(config.listener);
+        plane.serve(config.listeners);
         plane.keep_certificates(config.clock.clone());
         let service_cidr = config.service_cidr;
-        let api_address = ApiAddress { cluster_ip, service_cidr, ip: address.ip(), port: address.port() };
+        let (port, advertised) = (config.address.port(), config.advertised);
+        let api_address = ApiAddress { cluster_ip, service_cidr, port, advertised };
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::run(&client, api_address).await.map_err(StartError::Bootstrap)?;
         bootstrap::token_tracking(&client, config.clock.now()).await.map_err(StartError::Bootstrap)?;
@@ -206,16 +207,18 @@ impl ControlPlane {
         self.store.close().await;
     }
 
-    fn serve(&self, listener: TcpListener) {
-        let tls = self.certificates.serving();
+    fn serve(&self, listeners: Vec<TcpListener>) {
         let api = self.api.clone();
         self.serving.spawn(async move { api.keep().await });
-        let (api, stop) = (self.api.clone(), self.stop_serving.clone());
-        self.serving.spawn(async move {
-            if let Err(error) = api.serve(listener, tls, stop).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the API server ended");
-            }
-        });
+        for listener in listeners {
+            let (api, stop) = (self.api.clone(), self.stop_serving.clone());
+            let tls = self.certificates.serving();
+            self.serving.spawn(async move {
+                if let Err(error) = api.serve(listener, tls, stop).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the API server ended");
+                }
+            });
+        }
     }
 
     fn keep_certificates(&self, clock: Arc<dyn Clock>) {
@@ -268,18 +271,18 @@ fn api_config(
     config: &Config,
     certificates: &Certificates,
     store: Store,
-    address: SocketAddr,
 ) -> Result<wherry_apiserver::Config, StartError> {
+    let found = config.advertised.unwrap_or(config.address);
     let mut api =
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
     api.node_address.clone_from(&config.node_endpoint);
     api.tokens = config.tokens.clone();
-    api.address = config.listener.local_addr().ok();
+    api.address = Some(config.address);
     api.authorization = config.authorization.clone();
     api.audit.clone_from(&config.audit);
     api.authentication = config.authentication.clone();
     api.front_proxies.clone_from(&config.front_proxies);
-    api.issuer = Some(config.account_tokens.issuer(&config.pki.service_account_key, address)?);
+    api.issuer = Some(config.account_tokens.issuer(&config.pki.service_account_key, found)?);
     api.node_client = Some(certificates.node_client());
     api.front_proxy = Some(certificates.front_proxy());
     Ok(api)

@@ -1,14 +1,12 @@
 //! One `wherry agent`, which joins a cluster by a bootstrap token.
 
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 
+use crate::process::{launch, read, terminate};
 use crate::{Cluster, wherry_binary};
 
 /// A running agent in loopback mode; stopped when dropped.
@@ -33,37 +31,25 @@ impl Agent {
 
     /// Starts the process again after [`Self::terminate`].
     pub fn launch(&mut self, pod_cidr: &str) {
-        let log = self.dir.join("log");
-        let log = File::options().create(true).append(true).open(log).expect("the log file opens");
-        let mut process = Command::new(wherry_binary())
+        let mut command = Command::new(wherry_binary());
+        command
             .args(["agent", "--network", "loopback", "--node-name", &self.name, "--pod-cidr", pod_cidr])
             .arg("--bootstrap-kubeconfig")
             .arg(self.dir.join("bootstrap"))
             .arg("--data-dir")
-            .arg(self.dir.join("data"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("wherry starts");
-        let stdout = process.stdout.take().expect("stdout is piped");
+            .arg(self.dir.join("data"));
+        let (process, _) = launch(&mut command, &self.dir.join("log"));
         self.process = Some(process);
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("the agent writes its ready line");
-        assert!(line.starts_with("ready in "), "the agent did not get ready:\n{}", self.log());
     }
 
     /// What the process logged, over all its starts.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+        read(&self.dir.join("log"))
     }
 
     /// SIGTERM; answers whether the process drained and exited with 0.
     pub fn terminate(&mut self) -> bool {
-        let Some(mut process) = self.process.take() else { return false };
-        let pid = Pid::from_raw(i32::try_from(process.id()).expect("a pid fits"));
-        kill(pid, Signal::SIGTERM).expect("a child can be signalled");
-        process.wait().expect("a child can be awaited").success()
+        self.process.take().is_some_and(terminate)
     }
 }
 

@@ -1,10 +1,9 @@
 //! One `wherry apiserver`, as a server of its own, and a kubectl for it.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::process::{launch, read};
 use crate::wherry_binary;
 
 /// The users of the server: a token, a name, an uid and groups each.
@@ -51,28 +50,13 @@ impl ApiServer {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
         let tokens = dir.path().join("tokens.csv");
         std::fs::write(&tokens, TOKENS).expect("the temporary directory is writable");
-        let log = File::create(dir.path().join("log")).expect("the temporary directory is writable");
         let mut command = Command::new(wherry_binary());
         command.arg("apiserver");
         change(&mut command, dir.path());
-        let mut process = command
-            .args(["--listen", "127.0.0.1:0"])
-            .args(flags)
-            .arg("--token-auth-file")
-            .arg(&tokens)
-            .arg("--data-dir")
-            .arg(dir.path().join("data"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("wherry starts");
-        let stdout = process.stdout.take().expect("stdout is piped");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).expect("wherry writes its ready line");
-        let server = Self { dir, process };
-        assert!(line.starts_with("ready in "), "wherry did not get ready:\n{}", server.log());
-        server
+        command.args(["--listen", "127.0.0.1:0"]).args(flags).arg("--token-auth-file").arg(&tokens);
+        command.arg("--data-dir").arg(dir.path().join("data"));
+        let (process, _) = launch(&mut command, &dir.path().join("log"));
+        Self { dir, process }
     }
 
     /// Ends the process at once, as a power cut does; its files stay.
@@ -112,7 +96,7 @@ impl ApiServer {
 
     /// What the process logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+        read(&self.dir.path().join("log"))
     }
 
     /// Runs kubectl, whatever comes of it.

@@ -1,15 +1,13 @@
 //! One `wherry up` with the kubectl to drive it.
 
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::{wait, wherry_binary};
+use crate::process::{kill_now, launch, read, terminate};
+use crate::{Registry, isolated, wait, wherry_binary};
 
 /// How a cluster is started.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +16,24 @@ pub struct Options {
     pub flags: Vec<String>,
     /// More environment of the process.
     pub env: Vec<(String, String)>,
+}
+
+/// Runs a test with a cluster and a registry of its own, in a network namespace of its own.
+pub fn in_cluster(options: Options, test: impl FnOnce(&mut Cluster) + Send) {
+    isolated(|| {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let _registry = Registry::start(dir.path());
+        let mut cluster = Cluster::start(dir.path(), options);
+        test(&mut cluster);
+    });
+}
+
+/// A Pod that runs one command of a test image to its end; `rest` goes on with its container.
+pub fn one_shot(name: &str, image: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+         - name: main\n    image: 127.0.0.1:5000/{image}\n{rest}"
+    )
 }
 
 /// A running cluster; stopped, with everything it ran, when dropped.
@@ -39,23 +55,14 @@ impl Cluster {
 
     /// Starts the process again after [`Self::kill`] or [`Self::terminate`].
     pub fn launch(&mut self) {
-        let log =
-            File::options().create(true).append(true).open(self.log_path()).expect("the log file opens");
-        let mut process = Command::new(wherry_binary())
+        let mut command = Command::new(wherry_binary());
+        command
             .args(["up", "--node-name", "node-1", "--data-dir"])
             .arg(self.data_dir())
             .args(&self.options.flags)
-            .envs(self.options.env.iter().map(|(k, v)| (k, v)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .expect("wherry starts");
-        let stdout = process.stdout.take().expect("stdout is piped");
-        self.process = Some(process);
-        self.ready_line.clear();
-        BufReader::new(stdout).read_line(&mut self.ready_line).expect("wherry writes its ready line");
-        assert!(self.ready_line.starts_with("ready in "), "wherry did not get ready:\n{}", self.log());
+            .envs(self.options.env.iter().map(|(k, v)| (k, v)));
+        let (process, ready_line) = launch(&mut command, &self.log_path());
+        (self.process, self.ready_line) = (Some(process), ready_line);
     }
 
     /// What the last start printed: `ready in N ms: export KUBECONFIG=...`.
@@ -75,7 +82,7 @@ impl Cluster {
 
     /// What the process logged, over all its starts.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
+        read(&self.log_path())
     }
 
     /// The id of the running process.
@@ -85,18 +92,12 @@ impl Cluster {
 
     /// SIGKILL: the process gets no chance to save anything.
     pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().expect("a child can be killed");
-            process.wait().expect("a child can be awaited");
-        }
+        self.process.take().into_iter().for_each(kill_now);
     }
 
     /// SIGTERM; answers whether the process drained and exited with 0.
     pub fn terminate(&mut self) -> bool {
-        let Some(mut process) = self.process.take() else { return false };
-        let pid = Pid::from_raw(i32::try_from(process.id()).expect("a pid fits"));
-        kill(pid, Signal::SIGTERM).expect("a child can be signalled");
-        process.wait().expect("a child can be awaited").success()
+        self.process.take().is_some_and(terminate)
     }
 
     /// A kubectl command for this cluster, not yet run.
@@ -147,7 +148,25 @@ impl Cluster {
 
     /// `kubectl apply -f -` of a manifest, whatever comes of it.
     pub fn try_apply(&self, manifest: &str) -> Output {
-        let mut command = self.kubectl_command(&["apply", "-f", "-"]);
+        self.fed(&["apply", "-f", "-"], manifest)
+    }
+
+    /// `kubectl create -f -` of a manifest; what the server answered.
+    pub fn create(&self, manifest: &str) -> Value {
+        let output = self.try_create(manifest);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl create:\n{error}\nof {manifest}");
+        serde_json::from_slice(&output.stdout).expect("kubectl prints JSON")
+    }
+
+    /// `kubectl create -f -` of a manifest, whatever comes of it.
+    pub fn try_create(&self, manifest: &str) -> Output {
+        self.fed(&["create", "-o", "json", "-f", "-"], manifest)
+    }
+
+    /// Runs kubectl on a manifest as its input.
+    fn fed(&self, args: &[&str], manifest: &str) -> Output {
+        let mut command = self.kubectl_command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("kubectl is installed");
         let mut stdin = child.stdin.take().expect("stdin is piped");
@@ -169,6 +188,13 @@ impl Cluster {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             if output.status.success() && seen(&text) { Ok(text) } else { Err(text) }
         })
+    }
+
+    /// The exit code of a Pod's first container, once it has ended.
+    pub fn exit_code(&self, pod: &str) -> i64 {
+        let path = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}";
+        let code = self.kubectl_until(&["get", "pod", pod, "-o", path], |text| !text.is_empty());
+        code.parse().expect("an exit code is a number")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -10,12 +10,13 @@ mod api_server;
 mod cluster;
 pub mod http;
 mod netns;
+mod process;
 mod registry;
 pub mod wait;
 
 pub use agent::Agent;
 pub use api_server::ApiServer;
-pub use cluster::{Cluster, Options};
+pub use cluster::{Cluster, Options, in_cluster, one_shot};
 pub use netns::isolated;
 pub use registry::Registry;
 

@@ -6,19 +6,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use wherry_tests::{Cluster, Options, Registry, http, isolated, wait, workspace};
+use wherry_tests::{Cluster, Options, http, one_shot, wait, workspace};
 
 fn in_cluster(test: impl FnOnce(&mut Cluster) + Send) {
-    in_cluster_with(Options::default(), test);
-}
-
-fn in_cluster_with(options: Options, test: impl FnOnce(&mut Cluster) + Send) {
-    isolated(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let _registry = Registry::start(dir.path());
-        let mut cluster = Cluster::start(dir.path(), options);
-        test(&mut cluster);
-    });
+    wherry_tests::in_cluster(Options::default(), test);
 }
 
 fn loopback() -> Options {
@@ -46,19 +37,6 @@ fn first_answer(address: SocketAddr) -> http::Answer {
     wait::until(&format!("an answer from {address}"), || http::get(address, "/").map_err(|e| e.to_string()))
 }
 
-/// A pod that runs one command to its end.
-fn one_shot(name: &str, image: &str, rest: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
-         - name: main\n    image: 127.0.0.1:5000/{image}\n{rest}"
-    )
-}
-
-fn exit_code(cluster: &Cluster, pod: &str) -> i64 {
-    let path = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}";
-    cluster.kubectl_until(&["get", "pod", pod, "-o", path], |text| !text.is_empty()).parse().unwrap()
-}
-
 #[test]
 fn wasm_and_oci_deployments_answer_through_their_services() {
     in_cluster(|cluster| {
@@ -75,7 +53,7 @@ fn wasm_and_oci_deployments_answer_through_their_services() {
         let oci = service_address(cluster, "hello-oci").ip();
         let script = format!("wget -qO- http://{wasm}/ && wget -qO- http://{oci}/");
         cluster.apply(&one_shot("client", "hello-oci:v1", &format!("    command: [sh, -c, \"{script}\"]\n")));
-        assert_eq!(exit_code(cluster, "client"), 0);
+        assert_eq!(cluster.exit_code("client"), 0);
         let logs = cluster.kubectl(&["logs", "client"]);
         assert!(logs.contains("hello-wasm-") && logs.contains("hello-oci-"), "{logs}");
     });
@@ -211,7 +189,7 @@ fn wasm_commands_run_to_their_exit_code_with_args_env_and_volumes() {
         for image in ["cli-p1:v1", "cli-p2:v1"] {
             let name = image.trim_end_matches(":v1");
             cluster.apply(&one_shot(name, image, spec));
-            assert_eq!(exit_code(cluster, name), 7);
+            assert_eq!(cluster.exit_code(name), 7);
             let logs = cluster.kubectl(&["logs", name]);
             for text in ["words", "hello from a file", "s3cret"] {
                 assert!(logs.contains(text), "{text} in {logs}");
@@ -232,7 +210,7 @@ fn every_shape_of_wasm_image_runs_in_wasmtime() {
         for image in
             ["shape-cncf", "shape-content-layer", "shape-component-layer", "shape-platform", "shape-compat"]
         {
-            assert_eq!(exit_code(cluster, image), 0, "{image}");
+            assert_eq!(cluster.exit_code(image), 0, "{image}");
             let id = cluster.kubectl(&[
                 "get",
                 "pod",
@@ -261,38 +239,6 @@ fn one_pod_mixes_both_runtimes_on_one_address_and_one_volume() {
     });
 }
 
-/// [sig-auth] ServiceAccounts should mount an API token into pods: every container reads the token, the CA and its
-/// namespace at the usual place, whichever runtime runs it, and the API knows whose token it is.
-#[test]
-fn service_account_tokens_must_auto_mount() {
-    in_cluster(|cluster| {
-        cluster.apply(
-            "apiVersion: v1\nkind: Pod\nmetadata: {name: access}\nspec:\n  restartPolicy: Never\n  containers:\n  \
-             - name: wasm\n    image: 127.0.0.1:5000/cli-p2:v1\n    args: [cat, /var/run/secrets/kubernetes.io/serviceaccount/token, print, '', \
-             cat, /var/run/secrets/kubernetes.io/serviceaccount/ca.crt, \
-             cat, /var/run/secrets/kubernetes.io/serviceaccount/namespace]\n  \
-             - name: oci\n    image: 127.0.0.1:5000/hello-oci:v1\n    \
-             command: [sh, -c, \"cd /var/run/secrets/kubernetes.io/serviceaccount; cat token; echo; cat ca.crt namespace\"]\n",
-        );
-        cluster.wait_for("jsonpath={.status.phase}=Succeeded", &["pod/access"]);
-        let read = |container| cluster.kubectl(&["logs", "access", "-c", container]);
-        let (wasm, oci) = (read("wasm"), read("oci"));
-        assert_eq!(wasm, oci);
-        let (token, rest) = oci.split_once('\n').unwrap();
-        assert_eq!(token.split('.').count(), 3, "{token}");
-        assert!(
-            rest.starts_with("-----BEGIN CERTIFICATE-----") && rest.trim_end().ends_with("default"),
-            "{rest}"
-        );
-        let server = "jsonpath={.clusters[0].cluster.server}";
-        let server = cluster.kubectl(&["config", "view", "-o", server]);
-        let (server, token) = (format!("--server={server}"), format!("--token={token}"));
-        let as_pod = ["--kubeconfig=/dev/null", &server, &token, "--insecure-skip-tls-verify", "get", "pods"];
-        let refusal = cluster.kubectl_fails(&as_pod);
-        assert!(refusal.contains("system:serviceaccount:default:default"), "{refusal}");
-    });
-}
-
 #[test]
 fn images_that_cannot_run_say_why() {
     in_cluster(|cluster| {
@@ -316,7 +262,7 @@ fn images_that_cannot_run_say_why() {
 
 #[test]
 fn loopback_mode_serves_wasm_and_refuses_oci_clearly() {
-    in_cluster_with(loopback(), |cluster| {
+    wherry_tests::in_cluster(loopback(), |cluster| {
         deploy(cluster, "hello-wasm/hello-wasm.yaml", &["hello-wasm"]);
         let address = service_address(cluster, "hello-wasm");
         assert!(address.ip().is_loopback());

@@ -5,16 +5,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use wherry_tests::{Cluster, Options, Registry, isolated, workspace};
+use wherry_tests::{Cluster, Options, workspace};
 
-/// A cluster with the registry, in a network namespace of its own.
 fn in_cluster(test: impl FnOnce(&Cluster) + Send) {
-    isolated(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let _registry = Registry::start(dir.path());
-        let cluster = Cluster::start(dir.path(), Options::default());
-        test(&cluster);
-    });
+    wherry_tests::in_cluster(Options::default(), |cluster| test(cluster));
 }
 
 fn example(path: &str) -> String {
@@ -389,5 +383,20 @@ fn bad_input_is_explained_and_changes_nothing() {
         );
         let after = cluster.kubectl(&["get", "deployments,services,configmaps", "-A", "-o", "name"]);
         assert_eq!(before, after);
+    });
+}
+
+/// What cannot be patched is validated by kubectl itself, by the document of version 2 in protobuf.
+#[test]
+fn reviews_are_created_after_kubectl_validated_them() {
+    in_cluster(|cluster| {
+        let review = |spec: &str| {
+            format!("apiVersion: authorization.k8s.io/v1\nkind: SelfSubjectAccessReview\nspec: {spec}\n")
+        };
+        let answer = cluster.create(&review("{resourceAttributes: {verb: get, resource: pods}}"));
+        assert_eq!(answer["status"]["allowed"], true, "{answer}");
+        let refused = cluster.try_create(&review("{resourceAttributes: {verb: get, resorce: pods}}"));
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(error.contains("unknown field \"resorce\""), "{error}");
     });
 }

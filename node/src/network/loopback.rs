@@ -25,7 +25,10 @@ impl LoopbackNetwork {
                 reason: "the loopback network needs a part of 127.0.0.0/8",
             });
         }
-        let pool = Pool::new(cidr, host_addresses(cidr));
+        // The first address is the gateway's, at which Pods find the API server of this machine.
+        let mut hosts = host_addresses(cidr);
+        hosts.start += 1;
+        let pool = Pool::new(cidr, hosts);
         let ipam = Ipam::open(&config.data_dir.join("network"), Pool::empty(cidr), pool)?;
         Ok(Self { ipam })
     }

@@ -44,7 +44,12 @@ pub(crate) async fn answer(
         }
         Route::OpenApiV2 => {
             let definitions = state.custom.definitions();
-            return openapi::version_2(headers, definitions.documents(), &state.aggregated);
+            return openapi::version_2(
+                headers,
+                definitions.documents(),
+                &state.aggregated,
+                &state.openapi_protobuf,
+            );
         }
         Route::OpenIdConfiguration => return openid(state, TokenIssuer::configuration, "application/json"),
         Route::OpenIdKeys => return openid(state, TokenIssuer::jwks, "application/jwk-set+json"),

@@ -6,15 +6,16 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, EXPIRES, LOCATION, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, EXPIRES, LOCATION, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
+use parking_lot::Mutex;
 use wherry_schema::openapi;
 
 use crate::aggregate::Aggregated;
 use crate::custom::Documents;
 use crate::error::Failure;
-use crate::request::negotiate::accepts_gzip;
+use crate::request::negotiate::{accepts_gzip, media_types};
 use crate::request::query::Query;
 use crate::respond;
 use crate::status::plain;
@@ -48,7 +49,10 @@ pub(crate) fn version_3(
     if hash.is_some_and(|hash| hash != tag) {
         return moved(&openapi::url(name, tag));
     }
-    let mut response = serve(tag, gzip, headers)?;
+    if !media_types(headers).into_iter().any(is_json) {
+        return Ok(plain(StatusCode::NOT_ACCEPTABLE, ""));
+    }
+    let mut response = serve((tag, "application/json"), gzip, headers)?;
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("Accept"));
     if hash.is_some() {
@@ -68,23 +72,71 @@ pub(crate) fn version_2(
     headers: &HeaderMap,
     custom: &Documents,
     aggregated: &Aggregated,
+    protobuf: &Protobuf,
 ) -> Result<Response, Failure> {
+    let Some(form) = media_types(headers).into_iter().find_map(Form::of) else {
+        return Ok(plain(StatusCode::NOT_ACCEPTABLE, ""));
+    };
     let builtin = || (openapi::swagger().hash, Bytes::from_static(openapi::swagger().gzip));
     let (tag, gzip) = custom.swagger().unwrap_or_else(builtin);
     let merged = aggregated.documents.swagger(&aggregated.remotes(), (tag, &gzip));
     let (tag, gzip) = merged.unwrap_or_else(|| (tag.to_owned(), gzip));
-    let mut response = serve(&tag, gzip, headers)?;
+    let mut response = match form {
+        Form::Json => serve((&tag, "application/json"), gzip, headers)?,
+        Form::Protobuf => {
+            let (tag, gzip) = protobuf.of(&tag, &gzip);
+            serve((&tag, PROTOBUF_ANSWER), gzip, headers)?
+        }
+    };
     response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 
-fn serve(tag: &str, gzip: Bytes, headers: &HeaderMap) -> Result<Response, Failure> {
-    if !accepts_json(headers) {
-        return Ok(plain(StatusCode::NOT_ACCEPTABLE, ""));
+/// The media type of answers in protobuf. Clients write it with `@` in place of the dot before the version.
+const PROTOBUF_ANSWER: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// A form of the document of version 2.
+#[derive(Clone, Copy)]
+enum Form {
+    Json,
+    Protobuf,
+}
+
+impl Form {
+    fn of(media: &str) -> Option<Self> {
+        if is_json(media) {
+            return Some(Self::Json);
+        }
+        let version_2 = media.strip_prefix("application/com.github.proto-openapi.spec.v2");
+        version_2.filter(|rest| matches!(*rest, "@v1.0+protobuf" | ".v1.0+protobuf")).map(|_| Self::Protobuf)
     }
+}
+
+fn is_json(media: &str) -> bool {
+    matches!(media, "application/json" | "application/*" | "*/*")
+}
+
+/// The document in protobuf, made when somebody asks for it and kept until it is another.
+#[derive(Default)]
+pub(crate) struct Protobuf(Mutex<Option<(String, Bytes)>>);
+
+impl Protobuf {
+    /// The tag and the gzipped form of the document in JSON that has this tag.
+    fn of(&self, tag: &str, gzip: &Bytes) -> (String, Bytes) {
+        let tag = format!("{tag}-protobuf");
+        let mut made = self.0.lock();
+        if let Some(same) = made.as_ref().filter(|(known, _)| *known == tag) {
+            return same.clone();
+        }
+        let packed = openapi::custom::pack(&openapi::protobuf::document(&openapi::unpack(gzip)));
+        made.insert((tag, packed.into())).clone()
+    }
+}
+
+fn serve((tag, media): (&str, &'static str), gzip: Bytes, headers: &HeaderMap) -> Result<Response, Failure> {
     let mut response = tagged(headers, tag)?;
     let parts = response.headers_mut();
-    parts.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    parts.insert(CONTENT_TYPE, HeaderValue::from_static(media));
     parts.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     if response.status() == StatusCode::NOT_MODIFIED {
         return Ok(response);
@@ -123,14 +175,4 @@ fn next_year(now: Timestamp) -> Result<HeaderValue, Failure> {
     let text = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&then);
     let text = text.map_err(|e| Failure::Internal(e.to_string()))?;
     HeaderValue::from_str(&text).map_err(|e| Failure::Internal(e.to_string()))
-}
-
-/// Whether the client takes JSON; the protobuf form of the documents is not served.
-fn accepts_json(headers: &HeaderMap) -> bool {
-    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else { return true };
-    accept.trim().is_empty()
-        || accept
-            .split(',')
-            .map(|clause| clause.split(';').next().unwrap_or_default().trim())
-            .any(|media| matches!(media, "application/json" | "application/*" | "*/*" | "*"))
 }

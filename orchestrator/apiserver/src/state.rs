@@ -26,6 +26,7 @@ use crate::error::Failure;
 use crate::flow::Flow;
 use crate::metrics::Metrics;
 use crate::node_client::NodeClient;
+use crate::openapi::Protobuf;
 use crate::proxy;
 use crate::request_headers::RequestHeaders;
 use crate::rotating::Derived;
@@ -65,6 +66,7 @@ pub(crate) struct State {
     pub(crate) type_checking: bool,
     /// Groups that other servers serve.
     pub(crate) aggregated: Aggregated,
+    pub(crate) openapi_protobuf: Protobuf,
     /// How this server shows itself to those it passes requests on to.
     pub(crate) identity: Option<Derived<NodeClientTls, Arc<NodeClientTls>>>,
     /// Who is configured to look at changes.
@@ -96,6 +98,7 @@ impl State {
             node_address: config.node_address,
             trusting: proxy::trusting(),
             aggregated: Aggregated::new(&config.store),
+            openapi_protobuf: Protobuf::default(),
             identity: config.front_proxy.map(|tls| Derived::new(tls, |tls| Arc::new(tls.clone()))),
             dynamic: Dynamic::new(&config.store),
             authorizer: Arc::new(Authorizer::new(config.authorization, &config.store, Weak::clone(this))),

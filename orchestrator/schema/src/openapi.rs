@@ -5,6 +5,7 @@
 
 pub mod custom;
 pub mod merge;
+pub mod protobuf;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;

@@ -26,13 +26,16 @@ pub(crate) async fn config(directory: &Path) -> Config {
     };
     let listener = TcpListener::bind((localhost, 0)).await.unwrap();
     let pki = Pki::open(&directory.join("pki"), &subjects, clock.now()).unwrap();
-    kubeconfig::write(&directory.join("kubeconfig"), listener.local_addr().unwrap(), &pki).unwrap();
+    let address = listener.local_addr().unwrap();
+    kubeconfig::write(&directory.join("kubeconfig"), address, &pki).unwrap();
     let authentication = AuthenticationOptions { bootstrap_tokens: true, ..AuthenticationOptions::default() };
     let counter = AtomicU64::new(1);
     let ids = move || format!("00000000-0000-4000-8000-{:012}", counter.fetch_add(1, Ordering::Relaxed));
     Config {
         data_dir: directory.to_owned(),
-        listener,
+        address,
+        listeners: vec![listener],
+        advertised: None,
         pki,
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         clock,

@@ -98,6 +98,12 @@ fn clauses(headers: &HeaderMap) -> Vec<Clause<'_>> {
     clauses
 }
 
+/// The media types that the client takes, the best first; `*/*` if it does not say.
+pub(crate) fn media_types(headers: &HeaderMap) -> Vec<&str> {
+    let clauses = clauses(headers);
+    if clauses.is_empty() { vec!["*/*"] } else { clauses.into_iter().map(|clause| clause.media).collect() }
+}
+
 /// Whether the client reads gzip. Weights are not looked at, as upstream.
 pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let encodings = headers.get(ACCEPT_ENCODING).and_then(|v| v.to_str().ok()).unwrap_or_default();

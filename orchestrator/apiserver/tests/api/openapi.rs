@@ -83,10 +83,27 @@ async fn everything_is_in_one_document_of_the_older_form() {
 }
 
 #[tokio::test]
-async fn the_protobuf_form_alone_is_not_acceptable() {
+async fn version_2_is_served_in_protobuf_to_who_prefers_it() {
     let api = Api::start().await;
     let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    assert_eq!(get(&api, "/openapi/v2", ("accept", protobuf)).await.code, 406);
-    let either = format!("{protobuf}, application/json;q=0.5");
-    assert_eq!(get(&api, "/openapi/v2", ("accept", &either)).await.code, 200);
+    let either = format!("application/json;q=0.5, {protobuf}");
+    let answers = [protobuf, &either].map(|accept| get(&api, "/openapi/v2", ("accept", accept)));
+    for answer in futures::future::join_all(answers).await {
+        assert_eq!(answer.code, 200);
+        assert_eq!(
+            answer.headers["content-type"],
+            "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+        );
+        let tag = answer.headers["etag"].to_str().unwrap();
+        assert_ne!(answer.headers["etag"], api.get("/openapi/v2").await.headers["etag"]);
+        assert_eq!(
+            get(&api, "/openapi/v2", ("if-none-match", tag)).await.code,
+            200,
+            "the tag of another form"
+        );
+    }
+    let rather_json = format!("{protobuf};q=0.5, application/json");
+    let json = get(&api, "/openapi/v2", ("accept", &rather_json)).await;
+    assert_eq!(json.headers["content-type"], "application/json");
+    assert_eq!(get(&api, "/openapi/v2", ("accept", "text/html")).await.code, 406);
 }
