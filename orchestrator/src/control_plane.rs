@@ -238,11 +238,8 @@ impl ControlPlane {
             }
         });
         let client = self.client("system:kube-scheduler", "kube-scheduler");
-        let config = wherry_scheduler::Config {
-            clock: clock.clone(),
-            scheduler_name: "default-scheduler".to_owned(),
-            seed: 0,
-        };
+        let mut config = wherry_scheduler::Config::new(clock.clone());
+        config.host = host_name();
         let stop = self.stop_loops.clone();
         self.loops.spawn(async move {
             if let Err(error) = wherry_scheduler::run(client, config, stop).await {
@@ -250,6 +247,11 @@ impl ControlPlane {
             }
         });
     }
+}
+
+/// The name of this machine.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Opens the store of a cluster, in which Secrets are sealed with the keys beside its certificates, or as a configuration

@@ -2,10 +2,11 @@
 //!
 //! Flow: watches of Pods and Nodes feed one task that owns all state. It keeps what each node has given away
 //! (`cluster`), takes the next Pod (`queue`), decides where it goes (`cycle`, pure: filters, then scores, one
-//! plugin a file), assumes that it is there, and binds it beside the next cycle.
+//! plugin a file), assumes that it is there, and binds it beside the next cycle. For a Pod that fits nowhere it makes
+//! room by ending others of lower priority (`preemption`).
 //!
-//! Reading order: [`run`] and [`Config`], `scheduler` (the task), `cycle`, `plugins`, `cluster`, `pod`, `queue`,
-//! `io` (watches, binding, events).
+//! Reading order: [`run`] and [`Config`], `scheduler` (the task), `queue`, `cycle`, `plugins`, `cluster`, `pod`,
+//! `preemption`, `profiles`, `io` (watches, binding, events), `metrics`.
 
 #![expect(dead_code, reason = "the queue and the engine, which come next, call it")]
 
@@ -14,11 +15,15 @@ mod config;
 mod cycle;
 mod event;
 mod io;
+mod metrics;
 mod plugins;
 mod pod;
+mod preemption;
+mod profiles;
 mod queue;
 mod run;
 mod scheduler;
 
 pub use config::Config;
+pub use metrics::Metrics;
 pub use run::{Error, run};

@@ -1,9 +1,13 @@
 //! Starts the watches and the scheduler's task, and drains them.
 
+use std::fmt::Debug;
+
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::watcher;
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -31,18 +35,16 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     let stop = shutdown.child_token();
     let _stop_on_return = stop.clone().drop_guard();
     let (inputs, received) = mpsc::channel(WAITING);
-    let (recorder, writer) = recorder(client.clone(), config.clock.clone(), config.scheduler_name.clone());
+    let (recorder, writer) = recorder(client.clone(), config.clock.clone(), config.host.clone());
     let random = Random::new(config.seed);
 
     let mut tasks = JoinSet::new();
-    let pods = Api::<Pod>::all(client.clone());
-    let open = move || watcher(pods.clone(), watcher::Config::default()).boxed();
-    let wrap = |event| Input::Pod(Box::new(event));
-    tasks.spawn(follow(open, wrap, inputs.clone(), random.clone(), stop.clone()));
-    let nodes = Api::<Node>::all(client.clone());
-    let open = move || watcher(nodes.clone(), watcher::Config::default()).boxed();
-    let wrap = |event| Input::Node(Box::new(event));
-    tasks.spawn(follow(open, wrap, inputs, random, stop.clone()));
+    let mut watches = Watches { tasks: &mut tasks, client: &client, inputs, random, stop: &stop };
+    watches.follow::<Pod>(|event| Input::Pod(Box::new(event)));
+    watches.follow::<Node>(|event| Input::Node(Box::new(event)));
+    watches.follow::<Namespace>(|event| Input::Namespace(Box::new(event)));
+    watches.follow::<PodDisruptionBudget>(|event| Input::Budget(Box::new(event)));
+    drop(watches);
     tasks.spawn(writer.run(stop.clone()));
     tasks.spawn(Scheduler::new(client, config, recorder).run(received, stop.clone()));
 
@@ -54,4 +56,25 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         }
     }
     outcome
+}
+
+/// What all watches share.
+struct Watches<'r> {
+    tasks: &'r mut JoinSet<()>,
+    client: &'r Client,
+    inputs: mpsc::Sender<Input>,
+    random: Random,
+    stop: &'r CancellationToken,
+}
+
+impl Watches<'_> {
+    /// Follows all objects of a kind.
+    fn follow<K>(&mut self, wrap: fn(watcher::Event<K>) -> Input)
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let open = move || watcher(api.clone(), watcher::Config::default()).boxed();
+        self.tasks.spawn(follow(open, wrap, self.inputs.clone(), self.random.clone(), self.stop.clone()));
+    }
 }

@@ -75,6 +75,11 @@ impl Cluster {
         self.known
     }
 
+    /// How many Pods are counted.
+    pub(crate) fn pod_count(&self) -> usize {
+        self.pods.count()
+    }
+
     /// One more than the highest index of a node.
     pub(crate) fn node_slots(&self) -> usize {
         self.nodes.len()

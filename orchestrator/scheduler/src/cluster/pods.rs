@@ -88,6 +88,10 @@ impl Pods {
         Some(placed)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.by_uid.len()
+    }
+
     pub(super) fn find(&self, uid: &str) -> Option<PodIndex> {
         self.by_uid.get(uid).copied()
     }

@@ -142,7 +142,7 @@ fn what_would_fit_without_others() {
     let (node, running) = (cluster.node_named("a").unwrap(), cluster.placed("running").unwrap());
     let profile = Profile::new("default-scheduler".to_owned());
     let waiting = pod("p", &cpu("1"));
-    assert!(!fits(&waiting, node, &[], &mut cluster, &profile));
-    assert!(fits(&waiting, node, &[running], &mut cluster, &profile));
+    assert!(refusal(&waiting, node, &[], &mut cluster, &profile).is_some());
+    assert!(refusal(&waiting, node, &[running], &mut cluster, &profile).is_none());
     assert!(cluster.is_placed("running"));
 }

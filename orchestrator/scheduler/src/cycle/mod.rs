@@ -54,21 +54,21 @@ pub(crate) fn schedule(
     Ok(Decision { node: best[chosen], feasible: fitting.len() })
 }
 
-/// Whether a Pod would fit a node without some of the Pods that are placed and with some others.
-pub(crate) fn fits(
+/// The no to a Pod on a node without some of the Pods that are placed there.
+pub(crate) fn refusal(
     pod: &PodInfo,
     node: NodeIndex,
     without: &[PodIndex],
     cluster: &mut Cluster,
     profile: &Profile,
-) -> bool {
+) -> Option<Refusal> {
     let taken = cluster.lift(without);
     let prepared = Prepared::new(&pod.template, &profile.args, &cluster.symbols);
     let ask = Ask { template: &pod.template, prepared: &prepared, args: &profile.args, cluster };
-    let fits =
-        outside(pod, cluster.node(node)).is_none() && filter(&ask, profile, cluster.node(node)).is_ok();
+    let refusal =
+        outside(pod, cluster.node(node)).or_else(|| filter(&ask, profile, cluster.node(node)).err());
     cluster.put_back(taken);
-    fits
+    refusal
 }
 
 /// The no to a node that the Pod does not name, if it names some.

@@ -1,37 +1,56 @@
 //! Events about placements, for `kubectl describe` and `kubectl get events`.
 //!
-//! The scheduler only queues; one task writes. The same event about the same Pod counts up instead of appearing
-//! again. Events are best effort: a surplus is dropped.
+//! The scheduler only queues; one task writes, several at once and never so many that bindings wait for them. A warning
+//! told again about the same Pod is counted up instead of appearing again, and counted together while it is being
+//! written. Events are best effort: a surplus is dropped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use wherry_api::clock::Clock;
 
 /// How many events may wait to be written.
-const WAITING: usize = 4096;
+const WAITING: usize = 32 * 1024;
+/// How many are written at once.
+const AT_ONCE: usize = 8;
 /// How many events are remembered to be counted up.
-const REMEMBERED: usize = 2048;
+const REMEMBERED: usize = 4096;
+/// The longest text of an event.
+const LONGEST_NOTE: usize = 1024;
 
-/// One thing to tell.
+/// What a scheduler tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Notice {
-    /// `Normal` or `Warning`.
-    pub(crate) severity: &'static str,
-    pub(crate) reason: &'static str,
-    pub(crate) message: String,
+pub(crate) enum Notice {
+    /// A Pod has a node.
+    Scheduled { node: String },
+    /// A Pod has none.
+    Failed { message: String },
+    /// A Pod has to end for this one.
+    Preempted { by: Box<PodName>, node: String },
+}
+
+/// A Pod that an event names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PodName {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
 }
 
 struct Told {
     about: ObjectReference,
+    /// The scheduler that tells it.
+    by: Arc<str>,
     notice: Notice,
     at: Timestamp,
 }
@@ -43,35 +62,60 @@ pub(crate) struct Recorder {
     clock: Arc<dyn Clock>,
 }
 
+/// A warning that was told before.
+struct Series {
+    /// Of the event.
+    name: String,
+    namespace: String,
+    count: i32,
+    last: Timestamp,
+    /// How many of them the API knows; nothing while a write is under way.
+    written: Option<i32>,
+}
+
+type Identity = (String, Notice);
+
+/// Of which series a write is a part, and up to which count; how it ended.
+type Ended = (Option<(Identity, i32)>, Result<(), kube::Error>);
+
 /// The writing end, to be run by one task.
 pub(crate) struct Writer {
     queue: mpsc::Receiver<Told>,
     client: Client,
-    component: String,
-    seen: HashMap<(String, Notice), (String, i32)>,
+    host: String,
+    series: HashMap<Identity, Series>,
     last_name: i128,
+    writes: JoinSet<Ended>,
 }
 
-/// Makes the two ends; events are told in the name of `component`.
-pub(crate) fn recorder(client: Client, clock: Arc<dyn Clock>, component: String) -> (Recorder, Writer) {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    let writer = Writer { queue: receiver, client, component, seen: HashMap::new(), last_name: 0 };
+/// Makes the two ends; events are told by an instance on this host.
+pub(crate) fn recorder(client: Client, clock: Arc<dyn Clock>, host: String) -> (Recorder, Writer) {
+    let (sender, queue) = mpsc::channel(WAITING);
+    let writer = Writer { queue, client, host, series: HashMap::new(), last_name: 0, writes: JoinSet::new() };
     (Recorder { queue: sender, clock }, writer)
 }
 
 impl Recorder {
-    /// Tells something about a Pod.
-    pub(crate) fn event(&self, pod: &Pod, notice: Notice) {
+    /// Tells something about a Pod in the name of a scheduler.
+    pub(crate) fn event(&self, pod: &Pod, by: &Arc<str>, notice: Notice) {
         let about = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
             name: pod.metadata.name.clone(),
             namespace: pod.metadata.namespace.clone(),
             uid: pod.metadata.uid.clone(),
             resource_version: pod.metadata.resource_version.clone(),
-            field_path: None,
+            ..a_pod()
         };
-        if self.queue.try_send(Told { about, notice, at: self.clock.now() }).is_err() {
+        self.tell(about, by, notice);
+    }
+
+    /// The same of a Pod of which only the name is known.
+    pub(crate) fn about(&self, pod: PodName, by: &Arc<str>, notice: Notice) {
+        self.tell(pod.reference(), by, notice);
+    }
+
+    fn tell(&self, about: ObjectReference, by: &Arc<str>, notice: Notice) {
+        let told = Told { about, by: by.clone(), notice, at: self.clock.now() };
+        if self.queue.try_send(told).is_err() {
             debug!("too many events are waiting, one was dropped");
         }
     }
@@ -83,64 +127,172 @@ impl Writer {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(told) = self.queue.recv() => self.write(told).await,
+                Some(told) = self.queue.recv(), if self.writes.len() < AT_ONCE => self.take(told),
+                Some(ended) = self.writes.join_next() => self.ended(ended),
             }
         }
-        while let Ok(told) = self.queue.try_recv() {
-            self.write(told).await;
+        loop {
+            while self.writes.len() < AT_ONCE {
+                let Ok(told) = self.queue.try_recv() else { break };
+                self.take(told);
+            }
+            let Some(ended) = self.writes.join_next().await else { return };
+            self.ended(ended);
         }
     }
 
-    async fn write(&mut self, told: Told) {
-        let namespace = told.about.namespace.clone().unwrap_or_default();
-        let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
-        let identity = (told.about.uid.clone().unwrap_or_default(), told.notice.clone());
-        if let Some((name, count)) = self.seen.get_mut(&identity) {
-            *count = count.saturating_add(1);
-            let patch = serde_json::json!({ "count": count, "lastTimestamp": Time(told.at) });
-            match api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-                Ok(_) => return,
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => {
-                    debug!(error = &error as &dyn std::error::Error, "an event could not be counted up");
-                    return;
-                }
+    fn take(&mut self, told: Told) {
+        let uid = told.about.uid.clone().unwrap_or_default();
+        let identity = matches!(told.notice, Notice::Failed { .. }).then(|| (uid, told.notice.clone()));
+        let Some(identity) = identity else {
+            let event = self.event(told);
+            self.create(event, None);
+            return;
+        };
+        if let Some(series) = self.series.get_mut(&identity) {
+            series.count = series.count.saturating_add(1);
+            series.last = told.at;
+            if series.written.take().is_some() {
+                self.count_up(identity);
             }
+            return;
         }
+        if self.series.len() >= REMEMBERED {
+            self.series.retain(|_, series| series.written.is_none());
+        }
+        let at = told.at;
         let event = self.event(told);
-        match api.create(&PostParams::default(), &event).await {
-            Ok(created) => {
-                if self.seen.len() >= REMEMBERED {
-                    self.seen.clear();
-                }
-                self.seen.insert(identity, (created.metadata.name.unwrap_or_default(), 1));
+        let (name, namespace) = (event.metadata.name.clone(), event.metadata.namespace.clone());
+        let series = Series {
+            name: name.unwrap_or_default(),
+            namespace: namespace.unwrap_or_default(),
+            count: 1,
+            last: at,
+            written: None,
+        };
+        self.series.insert(identity.clone(), series);
+        self.create(event, Some((identity, 1)));
+    }
+
+    fn create(&mut self, event: Event, part: Option<(Identity, i32)>) {
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
+        self.writes.spawn(async move { (part, api.create(&PostParams::default(), &event).await.map(drop)) });
+    }
+
+    fn count_up(&mut self, identity: Identity) {
+        let Some(series) = self.series.get(&identity) else { return };
+        let (count, name) = (series.count, series.name.clone());
+        let last = MicroTime(series.last);
+        let patch = serde_json::json!({ "series": { "count": count, "lastObservedTime": last } });
+        let api = Api::<Event>::namespaced(self.client.clone(), &series.namespace);
+        self.writes.spawn(async move {
+            let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+            (Some((identity, count)), written.map(drop))
+        });
+    }
+
+    fn ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        let Ok((part, outcome)) = ended else {
+            debug!("the write of an event ended abnormally");
+            return;
+        };
+        if let Err(error) = &outcome {
+            debug!(error = error as &dyn std::error::Error, "an event could not be written");
+        }
+        let Some((identity, count)) = part else { return };
+        if outcome.is_err() {
+            // The next one like it is an event of its own.
+            self.series.remove(&identity);
+        } else if let Some(series) = self.series.get_mut(&identity) {
+            if series.count > count {
+                self.count_up(identity);
+            } else {
+                series.written = Some(count);
             }
-            Err(error) => debug!(error = &error as &dyn std::error::Error, "an event could not be written"),
         }
     }
 
     fn event(&mut self, told: Told) -> Event {
-        let Told { about, notice, at } = told;
+        let Told { about, by, notice, at } = told;
         // The time in nanoseconds, made unique.
         self.last_name = at.as_nanosecond().max(self.last_name + 1);
+        let name = about.name.as_deref().unwrap_or_default();
         let metadata = ObjectMeta {
-            name: Some(format!("{}.{:x}", about.name.as_deref().unwrap_or_default(), self.last_name)),
+            name: Some(format!("{name}.{:x}", self.last_name)),
             namespace: about.namespace.clone(),
             ..ObjectMeta::default()
         };
+        let (type_, reason, action) = notice.kind();
         Event {
             metadata,
-            involved_object: about,
-            reason: Some(notice.reason.to_owned()),
-            message: Some(notice.message),
-            source: Some(EventSource { component: Some(self.component.clone()), host: None }),
-            first_timestamp: Some(Time(at)),
-            last_timestamp: Some(Time(at)),
-            count: Some(1),
-            type_: Some(notice.severity.to_owned()),
-            reporting_component: Some(self.component.clone()),
-            reporting_instance: Some(String::new()),
+            event_time: Some(MicroTime(at)),
+            action: Some(action.to_owned()),
+            reason: Some(reason.to_owned()),
+            note: Some(notice.note(&about)),
+            related: notice.related(),
+            regarding: Some(about),
+            reporting_controller: Some(by.as_ref().to_owned()),
+            reporting_instance: Some(format!("{by}-{}", self.host)),
+            type_: Some(type_.to_owned()),
             ..Event::default()
         }
     }
 }
+
+impl Notice {
+    /// The type, the reason and the action.
+    fn kind(&self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Scheduled { .. } => ("Normal", "Scheduled", "Binding"),
+            Self::Failed { .. } => ("Warning", "FailedScheduling", "Scheduling"),
+            Self::Preempted { .. } => ("Normal", "Preempted", "Preempting"),
+        }
+    }
+
+    fn note(&self, about: &ObjectReference) -> String {
+        match self {
+            Self::Scheduled { node } => {
+                let (namespace, name) = (&about.namespace, &about.name);
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                format!("Successfully assigned {}/{} to {node}", text(namespace), text(name))
+            }
+            Self::Failed { message } => shortened(message),
+            Self::Preempted { by, node } => format!("Preempted by pod {} on node {node}", by.uid),
+        }
+    }
+
+    fn related(&self) -> Option<ObjectReference> {
+        let Self::Preempted { by, .. } = self else { return None };
+        Some(by.clone().reference())
+    }
+}
+
+impl PodName {
+    fn reference(self) -> ObjectReference {
+        ObjectReference {
+            name: Some(self.name),
+            namespace: Some(self.namespace),
+            uid: Some(self.uid),
+            ..a_pod()
+        }
+    }
+}
+
+fn a_pod() -> ObjectReference {
+    let (version, kind) = (Some("v1".to_owned()), Some("Pod".to_owned()));
+    ObjectReference { api_version: version, kind, ..ObjectReference::default() }
+}
+
+/// A text of at most the length that events may have.
+fn shortened(message: &str) -> String {
+    if message.len() <= LONGEST_NOTE {
+        return message.to_owned();
+    }
+    let mark = " ...";
+    format!("{}{mark}", &message[..message.floor_char_boundary(LONGEST_NOTE - mark.len())])
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -1,41 +1,54 @@
-//! Writes decisions: the binding of a Pod, or the condition that says why there is none.
+//! Writes about Pods besides bindings: why one has no node, which node it will have, that it has to end.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Binding, ObjectReference, Pod, PodCondition};
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
-use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::cluster::Placed;
 use crate::pod::PodInfo;
 
-/// Binds a Pod to a node.
-pub(crate) async fn bind(client: Client, pod: Arc<PodInfo>, node: String) -> Result<(), kube::Error> {
-    let metadata = ObjectMeta {
-        name: Some(pod.name.clone()),
-        namespace: Some(pod.namespace.clone()),
-        uid: Some(pod.uid.clone()),
-        ..ObjectMeta::default()
-    };
-    let target =
-        ObjectReference { kind: Some("Node".to_owned()), name: Some(node), ..ObjectReference::default() };
-    let binding = Binding { metadata, target };
-    let api = Api::<Pod>::namespaced(client, &pod.namespace);
-    let _: IgnoredAny =
-        api.create_subresource("binding", &pod.name, &PostParams::default(), &binding).await?;
-    Ok(())
+/// What is to become of `status.nominatedNodeName`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Nominate {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It goes, if it is there.
+    Clear,
+    /// It is this node.
+    Node(String),
 }
 
 /// The patch of a Pod's status that says why it has no node; nothing if the status says so already.
 pub(crate) fn unscheduled_patch(
     pod: &Pod,
-    reason: &str,
-    message: &str,
+    (reason, message): (&str, &str),
+    nominate: &Nominate,
     now: Timestamp,
-) -> Option<serde_json::Value> {
+) -> Option<Value> {
+    let status = pod.status.as_ref();
+    let nominated = status.and_then(|status| status.nominated_node_name.as_deref()).unwrap_or_default();
+    let nomination = match nominate {
+        Nominate::Clear if !nominated.is_empty() => Some(Value::Null),
+        Nominate::Node(node) if node != nominated => Some(json!(node)),
+        Nominate::Keep | Nominate::Clear | Nominate::Node(_) => None,
+    };
+    let condition = unscheduled(pod, reason, message, now);
+    if nomination.is_none() && condition.is_none() {
+        return None;
+    }
+    let mut status = serde_json::Map::new();
+    status.extend(nomination.map(|node| ("nominatedNodeName".to_owned(), node)));
+    status.extend(condition.map(|condition| ("conditions".to_owned(), json!([condition]))));
+    Some(json!({ "metadata": { "uid": pod.metadata.uid }, "status": status }))
+}
+
+fn unscheduled(pod: &Pod, reason: &str, message: &str, now: Timestamp) -> Option<PodCondition> {
     let before = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let before = before.into_iter().find(|condition| condition.type_ == "PodScheduled");
     let is = |text: &Option<String>, wanted: &str| text.as_deref() == Some(wanted);
@@ -45,24 +58,60 @@ pub(crate) fn unscheduled_patch(
         return None;
     }
     let since = before.filter(|before| before.status == "False");
-    let condition = PodCondition {
+    Some(PodCondition {
         type_: "PodScheduled".to_owned(),
         status: "False".to_owned(),
         reason: Some(reason.to_owned()),
         message: Some(message.to_owned()),
         last_transition_time: since.and_then(|since| since.last_transition_time.clone()).or(Some(Time(now))),
+        observed_generation: pod.metadata.generation,
         ..PodCondition::default()
-    };
-    Some(json!({ "metadata": { "uid": pod.metadata.uid }, "status": { "conditions": [condition] } }))
+    })
+}
+
+/// The patch of a Pod's status that takes its nomination back.
+pub(crate) fn unnominate_patch(pod: &Pod) -> Value {
+    json!({ "metadata": { "uid": pod.metadata.uid }, "status": { "nominatedNodeName": null } })
 }
 
 /// Writes such a patch.
-pub(crate) async fn patch_status(
-    client: Client,
-    pod: Arc<PodInfo>,
-    patch: serde_json::Value,
-) -> Result<(), kube::Error> {
+pub(crate) async fn patch_status(client: Client, pod: Arc<PodInfo>, patch: Value) -> Result<(), kube::Error> {
     let api = Api::<Pod>::namespaced(client, &pod.namespace);
     api.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
     Ok(())
+}
+
+/// Ends a Pod in favour of one of a higher priority. `Ok` if it ends, by this or otherwise.
+pub(crate) async fn evict(
+    client: Client,
+    victim: &Placed,
+    scheduler: &str,
+    now: Timestamp,
+) -> Result<(), kube::Error> {
+    let api = Api::<Pod>::namespaced(client, &victim.template.namespace);
+    let condition = PodCondition {
+        type_: "DisruptionTarget".to_owned(),
+        status: "True".to_owned(),
+        reason: Some("PreemptionByScheduler".to_owned()),
+        message: Some(format!("{scheduler}: preempting to accommodate a higher priority pod")),
+        last_transition_time: Some(Time(now)),
+        ..PodCondition::default()
+    };
+    let patch = json!({ "metadata": { "uid": &*victim.uid }, "status": { "conditions": [condition] } });
+    let told = api.patch_status(&victim.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
+    if is_gone(told)? {
+        return Ok(());
+    }
+    let only_this = Preconditions { uid: Some(victim.uid.to_string()), resource_version: None };
+    let ended = api.delete(&victim.name, &DeleteParams::default().preconditions(only_this)).await;
+    is_gone(ended).map(|_| ())
+}
+
+/// Whether the Pod is no longer there; a conflict says that another one has its name.
+fn is_gone<T>(answer: Result<T, kube::Error>) -> Result<bool, kube::Error> {
+    match answer {
+        Ok(_) => Ok(false),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(true),
+        Err(error) => Err(error),
+    }
 }

@@ -31,7 +31,7 @@ pub(crate) use profile::Profile;
 
 use crate::cluster::{Cluster, NodeInfo};
 use crate::event::Event;
-use crate::pod::PodInfo;
+use crate::pod::{PodInfo, Template};
 
 /// Why a node does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +56,14 @@ impl Refusal {
     /// A no that only a change of the node can turn into a yes.
     pub(crate) fn for_good(plugin: Plugin, text: &'static str) -> Self {
         Self { plugin, why: Why::Text(text), is_final: true }
+    }
+
+    /// The reasons as the user reads them.
+    pub(crate) fn texts(self, template: &Template) -> Vec<String> {
+        match self.why {
+            Why::Text(text) => vec![text.to_owned()],
+            Why::Lacks(lacking) => shortage_texts(lacking, template).collect(),
+        }
     }
 
     /// A no that the end of other Pods may turn into a yes.

@@ -70,12 +70,3 @@ pub(crate) fn is_terminal(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
 }
-
-/// Whether this Pod waits for the scheduler of this name.
-pub(crate) fn is_waiting(pod: &Pod, scheduler: &str) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let is_placed = spec.node_name.as_ref().is_some_and(|node| !node.is_empty());
-    let is_gated = spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty());
-    let is_ours = spec.scheduler_name.as_deref().unwrap_or("default-scheduler") == scheduler;
-    is_ours && !is_placed && !is_gated && !is_terminal(pod) && pod.metadata.deletion_timestamp.is_none()
-}

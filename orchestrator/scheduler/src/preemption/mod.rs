@@ -1,0 +1,147 @@
+//! Room for a Pod that found none, by ending Pods of lower priority (DefaultPreemption).
+//!
+//! Flow: [`plan`] decides purely, in upstream's order: who is ended on each node that could fit then, and which of these
+//! nodes is the best. The scheduler then nominates the node for the Pod, which keeps the room from all others of its
+//! priority and below, and ends the victims beside its next cycles.
+//!
+//! Guarantees: the Pod passes all filters on the chosen node without its victims, beside all Pods nominated there that
+//! have at least its priority. A Pod whose victims are ending ends no others.
+
+mod budgets;
+mod nominations;
+mod victims;
+
+use std::collections::{BTreeMap, HashSet};
+
+use jiff::Timestamp;
+
+pub(crate) use budgets::Budgets;
+pub(crate) use nominations::Nominations;
+pub(crate) use victims::Victims;
+
+use crate::cluster::{Cluster, NodeIndex};
+use crate::cycle::{Unschedulable, histogram, refusal};
+use crate::plugins::Profile;
+use crate::pod::PodInfo;
+
+/// Of how many nodes, in percent and at least, victims are selected before the best is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) percentage: usize,
+    pub(crate) absolute: usize,
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self { percentage: 10, absolute: 100 }
+    }
+}
+
+/// What is looked at.
+pub(crate) struct World<'w> {
+    pub(crate) cluster: &'w mut Cluster,
+    pub(crate) profile: &'w Profile,
+    pub(crate) budgets: &'w Budgets,
+    /// The node that the Pod is nominated for already.
+    pub(crate) nominated: Option<NodeIndex>,
+    /// The Pods that end because of an earlier preemption, by uid.
+    pub(crate) ending: &'w HashSet<String>,
+    pub(crate) now: Timestamp,
+    pub(crate) args: Args,
+}
+
+/// What to do for a Pod.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// Nothing, for it may not; as the user reads it.
+    Ineligible(&'static str),
+    /// Nothing, for it would not help; as the user reads it.
+    Useless(String),
+    /// End these Pods on this node.
+    End { node: NodeIndex, victims: Victims },
+}
+
+/// Plans for a Pod that fits nowhere. `draw` returns a number below its argument.
+pub(crate) fn plan(
+    pod: &PodInfo,
+    refused: &Unschedulable,
+    world: &mut World<'_>,
+    draw: impl FnOnce(usize) -> usize,
+) -> Plan {
+    if !pod.may_preempt {
+        return Plan::Ineligible("not eligible due to preemptionPolicy=Never.");
+    }
+    if awaits_victims(pod, refused, world) {
+        return Plan::Ineligible("not eligible due to a terminating pod on the nominated node.");
+    }
+    let mut reasons = BTreeMap::<String, usize>::new();
+    let candidates = candidates(pod, &refused.resolvable, world, draw, &mut reasons);
+    let now = world.now;
+    if let Some((node, victims)) = candidates.into_iter().min_by_key(|(_, victims)| victims.cost(now)) {
+        return Plan::End { node, victims };
+    }
+    let others = refused.nodes - refused.resolvable.len();
+    if others > 0 {
+        *reasons.entry("Preemption is not helpful for scheduling".to_owned()).or_default() += others;
+    }
+    Plan::Useless(format!("0/{} nodes are available: {}.", refused.nodes, histogram(&reasons)))
+}
+
+/// Whether Pods already end for this one, where its room will be.
+fn awaits_victims(pod: &PodInfo, refused: &Unschedulable, world: &World<'_>) -> bool {
+    let node = world.nominated.filter(|node| refused.resolvable.contains(node));
+    node.is_some_and(|node| {
+        let mut pods = world.cluster.pods_on(node);
+        pods.any(|(_, other)| other.priority < pod.priority && world.ending.contains(&*other.uid))
+    })
+}
+
+/// Nodes on which the Pod fits without some Pods of lower priority; counts why others are none. It stops at enough, if
+/// there is one among them that violates no budget.
+fn candidates(
+    pod: &PodInfo,
+    nodes: &[NodeIndex],
+    world: &mut World<'_>,
+    draw: impl FnOnce(usize) -> usize,
+    reasons: &mut BTreeMap<String, usize>,
+) -> Vec<(NodeIndex, Victims)> {
+    let mut found = Vec::new();
+    if nodes.is_empty() {
+        return found;
+    }
+    let enough = (nodes.len() * world.args.percentage / 100).max(world.args.absolute);
+    let (before, after) = nodes.split_at(draw(nodes.len()));
+    let mut is_good = false;
+    for node in after.iter().chain(before) {
+        match on_node(pod, *node, world) {
+            Ok(victims) => {
+                is_good |= victims.violations == 0;
+                found.push((*node, victims));
+            }
+            Err(texts) => texts.into_iter().for_each(|text| *reasons.entry(text).or_default() += 1),
+        }
+        if is_good && found.len() >= enough {
+            break;
+        }
+    }
+    found
+}
+
+/// The victims on one node, or why there are none, as the user reads it.
+fn on_node(pod: &PodInfo, node: NodeIndex, world: &mut World<'_>) -> Result<Victims, Vec<String>> {
+    let lower = world.cluster.pods_on(node).filter(|(_, other)| other.priority < pod.priority);
+    let lower: Vec<_> = lower.map(|(index, other)| (index, other.clone())).collect();
+    if lower.is_empty() {
+        return Err(vec!["No preemption victims found for incoming pod".to_owned()]);
+    }
+    let World { cluster, profile, budgets, now, .. } = world;
+    let fits = |without: &[_]| match refusal(pod, node, without, cluster, profile) {
+        None => Ok(()),
+        Some(refusal) => Err(refusal),
+    };
+    victims::select(lower, budgets, *now, fits).map_err(|refusal| refusal.texts(&pod.template))
+}
+
+#[cfg(test)]
+#[path = "preemption_tests.rs"]
+mod tests;

@@ -1,0 +1,213 @@
+//! One decision: where the next Pod goes, or what is done for one that fits nowhere.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::time::Instant;
+
+use super::outcome::{Binding, Written};
+use super::wake::Hints;
+use super::{Scheduler, Shared};
+use crate::cluster::NodeIndex;
+use crate::cycle::{Decision, Unschedulable, refusal, schedule};
+use crate::io::bind::bind;
+use crate::io::events::Notice;
+use crate::io::write::{self, Nominate};
+use crate::metrics::{Attempt, Point};
+use crate::plugins::PluginSet;
+use crate::pod::PodInfo;
+use crate::preemption::{Plan, Victims, World, plan};
+use crate::profiles::Own;
+use crate::queue::Popped;
+
+impl Scheduler {
+    /// Decides on the next Pod; returns whether there was one.
+    pub(super) fn decide_one(&mut self) -> bool {
+        if !self.is_complete() {
+            return false;
+        }
+        let Some(popped) = self.queue.pop(Instant::now()) else { return false };
+        let began = Instant::now();
+        let pod = popped.pod.clone();
+        let nominated = self.nominations.node_of(&pod.uid).and_then(|node| self.cluster.node_named(node));
+        let aside = self.nominations.step_aside(&mut self.cluster, &pod);
+        let Some(own) = self.profiles.of(&pod).cloned().filter(|_| !self.cluster.is_placed(&pod.uid)) else {
+            self.nominations.step_back(&mut self.cluster, aside);
+            self.queue.decided(&pod.uid);
+            return true;
+        };
+        let chosen = self.choose(&pod, &own, nominated);
+        self.config.metrics.decided(began.elapsed());
+        match chosen {
+            Ok(decision) => {
+                let node = self.cluster.node(decision.node).name.clone();
+                let change = self.cluster.assume(&pod, decision.node);
+                self.nominations.placed(&pod.uid);
+                self.nominations.step_back(&mut self.cluster, aside);
+                self.queue.decided(&pod.uid);
+                self.happened(Some(change));
+                self.bind(popped, node, began, own);
+            }
+            Err(refused) => {
+                let plan = self.make_room(&pod, &own, nominated, &refused);
+                self.nominations.step_back(&mut self.cluster, aside);
+                own.counts.attempt(Attempt::Unschedulable, began.elapsed());
+                self.refuse(&pod, &own, &refused, plan);
+            }
+        }
+        true
+    }
+
+    /// A Pod goes where it is nominated if it can, else to the best node.
+    fn choose(
+        &mut self,
+        pod: &PodInfo,
+        own: &Own,
+        nominated: Option<NodeIndex>,
+    ) -> Result<Decision, Unschedulable> {
+        if let Some(node) = nominated
+            && refusal(pod, node, &[], &mut self.cluster, &own.profile).is_none()
+        {
+            return Ok(Decision { node, feasible: 1 });
+        }
+        let draw = |bound| self.random.below(bound);
+        schedule(pod, &mut self.cluster, &own.profile, &mut self.scratch, draw)
+    }
+
+    fn bind(&mut self, popped: Popped, node: String, began: Instant, own: Arc<Own>) {
+        let (client, pod) = (self.client.clone(), popped.pod.clone());
+        self.writes.bind(async move {
+            let sent = Instant::now();
+            let outcome = bind(client, pod, node.clone()).await;
+            Written::Bound(Box::new(Binding { popped, own, node, outcome, began, sent }))
+        });
+    }
+
+    fn make_room(
+        &mut self,
+        pod: &PodInfo,
+        own: &Own,
+        nominated: Option<NodeIndex>,
+        refused: &Unschedulable,
+    ) -> Option<Plan> {
+        if refused.nodes == 0 || !own.preempts {
+            return None;
+        }
+        let began = Instant::now();
+        let mut world = World {
+            cluster: &mut self.cluster,
+            profile: &own.profile,
+            budgets: &self.budgets,
+            nominated,
+            ending: &self.ending,
+            now: self.config.clock.now(),
+            args: own.preemption,
+        };
+        let plan = plan(pod, refused, &mut world, |bound| self.random.below(bound));
+        self.config.metrics.preemption();
+        own.counts.point(Point::PostFilter, matches!(plan, Plan::End { .. }), began.elapsed());
+        Some(plan)
+    }
+
+    fn refuse(&mut self, pod: &Shared, own: &Arc<Own>, refused: &Unschedulable, plan: Option<Plan>) {
+        let message = refused.message();
+        match plan {
+            None => self.refused(pod, own, (message, Nominate::Keep), refused.plugins),
+            Some(Plan::Ineligible(text)) => {
+                let message = format!("{message} preemption: {text}");
+                self.refused(pod, own, (message, Nominate::Keep), refused.plugins);
+            }
+            Some(Plan::Useless(text)) => {
+                let message = format!("{message} preemption: {text}");
+                self.withdraw(&pod.uid);
+                self.refused(pod, own, (message, Nominate::Clear), refused.plugins);
+            }
+            Some(Plan::End { node, victims }) => {
+                let node = self.cluster.node(node).name.clone();
+                self.step_down(pod, &node);
+                let change = self.nominations.nominate(&mut self.cluster, pod, &node);
+                self.happened(change);
+                self.note(pod, own, ("Unschedulable", message), &Nominate::Node(node.clone()));
+                self.end(pod, own, (node, victims), refused.plugins);
+            }
+        }
+    }
+
+    /// Tells why there is no node, and lets the Pod wait for an event that helps.
+    fn refused(
+        &mut self,
+        pod: &Shared,
+        own: &Own,
+        (message, nominate): (String, Nominate),
+        plugins: PluginSet,
+    ) {
+        self.note(pod, own, ("Unschedulable", message), &nominate);
+        self.park(&pod.uid, plugins);
+    }
+
+    /// Lets a Pod wait for an event that helps.
+    pub(super) fn park(&mut self, uid: &str, plugins: PluginSet) {
+        let Self { queue, cluster, profiles, nominations, .. } = self;
+        let mut hints = Hints { cluster, profiles, nominations };
+        let help = |event: &_, pod: &_, plugins| hints.help(event, pod, plugins);
+        queue.park(uid, plugins, Instant::now(), help);
+    }
+
+    /// Pods of lower priority that are nominated for the same node look for another one.
+    fn step_down(&mut self, pod: &Shared, node: &str) {
+        for other in self.nominations.on(node) {
+            if other.priority < pod.priority {
+                self.withdraw(&other.uid);
+                self.patch(&other, write::unnominate_patch(&other.object));
+                self.queue.again(&other.uid);
+            }
+        }
+    }
+
+    /// Ends the victims; the Pod is in its cycle until all of them are told, so that nobody ends others for it.
+    fn end(&mut self, pod: &Shared, own: &Arc<Own>, (node, victims): (String, Victims), plugins: PluginSet) {
+        let victims: Vec<_> = victims.pods.into_iter().filter(|victim| !victim.is_leaving).collect();
+        if victims.is_empty() {
+            self.park(&pod.uid, plugins);
+            return;
+        }
+        self.config.metrics.victims(victims.len());
+        let (client, pod, own, now) =
+            (self.client.clone(), pod.clone(), own.clone(), self.config.clock.now());
+        self.writes.write(async move {
+            let evict = victims.into_iter().map(|victim| {
+                let (client, name) = (client.clone(), own.name.clone());
+                async move {
+                    let outcome = write::evict(client, &victim, &name, now).await;
+                    (victim, outcome)
+                }
+            });
+            let ended = join_all(evict).await;
+            Written::Ended { pod, own, node, plugins, ended }
+        });
+    }
+
+    /// Tells the user why a Pod has no node, by an event and its condition.
+    pub(super) fn note(
+        &mut self,
+        pod: &Shared,
+        own: &Own,
+        (reason, message): (&'static str, String),
+        nominate: &Nominate,
+    ) {
+        let now = self.config.clock.now();
+        let patch = write::unscheduled_patch(&pod.object, (reason, &message), nominate, now);
+        self.recorder.event(&pod.object, &own.name, Notice::Failed { message });
+        if let Some(patch) = patch {
+            self.patch(pod, patch);
+        }
+    }
+
+    fn patch(&mut self, pod: &Shared, patch: serde_json::Value) {
+        let (client, pod) = (self.client.clone(), pod.clone());
+        self.writes.write(async move {
+            let outcome = write::patch_status(client, pod.clone(), patch).await;
+            Written::Status { pod, outcome }
+        });
+    }
+}
