@@ -1,6 +1,5 @@
 //! Tests of the aggregates: whatever happens, they are what a recount gives.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;

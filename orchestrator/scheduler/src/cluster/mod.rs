@@ -8,8 +8,10 @@ mod images;
 mod log;
 mod node;
 mod pods;
+mod selectors;
 mod symbols;
 mod templates;
+mod topology;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,11 +23,16 @@ pub(crate) use log::Moment;
 pub(crate) use node::{NodeChanges, NodeInfo};
 use pods::Pods;
 pub(crate) use pods::{Placed, PodIndex};
+pub(crate) use selectors::OwnerKind;
+use selectors::Selectors;
 pub(crate) use symbols::{Symbol, SymbolSelector, Symbols};
+pub(crate) use templates::TemplateIndex;
 use templates::Templates;
+use topology::Topologies;
+pub(crate) use topology::{Domain, KeyIndex};
 
 use crate::event::Event;
-use crate::pod::PodInfo;
+use crate::pod::{PodInfo, Template};
 
 /// A node. Indexes of nodes that are gone are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,6 +47,11 @@ impl NodeIndex {
     /// The place in a dense list.
     pub(crate) fn get(self) -> usize {
         self.0 as usize
+    }
+
+    /// The place, small.
+    pub(crate) fn number(self) -> u32 {
+        self.0
     }
 }
 
@@ -58,6 +70,8 @@ pub(crate) struct Cluster {
     pub(crate) templates: Templates,
     pub(crate) symbols: Symbols,
     pub(crate) images: Images,
+    pub(crate) topologies: Topologies,
+    pub(crate) selectors: Selectors,
     namespaces: HashMap<String, BTreeMap<String, String>>,
     namespace_changes: u64,
     log: ChangeLog,
@@ -125,6 +139,14 @@ impl Cluster {
         self.namespace_changes
     }
 
+    /// The index of a topology key, which is kept up from now on.
+    pub(crate) fn topology(&mut self, key: &str) -> KeyIndex {
+        match self.topologies.find(key) {
+            Some(index) => index,
+            None => self.topologies.add(key, &self.nodes, &mut self.symbols),
+        }
+    }
+
     /// The point in the log of changes that is reached.
     pub(crate) fn now(&self) -> Moment {
         self.log.now()
@@ -148,6 +170,7 @@ impl Cluster {
             info.images = images;
             self.log.push(index);
         }
+        self.topologies.set(index, info);
         self.known += usize::from(is_new);
         if is_new || changes.any() {
             self.log.push(index);
@@ -161,6 +184,7 @@ impl Cluster {
         let info = &mut self.nodes[index.get()];
         self.images.remove(&info.images);
         info.clear_node();
+        self.topologies.set(index, info);
         self.known -= 1;
         self.log.push(index);
         self.drop_if_unused(index);
@@ -251,6 +275,7 @@ impl Cluster {
         {
             self.drop_if_unused(before.node);
         }
+        self.keep_topologies_of(&pod.template);
         let template = self.templates.add(&pod.template);
         let mut placed = Placed::new(pod, node, template);
         placed.is_assumed = assumed;
@@ -262,6 +287,14 @@ impl Cluster {
         self.nodes[node.get()].add(index, template, &pod.template, is_leaving);
         self.log.push(node);
         Event::PodPlaced { template: pod.template.clone(), node }
+    }
+
+    /// Keeps up the topologies that a placed Pod's terms speak of.
+    fn keep_topologies_of(&mut self, template: &Template) {
+        let required = template.affinity.iter().chain(&template.anti_affinity);
+        for term in required.chain(template.preferred.iter().map(|(_, term)| term)) {
+            self.topology(&term.topology_key);
+        }
     }
 
     fn take_out(&mut self, uid: &str) -> Option<Placed> {

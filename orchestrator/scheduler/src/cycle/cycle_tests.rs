@@ -142,7 +142,11 @@ fn what_would_fit_without_others() {
     let (node, running) = (cluster.node_named("a").unwrap(), cluster.placed("running").unwrap());
     let profile = Profile::new("default-scheduler".to_owned());
     let waiting = pod("p", &cpu("1"));
-    assert!(refusal(&waiting, node, &[], &mut cluster, &profile).is_some());
-    assert!(refusal(&waiting, node, &[running], &mut cluster, &profile).is_none());
+    let mut scratch = Scratch::default();
+    let mut refusal = |without: &[PodIndex]| {
+        refusal(&waiting, Spot { node, without }, &mut cluster, &profile, &mut scratch)
+    };
+    assert!(refusal(&[]).is_some());
+    assert!(refusal(&[running]).is_none());
     assert!(cluster.is_placed("running"));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::NodeIndex;
-use crate::plugins::{PluginSet, Refusal, Why, shortage_texts};
+use crate::plugins::{Plugin, PluginSet, Refusal};
 use crate::pod::Template;
 
 /// No node fits; nothing went wrong.
@@ -24,18 +24,16 @@ pub(crate) struct Unschedulable {
 impl Unschedulable {
     /// Counts a node's refusal.
     pub(super) fn count(&mut self, refusal: Refusal, nodes: usize, template: &Template) {
-        if nodes == 0 {
-            return;
-        }
         self.plugins.insert(refusal.plugin);
-        match refusal.why {
-            Why::Text(text) => *self.reasons.entry(text.to_owned()).or_default() += nodes,
-            Why::Lacks(lacking) => {
-                for text in shortage_texts(lacking, template) {
-                    *self.reasons.entry(text).or_default() += nodes;
-                }
-            }
+        for text in refusal.texts(template) {
+            *self.reasons.entry(text).or_default() += nodes;
         }
+    }
+
+    /// Refuses the Pod on all nodes alike.
+    pub(super) fn refuse_all(&mut self, reason: &str, plugin: Plugin) {
+        self.before_nodes = Some(reason.to_owned());
+        self.plugins.insert(plugin);
     }
 
     /// The message, word for word as upstream; what was tried to make room comes behind it.

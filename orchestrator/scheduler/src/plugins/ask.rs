@@ -9,7 +9,9 @@ use super::Args;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Prepared {
     selector: Vec<(Option<Symbol>, Option<Symbol>)>,
-    required: Vec<Terms>,
+    required: Option<Terms>,
+    /// What the profile requires besides.
+    added: Option<Terms>,
     preferred: Vec<(i64, Term)>,
     /// How many symbols there were.
     symbols: usize,
@@ -36,12 +38,14 @@ impl Term {
 
 impl Prepared {
     pub(crate) fn new(template: &Template, args: &Args, symbols: &Symbols) -> Self {
-        let terms = |terms: &Vec<NodeTerm>| terms.iter().map(|term| Term::new(term, symbols)).collect();
+        let terms =
+            |terms: &Vec<NodeTerm>| terms.iter().map(|term| Term::new(term, symbols)).collect::<Terms>();
         let selector = template.node_selector.iter();
         let preferred = template.preferred_nodes.iter().chain(&args.added_preferred);
         Self {
             selector: selector.map(|(key, value)| (symbols.get(key), symbols.get(value))).collect(),
-            required: template.required_nodes.iter().chain(&args.added_required).map(terms).collect(),
+            required: template.required_nodes.as_ref().map(terms),
+            added: args.added_required.as_ref().map(terms),
             preferred: preferred.map(|(weight, term)| (*weight, Term::new(term, symbols))).collect(),
             symbols: symbols.len(),
         }
@@ -62,14 +66,21 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// Whether a node's labels and name are as the Pod and the profile require.
-    pub(crate) fn may_be_on(&self, node: &NodeInfo) -> bool {
-        let symbols = &self.cluster.symbols;
+    /// Whether a node's labels and name are as the Pod requires.
+    pub(crate) fn is_asked_for(&self, node: &NodeInfo) -> bool {
         let has = |(key, value): &(Option<Symbol>, Option<Symbol>)| {
             value.is_some() && key.and_then(|key| node.labels.get(key)) == *value
         };
-        self.prepared.selector.iter().all(has)
-            && self.prepared.required.iter().all(|terms| terms.iter().any(|term| term.matches(node, symbols)))
+        self.prepared.selector.iter().all(has) && self.has_one_of(self.prepared.required.as_ref(), node)
+    }
+
+    /// Whether they are as the Pod and the profile require.
+    pub(crate) fn may_be_on(&self, node: &NodeInfo) -> bool {
+        self.is_asked_for(node) && self.has_one_of(self.prepared.added.as_ref(), node)
+    }
+
+    fn has_one_of(&self, terms: Option<&Terms>, node: &NodeInfo) -> bool {
+        terms.is_none_or(|terms| terms.iter().any(|term| term.matches(node, &self.cluster.symbols)))
     }
 
     /// The sum of the weights of the wishes that a node satisfies.

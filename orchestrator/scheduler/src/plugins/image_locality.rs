@@ -18,18 +18,12 @@ pub(super) fn rate(ask: &Ask<'_>, node: &NodeInfo) -> i64 {
     }
     let nodes = i64::try_from(ask.cluster.node_count()).unwrap_or(i64::MAX).max(1);
     let sum = images.iter().map(|image| {
-        let name = normalized(image);
-        let Ok(at) = node.images.binary_search_by(|present| (*present.name).cmp(&name)) else { return 0 };
-        let having = i64::try_from(ask.cluster.images.nodes_with(&name)).unwrap_or(0);
+        let found = node.images.binary_search_by(|present| (*present.name).cmp(image.as_str()));
+        let Ok(at) = found else { return 0 };
+        let having = i64::try_from(ask.cluster.images.nodes_with(image)).unwrap_or(0);
         super::whole(super::float(node.images[at].size) * (super::float(having) / super::float(nodes)))
     });
     let most = MOST.saturating_mul(i64::try_from(images.len()).unwrap_or(1));
     let sum = sum.sum::<i64>().clamp(LEAST, most);
     100 * (sum - LEAST) / (most - LEAST)
-}
-
-/// The name with its tag: `latest` if none is given.
-fn normalized(image: &str) -> std::borrow::Cow<'_, str> {
-    let after_slash = image.rfind('/').map_or(0, |at| at + 1);
-    if image[after_slash..].contains(':') { image.into() } else { format!("{image}:latest").into() }
 }

@@ -1,12 +1,25 @@
 //! Pods that want to be near others, or apart from them.
 
+use super::{Plugin, Refusal, Why};
 use crate::cluster::Cluster;
 use crate::event::Event;
-use crate::pod::PodInfo;
+use crate::pod::{PodInfo, PodTerm};
+
+/// Of a node in whose domain there is none of the Pods wanted near.
+pub(crate) const NOT_NEAR: Refusal = refusal("node(s) didn't match pod affinity rules", true);
+/// Of a node in whose domain there are Pods that are not wanted near.
+pub(crate) const NOT_APART: Refusal = refusal("node(s) didn't match pod anti-affinity rules", false);
+/// Of a node in whose domain there are Pods that do not want this one near.
+pub(crate) const KEPT_AWAY: Refusal =
+    refusal("node(s) didn't satisfy existing pods anti-affinity rules", false);
+
+const fn refusal(text: &'static str, is_final: bool) -> Refusal {
+    Refusal { plugin: Plugin::InterPodAffinity, why: Why::Text(text), is_final }
+}
 
 pub(super) fn helps(pod: &PodInfo, cluster: &Cluster, event: &Event) -> bool {
     let rules = &pod.template;
-    let speaks_of = |terms: &[crate::pod::PodTerm], namespace: &str, labels: &_| {
+    let speaks_of = |terms: &[PodTerm], namespace: &str, labels: &_| {
         terms.iter().any(|term| term.matches(namespace, labels, cluster.namespace(namespace)))
     };
     match event {

@@ -1,8 +1,22 @@
 //! Pods that are to be spread evenly over the domains of a topology.
 
+use super::{Plugin, Refusal, Why};
 use crate::cluster::Cluster;
 use crate::event::Event;
 use crate::pod::PodInfo;
+
+/// The topology whose domains are the nodes.
+pub(crate) const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// Of a node that is in no domain.
+pub(crate) const NO_LABEL: Refusal =
+    refusal("node(s) didn't match pod topology spread constraints (missing required label)", true);
+/// Of a node whose domain has too many already.
+pub(crate) const UNEVEN: Refusal = refusal("node(s) didn't match pod topology spread constraints", false);
+
+const fn refusal(text: &'static str, is_final: bool) -> Refusal {
+    Refusal { plugin: Plugin::PodTopologySpread, why: Why::Text(text), is_final }
+}
 
 pub(super) fn helps(pod: &PodInfo, _: &Cluster, event: &Event) -> bool {
     let counts = |namespace: &str, labels: &_| {

@@ -16,9 +16,11 @@ use k8s_openapi::api::core::v1::Pod;
 
 pub(crate) use node_term::NodeTerm;
 pub(crate) use ports::HostPort;
-pub(crate) use spread::Spread;
-pub(crate) use template::Template;
-pub(crate) use term::PodTerm;
+pub(crate) use spread::{Honor, Spread};
+pub(crate) use template::{Rules, Template};
+#[cfg(test)]
+pub(crate) use term::parse_selector;
+pub(crate) use term::{PodTerm, holds};
 pub(crate) use toleration::{Effect, Taint, Toleration};
 
 /// See the module's documentation.

@@ -50,6 +50,20 @@ impl Spread {
         }
     }
 
+    /// What holds for Pods of one controller or Service that ask for nothing: softly over nodes and zones.
+    pub(crate) fn of_system() -> [Self; 2] {
+        let over = |topology_key: &str, max_skew| Self {
+            topology_key: topology_key.to_owned(),
+            max_skew,
+            min_domains: 1,
+            is_soft: true,
+            selector: None,
+            affinity: Honor::Honor,
+            taints: Honor::Ignore,
+        };
+        [over("kubernetes.io/hostname", 3), over("topology.kubernetes.io/zone", 5)]
+    }
+
     /// Whether Pods with these labels are among those that are spread.
     pub(crate) fn counts(&self, labels: &Labels) -> bool {
         self.selector.as_ref().is_some_and(|selector| holds(selector, Some(labels)))

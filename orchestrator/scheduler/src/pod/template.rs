@@ -10,6 +10,8 @@ use std::ops::Deref;
 
 use k8s_openapi::api::core::v1::{Affinity, NodeSelector, Pod, PodSpec};
 
+use crate::cluster::OwnerKind;
+
 use super::ports::{HostPort, host_ports};
 use super::requests::requests;
 use super::resources::{Resources, UsualAmounts};
@@ -36,6 +38,8 @@ pub(crate) struct Rules {
     pub(crate) preferred: Vec<(i64, PodTerm)>,
     pub(crate) spread: Vec<Spread>,
     pub(crate) images: Vec<String>,
+    /// The controller, if the Pods of its kind are spread by default.
+    pub(crate) owner: Option<(OwnerKind, String)>,
 }
 
 /// See the module's documentation.
@@ -59,6 +63,7 @@ impl Template {
             node_selector: spec.node_selector.clone().unwrap_or_default(),
             tolerations: spec.tolerations.iter().flatten().filter_map(Toleration::parse).collect(),
             images: images(spec),
+            owner: owner(pod),
             ..Rules::default()
         };
         let constraints = spec.topology_spread_constraints.iter().flatten();
@@ -138,6 +143,7 @@ impl Rules {
         names.dedup();
         if let ([term], [name]) = (&mut terms[..], &names[..])
             && term.admits(name)
+            && self.spread.is_empty()
         {
             term.names.clear();
             if term.labels.is_empty() {
@@ -153,7 +159,23 @@ pub(crate) fn node_terms(selector: &NodeSelector) -> Vec<NodeTerm> {
     selector.node_selector_terms.iter().filter_map(NodeTerm::parse).collect()
 }
 
+fn owner(pod: &Pod) -> Option<(OwnerKind, String)> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    let owner = owners.find(|owner| owner.controller == Some(true))?;
+    Some((OwnerKind::named(&owner.kind)?, owner.name.clone()))
+}
+
+/// The images of containers and of volumes, with their tags.
 fn images(spec: &PodSpec) -> Vec<String> {
     let containers = spec.init_containers.iter().flatten().chain(&spec.containers);
-    containers.filter_map(|container| container.image.clone()).collect()
+    let volumes =
+        spec.volumes.iter().flatten().filter_map(|volume| volume.image.as_ref()?.reference.as_deref());
+    let images = containers.filter_map(|container| container.image.as_deref()).chain(volumes);
+    images.map(with_tag).collect()
+}
+
+/// The name with its tag: `latest` if none is given.
+fn with_tag(image: &str) -> String {
+    let after_slash = image.rfind('/').map_or(0, |at| at + 1);
+    if image[after_slash..].contains(':') { image.to_owned() } else { format!("{image}:latest") }
 }

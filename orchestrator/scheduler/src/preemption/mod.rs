@@ -20,7 +20,7 @@ pub(crate) use nominations::Nominations;
 pub(crate) use victims::Victims;
 
 use crate::cluster::{Cluster, NodeIndex};
-use crate::cycle::{Unschedulable, histogram, refusal};
+use crate::cycle::{Scratch, Spot, Unschedulable, histogram, refusal};
 use crate::plugins::Profile;
 use crate::pod::PodInfo;
 
@@ -40,6 +40,7 @@ impl Default for Args {
 /// What is looked at.
 pub(crate) struct World<'w> {
     pub(crate) cluster: &'w mut Cluster,
+    pub(crate) scratch: &'w mut Scratch,
     pub(crate) profile: &'w Profile,
     pub(crate) budgets: &'w Budgets,
     /// The node that the Pod is nominated for already.
@@ -134,8 +135,8 @@ fn on_node(pod: &PodInfo, node: NodeIndex, world: &mut World<'_>) -> Result<Vict
     if lower.is_empty() {
         return Err(vec!["No preemption victims found for incoming pod".to_owned()]);
     }
-    let World { cluster, profile, budgets, now, .. } = world;
-    let fits = |without: &[_]| match refusal(pod, node, without, cluster, profile) {
+    let World { cluster, scratch, profile, budgets, now, .. } = world;
+    let fits = |without: &[_]| match refusal(pod, Spot { node, without }, cluster, profile, scratch) {
         None => Ok(()),
         Some(refusal) => Err(refusal),
     };

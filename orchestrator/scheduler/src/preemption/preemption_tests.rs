@@ -66,6 +66,7 @@ impl Given {
         let nominated = self.nominated.and_then(|node| self.cluster.node_named(node));
         let mut world = World {
             cluster: &mut self.cluster,
+            scratch: &mut Scratch::default(),
             profile: &profile,
             budgets: &self.budgets,
             nominated,

@@ -66,7 +66,7 @@ impl Scheduler {
         nominated: Option<NodeIndex>,
     ) -> Result<Decision, Unschedulable> {
         if let Some(node) = nominated
-            && refusal(pod, node, &[], &mut self.cluster, &own.profile).is_none()
+            && refusal(pod, node.into(), &mut self.cluster, &own.profile, &mut self.scratch).is_none()
         {
             return Ok(Decision { node, feasible: 1 });
         }
@@ -96,6 +96,7 @@ impl Scheduler {
         let began = Instant::now();
         let mut world = World {
             cluster: &mut self.cluster,
+            scratch: &mut self.scratch,
             profile: &own.profile,
             budgets: &self.budgets,
             nominated,
@@ -147,8 +148,8 @@ impl Scheduler {
 
     /// Lets a Pod wait for an event that helps.
     pub(super) fn park(&mut self, uid: &str, plugins: PluginSet) {
-        let Self { queue, cluster, profiles, nominations, .. } = self;
-        let mut hints = Hints { cluster, profiles, nominations };
+        let Self { queue, cluster, scratch, profiles, nominations, .. } = self;
+        let mut hints = Hints { cluster, scratch, profiles, nominations };
         let help = |event: &_, pod: &_, plugins| hints.help(event, pod, plugins);
         queue.park(uid, plugins, Instant::now(), help);
     }

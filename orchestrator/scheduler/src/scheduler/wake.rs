@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::Scheduler;
 use crate::cluster::{Cluster, NodeIndex};
-use crate::cycle::refusal;
+use crate::cycle::{Scratch, refusal};
 use crate::event::Event;
 use crate::plugins::{Plugin, PluginSet, helps};
 use crate::pod::PodInfo;
@@ -18,6 +18,7 @@ const WIDE: [Plugin; 2] = [Plugin::PodTopologySpread, Plugin::InterPodAffinity];
 /// What has to be asked.
 pub(super) struct Hints<'s> {
     pub(super) cluster: &'s mut Cluster,
+    pub(super) scratch: &'s mut Scratch,
     pub(super) profiles: &'s Profiles,
     pub(super) nominations: &'s Nominations,
 }
@@ -26,8 +27,8 @@ impl Scheduler {
     /// Wakes the Pods that an event helps.
     pub(super) fn happened(&mut self, event: Option<Event>) {
         let Some(event) = event else { return };
-        let Self { queue, cluster, profiles, nominations, .. } = self;
-        let mut hints = Hints { cluster, profiles, nominations };
+        let Self { queue, cluster, scratch, profiles, nominations, .. } = self;
+        let mut hints = Hints { cluster, scratch, profiles, nominations };
         queue.wake(
             &event,
             (Instant::now(), name(&event)),
@@ -48,7 +49,7 @@ impl Hints<'_> {
             !WIDE.into_iter().any(|plugin| plugins.contains(plugin)) && self.nominations.is_empty();
         match (node(event).filter(|_| is_local), self.profiles.of(pod)) {
             (Some(node), Some(own)) => {
-                let refused = refusal(pod, node, &[], self.cluster, &own.profile);
+                let refused = refusal(pod, node.into(), self.cluster, &own.profile, self.scratch);
                 if refused.is_none() { Help::Surely } else { Help::No }
             }
             _ => Help::Maybe,

@@ -1,0 +1,172 @@
+//! The incremental engine beside a naive implementation of the same rules, on random clusters that keep changing:
+//! the nodes that fit, why the others do not, the scores and the choice must be equal.
+//!
+//! `WHERRY_SCHEDULER_CASES` says how many decisions are compared, `WHERRY_SCHEDULER_SEED` where to begin.
+
+mod cases;
+mod filters;
+mod scores;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::*;
+use crate::io::random::Random;
+use cases::Cases;
+use world::World;
+
+/// What each node is to a Pod: its score, or the reasons against it.
+type Found = BTreeMap<String, Result<i64, String>>;
+
+/// Both implementations, fed the same.
+struct Pair {
+    world: World,
+    cluster: Cluster,
+    profile: Profile,
+    scratch: Scratch,
+}
+
+impl Pair {
+    fn new() -> Self {
+        Self {
+            world: World::default(),
+            cluster: Cluster::default(),
+            profile: Profile::new("default-scheduler".to_owned()),
+            scratch: Scratch::default(),
+        }
+    }
+
+    fn set_node(&mut self, node: Value) {
+        self.cluster.set_node(&serde_json::from_value(node.clone()).unwrap());
+        self.world.nodes.insert(node["metadata"]["name"].as_str().unwrap().to_owned(), node);
+    }
+
+    fn remove_node(&mut self, name: &str) {
+        self.cluster.remove_node(name);
+        self.world.nodes.remove(name);
+    }
+
+    fn set_namespace(&mut self, namespace: &Value) {
+        self.cluster.set_namespace(&serde_json::from_value(namespace.clone()).unwrap());
+        let name = namespace["metadata"]["name"].as_str().unwrap().to_owned();
+        self.world.namespaces.insert(name, namespace["metadata"]["labels"].clone());
+    }
+
+    fn set_service(&mut self, namespace: &str, name: &str, selector: &Value) {
+        let selector = serde_json::from_value(serde_json::json!({ "matchLabels": selector })).unwrap();
+        let parsed = crate::pod::parse_selector(&selector);
+        self.cluster.selectors.set_service(namespace, name, parsed);
+        let selector = serde_json::to_value(selector).unwrap();
+        self.world.services.insert((namespace.to_owned(), name.to_owned()), selector);
+    }
+
+    fn place(&mut self, pod: Value, node: &str) {
+        self.cluster.set_pod(&info(&pod), node);
+        self.world.pods.insert(uid(&pod), (pod, node.to_owned()));
+    }
+
+    fn remove_pod(&mut self, uid: &str) {
+        self.cluster.remove_pod(uid);
+        self.world.pods.remove(uid);
+    }
+
+    /// What the engine says of each node.
+    fn engine(&mut self, pod: &PodInfo) -> Found {
+        let place = self.scratch.class(pod, &mut self.cluster, &self.profile);
+        let Scratch { classes, nodes, totals, .. } = &mut self.scratch;
+        let class = &classes[place];
+        find_fitting(pod, class, &self.cluster, nodes);
+        add_up(class, &self.cluster, &self.profile, nodes, totals);
+        let of_node = |(index, node): (NodeIndex, &crate::cluster::NodeInfo)| {
+            let score = nodes.iter().position(|fitting| *fitting == index.number()).map(|at| totals[at]);
+            let refusal = || verdict(pod, class, &self.cluster, index).unwrap_err();
+            (node.name.clone(), score.ok_or_else(|| refusal().texts(&pod.template).join(", ")))
+        };
+        self.cluster.nodes().map(of_node).collect()
+    }
+
+    /// Compares everything about one Pod; returns where it goes.
+    fn compare(&mut self, pod: &Value, random: &mut Random) -> Option<String> {
+        let parsed = info(pod);
+        let expected = self.world.judge(pod);
+        let found = self.engine(&parsed);
+        // One node that fits is taken as it is, without scores.
+        let fitting = expected.values().filter(|found| found.is_ok()).count();
+        let plain = |found: &Found| -> BTreeMap<_, _> {
+            found
+                .iter()
+                .map(|(name, found)| {
+                    (name.clone(), found.clone().map(|score| if fitting > 1 { score } else { 0 }))
+                })
+                .collect()
+        };
+        assert_eq!(plain(&found), plain(&expected), "{pod:#}\n{:#?}", self.world);
+        let highest = expected.values().flatten().max();
+        let mut best: Vec<_> = expected
+            .iter()
+            .filter(|(_, score)| score.is_ok() && (fitting == 1 || score.as_ref().ok() == highest))
+            .filter_map(|(name, _)| self.cluster.node_named(name))
+            .collect();
+        best.sort_unstable();
+        let drawn = random.below(best.len());
+        let draw = |count| {
+            assert_eq!(count, best.len());
+            drawn
+        };
+        let decision = schedule(&parsed, &mut self.cluster, &self.profile, &mut self.scratch, draw);
+        match decision {
+            Ok(decision) => {
+                assert_eq!((Some(&decision.node), decision.feasible), (best.get(drawn), fitting));
+                Some(self.cluster.node(decision.node).name.clone())
+            }
+            Err(refused) => {
+                assert_eq!((fitting, refused.nodes), (0, self.world.nodes.len()));
+                None
+            }
+        }
+    }
+}
+
+fn uid(pod: &Value) -> String {
+    pod["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+fn info(pod: &Value) -> PodInfo {
+    PodInfo::new(Arc::new(serde_json::from_value(pod.clone()).unwrap()))
+}
+
+/// Lets a cluster change and compares decisions in between; returns how many.
+fn run(seed: u64) -> usize {
+    let mut cases = Cases::new(seed);
+    let mut pair = Pair::new();
+    cases.fill(&mut pair);
+    let mut compared = 0;
+    for _ in 0..30 {
+        let pod = cases.pod();
+        let node = pair.compare(&pod, &mut cases.random);
+        compared += 1;
+        if let Some(node) = node {
+            pair.place(pod, &node);
+        }
+        cases.change(&mut pair);
+    }
+    compared
+}
+
+#[test]
+fn the_engine_decides_as_the_naive_rules_do() {
+    let number = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
+    let (wanted, mut seed) = (number("WHERRY_SCHEDULER_CASES", 3_000), number("WHERRY_SCHEDULER_SEED", 1));
+    let mut compared = 0;
+    while compared < wanted {
+        let outcome = std::panic::catch_unwind(|| run(seed));
+        let Ok(decisions) = outcome else {
+            panic!("with WHERRY_SCHEDULER_SEED={seed} WHERRY_SCHEDULER_CASES=1")
+        };
+        compared += u64::try_from(decisions).unwrap();
+        seed += 1;
+    }
+}
