@@ -21,6 +21,7 @@ mod pod;
 mod preemption;
 mod profiles;
 mod queue;
+pub mod rehearsal;
 mod run;
 mod scheduler;
 
