@@ -6,7 +6,6 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use futures::StreamExt;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -18,7 +17,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -28,7 +26,7 @@ use crate::runtime::backoff::Jitter;
 use crate::runtime::cache::Cache;
 use crate::runtime::everything::Everything;
 use crate::runtime::life::Life;
-use crate::runtime::watch::follow;
+use crate::runtime::watch::{Event, follow};
 
 /// Which objects of a kind a cache holds.
 #[derive(Clone, Copy)]
@@ -116,18 +114,17 @@ impl Watches<'_> {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
     {
-        let config = match hold {
-            Hold::All => watcher::Config::default(),
-            Hold::Fields(selector) => watcher::Config::default().fields(selector),
+        let fields = match hold {
+            Hold::All => None,
+            Hold::Fields(selector) => Some(selector),
         };
         let api = Api::<K>::all(self.client.clone());
         let (cache, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
-            let open = move || watcher::watcher(api.clone(), config.clone()).boxed();
-            let sink = |event: watcher::Event<K>| {
+            let sink = |event: Event<K>| {
                 cache.apply(event.modify(|object| object.meta_mut().managed_fields = None));
             };
-            follow(&K::kind(&()), open, sink, &jitter, shutdown).await;
+            follow((&K::kind(&()), &api, fields), sink, &jitter, shutdown).await;
         });
     }
 }

@@ -246,7 +246,7 @@ fn ready_since(pod: &Value) -> Option<&str> {
 }
 
 /// The node that a Pod of a DaemonSet names.
-fn wanted_node(pod: &Value) -> Option<String> {
+pub(crate) fn wanted_node(pod: &Value) -> Option<String> {
     let terms = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
     let field = &terms["nodeSelectorTerms"][0]["matchFields"][0];
     (field["key"] == "metadata.name").then(|| field["values"][0].as_str().map(str::to_owned))?

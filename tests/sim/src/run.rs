@@ -17,9 +17,8 @@ use crate::random::Random;
 use crate::user::{User, busy};
 use crate::view::{Change, View};
 
-/// How long nothing may change before the cluster counts as settled: longer than what is expected and never
-/// heard of is waited for.
-const QUIET: Duration = Duration::from_mins(6);
+/// How long nothing may change before the cluster counts as settled: longer than any of its parts waits.
+const QUIET: Duration = Duration::from_secs(90);
 /// How long a cluster may take to settle.
 const PATIENCE: Duration = Duration::from_hours(1);
 /// How many changes a violation shows.

@@ -12,6 +12,9 @@ use crate::node::Nodes;
 use crate::object::{text, uid};
 use crate::random::Random;
 
+/// The name of what is left alone but for evictions, and of its budget.
+pub(crate) const GUARDED: &str = "guarded";
+
 /// A kind of workload: where it is, and what one looks like.
 struct Workload {
     plural: &'static str,
@@ -34,6 +37,12 @@ const WORKLOADS: &[Workload] = &[
             User::patience,
         ],
     },
+    Workload {
+        plural: "daemonsets",
+        make: User::daemon_set,
+        edits: &[User::template, User::template, User::node_by_node],
+    },
+    Workload { plural: "jobs", make: User::job, edits: &[User::parallelism, User::suspend] },
     Workload { plural: "replicasets", make: User::replica_set, edits: &[User::scale] },
     Workload {
         plural: "statefulsets",
@@ -60,8 +69,21 @@ impl User {
         Self { caller, random, nodes, deleted, gentle }
     }
 
-    /// Makes workloads and changes them, until dropped.
+    /// Makes workloads and changes them, and evicts Pods of one that is left alone otherwise, until dropped.
     pub(crate) async fn run(self) {
+        if self.gentle {
+            self.guard().await;
+            tokio::select! {
+                biased;
+                () = self.change() => {}
+                () = self.evict() => {}
+            }
+        } else {
+            self.change().await;
+        }
+    }
+
+    async fn change(&self) {
         for number in 0..self.random.between(1..=2) {
             self.make(number).await;
         }
@@ -83,8 +105,44 @@ impl User {
         }
     }
 
-    /// Leaves nothing half done: what was paused goes on.
+    /// Makes Pods that a budget guards.
+    async fn guard(&self) {
+        let set = json!({"metadata": {"name": GUARDED}, "spec": {
+            "replicas": self.random.between(2..=5),
+            "selector": {"matchLabels": {"app": GUARDED}},
+            "template": self.pods(GUARDED, "Always"),
+        }});
+        self.caller.create(&path("replicasets"), &set).await;
+        let number = self.random.between(1..=2);
+        let limit =
+            if self.random.per_mille(500) { json!(number) } else { json!(format!("{}%", number * 30)) };
+        let field = if self.random.per_mille(500) { "minAvailable" } else { "maxUnavailable" };
+        let budget = json!({"metadata": {"name": GUARDED}, "spec": {
+            "selector": {"matchLabels": {"app": GUARDED}}, field: limit,
+        }});
+        self.caller.create(&path("poddisruptionbudgets"), &budget).await;
+    }
+
+    /// Asks for one Pod after the other to go, more often than there is time to replace them.
+    async fn evict(&self) {
+        loop {
+            sleep(self.random.millis(50..=2_000)).await;
+            let mut pods = self.caller.list(&path("pods")).await;
+            pods.retain(|pod| pod["metadata"]["labels"]["app"] == GUARDED);
+            let Some(pod) = self.random.pick(&pods) else { continue };
+            let eviction = json!({"metadata": {"name": text(pod, "metadata.name")}});
+            // Refused as often as not.
+            self.caller.call(Method::POST, &format!("{}/eviction", one("pods", pod)), Some(&eviction)).await;
+        }
+    }
+
+    /// Leaves nothing half done: what was paused or suspended goes on.
     pub(crate) async fn finish(&self) {
+        for job in self.caller.list(&path("jobs")).await {
+            if job["spec"]["suspend"] == true {
+                self.caller.patch(&one("jobs", &job), &json!({"spec": {"suspend": false}})).await;
+            }
+        }
         for deployment in self.caller.list(&path("deployments")).await {
             if deployment["spec"]["paused"] == true {
                 self.caller.patch(&one("deployments", &deployment), &json!({"spec": {"paused": null}})).await;
@@ -103,7 +161,9 @@ impl User {
     async fn one(&self) -> Option<(&'static Workload, Value)> {
         let workload = self.random.pick(WORKLOADS)?;
         let mut there = self.caller.list(&path(workload.plural)).await;
-        there.retain(|object| object["metadata"]["ownerReferences"].is_null());
+        there.retain(|object| {
+            object["metadata"]["ownerReferences"].is_null() && text(object, "metadata.name") != GUARDED
+        });
         Some((workload, self.random.pick(&there)?.clone()))
     }
 
@@ -139,7 +199,10 @@ impl User {
 
     /// Makes a Pod that a workload may take for its own.
     async fn stray_pod(&self, number: u64) {
-        let Some((_, object)) = self.one().await else { return };
+        // A Job's template names the very Job.
+        let Some((_, object)) = self.one().await.filter(|(workload, _)| workload.plural != "jobs") else {
+            return;
+        };
         let mut pod = object["spec"]["template"].clone();
         pod["metadata"]["generateName"] = json!(format!("stray-{number}-"));
         self.caller.call(Method::POST, &path("pods"), Some(&pod)).await;
@@ -172,6 +235,28 @@ impl User {
             "revisionHistoryLimit": self.random.between(0..=3),
         });
         spec["strategy"] = self.strategy()["spec"]["strategy"].take();
+        json!({"metadata": {"name": name}, "spec": spec})
+    }
+
+    fn daemon_set(&self, name: &str) -> Value {
+        let mut spec = json!({
+            "selector": {"matchLabels": {"app": name}},
+            "template": self.pods(name, "Always"),
+        });
+        spec["updateStrategy"] = self.node_by_node()["spec"]["updateStrategy"].take();
+        json!({"metadata": {"name": name}, "spec": spec})
+    }
+
+    fn job(&self, name: &str) -> Value {
+        let mode = if self.random.per_mille(400) { "Indexed" } else { "NonIndexed" };
+        let spec = json!({
+            "completions": self.random.between(1..=4),
+            "parallelism": self.random.between(1..=3),
+            "completionMode": mode,
+            // With more, the time between failures outlasts the simulation.
+            "backoffLimit": self.random.between(0..=3),
+            "template": self.pods(name, "Never"),
+        });
         json!({"metadata": {"name": name}, "spec": spec})
     }
 
@@ -229,6 +314,20 @@ impl User {
         json!({"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": limits}}})
     }
 
+    fn node_by_node(&self) -> Value {
+        let surges = self.random.per_mille(300);
+        let limits = json!({"maxSurge": i32::from(surges), "maxUnavailable": i32::from(!surges)});
+        json!({"spec": {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": limits}}})
+    }
+
+    fn parallelism(&self) -> Value {
+        json!({"spec": {"parallelism": self.random.between(1..=4)}})
+    }
+
+    fn suspend(&self) -> Value {
+        json!({"spec": {"suspend": self.random.per_mille(500)}})
+    }
+
     fn pause(&self) -> Value {
         json!({"spec": {"paused": self.random.per_mille(400)}})
     }
@@ -244,7 +343,12 @@ pub(crate) fn busy(random: &Random) -> Duration {
 }
 
 fn path(plural: &str) -> String {
-    let group = if plural == "pods" { "/api/v1" } else { "/apis/apps/v1" };
+    let group = match plural {
+        "pods" => "/api/v1",
+        "jobs" => "/apis/batch/v1",
+        "poddisruptionbudgets" => "/apis/policy/v1",
+        _ => "/apis/apps/v1",
+    };
     format!("{group}/namespaces/{NAMESPACE}/{plural}")
 }
 

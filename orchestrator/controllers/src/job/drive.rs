@@ -105,6 +105,9 @@ impl<H: Hands> Run<'_, H> {
             Change::Remove(pods) => self.delete(pods, true, &mut done).await,
             Change::Stop(pods) => self.delete(pods, false, &mut done).await,
         };
+        if failed.as_ref().is_some_and(ReconcileError::is_unknown) {
+            self.memory.expectations.doubt(self.key);
+        }
         (done, failed)
     }
 

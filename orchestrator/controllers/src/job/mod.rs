@@ -37,6 +37,7 @@ use crate::context::{Caches, Context};
 use crate::objects::claim::{claim, wake_owners};
 use crate::objects::jobs::ending;
 use crate::objects::meta::Key;
+use crate::objects::pod_control::waits;
 use crate::runtime::error::ReconcileError;
 use crate::runtime::queue::Queue;
 use crate::runtime::recorder::Recorder;
@@ -97,7 +98,8 @@ impl Controller for JobController {
             return Ok(Next::OnChange);
         }
         // What is remembered is read before the Pods, so that no Pod is older than the memory of it.
-        let (open, released) = (self.memory.expectations.open(key), self.memory.released(key));
+        let open = waits(&self.memory.expectations, key, &self.client, &self.caches.pods).await;
+        let released = self.memory.released(key);
         let pods = claim(&self.client, &*job, &self.caches.pods, |_| true).await?;
         let world = World {
             job: &job,

@@ -69,29 +69,9 @@ impl PodControl {
         failed.into_iter().next()
     }
 
-    /// How long until Pods may be counted, if not now. To be asked before they are looked at: what is seen to have happened
-    /// afterwards is not among them.
+    /// How long until Pods may be counted, if not now: see [`waits`].
     pub(crate) async fn waits(&self, key: &Key) -> Option<Duration> {
-        if self.expectations.is_doubtful(key) {
-            self.find_out(key).await;
-        }
-        self.expectations.open(key)
-    }
-
-    /// Asks what there is after an answer was lost, so that nobody waits for what did not happen.
-    async fn find_out(&self, key: &Key) {
-        let api = Api::<Pod>::namespaced(self.client.clone(), &key.namespace);
-        // Without an answer it is asked again when the key is tried again.
-        let Ok(listed) = api.list(&ListParams::default()).await else { return };
-        let stay =
-            listed.items.iter().filter(|pod| !is_terminating(pod)).map(|pod| uid(&pod.metadata).to_owned());
-        let stay: Vec<_> = stay.collect();
-        if self.cache.note_all(listed.items) {
-            self.expectations.created(key, usize::MAX);
-            for uid in &stay {
-                self.expectations.deleted(key, uid);
-            }
-        }
+        waits(&self.expectations, key, &self.client, &self.cache).await
     }
 
     /// Creates in batches of 1, 2, 4, ... until all are there or some failed.
@@ -171,6 +151,35 @@ impl PodControl {
     {
         self.recorder
             .event(reference(owner), Notice { component: self.component, severity, reason, message });
+    }
+}
+
+/// How long until the Pods of a key may be counted, if not now. To be asked before they are looked at: what is seen to have
+/// happened afterwards is not among them.
+pub(crate) async fn waits(
+    expectations: &Expectations,
+    key: &Key,
+    client: &Client,
+    cache: &Cache<Pod>,
+) -> Option<Duration> {
+    if expectations.is_doubtful(key) {
+        find_out(expectations, key, client, cache).await;
+    }
+    expectations.open(key)
+}
+
+/// Asks what there is after an answer was lost, so that nobody waits for what did not happen.
+async fn find_out(expectations: &Expectations, key: &Key, client: &Client, cache: &Cache<Pod>) {
+    let api = Api::<Pod>::namespaced(client.clone(), &key.namespace);
+    // Without an answer it is asked again when the key is tried again.
+    let Ok(listed) = api.list(&ListParams::default()).await else { return };
+    let stay =
+        listed.items.iter().filter(|pod| !is_terminating(pod)).map(|pod| uid(&pod.metadata).to_owned());
+    let stay: Vec<_> = stay.collect();
+    cache.note_all(listed.items);
+    expectations.created(key, usize::MAX);
+    for uid in &stay {
+        expectations.deleted(key, uid);
     }
 }
 

@@ -15,12 +15,12 @@
 use std::sync::Arc;
 
 use kube::ResourceExt;
-use kube::runtime::watcher::Event;
 use parking_lot::RwLock;
 use tokio::sync::SetOnce;
 
 use super::life::Life;
 use super::objects::{Objects, revision};
+use super::watch::Event;
 use crate::objects::meta::Key;
 
 /// What happened to one object.
@@ -47,10 +47,8 @@ type Handler<K> = (Life, Box<dyn Fn(&Change<'_, K>) + Send + Sync>);
 
 struct Content<K> {
     objects: Objects<K>,
-    /// The highest revision the watch has reported.
+    /// The highest revision the watch has reported, or that of the list it began with.
     seen: u64,
-    /// The list being received; while there is one, notes are ignored.
-    incoming: Option<Vec<Arc<K>>>,
 }
 
 struct Shared<K> {
@@ -74,7 +72,7 @@ impl<K> Clone for Cache<K> {
 
 impl<K> Cache<K> {
     pub(crate) fn new(life: Life) -> Self {
-        let content = Content { objects: Objects::default(), seen: 0, incoming: None };
+        let content = Content { objects: Objects::default(), seen: 0 };
         let synced = SetOnce::new();
         let shared = Shared { content: RwLock::new(content), handlers: RwLock::default(), synced };
         Self { shared: Arc::new(shared), life }
@@ -145,30 +143,24 @@ impl<K: ResourceExt> Cache<K> {
         self.note_all([object]);
     }
 
-    /// Takes over what a list of our own returned; answers whether the cache now shows all of it, which it does not while
-    /// it is being filled anew.
-    pub(crate) fn note_all(&self, objects: impl IntoIterator<Item = K>) -> bool {
+    /// Takes over what a list of our own returned.
+    pub(crate) fn note_all(&self, objects: impl IntoIterator<Item = K>) {
         let mut content = self.shared.content.write();
-        if content.incoming.is_some() {
-            return false;
-        }
         for object in objects {
             // What is older than what the watch has reported is known.
             if revision(&object) > content.seen {
                 content.objects.put(&Arc::new(object));
             }
         }
-        true
     }
 
     /// Takes over one event of the watch.
     pub(crate) fn apply(&self, event: Event<K>) {
         match event {
-            Event::Init => self.shared.content.write().incoming = Some(Vec::new()),
-            Event::InitApply(object) => {
-                self.shared.content.write().incoming.get_or_insert_default().push(Arc::new(object));
+            Event::Listed(objects, at) => {
+                let listed: Vec<_> = objects.into_iter().map(Arc::new).collect();
+                self.replace(&listed, at);
             }
-            Event::InitDone => self.replace(),
             Event::Apply(object) => self.apply_one(&Arc::new(object)),
             Event::Delete(object) => self.delete_one(&object),
         }
@@ -194,26 +186,25 @@ impl<K: ResourceExt> Cache<K> {
         }
     }
 
-    /// Replaces the content by the list just received and announces the differences.
-    fn replace(&self) {
-        let (incoming, mut before) = {
+    /// Replaces the content by the list of a revision and announces the differences. What was noted since stays.
+    fn replace(&self, listed: &[Arc<K>], at: u64) {
+        let mut before = {
             let mut content = self.shared.content.write();
-            let incoming = content.incoming.take().unwrap_or_default();
-            let newest = incoming.iter().map(|object| revision(&**object)).max().unwrap_or(0);
-            content.seen = content.seen.max(newest);
+            content.seen = content.seen.max(at);
             let mut objects = Objects::default();
-            for object in &incoming {
+            let noted = content.objects.all().filter(|object| revision(&***object) > at);
+            for object in listed.iter().chain(noted) {
                 objects.put(object);
             }
-            (incoming, std::mem::replace(&mut content.objects, objects))
+            std::mem::replace(&mut content.objects, objects)
         };
-        for object in &incoming {
+        for object in listed {
             let old = before.take(&**object);
             if old.as_ref().is_none_or(|old| revision(&**old) != revision(&**object)) {
                 self.announce(old.as_ref(), Some(object));
             }
         }
-        for gone in before.all() {
+        for gone in before.all().filter(|object| revision(&***object) <= at) {
             self.announce(Some(gone), None);
         }
         // A later list changes nothing of that.

@@ -35,11 +35,8 @@ fn cache() -> (Cache<ConfigMap>, Log) {
 }
 
 fn list(cache: &Cache<ConfigMap>, objects: Vec<ConfigMap>) {
-    cache.apply(Event::Init);
-    for object in objects {
-        cache.apply(Event::InitApply(object));
-    }
-    cache.apply(Event::InitDone);
+    let newest = objects.iter().map(revision).max().unwrap_or(1);
+    cache.apply(Event::Listed(objects, newest));
 }
 
 fn version_of(cache: &Cache<ConfigMap>, name: &str) -> Option<u64> {
@@ -80,6 +77,27 @@ fn a_late_note_does_not_revive_a_deleted_object() {
     cache.apply(Event::Delete(object("a", "1", 3)));
     cache.note(object("a", "1", 2));
     assert_eq!(version_of(&cache, "a"), None);
+}
+
+#[test]
+fn a_late_note_does_not_revive_what_a_list_shows_to_be_gone() {
+    let (cache, _) = cache();
+    list(&cache, vec![object("a", "1", 2), object("b", "2", 3)]);
+    cache.apply(Event::Listed(vec![object("b", "2", 3)], 7));
+    cache.note(object("a", "1", 6));
+    assert_eq!(version_of(&cache, "a"), None);
+}
+
+#[test]
+fn a_list_does_not_undo_what_was_noted_after_it() {
+    let (cache, log) = cache();
+    list(&cache, vec![object("a", "1", 2)]);
+    log.lock().clear();
+    cache.note(object("a", "1", 8));
+    cache.note(object("b", "2", 9));
+    cache.apply(Event::Listed(vec![object("a", "1", 2)], 7));
+    assert_eq!((version_of(&cache, "a"), version_of(&cache, "b")), (Some(8), Some(9)));
+    assert_eq!(*log.lock(), ["a 8>2"]);
 }
 
 #[test]

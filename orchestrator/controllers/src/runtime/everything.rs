@@ -11,12 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
 use kube::discovery::verbs;
-use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, SetOnce};
@@ -28,7 +26,7 @@ use super::cache::Cache;
 pub(crate) use super::discover::Kind;
 use super::discover::{Found, discover};
 use super::life::Life;
-use super::watch::follow;
+use super::watch::{Event, follow};
 
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(10) };
 
@@ -225,9 +223,8 @@ impl Everything {
         let (fed, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.life.over().clone());
         let api = Api::<Meta>::all_with(self.client.clone(), &kind.resource);
         self.watches.lock().spawn(async move {
-            let open = move || watcher::watcher(api.clone(), watcher::Config::default()).boxed();
-            let sink = |event: watcher::Event<Meta>| fed.apply(event.modify(trim));
-            follow(&kind.resource.kind, open, sink, &jitter, shutdown).await;
+            let sink = |event: Event<Meta>| fed.apply(event.modify(trim));
+            follow((&kind.resource.kind, &api, None), sink, &jitter, shutdown).await;
         });
         cache
     }

@@ -3,21 +3,29 @@
 //!
 //! A limit is that of what the controller knew, which may be older than what is asked for now: the widest of the
 //! generations since the one that the status says was looked at. That Pods stay available is held in gentle simulations
-//! only, in which nobody else takes them away: there, what the controller last heard of them is never too high.
+//! only, in which nobody else takes them away. There the controller may have heard of fewer than are: what it takes for
+//! unavailable it may take away, as upstream's does, so only Pods that it must have heard of count as taken.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Invariant;
 use crate::object::{controller, is_active, is_terminating, is_true, name, number, uid};
 use crate::view::{Change, View};
+
+/// How old may be what the controller knows of a ReplicaSet.
+const BELIEVED: Duration = Duration::from_mins(1);
 
 /// See the module's documentation.
 pub(super) struct DeploymentsKeepTheirLimits {
     gentle: bool,
     /// The limits of each Deployment, by generation.
     limits: BTreeMap<String, BTreeMap<i64, Limits>>,
+    /// What each ReplicaSet said of its available Pods, and when.
+    said: BTreeMap<String, Vec<(Instant, i64)>>,
 }
 
 #[derive(Clone, Copy)]
@@ -28,7 +36,7 @@ struct Limits {
 
 impl DeploymentsKeepTheirLimits {
     pub(super) fn new(gentle: bool) -> Self {
-        Self { gentle, limits: BTreeMap::new() }
+        Self { gentle, limits: BTreeMap::new(), said: BTreeMap::new() }
     }
 
     /// The widest limits that the controller may have known.
@@ -56,7 +64,8 @@ impl DeploymentsKeepTheirLimits {
             })
             .sum()
         };
-        if stay(new) < limits.least && stay(new) < stay(old) {
+        let surely = ready(before, set).min(self.lowest_said(set));
+        if stay(new) < limits.least && new.min(surely) < old.min(surely) {
             return Err(format!(
                 "{} goes from {old} to {new}: {} Pods stay ready, of at least {}",
                 name(set),
@@ -65,6 +74,13 @@ impl DeploymentsKeepTheirLimits {
             ));
         }
         Ok(())
+    }
+
+    /// The fewest available Pods that a ReplicaSet said it had while the controller may still have believed it.
+    fn lowest_said(&self, set: &Value) -> i64 {
+        let said = self.said.get(uid(set)).map_or(&[][..], Vec::as_slice);
+        let old = said.partition_point(|(when, _)| when.elapsed() > BELIEVED);
+        said[old.saturating_sub(1)..].iter().map(|(_, available)| *available).min().unwrap_or_default()
     }
 
     fn grew(limits: Limits, before: &View, set: &Value, (old, new): (i64, i64)) -> Result<(), String> {
@@ -95,6 +111,8 @@ impl Invariant for DeploymentsKeepTheirLimits {
         if change.kind != "ReplicaSet" {
             return Ok(());
         }
+        let said = self.said.entry(uid(new).to_owned()).or_default();
+        said.push((Instant::now(), number(new, "status.availableReplicas")));
         let Some(deployment) = before.get("Deployment", controller(new)).filter(|d| !is_terminating(d))
         else {
             return Ok(());

@@ -1,7 +1,10 @@
 //! What must hold: at every change, and when all is settled. One a file.
 
+mod daemon_sets;
 mod deployments_converge;
 mod deployments_keep_their_limits;
+mod disruption_budgets;
+mod jobs;
 mod ownership;
 mod replica_sets_never_exceed;
 mod stateful_sets;
@@ -36,11 +39,17 @@ pub(crate) trait Invariant {
 
 /// All of them. In a gentle simulation nobody but the controllers makes a ready Pod go.
 pub(crate) fn all(gentle: bool, deleted: Gone) -> Vec<Box<dyn Invariant>> {
-    vec![
+    let mut all: Vec<Box<dyn Invariant>> = vec![
+        Box::new(daemon_sets::DaemonSets),
+        Box::new(jobs::Jobs::default()),
         Box::new(deployments_converge::DeploymentsConverge),
         Box::new(deployments_keep_their_limits::DeploymentsKeepTheirLimits::new(gentle)),
         Box::new(replica_sets_never_exceed::ReplicaSetsNeverExceed::default()),
         Box::new(stateful_sets::StatefulSets { gentle }),
         Box::new(ownership::Ownership::new(deleted, gentle)),
-    ]
+    ];
+    if gentle {
+        all.push(Box::new(disruption_budgets::DisruptionBudgets));
+    }
+    all
 }
