@@ -5,6 +5,18 @@ use std::sync::Arc;
 use crate::cluster::{NodeChanges, NodeIndex};
 use crate::pod::Template;
 
+/// Which object about storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum StorageKind {
+    /// The claim of a namespace and name.
+    Claim((String, String)),
+    Volume,
+    Class,
+    CsiNode,
+    Capacity,
+    Driver,
+}
+
 /// See the module's documentation.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -31,4 +43,6 @@ pub(crate) enum Event {
     },
     /// The labels of a namespace changed.
     NamespaceChanged(Arc<str>),
+    /// An object about storage came or changed.
+    StorageChanged(StorageKind),
 }

@@ -3,8 +3,12 @@
 use std::fmt::Debug;
 
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
+use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
+use k8s_openapi::api::core::v1::{
+    Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Service,
+};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -16,7 +20,7 @@ use crate::config::Config;
 use crate::io::events::recorder;
 use crate::io::random::Random;
 use crate::io::watch::follow;
-use crate::scheduler::{Input, Scheduler};
+use crate::scheduler::{Input, Object, Scheduler};
 
 /// How many changes may wait before the watches do.
 const WAITING: usize = 1024;
@@ -44,6 +48,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     watches.follow::<Node>(|event| Input::Node(Box::new(event)));
     watches.follow::<Namespace>(|event| Input::Namespace(Box::new(event)));
     watches.follow::<PodDisruptionBudget>(|event| Input::Budget(Box::new(event)));
+    watches.follow_objects();
     drop(watches);
     tasks.spawn(writer.run(stop.clone()));
     tasks.spawn(Scheduler::new(client, config, recorder).run(received, stop.clone()));
@@ -68,6 +73,22 @@ struct Watches<'r> {
 }
 
 impl Watches<'_> {
+    /// Follows what plugins look at besides Pods, nodes and namespaces.
+    fn follow_objects(&mut self) {
+        self.follow::<PersistentVolumeClaim>(|event| Input::Object(Object::Claim(Box::new(event))));
+        self.follow::<PersistentVolume>(|event| Input::Object(Object::Volume(Box::new(event))));
+        self.follow::<StorageClass>(|event| Input::Object(Object::Class(Box::new(event))));
+        self.follow::<CSINode>(|event| Input::Object(Object::CsiNode(Box::new(event))));
+        self.follow::<CSIStorageCapacity>(|event| Input::Object(Object::Capacity(Box::new(event))));
+        self.follow::<CSIDriver>(|event| Input::Object(Object::Driver(Box::new(event))));
+        self.follow::<Service>(|event| Input::Object(Object::Service(Box::new(event))));
+        self.follow::<ReplicationController>(|event| {
+            Input::Object(Object::ReplicationController(Box::new(event)))
+        });
+        self.follow::<ReplicaSet>(|event| Input::Object(Object::ReplicaSet(Box::new(event))));
+        self.follow::<StatefulSet>(|event| Input::Object(Object::StatefulSet(Box::new(event))));
+    }
+
     /// Follows all objects of a kind.
     fn follow<K>(&mut self, wrap: fn(watcher::Event<K>) -> Input)
     where

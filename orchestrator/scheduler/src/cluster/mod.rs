@@ -9,6 +9,7 @@ mod log;
 mod node;
 mod pods;
 mod selectors;
+mod storage;
 mod symbols;
 mod templates;
 mod topology;
@@ -24,7 +25,8 @@ pub(crate) use node::{NodeChanges, NodeInfo};
 use pods::Pods;
 pub(crate) use pods::{Placed, PodIndex};
 pub(crate) use selectors::OwnerKind;
-use selectors::Selectors;
+pub(crate) use selectors::Selectors;
+pub(crate) use storage::{Name, Storage};
 pub(crate) use symbols::{Symbol, SymbolSelector, Symbols};
 pub(crate) use templates::TemplateIndex;
 use templates::Templates;
@@ -32,7 +34,7 @@ use topology::Topologies;
 pub(crate) use topology::{Domain, KeyIndex};
 
 use crate::event::Event;
-use crate::pod::{PodInfo, Template};
+use crate::pod::{PodInfo, Template, Volumes};
 
 /// A node. Indexes of nodes that are gone are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +74,7 @@ pub(crate) struct Cluster {
     pub(crate) images: Images,
     pub(crate) topologies: Topologies,
     pub(crate) selectors: Selectors,
+    pub(crate) storage: Storage,
     namespaces: HashMap<String, BTreeMap<String, String>>,
     namespace_changes: u64,
     log: ChangeLog,
@@ -112,6 +115,23 @@ impl Cluster {
     /// The Pods counted on a node.
     pub(crate) fn pods_on(&self, node: NodeIndex) -> impl Iterator<Item = (PodIndex, &Placed)> {
         self.node(node).pods.iter().filter_map(|index| Some((*index, self.pods.get(*index)?)))
+    }
+
+    /// The volumes of the Pods counted on a node, with their namespaces.
+    pub(crate) fn volumes_on(&self, node: NodeIndex) -> impl Iterator<Item = (&str, &Volumes)> {
+        let with = self.node(node).with_volumes.iter().filter_map(|index| self.pods.get(*index));
+        with.filter_map(|placed| Some((placed.template.namespace.as_str(), placed.volumes.as_deref()?)))
+    }
+
+    /// The value of a node's label.
+    pub(crate) fn label(&self, node: &NodeInfo, key: &str) -> Option<&str> {
+        Some(self.symbols.text(node.labels.get(self.symbols.get(key)?)?))
+    }
+
+    /// All labels of a node.
+    pub(crate) fn labels(&self, node: &NodeInfo) -> BTreeMap<String, String> {
+        let text = |symbol| self.symbols.text(symbol).to_owned();
+        node.labels.iter().map(|(key, value)| (text(key), text(value))).collect()
     }
 
     /// A placed Pod.
@@ -260,12 +280,8 @@ impl Cluster {
     pub(crate) fn put_back(&mut self, lifted: Lifted) {
         // Indexes are handed out again in the opposite order of their return.
         for mut placed in lifted.0.into_iter().rev() {
-            let (template, node, is_leaving) = (placed.template.clone(), placed.node, placed.is_leaving);
-            placed.template_index = self.templates.add(&template);
-            let template_index = placed.template_index;
-            let index = self.pods.insert(placed);
-            self.nodes[node.get()].add(index, template_index, &template, is_leaving);
-            self.log.push(node);
+            placed.template_index = self.templates.add(&placed.template);
+            self.enter(placed);
         }
     }
 
@@ -282,10 +298,7 @@ impl Cluster {
         if let Some(used) = self.templates.get(template) {
             placed.template = used.template.clone();
         }
-        let is_leaving = placed.is_leaving;
-        let index = self.pods.insert(placed);
-        self.nodes[node.get()].add(index, template, &pod.template, is_leaving);
-        self.log.push(node);
+        self.enter(placed);
         Event::PodPlaced { template: pod.template.clone(), node }
     }
 
@@ -297,11 +310,32 @@ impl Cluster {
         }
     }
 
+    fn enter(&mut self, placed: Placed) {
+        let (node, template, is_leaving) = (placed.node, placed.template.clone(), placed.is_leaving);
+        let (template_index, volumes) = (placed.template_index, placed.volumes.clone());
+        let index = self.pods.insert(placed);
+        let info = &mut self.nodes[node.get()];
+        info.add(index, template_index, &template, is_leaving);
+        if let Some(volumes) = volumes {
+            info.with_volumes.push(index);
+            for claim in &volumes.claims {
+                self.storage.count_user(&template.namespace, &claim.name);
+            }
+        }
+        self.log.push(node);
+    }
+
     fn take_out(&mut self, uid: &str) -> Option<Placed> {
         let index = self.placed(uid)?;
         let placed = self.pods.remove(index)?;
         let node = &mut self.nodes[placed.node.get()];
         node.remove(index, placed.template_index, &placed.template, placed.is_leaving);
+        if let Some(volumes) = &placed.volumes {
+            node.with_volumes.retain(|other| *other != index);
+            for claim in &volumes.claims {
+                self.storage.uncount_user(&placed.template.namespace, &claim.name);
+            }
+        }
         self.templates.remove(placed.template_index);
         self.log.push(placed.node);
         Some(placed)

@@ -56,6 +56,8 @@ pub(crate) struct NodeInfo {
     /// The Pods by template, sorted.
     pub(crate) residents: Vec<Residents>,
     pub(super) pods: Vec<PodIndex>,
+    /// Those of them that have volumes that matter.
+    pub(super) with_volumes: Vec<PodIndex>,
 }
 
 impl NodeInfo {
@@ -87,8 +89,8 @@ impl NodeInfo {
 
     pub(super) fn clear_node(&mut self) {
         let before = std::mem::take(self);
-        let Self { name, requested, scored, ports, residents, pods, .. } = before;
-        *self = Self { name, requested, scored, ports, residents, pods, ..Self::default() };
+        let Self { name, requested, scored, ports, residents, pods, with_volumes, .. } = before;
+        *self = Self { name, requested, scored, ports, residents, pods, with_volumes, ..Self::default() };
     }
 
     pub(super) fn add(&mut self, pod: PodIndex, index: TemplateIndex, template: &Template, is_leaving: bool) {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::NodeIndex;
 use super::templates::TemplateIndex;
-use crate::pod::{PodInfo, Template};
+use crate::pod::{PodInfo, Template, Volumes};
 
 /// A placed Pod. Indexes of Pods that are gone are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,7 @@ pub(crate) struct Placed {
     pub(crate) started: Option<Timestamp>,
     pub(crate) is_leaving: bool,
     pub(crate) template: Arc<Template>,
+    pub(crate) volumes: Option<Arc<Volumes>>,
     pub(crate) node: NodeIndex,
     /// Whether we have only decided it, and the API does not show it yet.
     pub(crate) is_assumed: bool,
@@ -43,6 +44,7 @@ impl Placed {
             started: pod.started,
             is_leaving: pod.is_leaving,
             template: pod.template.clone(),
+            volumes: pod.volumes.clone(),
             node,
             is_assumed: false,
             template_index,

@@ -55,6 +55,11 @@ impl LabelSet {
         Self(labels.into())
     }
 
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Symbol, Symbol)> {
+        self.0.iter().copied()
+    }
+
     /// The value of a label.
     pub(crate) fn get(&self, key: Symbol) -> Option<Symbol> {
         self.0.binary_search_by_key(&key, |(key, _)| *key).ok().map(|at| self.0[at].1)

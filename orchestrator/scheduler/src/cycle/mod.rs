@@ -12,6 +12,7 @@ mod ranking;
 mod unschedulable;
 
 use crate::cluster::{Cluster, NodeIndex, PodIndex};
+use crate::plugins::volumes::{Needs, Step};
 use crate::plugins::{NAME_REFUSAL, NOT_NAMED, Profile, Refusal};
 use crate::pod::PodInfo;
 
@@ -87,7 +88,10 @@ pub(crate) fn schedule(
     let class = scratch.class(pod, cluster, profile);
     let Scratch { classes, nodes, totals, .. } = scratch;
     let class = &mut classes[class];
-    if pod.node_name.is_none() && pod.pinned.is_none() && !class.plan.is_active() {
+    let needs =
+        Needs::of(pod, cluster, profile).map_err(|refused| Unschedulable::everywhere(&refused, cluster))?;
+    let question = Question { pod, needs: needs.as_ref(), cluster, profile };
+    if named(pod).is_none() && needs.is_none() && !class.plan.is_active() {
         let feasible = class.fitting();
         let ranking = class.ranking();
         let best = ranking.best();
@@ -96,9 +100,9 @@ pub(crate) fn schedule(
             return Ok(Decision { node: NodeIndex::new(place), feasible });
         }
     }
-    find_fitting(pod, class, cluster, nodes);
+    question.find_fitting(class, nodes);
     if nodes.is_empty() {
-        return Err(refused(pod, class, cluster));
+        return Err(question.refused(class));
     }
     add_up(class, cluster, profile, nodes, totals);
     let highest = totals.iter().max().copied().unwrap_or(0);
@@ -131,34 +135,115 @@ pub(crate) fn refusal(
     scratch: &mut Scratch,
 ) -> Option<Refusal> {
     let taken = cluster.lift(spot.without);
-    let refusal = outside(pod, cluster, spot.node).or_else(|| {
-        let by_itself = class::refusal_by_itself(&pod.template, cluster.node(spot.node), cluster, profile);
-        by_itself.or_else(|| {
-            let is_alone = !cluster.templates.have_terms()
-                && !pod.template.has_terms()
-                && plan::spreads(&pod.template, cluster, &profile.args.spread)
-                    .iter()
-                    .all(|rule| rule.is_soft);
-            if is_alone {
-                return None;
-            }
+    let by_itself = outside(pod, cluster, spot.node)
+        .or_else(|| class::refusal_by_itself(&pod.template, cluster.node(spot.node), cluster, profile));
+    let refusal = match by_itself {
+        None if !is_alone(pod, cluster, profile) => {
             let class = scratch.class(pod, cluster, profile);
-            verdict(pod, &scratch.classes[class], cluster, spot.node).err()
-        })
-    });
+            let class = &scratch.classes[class];
+            match Needs::of(pod, cluster, profile) {
+                Ok(needs) => {
+                    let question = Question { pod, needs: needs.as_ref(), cluster, profile };
+                    question.ask(class, &Checks::new(&class.plan, cluster), spot.node).err()
+                }
+                Err(everywhere) => Some(Refusal::for_good(everywhere.plugin, "pod has unusable volumes")),
+            }
+        }
+        other => other,
+    };
     cluster.put_back(taken);
     refusal
 }
 
-/// What is said of one node.
-fn verdict(pod: &PodInfo, class: &Class, cluster: &Cluster, node: NodeIndex) -> Result<(), Refusal> {
-    if let Some(refusal) = outside(pod, cluster, node) {
-        return Err(refusal);
+/// Whether nothing matters to a Pod but what each node is by itself.
+fn is_alone(pod: &PodInfo, cluster: &Cluster, profile: &Profile) -> bool {
+    pod.volumes.is_none()
+        && !cluster.templates.have_terms()
+        && !pod.template.has_terms()
+        && plan::spreads(&pod.template, cluster, &profile.args.spread).iter().all(|rule| rule.is_soft)
+}
+
+/// What has to be written about a Pod's volumes before it can be bound to a node.
+pub(crate) fn volume_steps(
+    pod: &PodInfo,
+    node: NodeIndex,
+    cluster: &Cluster,
+    profile: &Profile,
+) -> Vec<Step> {
+    let needs = Needs::of(pod, cluster, profile).ok().flatten();
+    needs.map(|needs| needs.steps(node, cluster)).unwrap_or_default()
+}
+
+/// One Pod's question about nodes.
+struct Question<'q> {
+    pod: &'q PodInfo,
+    needs: Option<&'q Needs<'q>>,
+    cluster: &'q Cluster,
+    profile: &'q Profile,
+}
+
+impl Question<'_> {
+    /// What is said of one node.
+    fn ask(&self, class: &Class, checks: &Checks<'_>, node: NodeIndex) -> Result<(), Refusal> {
+        if let Some(refusal) = outside(self.pod, self.cluster, node) {
+            return Err(refusal);
+        }
+        match class.verdicts[node.get()] {
+            Verdict::Absent => Err(NAME_REFUSAL),
+            Verdict::Refused(place) => Err(class.refusals[usize::from(place)]),
+            Verdict::Fits(_) => {
+                self.needs.map_or(Ok(()), |needs| needs.pass(node, self.cluster, self.profile))?;
+                checks.pass(node.get())
+            }
+        }
     }
-    match class.verdicts[node.get()] {
-        Verdict::Absent => Err(NAME_REFUSAL),
-        Verdict::Refused(place) => Err(class.refusals[usize::from(place)]),
-        Verdict::Fits(_) => Checks::new(&class.plan, cluster).pass(node.get()),
+
+    fn find_fitting(&self, class: &Class, nodes: &mut Vec<u32>) {
+        nodes.clear();
+        let checks = Checks::new(&class.plan, self.cluster);
+        if let Some(names) = named(self.pod) {
+            let named = names.iter().filter_map(|name| self.cluster.node_named(name));
+            let fitting = named.filter(|node| self.ask(class, &checks, *node).is_ok());
+            nodes.extend(fitting.map(NodeIndex::number));
+            nodes.sort_unstable();
+            return;
+        }
+        for (place, verdict) in class.verdicts.iter().enumerate() {
+            if !matches!(verdict, Verdict::Fits(_)) {
+                continue;
+            }
+            let node = NodeIndex::new(place);
+            let volumes = self.needs.map_or(Ok(()), |needs| needs.pass(node, self.cluster, self.profile));
+            if volumes.is_ok() && checks.pass(place).is_ok() {
+                nodes.push(node.number());
+            }
+        }
+    }
+
+    /// Why no node fits.
+    fn refused(&self, class: &Class) -> Unschedulable {
+        let Self { pod, cluster, .. } = self;
+        let mut refused = Unschedulable { nodes: cluster.node_count(), ..Unschedulable::default() };
+        if pod.pinned.as_ref().is_some_and(Vec::is_empty) {
+            refused.refuse_all("pod affinity terms conflict", NOT_NAMED.plugin);
+            return refused;
+        }
+        let mut counts: Vec<(Refusal, usize)> = Vec::new();
+        let checks = Checks::new(&class.plan, cluster);
+        for (index, _) in cluster.nodes() {
+            let Err(refusal) = self.ask(class, &checks, index) else { continue };
+            if !refusal.is_final {
+                refused.resolvable.push(index);
+            }
+            match counts.iter_mut().find(|(known, _)| *known == refusal) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((refusal, 1)),
+            }
+        }
+        for (refusal, nodes) in counts {
+            refused.count(refusal, nodes, &pod.template);
+        }
+        refused
     }
 }
 
@@ -169,23 +254,6 @@ fn outside(pod: &PodInfo, cluster: &Cluster, node: NodeIndex) -> Option<Refusal>
         return Some(NAME_REFUSAL);
     }
     pod.pinned.as_ref().is_some_and(|names| !names.contains(name)).then_some(NOT_NAMED)
-}
-
-fn find_fitting(pod: &PodInfo, class: &Class, cluster: &Cluster, nodes: &mut Vec<u32>) {
-    nodes.clear();
-    if let Some(names) = named(pod) {
-        let named = names.iter().filter_map(|name| cluster.node_named(name));
-        let fitting = named.filter(|node| verdict(pod, class, cluster, *node).is_ok());
-        nodes.extend(fitting.map(NodeIndex::number));
-        nodes.sort_unstable();
-        return;
-    }
-    let checks = Checks::new(&class.plan, cluster);
-    for (place, verdict) in class.verdicts.iter().enumerate() {
-        if matches!(verdict, Verdict::Fits(_)) && checks.pass(place).is_ok() {
-            nodes.push(NodeIndex::new(place).number());
-        }
-    }
 }
 
 /// The only nodes that come into question, if the Pod names some.
@@ -209,35 +277,6 @@ fn add_up(class: &Class, cluster: &Cluster, profile: &Profile, nodes: &[u32], to
         add_spread(nodes, totals, &class.plan, cluster, profile);
         add_wishes(nodes, totals, &class.plan, cluster, profile);
     }
-}
-
-/// Why no node fits.
-fn refused(pod: &PodInfo, class: &Class, cluster: &Cluster) -> Unschedulable {
-    let mut refused = Unschedulable { nodes: cluster.node_count(), ..Unschedulable::default() };
-    if pod.pinned.as_ref().is_some_and(Vec::is_empty) {
-        refused.refuse_all("pod affinity terms conflict", NOT_NAMED.plugin);
-        return refused;
-    }
-    let mut counts: Vec<(Refusal, usize)> = Vec::new();
-    let checks = Checks::new(&class.plan, cluster);
-    for (index, _) in cluster.nodes() {
-        let found = outside(pod, cluster, index).or_else(|| match class.verdicts[index.get()] {
-            Verdict::Refused(place) => Some(class.refusals[usize::from(place)]),
-            Verdict::Fits(_) | Verdict::Absent => checks.pass(index.get()).err(),
-        });
-        let Some(refusal) = found else { continue };
-        if !refusal.is_final {
-            refused.resolvable.push(index);
-        }
-        match counts.iter_mut().find(|(known, _)| *known == refusal) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((refusal, 1)),
-        }
-    }
-    for (refusal, nodes) in counts {
-        refused.count(refusal, nodes, &pod.template);
-    }
-    refused
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::NodeIndex;
+use crate::cluster::{Cluster, NodeIndex};
+use crate::plugins::volumes::RefusedEverywhere;
 use crate::plugins::{Plugin, PluginSet, Refusal};
 use crate::pod::Template;
 
@@ -34,6 +35,13 @@ impl Unschedulable {
     pub(super) fn refuse_all(&mut self, reason: &str, plugin: Plugin) {
         self.before_nodes = Some(reason.to_owned());
         self.plugins.insert(plugin);
+    }
+
+    /// Refuses a Pod for what its volumes are.
+    pub(super) fn everywhere(refused: &RefusedEverywhere, cluster: &Cluster) -> Self {
+        let mut all = Self { nodes: cluster.node_count(), ..Self::default() };
+        all.refuse_all(&refused.text, refused.plugin);
+        all
     }
 
     /// The message, word for word as upstream; what was tried to make room comes behind it.

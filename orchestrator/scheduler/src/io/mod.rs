@@ -3,6 +3,7 @@
 pub(crate) mod bind;
 pub(crate) mod events;
 pub(crate) mod random;
+pub(crate) mod volumes;
 pub(crate) mod watch;
 pub(crate) mod write;
 pub(crate) mod writes;

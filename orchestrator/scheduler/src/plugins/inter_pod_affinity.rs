@@ -33,6 +33,6 @@ pub(super) fn helps(pod: &PodInfo, cluster: &Cluster, event: &Event) -> bool {
             speaks_of(&rules.anti_affinity, &template.namespace, &template.labels)
                 || speaks_of(&template.anti_affinity, &rules.namespace, &rules.labels)
         }
-        Event::NodeRemoved => false,
+        Event::NodeRemoved | Event::StorageChanged(_) => false,
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod pod_topology_spread;
 mod profile;
 mod resource_score;
 mod taint_toleration;
+pub(crate) mod volumes;
 
 pub(crate) use args::{Args, FitArgs, ResourceSpec, ShapePoint, SpreadDefaults, Strategy};
 pub(crate) use ask::{Ask, Prepared};
@@ -44,6 +45,8 @@ pub(crate) enum Why {
     /// Too little of some of the resources the Pod asks for, by their place: Pods, CPU, memory, ephemeral storage,
     /// then the extended ones in the order of their names.
     Lacks(u64),
+    /// Some of what VolumeBinding says.
+    Volumes(u8),
 }
 
 /// A plugin's no.
@@ -66,6 +69,7 @@ impl Refusal {
         match self.why {
             Why::Text(text) => vec![text.to_owned()],
             Why::Lacks(lacking) => shortage_texts(lacking, template).collect(),
+            Why::Volumes(reasons) => volumes::texts(reasons).collect(),
         }
     }
 
@@ -128,6 +132,10 @@ pub(crate) fn helps(event: &Event, plugins: PluginSet, pod: &PodInfo, cluster: &
             Plugin::NodeAffinity => node_affinity::helps,
             Plugin::NodePorts => node_ports::helps,
             Plugin::NodeResourcesFit => node_resources_fit::helps,
+            Plugin::VolumeRestrictions
+            | Plugin::NodeVolumeLimits
+            | Plugin::VolumeBinding
+            | Plugin::VolumeZone => volumes::helps,
             Plugin::PodTopologySpread => pod_topology_spread::helps,
             Plugin::InterPodAffinity => inter_pod_affinity::helps,
             Plugin::NodeResourcesBalancedAllocation | Plugin::ImageLocality => return false,

@@ -39,10 +39,7 @@ fn refusal(fits: Fits, cluster: &Cluster, spec: Value) -> Option<(String, bool)>
     let pod = pod(spec);
     let (_, node) = cluster.nodes().next().unwrap();
     let refusal = with_ask(&pod.template, cluster, &Args::default(), |ask| fits(ask, node)).err()?;
-    let text = match refusal.why {
-        Why::Text(text) => text.to_owned(),
-        Why::Lacks(lacking) => shortage_texts(lacking, &pod.template).collect::<Vec<_>>().join(", "),
-    };
+    let text = refusal.texts(&pod.template).join(", ");
     Some((text, refusal.is_final))
 }
 

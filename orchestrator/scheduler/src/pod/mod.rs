@@ -8,6 +8,7 @@ mod spread;
 mod template;
 mod term;
 mod toleration;
+mod volumes;
 
 use std::sync::Arc;
 
@@ -18,10 +19,9 @@ pub(crate) use node_term::NodeTerm;
 pub(crate) use ports::HostPort;
 pub(crate) use spread::{Honor, Spread};
 pub(crate) use template::{Rules, Template};
-#[cfg(test)]
-pub(crate) use term::parse_selector;
-pub(crate) use term::{PodTerm, holds};
+pub(crate) use term::{PodTerm, holds, parse_selector};
 pub(crate) use toleration::{Effect, Taint, Toleration};
+pub(crate) use volumes::{ClaimRef, Volumes};
 
 /// See the module's documentation.
 #[derive(Clone, Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct PodInfo {
     pub(crate) is_leaving: bool,
     /// All that decides where the Pod may go and what it takes there; equal for Pods of one controller.
     pub(crate) template: Arc<Template>,
+    /// The volumes that matter to where it can go, if it has any.
+    pub(crate) volumes: Option<Arc<Volumes>>,
     /// The object, for events and status.
     pub(crate) object: Arc<Pod>,
 }
@@ -62,6 +64,7 @@ impl PodInfo {
             started: started.map(|time| time.0),
             is_leaving: object.metadata.deletion_timestamp.is_some(),
             template: Arc::new(template),
+            volumes: Volumes::of(&object),
             object,
         }
     }

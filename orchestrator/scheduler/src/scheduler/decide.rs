@@ -9,7 +9,7 @@ use super::outcome::{Binding, Written};
 use super::wake::Hints;
 use super::{Scheduler, Shared};
 use crate::cluster::NodeIndex;
-use crate::cycle::{Decision, Unschedulable, refusal, schedule};
+use crate::cycle::{Decision, Unschedulable, refusal, schedule, volume_steps};
 use crate::io::bind::bind;
 use crate::io::events::Notice;
 use crate::io::write::{self, Nominate};
@@ -41,12 +41,17 @@ impl Scheduler {
         match chosen {
             Ok(decision) => {
                 let node = self.cluster.node(decision.node).name.clone();
+                let steps = volume_steps(&pod, decision.node, &self.cluster, &own.profile);
                 let change = self.cluster.assume(&pod, decision.node);
                 self.nominations.placed(&pod.uid);
                 self.nominations.step_back(&mut self.cluster, aside);
                 self.queue.decided(&pod.uid);
                 self.happened(Some(change));
-                self.bind(popped, node, began, own);
+                if steps.is_empty() {
+                    self.bind(popped, node, began, own);
+                } else {
+                    self.bind_with_volumes(popped, node, began, (own, steps));
+                }
             }
             Err(refused) => {
                 let plan = self.make_room(&pod, &own, nominated, &refused);
@@ -74,7 +79,7 @@ impl Scheduler {
         schedule(pod, &mut self.cluster, &own.profile, &mut self.scratch, draw)
     }
 
-    fn bind(&mut self, popped: Popped, node: String, began: Instant, own: Arc<Own>) {
+    pub(super) fn bind(&mut self, popped: Popped, node: String, began: Instant, own: Arc<Own>) {
         let (client, pod) = (self.client.clone(), popped.pod.clone());
         self.writes.bind(async move {
             let sent = Instant::now();

@@ -18,6 +18,7 @@ impl Scheduler {
             Input::Node(event) => self.take_in_node(*event),
             Input::Namespace(event) => self.take_in_namespace(*event),
             Input::Budget(event) => self.take_in_budget(*event),
+            Input::Object(object) => self.take_in_object(object),
         }
     }
 
@@ -25,7 +26,7 @@ impl Scheduler {
     pub(super) fn is_complete(&self) -> bool {
         let listings = &self.listings;
         let all = [&listings.pods, &listings.nodes, &listings.namespaces, &listings.budgets];
-        all.into_iter().all(|listing| listing.is_complete)
+        all.into_iter().all(|listing| listing.is_complete) && listings.objects.are_complete()
     }
 
     fn take_in_pod(&mut self, event: Event<Pod>) {
@@ -65,6 +66,7 @@ impl Scheduler {
         } else if info.is_leaving || !self.profiles.has(&info) {
             self.queue.remove(&info.uid);
             self.withdraw(&info.uid);
+            self.stop_waiting_for_volumes(&info.uid);
         } else {
             self.pod_waits(Arc::new(info));
         }
@@ -92,6 +94,7 @@ impl Scheduler {
     fn pod_gone(&mut self, uid: &str) {
         self.queue.remove(uid);
         self.ending.remove(uid);
+        self.stop_waiting_for_volumes(uid);
         self.withdraw(uid);
         let change = self.cluster.remove_pod(uid);
         self.happened(change);

@@ -10,7 +10,9 @@
 mod decide;
 mod intake;
 mod listing;
+mod objects;
 mod outcome;
+mod volumes;
 mod wake;
 
 use std::collections::HashSet;
@@ -35,7 +37,10 @@ use crate::preemption::{Budgets, Nominations};
 use crate::profiles::Profiles;
 use crate::queue::{Backoff, Queue};
 use listing::Listing;
+pub(crate) use objects::Object;
+use objects::ObjectListings;
 use outcome::Written;
+use volumes::Awaited;
 
 /// After how many decisions without a rest the gauges are published.
 const PUBLISH_EVERY: u32 = 256;
@@ -46,6 +51,7 @@ pub(crate) enum Input {
     Node(Box<Event<Node>>),
     Namespace(Box<Event<Namespace>>),
     Budget(Box<Event<PodDisruptionBudget>>),
+    Object(Object),
 }
 
 /// The lists that must be complete.
@@ -55,6 +61,7 @@ struct Listings {
     nodes: Listing,
     namespaces: Listing,
     budgets: Listing,
+    objects: ObjectListings,
 }
 
 /// See the module's documentation.
@@ -72,6 +79,7 @@ pub(crate) struct Scheduler {
     /// The Pods that end because of a preemption, by uid.
     ending: HashSet<String>,
     listings: Listings,
+    awaited: Awaited,
     writes: Writes<Written>,
     unpublished: u32,
 }
@@ -93,6 +101,7 @@ impl Scheduler {
             budgets: Budgets::default(),
             ending: HashSet::new(),
             listings: Listings::default(),
+            awaited: Awaited::default(),
             writes: Writes::new(),
             unpublished: 0,
         }
@@ -112,12 +121,12 @@ impl Scheduler {
                 continue;
             }
             self.publish(1);
-            let due = self.queue.next_due();
+            let due = self.queue.next_due().into_iter().chain(self.awaited.next_due()).min();
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(input) = inputs.recv() => self.take_in(input),
                 Some(ended) = self.writes.ended() => self.written(ended),
-                () = sleep_until(due) => {}
+                () = sleep_until(due) => self.claims_changed(),
             }
         }
         while let Some(ended) = self.writes.ended().await {

@@ -34,6 +34,11 @@ pub(super) enum Written {
         pod: Shared,
         outcome: Result<(), kube::Error>,
     },
+    /// What was decided about a Pod's volumes.
+    Volumes {
+        pod: Shared,
+        outcome: Result<(), kube::Error>,
+    },
     /// Victims of a preemption.
     Ended {
         pod: Shared,
@@ -48,6 +53,7 @@ impl Scheduler {
     pub(super) fn written(&mut self, ended: Result<Written, JoinError>) {
         match ended {
             Ok(Written::Bound(binding)) => self.bound(&binding),
+            Ok(Written::Volumes { pod, outcome }) => self.volumes_written(&pod, outcome),
             Ok(Written::Status { outcome: Ok(()), .. }) => {}
             Ok(Written::Status { pod, outcome: Err(error) }) => {
                 let error = &error as &dyn std::error::Error;

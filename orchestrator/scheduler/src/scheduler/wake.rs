@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::Scheduler;
 use crate::cluster::{Cluster, NodeIndex};
 use crate::cycle::{Scratch, refusal};
-use crate::event::Event;
+use crate::event::{Event, StorageKind};
 use crate::plugins::{Plugin, PluginSet, helps};
 use crate::pod::PodInfo;
 use crate::preemption::Nominations;
@@ -13,7 +13,14 @@ use crate::profiles::Profiles;
 use crate::queue::Help;
 
 /// The plugins whose no depends on more than the node it is about and its Pods.
-const WIDE: [Plugin; 2] = [Plugin::PodTopologySpread, Plugin::InterPodAffinity];
+const WIDE: [Plugin; 6] = [
+    Plugin::PodTopologySpread,
+    Plugin::InterPodAffinity,
+    Plugin::VolumeRestrictions,
+    Plugin::NodeVolumeLimits,
+    Plugin::VolumeBinding,
+    Plugin::VolumeZone,
+];
 
 /// What has to be asked.
 pub(super) struct Hints<'s> {
@@ -63,6 +70,7 @@ fn concerns(event: &Event, plugins: PluginSet) -> bool {
         Event::PodPlaced { .. }
         | Event::PodChanged { .. }
         | Event::NamespaceChanged(_)
+        | Event::StorageChanged(_)
         | Event::NodeRemoved => {
             WIDE.into_iter().any(|plugin| plugins.contains(plugin))
                 || (matches!(event, Event::PodChanged { .. }) && plugins.contains(Plugin::NodeResourcesFit))
@@ -78,7 +86,7 @@ fn node(event: &Event) -> Option<NodeIndex> {
         | Event::PodPlaced { node, .. }
         | Event::PodChanged { node, .. }
         | Event::PodGone { node, .. } => Some(*node),
-        Event::NodeRemoved | Event::NamespaceChanged(_) => None,
+        Event::NodeRemoved | Event::NamespaceChanged(_) | Event::StorageChanged(_) => None,
     }
 }
 
@@ -92,5 +100,11 @@ fn name(event: &Event) -> &'static str {
         Event::PodChanged { .. } => "AssignedPodUpdate",
         Event::PodGone { .. } => "AssignedPodDelete",
         Event::NamespaceChanged(_) => "NamespaceUpdate",
+        Event::StorageChanged(StorageKind::Claim(_)) => "PvcUpdate",
+        Event::StorageChanged(StorageKind::Volume) => "PvUpdate",
+        Event::StorageChanged(StorageKind::Class) => "StorageClassUpdate",
+        Event::StorageChanged(StorageKind::CsiNode) => "CSINodeUpdate",
+        Event::StorageChanged(StorageKind::Capacity) => "CSIStorageCapacityUpdate",
+        Event::StorageChanged(StorageKind::Driver) => "CSIDriverUpdate",
     }
 }

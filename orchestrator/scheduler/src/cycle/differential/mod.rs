@@ -78,11 +78,13 @@ impl Pair {
         let place = self.scratch.class(pod, &mut self.cluster, &self.profile);
         let Scratch { classes, nodes, totals, .. } = &mut self.scratch;
         let class = &classes[place];
-        find_fitting(pod, class, &self.cluster, nodes);
+        let question = Question { pod, needs: None, cluster: &self.cluster, profile: &self.profile };
+        question.find_fitting(class, nodes);
         add_up(class, &self.cluster, &self.profile, nodes, totals);
         let of_node = |(index, node): (NodeIndex, &crate::cluster::NodeInfo)| {
             let score = nodes.iter().position(|fitting| *fitting == index.number()).map(|at| totals[at]);
-            let refusal = || verdict(pod, class, &self.cluster, index).unwrap_err();
+            let refusal =
+                || question.ask(class, &Checks::new(&class.plan, &self.cluster), index).unwrap_err();
             (node.name.clone(), score.ok_or_else(|| refusal().texts(&pod.template).join(", ")))
         };
         self.cluster.nodes().map(of_node).collect()

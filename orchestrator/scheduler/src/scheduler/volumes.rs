@@ -1,0 +1,197 @@
+//! Pods that have a node and wait for their volumes: what was decided about their claims is written, and when all
+//! claims are bound, the Pod is.
+//!
+//! Nothing polls: the watch of the claims says when they are bound, or that the node was given back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::outcome::Written;
+use super::{Scheduler, Shared};
+use crate::cluster::{Cluster, Name, Storage};
+use crate::io::volumes::{SELECTED_NODE, VolumeWrite, write_all};
+use crate::io::write::Nominate;
+use crate::metrics::Attempt;
+use crate::plugins::volumes::{Step, is_bound};
+use crate::profiles::Own;
+use crate::queue::Popped;
+
+/// How long volumes may take (upstream's `bindTimeoutSeconds`).
+const LONGEST: Duration = Duration::from_mins(10);
+
+/// A claim that is waited for.
+struct Claim {
+    name: Name,
+    /// Whether the node was seen in its annotations, which asks for a volume there.
+    has_node: bool,
+}
+
+/// A Pod that waits for its volumes.
+struct Awaiting {
+    popped: Popped,
+    own: Arc<Own>,
+    node: String,
+    began: Instant,
+    due: Instant,
+    claims: Vec<Claim>,
+}
+
+/// All of them, by uid.
+#[derive(Default)]
+pub(super) struct Awaited(HashMap<String, Awaiting>);
+
+/// How the claims of a Pod are.
+enum State {
+    Waiting,
+    Bound,
+    Failed(String),
+}
+
+impl Awaited {
+    /// When the first one has waited for too long.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.0.values().map(|awaiting| awaiting.due).min()
+    }
+}
+
+impl Awaiting {
+    fn look(&mut self, storage: &Storage, now: Instant) -> State {
+        let mut waits = false;
+        for claim in &mut self.claims {
+            let (namespace, name) = &claim.name;
+            let Some(found) = storage.claim(namespace, name) else {
+                return State::Failed(format!("persistentvolumeclaim {name:?} not found"));
+            };
+            let annotations = found.metadata.annotations.as_ref();
+            let has_node = annotations.and_then(|all| all.get(SELECTED_NODE)) == Some(&self.node);
+            if is_bound(found) {
+                continue;
+            }
+            if claim.has_node && !has_node {
+                return State::Failed(format!("selectedNode annotation reset for PVC {name:?}"));
+            }
+            claim.has_node = has_node;
+            waits = true;
+        }
+        match waits {
+            false => State::Bound,
+            true if now >= self.due => State::Failed("context deadline exceeded".to_owned()),
+            true => State::Waiting,
+        }
+    }
+}
+
+/// The writes that make steps true.
+fn writes(steps: &[Step], namespace: &str, storage: &Storage) -> Vec<VolumeWrite> {
+    let claim = |name: &str| Some(Box::new(storage.claim(namespace, name)?.as_ref().clone()));
+    let write = |step: &Step| match step {
+        Step::Bind { volume, claim: name } => {
+            let volume = Box::new(storage.volume(volume)?.as_ref().clone());
+            Some(VolumeWrite::Bind { volume, claim: claim(name)? })
+        }
+        Step::Provision { claim: name, node } => {
+            Some(VolumeWrite::Provision { claim: claim(name)?, node: node.clone() })
+        }
+    };
+    steps.iter().filter_map(write).collect()
+}
+
+/// Promises volumes to claims, so that nobody else gets them.
+fn promise(steps: &[Step], namespace: &str, cluster: &mut Cluster) {
+    for step in steps {
+        if let Step::Bind { volume, claim } = step {
+            cluster.storage.promise((namespace.to_owned(), claim.clone()), volume.clone());
+        }
+    }
+}
+
+impl Scheduler {
+    /// Has the volumes of a Pod bound, then the Pod.
+    pub(super) fn bind_with_volumes(
+        &mut self,
+        popped: Popped,
+        node: String,
+        began: Instant,
+        (own, steps): (Arc<Own>, Vec<Step>),
+    ) {
+        let pod = popped.pod.clone();
+        promise(&steps, &pod.namespace, &mut self.cluster);
+        let writes = writes(&steps, &pod.namespace, &self.cluster.storage);
+        let name = |step: Step| match step {
+            Step::Bind { claim, .. } | Step::Provision { claim, .. } => claim,
+        };
+        let claim = |step| Claim { name: (pod.namespace.clone(), name(step)), has_node: false };
+        let claims = steps.into_iter().map(claim).collect();
+        let due = Instant::now() + LONGEST;
+        let awaiting = Awaiting { popped, own, node, began, due, claims };
+        self.awaited.0.insert(pod.uid.clone(), awaiting);
+        let client = self.client.clone();
+        self.writes.bind(async move {
+            let outcome = write_all(client, writes).await;
+            Written::Volumes { pod, outcome }
+        });
+    }
+
+    /// What was decided about volumes is written, or is not.
+    pub(super) fn volumes_written(&mut self, pod: &Shared, outcome: Result<(), kube::Error>) {
+        match outcome {
+            Ok(()) => self.claims_changed(),
+            Err(error) => self.volumes_failed(&pod.uid, &error.to_string()),
+        }
+    }
+
+    /// Goes on with the Pods whose claims are bound, and gives up on those whose never will be.
+    pub(super) fn claims_changed(&mut self) {
+        let (now, storage) = (Instant::now(), &self.cluster.storage);
+        let look = |(uid, awaiting): (&String, &mut Awaiting)| match awaiting.look(storage, now) {
+            State::Waiting => None,
+            State::Bound => Some((uid.clone(), Ok(()))),
+            State::Failed(text) => Some((uid.clone(), Err(text))),
+        };
+        let ready: Vec<_> = self.awaited.0.iter_mut().filter_map(look).collect();
+        for (uid, state) in ready {
+            match state {
+                Ok(()) => {
+                    if let Some(Awaiting { popped, own, node, began, .. }) = self.stop_awaiting(&uid) {
+                        self.bind(popped, node, began, own);
+                    }
+                }
+                Err(text) => self.volumes_failed(&uid, &text),
+            }
+        }
+    }
+
+    /// Forgets that a Pod waits, and what was promised to it.
+    fn stop_awaiting(&mut self, uid: &str) -> Option<Awaiting> {
+        let awaiting = self.awaited.0.remove(uid)?;
+        for claim in &awaiting.claims {
+            self.cluster.storage.end_promise(&claim.name);
+        }
+        Some(awaiting)
+    }
+
+    /// A Pod that goes needs no volumes, nor its place.
+    pub(super) fn stop_waiting_for_volumes(&mut self, uid: &str) {
+        if self.stop_awaiting(uid).is_some() {
+            let change = self.cluster.forget(uid);
+            self.happened(change);
+        }
+    }
+
+    /// The Pod is tried again after a while.
+    fn volumes_failed(&mut self, uid: &str, text: &str) {
+        let Some(Awaiting { popped, own, began, .. }) = self.stop_awaiting(uid) else { return };
+        own.counts.attempt(Attempt::Error, began.elapsed());
+        let change = self.cluster.forget(uid);
+        let pod = popped.pod;
+        self.queue.back_off(&pod.uid, Instant::now());
+        self.happened(change);
+        warn!(namespace = pod.namespace, pod = pod.name, reason = text, "volumes could not be bound");
+        let message = format!("running PreBind plugin \"VolumeBinding\": binding volumes: {text}");
+        self.note(&pod, &own, ("SchedulerError", message), &Nominate::Keep);
+    }
+}
