@@ -282,5 +282,7 @@ fn add_up(class: &Class, cluster: &Cluster, profile: &Profile, nodes: &[u32], to
 #[cfg(test)]
 mod differential;
 #[cfg(test)]
+mod domain_tests;
+#[cfg(test)]
 #[path = "cycle_tests.rs"]
 mod tests;

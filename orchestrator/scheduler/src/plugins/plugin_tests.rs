@@ -162,3 +162,105 @@ fn scores() {
     ] } } });
     assert_eq!(score(node_affinity::rate, preferred), 30);
 }
+
+/// The score of a node of 8 CPUs and 1 GiB with these resources, with what Pods there ask for already.
+fn fit_score(strategy: Strategy, weights: &[(&str, i64)], used: &Value, wanted: &Value) -> i64 {
+    let mut cluster = Cluster::default();
+    let allocatable = json!({ "cpu": "8", "memory": "1Gi", "pods": "9", "intel.com/foo": "4" });
+    let node = json!({ "metadata": { "name": "n" }, "status": { "allocatable": allocatable } });
+    cluster.set_node(&serde_json::from_value(node).unwrap());
+    let mut running = pod(requests(used));
+    running.uid = "running".to_owned();
+    cluster.set_pod(&running, "n");
+    let resources =
+        weights.iter().map(|(name, weight)| ResourceSpec { name: (*name).to_owned(), weight: *weight });
+    let fit = FitArgs { strategy, resources: resources.collect(), ..Args::default().fit };
+    let args = Args { fit, ..Args::default() };
+    let (_, node) = cluster.nodes().next().unwrap();
+    with_ask(&pod(requests(wanted)).template, &cluster, &args, |ask| node_resources_fit::rate(ask, node))
+}
+
+/// The example of the documentation on bin packing of extended resources; its scores go to 10 and are cut off.
+#[test]
+fn bin_packing() {
+    let shape = vec![ShapePoint { utilization: 0, score: 0 }, ShapePoint { utilization: 100, score: 10 }];
+    let weights = [("intel.com/foo", 5), ("memory", 1), ("cpu", 3)];
+    let used = json!({ "intel.com/foo": "1", "memory": "256Mi", "cpu": "1" });
+    let wanted = json!({ "intel.com/foo": "2", "memory": "256Mi", "cpu": "2" });
+    let ratio = Strategy::RequestedToCapacityRatio(shape);
+    assert_eq!(fit_score(ratio.clone(), &weights, &used, &wanted), 60, "(75 * 5 + 50 + 37 * 3) / 9");
+    assert_eq!(fit_score(Strategy::MostAllocated, &weights, &used, &wanted), 59);
+    assert_eq!(fit_score(Strategy::LeastAllocated, &weights, &used, &wanted), 40);
+    let without = json!({ "memory": "256Mi", "cpu": "2" });
+    assert_eq!(
+        fit_score(ratio, &weights, &used, &without),
+        40,
+        "what is not asked for does not count: (50 + 37 * 3) / 4"
+    );
+}
+
+#[test]
+fn a_broken_line_of_scores() {
+    let shape = [(20, 10), (40, 0), (80, 5)].map(|(utilization, score)| ShapePoint { utilization, score });
+    for (cpu, expected) in [("800m", 100), ("2400m", 50), ("4800m", 25), ("8", 50)] {
+        let strategy = Strategy::RequestedToCapacityRatio(shape.to_vec());
+        let found = fit_score(strategy, &[("cpu", 1)], &json!({ "cpu": "0" }), &json!({ "cpu": cpu }));
+        assert_eq!(found, expected, "{cpu}");
+    }
+}
+
+#[test]
+fn somebody_else_looks_after_ignored_resources() {
+    let cluster = cluster(&json!({}), &[]);
+    let (_, node) = cluster.nodes().next().unwrap();
+    let wanted = pod(requests(&json!({ "example.com/gpu": "1" }))).template;
+    let fits = |ignored: &[&str], groups: &[&str]| {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let fit = FitArgs { ignored: list(ignored), ignored_groups: list(groups), ..Args::default().fit };
+        let args = Args { fit, ..Args::default() };
+        with_ask(&wanted, &cluster, &args, |ask| node_resources_fit::fits(ask, node)).is_ok()
+    };
+    assert!(!fits(&[], &[]));
+    assert!(fits(&["example.com/gpu"], &[]));
+    assert!(fits(&[], &["example.com"]));
+}
+
+#[test]
+fn a_profile_may_ask_for_more_of_nodes() {
+    let cluster = cluster(&json!({}), &[]);
+    let (_, node) = cluster.nodes().next().unwrap();
+    let in_zone = |zone: &str| {
+        let expression = json!({ "key": "zone", "operator": "In", "values": [zone] });
+        crate::pod::NodeTerm::parse(
+            &serde_json::from_value(json!({ "matchExpressions": [expression] })).unwrap(),
+        )
+    };
+    for (zone, fits, wishes) in [("a", true, 7), ("b", false, 0)] {
+        let term = in_zone(zone).unwrap();
+        let args = Args {
+            added_required: Some(vec![term.clone()]),
+            added_preferred: vec![(7, term)],
+            ..Args::default()
+        };
+        with_ask(&pod(json!({})).template, &cluster, &args, |ask| {
+            assert_eq!(node_affinity::fits(ask, node).is_ok(), fits);
+            assert_eq!(node_affinity::rate(ask, node), wishes);
+        });
+    }
+}
+
+#[rstest]
+#[case::all_of_it("image", 1000, 100)]
+#[case::half_of_it("image", 511, 49)]
+#[case::too_small_to_matter("image", 10, 0)]
+#[case::another_tag("image:v2", 1000, 0)]
+fn images_that_are_there(#[case] image: &str, #[case] mebibytes: i64, #[case] expected: i64) {
+    let mut cluster = Cluster::default();
+    let images = json!([{ "names": ["image:latest"], "sizeBytes": mebibytes << 20 }]);
+    let node = json!({ "metadata": { "name": "n" }, "status": { "images": images } });
+    cluster.set_node(&serde_json::from_value(node).unwrap());
+    let template = pod(json!({ "containers": [{ "name": "c", "image": image }] })).template;
+    let (_, node) = cluster.nodes().next().unwrap();
+    let found = with_ask(&template, &cluster, &Args::default(), |ask| image_locality::rate(ask, node));
+    assert_eq!(found, expected);
+}
