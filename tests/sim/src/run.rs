@@ -21,9 +21,6 @@ use crate::view::{Change, View};
 const QUIET: Duration = Duration::from_secs(90);
 /// How long a cluster may take to settle.
 const PATIENCE: Duration = Duration::from_hours(1);
-/// How many changes a violation shows.
-const SHOWN: usize = 40;
-
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -31,6 +28,15 @@ pub struct Plan {
     pub seed: u64,
     /// How many of a thousand answers of watches are left out, which is against the rules.
     pub forgotten: u64,
+    /// How many changes a violation shows.
+    pub shown: usize,
+}
+
+impl Plan {
+    /// The usual for a seed.
+    pub fn of(seed: u64) -> Self {
+        Self { seed, forgotten: 0, shown: 40 }
+    }
 }
 
 /// What a simulation came to.
@@ -180,7 +186,7 @@ impl Observer {
     }
 
     fn violation(&self, invariant: &'static str, message: String) -> Violation {
-        let changes = self.report.log.iter().rev().take(SHOWN).rev().cloned().collect();
+        let changes = self.report.log.iter().rev().take(self.plan.shown).rev().cloned().collect();
         Violation { seed: self.plan.seed, invariant, message, changes }
     }
 }

@@ -339,7 +339,7 @@ impl User {
 
 /// How long users are busy.
 pub(crate) fn busy(random: &Random) -> Duration {
-    random.millis(10_000..=60_000)
+    random.millis(5_000..=40_000)
 }
 
 fn path(plural: &str) -> String {

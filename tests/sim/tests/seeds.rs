@@ -27,7 +27,7 @@ fn every_seed_holds() {
                     if seed >= end {
                         return;
                     }
-                    if let Err(violation) = run(Plan { seed, forgotten: 0 }) {
+                    if let Err(violation) = run(Plan::of(seed)) {
                         panic!("{violation}");
                     }
                 }
@@ -38,7 +38,9 @@ fn every_seed_holds() {
 
 #[test]
 fn one_seed() {
-    if let Err(violation) = run(Plan { seed: number("SIM_SEED", 1), forgotten: 0 }) {
+    let plan = Plan::of(number("SIM_SEED", 1));
+    let shown = usize::try_from(number("SIM_SHOWN", 40)).unwrap();
+    if let Err(violation) = run(Plan { shown, ..plan }) {
         panic!("{violation}");
     }
 }
@@ -47,7 +49,7 @@ fn one_seed() {
 fn a_seed_runs_the_same_again() {
     let first = number("SIM_SEED", 0);
     for seed in first..first + number("SIM_TWICE", 5) {
-        let plan = Plan { seed, forgotten: 0 };
+        let plan = Plan::of(seed);
         let (one, other) = (run(plan).unwrap().log, run(plan).unwrap().log);
         let differs = one.iter().zip(&other).position(|(one, other)| one != other);
         if let Some(at) = differs {
@@ -60,7 +62,7 @@ fn a_seed_runs_the_same_again() {
 /// What no network does, the invariants must notice: a ReplicaSet's controller that is not told of Pods makes more of them.
 #[test]
 fn a_network_that_forgets_is_caught() {
-    let caught = (0..30).find_map(|seed| run(Plan { seed, forgotten: 300 }).err());
+    let caught = (0..30).find_map(|seed| run(Plan { forgotten: 300, ..Plan::of(seed) }).err());
     let violation = caught.unwrap().to_string();
     assert!(violation.contains("SIM_SEED="), "{violation}");
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wherry_api::kinds::{by_kind, by_plural};
-use wherry_schema::{FieldValidation, Value};
+use wherry_schema::Value;
 use wherry_store::Watch;
 
 use super::ask::{Question, ask};
@@ -206,13 +206,7 @@ async fn resources(state: &State, remote: &Remote, url: &str) -> Result<Value, S
 async fn record(state: &State, name: &str, verdict: &Verdict) -> Result<(), Failure> {
     let Some(kind) = by_plural("apiregistration.k8s.io", "v1", "apiservices") else { return Ok(()) };
     let cx = Cx::new(state, kind, "");
-    let options = WriteOptions {
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-        manager: MANAGER.to_owned(),
-        names_manager: true,
-        force: None,
-    };
+    let options = WriteOptions::own(MANAGER);
     let change = &mut |old: &Value| {
         let mut object = old.clone();
         object.put("status.conditions", vec![condition(old, verdict, &state.timestamp())]);

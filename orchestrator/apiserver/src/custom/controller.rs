@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 use wherry_api::kinds::{Kind, by_kind};
-use wherry_schema::{FieldValidation, Value};
+use wherry_schema::Value;
 use wherry_store::{Entry, Revision, Snapshot, Watch};
 
 use super::registry::PREFIX;
@@ -150,11 +150,5 @@ pub(super) async fn write(state: &State, wanted: &Value) -> Result<(), Failure> 
 
 /// How the server writes definitions.
 pub(super) fn options() -> WriteOptions {
-    WriteOptions {
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-        manager: MANAGER.to_owned(),
-        names_manager: true,
-        force: None,
-    }
+    WriteOptions::own(MANAGER)
 }

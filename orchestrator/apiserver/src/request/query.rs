@@ -219,6 +219,17 @@ pub(crate) struct WriteOptions {
 }
 
 impl WriteOptions {
+    /// Those of a part of the server itself, which owns what it writes as `manager`.
+    pub(crate) fn own(manager: &str) -> Self {
+        Self {
+            dry_run: false,
+            validation: FieldValidation::Ignore,
+            manager: manager.to_owned(),
+            names_manager: true,
+            force: None,
+        }
+    }
+
     /// Reads the options; `kind` is the name errors give them (`CreateOptions`).
     pub(crate) fn parse(query: &Query, kind: &str) -> Result<Self, Failure> {
         Self::read(query, kind, Errors::default())

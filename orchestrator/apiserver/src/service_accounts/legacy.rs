@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::tz::TimeZone;
 use wherry_api::kinds::{Kind, by_kind};
-use wherry_schema::{FieldValidation, Value};
+use wherry_schema::Value;
 
 use super::claims::{LegacyClaims, user_groups, user_name};
 use crate::auth::{Bearer, Refused, UserInfo};
@@ -164,13 +164,7 @@ impl Used {
     }
 
     async fn write(&self, state: &State, day: &str) -> Result<(), Failure> {
-        let options = WriteOptions {
-            dry_run: false,
-            validation: FieldValidation::Ignore,
-            manager: MANAGER.to_owned(),
-            names_manager: true,
-            force: None,
-        };
+        let options = WriteOptions::own(MANAGER);
         let change = &mut |live: &Value| {
             let mut live = live.clone();
             // Another Secret of this name is not the one that was used.

@@ -26,13 +26,7 @@ pub(crate) async fn own_status(cx: &Cx<'_>, name: &str, manager: &str, status: V
     object.put("kind", cx.kind.kind);
     object.put("metadata.name", name);
     object.put("status", status);
-    let options = WriteOptions {
-        dry_run: false,
-        validation: FieldValidation::Ignore,
-        manager: manager.to_owned(),
-        names_manager: true,
-        force: Some(true),
-    };
+    let options = WriteOptions { force: Some(true), ..WriteOptions::own(manager) };
     // It takes fields from other managers.
     let config = Config { object, duplicate: None, force: true };
     apply(cx, (name, Part::Status), &config, &options, &mut Vec::new()).await.map(drop)

@@ -24,9 +24,9 @@ use kube::{Api, ResourceExt};
 use crate::context::{Caches, Context};
 use crate::objects::claim::{claim, wake_owners};
 use crate::objects::history::{self, History, POD_REVISION};
-use crate::objects::meta::{Key, controller_key, labels, reference, uid};
+use crate::objects::meta::{Key, labels, reference, uid};
 use crate::objects::pod_control::PodControl;
-use crate::objects::pods::{is_failed, is_terminating};
+use crate::objects::pods::is_failed;
 use crate::runtime::cache::Change;
 use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::expectations::Expectations;
@@ -81,7 +81,7 @@ impl Controller for DaemonSetController {
         if set.metadata.deletion_timestamp.is_some() {
             return Ok(Next::OnChange);
         }
-        let trusted = self.pods.waits(key).await;
+        let trusted = self.pods.waits(key).await?;
         let mut all = claim(&self.history.client, &*set, &self.history.cache, |_| true).await?;
         history::sort(&mut all);
         let pods = claim(&self.history.client, &*set, &self.caches.pods, |_| true).await?;
@@ -197,15 +197,7 @@ impl DaemonSetController {
 
 /// Lowers expectations and wakes the sets a Pod belongs to, or might come to belong to.
 fn on_pod(change: &Change<'_, Pod>, queue: &Queue<Key>, expectations: &Expectations, caches: &Caches) {
-    let Some(pod) = change.last() else { return };
-    if let Some(key) = controller_key::<DaemonSet>(&pod.metadata) {
-        if change.old.is_none() {
-            expectations.created(&key, 1);
-        }
-        if change.new.is_none() || is_terminating(pod) {
-            expectations.deleted(&key, uid(&pod.metadata));
-        }
-    }
+    expectations.observe::<DaemonSet>(change);
     wake_owners(change, &caches.daemon_sets, queue);
 }
 

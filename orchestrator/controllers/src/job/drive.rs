@@ -21,6 +21,7 @@ use crate::runtime::worker::Next;
 
 /// The writes there are.
 pub(super) trait Hands: Sync {
+    /// Makes a Pod, which the cache shows then.
     fn create(&self, pod: &Pod) -> impl Future<Output = Result<(), kube::Error>> + Send;
     fn delete(&self, pod: &Pod) -> impl Future<Output = Result<(), kube::Error>> + Send;
     /// Takes the finalizer off a Pod, if asked only when it is still what the cache shows.
@@ -130,10 +131,11 @@ impl<H: Hands> Run<'_, H> {
 
     /// `Err(None)` is a refusal that needs neither a retry nor a complaint.
     async fn create_one(&self, pod: &Pod) -> Result<(), Failed> {
-        self.hands.create(pod).await.map_err(|source| {
-            if is_refusal(&source) {
-                self.memory.expectations.created(self.key, 1);
-            }
+        let outcome = self.hands.create(pod).await;
+        if outcome.as_ref().map_or_else(is_refusal, |()| true) {
+            self.memory.expectations.created(self.key, 1);
+        }
+        outcome.map_err(|source| {
             if is_namespace_terminating(&source) {
                 return None;
             }

@@ -42,6 +42,7 @@ impl Hands for ApiHands<'_> {
         match self.pods().create(&PostParams::default(), pod).await {
             Ok(created) => {
                 let message = format!("Created pod: {}", created.name_any());
+                self.caches.pods.note(created);
                 self.tell(self.job, Severity::Normal, "SuccessfulCreate", message);
                 Ok(())
             }

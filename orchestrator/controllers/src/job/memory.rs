@@ -77,9 +77,6 @@ impl Memory {
     pub(super) fn observe(&self, change: &Change<'_, Pod>) {
         let Some(pod) = change.last() else { return };
         for key in change.both().filter_map(|pod| controller_key::<Job>(&pod.metadata)) {
-            if change.old.is_none() && !is_terminating(pod) {
-                self.expectations.created(&key, 1);
-            }
             if change.new.is_none() || is_terminating(pod) {
                 self.expectations.deleted(&key, uid(&pod.metadata));
             }

@@ -98,7 +98,7 @@ impl Controller for JobController {
             return Ok(Next::OnChange);
         }
         // What is remembered is read before the Pods, so that no Pod is older than the memory of it.
-        let open = waits(&self.memory.expectations, key, &self.client, &self.caches.pods).await;
+        let open = waits(&self.memory.expectations, key, &self.client, &self.caches.pods).await?;
         let released = self.memory.released(key);
         let pods = claim(&self.client, &*job, &self.caches.pods, |_| true).await?;
         let world = World {

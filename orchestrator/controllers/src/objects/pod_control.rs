@@ -14,7 +14,7 @@ use super::pods::is_terminating;
 use crate::context::Context;
 use crate::runtime::cache::Cache;
 use crate::runtime::delete::{Deleted, Only, delete};
-use crate::runtime::error::{ReconcileError, is_namespace_terminating, is_refusal, text};
+use crate::runtime::error::{ReconcileError, Step, is_namespace_terminating, is_refusal, text};
 use crate::runtime::expectations::Expectations;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 
@@ -70,7 +70,7 @@ impl PodControl {
     }
 
     /// How long until Pods may be counted, if not now: see [`waits`].
-    pub(crate) async fn waits(&self, key: &Key) -> Option<Duration> {
+    pub(crate) async fn waits(&self, key: &Key) -> Result<Option<Duration>, ReconcileError> {
         waits(&self.expectations, key, &self.client, &self.cache).await
     }
 
@@ -102,6 +102,8 @@ impl PodControl {
         match api.create(&PostParams::default(), pod).await {
             Ok(created) => {
                 let message = format!("Created pod: {}", created.name_any());
+                self.cache.note(created);
+                self.expectations.created(key, 1);
                 self.tell(owner, Severity::Normal, "SuccessfulCreate", message);
                 Ok(())
             }
@@ -161,18 +163,22 @@ pub(crate) async fn waits(
     key: &Key,
     client: &Client,
     cache: &Cache<Pod>,
-) -> Option<Duration> {
+) -> Result<Option<Duration>, ReconcileError> {
     if expectations.is_doubtful(key) {
-        find_out(expectations, key, client, cache).await;
+        find_out(expectations, key, client, cache).await.step("finding out which Pods there are")?;
     }
-    expectations.open(key)
+    Ok(expectations.open(key))
 }
 
 /// Asks what there is after an answer was lost, so that nobody waits for what did not happen.
-async fn find_out(expectations: &Expectations, key: &Key, client: &Client, cache: &Cache<Pod>) {
+async fn find_out(
+    expectations: &Expectations,
+    key: &Key,
+    client: &Client,
+    cache: &Cache<Pod>,
+) -> Result<(), kube::Error> {
     let api = Api::<Pod>::namespaced(client.clone(), &key.namespace);
-    // Without an answer it is asked again when the key is tried again.
-    let Ok(listed) = api.list(&ListParams::default()).await else { return };
+    let listed = api.list(&ListParams::default()).await?;
     let stay =
         listed.items.iter().filter(|pod| !is_terminating(pod)).map(|pod| uid(&pod.metadata).to_owned());
     let stay: Vec<_> = stay.collect();
@@ -181,6 +187,7 @@ async fn find_out(expectations: &Expectations, key: &Key, client: &Client, cache
     for uid in &stay {
         expectations.deleted(key, uid);
     }
+    Ok(())
 }
 
 fn failed(reason: &'static str, step: &'static str, source: kube::Error) -> Failed {

@@ -22,9 +22,8 @@ use kube::api::PostParams;
 
 use crate::context::{Caches, Context};
 use crate::objects::claim::{claim, wake_owners};
-use crate::objects::meta::{Key, controller_key, controller_of, uid};
+use crate::objects::meta::{Key, controller_of, uid};
 use crate::objects::pod_control::PodControl;
-use crate::objects::pods::is_terminating;
 use crate::runtime::cache::{Cache, Change};
 use crate::runtime::error::{ReconcileError, Step};
 use crate::runtime::expectations::Expectations;
@@ -71,7 +70,7 @@ impl<S: Replicated> Controller for ReplicaController<S> {
             self.pods.expectations.forget(key);
             return Ok(Next::OnChange);
         };
-        let trusted = self.pods.waits(key).await;
+        let trusted = self.pods.waits(key).await?;
         let pods = claim(&self.pods.client, &*set, &self.caches.pods, |_| true).await?;
         let now = self.clock.now();
         let decided = match trusted {
@@ -121,14 +120,6 @@ fn on_pod<S: Replicated>(
     expectations: &Expectations,
     owners: &Cache<S>,
 ) {
-    let Some(pod) = change.last() else { return };
-    if let Some(key) = controller_key::<S>(&pod.metadata) {
-        if change.old.is_none() {
-            expectations.created(&key, 1);
-        }
-        if change.new.is_none() || is_terminating(pod) {
-            expectations.deleted(&key, uid(&pod.metadata));
-        }
-    }
+    expectations.observe::<S>(change);
     wake_owners(change, owners, queue);
 }

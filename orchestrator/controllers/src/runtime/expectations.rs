@@ -1,18 +1,23 @@
 //! What a controller has asked for and its cache does not show yet.
 //!
-//! Flow: before creating or deleting Pods the controller raises expectations of its key; the watch's handlers
-//! lower them as the Pods appear and vanish. While any are open the controller does not count Pods.
+//! Flow: before creating or deleting Pods the controller raises expectations of its key. A Pod that was created is noted in
+//! the cache and expected no more; one that was deleted is expected to go until the watch's handlers see it going. While
+//! any are open the controller does not count Pods.
 //!
-//! Guarantees: a cache that lags behind never makes a controller create or delete twice. A request whose
-//! outcome is unknown stays expected until the watch shows it or the expectation expires.
+//! Guarantees: a cache that lags behind never makes a controller create or delete twice. A request whose outcome is
+//! unknown stays expected until somebody looks, or the expectation expires.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::Resource;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::objects::meta::Key;
+use super::cache::Change;
+use crate::objects::meta::{Key, controller_key, uid};
+use crate::objects::pods::is_terminating;
 
 /// After this long without news a key is trusted again.
 const EXPIRY: Duration = Duration::from_mins(5);
@@ -42,7 +47,7 @@ impl Expectations {
         EXPIRY.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    /// Expects this many Pods to appear and those of these uids to go. Whoever expects has seen nothing open.
+    /// Expects this many Pods to be created and those of these uids to go. Whoever expects has seen nothing open.
     pub(crate) fn expect(&self, key: &Key, creates: usize, deletes: impl Iterator<Item = String>) {
         let open = Open { creates, deletes: deletes.collect(), since: Some(Instant::now()), doubtful: false };
         self.0.lock().insert(key.clone(), open);
@@ -61,7 +66,7 @@ impl Expectations {
         all.get(key).is_some_and(|open| open.doubtful && (open.creates > 0 || !open.deletes.is_empty()))
     }
 
-    /// Some of the expected Pods appeared, or will not.
+    /// Some of the expected Pods were created, as the cache shows, or will not be.
     pub(crate) fn created(&self, key: &Key, count: usize) {
         if let Some(open) = self.0.lock().get_mut(key) {
             open.creates = open.creates.saturating_sub(count);
@@ -72,6 +77,16 @@ impl Expectations {
     pub(crate) fn deleted(&self, key: &Key, uid: &str) {
         if let Some(open) = self.0.lock().get_mut(key) {
             open.deletes.remove(uid);
+        }
+    }
+
+    /// Takes note of what the watch shows of a Pod that an `O` manages.
+    pub(crate) fn observe<O: Resource<DynamicType = ()>>(&self, change: &Change<'_, Pod>) {
+        let Some(pod) = change.last().filter(|pod| change.new.is_none() || is_terminating(pod)) else {
+            return;
+        };
+        if let Some(key) = controller_key::<O>(&pod.metadata) {
+            self.deleted(&key, uid(&pod.metadata));
         }
     }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::backoff::{Backoff, Jitter};
+use super::objects::revision;
 
 const RETRY: Backoff = Backoff { first: Duration::from_millis(50), longest: Duration::from_secs(10) };
 /// How many objects a page of a list has.
@@ -88,37 +89,44 @@ struct Follower<'a, K> {
     api: &'a Api<K>,
     fields: Option<&'a str>,
     /// Where to go on; nowhere before there is a list.
-    revision: Option<String>,
+    revision: Option<u64>,
 }
 
 impl<K: Clone + Debug + DeserializeOwned + ResourceExt> Follower<'_, K> {
     /// Lists, if need be, and watches until the watch ends.
     async fn go_on(&mut self, sink: &mut impl FnMut(Event<K>)) -> Result<(), Error> {
-        let from = match &self.revision {
-            Some(revision) => revision.clone(),
+        let from = match self.revision {
+            Some(revision) => revision,
             None => self.list(sink).await?,
         };
         let params = WatchParams { field_selector: self.fields.map(str::to_owned), ..WatchParams::default() };
-        let events = self.api.watch(&params.timeout(WATCH_SECONDS), &from).await?;
+        let events = self.api.watch(&params.timeout(WATCH_SECONDS), &from.to_string()).await?;
         let mut events = std::pin::pin!(events);
         while let Some(event) = events.try_next().await? {
             match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    self.revision = object.resource_version();
+                WatchEvent::Added(object) | WatchEvent::Modified(object) if self.is_news(&object) => {
                     sink(Event::Apply(object));
                 }
-                WatchEvent::Deleted(object) => {
-                    self.revision = object.resource_version();
-                    sink(Event::Delete(object));
-                }
-                WatchEvent::Bookmark(mark) => self.revision = Some(mark.metadata.resource_version),
+                WatchEvent::Deleted(object) if self.is_news(&object) => sink(Event::Delete(object)),
+                WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {}
+                WatchEvent::Bookmark(mark) => self.revision = mark.metadata.resource_version.parse().ok(),
                 WatchEvent::Error(status) => return Err(Error::Api(status)),
             }
         }
         Ok(())
     }
 
-    async fn list(&mut self, sink: &mut impl FnMut(Event<K>)) -> Result<String, Error> {
+    /// Whether an event is one that was not heard yet: they come in the order of their revisions, but maybe twice.
+    fn is_news(&mut self, object: &K) -> bool {
+        let revision = revision(object);
+        let is_news = self.revision.is_none_or(|last| revision > last);
+        if is_news {
+            self.revision = Some(revision);
+        }
+        is_news
+    }
+
+    async fn list(&mut self, sink: &mut impl FnMut(Event<K>)) -> Result<u64, Error> {
         let mut params =
             ListParams { field_selector: self.fields.map(str::to_owned), ..ListParams::default() };
         params.limit = Some(PAGE);
@@ -128,9 +136,9 @@ impl<K: Clone + Debug + DeserializeOwned + ResourceExt> Follower<'_, K> {
             objects.extend(page.items);
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
-                let revision = page.metadata.resource_version.unwrap_or_default();
-                sink(Event::Listed(objects, revision.parse().unwrap_or_default()));
-                self.revision = Some(revision.clone());
+                let revision = page.metadata.resource_version.unwrap_or_default().parse().unwrap_or_default();
+                sink(Event::Listed(objects, revision));
+                self.revision = Some(revision);
                 return Ok(revision);
             }
         }

@@ -52,6 +52,7 @@ pub(super) struct State {
     /// The Pods of these that were not to be counted.
     removed: Uids,
     noted: Option<Job>,
+    noted_pods: Vec<Pod>,
 }
 
 #[derive(Clone)]
@@ -84,6 +85,7 @@ impl Api {
             released: Vec::new(),
             removed: Uids::new(),
             noted: None,
+            noted_pods: Vec::new(),
         }))
     }
 
@@ -105,6 +107,10 @@ impl Api {
 
     pub(super) fn begin(&self) {
         self.0.lock().noted = None;
+    }
+
+    pub(super) fn noted_pods(&self) -> Vec<Pod> {
+        std::mem::take(&mut self.0.lock().noted_pods)
     }
 
     pub(super) fn noted(&self) -> Option<Job> {
@@ -217,11 +223,12 @@ impl State {
         }
     }
 
-    fn create(&mut self, pod: &Pod) {
+    fn create(&mut self, pod: &Pod) -> Pod {
         let mut pod = pod.clone();
         let id = format!("pod-{}", self.revision);
-        (pod.metadata.name, pod.metadata.uid) = (Some(id.clone()), Some(id));
+        (pod.metadata.name, pod.metadata.uid) = (Some(id.clone()), Some(id.clone()));
         self.put(pod);
+        self.pods[&id].clone()
     }
 
     fn release(&mut self, pod: &Pod, unchanged: bool) -> Result<(), kube::Error> {
@@ -269,11 +276,9 @@ fn check_write(old: &JobStatus, new: &JobStatus) {
 
 impl Hands for Api {
     async fn create(&self, pod: &Pod) -> Result<(), kube::Error> {
-        self.request(|state| {
-            state.create(pod);
-            Ok(())
-        })
-        .await
+        let created = self.request(|state| Ok(state.create(pod))).await?;
+        self.0.lock().noted_pods.push(created);
+        Ok(())
     }
 
     async fn delete(&self, pod: &Pod) -> Result<(), kube::Error> {
@@ -294,7 +299,7 @@ impl Hands for Api {
     async fn write(&self, job: &Job) -> Result<Job, kube::Error> {
         let written = self.request(|state| state.write(job)).await?;
         let mut state = self.0.lock();
-        // A list that is being received makes the cache deaf to what was written.
+        // The watch may show more at once.
         if !state.unfair || state.draw(3) > 0 {
             state.noted = Some(written.clone());
         }
@@ -321,6 +326,11 @@ impl View {
 
     pub(super) fn pods(&self) -> Vec<Arc<Pod>> {
         self.pods.values().cloned().collect()
+    }
+
+    /// Shows a Pod that was made, until the watch tells of it.
+    pub(super) fn note_pod(&mut self, pod: Pod) {
+        self.pods.insert(uid(&pod.metadata).to_owned(), Arc::new(pod));
     }
 
     pub(super) fn note(&mut self, job: Job) {

@@ -102,6 +102,7 @@ impl Simulation {
         };
         self.api.begin();
         let ended = drive((&self.api, &self.memory), &self.key, world, self.now).now_or_never();
+        self.api.noted_pods().into_iter().for_each(|pod| self.view.note_pod(pod));
         if let Some(written) = self.api.noted() {
             self.view.note(written);
         }
