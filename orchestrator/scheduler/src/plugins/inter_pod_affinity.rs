@@ -23,7 +23,12 @@ pub(super) fn helps(pod: &PodInfo, cluster: &Cluster, event: &Event) -> bool {
         terms.iter().any(|term| term.matches(namespace, labels, cluster.namespace(namespace)))
     };
     match event {
-        Event::NodeAdded(_) | Event::NamespaceChanged(_) => true,
+        Event::NodeAdded(_) => true,
+        // Labels of namespaces matter to terms that ask for them, its own and those of placed Pods.
+        Event::NamespaceChanged(_) => {
+            let mut own = rules.affinity.iter().chain(&rules.anti_affinity);
+            own.any(PodTerm::asks_for_namespaces) || cluster.templates.have_terms()
+        }
         Event::NodeChanged(_, changes) => changes.labels,
         Event::PodPlaced { template, .. } => {
             speaks_of(&rules.affinity, &template.namespace, &template.labels)

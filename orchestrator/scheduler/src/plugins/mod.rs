@@ -20,6 +20,7 @@ mod profile;
 mod resource_score;
 mod taint_toleration;
 pub(crate) mod volumes;
+mod wasm_locality;
 
 pub(crate) use args::{Args, FitArgs, ResourceSpec, ShapePoint, SpreadDefaults, Strategy};
 pub(crate) use ask::{Ask, Prepared};
@@ -120,6 +121,7 @@ pub(crate) const SCORES: &[Score] = &[
         normalize: Normalize::Not,
     },
     Score { plugin: Plugin::ImageLocality, rate: image_locality::rate, normalize: Normalize::Not },
+    Score { plugin: Plugin::WasmLocality, rate: wasm_locality::rate, normalize: Normalize::Not },
 ];
 
 /// Whether an event may turn the no of one of these plugins to this Pod into a yes.
@@ -138,7 +140,9 @@ pub(crate) fn helps(event: &Event, plugins: PluginSet, pod: &PodInfo, cluster: &
             | Plugin::VolumeZone => volumes::helps,
             Plugin::PodTopologySpread => pod_topology_spread::helps,
             Plugin::InterPodAffinity => inter_pod_affinity::helps,
-            Plugin::NodeResourcesBalancedAllocation | Plugin::ImageLocality => return false,
+            Plugin::NodeResourcesBalancedAllocation | Plugin::ImageLocality | Plugin::WasmLocality => {
+                return false;
+            }
         };
         helps(pod, cluster, event)
     })

@@ -19,11 +19,13 @@ pub(crate) enum Plugin {
     InterPodAffinity,
     NodeResourcesBalancedAllocation,
     ImageLocality,
+    /// Ours alone.
+    WasmLocality,
 }
 
 impl Plugin {
     /// All there are.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::NodeUnschedulable,
         Self::NodeName,
         Self::TaintToleration,
@@ -38,6 +40,7 @@ impl Plugin {
         Self::InterPodAffinity,
         Self::NodeResourcesBalancedAllocation,
         Self::ImageLocality,
+        Self::WasmLocality,
     ];
 
     /// The plugin of a name.
@@ -62,6 +65,7 @@ impl Plugin {
             Self::InterPodAffinity => "InterPodAffinity",
             Self::NodeResourcesBalancedAllocation => "NodeResourcesBalancedAllocation",
             Self::ImageLocality => "ImageLocality",
+            Self::WasmLocality => "WasmLocality",
         }
     }
 }

@@ -264,3 +264,21 @@ fn images_that_are_there(#[case] image: &str, #[case] mebibytes: i64, #[case] ex
     let found = with_ask(&template, &cluster, &Args::default(), |ask| image_locality::rate(ask, node));
     assert_eq!(found, expected);
 }
+
+#[test]
+fn wasm_that_is_compiled_already() {
+    let mut cluster = Cluster::default();
+    let images = json!([{ "names": ["small:latest"], "sizeBytes": 1000 }]);
+    let node = json!({ "metadata": { "name": "n" }, "status": { "images": images } });
+    cluster.set_node(&serde_json::from_value(node).unwrap());
+    let (_, node) = cluster.nodes().next().unwrap();
+    let score = |class: &str| {
+        let containers = json!([{ "name": "c", "image": "small" }, { "name": "d", "image": "absent" }]);
+        let template = pod(json!({ "runtimeClassName": class, "containers": containers })).template;
+        with_ask(&template, &cluster, &Args::default(), |ask| {
+            assert_eq!(image_locality::rate(ask, node), 0, "too small for it");
+            wasm_locality::rate(ask, node)
+        })
+    };
+    assert_eq!((score("wasmtime"), score("runc")), (50, 0));
+}

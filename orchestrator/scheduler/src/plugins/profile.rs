@@ -24,6 +24,7 @@ impl Profile {
             (Plugin::InterPodAffinity, 2),
             (Plugin::NodeResourcesBalancedAllocation, 1),
             (Plugin::ImageLocality, 1),
+            (Plugin::WasmLocality, 1),
         ];
         Self { scheduler_name, filters: PluginSet::all(), scores, args: Args::default() }
     }

@@ -18,6 +18,9 @@ use super::resources::{Resources, UsualAmounts};
 use super::term::Labels;
 use super::{NodeTerm, PodTerm, Spread, Toleration};
 
+/// The RuntimeClass of wasm that every cluster has.
+const WASM_CLASS: &str = "wasmtime";
+
 /// What the template says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Rules {
@@ -38,6 +41,8 @@ pub(crate) struct Rules {
     pub(crate) preferred: Vec<(i64, PodTerm)>,
     pub(crate) spread: Vec<Spread>,
     pub(crate) images: Vec<String>,
+    /// Whether all its containers are wasm, by its RuntimeClass.
+    pub(crate) is_wasm: bool,
     /// The controller, if the Pods of its kind are spread by default.
     pub(crate) owner: Option<(OwnerKind, String)>,
 }
@@ -63,6 +68,7 @@ impl Template {
             node_selector: spec.node_selector.clone().unwrap_or_default(),
             tolerations: spec.tolerations.iter().flatten().filter_map(Toleration::parse).collect(),
             images: images(spec),
+            is_wasm: spec.runtime_class_name.as_deref() == Some(WASM_CLASS),
             owner: owner(pod),
             ..Rules::default()
         };

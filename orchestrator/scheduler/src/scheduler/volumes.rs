@@ -34,8 +34,13 @@ struct Claim {
 struct Awaiting {
     popped: Popped,
     own: Arc<Own>,
-    node: String,
     began: Instant,
+    wait: Wait,
+}
+
+/// What is waited for.
+struct Wait {
+    node: String,
     due: Instant,
     claims: Vec<Claim>,
 }
@@ -45,6 +50,7 @@ struct Awaiting {
 pub(super) struct Awaited(HashMap<String, Awaiting>);
 
 /// How the claims of a Pod are.
+#[derive(Debug, PartialEq, Eq)]
 enum State {
     Waiting,
     Bound,
@@ -54,11 +60,11 @@ enum State {
 impl Awaited {
     /// When the first one has waited for too long.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.0.values().map(|awaiting| awaiting.due).min()
+        self.0.values().map(|awaiting| awaiting.wait.due).min()
     }
 }
 
-impl Awaiting {
+impl Wait {
     fn look(&mut self, storage: &Storage, now: Instant) -> State {
         let mut waits = false;
         for claim in &mut self.claims {
@@ -126,8 +132,8 @@ impl Scheduler {
         };
         let claim = |step| Claim { name: (pod.namespace.clone(), name(step)), has_node: false };
         let claims = steps.into_iter().map(claim).collect();
-        let due = Instant::now() + LONGEST;
-        let awaiting = Awaiting { popped, own, node, began, due, claims };
+        let wait = Wait { node, due: Instant::now() + LONGEST, claims };
+        let awaiting = Awaiting { popped, own, began, wait };
         self.awaited.0.insert(pod.uid.clone(), awaiting);
         let client = self.client.clone();
         self.writes.bind(async move {
@@ -147,7 +153,7 @@ impl Scheduler {
     /// Goes on with the Pods whose claims are bound, and gives up on those whose never will be.
     pub(super) fn claims_changed(&mut self) {
         let (now, storage) = (Instant::now(), &self.cluster.storage);
-        let look = |(uid, awaiting): (&String, &mut Awaiting)| match awaiting.look(storage, now) {
+        let look = |(uid, awaiting): (&String, &mut Awaiting)| match awaiting.wait.look(storage, now) {
             State::Waiting => None,
             State::Bound => Some((uid.clone(), Ok(()))),
             State::Failed(text) => Some((uid.clone(), Err(text))),
@@ -156,8 +162,8 @@ impl Scheduler {
         for (uid, state) in ready {
             match state {
                 Ok(()) => {
-                    if let Some(Awaiting { popped, own, node, began, .. }) = self.stop_awaiting(&uid) {
-                        self.bind(popped, node, began, own);
+                    if let Some(Awaiting { popped, own, began, wait }) = self.stop_awaiting(&uid) {
+                        self.bind(popped, wait.node, began, own);
                     }
                 }
                 Err(text) => self.volumes_failed(&uid, &text),
@@ -168,7 +174,7 @@ impl Scheduler {
     /// Forgets that a Pod waits, and what was promised to it.
     fn stop_awaiting(&mut self, uid: &str) -> Option<Awaiting> {
         let awaiting = self.awaited.0.remove(uid)?;
-        for claim in &awaiting.claims {
+        for claim in &awaiting.wait.claims {
             self.cluster.storage.end_promise(&claim.name);
         }
         Some(awaiting)
@@ -193,5 +199,88 @@ impl Scheduler {
         warn!(namespace = pod.namespace, pod = pod.name, reason = text, "volumes could not be bound");
         let message = format!("running PreBind plugin \"VolumeBinding\": binding volumes: {text}");
         self.note(&pod, &own, ("SchedulerError", message), &Nominate::Keep);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A claim with a node asked for and a volume, if they are given.
+    fn set_claim(storage: &mut Storage, node: Option<&str>, volume: Option<&str>) {
+        let mut annotations = json!({});
+        if let Some(node) = node {
+            annotations[SELECTED_NODE] = json!(node);
+        }
+        if volume.is_some() {
+            annotations["pv.kubernetes.io/bind-completed"] = json!("yes");
+        }
+        let metadata = json!({ "name": "c", "namespace": "ns", "annotations": annotations });
+        let claim = json!({ "metadata": metadata, "spec": { "volumeName": volume } });
+        storage.set_claim(serde_json::from_value(claim).unwrap());
+    }
+
+    fn name() -> Name {
+        ("ns".to_owned(), "c".to_owned())
+    }
+
+    fn wait(now: Instant) -> Wait {
+        let claims = vec![Claim { name: name(), has_node: false }];
+        Wait { node: "n".to_owned(), due: now + LONGEST, claims }
+    }
+
+    fn failed(text: &str) -> State {
+        State::Failed(text.to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_is_waited_for_until_it_is_bound() {
+        let (mut storage, now) = (Storage::default(), Instant::now());
+        let mut wait = wait(now);
+        set_claim(&mut storage, None, None);
+        assert_eq!(wait.look(&storage, now), State::Waiting, "what was written has not come back");
+        set_claim(&mut storage, Some("n"), None);
+        assert_eq!(wait.look(&storage, now), State::Waiting);
+        set_claim(&mut storage, Some("n"), Some("v"));
+        assert_eq!(wait.look(&storage, now), State::Bound);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_given_back_ends_the_wait() {
+        let (mut storage, now) = (Storage::default(), Instant::now());
+        let mut wait = wait(now);
+        set_claim(&mut storage, Some("n"), None);
+        assert_eq!(wait.look(&storage, now), State::Waiting);
+        set_claim(&mut storage, None, None);
+        assert_eq!(wait.look(&storage, now), failed("selectedNode annotation reset for PVC \"c\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_that_goes_and_one_that_takes_too_long() {
+        let (mut storage, now) = (Storage::default(), Instant::now());
+        let mut wait = wait(now);
+        set_claim(&mut storage, Some("n"), None);
+        assert_eq!(wait.look(&storage, now + LONGEST), failed("context deadline exceeded"));
+        storage.remove_claim(&name());
+        assert_eq!(wait.look(&storage, now), failed("persistentvolumeclaim \"c\" not found"));
+    }
+
+    #[test]
+    fn steps_are_written_against_what_was_seen() {
+        let mut storage = Storage::default();
+        set_claim(&mut storage, None, None);
+        let volume = json!({ "metadata": { "name": "v", "resourceVersion": "7" } });
+        storage.set_volume(serde_json::from_value(volume).unwrap());
+        let steps = [
+            Step::Bind { volume: "v".into(), claim: "c".into() },
+            Step::Provision { claim: "c".into(), node: "n".into() },
+            Step::Bind { volume: "gone".into(), claim: "c".into() },
+        ];
+        let writes = writes(&steps, "ns", &storage);
+        assert_eq!(writes.len(), 2, "a volume that is gone cannot be bound");
+        let VolumeWrite::Bind { volume, .. } = &writes[0] else { panic!("{writes:?}") };
+        assert_eq!(volume.metadata.resource_version.as_deref(), Some("7"));
     }
 }
