@@ -231,8 +231,11 @@ impl Cases {
     }
 
     fn node_affinity(&mut self) -> Value {
-        let required =
-            self.maybe(3, |cases| json!({ "nodeSelectorTerms": [cases.node_term(), cases.node_term()] }));
+        let required = if self.one_in(6) {
+            json!({ "nodeSelectorTerms": [self.pin()] })
+        } else {
+            self.maybe(3, |cases| json!({ "nodeSelectorTerms": [cases.node_term(), cases.node_term()] }))
+        };
         let preferred = self.some(
             2,
             |cases| json!({ "weight": 1 + cases.random.below(100), "preference": cases.node_term() }),
@@ -241,6 +244,12 @@ impl Cases {
             "requiredDuringSchedulingIgnoredDuringExecution": required,
             "preferredDuringSchedulingIgnoredDuringExecution": preferred,
         })
+    }
+
+    /// The one node that a DaemonSet's Pod names.
+    fn pin(&mut self) -> Value {
+        let name = format!("n{}", self.random.below(self.nodes));
+        json!({ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [name] }] })
     }
 
     fn node_term(&mut self) -> Value {

@@ -10,6 +10,9 @@ use super::world::{World, holds, label, list, selects};
 impl World {
     /// Why a node does not fit.
     pub(super) fn refusal(&self, pod: &Value, node: &Value) -> Option<String> {
+        if !is_named(pod, node) {
+            return Some("node(s) didn't satisfy plugin(s) [NodeAffinity]".to_owned());
+        }
         let cordon = json!({ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" });
         if node["spec"]["unschedulable"] == true && !tolerated(pod, &cordon) {
             return Some("node(s) were unschedulable".to_owned());
@@ -138,6 +141,17 @@ fn is_asked_for(pod: &Value, node: &Value) -> bool {
     selected.all(|(key, value)| labels[key] == *value)
         && (required.is_null()
             || list(&required["nodeSelectorTerms"]).iter().any(|term| term_holds(term, node)))
+}
+
+/// Whether a node is among those that the affinity names, if each of its terms names some.
+fn is_named(pod: &Value, node: &Value) -> bool {
+    let required = &pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+    let terms = list(&required["nodeSelectorTerms"]);
+    let field =
+        |term: &Value| list(&term["matchFields"]).iter().find(|field| field["operator"] == "In").cloned();
+    let fields: Vec<_> = terms.iter().filter_map(field).collect();
+    let names = |field: &Value| list(&field["values"]).contains(&node["metadata"]["name"]);
+    terms.is_empty() || fields.len() < terms.len() || fields.iter().any(names)
 }
 
 /// Whether a node satisfies a term of a node selector.

@@ -8,7 +8,7 @@ mod filters;
 mod scores;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -91,10 +91,16 @@ impl Pair {
     }
 
     /// Compares everything about one Pod; returns where it goes.
-    fn compare(&mut self, pod: &Value, random: &mut Random) -> Option<String> {
+    fn compare(
+        &mut self,
+        pod: &Value,
+        random: &mut Random,
+        reasons: &mut BTreeSet<String>,
+    ) -> Option<String> {
         let parsed = info(pod);
         let expected = self.world.judge(pod);
         let found = self.engine(&parsed);
+        reasons.extend(expected.values().filter_map(|found| found.clone().err()));
         // One node that fits is taken as it is, without scores.
         let fitting = expected.values().filter(|found| found.is_ok()).count();
         let plain = |found: &Found| -> BTreeMap<_, _> {
@@ -140,35 +146,55 @@ fn info(pod: &Value) -> PodInfo {
     PodInfo::new(Arc::new(serde_json::from_value(pod.clone()).unwrap()))
 }
 
-/// Lets a cluster change and compares decisions in between; returns how many.
-fn run(seed: u64) -> usize {
+/// What must have been said at least once, for the comparison to be worth something.
+const REASONS: [&str; 13] = [
+    "Insufficient cpu",
+    "Insufficient memory",
+    "Too many pods",
+    "node(s) didn't have free ports for the requested pod ports",
+    "node(s) didn't match Pod's node affinity/selector",
+    "node(s) didn't match pod affinity rules",
+    "node(s) didn't match pod anti-affinity rules",
+    "node(s) didn't match pod topology spread constraints",
+    "node(s) didn't match pod topology spread constraints (missing required label)",
+    "node(s) didn't satisfy existing pods anti-affinity rules",
+    "node(s) didn't satisfy plugin(s) [NodeAffinity]",
+    "node(s) had untolerated taint(s)",
+    "node(s) were unschedulable",
+];
+
+/// Lets a cluster change and compares decisions in between; returns how many, and the reasons that were given.
+fn run(seed: u64) -> (usize, BTreeSet<String>) {
     let mut cases = Cases::new(seed);
     let mut pair = Pair::new();
     cases.fill(&mut pair);
-    let mut compared = 0;
+    let (mut compared, mut reasons) = (0, BTreeSet::new());
     for _ in 0..30 {
         let pod = cases.pod();
-        let node = pair.compare(&pod, &mut cases.random);
+        let node = pair.compare(&pod, &mut cases.random, &mut reasons);
         compared += 1;
         if let Some(node) = node {
             pair.place(pod, &node);
         }
         cases.change(&mut pair);
     }
-    compared
+    (compared, reasons)
 }
 
 #[test]
 fn the_engine_decides_as_the_naive_rules_do() {
     let number = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let (wanted, mut seed) = (number("WHERRY_SCHEDULER_CASES", 3_000), number("WHERRY_SCHEDULER_SEED", 1));
-    let mut compared = 0;
+    let (mut compared, mut reasons) = (0, BTreeSet::new());
     while compared < wanted {
         let outcome = std::panic::catch_unwind(|| run(seed));
-        let Ok(decisions) = outcome else {
+        let Ok((decisions, given)) = outcome else {
             panic!("with WHERRY_SCHEDULER_SEED={seed} WHERRY_SCHEDULER_CASES=1")
         };
         compared += u64::try_from(decisions).unwrap();
+        reasons.extend(given);
         seed += 1;
     }
+    let missing: Vec<_> = REASONS.into_iter().filter(|reason| !reasons.contains(*reason)).collect();
+    assert!(missing.is_empty() || wanted < 3_000, "never said: {missing:?}");
 }
