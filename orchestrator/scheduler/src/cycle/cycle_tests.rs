@@ -150,3 +150,15 @@ fn what_would_fit_without_others() {
     assert!(refusal(&[running]).is_none());
     assert!(cluster.is_placed("running"));
 }
+
+#[test]
+fn pods_that_claim_devices_go_nowhere() {
+    let mut cluster = cluster(&[("a", json!({}))]);
+    let claims = json!({ "resourceClaims": [{ "name": "gpu", "resourceClaimName": "gpu" }] });
+    let found = decide(&pod("p", &claims), &mut cluster).unwrap_err();
+    assert_eq!(
+        found.message(),
+        "0/1 nodes are available: the Pod claims devices, which are not allocated by this scheduler."
+    );
+    assert_eq!((found.plugins, found.resolvable), (PluginSet::from_iter([Plugin::DynamicResources]), vec![]));
+}

@@ -12,8 +12,8 @@ mod ranking;
 mod unschedulable;
 
 use crate::cluster::{Cluster, NodeIndex, PodIndex};
-use crate::plugins::volumes::{Needs, Step};
-use crate::plugins::{NAME_REFUSAL, NOT_NAMED, Profile, Refusal};
+use crate::plugins::volumes::{Needs, RefusedEverywhere, Step};
+use crate::plugins::{NAME_REFUSAL, NOT_NAMED, Profile, Refusal, dynamic_resources};
 use crate::pod::PodInfo;
 
 use class::{Class, Highest, Verdict};
@@ -89,7 +89,7 @@ pub(crate) fn schedule(
     let Scratch { classes, nodes, totals, .. } = scratch;
     let class = &mut classes[class];
     let needs =
-        Needs::of(pod, cluster, profile).map_err(|refused| Unschedulable::everywhere(&refused, cluster))?;
+        needs_of(pod, cluster, profile).map_err(|refused| Unschedulable::everywhere(&refused, cluster))?;
     let question = Question { pod, needs: needs.as_ref(), cluster, profile };
     if named(pod).is_none() && needs.is_none() && !class.plan.is_active() {
         let feasible = class.fitting();
@@ -141,12 +141,14 @@ pub(crate) fn refusal(
         None if !is_alone(pod, cluster, profile) => {
             let class = scratch.class(pod, cluster, profile);
             let class = &scratch.classes[class];
-            match Needs::of(pod, cluster, profile) {
+            match needs_of(pod, cluster, profile) {
                 Ok(needs) => {
                     let question = Question { pod, needs: needs.as_ref(), cluster, profile };
                     question.ask(class, &Checks::new(&class.plan, cluster), spot.node).err()
                 }
-                Err(everywhere) => Some(Refusal::for_good(everywhere.plugin, "pod has unusable volumes")),
+                Err(everywhere) => {
+                    Some(Refusal::for_good(everywhere.plugin, "the Pod is refused on all nodes alike"))
+                }
             }
         }
         other => other,
@@ -155,9 +157,20 @@ pub(crate) fn refusal(
     refusal
 }
 
+/// What a Pod needs besides what its template says, or why it goes nowhere.
+fn needs_of<'p>(
+    pod: &'p PodInfo,
+    cluster: &Cluster,
+    profile: &Profile,
+) -> Result<Option<Needs<'p>>, RefusedEverywhere> {
+    dynamic_resources::check(&pod.template, profile)?;
+    Needs::of(pod, cluster, profile)
+}
+
 /// Whether nothing matters to a Pod but what each node is by itself.
 fn is_alone(pod: &PodInfo, cluster: &Cluster, profile: &Profile) -> bool {
     pod.volumes.is_none()
+        && !pod.template.claims_devices
         && !cluster.templates.have_terms()
         && !pod.template.has_terms()
         && plan::spreads(&pod.template, cluster, &profile.args.spread).iter().all(|rule| rule.is_soft)

@@ -6,6 +6,7 @@
 mod args;
 mod ask;
 mod balanced_allocation;
+pub(crate) mod dynamic_resources;
 mod image_locality;
 pub(crate) mod inter_pod_affinity;
 mod name;
@@ -140,7 +141,10 @@ pub(crate) fn helps(event: &Event, plugins: PluginSet, pod: &PodInfo, cluster: &
             | Plugin::VolumeZone => volumes::helps,
             Plugin::PodTopologySpread => pod_topology_spread::helps,
             Plugin::InterPodAffinity => inter_pod_affinity::helps,
-            Plugin::NodeResourcesBalancedAllocation | Plugin::ImageLocality | Plugin::WasmLocality => {
+            Plugin::DynamicResources
+            | Plugin::NodeResourcesBalancedAllocation
+            | Plugin::ImageLocality
+            | Plugin::WasmLocality => {
                 return false;
             }
         };

@@ -17,6 +17,7 @@ pub(crate) enum Plugin {
     VolumeZone,
     PodTopologySpread,
     InterPodAffinity,
+    DynamicResources,
     NodeResourcesBalancedAllocation,
     ImageLocality,
     /// Ours alone.
@@ -25,7 +26,7 @@ pub(crate) enum Plugin {
 
 impl Plugin {
     /// All there are.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::NodeUnschedulable,
         Self::NodeName,
         Self::TaintToleration,
@@ -38,6 +39,7 @@ impl Plugin {
         Self::VolumeZone,
         Self::PodTopologySpread,
         Self::InterPodAffinity,
+        Self::DynamicResources,
         Self::NodeResourcesBalancedAllocation,
         Self::ImageLocality,
         Self::WasmLocality,
@@ -63,6 +65,7 @@ impl Plugin {
             Self::VolumeZone => "VolumeZone",
             Self::PodTopologySpread => "PodTopologySpread",
             Self::InterPodAffinity => "InterPodAffinity",
+            Self::DynamicResources => "DynamicResources",
             Self::NodeResourcesBalancedAllocation => "NodeResourcesBalancedAllocation",
             Self::ImageLocality => "ImageLocality",
             Self::WasmLocality => "WasmLocality",

@@ -43,6 +43,7 @@ pub(crate) struct Rules {
     pub(crate) images: Vec<String>,
     /// Whether all its containers are wasm, by its RuntimeClass.
     pub(crate) is_wasm: bool,
+    pub(crate) claims_devices: bool,
     /// The controller, if the Pods of its kind are spread by default.
     pub(crate) owner: Option<(OwnerKind, String)>,
 }
@@ -68,6 +69,7 @@ impl Template {
             node_selector: spec.node_selector.clone().unwrap_or_default(),
             tolerations: spec.tolerations.iter().flatten().filter_map(Toleration::parse).collect(),
             images: images(spec),
+            claims_devices: spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()),
             is_wasm: spec.runtime_class_name.as_deref() == Some(WASM_CLASS),
             owner: owner(pod),
             ..Rules::default()
