@@ -16,5 +16,6 @@ mod kubelet;
 mod quota;
 mod replicas;
 mod roles;
+mod scheduling;
 mod stateful_set;
 mod support;
