@@ -149,6 +149,9 @@ pub(crate) struct ServerArgs {
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+    /// A KubeSchedulerConfiguration: which schedulers there are, and how they decide.
+    #[arg(long)]
+    pub(crate) scheduler_config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 }

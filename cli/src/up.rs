@@ -9,7 +9,8 @@ use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
-    AccountTokens, Authentication, Authorization, Config, ControlPlane, Tokens, UserInfo, kubeconfig,
+    AccountTokens, Authentication, Authorization, Config, ControlPlane, SchedulerConfiguration, Tokens,
+    UserInfo, kubeconfig, scheduler_configuration,
 };
 
 use crate::args::UpArgs;
@@ -24,6 +25,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let plan = NodePlan::new(&args.node)?;
     let server = args.server;
     let audit = server.audit.config()?;
+    let scheduler = scheduler_configuration(args.scheduler_config.as_deref())?;
     let account_tokens = server.account_tokens.tokens()?;
     let authentication = server.authentication.open(account_tokens.issuers.clone())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -36,6 +38,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
         account_tokens,
         authentication,
         encryption: server.encryption.file(),
+        scheduler,
         ..plan.control_plane(serving, &pki, &clock)
     };
     let plane = Box::pin(ControlPlane::start(config)).await?;
@@ -112,6 +115,7 @@ impl NodePlan {
             authorization: Authorization::NodeRbac,
             audit: None,
             encryption: None,
+            scheduler: SchedulerConfiguration::default(),
             ids: Arc::new(new_uid),
             node_endpoint: Some((self.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST))),
         }

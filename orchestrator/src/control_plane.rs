@@ -24,6 +24,7 @@ use wherry_apiserver::{
     Admission, ApiServer, Authentication, Authorization, RequestHeaders, Tokens, UserInfo,
 };
 use wherry_controllers::TokenMinter;
+use wherry_scheduler::Configuration;
 use wherry_store::{Seal, Store};
 
 use crate::account_tokens::AccountTokens;
@@ -64,6 +65,8 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// What is sealed on disk besides Secrets, and with which keys.
     pub encryption: Option<EncryptionFile>,
+    /// Which schedulers there are, and how they decide.
+    pub scheduler: Configuration,
     /// Source of object uids.
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     /// The node in this process, by name, and where its endpoint is reached instead of at the node's own address.
@@ -106,12 +109,14 @@ pub struct ControlPlane {
     stop_loops: CancellationToken,
     serving: TaskTracker,
     stop_serving: CancellationToken,
+    /// What the scheduler counts.
+    scheduling: Arc<wherry_scheduler::Metrics>,
 }
 
 impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let clock = config.clock.clone();
+        let (clock, scheduler) = (config.clock.clone(), config.scheduler.clone());
         let mint = config.account_tokens.minter(&config.pki.service_account_key)?;
         let plane = Box::pin(Self::start_with(config, Admission::Basic)).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
@@ -122,7 +127,7 @@ impl ControlPlane {
         bootstrap::authentication(&client, &known).await.map_err(StartError::Bootstrap)?;
         let stop = plane.stop_loops.clone();
         plane.loops.spawn(async move { stop.run_until_cancelled(bootstrap::follow_ca(&client, ca)).await });
-        plane.spawn_loops(&clock, mint);
+        plane.spawn_loops(&clock, mint, scheduler);
         Ok(plane)
     }
 
@@ -138,7 +143,12 @@ impl ControlPlane {
         let path = file.map(|file| file.path.as_path());
         let (store, encryption) = open_store(&config.data_dir, path, &config.clock)?;
         let certificates = Arc::new(Certificates::new(config.pki.clone()));
-        let api = api_config(&config, &certificates, store.clone())?;
+        let mut api = api_config(&config, &certificates, store.clone())?;
+        let scheduling = Arc::<wherry_scheduler::Metrics>::default();
+        if admission == Admission::Basic {
+            let scheduling = scheduling.clone();
+            api.more_metrics = Some(Arc::new(move || scheduling.render()));
+        }
         let api = ApiServer::new(wherry_apiserver::Config {
             admission,
             type_checking: admission == Admission::Basic,
@@ -153,6 +163,7 @@ impl ControlPlane {
             stop_loops: CancellationToken::new(),
             serving: TaskTracker::new(),
             stop_serving: CancellationToken::new(),
+            scheduling,
         };
         if let Some(file) = config.encryption.filter(|file| file.reload) {
             let follow = encryption::follow(file.path, encryption, plane.stop_serving.clone());
@@ -225,7 +236,7 @@ impl ControlPlane {
         self.serving.spawn(rotation::run(self.certificates.clone(), clock, self.stop_serving.clone()));
     }
 
-    fn spawn_loops(&self, clock: &Arc<dyn Clock>, mint: TokenMinter) {
+    fn spawn_loops(&self, clock: &Arc<dyn Clock>, mint: TokenMinter, scheduler: Configuration) {
         let client = self.client("system:kube-controller-manager", "kube-controller-manager");
         let mut config = wherry_controllers::Config::new(clock.clone());
         config.root_ca = Some(self.certificates.ca());
@@ -240,6 +251,8 @@ impl ControlPlane {
         let client = self.client("system:kube-scheduler", "kube-scheduler");
         let mut config = wherry_scheduler::Config::new(clock.clone());
         config.host = host_name();
+        config.configuration = scheduler;
+        config.metrics = self.scheduling.clone();
         let stop = self.stop_loops.clone();
         self.loops.spawn(async move {
             if let Err(error) = wherry_scheduler::run(client, config, stop).await {

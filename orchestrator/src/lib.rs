@@ -12,13 +12,16 @@ mod encryption;
 pub mod kubeconfig;
 pub mod pki;
 mod policy;
+mod scheduler;
 pub mod secrets;
 
 pub use account_tokens::AccountTokens;
 pub use certificates::CertificatesInUse;
 pub use control_plane::{Config, ControlPlane, StartError};
 pub use encryption::EncryptionFile;
+pub use scheduler::{SchedulerConfigError, scheduler_configuration};
 pub use wherry_apiserver::{
     Authentication, AuthenticationError, AuthenticationOptions, Authorization, AuthorizationConfiguration,
     OidcFlags, RequestHeaders, TokenFileError, Tokens, UserInfo, WebhookFlags, WebhookOptions, audit,
 };
+pub use wherry_scheduler::Configuration as SchedulerConfiguration;

@@ -6,7 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use wherry_api::kinds::Kind;
-use wherry_schema::{Object, Str, Value};
+use wherry_schema::{Format, Object, Str, Value};
 use wherry_store::{Entry, Op};
 
 use crate::error::Failure;
@@ -99,6 +99,12 @@ fn write_fields(out: &mut Vec<u8>, fields: &Object, except: &[&str]) {
 /// Decodes stored bytes.
 pub(crate) fn decode(key: &str, bytes: &[u8]) -> Result<Value, Failure> {
     Value::from_json(bytes).map_err(|e| Failure::corrupt(key, &e))
+}
+
+/// Reads a document in YAML or JSON, strictly: what it says twice or cannot mean is an error that says where.
+pub fn from_yaml(text: &[u8]) -> Result<serde_json::Value, String> {
+    let value = wherry_schema::decode::parse(text, Format::Yaml).map_err(|error| error.to_string())?;
+    Ok(value.into())
 }
 
 /// The write that changes nothing of a stored object but its resourceVersion.

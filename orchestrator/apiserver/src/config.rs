@@ -19,6 +19,9 @@ use crate::tokens::Tokens;
 /// Makes unique ids: UIDs of objects and the random part of generated names.
 pub type Ids = Arc<dyn Fn() -> String + Send + Sync>;
 
+/// Metrics of another part of the process, as a page in Prometheus' text format.
+pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
+
 /// What an API server is made with.
 #[derive(Clone)]
 pub struct Config {
@@ -50,6 +53,8 @@ pub struct Config {
     pub authorization: Authorization,
     /// What is recorded of requests; nothing without it.
     pub audit: Option<AuditConfig>,
+    /// What `/metrics` tells besides what this server counts.
+    pub more_metrics: Option<MetricsPage>,
     /// The address that discovery tells clients.
     pub address: Option<SocketAddr>,
     /// How many requests all priority levels together answer at once; 600 by custom.
@@ -120,6 +125,7 @@ impl Config {
             admission: Admission::Basic,
             type_checking: false,
             audit: None,
+            more_metrics: None,
             address: None,
             concurrency: 600,
             max_body_bytes: 3 * 1024 * 1024,

@@ -65,8 +65,8 @@ pub use authentication::{
     Authentication, AuthenticationError, AuthenticationOptions, OidcFlags, WebhookOptions,
 };
 pub use authorize::{AuthorizationConfiguration, AuthorizationError, WebhookFlags};
-pub use codec::rewrite;
-pub use config::{Admission, Authorization, Config, NodeClientTls};
+pub use codec::{from_yaml, rewrite};
+pub use config::{Admission, Authorization, Config, MetricsPage, NodeClientTls};
 pub use extract::extractor;
 pub use jose::KeyError;
 pub use request_headers::RequestHeaders;

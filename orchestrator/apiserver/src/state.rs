@@ -19,7 +19,7 @@ use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authorize::Authorizer;
 use crate::codec;
-use crate::config::{Admission, Config, Ids, NodeClientTls};
+use crate::config::{Admission, Config, Ids, MetricsPage, NodeClientTls};
 use crate::custom::Registry;
 use crate::discovery::Documents;
 use crate::error::Failure;
@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) authorizer: Arc<Authorizer>,
     /// What records requests, if anything does.
     pub(crate) audit: Option<Arc<Audit>>,
+    /// What `/metrics` tells besides what this server counts.
+    pub(crate) more_metrics: Option<MetricsPage>,
     pub(crate) admission: Admission,
     /// What is being charged to quotas.
     pub(crate) quotas: Ledger,
@@ -103,6 +105,7 @@ impl State {
             dynamic: Dynamic::new(&config.store),
             authorizer: Arc::new(Authorizer::new(config.authorization, &config.store, Weak::clone(this))),
             audit: config.audit.map(|audit| Arc::new(Audit::new(audit, Arc::clone(&config.clock)))),
+            more_metrics: config.more_metrics,
             store: config.store,
             clock: config.clock,
             ids: config.ids,

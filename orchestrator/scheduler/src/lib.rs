@@ -25,6 +25,6 @@ pub mod rehearsal;
 mod run;
 mod scheduler;
 
-pub use config::Config;
+pub use config::{Config, Configuration, ConfigurationError};
 pub use metrics::Metrics;
 pub use run::{Error, run};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::Config;
+use crate::config::{Config, ProfileSettings};
 use crate::metrics::OfProfile;
 use crate::plugins::Profile;
 use crate::pod::PodInfo;
@@ -26,15 +26,18 @@ pub(crate) struct Profiles(HashMap<String, Arc<Own>>);
 impl Profiles {
     /// Those that somebody configured.
     pub(crate) fn new(config: &Config) -> Self {
-        let name = config.scheduler_name.as_str();
-        let own = Own {
-            name: name.into(),
-            profile: Profile::new(name.to_owned()),
-            preempts: true,
-            preemption: Args::default(),
-            counts: config.metrics.profile(name),
+        let own = |settings: &ProfileSettings| {
+            let name = settings.profile.scheduler_name.as_str();
+            let own = Own {
+                name: name.into(),
+                profile: settings.profile.clone(),
+                preempts: settings.preempts,
+                preemption: settings.preemption,
+                counts: config.metrics.profile(name),
+            };
+            (name.to_owned(), Arc::new(own))
         };
-        Self([(name.to_owned(), Arc::new(own))].into())
+        Self(config.configuration.profiles.iter().map(own).collect())
     }
 
     /// The one that a Pod names.

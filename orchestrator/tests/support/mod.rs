@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
-    AccountTokens, Authentication, AuthenticationOptions, Authorization, Config, Tokens, kubeconfig,
+    AccountTokens, Authentication, AuthenticationOptions, Authorization, Config, SchedulerConfiguration,
+    Tokens, kubeconfig,
 };
 
 /// A control plane that keeps everything in a directory and listens on localhost, with a kubeconfig that leads to it.
@@ -48,5 +49,6 @@ pub(crate) async fn config(directory: &Path) -> Config {
         node_endpoint: None,
         audit: None,
         encryption: None,
+        scheduler: SchedulerConfiguration::default(),
     }
 }

@@ -29,6 +29,9 @@ pub(crate) fn render(state: &State) -> String {
     authentication::accounts(&mut text, &state.metrics.accounts);
     authentication::render(&mut text, &state.authentication);
     about(&mut text, &state.metrics);
+    if let Some(more) = &state.more_metrics {
+        text.0.push_str(&more());
+    }
     text.0
 }
 

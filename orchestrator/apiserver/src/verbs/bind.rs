@@ -57,6 +57,7 @@ pub(crate) async fn bind(
         }
         let mut pod = old.clone();
         pod.put("spec.nodeName", node.as_str());
+        pod.take("status.nominatedNodeName");
         merge_map(&mut pod, binding, "metadata.annotations");
         merge_map(&mut pod, binding, "metadata.labels");
         mark_scheduled(&mut pod, &now);

@@ -212,6 +212,11 @@ impl<E: Clone> Queue<E> {
         self.entries.get(uid).map(|entry| &entry.pod)
     }
 
+    /// Whether a Pod has a node that the API does not show yet.
+    pub(crate) fn is_decided(&self, uid: &str) -> bool {
+        self.entries.get(uid).is_some_and(|entry| matches!(entry.state, State::Leaving))
+    }
+
     /// Drops a Pod that waits no more.
     pub(crate) fn remove(&mut self, uid: &str) {
         if let Some((uid, entry)) = self.entries.remove_entry(uid) {
@@ -298,10 +303,18 @@ impl<E: Clone> Queue<E> {
         self.came("backoff", FAILED);
     }
 
-    /// Tries a Pod again at once that is parked or in its cycle.
+    /// Ends the cycle of a Pod by trying it again at once.
     pub(crate) fn again(&mut self, uid: &str) {
-        let Some((uid, entry)) = self.entries.get_key_value(uid) else { return };
-        if matches!(entry.state, State::Parked { .. } | State::InCycle(_)) {
+        self.activate_from(uid, |state| matches!(state, State::InCycle(_)));
+    }
+
+    /// Tries a parked Pod again at once.
+    pub(crate) fn again_if_parked(&mut self, uid: &str) {
+        self.activate_from(uid, |state| matches!(state, State::Parked { .. }));
+    }
+
+    fn activate_from(&mut self, uid: &str, is: fn(State) -> bool) {
+        if let Some((uid, _)) = self.entries.get_key_value(uid).filter(|(_, entry)| is(entry.state)) {
             self.activate(&uid.clone(), "ForceActivate");
         }
     }

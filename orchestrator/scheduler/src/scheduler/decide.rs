@@ -165,7 +165,7 @@ impl Scheduler {
             if other.priority < pod.priority {
                 self.withdraw(&other.uid);
                 self.patch(&other, write::unnominate_patch(&other.object));
-                self.queue.again(&other.uid);
+                self.queue.again_if_parked(&other.uid);
             }
         }
     }

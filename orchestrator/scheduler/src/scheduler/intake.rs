@@ -73,6 +73,11 @@ impl Scheduler {
     }
 
     fn pod_waits(&mut self, pod: Arc<PodInfo>) {
+        if self.queue.is_decided(&pod.uid) {
+            // What it was before its binding matters no more, least of all which node it was nominated for.
+            self.queue.set(pod, Instant::now());
+            return;
+        }
         let nominated = |pod: &PodInfo| {
             let status = pod.object.status.as_ref();
             let node = status.and_then(|status| status.nominated_node_name.clone());

@@ -35,7 +35,7 @@ use crate::io::writes::Writes;
 use crate::metrics::Gauges;
 use crate::preemption::{Budgets, Nominations};
 use crate::profiles::Profiles;
-use crate::queue::{Backoff, Queue};
+use crate::queue::Queue;
 use listing::Listing;
 pub(crate) use objects::Object;
 use objects::ObjectListings;
@@ -88,6 +88,7 @@ impl Scheduler {
     pub(crate) fn new(client: Client, config: Config, recorder: Recorder) -> Self {
         let random = Random::new(config.seed);
         let profiles = Profiles::new(&config);
+        let queue = Queue::new(config.configuration.backoff);
         Self {
             client,
             config,
@@ -96,7 +97,7 @@ impl Scheduler {
             profiles,
             cluster: Cluster::default(),
             scratch: Scratch::default(),
-            queue: Queue::new(Backoff::default()),
+            queue,
             nominations: Nominations::default(),
             budgets: Budgets::default(),
             ending: HashSet::new(),
@@ -170,3 +171,6 @@ fn uid(pod: &Pod) -> &str {
 }
 
 type Shared = Arc<crate::pod::PodInfo>;
+
+#[cfg(test)]
+mod sim_tests;

@@ -98,7 +98,8 @@ impl Scheduler {
         self.note(pod, own, ("SchedulerError", message), &Nominate::Keep);
     }
 
-    /// The victims of a preemption were told; the Pod waits until they are gone, or is tried again if some were not.
+    /// The victims of a preemption were told; the Pod waits until they are gone, or is tried again if some were not or
+    /// another Pod took its place.
     fn ended(
         &mut self,
         pod: &Shared,
@@ -122,7 +123,8 @@ impl Scheduler {
                 }
             }
         }
-        if failed {
+        let is_nominated = self.nominations.node_of(&pod.uid) == Some(node);
+        if failed || !is_nominated {
             self.queue.again(&pod.uid);
         } else {
             self.park(&pod.uid, plugins);

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::Scheduler;
-use crate::cluster::{Cluster, NodeIndex};
-use crate::cycle::{Scratch, refusal};
+use crate::cluster::{Cluster, NodeIndex, PodIndex};
+use crate::cycle::{Scratch, Spot, refusal};
 use crate::event::{Event, StorageKind};
 use crate::plugins::{Plugin, PluginSet, helps};
 use crate::pod::PodInfo;
@@ -47,7 +47,7 @@ impl Scheduler {
 
 impl Hints<'_> {
     /// What an event does for a Pod that these plugins refused. If all of them look at nodes by themselves, and the event
-    /// is about one node, then the Pod has room there now, or still has none anywhere.
+    /// is about one node, then the Pod has room there now or may make some, or still has none anywhere.
     pub(super) fn help(&mut self, event: &Event, pod: &PodInfo, plugins: PluginSet) -> Help {
         if !concerns(event, plugins) || (!plugins.is_empty() && !helps(event, plugins, pod, self.cluster)) {
             return Help::No;
@@ -56,12 +56,23 @@ impl Hints<'_> {
             !WIDE.into_iter().any(|plugin| plugins.contains(plugin)) && self.nominations.is_empty();
         match (node(event).filter(|_| is_local), self.profiles.of(pod)) {
             (Some(node), Some(own)) => {
-                let refused = refusal(pod, node.into(), self.cluster, &own.profile, self.scratch);
-                if refused.is_none() { Help::Surely } else { Help::No }
+                let may_preempt = own.preempts && pod.may_preempt;
+                let lower = if may_preempt { below(self.cluster, node, pod.priority) } else { Vec::new() };
+                let mut fits = |without: &[_]| {
+                    let spot = Spot { node, without };
+                    refusal(pod, spot, self.cluster, &own.profile, self.scratch).is_none()
+                };
+                if fits(&[]) || (!lower.is_empty() && fits(&lower)) { Help::Surely } else { Help::No }
             }
             _ => Help::Maybe,
         }
     }
+}
+
+/// The Pods on a node of less than this priority.
+fn below(cluster: &Cluster, node: NodeIndex, priority: i32) -> Vec<PodIndex> {
+    let lower = cluster.pods_on(node).filter(|(_, other)| other.priority < priority);
+    lower.map(|(index, _)| index).collect()
 }
 
 /// Whether the event may help anybody that these plugins refused. Without plugins there was no node.

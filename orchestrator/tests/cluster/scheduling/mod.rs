@@ -22,7 +22,8 @@ fn pod(name: &str, (resource, amount): (&str, &str), spec: Value) -> Value {
     let container =
         json!({"name": "c", "image": "i", "resources": {"requests": amounts.clone(), "limits": amounts}});
     let mut whole = json!({"containers": [container]});
-    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    let Value::Object(more) = spec else { panic!("{spec} is no object") };
+    whole.as_object_mut().unwrap().extend(more);
     json!({"metadata": {"name": name, "labels": {"app": name}}, "spec": whole})
 }
 

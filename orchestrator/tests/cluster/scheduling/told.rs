@@ -45,3 +45,33 @@ async fn events_say_what_became_of_a_pod() {
     );
     cluster.plane.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_count_what_the_scheduler_does() {
+    let (cluster, _kubelet) = Cluster::with_nodes(1).await;
+    cluster.give_foo("node-0", "1").await;
+    cluster.run(pod("first", (FOO, "1"), json!({}))).await;
+    cluster.refused(pod("second", (FOO, "1"), json!({}))).await;
+    let page = http::Request::get("/metrics").body(Vec::new()).unwrap();
+    let page = cluster.client.request_text(page).await.unwrap();
+    let value = |name: &str| {
+        let line =
+            page.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {page}"));
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let profile = "profile=\"default-scheduler\"";
+    let at_least_one = [
+        format!("scheduler_schedule_attempts_total{{{profile},result=\"scheduled\"}}"),
+        format!("scheduler_schedule_attempts_total{{{profile},result=\"unschedulable\"}}"),
+        format!("scheduler_scheduling_attempt_duration_seconds_count{{{profile},result=\"scheduled\"}}"),
+        "scheduler_pod_scheduling_sli_duration_seconds_count{attempts=\"1\"}".to_owned(),
+        "scheduler_queue_incoming_pods_total{event=\"PodAdd\",queue=\"active\"}".to_owned(),
+        "scheduler_preemption_attempts_total".to_owned(),
+    ];
+    for name in at_least_one {
+        assert!(value(&name) >= 1.0, "{name} in {page}");
+    }
+    assert!((value("scheduler_pending_pods{queue=\"unschedulable\"}") - 1.0).abs() < f64::EPSILON, "{page}");
+    assert!((value("scheduler_unschedulable_pods{plugin=\"NodeResourcesFit\"}") - 1.0).abs() < f64::EPSILON);
+    cluster.plane.shutdown().await;
+}

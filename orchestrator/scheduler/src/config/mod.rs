@@ -1,18 +1,25 @@
 //! What the scheduler is told by whoever starts it.
 
+mod args;
+mod document;
+mod plugins;
+mod reader;
+
 use std::sync::Arc;
 
 use wherry_api::clock::Clock;
 
 use crate::metrics::Metrics;
+pub(crate) use document::ProfileSettings;
+pub use document::{Configuration, ConfigurationError};
 
 /// Settings of [`crate::run`].
 #[derive(Clone)]
 pub struct Config {
     /// The time, as conditions and events see it.
     pub clock: Arc<dyn Clock>,
-    /// The Pods with this `spec.schedulerName` are ours.
-    pub scheduler_name: String,
+    /// Which schedulers this is, and how they decide.
+    pub configuration: Configuration,
     /// Where the scheduler runs, as events name it.
     pub host: String,
     /// Seed of the draws between equally good nodes and of the jitter of retries.
@@ -26,7 +33,7 @@ impl Config {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
-            scheduler_name: "default-scheduler".to_owned(),
+            configuration: Configuration::default(),
             host: "localhost".to_owned(),
             seed: 0,
             metrics: Arc::default(),
