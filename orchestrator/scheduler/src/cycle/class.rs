@@ -68,6 +68,8 @@ struct Basis {
 pub(super) struct Class {
     pub(super) template: Arc<Template>,
     pub(super) scheduler: String,
+    /// Whether it is for all Pods that nodes by themselves are the same to, whatever their labels.
+    pub(super) is_plain: bool,
     pub(super) used: u64,
     prepared: Prepared,
     seen: Option<Moment>,
@@ -117,6 +119,7 @@ impl Class {
         Self {
             template: template.clone(),
             scheduler: profile.scheduler_name.clone(),
+            is_plain: false,
             used: 0,
             prepared: Prepared::new(template, &profile.args, &cluster.symbols),
             seen: None,
@@ -131,6 +134,18 @@ impl Class {
             taints: Tally::default(),
             wishes: Tally::default(),
         }
+    }
+
+    /// A class for Pods to which only nodes by themselves matter, as they do to this one.
+    pub(super) fn plain(template: &Template, cluster: &mut Cluster, profile: &Profile) -> Self {
+        let template = Arc::new(template.without_identity());
+        Self { is_plain: true, ..Self::new(&template, cluster, profile) }
+    }
+
+    /// Whether Pods of this template are looked after here.
+    pub(super) fn is_of(&self, template: &Template, profile: &Profile, is_plain: bool) -> bool {
+        let is_its = if is_plain { self.template.is_like(template) } else { *self.template == *template };
+        self.is_plain == is_plain && is_its && self.scheduler == profile.scheduler_name
     }
 
     /// Whether something changed that concerns every node.

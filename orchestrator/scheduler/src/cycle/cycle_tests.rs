@@ -162,3 +162,29 @@ fn pods_that_claim_devices_go_nowhere() {
     );
     assert_eq!((found.plugins, found.resolvable), (PluginSet::from_iter([Plugin::DynamicResources]), vec![]));
 }
+
+#[test]
+fn labels_that_nobody_asks_for_make_no_difference() {
+    let mut cluster = cluster(&[("a", json!({})), ("b", json!({}))]);
+    let profile = Profile::new("default-scheduler".to_owned());
+    let mut scratch = Scratch::default();
+    let labelled = |index: &str, rules: &Value| {
+        let mut object = pod(index, rules).object.as_ref().clone();
+        object.metadata.labels = Some([("index".to_owned(), index.to_owned())].into());
+        PodInfo::new(Arc::new(object))
+    };
+    for index in ["0", "1", "2"] {
+        assert!(schedule(&labelled(index, &cpu("1m")), &mut cluster, &profile, &mut scratch, first).is_ok());
+    }
+    assert_eq!(scratch.classes.len(), 1);
+    // A Pod that keeps one of them away does.
+    let term = json!({ "labelSelector": { "matchLabels": { "index": "1" } }, "topologyKey": "name" });
+    let mut apart = cpu("1m");
+    apart["affinity"] =
+        json!({ "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [term] } });
+    place(&labelled("apart", &apart), &mut cluster, "a");
+    for index in ["0", "1"] {
+        assert!(schedule(&labelled(index, &cpu("1m")), &mut cluster, &profile, &mut scratch, first).is_ok());
+    }
+    assert_eq!(scratch.classes.len(), 3);
+}

@@ -47,16 +47,25 @@ impl Scratch {
     /// The class of a Pod, up to date.
     fn class(&mut self, pod: &PodInfo, cluster: &mut Cluster, profile: &Profile) -> usize {
         self.decisions += 1;
-        let is_its =
-            |class: &Class| class.template == pod.template && class.scheduler == profile.scheduler_name;
-        let mut found = self.classes.iter().position(is_its);
+        let find = |classes: &[Class], is_plain| {
+            classes.iter().position(|class| class.is_of(&pod.template, profile, is_plain))
+        };
+        let mut found = find(&self.classes, false);
+        let is_plain = found.is_none() && is_plain(pod, cluster, profile);
+        if is_plain {
+            found = find(&self.classes, true);
+        }
         if let Some(place) = found.filter(|place| self.classes[*place].is_outdated(cluster, profile)) {
             self.classes.swap_remove(place);
             found = None;
         }
         let place = found.unwrap_or_else(|| {
             self.make_room(cluster.node_slots());
-            self.classes.push(Class::new(&pod.template, cluster, profile));
+            self.classes.push(if is_plain {
+                Class::plain(&pod.template, cluster, profile)
+            } else {
+                Class::new(&pod.template, cluster, profile)
+            });
             self.classes.len() - 1
         });
         let class = &mut self.classes[place];
@@ -167,7 +176,14 @@ fn needs_of<'p>(
     Needs::of(pod, cluster, profile)
 }
 
-/// Whether nothing matters to a Pod but what each node is by itself.
+/// Whether neither other Pods nor what Pods belong together matters to one.
+fn is_plain(pod: &PodInfo, cluster: &Cluster, profile: &Profile) -> bool {
+    !cluster.templates.have_terms()
+        && !pod.template.has_terms()
+        && plan::spreads(&pod.template, cluster, &profile.args.spread).is_empty()
+}
+
+/// Whether nothing but what each node is by itself decides where a Pod fits.
 fn is_alone(pod: &PodInfo, cluster: &Cluster, profile: &Profile) -> bool {
     pod.volumes.is_none()
         && !pod.template.claims_devices

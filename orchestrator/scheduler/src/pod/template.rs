@@ -52,6 +52,8 @@ pub(crate) struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {
     hash: u64,
+    /// The hash of what matters to nodes by themselves.
+    plain_hash: u64,
     rules: Rules,
 }
 
@@ -86,9 +88,39 @@ impl Template {
 
 impl From<Rules> for Template {
     fn from(rules: Rules) -> Self {
-        let mut hasher = DefaultHasher::new();
-        rules.hash(&mut hasher);
-        Self { hash: hasher.finish(), rules }
+        let (hash, plain_hash) = (hash(&rules), hash(&rules.plain()));
+        Self { hash, plain_hash, rules }
+    }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What matters to nodes by themselves.
+#[derive(PartialEq, Eq, Hash)]
+struct Plain<'r> {
+    amounts: (&'r Resources, &'r Resources),
+    ports: &'r [HostPort],
+    node_selector: &'r BTreeMap<String, String>,
+    required_nodes: Option<&'r [NodeTerm]>,
+    preferred_nodes: &'r [(i64, NodeTerm)],
+    tolerations: &'r [Toleration],
+    images: (&'r [String], bool),
+}
+
+impl Template {
+    /// Whether nodes by themselves are the same to Pods of both.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.plain_hash == other.plain_hash && self.rules.plain() == other.rules.plain()
+    }
+
+    /// The template without what tells Pods from each other that are alike in this way.
+    pub(crate) fn without_identity(&self) -> Self {
+        let rules = self.rules.clone();
+        Self::from(Rules { namespace: String::new(), labels: Labels::new(), owner: None, ..rules })
     }
 }
 
@@ -107,6 +139,18 @@ impl Hash for Template {
 }
 
 impl Rules {
+    fn plain(&self) -> Plain<'_> {
+        Plain {
+            amounts: (&self.requests, &self.scored),
+            ports: &self.ports,
+            node_selector: &self.node_selector,
+            required_nodes: self.required_nodes.as_deref(),
+            preferred_nodes: &self.preferred_nodes,
+            tolerations: &self.tolerations,
+            images: (&self.images, self.is_wasm),
+        }
+    }
+
     /// Whether Pods already placed may matter to it, or it to Pods that come after.
     pub(crate) fn has_terms(&self) -> bool {
         !(self.affinity.is_empty() && self.anti_affinity.is_empty() && self.preferred.is_empty())

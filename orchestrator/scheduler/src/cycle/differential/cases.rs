@@ -14,11 +14,15 @@ pub(super) struct Cases {
     templates: Vec<Value>,
     pods: usize,
     nodes: usize,
+    /// Whether no Pod asks for anything of other Pods.
+    is_plain: bool,
 }
 
 impl Cases {
     pub(super) fn new(seed: u64) -> Self {
-        let mut cases = Self { random: Random::new(seed), templates: Vec::new(), pods: 0, nodes: 0 };
+        let mut cases =
+            Self { random: Random::new(seed), templates: Vec::new(), pods: 0, nodes: 0, is_plain: false };
+        cases.is_plain = cases.one_in(4);
         cases.nodes = 1 + cases.random.below(7);
         cases.templates = (0..4).map(|_| cases.template()).collect();
         cases
@@ -149,6 +153,9 @@ impl Cases {
         let name = format!("p{:04}", self.pods);
         pod["metadata"]["name"] = json!(name);
         pod["metadata"]["uid"] = json!(name);
+        if self.is_plain && self.one_in(3) {
+            pod["metadata"]["labels"]["index"] = json!(name);
+        }
         pod
     }
 
@@ -175,7 +182,7 @@ impl Cases {
         if self.one_in(5) {
             spec["nodeSelector"] = json!({ "topology.kubernetes.io/zone": self.pick(&["a", "b"]) });
         }
-        if self.one_in(2) {
+        if self.one_in(2) && !self.is_plain {
             spec["topologySpreadConstraints"] = json!(self.some(2, Self::constraint));
         }
         spec["affinity"] = json!({
@@ -183,6 +190,9 @@ impl Cases {
             "podAffinity": self.maybe(3, Self::pod_affinity),
             "podAntiAffinity": self.maybe(3, Self::pod_affinity),
         });
+        if self.is_plain {
+            spec["affinity"] = json!({ "nodeAffinity": spec["affinity"]["nodeAffinity"] });
+        }
         json!({ "metadata": { "namespace": self.pick(&NAMESPACES), "labels": self.labels() }, "spec": spec })
     }
 
