@@ -3,13 +3,15 @@
 //! No IO and no async: this crate can be used by the API server, by its clients and by tests alike.
 //!
 //! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`cron`],
-//! [`certificates`], [`data`] (how values are read in place), [`quota`] (what objects count for).
+//! [`certificates`], [`data`] (how values are read in place), [`quota`] (what objects count for),
+//! [`local_path`] (volumes that are directories of a node).
 
 pub mod certificates;
 pub mod clock;
 pub mod cron;
 pub mod data;
 pub mod kinds;
+pub mod local_path;
 pub mod names;
 pub mod quantity;
 pub mod quota;

@@ -27,7 +27,7 @@ use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
 use crate::tokens::Tokens;
-use crate::volumes::VolumeRoot;
+use crate::volumes::{LocalVolumes, VolumeRoot, remove_deleted};
 use crate::wakers::Wakers;
 
 /// Why the agent cannot run. What fails later is told by events and tried again.
@@ -118,6 +118,7 @@ pub(crate) async fn run_with(
     agent.ctx.containers.refresh().await;
     let index = PodIndex::default();
     tasks.spawn(trim_logs(agent.ctx.logs.clone(), stop.clone()));
+    tasks.spawn(remove_deleted(agent.ctx.client.clone(), agent.ctx.volumes.local().clone(), stop.clone()));
     for (_, runtime) in agent.ctx.runtimes.all() {
         tasks.spawn(agent.ctx.containers.clone().follow(runtime.clone(), stop.clone()));
     }
@@ -174,7 +175,7 @@ impl Agent {
             services: follow_services(client.clone(), tasks, stop),
             events,
             network: parts.network,
-            volumes: VolumeRoot::new(dir.join("pods")),
+            volumes: VolumeRoot::new(dir.join("pods"), local_volumes(config)),
             logs: LogDir::new(dir.join("logs/pods")),
             wakers,
             client,
@@ -190,6 +191,7 @@ impl Agent {
             pod_cidr: self.config.pod_cidr.to_string(),
             max_pods: self.config.max_pods,
             machine: self.machine.clone(),
+            volumes: self.ctx.volumes.local().directory().to_owned(),
         }
     }
 
@@ -237,6 +239,14 @@ fn follow_services(client: Client, tasks: &TaskTracker, stop: &CancellationToken
     };
     tasks.spawn(async move { stop.run_until_cancelled(follow).await });
     reader
+}
+
+/// The volumes that are directories of this node.
+fn local_volumes(config: &Config) -> LocalVolumes {
+    let directory = config.data_dir.join("node/volumes");
+    // The path is told to others, who do not know where we were started.
+    let directory = std::path::absolute(&directory).unwrap_or(directory);
+    LocalVolumes::new(&config.node_name, &directory)
 }
 
 fn create_dir(path: &Path) -> Result<(), NodeError> {

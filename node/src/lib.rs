@@ -11,12 +11,14 @@
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`: the two runtimes behind one contract, and what they run now.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node.
-//! - `objects`, `tokens`, `events`, `wakers`: references followed by watch, tokens renewed, events told, workers woken.
+//! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
+//!   told, workers woken.
 
 #![cfg_attr(test, expect(clippy::needless_pass_by_value, reason = "helpers of tests take JSON literals"))]
 
 mod agent;
 mod certificates;
+mod claims;
 mod config;
 mod containers;
 mod context;

@@ -15,8 +15,9 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use k8s_openapi::api::node::v1::RuntimeClass;
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
+use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::PostParams;
 use kube::{Api, Client};
@@ -24,6 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use wherry_api::local_path;
 use wherry_apiserver::bootstrap as api;
 
 use crate::pki::FRONT_PROXY;
@@ -106,6 +108,27 @@ pub async fn runtime_classes(client: &Client) -> Result<(), kube::Error> {
     try_join_all(classes.map(|class| create_all::<RuntimeClass>(client, class))).await.map(drop)
 }
 
+/// The name of what lets nodes look after the volumes that are directories of theirs.
+const LOCAL_PATH_ROLE: &str = "wherry:local-path-node";
+
+/// Creates the class of volumes that are directories of nodes.
+pub(crate) async fn local_path_class(client: &Client) -> Result<(), kube::Error> {
+    let class = json!({
+        "metadata": {
+            "name": local_path::CLASS, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": local_path::PROVISIONER,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": true,
+    });
+    create_all::<StorageClass>(client, class).await?;
+    // What a node may write of them, admission says.
+    let rule =
+        json!({"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": ["list", "watch", "patch"]});
+    create_all::<ClusterRole>(client, json!({"metadata": {"name": LOCAL_PATH_ROLE}, "rules": [rule]})).await
+}
+
 /// Lets machines with a bootstrap token become nodes, and nodes renew their certificates.
 pub(crate) async fn node_bindings(client: &Client) -> Result<(), kube::Error> {
     const ROLE: &str = "system:certificates.k8s.io:certificatesigningrequests";
@@ -115,6 +138,7 @@ pub(crate) async fn node_bindings(client: &Client) -> Result<(), kube::Error> {
         ("wherry:node-autoapprove-certificate-rotation", format!("{ROLE}:selfnodeclient"), "system:nodes"),
         // The proxy of Services is a part of each agent.
         ("wherry:node-proxier", "system:node-proxier".to_owned(), "system:nodes"),
+        (LOCAL_PATH_ROLE, LOCAL_PATH_ROLE.to_owned(), "system:nodes"),
     ];
     let bindings = bindings.map(|(name, role, group)| {
         json!({

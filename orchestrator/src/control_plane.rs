@@ -121,6 +121,7 @@ impl ControlPlane {
         let plane = Box::pin(Self::start_with(config, Admission::Basic)).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
+        bootstrap::local_path_class(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
         let ca = plane.certificates.ca();
         let known = ca.borrow().clone();

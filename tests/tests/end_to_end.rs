@@ -319,3 +319,35 @@ fn a_killed_agent_finds_its_oci_containers_running_and_serves_wasm_again() {
         assert_eq!(cluster.kubectl(&started), before, "the same containers run on");
     });
 }
+
+/// How often the example has started, as its page tells.
+fn starts(address: SocketAddr, wanted: &str) {
+    wait::until(&format!("{wanted} starts"), || {
+        let answer = http::get(address, "/starts").map_err(|error| error.to_string())?;
+        if answer.body.trim() == wanted { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
+}
+
+#[test]
+fn a_stateful_set_keeps_its_data_until_its_claim_is_deleted() {
+    in_cluster(|cluster| {
+        cluster.apply(&example("keeps-count/keeps-count.yaml"));
+        let rollout = ["rollout", "status", "statefulset/keeps-count", "--timeout=90s"];
+        cluster.kubectl(&rollout);
+        let address = service_address(cluster, "keeps-count");
+        starts(address, "1");
+        cluster.kubectl(&["delete", "pod", "keeps-count-0"]);
+        cluster.kubectl(&rollout);
+        starts(address, "2");
+
+        let claim = "data-keeps-count-0";
+        let volume = cluster.kubectl(&["get", "pvc", claim, "-o", "jsonpath={.spec.volumeName}"]);
+        let directory = cluster.data_dir().join("node/volumes").join(&volume);
+        assert_eq!(std::fs::read_to_string(directory.join("starts")).unwrap().trim(), "2");
+        cluster.kubectl(&["delete", "statefulset", "keeps-count"]);
+        assert!(directory.exists(), "the claim stays");
+        cluster.kubectl(&["delete", "pvc", claim]);
+        cluster.kubectl(&["wait", "--for=delete", &format!("pv/{volume}"), "--timeout=60s"]);
+        assert!(!directory.exists(), "the node removed it before the volume went");
+    });
+}

@@ -14,11 +14,15 @@ mod tests;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVar, EnvVarSource, Pod, Service};
+use k8s_openapi::api::core::v1::{
+    Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolume, Pod, Service,
+};
+use kube::Client;
 
 pub(crate) use expand::expand;
 pub(crate) use fields::{FieldError, NodeFields, field, resource};
 
+use crate::claims::{self, ClaimError, ClaimOfPod};
 use crate::objects::{ObjectError, Objects};
 use crate::tokens::{Token, TokenError, Tokens};
 
@@ -73,10 +77,14 @@ pub(crate) trait Sources: Sync {
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError>;
     /// A token of the pod's ServiceAccount for this audience and so many seconds.
     async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError>;
+    /// The volume that a claim of the pod's namespace is bound to.
+    async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError>;
 }
 
 /// What one pod can read.
 pub(crate) struct PodSources<'a> {
+    /// Where claims and volumes are read.
+    pub(crate) client: &'a Client,
     /// Where they are followed.
     pub(crate) objects: &'a Objects,
     /// Where its tokens are.
@@ -112,6 +120,10 @@ impl Sources for PodSources<'_> {
 
     async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError> {
         self.tokens.get(self.pod, audience, seconds).await
+    }
+
+    async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {
+        claims::volume_of(self.client, self.pod, claim).await
     }
 }
 

@@ -14,6 +14,10 @@ impl Sources for Fixed {
         unreachable!("variables show no tokens")
     }
 
+    async fn volume(&self, _claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {
+        unreachable!("variables show no volumes")
+    }
+
     async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
         let pairs = [("color", "blue"), ("size", "1")];
         let data = pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();

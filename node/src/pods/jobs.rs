@@ -57,10 +57,15 @@ pub(super) enum Done {
     Status(Box<PodStatus>, Result<(), kube::Error>),
 }
 
-/// Sets the pod's volumes up, or brings them up to date.
-pub(super) async fn mount_volumes(ctx: Arc<Context>, pod: Arc<Pod>, pod_ip: String) -> Done {
-    let sources = PodSources { objects: &ctx.objects, tokens: &ctx.tokens, pod: &pod };
-    let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip)).await;
+/// Sets the pod's volumes up, or brings those that were set up before up to date.
+pub(super) async fn mount_volumes(
+    ctx: Arc<Context>,
+    pod: Arc<Pod>,
+    pod_ip: String,
+    before: Option<Arc<Volumes>>,
+) -> Done {
+    let sources = PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, pod: &pod };
+    let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip), before.as_deref()).await;
     Done::Volumes(set_up.map(Arc::new).map_err(|error| chain(&error)))
 }
 

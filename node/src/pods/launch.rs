@@ -132,7 +132,7 @@ async fn environment(
     let pod = &*order.pod;
     ctx.services.wait_until_ready().await.map_err(|error| format!("cannot read Services: {error}"))?;
     let services: Vec<Arc<Service>> = ctx.services.state();
-    let sources = PodSources { objects: &ctx.objects, tokens: &ctx.tokens, pod };
+    let sources = PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, pod };
     let node = ctx.node_fields(order.network.ip.to_string());
     let request = Request { pod, container, services: &services, node: &node };
     env::resolve(&request, &sources).await.map_err(|error| chain(&error))

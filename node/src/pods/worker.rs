@@ -214,8 +214,8 @@ impl Worker {
             return;
         }
         let ip = self.memory.network.done().map(|network| network.ip.to_string()).unwrap_or_default();
-        let ctx = self.ctx.clone();
-        self.jobs.spawn(async move { Some(jobs::mount_volumes(ctx, pod, ip).await) });
+        let (ctx, before) = (self.ctx.clone(), self.memory.volumes.done().cloned());
+        self.jobs.spawn(async move { Some(jobs::mount_volumes(ctx, pod, ip, before).await) });
     }
 
     fn ensure_image(&mut self, pod: Arc<Pod>, container: String, attempt: u32) {

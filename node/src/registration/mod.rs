@@ -11,6 +11,7 @@ mod lease;
 mod machine;
 mod object;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,16 +83,19 @@ impl Registration {
         lease::renew(&self.client, &self.facts.name, self.uid(), now).await
     }
 
-    /// Gives a Node that is there our labels and pod addresses.
+    /// Gives a Node that is there our labels, annotations and pod addresses.
     async fn adopt(&self, api: &Api<Node>, node: Node) -> Result<Node, kube::Error> {
-        let has = node.metadata.labels.clone().unwrap_or_default();
-        let labelled = self.facts.labels().iter().all(|(name, value)| has.get(name) == Some(value));
+        let has_all = |has: Option<&BTreeMap<String, String>>, wanted: BTreeMap<String, String>| {
+            wanted.iter().all(|(name, value)| has.and_then(|has| has.get(name)) == Some(value))
+        };
+        let labelled = has_all(node.metadata.labels.as_ref(), self.facts.labels())
+            && has_all(node.metadata.annotations.as_ref(), self.facts.annotations());
         let cidr = node.spec.as_ref().and_then(|spec| spec.pod_cidr.as_deref());
         if labelled && cidr == Some(self.facts.pod_cidr.as_str()) {
             return Ok(node);
         }
         let patch = json!({
-            "metadata": { "labels": self.facts.labels() },
+            "metadata": { "labels": self.facts.labels(), "annotations": self.facts.annotations() },
             "spec": { "podCIDR": self.facts.pod_cidr, "podCIDRs": [self.facts.pod_cidr] },
         });
         api.patch(&self.facts.name, &PatchParams::default(), &Patch::Merge(&patch)).await

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use wherry_api::local_path;
 
 use super::machine::{Machine, Pressure};
 
@@ -32,6 +33,8 @@ pub(crate) struct Facts {
     pub(crate) max_pods: u32,
     /// The machine.
     pub(crate) machine: Machine,
+    /// Where its volumes are.
+    pub(crate) volumes: String,
 }
 
 impl Facts {
@@ -40,7 +43,7 @@ impl Facts {
         let architecture = crate::images::native_architecture();
         BTreeMap::from(
             [
-                ("kubernetes.io/hostname", self.name.as_str()),
+                (local_path::HOSTNAME, self.name.as_str()),
                 ("kubernetes.io/os", "linux"),
                 ("kubernetes.io/arch", architecture),
                 ("beta.kubernetes.io/os", "linux"),
@@ -50,12 +53,18 @@ impl Facts {
         )
     }
 
+    /// Annotations every node has.
+    pub(crate) fn annotations(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([(local_path::DIRECTORY.to_owned(), self.volumes.clone())])
+    }
+
     /// The object to create.
     pub(crate) fn node(&self, status: NodeStatus) -> Node {
         Node {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 labels: Some(self.labels()),
+                annotations: Some(self.annotations()),
                 ..ObjectMeta::default()
             },
             spec: Some(NodeSpec {

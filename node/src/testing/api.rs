@@ -291,5 +291,5 @@ async fn answer(State(api): State<Arc<FakeApi>>, request: Request) -> Response {
 
 fn is_collection(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
-    matches!(last, "pods" | "services" | "configmaps" | "secrets" | "events")
+    matches!(last, "pods" | "services" | "configmaps" | "secrets" | "events" | "persistentvolumes")
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 const DATA: &str = "..data";
@@ -146,6 +146,32 @@ pub(crate) fn own(path: &Path, group: Option<u32>) -> Result<(), WriteError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// Gives the directory and all in it to the group, and what will be made there, unless the directory is the group's
+/// already.
+pub(crate) fn own_all(dir: &Path, group: Option<u32>) -> Result<(), WriteError> {
+    const OF_GROUP: u32 = 0o2070;
+    let failed = |source| WriteError::Io { action: "read", path: dir.to_owned(), source };
+    let meta = fs::symlink_metadata(dir).map_err(failed)?;
+    let mode = meta.permissions().mode();
+    let is_done = Some(meta.gid()) == group && mode & OF_GROUP == OF_GROUP;
+    if group.is_none() || is_done || !meta.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir).map_err(failed)?.flatten() {
+        let path = entry.path();
+        if entry.file_type().map_err(failed)?.is_dir() {
+            own_all(&path, group)?;
+        } else if entry.file_type().map_err(failed)?.is_file() {
+            own(&path, group)?;
+            let mode = entry.metadata().map_err(failed)?.permissions().mode();
+            set_mode(&path, mode | 0o060)?;
+        }
+    }
+    // The directory comes last: it says that all in it is done.
+    own(dir, group)?;
+    set_mode(dir, mode | OF_GROUP)
 }
 
 fn top_level(files: &[VolumeFile]) -> BTreeSet<String> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | emptyDir | a directory of the pod; with `medium: Memory` a tmpfs |
 //! | hostPath | the path itself, checked against its `type` |
+//! | persistentVolumeClaim, ephemeral | where the PersistentVolume behind the claim is: a path or a directory ([`local`]) |
 //! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes or a token is to be renewed |
 //!
 //! # Guarantees
@@ -11,23 +12,27 @@
 
 mod atomic;
 mod host_path;
+mod local;
 mod mounts;
 mod payload;
+mod persistent;
 mod subpath;
 #[cfg(test)]
 mod tests;
 mod tmpfs;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 
+use crate::claims::{ClaimError, ClaimOfPod};
 use crate::env::{FieldError, NodeFields, Sources};
 use crate::objects::ObjectError;
 use crate::tokens::TokenError;
 pub(crate) use atomic::WriteError;
+pub(crate) use local::{LocalVolumes, remove_deleted};
 pub(crate) use mounts::container_mounts;
 
 /// Why a volume cannot be set up.
@@ -51,7 +56,8 @@ pub(crate) enum VolumeError {
     },
     /// Not supported.
     #[error(
-        "{what} is not supported by this node yet: remove it or use a configMap, secret, downwardAPI, emptyDir or hostPath"
+        "{what} is not supported by this node yet: remove it or use a configMap, secret, downwardAPI, emptyDir, hostPath or \
+         a claim of the class local-path"
     )]
     Unsupported {
         /// The kind of volume or source.
@@ -64,6 +70,19 @@ pub(crate) enum VolumeError {
         path: PathBuf,
         /// What it should be.
         expected: String,
+    },
+    /// There is nothing where a local PersistentVolume should be.
+    #[error("path {0:?} does not exist")]
+    LocalPath(PathBuf),
+    /// There is no volume behind a claim.
+    #[error("error processing PVC {namespace}/{name}")]
+    Claim {
+        /// The claim's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The cause.
+        source: ClaimError,
     },
     /// A size that cannot be parsed.
     #[error("cannot parse sizeLimit {0:?}")]
@@ -95,6 +114,8 @@ pub(crate) enum VolumeError {
 pub(crate) struct Volumes {
     /// Where each volume is.
     pub(crate) paths: BTreeMap<String, PathBuf>,
+    /// Those of them that nobody may write to.
+    pub(crate) read_only: BTreeSet<String>,
     /// When files are to be written again, though nothing they come from changes.
     pub(crate) refresh_at: Option<Timestamp>,
 }
@@ -118,45 +139,82 @@ pub(crate) struct SetUpError {
 
 /// Where volumes are set up.
 #[derive(Clone, Debug)]
-pub(crate) struct VolumeRoot(PathBuf);
+pub(crate) struct VolumeRoot {
+    pods: PathBuf,
+    local: LocalVolumes,
+}
 
 impl VolumeRoot {
-    /// Volumes under `pods`.
-    pub(crate) fn new(pods: PathBuf) -> Self {
-        Self(pods)
+    /// Volumes under `pods`, and those that last longer.
+    pub(crate) fn new(pods: PathBuf, local: LocalVolumes) -> Self {
+        Self { pods, local }
+    }
+
+    /// The volumes that last longer than pods.
+    pub(crate) fn local(&self) -> &LocalVolumes {
+        &self.local
     }
 
     /// The directory of one pod.
     pub(crate) fn pod_dir(&self, uid: &str) -> PathBuf {
-        self.0.join(uid)
+        self.pods.join(uid)
     }
 
     /// The pods that have directories here.
     pub(crate) fn pods(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(&self.pods).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
-    /// Sets all volumes of the pod up, or brings those made of files up to date.
+    /// Sets all volumes of the pod up, or brings those made of files up to date. Claims that were mounted `before` still
+    /// are.
     pub(crate) async fn set_up(
         &self,
         pod: &Pod,
         sources: &dyn Sources,
         node: &NodeFields,
+        before: Option<&Volumes>,
     ) -> Result<Volumes, SetUpError> {
         let dir = self.pod_dir(pod.metadata.uid.as_deref().unwrap_or_default()).join("volumes");
         let group = fs_group(pod);
         let mut volumes = Volumes::default();
         for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+            let failed = |source| SetUpError { volume: volume.name.clone(), source };
+            if let Some((claim, is_ephemeral, read_only)) = persistent::claim(pod, volume) {
+                let known = before.and_then(|before| before.paths.get(&volume.name)).cloned();
+                let path = match known {
+                    Some(path) => path,
+                    None => self.claim(pod, &claim, is_ephemeral, sources).await.map_err(failed)?,
+                };
+                volumes.paths.insert(volume.name.clone(), path);
+                if read_only {
+                    volumes.read_only.insert(volume.name.clone());
+                }
+                continue;
+            }
             let setup = SetUp { pod, dir: dir.join(&volume.name), group };
-            let (path, refresh_at) = setup
-                .run(volume, sources, node)
-                .await
-                .map_err(|source| SetUpError { volume: volume.name.clone(), source })?;
+            let (path, refresh_at) = setup.run(volume, sources, node).await.map_err(failed)?;
             volumes.paths.insert(volume.name.clone(), path);
             volumes.refresh_at = volumes.refresh_at.into_iter().chain(refresh_at).min();
         }
         Ok(volumes)
+    }
+
+    /// Where the volume behind a claim of the pod is.
+    async fn claim(
+        &self,
+        pod: &Pod,
+        name: &str,
+        is_ephemeral: bool,
+        sources: &dyn Sources,
+    ) -> Result<PathBuf, VolumeError> {
+        let volume = sources.volume(&ClaimOfPod { name, is_ephemeral }).await;
+        let volume = volume.map_err(|source| VolumeError::Claim {
+            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
+            name: name.to_owned(),
+            source,
+        })?;
+        persistent::mount(&volume, &self.local, fs_group(pod))
     }
 
     /// Removes everything of the pod.
@@ -223,10 +281,8 @@ impl SetUp<'_> {
 
 fn kind_of(volume: &Volume) -> &'static str {
     match volume {
-        Volume { persistent_volume_claim: Some(_), .. } => "a persistentVolumeClaim volume",
         Volume { csi: Some(_), .. } => "a csi volume",
         Volume { nfs: Some(_), .. } => "an nfs volume",
-        Volume { ephemeral: Some(_), .. } => "an ephemeral volume",
         Volume { image: Some(_), .. } => "an image volume",
         _ => "this kind of volume",
     }

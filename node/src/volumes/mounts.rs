@@ -48,6 +48,6 @@ fn one(mount: &VolumeMount, volumes: &Volumes, env: &[(String, String)]) -> Resu
     Ok(Mount {
         host_path,
         container_path: mount.mount_path.clone(),
-        read_only: mount.read_only == Some(true),
+        read_only: mount.read_only == Some(true) || volumes.read_only.contains(&mount.name),
     })
 }

@@ -3,10 +3,15 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use k8s_openapi::api::core::v1::PersistentVolume;
+use wherry_api::local_path;
+
 use super::*;
 use crate::tokens::Token;
 
-struct Fixed;
+/// Sources with these volumes, by claim and whether it is ephemeral.
+#[derive(Default)]
+struct Fixed(Vec<((&'static str, bool), Value)>);
 
 #[async_trait]
 impl Sources for Fixed {
@@ -23,6 +28,11 @@ impl Sources for Fixed {
         let renew_at = Timestamp::from_second(seconds.unwrap_or_default()).unwrap();
         Ok(Token { text: format!("for {audience:?}"), renew_at })
     }
+
+    async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {
+        let found = self.0.iter().find(|(name, _)| *name == (claim.name, claim.is_ephemeral));
+        found.map(|(_, volume)| serde_json::from_value(volume.clone()).unwrap()).ok_or(ClaimError::Unbound)
+    }
 }
 
 fn pod(volume: Value) -> Pod {
@@ -35,15 +45,19 @@ fn pod(volume: Value) -> Pod {
     .unwrap()
 }
 
+fn root_in(dir: &Path) -> VolumeRoot {
+    VolumeRoot::new(dir.join("pods"), LocalVolumes::new("here", &dir.join("volumes")))
+}
+
 async fn set_up(root: &VolumeRoot, volume: Value) -> Result<PathBuf, String> {
-    let volumes = root.set_up(&pod(volume), &Fixed, &NodeFields::default()).await;
+    let volumes = root.set_up(&pod(volume), &Fixed::default(), &NodeFields::default(), None).await;
     volumes.map(|v| v.paths["v"].clone()).map_err(|error| format!("{error}: {}", error.source))
 }
 
 #[tokio::test]
 async fn a_projected_volume_joins_its_sources() {
     let dir = tempfile::tempdir().unwrap();
-    let root = VolumeRoot::new(dir.path().to_owned());
+    let root = root_in(dir.path());
     let volume = json!({ "projected": { "sources": [
         { "configMap": { "name": "settings", "items": [{ "key": "app.conf", "path": "conf/app", "mode": 0o600 }] } },
         { "secret": { "name": "login" } },
@@ -62,13 +76,13 @@ async fn a_projected_volume_joins_its_sources() {
 #[tokio::test]
 async fn tokens_are_files_and_the_first_to_expire_says_when_the_volume_is_written_again() {
     let dir = tempfile::tempdir().unwrap();
-    let root = VolumeRoot::new(dir.path().to_owned());
+    let root = root_in(dir.path());
     let volume = json!({ "projected": { "sources": [
         { "serviceAccountToken": { "path": "token", "expirationSeconds": 3607 } },
         { "serviceAccountToken": { "path": "vault/token", "audience": "vault", "expirationSeconds": 600 } },
         { "downwardAPI": { "items": [{ "path": "namespace", "fieldRef": { "fieldPath": "metadata.namespace" } }] } },
     ] } });
-    let volumes = root.set_up(&pod(volume), &Fixed, &NodeFields::default()).await.unwrap();
+    let volumes = root.set_up(&pod(volume), &Fixed::default(), &NodeFields::default(), None).await.unwrap();
     let read = |name: &str| std::fs::read_to_string(volumes.paths["v"].join(name)).unwrap();
     assert_eq!(read("token"), "for \"\"");
     assert_eq!(read("vault/token"), "for \"vault\"");
@@ -79,7 +93,7 @@ async fn tokens_are_files_and_the_first_to_expire_says_when_the_volume_is_writte
 #[tokio::test]
 async fn failures_name_the_volume_and_the_cause() {
     let dir = tempfile::tempdir().unwrap();
-    let root = VolumeRoot::new(dir.path().to_owned());
+    let root = root_in(dir.path());
     let cases = [
         (json!({ "configMap": { "name": "gone" } }), "configmap \"gone\" not found"),
         (
@@ -106,7 +120,7 @@ async fn failures_name_the_volume_and_the_cause() {
 #[tokio::test]
 async fn an_empty_dir_keeps_its_content_when_set_up_again() {
     let dir = tempfile::tempdir().unwrap();
-    let root = VolumeRoot::new(dir.path().to_owned());
+    let root = root_in(dir.path());
     let path = set_up(&root, json!({ "emptyDir": {} })).await.unwrap();
     std::fs::write(path.join("file"), "x").unwrap();
     assert_eq!(set_up(&root, json!({ "emptyDir": {} })).await.unwrap(), path);
@@ -130,4 +144,57 @@ async fn mounts_expand_expressions_and_refuse_unknown_volumes() {
     assert!(mounts[0].read_only);
     let unknown = container(json!({ "name": "w", "mountPath": "/data" }));
     assert!(container_mounts(&unknown, &volumes, &env).is_err());
+}
+
+fn persistent(name: &str, spec: Value) -> Value {
+    json!({"metadata": {"name": name, "labels": {local_path::NODE: "here"}}, "spec": spec})
+}
+
+#[tokio::test]
+async fn a_claim_is_where_its_volume_is_and_keeps_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = root_in(dir.path());
+    let path = dir.path().join("volumes/pvc-1");
+    let sources = Fixed(vec![
+        (("data", false), persistent("pvc-1", json!({"local": {"path": path}}))),
+        (("web-v", true), persistent("host", json!({"hostPath": {"path": dir.path()}}))),
+    ]);
+    let claimed = pod(json!({"persistentVolumeClaim": {"claimName": "data", "readOnly": true}}));
+    let fields = NodeFields::default();
+    let volumes = root.set_up(&claimed, &sources, &fields, None).await.unwrap();
+    assert_eq!(volumes.paths["v"], path);
+    assert!(volumes.read_only.contains("v"));
+    std::fs::write(path.join("file"), "x").unwrap();
+    root.tear_down("u-1").unwrap();
+    assert!(path.join("file").exists());
+    // What is mounted stays, whatever becomes of the claim.
+    let again = root.set_up(&claimed, &Fixed::default(), &fields, Some(&volumes)).await.unwrap();
+    assert_eq!(again, volumes);
+    let ephemeral = pod(json!({"ephemeral": {}}));
+    let volumes = root.set_up(&ephemeral, &sources, &fields, None).await.unwrap();
+    assert_eq!(volumes.paths["v"], dir.path());
+    assert!(volumes.read_only.is_empty());
+}
+
+#[tokio::test]
+async fn claims_that_cannot_be_mounted_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = json!({"local": {"path": dir.path().join("elsewhere")}});
+    let cases = [
+        (None, "error processing PVC shop/data"),
+        (Some(elsewhere), "elsewhere\" does not exist"),
+        (
+            Some(json!({"csi": {"driver": "d", "volumeHandle": "h"}})),
+            "a csi PersistentVolume is not supported",
+        ),
+        (Some(json!({"volumeMode": "Block", "local": {"path": "/"}})), "volumeMode Block is not supported"),
+    ];
+    for (spec, expected) in cases {
+        let sources =
+            Fixed(spec.map(|spec| (("data", false), persistent("pvc-1", spec))).into_iter().collect());
+        let claimed = pod(json!({"persistentVolumeClaim": {"claimName": "data"}}));
+        let failed = root_in(dir.path()).set_up(&claimed, &sources, &NodeFields::default(), None).await;
+        let failed = failed.unwrap_err();
+        assert!(failed.source.to_string().contains(expected), "{}", failed.source);
+    }
 }

@@ -100,8 +100,8 @@ impl Authorization {
 pub enum Admission {
     /// What the parts of a Wherry cluster understand.
     Basic,
-    /// What Kubernetes' own server does, too: nodes get a taint until they are ready, storage finalizers that a
-    /// controller is to remove, and the volume with a Pod's token the certificates of a second authority.
+    /// What Kubernetes' own server does, too: nodes get a taint until they are ready, and the volume with a Pod's token
+    /// the certificates of a second authority.
     Full,
 }
 

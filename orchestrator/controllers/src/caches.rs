@@ -11,12 +11,13 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolumeClaim, Pod, ReplicationController, ResourceQuota,
-    Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -80,6 +81,9 @@ caches! {
     daemon_sets: DaemonSet, Hold::All;
     controller_revisions: ControllerRevision, Hold::All;
     persistent_volume_claims: PersistentVolumeClaim, Hold::All;
+    persistent_volumes: PersistentVolume, Hold::All;
+    storage_classes: StorageClass, Hold::All;
+    volume_attributes_classes: VolumeAttributesClass, Hold::All;
     pods: Pod, Hold::All;
     jobs: Job, Hold::All;
     cron_jobs: CronJob, Hold::All;

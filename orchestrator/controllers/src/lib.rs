@@ -33,6 +33,7 @@ mod run;
 mod runtime;
 mod service_account;
 mod stateful_set;
+mod storage;
 mod table;
 mod ttl_after_finished;
 

@@ -29,6 +29,13 @@ use crate::runtime::life::supervise;
 use crate::runtime::worker::Controller;
 use crate::service_account::ServiceAccountController;
 use crate::stateful_set::StatefulSetController;
+use crate::storage::binder::VolumeBinder;
+use crate::storage::ephemeral::EphemeralVolumesController;
+use crate::storage::expansion::ExpansionController;
+use crate::storage::local_path::AbandonedVolumesController;
+use crate::storage::protection::{
+    AttributesProtectionController, ClaimProtectionController, VolumeProtectionController,
+};
 use crate::ttl_after_finished::TtlAfterFinishedController;
 use crate::{account_tokens, bootstrap_tokens};
 
@@ -60,6 +67,13 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<ResourceQuotaController>,
     start::<GarbageCollector>,
     start::<ClusterRoleController>,
+    start::<VolumeBinder>,
+    start::<ClaimProtectionController>,
+    start::<VolumeProtectionController>,
+    start::<AttributesProtectionController>,
+    start::<AbandonedVolumesController>,
+    start::<ExpansionController>,
+    start::<EphemeralVolumesController>,
     start::<NodeLifecycleController>,
     start::<PodGcController>,
     start::<CertificateApprover>,

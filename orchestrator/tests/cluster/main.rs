@@ -18,4 +18,5 @@ mod replicas;
 mod roles;
 mod scheduling;
 mod stateful_set;
+mod storage;
 mod support;

@@ -18,7 +18,7 @@ use crate::objects::Objects;
 use crate::pods::{PodIndex, Supervisor};
 use crate::testing::{FakeApi, FakeNetwork, FakeRuntime, TestClock, runtimes};
 use crate::tokens::Tokens;
-use crate::volumes::VolumeRoot;
+use crate::volumes::{LocalVolumes, VolumeRoot};
 use crate::wakers::Wakers;
 
 const POD: &str = "/api/v1/namespaces/shop/pods/web";
@@ -92,7 +92,10 @@ impl Node {
             services,
             events,
             network: self.network.clone(),
-            volumes: VolumeRoot::new(self.dir.path().join("pods")),
+            volumes: VolumeRoot::new(
+                self.dir.path().join("pods"),
+                LocalVolumes::new("node", &self.dir.path().join("volumes")),
+            ),
             logs: LogDir::new(self.dir.path().join("logs")),
             wakers,
             client,

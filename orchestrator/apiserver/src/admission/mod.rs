@@ -2,8 +2,7 @@
 //!
 //! Namespaces must be there and stay; Pods get a service account with a volume for its token, their priority's number,
 //! the overhead of their RuntimeClass, the limits of their namespace and the default tolerations, and do not get what
-//! its labels forbid. With [`Admission::Full`](crate::config::Admission) storage also gets a finalizer that keeps it
-//! while it is used.
+//! its labels forbid. Storage gets a finalizer that keeps it while it is used.
 
 mod default_class;
 pub(crate) mod dynamic;
@@ -69,7 +68,10 @@ pub(crate) fn validate(cx: &Cx<'_>, object: &Value, old: Option<&Value>) -> Resu
             }
             pod_security::enforce(cx, object)
         }
-        ("", "PersistentVolumeClaim") => limit_ranger::validate(cx, object),
+        ("", "PersistentVolumeClaim") => {
+            limit_ranger::validate(cx, object)?;
+            old.map_or(Ok(()), |old| storage::check_growth(cx, object, old))
+        }
         ("scheduling.k8s.io", "PriorityClass") => priority::validate(cx, object),
         ("certificates.k8s.io", "CertificateSigningRequest") if old.is_none() => {
             signers::check_subject(cx, object)

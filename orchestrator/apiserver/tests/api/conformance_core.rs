@@ -398,20 +398,16 @@ async fn service_complete_servicestatus_lifecycle() {
 }
 
 #[tokio::test]
-async fn persistentvolumes_claims_lifecycle() {
+async fn a_volume_tells_since_when_it_is_in_its_phase() {
     let api = Api::start().await;
-    let (volumes, claims) = ("/api/v1/persistentvolumes", format!("{CORE}/persistentvolumeclaims"));
+    let volumes = "/api/v1/persistentvolumes";
     let volume = json!({"spec": {
         "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
         "csi": {"driver": "d.example.com", "volumeHandle": "h"},
     }});
-    operations(&api, volumes, volumes, &volume).await;
-    let claim = json!({"spec": {
-        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
-    }});
-    operations(&api, "/api/v1/persistentvolumeclaims", &claims, &claim).await;
     let made = api.post(volumes, &named("v", &json!({}), &volume)).await.expect(201);
     assert_eq!(made["status"]["phase"], "Pending");
+    assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/pv-protection"]));
     api.clock.advance(5);
     let bound = json!({"status": {"phase": "Bound"}});
     let bound = api.patch(&format!("{volumes}/v/status"), "merge-patch", &bound).await.expect(200);

@@ -8,6 +8,7 @@ mod labels;
 mod pods;
 mod tokens;
 
+use wherry_api::local_path;
 use wherry_schema::Value;
 
 use super::kind;
@@ -122,6 +123,7 @@ impl Writer<'_> {
             ("", "Pod") => self.pod(write),
             ("", "Node") => self.own_node(write),
             ("", "PersistentVolumeClaim") => self.claim(write),
+            ("", "PersistentVolume") => self.volume(write),
             ("coordination.k8s.io", "Lease") => {
                 let place = format!("can only access leases in the {LEASES:?} system namespace");
                 self.require(self.cx.namespace == LEASES, &place)?;
@@ -191,6 +193,23 @@ impl Writer<'_> {
         self.require(rest(object) == rest(old), &why)
     }
 
+    /// Who has removed the directory of a volume says so; nothing else of volumes is for nodes to write.
+    fn volume(&self, write: Write<'_>) -> Result<(), Failure> {
+        let may = match write {
+            Write::Update(Part::Whole, volume, old) => {
+                let host = old.at(&["metadata", "labels", local_path::NODE]).and_then(Value::as_str);
+                host == Some(self.node) && is_same_but_for_finalizer(volume, old)
+            }
+            _ => false,
+        };
+        let why = format!(
+            "node {:?} may only take the finalizer {:?} off volumes of its own",
+            self.node,
+            local_path::FINALIZER
+        );
+        self.require(may, &why)
+    }
+
     fn slice(&self, write: Write<'_>) -> Result<(), Failure> {
         let (slice, verb) = match write {
             Write::Create(object) => (object, "create"),
@@ -218,6 +237,23 @@ impl Writer<'_> {
         let found = self.cx.state.find(&codec::key(kind("", of), namespace, name))?;
         found.ok_or_else(|| missing(&of.to_lowercase(), name))
     }
+}
+
+/// Whether two states of a volume differ in nothing but the finalizer of directories.
+fn is_same_but_for_finalizer(volume: &Value, old: &Value) -> bool {
+    let rest = |volume: &Value| {
+        let mut rest = volume.clone();
+        let kept = object::finalizers(volume).into_iter().filter(|name| *name != local_path::FINALIZER);
+        let kept: Vec<String> = kept.map(str::to_owned).collect();
+        object::set_finalizers(&mut rest, &kept);
+        for field in ["metadata.resourceVersion", "metadata.managedFields", "kind", "apiVersion"] {
+            rest.take(field);
+        }
+        rest
+    };
+    let adds = object::finalizers(volume).contains(&local_path::FINALIZER)
+        && !object::finalizers(old).contains(&local_path::FINALIZER);
+    !adds && rest(volume) == rest(old)
 }
 
 /// That an object is not there, called as those call it who read it from a cache.
