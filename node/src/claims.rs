@@ -24,7 +24,7 @@ pub(crate) enum ClaimError {
         /// `PVC`, or `PV` with its name.
         what: String,
         /// The cause.
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
     /// It will be gone soon.
     #[error("PVC is being deleted")]
@@ -58,7 +58,7 @@ pub(crate) async fn volume_of(
 ) -> Result<PersistentVolume, ClaimError> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace);
-    let failed = |what: String| |source| ClaimError::Read { what, source };
+    let failed = |what: String| |source| ClaimError::Read { what, source: Box::new(source) };
     let found = claims.get(claim.name).await.map_err(failed("PVC".to_owned()))?;
     let volume = volume_name(&found, pod, claim)?;
     let volumes = Api::<PersistentVolume>::all(client.clone());
@@ -100,7 +100,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::testing::api::FakeApi;
+    use crate::testing::FakeApi;
 
     const CLAIM: &str = "/api/v1/namespaces/shop/persistentvolumeclaims/data";
 

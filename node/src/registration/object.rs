@@ -181,6 +181,7 @@ mod tests {
             pod_cidr: "10.244.0.0/24".to_owned(),
             max_pods: 110,
             machine: Machine::observe(std::path::Path::new("/")),
+            volumes: "/data/volumes".to_owned(),
         }
     }
 

@@ -149,7 +149,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
-    use crate::testing::api::FakeApi;
+    use crate::testing::FakeApi;
 
     fn volume(directory: &Path, more: Value) -> Value {
         let mut volume = json!({

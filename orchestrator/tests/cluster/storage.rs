@@ -1,5 +1,7 @@
 //! Storage: claims and volumes are bound, made, kept while they are used, and reclaimed.
 
+#![expect(clippy::needless_pass_by_value, reason = "helpers take JSON literals")]
+
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};

@@ -90,7 +90,56 @@ async fn a_node_reads_the_volume_of_a_claim_and_the_secrets_of_the_volume() {
     );
     get(&api, "n2", "/api/v1/persistentvolumes/v").await.expect(403);
     api.delete("/api/v1/persistentvolumes/v").await.expect(200);
+    let free = json!({"metadata": {"finalizers": null}});
+    api.patch("/api/v1/persistentvolumes/v", "merge-patch", &free).await.expect(200);
     get(&api, "n1", &format!("{SECRETS}/stage")).await.refused(403, "Forbidden", &unrelated("n1", "stage"));
+}
+
+/// Whoever is allowed to write volumes as a node takes one finalizer off its own and does nothing else.
+#[tokio::test]
+async fn a_node_says_that_the_directory_of_a_volume_of_its_own_is_gone() {
+    let api = Api::start().await;
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": ["create", "patch"]}]);
+    let roles = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"metadata": {"name": "volumes"}, "rules": rules});
+    api.post(&format!("{roles}/clusterroles"), &role).await.expect(201);
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "metadata": {"name": "volumes"},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "volumes"},
+        "subjects": [{"apiGroup": group, "kind": "Group", "name": "system:nodes"}],
+    });
+    api.post(&format!("{roles}/clusterrolebindings"), &binding).await.expect(201);
+    let volume = json!({
+        "metadata": {
+            "name": "v", "labels": {"wherry.io/local-path-node": "n1"}, "finalizers": ["x.io/y", "wherry.io/local-path"],
+        },
+        "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/data"},
+        },
+    });
+    let why = |node: &str| {
+        format!(
+            "persistentvolumes \"v\" is forbidden: node {node:?} may only take the finalizer \"wherry.io/local-path\" off \
+             volumes of its own"
+        )
+    };
+    let refused = |answer: Answer, node: &str| answer.refused(403, "Forbidden", &why(node));
+    refused(ask(&api, "n1", ("POST", "/api/v1/persistentvolumes"), &volume).await, "n1");
+    let path = "/api/v1/persistentvolumes/v";
+    api.post("/api/v1/persistentvolumes", &volume).await.expect(201);
+    let keeps = |finalizers: Value| json!({"metadata": {"finalizers": finalizers}});
+    let patch = async |node: &str, body: Value| ask(&api, node, ("PATCH", path), &body).await;
+    refused(patch("n1", json!({"spec": {"capacity": {"storage": "2Gi"}}})).await, "n1");
+    refused(patch("n1", keeps(json!(["wherry.io/local-path"]))).await, "n1");
+    let done = keeps(json!(["x.io/y", "kubernetes.io/pv-protection"]));
+    refused(patch("n2", done.clone()).await, "n2");
+    patch("n1", done).await.expect(200);
+    refused(
+        patch("n1", keeps(json!(["x.io/y", "kubernetes.io/pv-protection", "wherry.io/local-path"]))).await,
+        "n1",
+    );
 }
 
 #[tokio::test]

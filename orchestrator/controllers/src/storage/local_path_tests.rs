@@ -1,5 +1,7 @@
 //! The volumes that are made, those that cannot be, and those whose node is gone.
 
+#![expect(clippy::needless_pass_by_value, reason = "helpers take JSON literals")]
+
 use rstest::rstest;
 use serde_json::{Value, json};
 

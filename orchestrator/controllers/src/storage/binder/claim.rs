@@ -210,13 +210,11 @@ fn directory(world: &World<'_>, class: &StorageClass) -> Plan {
             ),
         };
     };
-    match provision(world.claim, class, node) {
-        Some(volume) => Act::Provision(Box::new(volume)).into(),
-        None => {
-            let node = node.metadata.name.as_deref().unwrap_or_default();
-            failed(Act::Reselect, &format!("node {node:?} has no directory for volumes"))
-        }
+    if let Some(volume) = provision(world.claim, class, node) {
+        return Act::Provision(Box::new(volume)).into();
     }
+    let node = node.metadata.name.as_deref().unwrap_or_default();
+    failed(Act::Reselect, &format!("node {node:?} has no directory for volumes"))
 }
 
 #[cfg(test)]

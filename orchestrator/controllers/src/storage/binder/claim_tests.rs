@@ -1,5 +1,7 @@
 //! What claims need, case by case.
 
+#![expect(clippy::needless_pass_by_value, reason = "helpers take JSON literals")]
+
 use rstest::rstest;
 use serde_json::{Value, json};
 

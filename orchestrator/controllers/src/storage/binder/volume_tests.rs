@@ -1,5 +1,7 @@
 //! What volumes need, case by case; and that a binding is complete once it is written.
 
+#![expect(clippy::needless_pass_by_value, reason = "helpers take JSON literals")]
+
 use rstest::rstest;
 use serde_json::{Value, json};
 
