@@ -15,6 +15,7 @@ use crate::deployment::DeploymentController;
 use crate::disruption::DisruptionController;
 use crate::disruption::stale::StaleDisruptionController;
 use crate::endpoint_slice::EndpointSliceController;
+use crate::endpoint_slice_mirroring::EndpointSliceMirroringController;
 use crate::endpoints::EndpointsController;
 use crate::garbage::GarbageCollector;
 use crate::job::JobController;
@@ -56,6 +57,7 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<DisruptionController>,
     start::<StaleDisruptionController>,
     start::<EndpointSliceController>,
+    start::<EndpointSliceMirroringController>,
     start::<EndpointsController>,
     start::<ServiceAccountController>,
     start::<RootCaController>,

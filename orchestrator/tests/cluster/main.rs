@@ -11,6 +11,7 @@ mod cron_job;
 mod daemon_set;
 mod deployment;
 mod disruption;
+mod endpoints;
 mod job;
 mod kubelet;
 mod quota;

@@ -12,12 +12,9 @@ use crate::objects::pods::{is_ready, is_terminal, is_terminating};
 use crate::objects::services::{
     HEADLESS_LABEL, hostname, is_headless, node_name, pod_ip, ports, publishes_not_ready, target,
 };
+use crate::objects::slices::{MANAGED_BY, SERVICE_NAME, port_key};
 
-/// The label that names a slice's Service.
-pub(super) const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// The label that names who manages a slice.
-pub(super) const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
-/// Us.
+/// Us, in the label that names who manages a slice.
 pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
 
 /// Endpoints that are reached on the same ports.
@@ -43,19 +40,6 @@ pub(super) fn groups(service: &Service, pods: &[Arc<Pod>]) -> Vec<Group> {
         group.endpoints.sort_by(|a, b| a.addresses.cmp(&b.addresses));
     }
     groups.into_values().collect()
-}
-
-/// Tells sets of ports apart.
-pub(super) fn port_key(ports: &[EndpointPort]) -> String {
-    let mut texts: Vec<_> = ports
-        .iter()
-        .map(|port| {
-            let EndpointPort { name, port, protocol, app_protocol } = port;
-            format!("{name:?} {port:?} {protocol:?} {app_protocol:?}")
-        })
-        .collect();
-    texts.sort();
-    texts.join("\n")
 }
 
 fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {

@@ -12,19 +12,16 @@ mod plan;
 
 use std::sync::Arc;
 
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{DeleteParams, PostParams};
-use kube::{Api, Client, ResourceExt};
+use kube::Client;
 
 use crate::context::{Caches, Context};
-use crate::objects::meta::{Key, labels};
+use crate::objects::meta::Key;
 use crate::objects::services::{has_selector, selects, wake_on_services_and_pods};
-use crate::runtime::delete::{Only, delete};
-use crate::runtime::error::{ReconcileError, Step, is_namespace_terminating};
+use crate::objects::slices::{slices_of, wake_on_slices, write};
+use crate::runtime::error::ReconcileError;
 use crate::runtime::queue::Queue;
 use crate::runtime::worker::{Controller, Next};
-use desired::{MANAGED_BY, MANAGER, SERVICE_NAME};
-use plan::Action;
+use desired::MANAGER;
 
 /// See the module's documentation.
 pub(crate) struct EndpointSliceController {
@@ -38,14 +35,7 @@ impl Controller for EndpointSliceController {
 
     fn new(context: &Context, queue: &Arc<Queue<Key>>) -> Self {
         wake_on_services_and_pods(&context.caches, queue);
-        let wake = queue.clone();
-        context.caches.endpoint_slices.on_change(move |change| {
-            for slice in change.both().filter(|slice| is_ours(slice)) {
-                if let Some(service) = labels(&slice.metadata).get(SERVICE_NAME) {
-                    wake.add(Key::new(slice.namespace().unwrap_or_default(), service));
-                }
-            }
-        });
+        wake_on_slices(&context.caches, queue, MANAGER);
         Self { client: context.client.clone(), caches: context.caches.clone() }
     }
 
@@ -55,46 +45,10 @@ impl Controller for EndpointSliceController {
             return Ok(Next::OnChange);
         }
         let pods = self.caches.pods.select(&key.namespace, |pod| selects(&service, pod));
-        let actions = plan::plan(&service, desired::groups(&service, &pods), self.slices_of(key));
-        for action in actions {
-            self.apply(key, action).await?;
+        let found = slices_of(&self.caches.endpoint_slices, key, MANAGER);
+        for action in plan::plan(&service, desired::groups(&service, &pods), found) {
+            write(&self.client, &self.caches.endpoint_slices, &key.namespace, action).await?;
         }
         Ok(Next::OnChange)
     }
-}
-
-impl EndpointSliceController {
-    fn slices_of(&self, key: &Key) -> Vec<Arc<EndpointSlice>> {
-        let mut slices = self.caches.endpoint_slices.select(&key.namespace, |slice| {
-            is_ours(slice)
-                && slice.metadata.deletion_timestamp.is_none()
-                && labels(&slice.metadata).get(SERVICE_NAME) == Some(&key.name)
-        });
-        slices.sort_by_cached_key(|slice| slice.metadata.name.clone());
-        slices
-    }
-
-    async fn apply(&self, key: &Key, action: Action) -> Result<(), ReconcileError> {
-        let api = Api::<EndpointSlice>::namespaced(self.client.clone(), &key.namespace);
-        match action {
-            Action::Create(slice) => match api.create(&PostParams::default(), &slice).await {
-                Ok(created) => self.caches.endpoint_slices.note(created),
-                Err(error) if is_namespace_terminating(&error) => {}
-                Err(error) => return Err(error).step("creating an EndpointSlice"),
-            },
-            Action::Update(slice) => {
-                let written = api.replace(&slice.name_any(), &PostParams::default(), &slice).await;
-                self.caches.endpoint_slices.note(written.step("writing an EndpointSlice")?);
-            }
-            Action::Delete(slice) => {
-                let deleted = delete(&api, &slice.metadata, Only::This, DeleteParams::default()).await;
-                deleted.step("deleting an EndpointSlice")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_ours(slice: &EndpointSlice) -> bool {
-    labels(&slice.metadata).get(MANAGED_BY).is_some_and(|manager| manager == MANAGER)
 }

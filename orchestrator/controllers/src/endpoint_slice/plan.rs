@@ -6,19 +6,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
-use super::desired::{Group, empty_slice, port_key, slice_labels};
+use super::desired::{Group, empty_slice, slice_labels};
 use crate::objects::meta::controller_reference;
+use crate::objects::slices::{Action, port_key};
 
 /// The most endpoints in one slice.
 pub(super) const MAX_ENDPOINTS: usize = 100;
-
-/// One write.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Action {
-    Create(Box<EndpointSlice>),
-    Update(Box<EndpointSlice>),
-    Delete(Arc<EndpointSlice>),
-}
 
 /// Decides which slices to write.
 pub(super) fn plan(service: &Service, groups: Vec<Group>, found: Vec<Arc<EndpointSlice>>) -> Vec<Action> {

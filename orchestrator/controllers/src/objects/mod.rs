@@ -9,4 +9,5 @@ pub(crate) mod placement;
 pub(crate) mod pod_control;
 pub(crate) mod pods;
 pub(crate) mod services;
+pub(crate) mod slices;
 pub(crate) mod template;
