@@ -19,7 +19,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,10 +51,10 @@ pub struct ApiAddress {
 }
 
 /// Creates what is missing and refreshes the address of the API server.
-pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error> {
+pub async fn run(client: &Client, address: ApiAddress, now: Timestamp) -> Result<(), kube::Error> {
     try_join_all(NAMESPACES.map(|name| create_namespace(client, name))).await?;
     policy::reconcile(client).await?;
-    configure(client, address.service_cidr).await?;
+    configure(client, address.service_cidr, now).await?;
     let service = create_in::<Service>(client, "default", kubernetes_service(address));
     let priorities =
         try_join_all(priority_classes().into_iter().map(|c| create_all::<PriorityClass>(client, c)));
@@ -65,14 +65,36 @@ pub async fn run(client: &Client, address: ApiAddress) -> Result<(), kube::Error
 }
 
 /// Creates what configures the API itself.
-async fn configure(client: &Client, service_cidr: IpNet) -> Result<(), kube::Error> {
+async fn configure(client: &Client, service_cidr: IpNet, now: Timestamp) -> Result<(), kube::Error> {
     create_all::<ServiceCIDR>(client, api::service_cidr(&[service_cidr])).await?;
+    tell_ready(client, service_cidr, now).await?;
     let levels = api::priority_levels().into_iter();
     try_join_all(levels.map(|level| create_all::<PriorityLevelConfiguration>(client, level))).await?;
     let schemas = api::flow_schemas().into_iter();
     try_join_all(schemas.map(|schema| create_all::<FlowSchema>(client, schema))).await?;
     let services = api::api_services().into_iter();
     try_join_all(services.map(|service| create_all::<APIService>(client, service))).await.map(drop)
+}
+
+/// Says of the range of cluster IPs that it can be used, where nothing is said of it and it is the one we have.
+async fn tell_ready(client: &Client, service_cidr: IpNet, now: Timestamp) -> Result<(), kube::Error> {
+    let api = Api::<ServiceCIDR>::all(client.clone());
+    let found = api.get("kubernetes").await?;
+    let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
+    let cidrs = found.spec.and_then(|spec| spec.cidrs).unwrap_or_default();
+    let is_told = conditions.iter().any(|condition| condition.type_ == "Ready");
+    if is_told || found.metadata.deletion_timestamp.is_some() || cidrs != [service_cidr.trunc().to_string()] {
+        return Ok(());
+    }
+    let ready = json!({
+        "type": "Ready", "status": "True", "reason": "", "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": Timestamp::from_second(now.as_second()).unwrap_or(now).to_string(),
+    });
+    let patch = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "status": {"conditions": [ready]},
+    });
+    let params = PatchParams::apply("kubernetes-service-cidr-controller").force();
+    api.patch_status("kubernetes", &params, &Patch::Apply(patch)).await.map(drop)
 }
 
 /// Publishes where the API server is, if Pods can reach it.

@@ -176,7 +176,7 @@ impl ControlPlane {
         let (port, advertised) = (config.address.port(), config.advertised);
         let api_address = ApiAddress { cluster_ip, service_cidr, port, advertised };
         let client = plane.client("system:apiserver", "kube-apiserver");
-        bootstrap::run(&client, api_address).await.map_err(StartError::Bootstrap)?;
+        bootstrap::run(&client, api_address, config.clock.now()).await.map_err(StartError::Bootstrap)?;
         bootstrap::token_tracking(&client, config.clock.now()).await.map_err(StartError::Bootstrap)?;
         Ok(plane)
     }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use wherry_store::{Revision, Snapshot, Store, Watch};
+use wherry_store::{Event, Revision, Snapshot, Store, Watch};
 
 /// What is made of the objects under a prefix.
 pub(crate) trait Made: Send + Sync {
@@ -69,5 +69,22 @@ impl<T: Made> Current<T> {
         let Some(changes) = &mut self.changes else { return false };
         // What the watch cannot hand out at once, because it was dropped or is being published, holds progress back.
         changes.try_next().is_none() && changes.progress() >= revision
+    }
+}
+
+/// Hands over all that changed up to a revision; false if that cannot be told from memory any more.
+pub(crate) fn catch_up(changes: &mut Watch, revision: Revision, mut apply: impl FnMut(Arc<Event>)) -> bool {
+    loop {
+        while let Some(event) = changes.try_next() {
+            apply(event);
+        }
+        // This waits for what is being published; then either there is nothing left, or there is more at hand.
+        if changes.progress() >= revision {
+            return true;
+        }
+        match changes.try_next() {
+            Some(event) => apply(event),
+            None => return false,
+        }
     }
 }

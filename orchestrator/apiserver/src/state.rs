@@ -92,7 +92,7 @@ impl State {
         let stopping = CancellationToken::new();
         Self {
             custom: Registry::new(&config.store, stopping.clone()),
-            allocator: Allocator::new(config.service_cidr, config.node_port_range),
+            allocator: Allocator::new(&config.store, config.service_cidr, config.node_port_range),
             documents: Documents::build(config.address),
             flow: Flow::new(&config.store, config.concurrency),
             metrics: Arc::new(Metrics::new(config.clock.now())),

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{
     ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
@@ -89,6 +90,8 @@ caches! {
     cron_jobs: CronJob, Hold::All;
     disruption_budgets: PodDisruptionBudget, Hold::All;
     services: Service, Hold::All;
+    service_cidrs: ServiceCIDR, Hold::All;
+    ip_addresses: IPAddress, Hold::All;
     endpoint_slices: EndpointSlice, Hold::All;
     endpoints: Endpoints, Hold::All;
     namespaces: Namespace, Hold::All;

@@ -33,6 +33,7 @@ mod root_ca;
 mod run;
 mod runtime;
 mod service_account;
+mod service_cidrs;
 mod stateful_set;
 mod storage;
 mod table;

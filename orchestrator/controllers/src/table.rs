@@ -29,6 +29,8 @@ use crate::root_ca::RootCaController;
 use crate::runtime::life::supervise;
 use crate::runtime::worker::Controller;
 use crate::service_account::ServiceAccountController;
+use crate::service_cidrs::ServiceCidrController;
+use crate::service_cidrs::repair::AddressRepairController;
 use crate::stateful_set::StatefulSetController;
 use crate::storage::binder::VolumeBinder;
 use crate::storage::ephemeral::EphemeralVolumesController;
@@ -59,6 +61,8 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<EndpointSliceController>,
     start::<EndpointSliceMirroringController>,
     start::<EndpointsController>,
+    start::<ServiceCidrController>,
+    start::<AddressRepairController>,
     start::<ServiceAccountController>,
     start::<RootCaController>,
     start::<account_tokens::FillController>,

@@ -12,13 +12,13 @@ use crate::support::kubelet::Fate;
 
 const OF_SERVICE: &str = "kubernetes.io/service-name=web";
 
-fn service(spec: Value) -> Value {
+fn service(spec: &Value) -> Value {
     json!({"metadata": {"name": "web"}, "spec": spec})
 }
 
 fn selecting() -> Value {
     let ports = json!([{"name": "http", "port": 80, "targetPort": "http"}, {"name": "other", "port": 81, "targetPort": 8081}]);
-    service(json!({"selector": {"app": "web"}, "ports": ports}))
+    service(&json!({"selector": {"app": "web"}, "ports": ports}))
 }
 
 /// A Pod whose port `http` has this number.
@@ -165,7 +165,7 @@ fn written(ips: &[&str]) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn endpointslice_mirroring() {
     let cluster = Cluster::start().await;
-    cluster.create::<Service>(service(json!({"ports": [{"name": "http", "port": 80}]}))).await.unwrap();
+    cluster.create::<Service>(service(&json!({"ports": [{"name": "http", "port": 80}]}))).await.unwrap();
     let endpoints =
         json!({"metadata": {"name": "web", "labels": {"team": "a"}}, "subsets": written(&["10.1.2.3"])});
     cluster.create::<Endpoints>(endpoints).await.unwrap();
@@ -188,7 +188,7 @@ async fn endpointslice_mirroring() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_that_begins_to_select_is_not_mirrored_any_more() {
     let cluster = Cluster::start().await;
-    cluster.create::<Service>(service(json!({"ports": [{"name": "http", "port": 80}]}))).await.unwrap();
+    cluster.create::<Service>(service(&json!({"ports": [{"name": "http", "port": 80}]}))).await.unwrap();
     let endpoints = json!({"metadata": {"name": "web"}, "subsets": written(&["10.1.2.3"])});
     cluster.create::<Endpoints>(endpoints).await.unwrap();
     cluster.slices(|slices| slices.len() == 1).await;

@@ -18,6 +18,7 @@ mod quota;
 mod replicas;
 mod roles;
 mod scheduling;
+mod service_cidrs;
 mod stateful_set;
 mod storage;
 mod support;

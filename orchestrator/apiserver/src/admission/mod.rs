@@ -29,7 +29,7 @@ use crate::object::{self, Fields};
 use crate::validation::Cause;
 use crate::verbs::Cx;
 
-fn kind(group: &str, name: &str) -> &'static Kind {
+pub(crate) fn kind(group: &str, name: &str) -> &'static Kind {
     kinds::by_kind(group, "v1", name).expect("the kinds table has every kind admission looks at")
 }
 

@@ -9,6 +9,7 @@ use wherry_store::{Precondition, TxnError};
 use super::{ATTEMPTS, Cx, incoming, owners};
 use crate::admission::dynamic::{self, By, Operation, Write};
 use crate::admission::{self, quota};
+use crate::allocate;
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -91,18 +92,12 @@ async fn attempt(
     namespace: Option<Precondition>,
     options: &WriteOptions,
 ) -> Result<Option<Bytes>, Failure> {
-    let mut preconditions: Vec<Precondition> = namespace.into_iter().collect();
     prepare(cx, &mut object);
     let key = cx.key(object::name(&object));
-    let is_service = cx.kind.storage == "services";
-    let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
-    if let Some(cursor) = guard.as_deref_mut() {
-        let snapshot = cx.state.store.snapshot();
-        let search = cx.state.allocator.search(cursor, &snapshot, &key, options.dry_run);
-        search
-            .complete(&mut object)
-            .map_err(|errors| Failure::invalid(cx.kind, object::name(&object), errors))?;
-    }
+    let given = match cx.kind.storage {
+        "services" => allocate::give(cx, &key, &mut object, options.dry_run).await?,
+        _ => allocate::Given::default(),
+    };
     check(cx, &object)?;
     admission::validate(cx, &object, None)?;
     if let Some((hooks, by)) = dynamic::concerned(cx) {
@@ -118,10 +113,13 @@ async fn attempt(
         object.take("metadata.resourceVersion");
         return Ok(Some(codec::encode_loose(cx.stored.kind, &cx.stored.api_version(), &object)));
     }
-    preconditions.push(Precondition::Absent { key: key.clone() });
-    preconditions.extend(cx.custom.map(|served| served.stays(cx.state)).transpose()?);
+    let mut beside = given.beside(cx, None, &object)?;
+    // Before all else: where the object is there, that is what the client is told.
+    beside.preconditions.insert(0, Precondition::Absent { key: key.clone() });
+    beside.preconditions.extend(namespace);
+    beside.preconditions.extend(cx.custom.map(|served| served.stays(cx.state)).transpose()?);
     let encoded = cx.encode(&object).await?;
-    match quota::put(cx, change, &key, &encoded, preconditions).await? {
+    match quota::put(cx, change, &key, &encoded, beside).await? {
         Ok(revision) => Ok(Some(encoded.at(revision))),
         Err(TxnError::Conflict { key: failed, found }) if failed == key => {
             let found = found.as_ref().map(|entry| &entry.value[..]);
@@ -138,7 +136,7 @@ fn already_exists(cx: &Cx<'_>, name: &str, found: Option<&[u8]>) -> Failure {
 }
 
 /// Sets what only the server decides.
-fn prepare(cx: &Cx<'_>, object: &mut Value) {
+pub(crate) fn prepare(cx: &Cx<'_>, object: &mut Value) {
     for field in SERVER_FIELDS {
         object.take(field);
     }

@@ -23,6 +23,7 @@ use super::delete_options::{DeleteOptions, Propagation};
 use super::{ATTEMPTS, Cx};
 use crate::admission::dynamic::{self, Operation, Write};
 use crate::admission::node_restriction;
+use crate::allocate::addresses;
 use crate::codec;
 use crate::custom;
 use crate::error::Failure;
@@ -185,7 +186,7 @@ async fn remove(
     let revision = if dry_run {
         written
     } else {
-        match cx.remove(&entry.key, written).await {
+        match cx.remove(&entry.key, written, addresses::beside(cx, Some(object), None)?).await {
             Ok(revision) => revision,
             Err(TxnError::Conflict { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),

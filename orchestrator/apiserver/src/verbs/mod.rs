@@ -241,12 +241,27 @@ impl<'a> Cx<'a> {
         Txn { preconditions, ops: vec![op], durability: self.durability() }
     }
 
-    /// Removes an object last written at a revision.
-    pub(crate) async fn remove(&self, key: &str, revision: Revision) -> Result<Revision, TxnError> {
-        let preconditions = vec![Precondition::ModRevision { key: key.to_owned(), revision }];
-        let ops = vec![Op::Delete { key: key.to_owned() }];
+    /// Removes an object last written at a revision, and does what belongs to it.
+    pub(crate) async fn remove(
+        &self,
+        key: &str,
+        revision: Revision,
+        beside: Beside,
+    ) -> Result<Revision, TxnError> {
+        let Beside { mut preconditions, mut ops } = beside;
+        preconditions.push(Precondition::ModRevision { key: key.to_owned(), revision });
+        ops.push(Op::Delete { key: key.to_owned() });
         self.state.store.txn(Txn { preconditions, ops, durability: self.durability() }).await
     }
+}
+
+/// What one transaction does besides writing an object.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    /// What must hold.
+    pub(crate) preconditions: Vec<Precondition>,
+    /// What else is written.
+    pub(crate) ops: Vec<Op>,
 }
 
 /// The schema of a kind that has one.

@@ -16,6 +16,7 @@ use wherry_store::{Entry, Precondition, TxnError};
 use super::{ATTEMPTS, Cx, incoming, owners, pod_parts, scale};
 use crate::admission::dynamic::{self, By, Operation, Write};
 use crate::admission::{self, quota};
+use crate::allocate::{self, addresses};
 use crate::codec;
 use crate::error::Failure;
 use crate::object::{self, Fields};
@@ -152,14 +153,11 @@ impl Update<'_> {
         self.check_versions(&object)?;
         object.assign("metadata.resourceVersion", self.old.field("metadata.resourceVersion").cloned());
         self.keep(&mut object);
-        let is_service = cx.kind.storage == "services" && self.part == Part::Whole;
-        let mut guard = if is_service { Some(cx.state.allocator.lock().await) } else { None };
-        if let Some(cursor) = guard.as_deref_mut() {
-            let (key, dry) = (&*self.entry.key, self.options.dry_run);
-            let snapshot = cx.state.store.snapshot();
-            let search = cx.state.allocator.search(cursor, &snapshot, key, dry);
-            search.complete(&mut object).map_err(|errors| Failure::invalid(cx.kind, self.name, errors))?;
-        }
+        let given = if cx.kind.storage == "services" && self.part == Part::Whole {
+            allocate::give(cx, &self.entry.key, &mut object, self.options.dry_run).await?
+        } else {
+            allocate::Given::default()
+        };
         self.check(&object)?;
         if matches!(self.part, Part::Whole | Part::Ephemeral) {
             admission::validate(cx, &object, Some(self.old))?;
@@ -189,7 +187,9 @@ impl Update<'_> {
         let unchanged =
             Precondition::ModRevision { key: self.entry.key.to_string(), revision: self.entry.mod_revision };
         let written = if counts {
-            quota::put(cx, change, &self.entry.key, &encoded, vec![unchanged]).await?
+            let mut beside = given.beside(cx, Some(self.old), &object)?;
+            beside.preconditions.push(unchanged);
+            quota::put(cx, change, &self.entry.key, &encoded, beside).await?
         } else {
             cx.put(&self.entry.key, &encoded, vec![unchanged]).await
         };
@@ -255,7 +255,8 @@ impl Update<'_> {
         if self.options.dry_run {
             return Ok(Some(answer));
         }
-        match self.cx.remove(&self.entry.key, self.entry.mod_revision).await {
+        let beside = addresses::beside(self.cx, Some(self.old), None)?;
+        match self.cx.remove(&self.entry.key, self.entry.mod_revision, beside).await {
             Ok(_) => Ok(Some(answer)),
             Err(TxnError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),

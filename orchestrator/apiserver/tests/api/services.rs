@@ -114,3 +114,135 @@ async fn a_full_range_says_so() {
     let refused = api.post(SERVICES, &service("b", &json!({}))).await.expect(422);
     assert!(refused["message"].as_str().unwrap().contains("range is full"), "{refused}");
 }
+
+const ADDRESSES: &str = "/apis/networking.k8s.io/v1/ipaddresses";
+const CIDRS: &str = "/apis/networking.k8s.io/v1/servicecidrs";
+
+fn ip(service: &Value) -> String {
+    service["spec"]["clusterIP"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_cluster_ip_has_an_object_as_long_as_its_service_has_it() {
+    let api = Api::start().await;
+    let made = api.post(SERVICES, &service("a", &json!({}))).await.expect(201);
+    let path = format!("{ADDRESSES}/{}", ip(&made));
+    let address = api.get(&path).await.expect(200);
+    let labels = json!({
+        "ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+    });
+    assert_eq!(address["metadata"]["labels"], labels);
+    let parent = json!({"resource": "services", "namespace": "default", "name": "a"});
+    assert_eq!(address["spec"]["parentRef"], parent);
+    assert_eq!(
+        address["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"],
+        "one transaction"
+    );
+    assert_eq!(address["metadata"]["managedFields"][0]["manager"], "kube-apiserver");
+    api.patch(&format!("{SERVICES}/a"), "merge-patch", &json!({"metadata": {"labels": {"x": "y"}}}))
+        .await
+        .expect(200);
+    assert_eq!(api.get(&path).await.expect(200), address);
+    let named = json!({"spec": {"type": "ExternalName", "externalName": "example.com"}});
+    api.patch(&format!("{SERVICES}/a"), "merge-patch", &named).await.expect(200);
+    api.get(&path).await.expect(404);
+    let back = json!({"spec": {"type": "ClusterIP", "externalName": null}});
+    let back = api.patch(&format!("{SERVICES}/a"), "merge-patch", &back).await.expect(200);
+    let path = format!("{ADDRESSES}/{}", ip(&back));
+    api.get(&path).await.expect(200);
+    api.delete(&format!("{SERVICES}/a")).await.expect(200);
+    api.get(&path).await.expect(404);
+    let dry = api.post(&format!("{SERVICES}?dryRun=All"), &service("b", &json!({}))).await.expect(201);
+    api.get(&format!("{ADDRESSES}/{}", ip(&dry))).await.expect(404);
+    api.post(SERVICES, &service("h", &json!({"clusterIP": "None"}))).await.expect(201);
+    assert_eq!(api.get(ADDRESSES).await.expect(200)["items"], json!([]));
+}
+
+/// A Service made again with the address that it has was refused as changed, so that a server could not start twice.
+#[tokio::test]
+async fn a_service_that_is_there_is_not_made_again() {
+    let api = Api::start().await;
+    let asked = service("kubernetes", &json!({"clusterIP": "10.96.0.1"}));
+    api.post(SERVICES, &asked).await.expect(201);
+    api.post(SERVICES, &asked).await.refused(409, "AlreadyExists", "services \"kubernetes\" already exists");
+    api.post(SERVICES, &service("kubernetes", &json!({}))).await.expect(409);
+}
+
+#[tokio::test]
+async fn an_address_that_somebody_holds_otherwise_is_not_given() {
+    let api = Api::with(|config| config.service_cidr = "10.96.0.0/29".parse().unwrap()).await;
+    for host in 2..6 {
+        let address = json!({
+            "metadata": {"name": format!("10.96.0.{host}")}, "spec": {"parentRef": {"resource": "things", "name": "t"}},
+        });
+        api.post(ADDRESSES, &address).await.expect(201);
+    }
+    let refused = api.post(SERVICES, &service("a", &json!({"clusterIP": "10.96.0.3"}))).await.expect(422);
+    assert!(refused["message"].as_str().unwrap().contains("provided IP is already allocated"), "{refused}");
+    let made = api.post(SERVICES, &service("a", &json!({}))).await.expect(201);
+    assert_eq!(ip(&made), "10.96.0.6");
+    api.delete(&format!("{ADDRESSES}/10.96.0.6")).await.expect(200);
+    let refused = api.post(SERVICES, &service("b", &json!({}))).await.expect(422);
+    assert!(
+        refused["message"].as_str().unwrap().contains("range is full"),
+        "its Service still has it: {refused}"
+    );
+}
+
+#[tokio::test]
+async fn further_ranges_give_addresses_unless_they_go() {
+    let api = Api::with(|config| config.service_cidr = "10.96.0.0/30".parse().unwrap()).await;
+    let cidr = |name: &str, cidrs: &Value| json!({"metadata": {"name": name, "finalizers": ["a/b"]}, "spec": {"cidrs": cidrs}});
+    api.post(CIDRS, &cidr("kubernetes", &json!(["10.96.0.0/30"]))).await.expect(201);
+    let first = api.post(SERVICES, &service("a", &json!({}))).await.expect(201);
+    assert_eq!(ip(&first), "10.96.0.2");
+    api.post(SERVICES, &service("b", &json!({}))).await.expect(422);
+    api.post(CIDRS, &cidr("more", &json!(["10.97.0.0/24", "fd00::/120"]))).await.expect(201);
+    let second = api.post(SERVICES, &service("b", &json!({}))).await.expect(201);
+    assert!(ip(&second).starts_with("10.97.0."), "{second}");
+    api.post(SERVICES, &service("c", &json!({"clusterIP": "10.97.0.7"}))).await.expect(201);
+    let unready = json!({"status": {"conditions": [{
+        "type": "Ready", "status": "False", "reason": "Terminating", "message": "", "lastTransitionTime": "2024-01-01T00:00:00Z",
+    }]}});
+    api.patch(&format!("{CIDRS}/more/status"), "merge-patch", &unready).await.expect(200);
+    api.post(SERVICES, &service("d", &json!({}))).await.expect(422);
+    api.patch(&format!("{CIDRS}/more/status"), "merge-patch", &json!({"status": {"conditions": null}}))
+        .await
+        .expect(200);
+    api.post(SERVICES, &service("d", &json!({}))).await.expect(201);
+    api.delete(&format!("{CIDRS}/more")).await.expect(200);
+    let refused = api.post(SERVICES, &service("e", &json!({"clusterIP": "10.97.0.9"}))).await.expect(422);
+    assert!(refused["message"].as_str().unwrap().contains("does not match the current range"), "{refused}");
+    let patch = json!({"metadata": {"labels": {"x": "y"}}});
+    api.patch(&format!("{SERVICES}/c"), "merge-patch", &patch).await.expect(200);
+    api.delete(&format!("{CIDRS}/kubernetes")).await.expect(200);
+    api.post(SERVICES, &service("e", &json!({}))).await.expect(422);
+}
+
+#[tokio::test]
+async fn addresses_and_ports_given_at_once_are_given_once() {
+    let api = Api::start().await;
+    let specs: Vec<_> = (0..60)
+        .map(|i| {
+            let kind = if i % 2 == 0 { "NodePort" } else { "ClusterIP" };
+            service(&format!("s{i}"), &json!({ "type": kind }))
+        })
+        .collect();
+    let made = futures::future::join_all(specs.iter().map(|spec| api.post(SERVICES, spec))).await;
+    let made: Vec<_> = made.into_iter().map(|answer| answer.expect(201)).collect();
+    let ips: std::collections::BTreeSet<_> = made.iter().map(ip).collect();
+    let ports: std::collections::BTreeSet<_> =
+        made.iter().filter_map(|service| service["spec"]["ports"][0]["nodePort"].as_i64()).collect();
+    assert_eq!((ips.len(), ports.len()), (60, 30));
+    let asked = service("x", &json!({"clusterIP": "10.96.200.200"}));
+    let named = |name: &str| {
+        let mut asked = asked.clone();
+        asked["metadata"]["name"] = json!(name);
+        asked
+    };
+    let (one, two) = (named("one"), named("two"));
+    let (one, two) = futures::join!(api.post(SERVICES, &one), api.post(SERVICES, &two));
+    let mut codes = [one.code.as_u16(), two.code.as_u16()];
+    codes.sort_unstable();
+    assert_eq!(codes, [201, 422]);
+}

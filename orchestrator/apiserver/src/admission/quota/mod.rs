@@ -12,13 +12,13 @@ pub(crate) mod ledger;
 
 use wherry_api::quota::Resource;
 use wherry_schema::Value;
-use wherry_store::{Op, Precondition, Revision, Txn, TxnError};
+use wherry_store::{Op, Revision, Txn, TxnError};
 
 use super::kind;
 use crate::codec::{self, Encoded};
 use crate::error::Failure;
-use crate::verbs::Cx;
 use crate::verbs::update::Part;
+use crate::verbs::{Beside, Cx};
 use ledger::{Account, Tip};
 
 /// What a write does to an object.
@@ -61,19 +61,20 @@ pub(crate) fn check(cx: &Cx<'_>, change: Change<'_>) -> Result<(), Failure> {
     decide::charges(cx, &resource(cx), change, &accounts).map(drop)
 }
 
-/// Writes an object with what it takes of the quotas of its namespace.
+/// Writes an object, and what belongs to it, with what it takes of the quotas of its namespace.
 pub(crate) async fn put(
     cx: &Cx<'_>,
     change: Change<'_>,
     key: &str,
     encoded: &Encoded,
-    preconditions: Vec<Precondition>,
+    beside: Beside,
 ) -> Result<Result<Revision, TxnError>, Failure> {
-    let Some(prefix) = prefix(cx) else { return Ok(cx.put(key, encoded, preconditions).await) };
+    let mut txn = cx.put_txn(key, encoded, beside.preconditions);
+    txn.ops.extend(beside.ops);
+    let Some(prefix) = prefix(cx) else { return Ok(cx.state.store.txn(txn).await) };
     if cx.state.store.snapshot().range(&prefix, None).next().is_none() {
-        return Ok(cx.put(key, encoded, preconditions).await);
+        return Ok(cx.state.store.txn(txn).await);
     }
-    let mut txn = cx.put_txn(key, encoded, preconditions);
     let (written, in_flight) = {
         let entry = cx.state.quotas.enter(cx.namespace);
         // Read under the lock: what was submitted before is either in the state or a tip.

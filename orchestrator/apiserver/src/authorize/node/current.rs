@@ -11,6 +11,7 @@ use wherry_store::{Entry, Event, EventKind, Revision, Store, Watch, WatchError};
 
 use super::graph::{Graph, Thing, Vertex};
 use crate::codec;
+use crate::follow::catch_up;
 
 /// The kinds that edges come from.
 const SOURCES: [(&str, &str, Thing); 4] = [
@@ -95,19 +96,12 @@ impl State {
 
 impl Source {
     fn follow(&mut self, graph: &mut Graph, revision: Revision) -> bool {
-        loop {
-            while let Some(event) = self.changes.try_next() {
-                self.apply(graph, &event);
-            }
-            // This waits for what is being published; then either there is nothing left, or there is more at hand.
-            if self.changes.progress() >= revision {
-                return true;
-            }
-            match self.changes.try_next() {
-                Some(event) => self.apply(graph, &event),
-                None => return false,
-            }
+        let mut events = Vec::new();
+        let followed = catch_up(&mut self.changes, revision, |event| events.push(event));
+        for event in events {
+            self.apply(graph, &event);
         }
+        followed
     }
 
     fn apply(&self, graph: &mut Graph, event: &Event) {

@@ -1,18 +1,17 @@
-//! Cluster IPs and node ports of Services.
-//!
-//! What is taken is read from the stored Services, so there is nothing to leak and nothing to repair. Writers of
-//! Services hold [`Allocator`]'s lock from reading to writing, so nothing is given out twice.
+//! The search for what one Service needs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
-use tokio::sync::{Mutex, MutexGuard};
 use wherry_schema::Value;
-use wherry_store::Snapshot;
+use wherry_store::Precondition;
 
-use crate::extract::{CLUSTER_IPS, NODE_PORTS};
+use super::Allocator;
+use super::ranges::{Range, Ranges};
+use super::taken::Taken;
+use crate::admission::kind;
+use crate::codec;
 use crate::kinds::service::{needs_ip, needs_node_ports};
 use crate::object::Fields;
 use crate::validation::service::check_ips;
@@ -20,95 +19,40 @@ use crate::validation::{Errors, Path};
 
 const POLICY: &str = "spec.ipFamilyPolicy";
 const FAMILIES: &str = "spec.ipFamilies";
-const SERVICES: &str = "/registry/services/";
-
-/// Gives out addresses and ports.
-pub(crate) struct Allocator {
-    range: IpNet,
-    ports: RangeInclusive<u16>,
-    cursor: Mutex<Cursor>,
-}
-
-/// Where the search continues, so that an address just freed is not reused at once.
-#[derive(Debug, Default)]
-pub(crate) struct Cursor {
-    ip: u64,
-    port: u16,
-}
-
-/// The right to write Services.
-pub(crate) type Guard<'a> = MutexGuard<'a, Cursor>;
-
-/// What the stored Services, other than one, hold.
-struct Taken {
-    ips: HashSet<IpAddr>,
-    ports: HashSet<String>,
-}
-
-impl Taken {
-    fn read(snapshot: &Snapshot, except: &str) -> Self {
-        let mut taken = Self { ips: HashSet::new(), ports: HashSet::new() };
-        for entry in snapshot.range(SERVICES, None).filter(|e| &*e.key != except) {
-            let list = |name: &str| entry.attributes.get(name).unwrap_or_default().to_owned();
-            taken.ips.extend(list(CLUSTER_IPS).split(',').filter_map(|ip| ip.parse::<IpAddr>().ok()));
-            taken.ports.extend(list(NODE_PORTS).split(',').filter(|p| !p.is_empty()).map(str::to_owned));
-        }
-        taken
-    }
-}
-
-impl Allocator {
-    /// An allocator for these ranges.
-    pub(crate) fn new(range: IpNet, ports: RangeInclusive<u16>) -> Self {
-        Self { range, ports, cursor: Mutex::new(Cursor::default()) }
-    }
-
-    /// Where Services get their addresses from.
-    pub(crate) fn service_cidr(&self) -> IpNet {
-        self.range
-    }
-
-    /// Waits for the right to write Services.
-    pub(crate) async fn lock(&self) -> Guard<'_> {
-        self.cursor.lock().await
-    }
-
-    /// Begins to give out what is free of the state. `key` is the Service's own storage key. A dry run holds nothing,
-    /// so it does not mind what others hold.
-    pub(crate) fn search<'a>(
-        &'a self,
-        cursor: &'a mut Cursor,
-        snapshot: &Snapshot,
-        key: &str,
-        dry_run: bool,
-    ) -> Search<'a> {
-        let taken = Taken::read(snapshot, key);
-        Search { allocator: self, cursor, taken, dry_run, errors: Errors::default() }
-    }
-
-    fn at(&self, offset: u64) -> IpAddr {
-        match self.range.network() {
-            IpAddr::V4(base) => {
-                let offset = u32::try_from(offset).expect("an offset has at most 20 bits");
-                IpAddr::V4(u32::from(base).wrapping_add(offset).into())
-            }
-            IpAddr::V6(base) => IpAddr::V6(u128::from(base).wrapping_add(u128::from(offset)).into()),
-        }
-    }
-}
 
 /// Completes one Service.
-pub(crate) struct Search<'a> {
+pub(super) struct Search<'a> {
     allocator: &'a Allocator,
-    cursor: &'a mut Cursor,
-    taken: Taken,
+    ranges: &'a Ranges,
+    /// Where the search for an address continues in each range.
+    ips: &'a mut HashMap<IpNet, u64>,
+    /// Where the search for a port continues.
+    port: &'a mut u16,
+    taken: &'a Taken,
+    /// The Service's own key.
+    key: &'a str,
     dry_run: bool,
+    /// The ports that this Service has by now.
+    ports: HashSet<String>,
+    /// What must hold when the Service is written.
+    preconditions: Vec<Precondition>,
     errors: Errors,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        allocator: &'a Allocator,
+        ranges: &'a Ranges,
+        (ips, port): (&'a mut HashMap<IpNet, u64>, &'a mut u16),
+        (taken, key): (&'a Taken, &'a str),
+        dry_run: bool,
+    ) -> Self {
+        let (ports, preconditions, errors) = (HashSet::new(), Vec::new(), Errors::default());
+        Self { allocator, ranges, ips, port, taken, key, dry_run, ports, preconditions, errors }
+    }
+
     /// Completes a Service with the address and ports it needs.
-    pub(crate) fn complete(mut self, object: &mut Value) -> Result<(), Errors> {
+    pub(super) fn complete(mut self, object: &mut Value) -> Result<Vec<Precondition>, Errors> {
         if object.text("spec.type") != "ExternalName" {
             let spec = object.field("spec").unwrap_or(&Value::Null);
             check_ips(spec, &Path::new("spec"), &mut self.errors);
@@ -122,12 +66,12 @@ impl Search<'_> {
         if needs_node_ports(object) && self.errors.is_empty() {
             self.node_ports(object);
         }
-        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
+        if self.errors.is_empty() { Ok(self.preconditions) } else { Err(self.errors) }
     }
 
     /// Settles which families of addresses the Service has.
     fn families(&mut self, object: &mut Value) {
-        let own = if self.allocator.range.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+        let own = if self.allocator.default.addr().is_ipv4() { "IPv4" } else { "IPv6" };
         let everywhere = object.text("spec.clusterIP") == "None"
             && object.map("spec.selector").is_none_or(wherry_schema::Object::is_empty);
         if !object.has(POLICY) {
@@ -185,22 +129,9 @@ impl Search<'_> {
     fn address(&mut self, object: &mut Value) {
         let path = Path::new("spec.clusterIPs");
         if let Ok(ip) = object.text("spec.clusterIP").parse::<IpAddr>() {
-            let list = Value::Array(object.items("spec.clusterIPs").to_vec());
-            let range = self.allocator.range;
-            if !range.contains(&ip) {
-                // Upstream asks one range in a dry run, else it looks for the range to ask.
-                let why = if self.dry_run {
-                    format!(
-                        "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {range}"
-                    )
-                } else {
-                    "the provided network does not match the current range".to_owned()
-                };
-                let detail = format!("failed to allocate IP {ip}: {why}");
-                self.errors.invalid(&path, &list, &detail);
-            } else if self.taken.ips.contains(&ip) && !self.dry_run {
-                let detail = format!("failed to allocate IP {ip}: provided IP is already allocated");
-                self.errors.invalid(&path, &list, &detail);
+            if let Err(why) = self.take_address(ip) {
+                let list = Value::Array(object.items("spec.clusterIPs").to_vec());
+                self.errors.invalid(&path, &list, &format!("failed to allocate IP {ip}: {why}"));
             }
             return;
         }
@@ -213,27 +144,64 @@ impl Search<'_> {
         }
     }
 
-    /// The next free address: first of the part kept for addresses nobody asked for by number, then of the rest.
+    /// Takes the address that was asked for, or had; says why not.
+    fn take_address(&mut self, ip: IpAddr) -> Result<(), String> {
+        let ranges = self.ranges;
+        let range = ranges.holding(ip);
+        if self.dry_run {
+            // Upstream asks one range in a dry run, else it looks for the range to ask.
+            let net = ranges.iter().next().map_or(self.allocator.default, |range| range.net);
+            return if range.is_some() {
+                Ok(())
+            } else {
+                Err(format!(
+                    "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {net}"
+                ))
+            };
+        }
+        if self.taken.owns(ip, self.key) {
+            return Ok(());
+        }
+        let Some(range) = range else {
+            return Err("the provided network does not match the current range".to_owned());
+        };
+        if self.is_taken(ip) {
+            return Err("provided IP is already allocated".to_owned());
+        }
+        self.preconditions.extend(range.stays());
+        Ok(())
+    }
+
+    /// Whether somebody has the address: a Service, or an IPAddress for whatever reason.
+    fn is_taken(&self, ip: IpAddr) -> bool {
+        let key = codec::key(kind("networking.k8s.io", "IPAddress"), "", &ip.to_string());
+        self.taken.has_ip(ip, self.key) || self.allocator.store.get(&key).is_some()
+    }
+
     fn free_address(&mut self) -> Option<IpAddr> {
-        let range = self.allocator.range;
-        let bits = u32::from(range.max_prefix_len() - range.prefix_len()).min(20);
+        let ranges = self.ranges;
+        let (range, ip) = ranges.iter().find_map(|range| Some((range, self.free_address_of(range)?)))?;
+        self.preconditions.extend(range.stays());
+        Some(ip)
+    }
+
+    /// The next free address: first of the part kept for addresses nobody asked for by number, then of the rest.
+    fn free_address_of(&mut self, range: &Range) -> Option<IpAddr> {
+        let bits = u32::from(range.net.max_prefix_len() - range.net.prefix_len()).min(20);
         let size = (1_u64 << bits).saturating_sub(2);
         let reserved = (size / 16).clamp(16, 256).min(size / 2);
         let dynamic = size.saturating_sub(reserved);
-        // Offset 0 is the network, 1 the API server's own Service.
-        let first = self.cursor.ip;
+        // Offset 0 is the network, 1 may be the API server's own Service.
+        let lowest = if self.ranges.begins_with_server(range) { 2 } else { 1 };
+        let first = self.ips.get(&range.net).copied().unwrap_or(0);
         let late = (0..dynamic).map(|i| 1 + reserved + (first + i) % dynamic.max(1));
-        let early = 2..=reserved;
-        let free = |offset: &u64| *offset <= size && !self.taken.ips.contains(&self.allocator.at(*offset));
-        let offset = late.chain(early).find(free)?;
-        self.cursor.ip = offset.saturating_sub(reserved);
-        Some(self.allocator.at(offset))
+        let early = lowest..=reserved;
+        let offset = late.chain(early).find(|offset| *offset <= size && !self.is_taken(range.at(*offset)))?;
+        self.ips.insert(range.net, offset.saturating_sub(reserved));
+        Some(range.at(offset))
     }
 
     fn node_ports(&mut self, object: &mut Value) {
-        if self.dry_run {
-            self.taken.ports.clear();
-        }
         for (index, port) in object.items("spec.ports").iter().enumerate() {
             if port.int("nodePort").unwrap_or(0) != 0 {
                 self.take_port(port, &Path::new("spec.ports").index(index).child("nodePort"));
@@ -262,9 +230,18 @@ impl Search<'_> {
             let detail =
                 format!("provided port is not in the valid range. The range of valid ports is {low}-{high}");
             self.errors.invalid(path, asked, &detail);
-        } else if !self.taken.ports.insert(format!("{}/{asked}", port.text("protocol"))) {
+        } else if !self.hold_port(format!("{}/{asked}", port.text("protocol"))) {
             self.errors.invalid(path, asked, "provided port is already allocated");
         }
+    }
+
+    /// Holds a port, told by protocol and number; false if somebody does.
+    fn hold_port(&mut self, port: String) -> bool {
+        !self.is_held(&port) && self.ports.insert(port)
+    }
+
+    fn is_held(&self, port: &str) -> bool {
+        self.ports.contains(port) || (!self.dry_run && self.taken.has_port(port, self.key))
     }
 
     /// Gives the next free port.
@@ -272,14 +249,14 @@ impl Search<'_> {
         let protocol = port.text("protocol").to_owned();
         let (start, end) = (*self.allocator.ports.start(), *self.allocator.ports.end());
         let size = end - start + 1;
-        let first = self.cursor.port;
+        let first = *self.port;
         let free = (0..size)
             .map(|i| start + (first + i) % size)
             .map(|number| (number, format!("{protocol}/{number}")))
-            .find(|(_, key)| !self.taken.ports.contains(key));
+            .find(|(_, key)| !self.is_held(key));
         if let Some((number, key)) = free {
-            self.cursor.port = (number - start + 1) % size;
-            self.taken.ports.insert(key);
+            *self.port = (number - start + 1) % size;
+            self.ports.insert(key);
             port.put("nodePort", i64::from(number));
         } else {
             let detail = "failed to allocate a nodePort: range is full";
