@@ -54,7 +54,7 @@ pub(super) enum Done {
     /// [`Action::DeletePod`].
     Deleted(Result<(), String>),
     /// The status was written, or not.
-    Status(Box<PodStatus>, Result<(), kube::Error>),
+    Status(Box<PodStatus>, Result<u64, kube::Error>),
 }
 
 /// Sets the pod's volumes up, or brings those that were set up before up to date.

@@ -28,7 +28,7 @@ use super::jobs::{self, Done};
 use super::memory::{ContainerMemory, Failure, Memory, PreparedImage, Step, StopOrder};
 use super::plan::{Action, NodeFacts, Plan, Views, World, plan};
 use super::probing::{ProbeReport, Probing, note};
-use super::writer::{Decision, StatusWriter};
+use super::writer::{Decision, StatusWriter, as_told, revision};
 use super::{Desired, image_job, launch, pod_files, transitions};
 use crate::containers::Running;
 use crate::context::{Context, chain};
@@ -143,6 +143,7 @@ impl Worker {
 
     /// Has the status written, now or later.
     fn report(&mut self, pod: &Arc<Pod>, plan: &mut Plan, now: Timestamp) {
+        self.writer.hear(pod);
         match self.writer.decide(&plan.status, now) {
             Decision::Settled | Decision::Wait => {}
             Decision::Later(at) => plan.wake(at),
@@ -428,7 +429,13 @@ async fn write_status(ctx: Arc<Context>, pod: Arc<Pod>, status: PodStatus, patch
     let params = PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() };
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let result = api.patch_status(name, &params, &Patch::Strategic(patch)).await;
-    Done::Status(Box::new(status), result.map(drop))
+    match result {
+        Ok(written) => {
+            let status = as_told(status, written.status.as_ref().unwrap_or(&PodStatus::default()));
+            Done::Status(Box::new(status), Ok(revision(&written)))
+        }
+        Err(error) => Done::Status(Box::new(status), Err(error)),
+    }
 }
 
 /// Sleeps until the time comes; forever without one.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use serde_json::Value;
 
 use super::backoff::later;
@@ -24,6 +24,8 @@ pub(super) struct StatusWriter {
     uid: String,
     /// What the API has, as far as we know.
     written: PodStatus,
+    /// The revision at which it was written by us.
+    revision: u64,
     is_writing: bool,
     held_until: Option<Timestamp>,
     retry: Option<(Duration, Timestamp)>,
@@ -45,7 +47,19 @@ pub(super) enum Decision {
 impl StatusWriter {
     /// Begins with what the API has.
     pub(super) fn new(uid: &str, written: PodStatus) -> Self {
-        Self { uid: uid.to_owned(), written, is_writing: false, held_until: None, retry: None }
+        Self { uid: uid.to_owned(), written, revision: 0, is_writing: false, held_until: None, retry: None }
+    }
+
+    /// Takes over that somebody says since that the Pod is not ready, as is done to Pods of nodes that are not heard of.
+    pub(super) fn hear(&mut self, pod: &Pod) {
+        if let Some(told) = &pod.status
+            && !self.is_writing
+            && revision(pod) > self.revision
+            && ready(&self.written)
+            && !ready(told)
+        {
+            self.written = as_told(std::mem::take(&mut self.written), told);
+        }
     }
 
     /// What to do, given the status to report.
@@ -77,10 +91,10 @@ impl StatusWriter {
     }
 
     /// Notes how the write of `status` went. A pod that is gone needs no more writes.
-    pub(super) fn done(&mut self, status: PodStatus, result: &Result<(), kube::Error>, now: Timestamp) {
+    pub(super) fn done(&mut self, status: PodStatus, result: &Result<u64, kube::Error>, now: Timestamp) {
         self.is_writing = false;
         match result {
-            Ok(()) => (self.written, self.retry) = (status, None),
+            Ok(revision) => (self.written, self.revision, self.retry) = (status, *revision, None),
             Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => {
                 self.written = status;
             }
@@ -92,12 +106,30 @@ impl StatusWriter {
     }
 }
 
+/// The status that was sent, ready as the API says it is: others may have said that it is not.
+pub(super) fn as_told(mut sent: PodStatus, told: &PodStatus) -> PodStatus {
+    let is_ready = |condition: &&PodCondition| condition.type_ == "Ready";
+    if let Some(found) = told.conditions.iter().flatten().find(is_ready)
+        && let Some(own) = sent.conditions.iter_mut().flatten().find(|condition| condition.type_ == "Ready")
+        && own.status != found.status
+    {
+        *own = found.clone();
+    }
+    sent
+}
+
+/// The resource version as a number; those of one cluster can be compared.
+pub(super) fn revision(pod: &Pod) -> u64 {
+    pod.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+fn ready(status: &PodStatus) -> bool {
+    let conditions = status.conditions.iter().flatten();
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
 /// Whether somebody waits for the difference.
 fn matters(from: &PodStatus, to: &PodStatus) -> bool {
-    let ready = |status: &PodStatus| {
-        let conditions = status.conditions.iter().flatten();
-        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    };
     ready(from) != ready(to) || (from.phase != to.phase && is_final(to)) || troubles(from) != troubles(to)
 }
 
@@ -124,6 +156,7 @@ fn trouble(container: &ContainerStatus) -> Option<(&str, &str, i32)> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use serde_json::json;
 
     use super::*;
@@ -151,7 +184,7 @@ mod tests {
         let running = status("Running", true, None);
         assert!(matches!(writer.decide(&running, at(20)), Decision::Write(_)));
         assert_eq!(writer.decide(&running, at(21)), Decision::Wait);
-        writer.done(running.clone(), &Ok(()), at(22));
+        writer.done(running.clone(), &Ok(7), at(22));
         assert_eq!(writer.decide(&running, at(23)), Decision::Settled);
         assert!(writer.is_settled(&running));
     }
@@ -184,5 +217,27 @@ mod tests {
             assert_eq!(writer.decide(&running, at(now)), Decision::Later(at(now + wait)));
             now += wait;
         }
+    }
+
+    /// The node controller says of the Pods of a silent node that they are not ready; nobody else would take that back.
+    #[test]
+    fn what_others_say_of_readiness_is_corrected() {
+        let running = status("Running", true, None);
+        let mut writer = StatusWriter::new("u", PodStatus::default());
+        assert!(matches!(writer.decide(&running, at(0)), Decision::Write(_)));
+        writer.done(running.clone(), &Ok(7), at(1));
+        let told = |revision: u64| Pod {
+            metadata: ObjectMeta { resource_version: Some(revision.to_string()), ..ObjectMeta::default() },
+            status: Some(status("Running", false, None)),
+            ..Pod::default()
+        };
+        writer.hear(&told(6));
+        assert_eq!(writer.decide(&running, at(2)), Decision::Settled, "what is older than our word");
+        writer.hear(&told(8));
+        let Decision::Write(patch) = writer.decide(&running, at(3)) else { panic!("nothing is written") };
+        assert_eq!(patch["status"]["conditions"][0]["status"], "True");
+        let sent = as_told(running.clone(), &status("Running", false, None));
+        writer.done(sent, &Ok(9), at(4));
+        assert!(matches!(writer.decide(&running, at(5)), Decision::Write(_)), "said while we wrote");
     }
 }

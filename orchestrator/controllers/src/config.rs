@@ -45,7 +45,7 @@ impl Config {
             token_minter: None,
             unused_token_period: SignedDuration::from_hours(365 * 24),
             seed: 0,
-            node_grace: Duration::from_secs(40),
+            node_grace: Duration::from_secs(50),
             terminated_pods: 12_500,
         }
     }

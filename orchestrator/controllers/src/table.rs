@@ -23,6 +23,7 @@ use crate::job::orphans::JobOrphansController;
 use crate::namespace::NamespaceController;
 use crate::nodes::lifecycle::NodeLifecycleController;
 use crate::nodes::pod_gc::PodGcController;
+use crate::nodes::taint_eviction::TaintEvictionController;
 use crate::replica_set::ReplicaController;
 use crate::resource_quota::ResourceQuotaController;
 use crate::root_ca::RootCaController;
@@ -81,6 +82,7 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<ExpansionController>,
     start::<EphemeralVolumesController>,
     start::<NodeLifecycleController>,
+    start::<TaintEvictionController>,
     start::<PodGcController>,
     start::<CertificateApprover>,
     start::<CertificateSigner>,

@@ -22,3 +22,4 @@ mod service_cidrs;
 mod stateful_set;
 mod storage;
 mod support;
+mod taints;

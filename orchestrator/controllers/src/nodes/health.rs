@@ -21,32 +21,71 @@ const PRESSURES: [(&str, &str); 4] = [
     ("NetworkUnavailable", "node.kubernetes.io/network-unavailable"),
 ];
 
+/// How long a node that never said whether it is ready may take to say so.
+const STARTUP: SignedDuration = SignedDuration::from_secs(60);
+
 /// What to write, and when to look again.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Health {
     pub(super) conditions: Option<Vec<NodeCondition>>,
-    pub(super) taints: Option<Vec<Taint>>,
     pub(super) look_again: Option<Duration>,
+}
+
+/// What becomes of the Pods of a node that is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drive {
+    /// They are driven away.
+    Away,
+    /// As before.
+    Hold,
+    /// They stay.
+    Stay,
 }
 
 /// Judges a node by when it was last heard of.
 pub(super) fn judge(node: &Node, last_heard: Timestamp, grace: Duration, now: Timestamp) -> Health {
-    let before = node.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
-    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    let before = conditions(node);
+    let is_new = !before.iter().any(|condition| condition.type_ == "Ready");
+    let grace = if is_new { STARTUP } else { SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX) };
     let left = grace.saturating_sub(now.duration_since(last_heard));
     let is_silent = left <= SignedDuration::ZERO;
-    let conditions = if is_silent { silenced(&before, now) } else { before.clone() };
-    let taints_before = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
-    let taints = taints(node, &conditions, &taints_before, now);
+    let born = node.metadata.creation_timestamp.clone();
+    let conditions = is_silent.then(|| silenced(before, born.as_ref(), now));
     Health {
-        conditions: (conditions != before).then_some(conditions),
-        taints: (taints != taints_before).then_some(taints),
+        conditions: conditions.filter(|conditions| conditions != before),
         look_again: Duration::try_from(left).ok().filter(|left| !left.is_zero()),
     }
 }
 
+/// The taints that the node should have, if those are not the ones it has.
+pub(super) fn tainted(node: &Node, drive: Drive, now: Timestamp) -> Option<Vec<Taint>> {
+    let before = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+    let taints = taints(node, drive, &before, now);
+    (taints != before).then_some(taints)
+}
+
+/// Whether the node's Pods are being driven away for its health.
+pub(super) fn is_given_up(node: &Node) -> bool {
+    let mut taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    taints.any(drives_away)
+}
+
+fn drives_away(taint: &Taint) -> bool {
+    taint.effect == "NoExecute" && (taint.key == NOT_READY || taint.key == UNREACHABLE)
+}
+
+fn conditions(node: &Node) -> &[NodeCondition] {
+    node.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default()
+}
+
+/// The state of one condition of a node.
+pub(super) fn status<'n>(node: &'n Node, type_: &str) -> Option<&'n str> {
+    let found = conditions(node).iter().find(|condition| condition.type_ == type_);
+    found.map(|condition| condition.status.as_str())
+}
+
 /// The conditions of a node that is not heard of any more.
-fn silenced(before: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
+fn silenced(before: &[NodeCondition], born: Option<&Time>, now: Timestamp) -> Vec<NodeCondition> {
     let mut conditions = before.to_vec();
     for type_ in TOLD_BY_NODE {
         match conditions.iter_mut().find(|condition| condition.type_ == type_) {
@@ -62,7 +101,7 @@ fn silenced(before: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
                 status: "Unknown".to_owned(),
                 reason: Some("NodeStatusNeverUpdated".to_owned()),
                 message: Some("Kubelet never posted node status.".to_owned()),
-                last_heartbeat_time: None,
+                last_heartbeat_time: born.cloned(),
                 last_transition_time: Some(Time(now)),
             }),
         }
@@ -71,14 +110,8 @@ fn silenced(before: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
 }
 
 /// The taints that follow from the conditions, beside those that are somebody else's.
-fn taints(node: &Node, conditions: &[NodeCondition], before: &[Taint], now: Timestamp) -> Vec<Taint> {
-    let status = |type_: &str| {
-        conditions
-            .iter()
-            .find(|condition| condition.type_ == type_)
-            .map(|condition| condition.status.as_str())
-    };
-    let readiness = match status("Ready") {
+fn taints(node: &Node, drive: Drive, before: &[Taint], now: Timestamp) -> Vec<Taint> {
+    let readiness = match status(node, "Ready") {
         Some("True") => None,
         Some("Unknown") => Some(UNREACHABLE),
         Some(_) | None => Some(NOT_READY),
@@ -86,12 +119,14 @@ fn taints(node: &Node, conditions: &[NodeCondition], before: &[Taint], now: Time
     let mut wanted = Vec::new();
     if let Some(key) = readiness {
         wanted.push((key, "NoSchedule"));
-        wanted.push((key, "NoExecute"));
+        if drive == Drive::Away || (drive == Drive::Hold && before.iter().any(drives_away)) {
+            wanted.push((key, "NoExecute"));
+        }
     }
     wanted.extend(
         PRESSURES
             .iter()
-            .filter(|(type_, _)| status(type_) == Some("True"))
+            .filter(|(type_, _)| status(node, type_) == Some("True"))
             .map(|(_, key)| (*key, "NoSchedule")),
     );
     if node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true) {

@@ -1,7 +1,12 @@
-//! Node lifecycle: notices nodes that stop renewing their Lease, taints them, and moves their Pods away in time.
+//! Node lifecycle: notices nodes that stop renewing their Lease, says so, and taints nodes by what they say.
 //!
-//! Assumptions: clocks of nodes are not trusted. A node is heard of when we see its Lease change, by our clock;
-//! after a start of our own every node gets the whole grace period again.
+//! Flow: a node that is not heard of becomes Unknown, and its Pods not ready. One that is not ready is tainted at once against
+//! new Pods; the taint that drives its Pods away comes when [`Pace`] allows it.
+//!
+//! Assumptions: clocks of nodes are not trusted. A node is heard of when we see its Lease or the heartbeat in its status
+//! change, by our clock; after a start of our own every node gets the whole grace period again.
+//!
+//! Leaves to others: the Pods that are driven away ([`super::taint_eviction`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,23 +14,28 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Client, ResourceExt};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, Resource, ResourceExt};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::eviction::evict_at;
-use super::health::{UNREACHABLE, judge};
+use super::health::{Drive, is_given_up, judge, status, tainted};
+use super::node_of;
+use super::zones::{Pace, Permit, Zones, is_ready};
 use crate::context::{Caches, Context};
 use crate::objects::meta::reference;
-use crate::objects::pods::is_terminating;
-use crate::runtime::delete::{Only, delete};
-use crate::runtime::error::{ReconcileError, Step};
+use crate::objects::pods;
+use crate::runtime::error::{ReconcileError, Step, is_not_found};
 use crate::runtime::queue::Queue;
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 use crate::runtime::worker::{Controller, Next};
 
 const LEASES: &str = "kube-node-lease";
+/// Who tells of nodes.
+const COMPONENT: &str = "node-controller";
+
+/// When each node was last heard of.
+type Heard = Mutex<HashMap<String, Timestamp>>;
 
 /// Keys are names of nodes.
 pub(crate) struct NodeLifecycleController {
@@ -34,8 +44,8 @@ pub(crate) struct NodeLifecycleController {
     recorder: Recorder,
     clock: Arc<dyn wherry_api::clock::Clock>,
     grace: Duration,
-    /// When each node was last heard of.
-    heard: Arc<Mutex<HashMap<String, Timestamp>>>,
+    heard: Arc<Heard>,
+    pace: Mutex<Pace>,
 }
 
 impl Controller for NodeLifecycleController {
@@ -43,142 +53,194 @@ impl Controller for NodeLifecycleController {
     type Key = String;
 
     fn new(context: &Context, queue: &Arc<Queue<String>>) -> Self {
-        let heard = Arc::new(Mutex::new(HashMap::new()));
-        let (caches, clock) = (context.caches.clone(), context.config.clock.clone());
-        let (wake, last, now) = (queue.clone(), heard.clone(), clock.clone());
-        caches.nodes.on_change(move |change| {
-            let Some(node) = change.last() else { return };
-            if change.new.is_none() {
-                last.lock().remove(&node.name_any());
-                return;
-            }
-            last.lock().entry(node.name_any()).or_insert_with(|| now.now());
-            wake.add(node.name_any());
-        });
-        let (wake, last, now, nodes) = (queue.clone(), heard.clone(), clock.clone(), caches.nodes.clone());
-        caches.leases.on_change(move |change| {
-            let Some(lease) = change.new.filter(|lease| lease.metadata.namespace.as_deref() == Some(LEASES))
-            else {
+        let heard = Arc::new(Heard::default());
+        hear_of_nodes(context, queue, &heard);
+        hear_of_leases(context, queue, &heard);
+        let (wake, nodes) = (queue.clone(), context.caches.nodes.clone());
+        context.caches.pods.on_change(move |change| {
+            let Some(name) = change.new.map(|pod| node_of(pod)).filter(|name| !name.is_empty()) else {
                 return;
             };
-            let name = lease.name_any();
-            let Some(node) = nodes.get_global(&name) else { return };
-            last.lock().insert(name.clone(), now.now());
-            // Otherwise the deadline already set finds the new time.
-            if has_taint(&node, UNREACHABLE) {
-                wake.add(name);
-            }
-        });
-        let (wake, nodes) = (queue.clone(), caches.nodes.clone());
-        caches.pods.on_change(move |change| {
-            let pod = change.new.filter(|_| change.old.is_none_or(|old| node_of(old).is_empty()));
-            let Some(name) = pod.map(|pod| node_of(pod)).filter(|name| !name.is_empty()) else { return };
-            if nodes.get_global(name).is_some_and(|node| drives_away(&node)) {
+            let is_new = change.old.is_none_or(|old| node_of(old).is_empty());
+            if is_new && nodes.get_global(name).is_some_and(|node| is_silent(&node)) {
                 wake.add(name.to_owned());
             }
         });
-        let (client, grace) = (context.client.clone(), context.config.node_grace);
-        Self { client, caches, recorder: context.recorder.clone(), clock, grace, heard }
+        Self {
+            client: context.client.clone(),
+            caches: context.caches.clone(),
+            recorder: context.recorder.clone(),
+            clock: context.config.clock.clone(),
+            grace: context.config.node_grace,
+            heard,
+            pace: Mutex::default(),
+        }
     }
 
     async fn reconcile(&self, name: &String) -> Result<Next, ReconcileError> {
-        let Some(node) = self.caches.nodes.get_global(name) else { return Ok(Next::OnChange) };
+        let Some(mut node) = self.caches.nodes.get_global(name) else { return Ok(Next::OnChange) };
         let now = self.clock.now();
         let last_heard = *self.heard.lock().entry(name.clone()).or_insert(now);
         let health = judge(&node, last_heard, self.grace, now);
-        if let Some(conditions) = &health.conditions {
-            let patch = json!({ "status": { "conditions": conditions } });
-            self.patch(&node, "status", patch).await?;
-            self.tell(&node);
+        if let Some(conditions) = health.conditions {
+            let patch = Patch::Strategic(json!({ "status": { "conditions": conditions } }));
+            let api = Api::<Node>::all(self.client.clone());
+            let written = api.patch_status(name, &PatchParams::default(), &patch).await;
+            let written = written.step("writing the node's conditions")?;
+            if is_ready(&node) {
+                let message = format!("Node {name} status is now: NodeNotReady");
+                self.tell(&*node, Severity::Normal, "NodeNotReady", message);
+            }
+            self.caches.nodes.note(written.clone());
+            node = Arc::new(written);
         }
-        if let Some(taints) = &health.taints {
-            let resource_version = health.conditions.is_none().then_some(&node.metadata.resource_version);
-            let patch =
-                json!({ "metadata": { "resourceVersion": resource_version }, "spec": { "taints": taints } });
-            self.patch(&node, "", patch).await?;
-            // The Pods are looked at when the taints are seen.
-            return Ok(health.look_again.map_or(Next::OnChange, Next::After));
+        if is_silent(&node) {
+            self.mark_pods(name).await?;
         }
-        let next_eviction = self.evict(&node, now).await?;
-        let soonest = health.look_again.into_iter().chain(next_eviction).min();
+        let paced = self.taint(&node, now).await?;
+        let soonest = health.look_again.into_iter().chain(paced).min();
         Ok(soonest.map_or(Next::OnChange, Next::After))
     }
 }
 
 impl NodeLifecycleController {
-    async fn patch(&self, node: &Node, part: &str, patch: serde_json::Value) -> Result<(), ReconcileError> {
-        let api = Api::<Node>::all(self.client.clone());
-        let (name, params, patch) = (node.name_any(), PatchParams::default(), Patch::Strategic(patch));
-        let written = if part == "status" {
-            api.patch_status(&name, &params, &patch).await.step("writing the node's conditions")?
-        } else {
-            let Patch::Strategic(patch) = patch else { return Ok(()) };
-            api.patch(&name, &params, &Patch::Merge(patch)).await.step("writing the node's taints")?
+    /// Writes the taints that the node should have; answers when to ask again whether its Pods are driven away.
+    async fn taint(&self, node: &Node, now: Timestamp) -> Result<Option<Duration>, ReconcileError> {
+        let permit = self.permit(node, now);
+        let (drive, again) = match permit {
+            None => (Drive::Stay, None),
+            Some(Permit::Granted) => (Drive::Away, None),
+            Some(Permit::Wait(left)) => (Drive::Hold, Some(left)),
+            Some(Permit::Refused) => (Drive::Hold, None),
         };
-        self.caches.nodes.note(written);
+        if let Some(taints) = tainted(node, drive, now) {
+            let metadata = json!({ "resourceVersion": node.metadata.resource_version });
+            let patch = Patch::Merge(json!({ "metadata": metadata, "spec": { "taints": taints } }));
+            let api = Api::<Node>::all(self.client.clone());
+            let written = api.patch(&node.name_any(), &PatchParams::default(), &patch).await;
+            if written.is_err() && permit == Some(Permit::Granted) {
+                self.pace.lock().give_back(node, now);
+            }
+            self.caches.nodes.note(written.step("writing the node's taints")?);
+        }
+        Ok(again)
+    }
+
+    /// Whether the node's Pods may be driven away; none if they stay.
+    fn permit(&self, node: &Node, now: Timestamp) -> Option<Permit> {
+        if is_ready(node) {
+            return None;
+        }
+        let all = self.caches.nodes.all();
+        let zones = Zones::of(all.iter().map(|node| &**node));
+        if zones.are_all_silent() {
+            return None;
+        }
+        // What was granted is not asked for again.
+        Some(if is_given_up(node) { Permit::Refused } else { self.pace.lock().ask(&zones, node, now) })
+    }
+
+    /// Says of the Pods of a node that is not heard of that they are not ready.
+    async fn mark_pods(&self, node: &str) -> Result<(), ReconcileError> {
+        let ready =
+            self.caches.pods.all().into_iter().filter(|pod| node_of(pod) == node && pods::is_ready(pod));
+        for pod in ready {
+            self.tell(&*pod, Severity::Warning, "NodeNotReady", "Node is not ready".to_owned());
+            let condition =
+                json!({"type": "Ready", "status": "False", "lastTransitionTime": self.clock.now()});
+            let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": {"conditions": [condition]}});
+            let api = Api::<Pod>::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
+            match api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(patch)).await {
+                Ok(written) => self.caches.pods.note(written),
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => return Err(error).step("saying that a Pod is not ready"),
+            }
+        }
         Ok(())
     }
 
-    /// Deletes the Pods whose time has come; returns how long until the next one's has.
-    async fn evict(&self, node: &Node, now: Timestamp) -> Result<Option<Duration>, ReconcileError> {
-        if !drives_away(node) {
-            return Ok(None);
-        }
-        let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-        let name = node.name_any();
-        let mut next = None;
-        for pod in self.caches.pods.all() {
-            if node_of(&pod) != name || is_terminating(&pod) {
-                continue;
-            }
-            let Some(at) = evict_at(&pod, taints) else { continue };
-            match Duration::try_from(at.duration_since(now)) {
-                Ok(left) if !left.is_zero() => {
-                    next = Some(next.map_or(left, |next: Duration| next.min(left)));
-                }
-                Ok(_) | Err(_) => self.evict_one(&pod).await?,
-            }
-        }
-        Ok(next)
+    fn tell<K: Resource<DynamicType = ()>>(
+        &self,
+        about: &K,
+        severity: Severity,
+        reason: &'static str,
+        message: String,
+    ) {
+        self.recorder.event(reference(about), Notice { component: COMPONENT, severity, reason, message });
     }
+}
 
-    async fn evict_one(&self, pod: &Pod) -> Result<(), ReconcileError> {
-        let namespace = pod.namespace().unwrap_or_default();
-        let message = format!("Marking for deletion Pod {namespace}/{}", pod.name_any());
-        let notice = Notice {
-            component: "taint-eviction-controller",
-            severity: Severity::Normal,
-            reason: "TaintManagerEviction",
-            message,
+fn hear_of_nodes(context: &Context, queue: &Arc<Queue<String>>, heard: &Arc<Heard>) {
+    let (wake, heard, nodes) = (queue.clone(), heard.clone(), context.caches.nodes.clone());
+    let (recorder, clock) = (context.recorder.clone(), context.config.clock.clone());
+    context.caches.nodes.on_change(move |change| {
+        let Some(node) = change.last() else { return };
+        let (name, now) = (node.name_any(), clock.now());
+        let tell = |reason, message| {
+            let notice = Notice { component: COMPONENT, severity: Severity::Normal, reason, message };
+            recorder.event(reference(&**node), notice);
         };
-        self.recorder.event(reference(pod), notice);
-        let api = Api::<Pod>::namespaced(self.client.clone(), &namespace);
-        let deleted = delete(&api, &pod.metadata, Only::This, DeleteParams::default()).await;
-        deleted.step("evicting a Pod").map(drop)
+        match (change.old, change.new) {
+            (None, Some(_)) => tell("RegisteredNode", format!("Registered Node {name} in Controller")),
+            (Some(_), None) => tell("RemovingNode", format!("Removing Node {name} from Controller")),
+            _ => {}
+        }
+        let beats = |node: Option<&Arc<Node>>| node.and_then(|node| heartbeat(node));
+        if change.new.is_none() {
+            heard.lock().remove(&name);
+        } else if beats(change.old) == beats(change.new) {
+            heard.lock().entry(name.clone()).or_insert(now);
+        } else {
+            heard.lock().insert(name.clone(), now);
+        }
+        let was_ready = change.old.is_some_and(|node| is_ready(node));
+        if change.new.is_some_and(|node| is_ready(node)) != was_ready {
+            readiness_changed(&nodes.all(), !was_ready, &wake, &heard, now);
+        }
+        wake.add(name);
+    });
+}
+
+/// How fast nodes are given up depends on the others. Where the first of all nodes is heard of again, we were deaf: what was not
+/// heard meanwhile counts for nothing.
+fn readiness_changed(
+    all: &[Arc<Node>],
+    is_ready_now: bool,
+    queue: &Queue<String>,
+    heard: &Heard,
+    now: Timestamp,
+) {
+    if is_ready_now && all.len() > 1 && all.iter().filter(|node| is_ready(node)).count() == 1 {
+        heard.lock().values_mut().for_each(|last| *last = now);
     }
-
-    fn tell(&self, node: &Node) {
-        let message = format!("Node {} status is now: NodeNotReady", node.name_any());
-        let notice = Notice {
-            component: "node-controller",
-            severity: Severity::Normal,
-            reason: "NodeNotReady",
-            message,
-        };
-        self.recorder.event(reference(node), notice);
+    for node in all.iter().filter(|node| !is_ready(node)) {
+        queue.add(node.name_any());
     }
 }
 
-fn node_of(pod: &Pod) -> &str {
-    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
+fn hear_of_leases(context: &Context, queue: &Arc<Queue<String>>, heard: &Arc<Heard>) {
+    let (wake, heard, nodes) = (queue.clone(), heard.clone(), context.caches.nodes.clone());
+    let clock = context.config.clock.clone();
+    context.caches.leases.on_change(move |change| {
+        let of_nodes = |lease: &&Arc<_>| Resource::meta(&***lease).namespace.as_deref() == Some(LEASES);
+        let Some(lease) = change.new.filter(of_nodes) else { return };
+        let name = lease.name_any();
+        let Some(node) = nodes.get_global(&name) else { return };
+        heard.lock().insert(name.clone(), clock.now());
+        // Otherwise the deadline already set finds the new time.
+        if is_silent(&node) {
+            wake.add(name);
+        }
+    });
 }
 
-fn has_taint(node: &Node, key: &str) -> bool {
-    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    taints.into_iter().any(|taint| taint.key == key)
+/// Whether the node counts as one that is not heard of.
+fn is_silent(node: &Node) -> bool {
+    status(node, "Ready") == Some("Unknown")
 }
 
-fn drives_away(node: &Node) -> bool {
-    let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
-    taints.into_iter().any(|taint| taint.effect == "NoExecute")
+fn heartbeat(node: &Node) -> Option<Timestamp> {
+    let mut conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let ready = conditions.find(|condition| condition.type_ == "Ready")?;
+    ready.last_heartbeat_time.as_ref().map(|time| time.0)
 }

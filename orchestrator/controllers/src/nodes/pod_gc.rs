@@ -11,6 +11,7 @@ use kube::api::DeleteParams;
 use kube::{Api, Client, ResourceExt};
 use parking_lot::Mutex;
 
+use super::node_of;
 use crate::context::{Caches, Context};
 use crate::objects::pods::{is_terminal, is_terminating};
 use crate::runtime::delete::{Only, delete};
@@ -131,10 +132,6 @@ impl PodGcController {
         let at_once = DeleteParams::default().grace_period(0);
         delete(&api, &pod.metadata, Only::This, at_once).await.step("deleting a lost Pod").map(drop)
     }
-}
-
-fn node_of(pod: &Pod) -> &str {
-    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
 }
 
 #[cfg(test)]
