@@ -42,7 +42,7 @@ pub(crate) enum Event {
         node: NodeIndex,
     },
     /// The labels of a namespace changed.
-    NamespaceChanged(Arc<str>),
+    NamespaceChanged,
     /// An object about storage came or changed.
     StorageChanged(StorageKind),
 }

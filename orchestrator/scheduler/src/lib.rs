@@ -8,8 +8,6 @@
 //! Reading order: [`run`] and [`Config`], `scheduler` (the task), `queue`, `cycle`, `plugins`, `cluster`, `pod`,
 //! `preemption`, `profiles`, `io` (watches, binding, events), `metrics`.
 
-#![expect(dead_code, reason = "the queue and the engine, which come next, call it")]
-
 mod cluster;
 mod config;
 mod cycle;

@@ -261,8 +261,8 @@ impl Cluster {
             return None;
         }
         self.namespace_changes += 1;
-        self.namespaces.insert(name.clone(), labels);
-        Some(Event::NamespaceChanged(name.into()))
+        self.namespaces.insert(name, labels);
+        Some(Event::NamespaceChanged)
     }
 
     /// Forgets a namespace.

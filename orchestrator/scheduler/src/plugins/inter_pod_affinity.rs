@@ -25,7 +25,7 @@ pub(super) fn helps(pod: &PodInfo, cluster: &Cluster, event: &Event) -> bool {
     match event {
         Event::NodeAdded(_) => true,
         // Labels of namespaces matter to terms that ask for them, its own and those of placed Pods.
-        Event::NamespaceChanged(_) => {
+        Event::NamespaceChanged => {
             let mut own = rules.affinity.iter().chain(&rules.anti_affinity);
             own.any(PodTerm::asks_for_namespaces) || cluster.templates.have_terms()
         }

@@ -87,10 +87,6 @@ impl PluginSet {
         self.0 |= 1 << plugin as u32;
     }
 
-    pub(crate) fn remove(&mut self, plugin: Plugin) {
-        self.0 &= !(1 << plugin as u32);
-    }
-
     pub(crate) fn contains(self, plugin: Plugin) -> bool {
         self.0 & (1 << plugin as u32) != 0
     }

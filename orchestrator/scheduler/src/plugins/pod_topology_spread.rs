@@ -31,6 +31,6 @@ pub(super) fn helps(pod: &PodInfo, _: &Cluster, event: &Event) -> bool {
             counts(&template.namespace, &template.labels)
         }
         Event::PodChanged { before, now, .. } => before.labels != now.labels,
-        Event::NamespaceChanged(_) | Event::StorageChanged(_) => false,
+        Event::NamespaceChanged | Event::StorageChanged(_) => false,
     }
 }

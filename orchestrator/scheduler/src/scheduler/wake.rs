@@ -80,7 +80,7 @@ fn concerns(event: &Event, plugins: PluginSet) -> bool {
     match event {
         Event::PodPlaced { .. }
         | Event::PodChanged { .. }
-        | Event::NamespaceChanged(_)
+        | Event::NamespaceChanged
         | Event::StorageChanged(_)
         | Event::NodeRemoved => {
             WIDE.into_iter().any(|plugin| plugins.contains(plugin))
@@ -97,7 +97,7 @@ fn node(event: &Event) -> Option<NodeIndex> {
         | Event::PodPlaced { node, .. }
         | Event::PodChanged { node, .. }
         | Event::PodGone { node, .. } => Some(*node),
-        Event::NodeRemoved | Event::NamespaceChanged(_) | Event::StorageChanged(_) => None,
+        Event::NodeRemoved | Event::NamespaceChanged | Event::StorageChanged(_) => None,
     }
 }
 
@@ -110,7 +110,7 @@ fn name(event: &Event) -> &'static str {
         Event::PodPlaced { .. } => "AssignedPodAdd",
         Event::PodChanged { .. } => "AssignedPodUpdate",
         Event::PodGone { .. } => "AssignedPodDelete",
-        Event::NamespaceChanged(_) => "NamespaceUpdate",
+        Event::NamespaceChanged => "NamespaceUpdate",
         Event::StorageChanged(StorageKind::Claim(_)) => "PvcUpdate",
         Event::StorageChanged(StorageKind::Volume) => "PvUpdate",
         Event::StorageChanged(StorageKind::Class) => "StorageClassUpdate",

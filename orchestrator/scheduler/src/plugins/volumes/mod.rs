@@ -106,10 +106,9 @@ pub(super) fn helps(pod: &PodInfo, _: &Cluster, event: &Event) -> bool {
             *namespace == pod.namespace && volumes.claims.iter().any(|claim| claim.name == *name)
         }
         Event::StorageChanged(_) => !volumes.claims.is_empty(),
-        Event::NodeRemoved
-        | Event::PodPlaced { .. }
-        | Event::PodChanged { .. }
-        | Event::NamespaceChanged(_) => false,
+        Event::NodeRemoved | Event::PodPlaced { .. } | Event::PodChanged { .. } | Event::NamespaceChanged => {
+            false
+        }
     }
 }
 
