@@ -2,6 +2,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "helpers take JSON literals")]
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -348,5 +349,38 @@ async fn a_class_of_attributes_stays_while_a_claim_wants_it() {
     assert!(classes.get("gold").await.unwrap().metadata.deletion_timestamp.is_some());
     cluster.delete::<PersistentVolumeClaim>("c").await;
     until_gone::<VolumeAttributesClass>(&cluster, "gold").await;
+    cluster.plane.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_of_a_stateful_set_mounts_its_own_claim() {
+    let (cluster, _kubelet) = with_directory().await;
+    let mount = json!({"name": "data", "mountPath": "/data"});
+    let set = json!({"metadata": {"name": "web"}, "spec": {
+        "serviceName": "web", "replicas": 2, "selector": {"matchLabels": {"app": "web"}},
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "c", "image": "i", "volumeMounts": [mount]}]},
+        },
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim("x", json!({}))["spec"]}],
+    }});
+    let mut broken = set.clone();
+    broken["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"] = json!("other");
+    refused(cluster.create::<StatefulSet>(broken).await, 422);
+    cluster.create::<StatefulSet>(set).await.unwrap();
+    let running =
+        |pod: &Pod| pod.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Running"));
+    for ordinal in 0..2 {
+        let pod = cluster.until::<Pod>(&format!("web-{ordinal}"), running).await;
+        let volumes = pod.spec.unwrap().volumes.unwrap();
+        let volume = volumes.into_iter().find(|volume| volume.name == "data").unwrap();
+        let name = volume.persistent_volume_claim.unwrap().claim_name;
+        assert_eq!(name, format!("data-web-{ordinal}"));
+        assert_eq!(
+            phase(&cluster.get::<PersistentVolumeClaim>(&name).await),
+            "Bound",
+            "bound before it is placed"
+        );
+    }
     cluster.plane.shutdown().await;
 }

@@ -1,5 +1,7 @@
 //! StatefulSet: Pods that keep their names and their storage.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use wherry_schema::Value;
 
@@ -176,6 +178,29 @@ fn check_strategy(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// The template with the volumes that its Pods get by the claims of the set, which containers may mount.
+fn with_claims<'t>(template: &'t Value, claims: &[Value]) -> Cow<'t, Value> {
+    let volumes = template.items("spec.volumes");
+    let is_missing = |name: &str| {
+        wherry_api::names::dns1123_label(name).is_ok()
+            && !volumes.iter().any(|volume| volume.text("name") == name)
+    };
+    let missing: Vec<&str> = claims.iter().map(object::name).filter(|name| is_missing(name)).collect();
+    if missing.is_empty() {
+        return Cow::Borrowed(template);
+    }
+    let mut volumes = volumes.to_vec();
+    volumes.extend(missing.into_iter().map(|name| {
+        let mut volume = Value::object();
+        volume.put("name", name);
+        volume.put("persistentVolumeClaim.claimName", name);
+        volume
+    }));
+    let mut template = template.clone();
+    template.put("spec.volumes", volumes);
+    Cow::Owned(template)
+}
+
 fn check_selection(object: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
     let (selector, at) = (spec.field("selector"), path.child("selector"));
     match selector {
@@ -198,7 +223,7 @@ fn check_selection(object: &Value, spec: &Value, path: &Path, errors: &mut Error
         // Upstream checks these twice.
         meta::check_labels(template.map("metadata.labels"), &path.child("labels"), errors);
         meta::check_annotations(template.map("metadata.annotations"), &path.child("annotations"), errors);
-        check_pod_template(template, &path, errors);
+        check_pod_template(&with_claims(template, spec.items("volumeClaimTemplates")), &path, errors);
     }
     check_endless(template, "StatefulSet", &path, errors);
 }
