@@ -24,11 +24,6 @@ impl Images {
         self.nodes.get(name).copied().unwrap_or(0)
     }
 
-    /// Whether no node reports any.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
     /// The images that a node reports, under all their names.
     pub(super) fn of_node(&mut self, node: &Node) -> Vec<NodeImage> {
         let listed = node.status.iter().flat_map(|status| status.images.iter().flatten());

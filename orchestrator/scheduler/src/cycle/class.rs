@@ -64,6 +64,26 @@ struct Basis {
     images: Vec<usize>,
 }
 
+/// How often what the basis is made of has changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Moved {
+    namespaces: u64,
+    selectors: u64,
+}
+
+impl Moved {
+    fn now(cluster: &Cluster) -> Self {
+        Self { namespaces: cluster.namespace_changes(), selectors: cluster.selectors.changes() }
+    }
+}
+
+/// How many nodes have each of a Pod's images; then, if some have one, how many nodes there are.
+fn image_counts<'c>(template: &'c Template, cluster: &'c Cluster) -> impl Iterator<Item = usize> + 'c {
+    let count = |image: &String| cluster.images.nodes_with(image);
+    let some = template.images.iter().any(move |image| count(image) > 0);
+    template.images.iter().map(count).chain(some.then(|| cluster.node_count()))
+}
+
 /// See the module's documentation.
 pub(super) struct Class {
     pub(super) template: Arc<Template>,
@@ -74,7 +94,8 @@ pub(super) struct Class {
     prepared: Prepared,
     seen: Option<Moment>,
     basis: Basis,
-    selector_changes: u64,
+    /// How much had changed when the basis was last looked at.
+    moved: Moved,
     pub(super) plan: Plan,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) refusals: Vec<Refusal>,
@@ -124,7 +145,7 @@ impl Class {
             prepared: Prepared::new(template, &profile.args, &cluster.symbols),
             seen: None,
             basis,
-            selector_changes: cluster.selectors.changes(),
+            moved: Moved::now(cluster),
             plan: Plan::new(template, cluster, profile),
             verdicts: Vec::new(),
             refusals: Vec::new(),
@@ -150,13 +171,12 @@ impl Class {
 
     /// Whether something changed that concerns every node.
     pub(super) fn is_outdated(&mut self, cluster: &Cluster, profile: &Profile) -> bool {
-        let nothing_moved = self.basis.namespaces == cluster.namespace_changes()
-            && self.selector_changes == cluster.selectors.changes()
-            && (self.template.images.is_empty() || cluster.images.is_empty());
-        if nothing_moved {
+        let moved = Moved::now(cluster);
+        let counts = image_counts(&self.template, cluster);
+        if moved == self.moved && counts.eq(self.basis.images.iter().copied()) {
             return false;
         }
-        self.selector_changes = cluster.selectors.changes();
+        self.moved = moved;
         let basis = Basis::new(&self.template, cluster, profile);
         std::mem::replace(&mut self.basis, basis) != self.basis
     }
@@ -264,12 +284,7 @@ impl Class {
 
 impl Basis {
     fn new(template: &Template, cluster: &Cluster, profile: &Profile) -> Self {
-        let images = template.images.iter().map(|image| cluster.images.nodes_with(image));
-        let mut images: Vec<_> = images.collect();
-        // How many nodes there are matters only to images that some have.
-        if images.iter().any(|count| *count > 0) {
-            images.push(cluster.node_count());
-        }
+        let images = image_counts(template, cluster).collect();
         let namespaces = if template.has_terms() || cluster.templates.have_terms() {
             cluster.namespace_changes()
         } else {
