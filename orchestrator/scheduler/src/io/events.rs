@@ -11,13 +11,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::Client;
+use kube::api::{ObjectMeta, Patch};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use wherry_api::clock::Clock;
+
+use super::send;
 
 /// How many events may wait to be written.
 const WAITING: usize = 32 * 1024;
@@ -175,9 +177,11 @@ impl Writer {
     }
 
     fn create(&mut self, event: Event, part: Option<(Identity, i32)>) {
-        let namespace = event.metadata.namespace.clone().unwrap_or_default();
-        let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
-        self.writes.spawn(async move { (part, api.create(&PostParams::default(), &event).await.map(drop)) });
+        let client = self.client.clone();
+        self.writes.spawn(async move {
+            let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+            (part, send::create(client, namespace, &event).await)
+        });
     }
 
     fn count_up(&mut self, identity: Identity) {
@@ -185,10 +189,10 @@ impl Writer {
         let (count, name) = (series.count, series.name.clone());
         let last = MicroTime(series.last);
         let patch = serde_json::json!({ "series": { "count": count, "lastObservedTime": last } });
-        let api = Api::<Event>::namespaced(self.client.clone(), &series.namespace);
+        let (client, namespace) = (self.client.clone(), series.namespace.clone());
         self.writes.spawn(async move {
-            let written = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
-            (Some((identity, count)), written.map(drop))
+            let written = send::patch::<Event>(client, (&namespace, &name), &Patch::Merge(patch)).await;
+            (Some((identity, count)), written)
         });
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod bind;
 pub(crate) mod events;
 pub(crate) mod random;
+mod send;
 pub(crate) mod volumes;
 pub(crate) mod watch;
 pub(crate) mod write;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, Preconditions};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
+use super::send;
 use crate::cluster::Placed;
 use crate::pod::PodInfo;
 
@@ -76,9 +77,7 @@ pub(crate) fn unnominate_patch(pod: &Pod) -> Value {
 
 /// Writes such a patch.
 pub(crate) async fn patch_status(client: Client, pod: Arc<PodInfo>, patch: Value) -> Result<(), kube::Error> {
-    let api = Api::<Pod>::namespaced(client, &pod.namespace);
-    api.patch_status(&pod.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
-    Ok(())
+    send::patch_status::<Pod>(client, (&pod.namespace, &pod.name), &Patch::Strategic(patch)).await
 }
 
 /// Ends a Pod in favour of one of a higher priority. `Ok` if it ends, by this or otherwise.
@@ -88,7 +87,6 @@ pub(crate) async fn evict(
     scheduler: &str,
     now: Timestamp,
 ) -> Result<(), kube::Error> {
-    let api = Api::<Pod>::namespaced(client, &victim.template.namespace);
     let condition = PodCondition {
         type_: "DisruptionTarget".to_owned(),
         status: "True".to_owned(),
@@ -98,10 +96,11 @@ pub(crate) async fn evict(
         ..PodCondition::default()
     };
     let patch = json!({ "metadata": { "uid": &*victim.uid }, "status": { "conditions": [condition] } });
-    let told = api.patch_status(&victim.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
-    if is_gone(told)? {
+    let place = (victim.template.namespace.as_str(), &*victim.name);
+    if is_gone(send::patch_status::<Pod>(client.clone(), place, &Patch::Strategic(patch)).await)? {
         return Ok(());
     }
+    let api = Api::<Pod>::namespaced(client, place.0);
     let only_this = Preconditions { uid: Some(victim.uid.to_string()), resource_version: None };
     let ended = api.delete(&victim.name, &DeleteParams::default().preconditions(only_this)).await;
     is_gone(ended).map(|_| ())

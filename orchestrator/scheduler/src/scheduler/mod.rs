@@ -17,6 +17,7 @@ mod wake;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -25,6 +26,7 @@ use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -42,6 +44,8 @@ use objects::ObjectListings;
 use outcome::Written;
 use volumes::Awaited;
 
+/// How long the writes under way may take after shutdown.
+const DRAIN: Duration = Duration::from_secs(10);
 /// After how many decisions without a rest the gauges are published.
 const PUBLISH_EVERY: u32 = 256;
 
@@ -130,6 +134,13 @@ impl Scheduler {
                 () = sleep_until(due) => self.claims_changed(),
             }
         }
+        // A server that does not answer must not hold us: who starts next finds out what came of these writes.
+        if tokio::time::timeout(DRAIN, self.drain()).await.is_err() {
+            debug!("some writes have no answer yet");
+        }
+    }
+
+    async fn drain(&mut self) {
         while let Some(ended) = self.writes.ended().await {
             self.written(ended);
         }

@@ -156,6 +156,19 @@ async fn history(seed: u64, lost: usize, schedulers: u64) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_does_not_hold_the_scheduler() {
+    let server = Server::default();
+    server.0.lock().lost = 20;
+    server.0.lock().set_node("node-0", 8);
+    let mut running = Running::start(&server, 1);
+    server.0.lock().create("pod", 1, 1);
+    let_pass(Duration::from_secs(1)).await;
+    running.stop.cancel();
+    while running.tasks.join_next().await.is_some() {}
+    assert!(server.0.lock().pods["pod"].node.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_node_is_over_committed_and_nobody_waits_who_fits() {
     for seed in seeds() {
         history(seed, 0, 1).await;
