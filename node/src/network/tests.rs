@@ -202,7 +202,7 @@ async fn the_loopback_network_gives_addresses_and_refuses_namespaces() {
     config.pod_cidr = "127.244.0.0/24".parse().unwrap();
     let network = open(&config).await.unwrap();
     let pod = network.attach("wasm", false).await.unwrap();
-    assert_eq!(pod, PodAddress { ip: Ipv4Addr::new(127, 244, 0, 1).into(), netns: None });
+    assert_eq!(pod, PodAddress { ip: Ipv4Addr::new(127, 244, 0, 2).into(), netns: None });
     let error = network.attach("oci", true).await.unwrap_err();
     assert!(error.to_string().contains("WebAssembly containers only"), "{error}");
     assert_eq!(network.known().await, ["wasm"]);
