@@ -23,7 +23,8 @@ use crate::runtime::worker::Next;
 pub(super) trait Hands: Sync {
     /// Makes a Pod, which the cache shows then.
     fn create(&self, pod: &Pod) -> impl Future<Output = Result<(), kube::Error>> + Send;
-    fn delete(&self, pod: &Pod) -> impl Future<Output = Result<(), kube::Error>> + Send;
+    /// Deletes a Pod; tells whether it was there.
+    fn delete(&self, pod: &Pod) -> impl Future<Output = Result<bool, kube::Error>> + Send;
     /// Takes the finalizer off a Pod, if asked only when it is still what the cache shows.
     fn release(&self, pod: &Pod, unchanged: bool) -> impl Future<Output = Result<(), kube::Error>> + Send;
     /// Writes the Job's status; answers the Job as it is then.
@@ -106,9 +107,6 @@ impl<H: Hands> Run<'_, H> {
             Change::Remove(pods) => self.delete(pods, true, &mut done).await,
             Change::Stop(pods) => self.delete(pods, false, &mut done).await,
         };
-        if failed.as_ref().is_some_and(ReconcileError::is_unknown) {
-            self.memory.expectations.doubt(self.key);
-        }
         (done, failed)
     }
 
@@ -134,6 +132,8 @@ impl<H: Hands> Run<'_, H> {
         let outcome = self.hands.create(pod).await;
         if outcome.as_ref().map_or_else(is_refusal, |()| true) {
             self.memory.expectations.created(self.key, 1);
+        } else {
+            self.memory.expectations.doubt(self.key);
         }
         outcome.map_err(|source| {
             if is_namespace_terminating(&source) {
@@ -173,17 +173,19 @@ impl<H: Hands> Run<'_, H> {
             self.hands.delete(pod).await.step("deleting a Pod")
         };
         match outcome.await {
-            Err(ReconcileError::Api { source, .. }) if is_not_found(&source) => {
+            Ok(true) => Ok(()),
+            Ok(false) => {
                 self.memory.expectations.deleted(self.key, uid);
                 Ok(())
             }
             Err(error) => {
-                if matches!(&error, ReconcileError::Api { source, .. } if is_refusal(source)) {
+                if error.is_unknown() {
+                    self.memory.expectations.doubt(self.key);
+                } else {
                     self.memory.expectations.deleted(self.key, uid);
                 }
                 Err(error)
             }
-            Ok(()) => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
@@ -14,7 +14,8 @@ use super::verdict::Verdict;
 use crate::context::Caches;
 use crate::objects::claim::JOB_TRACKING;
 use crate::objects::meta::reference;
-use crate::runtime::error::{is_conflict, is_namespace_terminating, is_not_found, text};
+use crate::runtime::delete::{Deleted, Only, delete};
+use crate::runtime::error::{is_conflict, is_namespace_terminating, text};
 use crate::runtime::recorder::{Notice, Recorder, Severity};
 use crate::runtime::worker::Controller;
 
@@ -56,17 +57,16 @@ impl Hands for ApiHands<'_> {
         }
     }
 
-    async fn delete(&self, pod: &Pod) -> Result<(), kube::Error> {
-        let only_this = Preconditions { uid: pod.metadata.uid.clone(), resource_version: None };
-        let options = DeleteParams::default().preconditions(only_this);
-        match self.pods().delete(&pod.name_any(), &options).await {
+    async fn delete(&self, pod: &Pod) -> Result<bool, kube::Error> {
+        match delete(&self.pods(), &pod.metadata, Only::This, DeleteParams::default()).await {
+            Ok(Deleted::Missing) => Ok(false),
             Ok(_) => {
                 let message = format!("Deleted pod: {}", pod.name_any());
                 self.tell(self.job, Severity::Normal, "SuccessfulDelete", message);
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
-                if !is_not_found(&error) && !is_conflict(&error) {
+                if !is_conflict(&error) {
                     let message = format!("Error deleting: {}", text(&error));
                     self.tell(self.job, Severity::Warning, "FailedDelete", message);
                 }

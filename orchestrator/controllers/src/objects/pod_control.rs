@@ -62,11 +62,7 @@ impl PodControl {
         self.expectations.expect(&key, creates.len(), uids);
         let created = self.create(&key, owner, creates).await;
         let deleted = join_all(deletes.iter().map(|pod| self.delete_one(&key, owner, pod))).await;
-        let failed: Vec<_> = created.into_iter().chain(deleted.into_iter().flatten()).collect();
-        if failed.iter().any(|(_, error)| error.is_unknown()) {
-            self.expectations.doubt(&key);
-        }
-        failed.into_iter().next()
+        created.into_iter().chain(deleted.into_iter().flatten()).next()
     }
 
     /// How long until Pods may be counted, if not now: see [`waits`].
@@ -110,6 +106,8 @@ impl PodControl {
             Err(error) => {
                 if is_refusal(&error) {
                     self.expectations.created(key, 1);
+                } else {
+                    self.expectations.doubt(key);
                 }
                 if is_namespace_terminating(&error) {
                     return Err(None);
@@ -139,6 +137,8 @@ impl PodControl {
             Err(error) => {
                 if is_refusal(&error) {
                     self.expectations.deleted(key, uid);
+                } else {
+                    self.expectations.doubt(key);
                 }
                 let message = format!("Error deleting: {}", text(&error));
                 self.tell(owner, Severity::Warning, "FailedDelete", message);

@@ -281,13 +281,12 @@ impl Hands for Api {
         Ok(())
     }
 
-    async fn delete(&self, pod: &Pod) -> Result<(), kube::Error> {
+    async fn delete(&self, pod: &Pod) -> Result<bool, kube::Error> {
         self.request(|state| {
-            let found = state.pods.get(uid(&pod.metadata)).cloned();
-            let mut found = found.ok_or_else(|| error(404, "NotFound"))?;
+            let Some(mut found) = state.pods.get(uid(&pod.metadata)).cloned() else { return Ok(false) };
             found.metadata.deletion_timestamp.get_or_insert_with(super::environment::some_time);
             state.put(found);
-            Ok(())
+            Ok(true)
         })
         .await
     }
