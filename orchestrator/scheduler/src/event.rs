@@ -15,6 +15,13 @@ pub(crate) enum StorageKind {
     CsiNode,
     Capacity,
     Driver,
+    /// The claim of devices of a namespace and name, and whether it has devices no more.
+    DeviceClaim {
+        name: (String, String),
+        frees: bool,
+    },
+    Slice,
+    DeviceClass,
 }
 
 /// See the module's documentation.

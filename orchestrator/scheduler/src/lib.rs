@@ -6,12 +6,13 @@
 //! room by ending others of lower priority (`preemption`).
 //!
 //! Reading order: [`run`] and [`Config`], `scheduler` (the task), `queue`, `cycle`, `plugins`, `cluster`, `pod`,
-//! `preemption`, `profiles`, `io` (watches, binding, events), `metrics`.
+//! `preemption`, `extender`, `profiles`, `io` (watches, binding, events), `metrics`.
 
 mod cluster;
 mod config;
 mod cycle;
 mod event;
+mod extender;
 mod io;
 mod metrics;
 mod plugins;
@@ -24,5 +25,6 @@ mod run;
 mod scheduler;
 
 pub use config::{Config, Configuration, ConfigurationError};
+pub use extender::ConnectError;
 pub use metrics::Metrics;
 pub use run::{Error, run};

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
     Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController, Service,
 };
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceSlice};
 use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass};
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
@@ -17,6 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::extender::{ConnectError, Extenders};
 use crate::io::events::recorder;
 use crate::io::random::Random;
 use crate::io::watch::follow;
@@ -31,6 +33,9 @@ pub enum Error {
     /// A task of the scheduler panicked.
     #[error("the scheduler ended abnormally")]
     Panicked(#[source] JoinError),
+    /// An extender of the configuration can never be asked.
+    #[error("an extender cannot be asked")]
+    Extender(#[from] ConnectError),
 }
 
 /// Runs the scheduler until `shutdown`, then finishes what is under way.
@@ -38,6 +43,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     // The first failure of a task ends the others as well.
     let stop = shutdown.child_token();
     let _stop_on_return = stop.clone().drop_guard();
+    let extenders = Extenders::connect(&config.configuration.extenders).await?;
     let (inputs, received) = mpsc::channel(WAITING);
     let (recorder, writer) = recorder(client.clone(), config.clock.clone(), config.host.clone());
     let random = Random::new(config.seed);
@@ -51,7 +57,8 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     watches.follow_objects();
     drop(watches);
     tasks.spawn(writer.run(stop.clone()));
-    tasks.spawn(Scheduler::new(client, config, recorder).run(received, stop.clone()));
+    let scheduler = Scheduler::new(client, config, recorder).asking(extenders);
+    tasks.spawn(scheduler.run(received, stop.clone()));
 
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
@@ -81,6 +88,9 @@ impl Watches<'_> {
         self.follow::<CSINode>(|event| Input::Object(Object::CsiNode(Box::new(event))));
         self.follow::<CSIStorageCapacity>(|event| Input::Object(Object::Capacity(Box::new(event))));
         self.follow::<CSIDriver>(|event| Input::Object(Object::Driver(Box::new(event))));
+        self.follow::<ResourceClaim>(|event| Input::Object(Object::DeviceClaim(Box::new(event))));
+        self.follow::<ResourceSlice>(|event| Input::Object(Object::Slice(Box::new(event))));
+        self.follow::<DeviceClass>(|event| Input::Object(Object::DeviceClass(Box::new(event))));
         self.follow::<Service>(|event| Input::Object(Object::Service(Box::new(event))));
         self.follow::<ReplicationController>(|event| {
             Input::Object(Object::ReplicationController(Box::new(event)))

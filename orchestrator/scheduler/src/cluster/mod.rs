@@ -4,6 +4,7 @@
 //! assumed or confirmed. A node that Pods are counted on but that is not known (yet) keeps them. Every change of
 //! a node is in the log, so that what was computed of it can be brought up to date.
 
+mod devices;
 mod images;
 mod log;
 mod node;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use k8s_openapi::api::core::v1::{Namespace, Node};
 
+pub(crate) use devices::{DeviceId, Devices, Pool, PoolId};
 use images::Images;
 use log::ChangeLog;
 pub(crate) use log::Moment;
@@ -75,6 +77,7 @@ pub(crate) struct Cluster {
     pub(crate) topologies: Topologies,
     pub(crate) selectors: Selectors,
     pub(crate) storage: Storage,
+    pub(crate) devices: Devices,
     namespaces: HashMap<String, BTreeMap<String, String>>,
     namespace_changes: u64,
     log: ChangeLog,

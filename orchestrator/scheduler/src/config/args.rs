@@ -1,6 +1,7 @@
 //! What a profile tells its plugins (`pluginConfig`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{NodeAffinity, TopologySpreadConstraint};
 use serde::Serialize;
@@ -38,6 +39,7 @@ pub(super) fn read(profile: &mut Fields<'_>, told: &mut Told<'_>) {
             "NodeResourcesBalancedAllocation" => read_balanced(&mut args, told.args),
             "NodeResourcesFit" => read_fit(&mut args, told.args),
             "PodTopologySpread" => read_spread(&mut args, told.args),
+            "VolumeBinding" => read_volumes(&mut args, told.args),
             _ => args.errors.invalid(&path, format!("{name:?}"), "the plugin takes no arguments here"),
         }
     }
@@ -198,6 +200,16 @@ fn read_spread(args: &mut Fields<'_>, told: &mut Args) {
             told.spread = SpreadDefaults::List(constraints.iter().map(parse).collect());
         }
         other => args.errors.unsupported(&at, other, &["System", "List"]),
+    }
+}
+
+fn read_volumes(args: &mut Fields<'_>, told: &mut Args) {
+    let Some(seconds) = args.int("bindTimeoutSeconds") else { return };
+    if let Ok(seconds) = u64::try_from(seconds) {
+        told.bind_timeout = Duration::from_secs(seconds);
+    } else {
+        let why = "invalid BindTimeoutSeconds, should not be a negative value";
+        args.errors.invalid(&args.at("bindTimeoutSeconds"), seconds, why);
     }
 }
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::reader::{Errors, Fields};
-use super::{args, plugins};
+use super::{args, extenders, plugins};
+use crate::extender;
 use crate::plugins::Profile;
 use crate::preemption;
 use crate::queue::Backoff;
@@ -45,6 +46,7 @@ pub(crate) struct ProfileSettings {
 pub struct Configuration {
     pub(crate) profiles: Vec<ProfileSettings>,
     pub(crate) backoff: Backoff,
+    pub(crate) extenders: Vec<extender::Settings>,
 }
 
 impl Default for Configuration {
@@ -56,7 +58,8 @@ impl Default for Configuration {
 impl Configuration {
     /// What holds for a scheduler of this name of which nothing else is said.
     pub fn named(name: &str) -> Self {
-        Self { profiles: vec![ProfileSettings::new(name.to_owned())], backoff: Backoff::default() }
+        let profiles = vec![ProfileSettings::new(name.to_owned())];
+        Self { profiles, backoff: Backoff::default(), extenders: Vec::new() }
     }
 
     /// Reads a configuration.
@@ -90,11 +93,13 @@ fn read(mut document: Fields<'_>) -> Configuration {
         errors.invalid("parallelism", parallelism, "should be an integer value greater than zero");
     }
     check_percentage(&mut document);
-    if !document.objects("extenders").into_iter().map(Fields::ignore).collect::<Vec<_>>().is_empty() {
-        errors.forbidden("extenders", "extenders are not supported yet");
-    }
+    let extenders::Read { extenders, ignored } = extenders::read(&mut document);
     let backoff = read_backoff(&mut document);
-    Configuration { profiles: read_profiles(&mut document), backoff }
+    let mut profiles = read_profiles(&mut document);
+    for settings in &mut profiles {
+        settings.profile.args.fit.ignored.extend_from_slice(&ignored);
+    }
+    Configuration { profiles, backoff, extenders }
 }
 
 /// All nodes are looked at, whatever part of them would do.

@@ -100,10 +100,17 @@ fn plugins_are_told_their_arguments() {
 #[case::args_twice(json!({"profiles": [{"pluginConfig": [{"name": "NodeName"}, {"name": "NodeName"}]}]}), "profiles[0].pluginConfig[1].name: Duplicate value: \"NodeName\"")]
 #[case::kind_of_args(json!({"profiles": [{"pluginConfig": [{"name": "NodeResourcesFit", "args": {"kind": "FitArgs"}}]}]}), "profiles[0].pluginConfig[0].args.kind: Unsupported value: \"FitArgs\": supported values: \"NodeResourcesFitArgs\"")]
 #[case::shape(json!({"profiles": [{"pluginConfig": [{"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": [{"utilization": 9, "score": 1}, {"utilization": 9, "score": 2}]}}}}]}]}), "profiles[0].pluginConfig[0].args.scoringStrategy.requestedToCapacityRatio.shape[1].utilization: Invalid value: 9: values must be sorted in increasing order")]
+#[case::volumes(json!({"profiles": [{"pluginConfig": [{"name": "VolumeBinding", "args": {"bindTimeoutSeconds": -1}}]}]}), "profiles[0].pluginConfig[0].args.bindTimeoutSeconds: Invalid value: -1: invalid BindTimeoutSeconds, should not be a negative value")]
 #[case::deep(json!({"profiles": [{"pluginConfig": [{"name": "PodTopologySpread", "args": {"defaultingType": "List", "defaultConstraints": [{"maxSkew": 1, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule", "skew": 1}]}}]}]}), "strict decoding error: unknown field \"profiles[0].pluginConfig[0].args.defaultConstraints[0].skew\"")]
-#[case::extenders(json!({"extenders": [{"urlPrefix": "http://x"}]}), "extenders: Forbidden: extenders are not supported yet")]
 fn errors_say_where_and_what(#[case] more: Value, #[case] expected: &str) {
     assert_eq!(parse(&more).unwrap_err(), [expected]);
+}
+
+#[test]
+fn volumes_may_take_as_long_as_a_profile_says() {
+    let args = json!({"pluginConfig": [{"name": "VolumeBinding", "args": {"bindTimeoutSeconds": 30}}]});
+    assert_eq!(profile(&args).profile.args.bind_timeout.as_secs(), 30);
+    assert_eq!(profile(&json!({})).profile.args.bind_timeout.as_secs(), 600);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod args;
 mod document;
+mod extenders;
 mod plugins;
 mod reader;
 

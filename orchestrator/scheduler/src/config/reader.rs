@@ -117,11 +117,6 @@ impl<'e> Fields<'e> {
         items.map(|(at, value)| Self::new(format!("{path}[{at}]"), value, self.errors)).collect()
     }
 
-    /// Takes what is left as known.
-    pub(super) fn ignore(mut self) {
-        self.left.clear();
-    }
-
     fn typed<T>(&mut self, field: &str, why: &str, read: impl Fn(&Value) -> Option<T>) -> Option<T> {
         let value = self.value(field)?;
         let found = read(&value);

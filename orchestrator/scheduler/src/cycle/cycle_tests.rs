@@ -152,18 +152,6 @@ fn what_would_fit_without_others() {
 }
 
 #[test]
-fn pods_that_claim_devices_go_nowhere() {
-    let mut cluster = cluster(&[("a", json!({}))]);
-    let claims = json!({ "resourceClaims": [{ "name": "gpu", "resourceClaimName": "gpu" }] });
-    let found = decide(&pod("p", &claims), &mut cluster).unwrap_err();
-    assert_eq!(
-        found.message(),
-        "0/1 nodes are available: the Pod claims devices, which are not allocated by this scheduler."
-    );
-    assert_eq!((found.plugins, found.resolvable), (PluginSet::from_iter([Plugin::DynamicResources]), vec![]));
-}
-
-#[test]
 fn labels_that_nobody_asks_for_make_no_difference() {
     let mut cluster = cluster(&[("a", json!({})), ("b", json!({}))]);
     let profile = Profile::new("default-scheduler".to_owned());

@@ -9,15 +9,17 @@ mod column;
 mod domains;
 mod plan;
 mod ranking;
+mod steps;
 mod unschedulable;
 
 use crate::cluster::{Cluster, NodeIndex, PodIndex};
-use crate::plugins::volumes::{Needs, RefusedEverywhere, Step};
-use crate::plugins::{NAME_REFUSAL, NOT_NAMED, Profile, Refusal, dynamic_resources};
+use crate::plugins::needs::{Needs, Steps};
+use crate::plugins::{NAME_REFUSAL, NOT_NAMED, Profile, Refusal};
 use crate::pod::PodInfo;
 
 use class::{Class, Highest, Verdict};
 use domains::{Checks, add_spread, add_wishes};
+pub(crate) use steps::{best_of, fitting, refusals};
 pub(crate) use unschedulable::{Unschedulable, histogram};
 
 /// About how much memory the classes may take together.
@@ -98,7 +100,7 @@ pub(crate) fn schedule(
     let Scratch { classes, nodes, totals, .. } = scratch;
     let class = &mut classes[class];
     let needs =
-        needs_of(pod, cluster, profile).map_err(|refused| Unschedulable::everywhere(&refused, cluster))?;
+        Needs::of(pod, cluster, profile).map_err(|refused| Unschedulable::everywhere(&refused, cluster))?;
     let question = Question { pod, needs: needs.as_ref(), cluster, profile };
     if named(pod).is_none() && needs.is_none() && !class.plan.is_active() {
         let feasible = class.fitting();
@@ -150,7 +152,7 @@ pub(crate) fn refusal(
         None if !is_alone(pod, cluster, profile) => {
             let class = scratch.class(pod, cluster, profile);
             let class = &scratch.classes[class];
-            match needs_of(pod, cluster, profile) {
+            match Needs::of(pod, cluster, profile) {
                 Ok(needs) => {
                     let question = Question { pod, needs: needs.as_ref(), cluster, profile };
                     question.ask(class, &Checks::new(&class.plan, cluster), spot.node).err()
@@ -164,16 +166,6 @@ pub(crate) fn refusal(
     };
     cluster.put_back(taken);
     refusal
-}
-
-/// What a Pod needs besides what its template says, or why it goes nowhere.
-fn needs_of<'p>(
-    pod: &'p PodInfo,
-    cluster: &Cluster,
-    profile: &Profile,
-) -> Result<Option<Needs<'p>>, RefusedEverywhere> {
-    dynamic_resources::check(&pod.template, profile)?;
-    Needs::of(pod, cluster, profile)
 }
 
 /// Whether neither other Pods nor what Pods belong together matters to one.
@@ -192,13 +184,8 @@ fn is_alone(pod: &PodInfo, cluster: &Cluster, profile: &Profile) -> bool {
         && plan::spreads(&pod.template, cluster, &profile.args.spread).iter().all(|rule| rule.is_soft)
 }
 
-/// What has to be written about a Pod's volumes before it can be bound to a node.
-pub(crate) fn volume_steps(
-    pod: &PodInfo,
-    node: NodeIndex,
-    cluster: &Cluster,
-    profile: &Profile,
-) -> Vec<Step> {
+/// What has to be written about a Pod's volumes and devices before it can be bound to a node.
+pub(crate) fn steps(pod: &PodInfo, node: NodeIndex, cluster: &Cluster, profile: &Profile) -> Steps {
     let needs = Needs::of(pod, cluster, profile).ok().flatten();
     needs.map(|needs| needs.steps(node, cluster)).unwrap_or_default()
 }
@@ -221,10 +208,19 @@ impl Question<'_> {
             Verdict::Absent => Err(NAME_REFUSAL),
             Verdict::Refused(place) => Err(class.refusals[usize::from(place)]),
             Verdict::Fits(_) => {
-                self.needs.map_or(Ok(()), |needs| needs.pass(node, self.cluster, self.profile))?;
-                checks.pass(node.get())
+                self.pass_volumes(node)?;
+                checks.pass(node.get())?;
+                self.pass_devices(node)
             }
         }
+    }
+
+    fn pass_volumes(&self, node: NodeIndex) -> Result<(), Refusal> {
+        self.needs.map_or(Ok(()), |needs| needs.pass_volumes(node, self.cluster, self.profile))
+    }
+
+    fn pass_devices(&self, node: NodeIndex) -> Result<(), Refusal> {
+        self.needs.map_or(Ok(()), |needs| needs.pass_devices(node, self.cluster))
     }
 
     fn find_fitting(&self, class: &Class, nodes: &mut Vec<u32>) {
@@ -242,8 +238,10 @@ impl Question<'_> {
                 continue;
             }
             let node = NodeIndex::new(place);
-            let volumes = self.needs.map_or(Ok(()), |needs| needs.pass(node, self.cluster, self.profile));
-            if volumes.is_ok() && checks.pass(place).is_ok() {
+            if self.pass_volumes(node).is_ok()
+                && checks.pass(place).is_ok()
+                && self.pass_devices(node).is_ok()
+            {
                 nodes.push(node.number());
             }
         }
@@ -271,6 +269,9 @@ impl Question<'_> {
         }
         for (refusal, nodes) in counts {
             refused.count(refusal, nodes, &pod.template);
+        }
+        if let Some(wrong) = self.needs.and_then(Needs::wrong) {
+            refused.refuse_all(&wrong.text, wrong.plugin);
         }
         refused
     }

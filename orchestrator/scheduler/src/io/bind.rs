@@ -13,10 +13,11 @@ use kube::{Api, Client};
 use serde::de::IgnoredAny;
 use tracing::debug;
 
+use crate::extender::{Extender, ExtenderError};
 use crate::pod::PodInfo;
 
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a Pod is not bound to the node.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub(crate) enum Refused {
     /// It is no longer there.
     #[error("the Pod is gone")]
     Gone,
+    /// An extender was to bind it, and did not.
+    #[error(transparent)]
+    Extender(#[from] ExtenderError),
 }
 
 /// What looking at a Pod told.
@@ -74,8 +78,36 @@ pub(crate) async fn bind(client: Client, pod: Arc<PodInfo>, node: String) -> Res
     }
 }
 
+/// Has an extender bind a Pod to a node. Whatever it says, the API knows.
+pub(crate) async fn bind_by(
+    extender: &Extender,
+    client: Client,
+    pod: Arc<PodInfo>,
+    node: String,
+) -> Result<(), Refused> {
+    let said = match extender.bind((&pod.namespace, &pod.name, &pod.uid), &node).await {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    if extender.is_ignorable() {
+        return bind(client, pod, node).await;
+    }
+    let api = Api::<Pod>::namespaced(client, &pod.namespace);
+    let mut wait = FIRST_WAIT;
+    loop {
+        match look(&api, &pod, &node).await {
+            Ok(Seen::OnThisNode) => return Ok(()),
+            Ok(Seen::Elsewhere) => return Err(Refused::Elsewhere),
+            Ok(Seen::Gone) => return Err(Refused::Gone),
+            Ok(Seen::Unbound) => return Err(said.into()),
+            Err(_) => tokio::time::sleep(wait).await,
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
 /// Whether such an answer says that nothing happened.
-fn is_certain(status: &Status) -> bool {
+pub(super) fn is_certain(status: &Status) -> bool {
     status.code < 500 && status.code != 429
 }
 

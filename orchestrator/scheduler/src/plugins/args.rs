@@ -1,5 +1,7 @@
 //! What a profile tells its plugins.
 
+use std::time::Duration;
+
 use crate::pod::{NodeTerm, Spread};
 
 /// A resource and how much it counts.
@@ -59,6 +61,8 @@ pub(crate) struct Args {
     /// Wishes besides those of the Pod.
     pub(crate) added_preferred: Vec<(i64, NodeTerm)>,
     pub(crate) spread: SpreadDefaults,
+    /// How long volumes of a Pod may take until they are bound.
+    pub(crate) bind_timeout: Duration,
 }
 
 impl Default for Args {
@@ -78,6 +82,7 @@ impl Default for Args {
             added_required: None,
             added_preferred: Vec::new(),
             spread: SpreadDefaults::System,
+            bind_timeout: Duration::from_mins(10),
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod dynamic_resources;
 mod image_locality;
 pub(crate) mod inter_pod_affinity;
 mod name;
+pub(crate) mod needs;
 mod node_affinity;
 mod node_name;
 mod node_ports;
@@ -62,7 +63,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// A no that only a change of the node can turn into a yes.
-    pub(crate) fn for_good(plugin: Plugin, text: &'static str) -> Self {
+    pub(crate) const fn for_good(plugin: Plugin, text: &'static str) -> Self {
         Self { plugin, why: Why::Text(text), is_final: true }
     }
 
@@ -141,10 +142,10 @@ pub(crate) fn helps(event: &Event, plugins: PluginSet, pod: &PodInfo, cluster: &
             | Plugin::VolumeZone => volumes::helps,
             Plugin::PodTopologySpread => pod_topology_spread::helps,
             Plugin::InterPodAffinity => inter_pod_affinity::helps,
-            Plugin::DynamicResources
-            | Plugin::NodeResourcesBalancedAllocation
-            | Plugin::ImageLocality
-            | Plugin::WasmLocality => {
+            // Nobody knows what an extender looks at.
+            Plugin::Extender => return true,
+            Plugin::DynamicResources => dynamic_resources::helps,
+            Plugin::NodeResourcesBalancedAllocation | Plugin::ImageLocality | Plugin::WasmLocality => {
                 return false;
             }
         };

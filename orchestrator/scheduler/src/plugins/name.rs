@@ -22,10 +22,12 @@ pub(crate) enum Plugin {
     ImageLocality,
     /// Ours alone.
     WasmLocality,
+    /// No plugin, but whoever is asked besides; never told by a configuration.
+    Extender,
 }
 
 impl Plugin {
-    /// All there are.
+    /// All that a profile may have.
     pub(crate) const ALL: [Self; 16] = [
         Self::NodeUnschedulable,
         Self::NodeName,
@@ -69,6 +71,7 @@ impl Plugin {
             Self::NodeResourcesBalancedAllocation => "NodeResourcesBalancedAllocation",
             Self::ImageLocality => "ImageLocality",
             Self::WasmLocality => "WasmLocality",
+            Self::Extender => "Extender",
         }
     }
 }
@@ -96,7 +99,8 @@ impl PluginSet {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = Plugin> {
-        Plugin::ALL.into_iter().filter(move |plugin| self.contains(*plugin))
+        let all = Plugin::ALL.into_iter().chain([Plugin::Extender]);
+        all.filter(move |plugin| self.contains(*plugin))
     }
 }
 

@@ -3,10 +3,11 @@
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec};
 
 use super::resources::{Resources, UsualAmounts};
+use super::template::is_wasm;
 
 /// The requests of the whole Pod. Containers run together; init containers run one after the other, each beside
 /// the sidecars started before it; sidecars then stay. What the Pod itself asks for replaces what its
-/// containers ask for, and the overhead of its runtime comes on top. While a container is being resized it counts
+/// containers ask for, and the overhead of its runtime comes on top, if it has a sandbox. While a container is being resized it counts
 /// as the most of what it asks for, what it was promised and what it has.
 pub(super) fn requests(pod: &Pod, usual: UsualAmounts) -> Resources {
     let nothing = PodSpec::default();
@@ -30,7 +31,8 @@ pub(super) fn requests(pod: &Pod, usual: UsualAmounts) -> Resources {
     }
     let mut total = running.max(&starting);
     replace_by_own(&mut total, spec);
-    if let Some(overhead) = &spec.overhead {
+    // Wasm runs in the node's own process: there is no sandbox that could cost something.
+    if let Some(overhead) = spec.overhead.as_ref().filter(|_| !is_wasm(spec)) {
         total += &Resources::parse(overhead);
     }
     total.pods = 1;
@@ -121,6 +123,16 @@ mod tests {
             "overhead": { "cpu": "50m", "memory": "1Mi" },
         } }));
         assert_eq!((requests.cpu, requests.memory), (1050, 2 * 1024 * 1024));
+    }
+
+    #[rstest]
+    #[case::sandboxed("runc", 150)]
+    #[case::wasm("wasmtime", 100)]
+    fn wasm_needs_no_sandbox(#[case] class: &str, #[case] expected: i64) {
+        let requests = parsed(json!({ "spec": {
+            "containers": [container("100m", None)], "runtimeClassName": class, "overhead": { "cpu": "50m" },
+        } }));
+        assert_eq!(requests.cpu, expected);
     }
 
     #[rstest]

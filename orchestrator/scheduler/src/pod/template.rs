@@ -72,7 +72,7 @@ impl Template {
             tolerations: spec.tolerations.iter().flatten().filter_map(Toleration::parse).collect(),
             images: images(spec),
             claims_devices: spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty()),
-            is_wasm: spec.runtime_class_name.as_deref() == Some(WASM_CLASS),
+            is_wasm: is_wasm(spec),
             owner: owner(pod),
             ..Rules::default()
         };
@@ -209,6 +209,11 @@ impl Rules {
 /// The terms of a node selector that some node may match.
 pub(crate) fn node_terms(selector: &NodeSelector) -> Vec<NodeTerm> {
     selector.node_selector_terms.iter().filter_map(NodeTerm::parse).collect()
+}
+
+/// Whether all containers of a Pod are wasm, as far as it says so itself: by its RuntimeClass.
+pub(super) fn is_wasm(spec: &PodSpec) -> bool {
+    spec.runtime_class_name.as_deref() == Some(WASM_CLASS)
 }
 
 fn owner(pod: &Pod) -> Option<(OwnerKind, String)> {

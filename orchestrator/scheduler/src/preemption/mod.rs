@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 
 pub(crate) use budgets::Budgets;
-pub(crate) use nominations::Nominations;
+pub(crate) use nominations::{Aside, Nominations};
 pub(crate) use victims::Victims;
 
 use crate::cluster::{Cluster, NodeIndex};
@@ -69,23 +69,43 @@ pub(crate) fn plan(
     world: &mut World<'_>,
     draw: impl FnOnce(usize) -> usize,
 ) -> Plan {
+    match offers(pod, refused, world, draw) {
+        Ok(offers) => pick(offers, world.now),
+        Err(plan) => plan,
+    }
+}
+
+/// The best of some nodes on which Pods could end.
+pub(crate) fn pick(offers: Vec<(NodeIndex, Victims)>, now: Timestamp) -> Plan {
+    match offers.into_iter().min_by_key(|(_, victims)| victims.cost(now)) {
+        Some((node, victims)) => Plan::End { node, victims },
+        None => Plan::Useless("no candidate node for preemption".to_owned()),
+    }
+}
+
+/// Some nodes on which the Pod would fit if others ended, at least one; else what to do instead.
+pub(crate) fn offers(
+    pod: &PodInfo,
+    refused: &Unschedulable,
+    world: &mut World<'_>,
+    draw: impl FnOnce(usize) -> usize,
+) -> Result<Vec<(NodeIndex, Victims)>, Plan> {
     if !pod.may_preempt {
-        return Plan::Ineligible("not eligible due to preemptionPolicy=Never.");
+        return Err(Plan::Ineligible("not eligible due to preemptionPolicy=Never."));
     }
     if awaits_victims(pod, refused, world) {
-        return Plan::Ineligible("not eligible due to a terminating pod on the nominated node.");
+        return Err(Plan::Ineligible("not eligible due to a terminating pod on the nominated node."));
     }
     let mut reasons = BTreeMap::<String, usize>::new();
     let candidates = candidates(pod, &refused.resolvable, world, draw, &mut reasons);
-    let now = world.now;
-    if let Some((node, victims)) = candidates.into_iter().min_by_key(|(_, victims)| victims.cost(now)) {
-        return Plan::End { node, victims };
+    if !candidates.is_empty() {
+        return Ok(candidates);
     }
     let others = refused.nodes - refused.resolvable.len();
     if others > 0 {
         *reasons.entry("Preemption is not helpful for scheduling".to_owned()).or_default() += others;
     }
-    Plan::Useless(format!("0/{} nodes are available: {}.", refused.nodes, histogram(&reasons)))
+    Err(Plan::Useless(format!("0/{} nodes are available: {}.", refused.nodes, histogram(&reasons))))
 }
 
 /// Whether Pods already end for this one, where its room will be.

@@ -9,24 +9,55 @@ use super::outcome::{Binding, Written};
 use super::wake::Hints;
 use super::{Scheduler, Shared};
 use crate::cluster::NodeIndex;
-use crate::cycle::{Decision, Unschedulable, refusal, schedule, volume_steps};
-use crate::io::bind::bind;
+use crate::cycle::{Decision, Unschedulable, refusal, schedule, steps};
+use crate::io::bind::{bind, bind_by};
 use crate::io::events::Notice;
 use crate::io::write::{self, Nominate};
 use crate::metrics::{Attempt, Point};
-use crate::plugins::PluginSet;
+use crate::plugins::{Plugin, PluginSet};
 use crate::pod::PodInfo;
-use crate::preemption::{Plan, Victims, World, plan};
+use crate::preemption::{Aside, Plan, Victims, World, plan};
 use crate::profiles::Own;
 use crate::queue::Popped;
 
+/// A decision under way.
+pub(super) struct Cycle {
+    pub(super) popped: Popped,
+    pub(super) own: Arc<Own>,
+    pub(super) nominated: Option<NodeIndex>,
+    /// The nominated Pods that do not count meanwhile.
+    pub(super) aside: Aside,
+    pub(super) began: Instant,
+}
+
+impl Cycle {
+    pub(super) fn pod(&self) -> &Shared {
+        &self.popped.pod
+    }
+}
+
+/// What comes of a decision.
+pub(super) enum Outcome {
+    Node(Decision),
+    NoNode(Box<Unschedulable>, Option<Plan>),
+}
+
+/// What was done for the next Pod.
+pub(super) enum Next {
+    /// There is none.
+    Rest,
+    Decided,
+    /// Others have to be asked about it.
+    Asks(Cycle),
+}
+
 impl Scheduler {
-    /// Decides on the next Pod; returns whether there was one.
-    pub(super) fn decide_one(&mut self) -> bool {
+    /// Decides on the next Pod, if nobody else has a say.
+    pub(super) fn decide_one(&mut self) -> Next {
         if !self.is_complete() {
-            return false;
+            return Next::Rest;
         }
-        let Some(popped) = self.queue.pop(Instant::now()) else { return false };
+        let Some(popped) = self.queue.pop(Instant::now()) else { return Next::Rest };
         let began = Instant::now();
         let pod = popped.pod.clone();
         let nominated = self.nominations.node_of(&pod.uid).and_then(|node| self.cluster.node_named(node));
@@ -34,14 +65,33 @@ impl Scheduler {
         let Some(own) = self.profiles.of(&pod).cloned().filter(|_| !self.cluster.is_placed(&pod.uid)) else {
             self.nominations.step_back(&mut self.cluster, aside);
             self.queue.decided(&pod.uid);
-            return true;
+            return Next::Decided;
         };
-        let chosen = self.choose(&pod, &own, nominated);
+        let cycle = Cycle { popped, own, nominated, aside, began };
+        if self.extenders.concern(&pod.object) {
+            return Next::Asks(cycle);
+        }
+        let chosen = self.choose(&pod, &cycle.own, nominated);
         self.config.metrics.decided(began.elapsed());
-        match chosen {
-            Ok(decision) => {
+        let outcome = chosen.map_or_else(
+            |refused| {
+                let plan = self.make_room(&cycle, &refused);
+                Outcome::NoNode(Box::new(refused), plan)
+            },
+            Outcome::Node,
+        );
+        self.conclude(cycle, outcome);
+        Next::Decided
+    }
+
+    /// Does what was decided.
+    pub(super) fn conclude(&mut self, cycle: Cycle, outcome: Outcome) {
+        let Cycle { popped, own, aside, began, .. } = cycle;
+        let pod = popped.pod.clone();
+        match outcome {
+            Outcome::Node(decision) => {
                 let node = self.cluster.node(decision.node).name.clone();
-                let steps = volume_steps(&pod, decision.node, &self.cluster, &own.profile);
+                let steps = steps(&pod, decision.node, &self.cluster, &own.profile);
                 let change = self.cluster.assume(&pod, decision.node);
                 self.nominations.placed(&pod.uid);
                 self.nominations.step_back(&mut self.cluster, aside);
@@ -50,17 +100,15 @@ impl Scheduler {
                 if steps.is_empty() {
                     self.bind(popped, node, began, own);
                 } else {
-                    self.bind_with_volumes(popped, node, began, (own, steps));
+                    self.bind_after(popped, node, began, (own, steps));
                 }
             }
-            Err(refused) => {
-                let plan = self.make_room(&pod, &own, nominated, &refused);
+            Outcome::NoNode(refused, plan) => {
                 self.nominations.step_back(&mut self.cluster, aside);
                 own.counts.attempt(Attempt::Unschedulable, began.elapsed());
                 self.refuse(&pod, &own, &refused, plan);
             }
         }
-        true
     }
 
     /// A Pod goes where it is nominated if it can, else to the best node.
@@ -81,42 +129,55 @@ impl Scheduler {
 
     pub(super) fn bind(&mut self, popped: Popped, node: String, began: Instant, own: Arc<Own>) {
         let (client, pod) = (self.client.clone(), popped.pod.clone());
+        let binder = self.extenders.binder(&pod.object);
         self.writes.bind(async move {
             let sent = Instant::now();
-            let outcome = bind(client, pod, node.clone()).await;
+            let outcome = match binder {
+                None => bind(client, pod, node.clone()).await,
+                Some(binder) => bind_by(&binder, client, pod, node.clone()).await,
+            };
             Written::Bound(Box::new(Binding { popped, own, node, outcome, began, sent }))
         });
     }
 
-    fn make_room(
+    fn make_room(&mut self, cycle: &Cycle, refused: &Unschedulable) -> Option<Plan> {
+        let began = Instant::now();
+        let pod = cycle.pod().clone();
+        let plan = self.in_world(cycle, refused, |refused, world, draw| plan(&pod, refused, world, draw))?;
+        self.config.metrics.preemption();
+        cycle.own.counts.point(Point::PostFilter, matches!(plan, Plan::End { .. }), began.elapsed());
+        Some(plan)
+    }
+
+    /// Plans in the world as it is, if the Pod may make room at all.
+    pub(super) fn in_world<T>(
         &mut self,
-        pod: &PodInfo,
-        own: &Own,
-        nominated: Option<NodeIndex>,
+        cycle: &Cycle,
         refused: &Unschedulable,
-    ) -> Option<Plan> {
-        if refused.nodes == 0 || !own.preempts {
+        plan: impl FnOnce(&Unschedulable, &mut World<'_>, &mut dyn FnMut(usize) -> usize) -> T,
+    ) -> Option<T> {
+        if refused.nodes == 0 || !cycle.own.preempts {
             return None;
         }
-        let began = Instant::now();
         let mut world = World {
             cluster: &mut self.cluster,
             scratch: &mut self.scratch,
-            profile: &own.profile,
+            profile: &cycle.own.profile,
             budgets: &self.budgets,
-            nominated,
+            nominated: cycle.nominated,
             ending: &self.ending,
             now: self.config.clock.now(),
-            args: own.preemption,
+            args: cycle.own.preemption,
         };
-        let plan = plan(pod, refused, &mut world, |bound| self.random.below(bound));
-        self.config.metrics.preemption();
-        own.counts.point(Point::PostFilter, matches!(plan, Plan::End { .. }), began.elapsed());
-        Some(plan)
+        let random = &mut self.random;
+        Some(plan(refused, &mut world, &mut |bound| random.below(bound)))
     }
 
     fn refuse(&mut self, pod: &Shared, own: &Arc<Own>, refused: &Unschedulable, plan: Option<Plan>) {
         let message = refused.message();
+        if refused.plugins.contains(Plugin::DynamicResources) {
+            self.give_devices_back(pod, own);
+        }
         match plan {
             None => self.refused(pod, own, (message, Nominate::Keep), refused.plugins),
             Some(Plan::Ineligible(text)) => {

@@ -130,12 +130,14 @@ impl Scheduler {
     fn node_changed(&mut self, node: &Node) {
         let name = node.name_any();
         self.listings.nodes.saw(&name);
+        self.extenders.set_node(node);
         let change = self.cluster.set_node(node);
         self.nominations.node_added(&mut self.cluster, &name);
         self.happened(Some(change));
     }
 
     fn node_gone(&mut self, name: &str) {
+        self.extenders.remove_node(name);
         let change = self.cluster.remove_node(name);
         for pod in self.nominations.on(name) {
             self.withdraw(&pod.uid);

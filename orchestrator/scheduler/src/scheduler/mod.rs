@@ -8,10 +8,13 @@
 //! says otherwise or the binding is certainly refused.
 
 mod decide;
+mod devices;
+mod extended;
 mod intake;
 mod listing;
 mod objects;
 mod outcome;
+mod panel;
 mod volumes;
 mod wake;
 
@@ -31,6 +34,7 @@ use tracing::debug;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::cycle::Scratch;
+use crate::extender::Extenders;
 use crate::io::events::Recorder;
 use crate::io::random::Random;
 use crate::io::writes::Writes;
@@ -38,6 +42,7 @@ use crate::metrics::Gauges;
 use crate::preemption::{Budgets, Nominations};
 use crate::profiles::Profiles;
 use crate::queue::Queue;
+use decide::Next;
 use listing::Listing;
 pub(crate) use objects::Object;
 use objects::ObjectListings;
@@ -75,6 +80,7 @@ pub(crate) struct Scheduler {
     recorder: Recorder,
     random: Random,
     profiles: Profiles,
+    extenders: Extenders,
     cluster: Cluster,
     scratch: Scratch,
     queue: Queue<crate::event::Event>,
@@ -99,6 +105,7 @@ impl Scheduler {
             recorder,
             random,
             profiles,
+            extenders: Extenders::default(),
             cluster: Cluster::default(),
             scratch: Scratch::default(),
             queue,
@@ -112,6 +119,11 @@ impl Scheduler {
         }
     }
 
+    /// Asks these as well.
+    pub(crate) fn asking(self, extenders: Extenders) -> Self {
+        Self { extenders, ..self }
+    }
+
     /// Works until shutdown, then lets the writes that are under way finish.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
@@ -121,11 +133,21 @@ impl Scheduler {
             while let Some(ended) = self.writes.try_ended() {
                 self.written(ended);
             }
-            if self.decide_one() {
-                self.publish(PUBLISH_EVERY);
-                continue;
+            match self.decide_one() {
+                Next::Decided => {
+                    self.publish(PUBLISH_EVERY);
+                    continue;
+                }
+                Next::Asks(cycle) => {
+                    tokio::select! {
+                        () = shutdown.cancelled() => break,
+                        () = Box::pin(self.decide_with_extenders(cycle)) => {}
+                    }
+                    self.publish(PUBLISH_EVERY);
+                    continue;
+                }
+                Next::Rest => self.publish(1),
             }
-            self.publish(1);
             let due = self.queue.next_due().into_iter().chain(self.awaited.next_due()).min();
             tokio::select! {
                 () = shutdown.cancelled() => break,

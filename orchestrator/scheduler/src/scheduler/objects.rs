@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, ReplicationController, Service};
+use k8s_openapi::api::resource::v1::{DeviceClass, ResourceClaim, ResourceSlice};
 use k8s_openapi::api::storage::v1::{CSIDriver, CSINode, CSIStorageCapacity, StorageClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1;
 use kube::ResourceExt;
@@ -10,7 +11,7 @@ use wherry_api::selector::LabelSelector;
 
 use super::Scheduler;
 use super::listing::Listing;
-use crate::cluster::{Name, OwnerKind, Selectors, Storage};
+use crate::cluster::{Devices, Name, OwnerKind, Selectors, Storage};
 use crate::event::StorageKind;
 use crate::pod::parse_selector;
 
@@ -22,6 +23,9 @@ pub(crate) enum Object {
     CsiNode(Box<Event<CSINode>>),
     Capacity(Box<Event<CSIStorageCapacity>>),
     Driver(Box<Event<CSIDriver>>),
+    DeviceClaim(Box<Event<ResourceClaim>>),
+    Slice(Box<Event<ResourceSlice>>),
+    DeviceClass(Box<Event<DeviceClass>>),
     Service(Box<Event<Service>>),
     ReplicationController(Box<Event<ReplicationController>>),
     ReplicaSet(Box<Event<ReplicaSet>>),
@@ -37,6 +41,9 @@ pub(super) struct ObjectListings {
     csi_nodes: Listing,
     capacities: Listing,
     drivers: Listing,
+    device_claims: Listing,
+    slices: Listing,
+    device_classes: Listing,
     services: Listing,
     replication_controllers: Listing,
     replica_sets: Listing,
@@ -50,7 +57,8 @@ impl ObjectListings {
             [&self.claims, &self.volumes, &self.classes, &self.csi_nodes, &self.capacities, &self.drivers];
         let selecting =
             [&self.services, &self.replication_controllers, &self.replica_sets, &self.stateful_sets];
-        storage.into_iter().chain(selecting).all(|listing| listing.is_complete)
+        let devices = [&self.device_claims, &self.slices, &self.device_classes];
+        storage.into_iter().chain(selecting).chain(devices).all(|listing| listing.is_complete)
     }
 }
 
@@ -149,10 +157,37 @@ impl Scheduler {
                 self.take_in_selecting(object);
                 return;
             }
+            Object::DeviceClaim(_) | Object::Slice(_) | Object::DeviceClass(_) => {
+                self.take_in_devices(object);
+                return;
+            }
         };
         if let Some(kind) = changed {
             self.happened(Some(crate::event::Event::StorageChanged(kind)));
             self.claims_changed();
+        }
+    }
+
+    fn take_in_devices(&mut self, object: Object) {
+        let (lists, devices) = (&mut self.listings.objects, &mut self.cluster.devices);
+        let changes: Vec<_> = match object {
+            Object::DeviceClaim(event) => match absorb(&mut lists.device_claims, *event) {
+                Change::Set(claim) => vec![devices.set_claim(*claim)],
+                Change::Gone(names) => names.iter().map(|name| devices.remove_claim(name)).collect(),
+            },
+            Object::Slice(event) => {
+                let remove = |devices: &mut Devices, name: &Name| devices.remove_slice(&name.1);
+                take_in((&mut lists.slices, event), devices, Devices::set_slice, remove).into_iter().collect()
+            }
+            Object::DeviceClass(event) => {
+                let remove = |devices: &mut Devices, name: &Name| devices.remove_class(&name.1);
+                let taken = take_in((&mut lists.device_classes, event), devices, Devices::set_class, remove);
+                taken.into_iter().collect()
+            }
+            _ => return,
+        };
+        for kind in changes {
+            self.happened(Some(crate::event::Event::StorageChanged(kind)));
         }
     }
 
@@ -190,7 +225,10 @@ impl Scheduler {
             | Object::Class(_)
             | Object::CsiNode(_)
             | Object::Capacity(_)
-            | Object::Driver(_) => {}
+            | Object::Driver(_)
+            | Object::DeviceClaim(_)
+            | Object::Slice(_)
+            | Object::DeviceClass(_) => {}
         }
     }
 }

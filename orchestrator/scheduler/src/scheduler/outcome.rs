@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::resource::v1::ResourceClaim;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -34,9 +35,16 @@ pub(super) enum Written {
         pod: Shared,
         outcome: Result<(), kube::Error>,
     },
-    /// What was decided about a Pod's volumes.
-    Volumes {
+    /// What was decided about a Pod's volumes and devices.
+    Before {
         pod: Shared,
+        /// The claims of devices, by uid.
+        devices: Vec<String>,
+        outcome: Result<Vec<ResourceClaim>, String>,
+    },
+    /// A claim without its devices, which kept a Pod from other nodes.
+    GivenBack {
+        claim: String,
         outcome: Result<(), kube::Error>,
     },
     /// Victims of a preemption.
@@ -53,8 +61,12 @@ impl Scheduler {
     pub(super) fn written(&mut self, ended: Result<Written, JoinError>) {
         match ended {
             Ok(Written::Bound(binding)) => self.bound(&binding),
-            Ok(Written::Volumes { pod, outcome }) => self.volumes_written(&pod, outcome),
-            Ok(Written::Status { outcome: Ok(()), .. }) => {}
+            Ok(Written::Before { pod, devices, outcome }) => self.before_written(&pod, &devices, outcome),
+            Ok(Written::GivenBack { claim, outcome: Err(error) }) => {
+                let error = &error as &dyn std::error::Error;
+                debug!(claim, error, "devices could not be given back");
+            }
+            Ok(Written::Status { outcome: Ok(()), .. } | Written::GivenBack { outcome: Ok(()), .. }) => {}
             Ok(Written::Status { pod, outcome: Err(error) }) => {
                 let error = &error as &dyn std::error::Error;
                 debug!(namespace = pod.namespace, pod = pod.name, error, "a status could not be written");
@@ -87,14 +99,17 @@ impl Scheduler {
         let Some(change) = self.cluster.forget(&pod.uid) else { return };
         self.queue.back_off(&pod.uid, Instant::now());
         self.happened(Some(change));
-        let Refused::Denied(status) = refused else { return };
-        if status.code == 409 {
-            debug!(namespace = pod.namespace, pod = pod.name, "the Pod is ending or bound already");
-            return;
-        }
+        let message = match refused {
+            Refused::Denied(status) if status.code == 409 => {
+                debug!(namespace = pod.namespace, pod = pod.name, "the Pod is ending or bound already");
+                return;
+            }
+            Refused::Denied(status) => format!("binding rejected: {}", status.message),
+            Refused::Extender(error) => error.to_string(),
+            Refused::Elsewhere | Refused::Gone => return,
+        };
         let error = refused as &dyn std::error::Error;
         warn!(namespace = pod.namespace, pod = pod.name, error, "binding failed");
-        let message = format!("binding rejected: {}", status.message);
         self.note(pod, own, ("SchedulerError", message), &Nominate::Keep);
     }
 

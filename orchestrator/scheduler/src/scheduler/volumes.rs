@@ -1,27 +1,29 @@
-//! Pods that have a node and wait for their volumes: what was decided about their claims is written, and when all
-//! claims are bound, the Pod is.
+//! Pods that have a node and wait for their volumes and devices: what was decided about their claims is written, and when
+//! all claims of volumes are bound and all claims of devices know of it, the Pod is.
 //!
 //! Nothing polls: the watch of the claims says when they are bound, or that the node was given back.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use k8s_openapi::api::resource::v1::ResourceClaim;
+use kube::Client;
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::outcome::Written;
 use super::{Scheduler, Shared};
 use crate::cluster::{Cluster, Name, Storage};
+use crate::io::devices::reserve_all;
 use crate::io::volumes::{SELECTED_NODE, VolumeWrite, write_all};
 use crate::io::write::Nominate;
 use crate::metrics::Attempt;
+use crate::plugins::dynamic_resources::Reservation;
+use crate::plugins::needs::Steps;
 use crate::plugins::volumes::{Step, is_bound};
+use crate::pod::PodInfo;
 use crate::profiles::Own;
 use crate::queue::Popped;
-
-/// How long volumes may take (upstream's `bindTimeoutSeconds`).
-const LONGEST: Duration = Duration::from_mins(10);
 
 /// A claim that is waited for.
 struct Claim {
@@ -43,6 +45,8 @@ struct Wait {
     node: String,
     due: Instant,
     claims: Vec<Claim>,
+    /// Whether claims of devices do not know of the Pod yet.
+    reserving: bool,
 }
 
 /// All of them, by uid.
@@ -57,6 +61,24 @@ enum State {
     Failed(String),
 }
 
+/// Volumes that never will be bound, as the user reads it.
+fn failed(text: &str) -> State {
+    State::Failed(format!("\"VolumeBinding\": binding volumes: {text}"))
+}
+
+/// Writes what was decided; returns the claims of devices as they are then.
+async fn write_before(
+    client: Client,
+    pod: &PodInfo,
+    volumes: Vec<VolumeWrite>,
+    devices: Vec<Reservation>,
+) -> Result<Vec<ResourceClaim>, String> {
+    let written = write_all(client.clone(), volumes).await;
+    written.map_err(|error| format!("\"VolumeBinding\": binding volumes: {error}"))?;
+    let reserved = reserve_all(&client, pod, devices).await;
+    reserved.map_err(|error| format!("\"DynamicResources\": {error}"))
+}
+
 impl Awaited {
     /// When the first one has waited for too long.
     pub(super) fn next_due(&self) -> Option<Instant> {
@@ -66,11 +88,11 @@ impl Awaited {
 
 impl Wait {
     fn look(&mut self, storage: &Storage, now: Instant) -> State {
-        let mut waits = false;
+        let mut waits = self.reserving;
         for claim in &mut self.claims {
             let (namespace, name) = &claim.name;
             let Some(found) = storage.claim(namespace, name) else {
-                return State::Failed(format!("persistentvolumeclaim {name:?} not found"));
+                return failed(&format!("persistentvolumeclaim {name:?} not found"));
             };
             let annotations = found.metadata.annotations.as_ref();
             let has_node = annotations.and_then(|all| all.get(SELECTED_NODE)) == Some(&self.node);
@@ -78,14 +100,14 @@ impl Wait {
                 continue;
             }
             if claim.has_node && !has_node {
-                return State::Failed(format!("selectedNode annotation reset for PVC {name:?}"));
+                return failed(&format!("selectedNode annotation reset for PVC {name:?}"));
             }
             claim.has_node = has_node;
             waits = true;
         }
         match waits {
             false => State::Bound,
-            true if now >= self.due => State::Failed("context deadline exceeded".to_owned()),
+            true if now >= self.due => failed("context deadline exceeded"),
             true => State::Waiting,
         }
     }
@@ -116,15 +138,17 @@ fn promise(steps: &[Step], namespace: &str, cluster: &mut Cluster) {
 }
 
 impl Scheduler {
-    /// Has the volumes of a Pod bound, then the Pod.
-    pub(super) fn bind_with_volumes(
+    /// Has the volumes of a Pod bound and its devices reserved, then the Pod bound.
+    pub(super) fn bind_after(
         &mut self,
         popped: Popped,
         node: String,
         began: Instant,
-        (own, steps): (Arc<Own>, Vec<Step>),
+        (own, steps): (Arc<Own>, Steps),
     ) {
         let pod = popped.pod.clone();
+        let devices = self.assume_devices(&steps.devices);
+        let (steps, reservations) = (steps.volumes, steps.devices);
         promise(&steps, &pod.namespace, &mut self.cluster);
         let writes = writes(&steps, &pod.namespace, &self.cluster.storage);
         let name = |step: Step| match step {
@@ -132,21 +156,45 @@ impl Scheduler {
         };
         let claim = |step| Claim { name: (pod.namespace.clone(), name(step)), has_node: false };
         let claims = steps.into_iter().map(claim).collect();
-        let wait = Wait { node, due: Instant::now() + LONGEST, claims };
+        let wait = Wait {
+            node,
+            due: Instant::now() + own.profile.args.bind_timeout,
+            claims,
+            reserving: !devices.is_empty(),
+        };
         let awaiting = Awaiting { popped, own, began, wait };
         self.awaited.0.insert(pod.uid.clone(), awaiting);
         let client = self.client.clone();
         self.writes.bind(async move {
-            let outcome = write_all(client, writes).await;
-            Written::Volumes { pod, outcome }
+            let outcome = write_before(client, &pod, writes, reservations).await;
+            Written::Before { pod, devices, outcome }
         });
     }
 
-    /// What was decided about volumes is written, or is not.
-    pub(super) fn volumes_written(&mut self, pod: &Shared, outcome: Result<(), kube::Error>) {
+    /// What was decided about volumes and devices is written, or is not. Until then devices are not given to others,
+    /// even if the Pod waits no more.
+    pub(super) fn before_written(
+        &mut self,
+        pod: &Shared,
+        devices: &[String],
+        outcome: Result<Vec<ResourceClaim>, String>,
+    ) {
         match outcome {
-            Ok(()) => self.claims_changed(),
-            Err(error) => self.volumes_failed(&pod.uid, &error.to_string()),
+            Ok(claims) => {
+                for claim in &claims {
+                    self.cluster.devices.written(claim);
+                }
+                if let Some(awaiting) = self.awaited.0.get_mut(&pod.uid) {
+                    awaiting.wait.reserving = false;
+                }
+                self.claims_changed();
+            }
+            Err(text) => {
+                for claim in devices {
+                    self.cluster.devices.give_back(claim);
+                }
+                self.volumes_failed(&pod.uid, &text);
+            }
         }
     }
 
@@ -196,17 +244,21 @@ impl Scheduler {
         let pod = popped.pod;
         self.queue.back_off(&pod.uid, Instant::now());
         self.happened(change);
-        warn!(namespace = pod.namespace, pod = pod.name, reason = text, "volumes could not be bound");
-        let message = format!("running PreBind plugin \"VolumeBinding\": binding volumes: {text}");
+        warn!(namespace = pod.namespace, pod = pod.name, reason = text, "what comes before binding failed");
+        let message = format!("running PreBind plugin {text}");
         self.note(&pod, &own, ("SchedulerError", message), &Nominate::Keep);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+
+    const LONGEST: Duration = Duration::from_mins(10);
 
     /// A claim with a node asked for and a volume, if they are given.
     fn set_claim(storage: &mut Storage, node: Option<&str>, volume: Option<&str>) {
@@ -228,11 +280,7 @@ mod tests {
 
     fn wait(now: Instant) -> Wait {
         let claims = vec![Claim { name: name(), has_node: false }];
-        Wait { node: "n".to_owned(), due: now + LONGEST, claims }
-    }
-
-    fn failed(text: &str) -> State {
-        State::Failed(text.to_owned())
+        Wait { node: "n".to_owned(), due: now + LONGEST, claims, reserving: false }
     }
 
     #[tokio::test(start_paused = true)]

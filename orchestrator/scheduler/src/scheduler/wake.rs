@@ -13,13 +13,15 @@ use crate::profiles::Profiles;
 use crate::queue::Help;
 
 /// The plugins whose no depends on more than the node it is about and its Pods.
-const WIDE: [Plugin; 6] = [
+const WIDE: [Plugin; 8] = [
     Plugin::PodTopologySpread,
     Plugin::InterPodAffinity,
     Plugin::VolumeRestrictions,
     Plugin::NodeVolumeLimits,
     Plugin::VolumeBinding,
     Plugin::VolumeZone,
+    Plugin::DynamicResources,
+    Plugin::Extender,
 ];
 
 /// What has to be asked.
@@ -117,5 +119,8 @@ fn name(event: &Event) -> &'static str {
         Event::StorageChanged(StorageKind::CsiNode) => "CSINodeUpdate",
         Event::StorageChanged(StorageKind::Capacity) => "CSIStorageCapacityUpdate",
         Event::StorageChanged(StorageKind::Driver) => "CSIDriverUpdate",
+        Event::StorageChanged(StorageKind::DeviceClaim { .. }) => "ResourceClaimUpdate",
+        Event::StorageChanged(StorageKind::Slice) => "ResourceSliceUpdate",
+        Event::StorageChanged(StorageKind::DeviceClass) => "DeviceClassUpdate",
     }
 }

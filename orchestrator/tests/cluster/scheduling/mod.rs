@@ -1,5 +1,6 @@
 //! The scheduler in a cluster: what conformance says of it, the words people read, and two of them side by side.
 
+mod devices;
 mod predicates;
 mod preemption;
 mod priority_classes;

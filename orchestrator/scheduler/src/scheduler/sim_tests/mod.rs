@@ -3,6 +3,7 @@
 //! The time is simulated, so minutes of retries pass at once. A failure names its seed:
 //! `WHERRY_SEED=<seed> cargo nextest run -p wherry-scheduler sim_tests`; `WHERRY_SEEDS=<count>` goes through more.
 
+mod extenders;
 mod server;
 
 use std::sync::Arc;

@@ -41,6 +41,8 @@ pub(super) struct Model {
     pub(super) pods: BTreeMap<String, Known>,
     pub(super) nodes: BTreeMap<String, i64>,
     pub(super) deeds: Vec<Deed>,
+    /// Why Pods have no node, as they were told: the reason and the message.
+    pub(super) told: Vec<(String, String)>,
     /// Whether Pods that do not fit are refused by their node, instead of being a fault of the scheduler.
     pub(super) nodes_refuse: bool,
     /// What a scheduler must not do.
@@ -94,7 +96,8 @@ fn nothing_else() -> impl Iterator<Item = Object> {
     }
     let storage = empty![Claim, Volume, Class, CsiNode, Capacity, Driver];
     let selecting = empty![Service, ReplicationController, ReplicaSet, StatefulSet];
-    storage.into_iter().chain(selecting)
+    let devices = empty![DeviceClaim, Slice, DeviceClass];
+    storage.into_iter().chain(selecting).chain(devices)
 }
 
 fn node_object(name: &str, cpu: i64) -> Value {
@@ -115,7 +118,7 @@ impl Model {
         self.watchers.retain(|watcher| watcher.try_send(input()).is_ok());
     }
 
-    fn tell_pod(&mut self, name: &str) {
+    pub(super) fn tell_pod(&mut self, name: &str) {
         let object = self.pods[name].object(name);
         self.tell(|| Input::Pod(Box::new(Event::Apply(read(object.clone())))));
     }
@@ -161,7 +164,7 @@ impl Model {
         self.random.get_or_insert_with(|| Random::new(1)).below(bound)
     }
 
-    fn bind(&mut self, name: &str, body: &Value) -> Response<Body> {
+    pub(super) fn bind(&mut self, name: &str, body: &Value) -> Response<Body> {
         let Some(pod) =
             self.pods.get(name).filter(|pod| body["metadata"]["uid"] == format!("uid-{}", pod.uid))
         else {
@@ -197,6 +200,10 @@ impl Model {
         let conditions = body["status"]["conditions"].as_array().cloned().unwrap_or_default();
         pod.is_preempted |= conditions.iter().any(|condition| condition["type"] == "DisruptionTarget");
         let object = pod.object(name);
+        for condition in conditions.iter().filter(|condition| condition["type"] == "PodScheduled") {
+            let text = |field: &str| condition[field].as_str().unwrap().to_owned();
+            self.told.push((text("reason"), text("message")));
+        }
         self.tell_pod(name);
         reply(200, &object)
     }
