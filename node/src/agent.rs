@@ -26,6 +26,7 @@ use crate::pods::{PodIndex, Supervisor};
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
+use crate::streams::{self, StreamState};
 use crate::tokens::Tokens;
 use crate::volumes::{LocalVolumes, VolumeRoot, remove_deleted};
 use crate::wakers::Wakers;
@@ -124,7 +125,8 @@ pub(crate) async fn run_with(
     }
     let mut registration =
         Registration::new(agent.ctx.clone(), agent.facts(server.port()), config.data_dir.clone());
-    tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop)));
+    let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
+    tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), streams));
     registration.register(&stop).await;
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
@@ -201,6 +203,18 @@ impl Agent {
             dir: self.ctx.logs.clone(),
             containers: self.ctx.containers.clone(),
             clock: self.ctx.clock.clone(),
+            tasks: tasks.clone(),
+            shutdown: stop.clone(),
+        }
+    }
+
+    fn stream_state(&self, index: &PodIndex, tasks: &TaskTracker, stop: &CancellationToken) -> StreamState {
+        StreamState {
+            pods: index.clone(),
+            containers: self.ctx.containers.clone(),
+            runtimes: self.ctx.runtimes.clone(),
+            network: self.ctx.network.clone(),
+            dir: self.ctx.logs.clone(),
             tasks: tasks.clone(),
             shutdown: stop.clone(),
         }

@@ -2,9 +2,8 @@
 //!
 //! # Guarantees
 //! - Telling an event never blocks and never fails the caller; events beyond a full queue are dropped.
-//! - An event told again raises the count of the first instead of making another.
+//! - An event told again raises the count of the first instead of making another, and many become one: see [`Correlator`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,10 +16,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use wherry_api::clock::Clock;
+use wherry_api::events::{Correlator, New, Notice, Telling};
 
 const QUEUE: usize = 1024;
-/// How many different events are remembered for counting.
-const REMEMBERED: usize = 4096;
 const COMPONENT: &str = "kubelet";
 
 /// Whether an event tells of success or of trouble.
@@ -83,7 +81,12 @@ impl Events {
         shutdown: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let writer = Writer { client, node_name: node_name.to_owned(), written: HashMap::new(), sequence: 0 };
+        let writer = Writer {
+            client,
+            node_name: node_name.to_owned(),
+            correlator: Correlator::default(),
+            sequence: 0,
+        };
         (Self { queue, clock }, writer.run(receiver, shutdown))
     }
 
@@ -121,18 +124,10 @@ impl Events {
     }
 }
 
-type Key = (String, String, &'static str, String);
-
-struct Written {
-    name: String,
-    count: i32,
-    last: Timestamp,
-}
-
 struct Writer {
     client: Client,
     node_name: String,
-    written: HashMap<Key, Written>,
+    correlator: Correlator,
     /// Keeps the names of events of one instant apart.
     sequence: i128,
 }
@@ -154,47 +149,41 @@ impl Writer {
     async fn write(&mut self, told: Told) -> Result<(), kube::Error> {
         let namespace = told.object.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let key = key_of(&told);
-        if let Some(written) = self.written.get_mut(&key) {
-            let count = written.count + 1;
-            let patch = json!({ "count": count, "lastTimestamp": Time(told.at) });
-            match api.patch(&written.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-                Ok(_) => {
-                    (written.count, written.last) = (count, told.at);
-                    return Ok(());
+        let new = match self.correlator.tell(told.as_notice(), told.at) {
+            Telling::Nothing => return Ok(()),
+            Telling::New(new) => new,
+            Telling::Again { name, count, message, otherwise } => {
+                let patch = json!({ "count": count, "lastTimestamp": Time(told.at), "message": message });
+                match api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                    // The event has expired: tell it anew.
+                    Err(kube::Error::Api(status)) if status.code == 404 => otherwise,
+                    outcome => return outcome.map(|_| ()),
                 }
-                // The event has expired: tell it anew.
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => return Err(error),
             }
-        }
+        };
         self.sequence += 1;
-        let event = event_of(&told, &self.node_name, self.sequence);
-        let name = event.metadata.name.clone().unwrap_or_default();
-        let last = told.at;
-        api.create(&PostParams::default(), &event).await?;
-        self.forget_oldest();
-        self.written.insert(key, Written { name, count: 1, last });
+        let event = event_of(&told, &new, &self.node_name, self.sequence);
+        let written = api.create(&PostParams::default(), &event).await?;
+        self.correlator.written(&new, written.metadata.name.unwrap_or_default());
         Ok(())
     }
+}
 
-    fn forget_oldest(&mut self) {
-        if self.written.len() < REMEMBERED {
-            return;
+impl Told {
+    fn as_notice(&self) -> Notice<'_> {
+        let Happening { field_path, severity, reason, message } = &self.happening;
+        Notice {
+            source: COMPONENT,
+            object: self.object.uid.as_deref().unwrap_or_default(),
+            field_path,
+            severity: severity.as_str(),
+            reason,
+            message,
         }
-        let mut ages: Vec<Timestamp> = self.written.values().map(|written| written.last).collect();
-        ages.sort_unstable();
-        let median = ages[ages.len() / 2];
-        self.written.retain(|_, written| written.last > median);
     }
 }
 
-fn key_of(told: &Told) -> Key {
-    let Happening { field_path, reason, message, .. } = &told.happening;
-    (told.object.uid.clone().unwrap_or_default(), field_path.clone(), reason, message.clone())
-}
-
-fn event_of(told: &Told, node_name: &str, sequence: i128) -> Event {
+fn event_of(told: &Told, new: &New, node_name: &str, sequence: i128) -> Event {
     let object = &told.object;
     let suffix = told.at.as_nanosecond() + sequence;
     let name = format!("{}.{suffix:x}", object.name.as_deref().unwrap_or_default());
@@ -204,10 +193,10 @@ fn event_of(told: &Told, node_name: &str, sequence: i128) -> Event {
         involved_object: object.clone(),
         type_: Some(told.happening.severity.as_str().to_owned()),
         reason: Some(told.happening.reason.to_owned()),
-        message: Some(told.happening.message.clone()),
+        message: Some(new.message.clone()),
         first_timestamp: Some(Time(told.at)),
         last_timestamp: Some(Time(told.at)),
-        count: Some(1),
+        count: Some(new.count),
         source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node_name.to_owned()) }),
         reporting_component: Some(COMPONENT.to_owned()),
         reporting_instance: Some(node_name.to_owned()),

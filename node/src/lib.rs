@@ -9,7 +9,9 @@
 //! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
 //! - `images`: from an image reference to content on disk, and what that content is.
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
-//! - `runtimes`, `containers`: the two runtimes behind one contract, and what they run now.
+//! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
+//!   their end inside of it.
+//! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
 //!   told, workers woken.
@@ -19,6 +21,7 @@
 mod agent;
 mod certificates;
 mod claims;
+mod commands;
 mod config;
 mod containers;
 mod context;
@@ -33,6 +36,7 @@ mod probes;
 mod registration;
 mod runtimes;
 pub mod services;
+mod streams;
 #[cfg(test)]
 mod testing;
 mod tokens;
@@ -43,5 +47,6 @@ pub use agent::{Clients, NodeError, run};
 pub use certificates::{JoinError, Joined, Joining, join};
 pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use network::NetworkMode;
+pub use registration::{RangeError, pod_range};
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.
 pub use wherry_oci_runtime::shim_main;

@@ -73,9 +73,14 @@ impl Cgroups {
         for hierarchy in self.own_hierarchies() {
             let directory = below(&hierarchy, path);
             fs::create_dir_all(&directory).map_err(failed("create cgroup", &directory))?;
-            write(&directory, "cgroup.procs", "0")?;
         }
-        Ok(())
+        self.enter(path)
+    }
+
+    /// Moves this process into a group that exists.
+    pub(crate) fn enter(&self, path: &str) -> Result<(), RuntimeError> {
+        let mut hierarchies = self.own_hierarchies().into_iter();
+        hierarchies.try_for_each(|hierarchy| write(&below(&hierarchy, path), "cgroup.procs", "0"))
     }
 
     /// Kills every process in the group and in those below it, and waits until they are gone.

@@ -84,6 +84,11 @@ impl Container {
         ContainerStatus { id: self.id().clone(), state: self.phase.borrow().state(), image_digest }
     }
 
+    /// Whether its program runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.in_phase(|phase| matches!(phase, Phase::Running { .. }))
+    }
+
     /// Starts the program and returns once it runs.
     pub(crate) async fn start(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<(), RuntimeError> {
         {

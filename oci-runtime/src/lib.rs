@@ -2,7 +2,8 @@
 //!
 //! Reading order: `state` says what is on disk of a container, `image` turns layer blobs into directories,
 //! `spec` turns a request into an OCI runtime specification, `create` joins the two, `shim` runs the result,
-//! `container` is the agent's side of a shim, `runtime` implements the contract.
+//! `container` is the agent's side of a shim, `exec` runs commands beside a container's program, `runtime` implements
+//! the contract.
 //!
 //! The crate needs root, Linux 5.6 or later (`openat2`), overlayfs and cgroups of version 1 or 2, which it drives
 //! through their files.
@@ -17,14 +18,17 @@ mod cgroup;
 mod config;
 mod container;
 mod create;
+mod exec;
 mod files;
 mod host;
 mod image;
 mod locks;
+mod reports;
 mod runtime;
 mod shim;
 mod spec;
 mod state;
+mod terminal;
 
 pub use config::{Clock, Config};
 pub use runtime::OciRuntime;

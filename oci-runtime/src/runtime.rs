@@ -15,14 +15,15 @@ use tokio::sync::{RwLock, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerStatus, ImageContent, Runtime, RuntimeError, RuntimeEvent,
-    SandboxId, SandboxSpec,
+    ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, Runtime, RuntimeError,
+    RuntimeEvent, SandboxId, SandboxSpec,
 };
 
 use crate::cgroup::Cgroups;
 use crate::config::Config;
 use crate::container::Container;
 use crate::create::{create, runtime_root, source};
+use crate::exec::exec;
 use crate::files::{self, failed};
 use crate::host;
 use crate::image::Images;
@@ -267,6 +268,14 @@ impl Runtime for OciRuntime {
         self.dispose(&container).await?;
         self.containers.lock().remove(id);
         Ok(())
+    }
+
+    async fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Execution, RuntimeError> {
+        let container = self.get(id)?;
+        if !container.is_running() {
+            return Err(RuntimeError::NotRunning(id.clone()));
+        }
+        exec(&self.shared, &container, spec).await
     }
 
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {

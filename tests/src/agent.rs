@@ -18,22 +18,22 @@ pub struct Agent {
 
 impl Agent {
     /// Starts an agent whose data is in `dir`; returns when its node is ready.
-    pub fn start(dir: &Path, cluster: &Cluster, (name, pod_cidr): (&str, &str), token: &str) -> Self {
+    pub fn start(dir: &Path, cluster: &Cluster, name: &str, token: &str) -> Self {
         fs::create_dir_all(dir).expect("the directory can be made");
         let text = fs::read_to_string(cluster.kubeconfig()).expect("the cluster has a kubeconfig");
         let mut bootstrap: Value = serde_json::from_str(&text).expect("the kubeconfig is JSON");
         bootstrap["users"][0]["user"] = json!({ "token": token });
         fs::write(dir.join("bootstrap"), bootstrap.to_string()).expect("the directory is writable");
         let mut agent = Self { dir: dir.to_owned(), name: name.to_owned(), process: None };
-        agent.launch(pod_cidr);
+        agent.launch();
         agent
     }
 
     /// Starts the process again after [`Self::terminate`].
-    pub fn launch(&mut self, pod_cidr: &str) {
+    pub fn launch(&mut self) {
         let mut command = Command::new(wherry_binary());
         command
-            .args(["agent", "--network", "loopback", "--node-name", &self.name, "--pod-cidr", pod_cidr])
+            .args(["agent", "--network", "loopback", "--node-name", &self.name])
             .arg("--bootstrap-kubeconfig")
             .arg(self.dir.join("bootstrap"))
             .arg("--data-dir")

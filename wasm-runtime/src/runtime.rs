@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerState, ContainerStatus, ImageContent, Runtime, RuntimeError,
-    RuntimeEvent, SandboxId, SandboxSpec,
+    ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ImageContent, Runtime,
+    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
 };
 
 use crate::code_cache::{CodeCache, private_directory};
@@ -323,6 +323,11 @@ impl Runtime for WasmRuntime {
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         self.remove_container(id).await
+    }
+
+    async fn exec(&self, id: &ContainerId, _: &ExecSpec) -> Result<Execution, RuntimeError> {
+        self.container(id)?;
+        Err(RuntimeError::Unsupported { handler: self.handler(), what: "exec" })
     }
 
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {

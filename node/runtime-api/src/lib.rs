@@ -10,13 +10,16 @@
 //! - [`Runtime::list`] is the truth; an event from [`Runtime::events`] only says "look again".
 //! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
 //!
-//! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`logs`].
+//! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
+//! container's program), [`logs`].
 
+pub mod exec;
 pub mod logs;
 mod runtime;
 pub mod spec;
 pub mod status;
 
+pub use exec::{ExecSpec, Execution};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use spec::{
     ContainerId, ContainerSpec, ImageContent, Mount, Resources, SandboxId, SandboxSpec, UserSpec,

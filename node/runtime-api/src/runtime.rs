@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use crate::exec::{ExecSpec, Execution};
 use crate::spec::{ContainerId, ContainerSpec, ImageContent, SandboxId, SandboxSpec};
 use crate::status::ContainerStatus;
 
@@ -48,6 +49,10 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Removes an ended container; a running one is killed first.
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// Runs a command beside the program of a running container, as the container's user, with its environment,
+    /// directory, capabilities and limits. Returns once the command runs; it ends when its [`Execution`] is dropped.
+    async fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Execution, RuntimeError>;
 
     /// All containers there are, also those an earlier process of the agent started.
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError>;
@@ -94,6 +99,17 @@ pub enum RuntimeError {
     /// No such container.
     #[error("container {0} does not exist")]
     NotFound(ContainerId),
+    /// The runtime cannot do this for any of its containers.
+    #[error("{what} is not supported by the runtime {handler:?}")]
+    Unsupported {
+        /// The runtime's handler name.
+        handler: &'static str,
+        /// What was asked: `exec`.
+        what: &'static str,
+    },
+    /// The container's program does not run.
+    #[error("container {0} is not running")]
+    NotRunning(ContainerId),
     /// A file operation failed.
     #[error("cannot {action} {}", path.display())]
     Io {

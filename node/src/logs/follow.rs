@@ -15,19 +15,20 @@ use super::watch::FileWatch;
 use crate::containers::{Containers, Running};
 
 /// One log being sent.
-pub(super) struct Following {
+#[derive(Clone)]
+pub(crate) struct Following {
     /// What the runtimes run.
-    pub(super) containers: Arc<Containers>,
+    pub(crate) containers: Arc<Containers>,
     /// Whose log it is.
-    pub(super) id: ContainerId,
+    pub(crate) id: ContainerId,
     /// What is asked for.
-    pub(super) options: LogOptions,
+    pub(crate) options: LogOptions,
 }
 
 impl Following {
     /// Sends until the log ends, nobody listens any more, or the limit is reached. A log ends when its container
     /// does not run any more and everything it wrote was sent.
-    pub(super) async fn run(self, path: &Path, out: mpsc::Sender<io::Result<Bytes>>) {
+    pub(crate) async fn run(self, path: &Path, out: mpsc::Sender<io::Result<Bytes>>) {
         if let Err(error) = self.send_all(path, &out).await {
             // A listener that left does not care.
             let _gone = out.send(Err(error)).await;

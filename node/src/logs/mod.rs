@@ -16,6 +16,8 @@ mod trim;
 mod watch;
 
 pub(crate) use dir::LogDir;
+pub(crate) use follow::Following;
+pub(crate) use options::LogOptions;
 pub(crate) use server::ServerError;
 pub(crate) use server::{LogServer, LogState};
 pub(crate) use trim::trim_logs;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use wherry_runtime_api::logs::Stream;
 
 /// A query that makes no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,8 @@ pub(crate) struct LogOptions {
     pub(crate) timestamps: bool,
     /// At most so many bytes.
     pub(crate) limit_bytes: Option<u64>,
+    /// Only what was written to this stream.
+    pub(crate) stream: Option<Stream>,
 }
 
 impl LogOptions {

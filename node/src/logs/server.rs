@@ -1,4 +1,5 @@
-//! The HTTPS endpoint of the node: `GET /containerLogs/NAMESPACE/POD/CONTAINER`, as kubelet answers it.
+//! The HTTPS endpoint of the node: `GET /containerLogs/NAMESPACE/POD/CONTAINER`, as kubelet answers it, and the routes of
+//! [`crate::streams`].
 //!
 //! Whoever calls shows a certificate signed by the client authority and is the API server (common name
 //! `kube-apiserver-kubelet-client`) or of the group `system:masters`. Every other request is refused.
@@ -110,11 +111,11 @@ impl LogServer {
         self.address.port()
     }
 
-    /// Serves until the state's `shutdown`.
-    pub(crate) async fn serve(mut self, state: LogState) {
+    /// Serves logs and `streams` until the state's `shutdown`.
+    pub(crate) async fn serve(mut self, state: LogState, streams: Router) {
         let shutdown = state.shutdown.clone();
         let tasks = state.tasks.clone();
-        let router = router(state);
+        let router = router(state).merge(streams);
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -186,13 +187,15 @@ async fn connection(tls: TlsAcceptor, stream: TcpStream, router: Router) {
         if allowed { next.run(request).await } else { refuse(StatusCode::FORBIDDEN, "Forbidden") }
     }));
     let service = TowerToHyperService::new(router);
-    let served = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+    let served = Builder::new(TokioExecutor::new())
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .await;
     if let Err(error) = served {
         debug!(error = %error, "connection ended");
     }
 }
 
-/// Whether the certificate's owner may read logs.
+/// Whether the certificate's owner may read logs and open streams.
 fn is_allowed(certificate: &CertificateDer<'_>) -> bool {
     let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
     let subject = parsed.subject();

@@ -77,6 +77,9 @@ impl LogReader {
     /// Adds one record; what is not a record was not written by a runtime and is left out.
     fn add(&mut self, record: &[u8], out: &mut Vec<u8>) {
         let Some(record) = logs::parse(record) else { return };
+        if self.options.stream.is_some_and(|stream| record.stream != stream) {
+            return;
+        }
         if self.options.since.is_some_and(|since| record.time < since) {
             return;
         }

@@ -159,6 +159,10 @@ impl PodNetwork for BridgeNetwork {
         self.ipam.release(pod_uid)
     }
 
+    fn namespace(&self, pod_uid: &str) -> Option<PathBuf> {
+        self.ipam.get(pod_uid).filter(|lease| lease.netns).map(|_| self.namespaces.path(pod_uid))
+    }
+
     async fn known(&self) -> Vec<String> {
         self.ipam.known()
     }

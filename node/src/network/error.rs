@@ -56,6 +56,14 @@ pub enum NetworkError {
         /// The cause.
         source: io::Error,
     },
+    /// A Pod does not answer at a port.
+    #[error("failed to connect to localhost:{port} inside the network namespace of the pod")]
+    Connect {
+        /// The port.
+        port: u16,
+        /// The cause.
+        source: io::Error,
+    },
     /// A request to the kernel's routing tables failed.
     #[error("cannot {step}")]
     Netlink {

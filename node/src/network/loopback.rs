@@ -4,6 +4,7 @@
 //! network namespace.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 
@@ -46,6 +47,10 @@ impl PodNetwork for LoopbackNetwork {
 
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {
         self.ipam.release(pod_uid)
+    }
+
+    fn namespace(&self, _: &str) -> Option<PathBuf> {
+        None
     }
 
     async fn known(&self) -> Vec<String> {

@@ -37,6 +37,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
 
 pub(crate) use bridge::{Layout, route_services};
 pub use error::NetworkError;
@@ -82,8 +83,16 @@ pub trait PodNetwork: Send + Sync {
     /// Disconnects a Pod and gives its address back; a Pod nobody knows is no error.
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError>;
 
+    /// The network namespace of a Pod that has one.
+    fn namespace(&self, pod_uid: &str) -> Option<PathBuf>;
+
     /// The uids of all Pods that hold an address, for the caller to detach those that are gone.
     async fn known(&self) -> Vec<String>;
+}
+
+/// Connects to a port on localhost of a network namespace.
+pub(crate) async fn connect(namespace: &Path, port: u16) -> Result<TcpStream, NetworkError> {
+    namespace::connect(namespace, port).await
 }
 
 /// Opens the network of this node, and removes what no known Pod owns.

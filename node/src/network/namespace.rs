@@ -7,13 +7,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -56,6 +57,11 @@ impl Namespaces {
         }
     }
 
+    /// Where a Pod's namespace is mounted.
+    pub(super) fn path(&self, uid: &str) -> PathBuf {
+        self.directory.join(uid)
+    }
+
     /// The Pod's namespace: the one there is, else a new one.
     pub(super) async fn ensure(&self, uid: &str, ip: Ipv4Addr) -> Result<Namespace, NetworkError> {
         let path = self.directory.join(uid);
@@ -93,6 +99,23 @@ impl Namespaces {
         };
         read().map_err(failed(&self.directory, "list the folder"))
     }
+}
+
+/// Connects to a port on localhost of the namespace mounted at `path`.
+pub(super) async fn connect(path: &Path, port: u16) -> Result<TcpStream, NetworkError> {
+    let inside = path.to_owned();
+    let stream = on_thread(path, move || {
+        let file = File::open(&inside).map_err(failed(&inside, "open the file"))?;
+        setns(&file, CloneFlags::CLONE_NEWNET).map_err(|error| failed(&inside, "enter")(error.into()))?;
+        let addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, port)), (Ipv6Addr::LOCALHOST, port).into()];
+        let stream = std::net::TcpStream::connect(&addresses[..1])
+            .or_else(|first| std::net::TcpStream::connect(&addresses[1..]).map_err(|_| first));
+        let stream = stream.map_err(|source| NetworkError::Connect { port, source })?;
+        stream.set_nonblocking(true).map_err(|source| NetworkError::Connect { port, source })?;
+        Ok(stream)
+    })
+    .await?;
+    TcpStream::from_std(stream).map_err(|source| NetworkError::Connect { port, source })
 }
 
 /// Runs work that changes the thread's network namespace on a thread that ends with it.

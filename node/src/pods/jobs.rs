@@ -12,6 +12,7 @@ use super::launch;
 use super::memory::{PodNetworking, PreparedImage};
 use super::plan::Action;
 use super::resources;
+use crate::commands::Commands;
 use crate::context::{Context, chain};
 use crate::env::PodSources;
 use crate::events::{Happening, Severity};
@@ -35,7 +36,7 @@ pub(super) enum Done {
         result: Option<Result<Arc<PreparedImage>, Refusal>>,
     },
     /// [`Action::SetUpNetwork`].
-    Network(Result<PodNetworking, String>),
+    Network(Result<PodNetworking, Refusal>),
     /// [`Action::Launch`].
     Launch {
         /// The container.
@@ -71,17 +72,20 @@ pub(super) async fn mount_volumes(
 
 /// Gives the pod its address.
 pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool) -> Done {
+    if let Some(refusal) = refuse_claims(&pod) {
+        return Done::Network(Err(refusal));
+    }
     let uid = uid(&pod);
     let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
     let (ip, netns) = if host_network {
         match ctx.host_ip.parse() {
             Ok(ip) => (ip, None),
-            Err(_) => return Done::Network(Err(format!("the node's address {:?} is invalid", ctx.host_ip))),
+            Err(_) => return no_sandbox(&format!("the node's address {:?} is invalid", ctx.host_ip)),
         }
     } else {
         match ctx.network.attach(uid, netns).await {
             Ok(address) => (address.ip, address.netns),
-            Err(error) => return Done::Network(Err(chain(&error))),
+            Err(error) => return no_sandbox(&chain(&error)),
         }
     };
     let sandbox = SandboxSpec {
@@ -93,6 +97,18 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         resources: resources::of_pod(&pod),
     };
     Done::Network(Ok(PodNetworking { ip, sandbox }))
+}
+
+fn no_sandbox(cause: &str) -> Done {
+    Done::Network(Err(("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {cause}"))))
+}
+
+/// Why a pod with claims on devices does not start: there is no driver that could prepare them.
+fn refuse_claims(pod: &Pod) -> Option<Refusal> {
+    let claim = pod.spec.as_ref()?.resource_claims.as_ref()?.first()?;
+    let cause =
+        format!("this node has no DRA drivers, so nobody prepares the devices of claim {:?}", claim.name);
+    Some(("FailedPrepareDynamicResources", format!("Failed to prepare dynamic resources: {cause}")))
 }
 
 fn hostname(pod: &Pod, host_network: bool, node_name: &str) -> String {
@@ -146,8 +162,9 @@ pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Op
             message,
         },
     );
-    let grace = super::hooks::pre_stop(&ctx, &pod, &id.name, grace).await;
-    let result = ctx.runtimes.get(handler).stop(&id, grace).await;
+    let runtime = ctx.runtimes.get(handler);
+    let grace = super::hooks::pre_stop(&ctx, &pod, Commands::new(runtime.clone(), id.clone()), grace).await;
+    let result = runtime.stop(&id, grace).await;
     ctx.containers.refresh().await;
     Some(Done::Stopped(id, result.map_err(|error| chain(&error))))
 }

@@ -4,15 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
+use tokio_util::sync::CancellationToken;
 use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, SandboxId};
 
 use super::jobs::{Refusal, field_path, find_container, uid};
 use super::memory::{PodNetworking, PreparedImage};
-use super::{pod_files, resources};
+use super::{hooks, pod_files, resources};
+use crate::commands::Commands;
 use crate::context::{Context, chain};
 use crate::env::{self, PodSources, Request, expand};
 use crate::events::{Happening, Severity};
-use crate::probes::{Probe, ProbeKind};
+use crate::probes::{Place, Probe, ProbeKind};
 use crate::runtimes::Handler;
 use crate::volumes::{Volumes, container_mounts};
 
@@ -34,6 +36,8 @@ pub(super) struct Order {
     pub(super) volumes: Arc<Volumes>,
     /// The pod's address and sandbox.
     pub(super) network: PodNetworking,
+    /// Cancelled when the pod ends, so that nobody waits for a hook any more.
+    pub(super) ending: CancellationToken,
 }
 
 /// Launches; the refusal's word tells which step failed.
@@ -58,6 +62,9 @@ pub(super) async fn run(ctx: &Context, order: Order) -> Result<(), Refusal> {
     tell(Severity::Normal, "Created", "Container created".to_owned());
     runtime.start(&spec.id).await.map_err(|error| refuse(RUN_ERROR, chain(&error)))?;
     tell(Severity::Normal, "Started", "Container started".to_owned());
+    let commands = Commands::new(runtime.clone(), spec.id.clone());
+    let place = Place { ip: order.network.ip, commands };
+    hooks::post_start(ctx, &order, &place).await;
     Ok(())
 }
 

@@ -148,7 +148,7 @@ impl<'a> View<'a> {
         let newest = attempts.next();
         let recorded = memory.and_then(|memory| memory.recorded.as_ref());
         let life = match newest {
-            Some(running) => life_of(running, memory),
+            Some(running) => begun(life_of(running, memory), spec, memory),
             None => recorded.map_or(Life::Never, recorded_life),
         };
         let previous = match newest {
@@ -205,6 +205,18 @@ fn life_of(running: &Running, memory: Option<&ContainerMemory>) -> Life {
             };
             Life::Ended { attempt, exit }
         }
+    }
+}
+
+/// A container whose postStart hook runs has not started yet, whatever its program does.
+fn begun(life: Life, spec: &core::Container, memory: Option<&ContainerMemory>) -> Life {
+    let hooked = spec.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.post_start.is_some());
+    let launching = |attempt: u32| {
+        memory.is_some_and(|memory| memory.launch.is_busy() && memory.launch_attempt == attempt)
+    };
+    match life {
+        Life::Alive { attempt, .. } if hooked && launching(attempt) => Life::Created { attempt },
+        life => life,
     }
 }
 

@@ -10,7 +10,9 @@ use tokio_util::task::TaskTracker;
 
 use super::life::{Life, View};
 use super::memory::{ContainerMemory, ProbeKill, ProbeView};
-use crate::probes::{Finding, Probe, ProbeKind, Target, watch};
+use crate::commands::Commands;
+use crate::probes::{Finding, Place, Probe, ProbeKind, Target, watch};
+use crate::runtimes::Runtimes;
 
 /// What a probe of one attempt at a container found.
 pub(super) struct ProbeReport {
@@ -28,6 +30,7 @@ type Key = (String, u32, ProbeKind);
 
 /// The running probes of one pod.
 pub(super) struct Probing {
+    runtimes: Runtimes,
     tasks: TaskTracker,
     reports: mpsc::UnboundedSender<ProbeReport>,
     running: BTreeMap<Key, DropGuard>,
@@ -35,9 +38,12 @@ pub(super) struct Probing {
 
 impl Probing {
     /// No probes yet; those to come run on `tasks` and report to the receiver.
-    pub(super) fn new(tasks: TaskTracker) -> (Self, mpsc::UnboundedReceiver<ProbeReport>) {
+    pub(super) fn new(
+        runtimes: Runtimes,
+        tasks: TaskTracker,
+    ) -> (Self, mpsc::UnboundedReceiver<ProbeReport>) {
         let (reports, receiver) = mpsc::unbounded_channel();
-        (Self { tasks, reports, running: BTreeMap::new() }, receiver)
+        (Self { runtimes, tasks, reports, running: BTreeMap::new() }, receiver)
     }
 
     /// Starts probes that should run and ends those that should not.
@@ -49,7 +55,9 @@ impl Probing {
     ) {
         let mut wanted = BTreeMap::new();
         for view in views {
-            let Life::Alive { attempt, started_at } = view.life else { continue };
+            let (Life::Alive { attempt, started_at }, Some(running)) = (&view.life, view.newest) else {
+                continue;
+            };
             for kind in ProbeKind::ALL {
                 let applies = match kind {
                     ProbeKind::Startup => !view.is_started(),
@@ -58,16 +66,19 @@ impl Probing {
                 // A probe that cannot be parsed kept its container from being launched.
                 if applies && let Ok(Some(probe)) = Probe::parse(view.spec, kind) {
                     let is_ready = view.probes().is_some_and(|probes| probes.ready);
-                    wanted.insert((view.spec.name.clone(), attempt, kind), (probe, started_at, is_ready));
+                    let key = (view.spec.name.clone(), *attempt, kind);
+                    wanted.insert(key, (probe, *started_at, is_ready, running));
                 }
             }
         }
         self.running.retain(|key, _| wanted.contains_key(key));
         let Some(ip) = pod_ip else { return };
-        for (key, (probe, started_at, is_ready)) in wanted {
+        for (key, (probe, started_at, is_ready, running)) in wanted {
             if !self.running.contains_key(&key) {
                 let running_for = now.duration_since(started_at).unsigned_abs();
-                let guard = self.start(&key, probe, Target { ip, running_for, is_ready });
+                let commands = Commands::of(&self.runtimes, running);
+                let target = Target { place: Place { ip, commands }, running_for, is_ready };
+                let guard = self.start(&key, probe, target);
                 self.running.insert(key, guard);
             }
         }

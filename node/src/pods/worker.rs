@@ -58,7 +58,7 @@ impl Worker {
         let pod = desired.borrow().pod.clone();
         let uid = jobs::uid(&pod).to_owned();
         let memory = Memory::recall(&pod, ctx.clock.now());
-        let (probing, reports) = Probing::new(tasks);
+        let (probing, reports) = Probing::new(ctx.runtimes.clone(), tasks);
         let node = NodeFacts {
             host_ip: ctx.host_ip.clone(),
             has_namespaces: ctx.has_namespaces,
@@ -237,7 +237,8 @@ impl Worker {
         // The planner asks for a launch only when all three are there.
         let (Some(volumes), Some(network), Some(image)) = (volumes, network, image) else { return };
         (memory.launch, memory.launch_attempt) = (Step::Busy, attempt);
-        let order = launch::Order { pod, container, attempt, image, volumes, network };
+        let ending = self.ending.clone();
+        let order = launch::Order { pod, container, attempt, image, volumes, network, ending };
         let ctx = self.ctx.clone();
         self.jobs.spawn(async move { Some(jobs::launch(ctx, order).await) });
     }
@@ -305,11 +306,10 @@ impl Worker {
             Done::Network(Ok(network)) => {
                 (memory.network, memory.network_failures) = (Step::Done(network), 0);
             }
-            Done::Network(Err(message)) => {
-                let message = format!("Failed to create pod sandbox: {message}");
-                self.tell(Severity::Warning, "FailedCreatePodSandBox", message.clone());
+            Done::Network(Err(failure)) => {
+                let (reason, message) = &failure;
+                self.tell(Severity::Warning, reason, message.clone());
                 let failures = self.memory.network_failures;
-                let failure = ("FailedCreatePodSandBox", message);
                 self.memory.network = Failure::after(Some(failures), failure, now, setup_delay);
                 self.memory.network_failures += 1;
             }

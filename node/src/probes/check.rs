@@ -1,4 +1,4 @@
-//! One look at a container: an HTTP request or a TCP connection.
+//! One look at a container: a command, an HTTP request or a TCP connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,10 +16,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::tls::trust_everybody;
+use crate::commands::Commands;
+use crate::context::chain;
 
 /// What is looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
+    /// A command in the container ends with 0.
+    Exec(Vec<String>),
     /// An HTTP request is answered with a status from 200 to 399.
     Http(HttpCheck),
     /// A connection is accepted.
@@ -46,24 +50,59 @@ pub(crate) struct HttpCheck {
     pub(crate) headers: Vec<(String, String)>,
 }
 
+/// Where a container is found.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The pod's address.
+    pub(crate) ip: IpAddr,
+    /// Where its commands run.
+    pub(crate) commands: Commands,
+}
+
+/// A look that did not succeed; the text is the sentence kubelet would print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
+    /// The container did not do as it should.
+    Failed(String),
+    /// There was no looking, which says nothing of the container.
+    Errored(String),
+}
+
 impl Check {
-    /// Looks once; an error is the sentence kubelet would print.
-    pub(crate) async fn run(&self, pod_ip: IpAddr, timeout: Duration) -> Result<(), String> {
+    /// Looks once.
+    pub(crate) async fn run(&self, place: &Place, timeout: Duration) -> Result<(), Miss> {
         match self {
-            Self::Http(check) => check.run(pod_ip, timeout).await,
+            Self::Exec(command) => exec(&place.commands, command, timeout).await,
+            Self::Http(check) => check.run(place.ip, timeout).await.map_err(Miss::Failed),
             Self::Tcp { host, port } => {
-                let address = SocketAddr::new(host.unwrap_or(pod_ip), *port);
+                let address = SocketAddr::new(host.unwrap_or(place.ip), *port);
                 match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
                     Ok(Ok(_)) => Ok(()),
-                    Ok(Err(error)) => Err(format!("dial tcp {address}: {}", connect_error(&error))),
-                    Err(_) => Err(format!("dial tcp {address}: i/o timeout")),
+                    Ok(Err(error)) => {
+                        Err(Miss::Failed(format!("dial tcp {address}: {}", connect_error(&error))))
+                    }
+                    Err(_) => Err(Miss::Failed(format!("dial tcp {address}: i/o timeout"))),
                 }
             }
         }
     }
 }
 
+async fn exec(commands: &Commands, command: &[String], timeout: Duration) -> Result<(), Miss> {
+    match tokio::time::timeout(timeout, commands.run(command)).await {
+        Ok(Ok(outcome)) if outcome.code == 0 => Ok(()),
+        Ok(Ok(outcome)) => Err(Miss::Failed(outcome.output)),
+        Ok(Err(error)) => Err(Miss::Errored(chain(&error))),
+        Err(_) => Err(Miss::Failed(format!("command {:?} timed out", command.join(" ")))),
+    }
+}
+
 impl HttpCheck {
+    /// Sends the request; any answer will do.
+    pub(crate) async fn call(&self, pod_ip: IpAddr) -> Result<(), String> {
+        self.request(SocketAddr::new(self.host.unwrap_or(pod_ip), self.port)).await.map(drop)
+    }
+
     async fn run(&self, pod_ip: IpAddr, timeout: Duration) -> Result<(), String> {
         let address = SocketAddr::new(self.host.unwrap_or(pod_ip), self.port);
         let scheme = if self.tls { "https" } else { "http" };

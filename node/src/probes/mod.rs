@@ -22,7 +22,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{self as core, Container};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-pub(crate) use check::{Check, HttpCheck};
+pub(crate) use check::{Check, HttpCheck, Miss, Place};
 pub(crate) use task::{Finding, Target, watch};
 
 /// What a probe decides.
@@ -64,14 +64,14 @@ impl ProbeKind {
 pub(crate) enum ProbeError {
     /// The mechanism is not there.
     #[error(
-        "{kind} probe of container {container:?}: {mechanism} probes are not supported by this node yet, use httpGet or tcpSocket"
+        "{kind} probe of container {container:?}: {mechanism} probes are not supported by this node yet, use exec, httpGet or tcpSocket"
     )]
     Unsupported {
         /// Which probe.
         kind: &'static str,
         /// The container.
         container: String,
-        /// `exec` or `grpc`.
+        /// `grpc`.
         mechanism: &'static str,
     },
     /// The port does not exist.
@@ -138,36 +138,49 @@ impl Probe {
 }
 
 fn parse_check(container: &Container, probe: &core::Probe, kind: ProbeKind) -> Result<Check, ProbeError> {
-    let context = Context { container, kind };
-    if let Some(http) = &probe.http_get {
-        let path = http.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let headers = http.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect();
-        return Ok(Check::Http(HttpCheck {
-            tls: http.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
-            host: context.host(http.host.as_deref())?,
-            port: context.port(&http.port)?,
-            path: format!("{slash}{path}"),
-            headers,
-        }));
+    if let Some(exec) = &probe.exec {
+        return Ok(Check::Exec(exec.command.clone().unwrap_or_default()));
     }
+    if let Some(http) = &probe.http_get {
+        return parse_http(container, http, kind.title()).map(Check::Http);
+    }
+    let context = Context { container, kind: kind.title() };
     if let Some(tcp) = &probe.tcp_socket {
         return Ok(Check::Tcp { host: context.host(tcp.host.as_deref())?, port: context.port(&tcp.port)? });
     }
-    let mechanism = if probe.grpc.is_some() { "grpc" } else { "exec" };
-    Err(ProbeError::Unsupported { kind: kind.title(), container: container.name.clone(), mechanism })
+    let (kind, container) = (kind.title(), container.name.clone());
+    Err(ProbeError::Unsupported { kind, container, mechanism: "grpc" })
+}
+
+/// The request of a probe or a hook; `kind` is what an error calls it.
+pub(crate) fn parse_http(
+    container: &Container,
+    http: &core::HTTPGetAction,
+    kind: &'static str,
+) -> Result<HttpCheck, ProbeError> {
+    let context = Context { container, kind };
+    let path = http.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let headers = http.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect();
+    Ok(HttpCheck {
+        tls: http.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
+        host: context.host(http.host.as_deref())?,
+        port: context.port(&http.port)?,
+        path: format!("{slash}{path}"),
+        headers,
+    })
 }
 
 struct Context<'a> {
     container: &'a Container,
-    kind: ProbeKind,
+    kind: &'static str,
 }
 
 impl Context<'_> {
     fn host(&self, host: Option<&str>) -> Result<Option<IpAddr>, ProbeError> {
         let Some(host) = host.filter(|host| !host.is_empty()) else { return Ok(None) };
         host.parse().map(Some).map_err(|_| ProbeError::Host {
-            kind: self.kind.title(),
+            kind: self.kind,
             container: self.container.name.clone(),
             host: host.to_owned(),
         })
@@ -184,7 +197,7 @@ impl Context<'_> {
             }
         };
         found.filter(|port| *port != 0).ok_or_else(|| ProbeError::Port {
-            kind: self.kind.title(),
+            kind: self.kind,
             container: self.container.name.clone(),
             port: shown,
         })

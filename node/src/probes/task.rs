@@ -1,12 +1,13 @@
 //! The life of one probe of one running container.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Probe, ProbeKind};
+use super::{Check, Miss, Place, Probe, ProbeKind};
 
 /// The first pause between additional looks; it doubles up to the probe's period.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The same for looks that cost a process.
+const FIRST_PAUSE_OF_COMMANDS: Duration = Duration::from_millis(100);
 
 /// What a probe has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +21,10 @@ pub(crate) enum Finding {
 }
 
 /// What is probed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// The pod's address.
-    pub(crate) ip: IpAddr,
+    /// Where it is.
+    pub(crate) place: Place,
     /// How long the container has been running.
     pub(crate) running_for: Duration,
     /// Whether it is held to be ready.
@@ -36,16 +37,22 @@ pub(crate) async fn watch(probe: Probe, target: Target, mut tell: impl FnMut(Fin
     tokio::time::sleep(probe.initial_delay.saturating_sub(target.running_for)).await;
     let mut count = Count::new(&probe, target.is_ready);
     let is_expected = probe.kind != ProbeKind::Liveness && !target.is_ready;
-    let mut next_pause = is_expected.then_some(FIRST_PAUSE);
-    let pod_ip = target.ip;
+    let first_pause = match probe.check {
+        Check::Exec(_) => FIRST_PAUSE_OF_COMMANDS,
+        Check::Http(_) | Check::Tcp { .. } => FIRST_PAUSE,
+    };
+    let mut next_pause = is_expected.then_some(first_pause);
     loop {
         let period_ends = tokio::time::Instant::now() + probe.period;
-        let outcome = probe.check.run(pod_ip, probe.timeout).await;
+        let outcome = probe.check.run(&target.place, probe.timeout).await;
         let mut succeeded = outcome.is_ok();
-        if let Err(message) = &outcome {
-            tell(Finding::Unhealthy(format!("{} probe failed: {message}", probe.kind.title())));
+        if let Err(miss) = &outcome {
+            tell(Finding::Unhealthy(unhealthy(probe.kind, miss)));
         }
-        if let Some(verdict) = count.add(succeeded) {
+        // Where there was no looking nothing was seen.
+        if !matches!(outcome, Err(Miss::Errored(_)))
+            && let Some(verdict) = count.add(succeeded)
+        {
             tell(verdict);
         }
         // Until the first success: looks between the regular ones.
@@ -56,7 +63,7 @@ pub(crate) async fn watch(probe: Probe, target: Target, mut tell: impl FnMut(Fin
             if tokio::time::Instant::now() >= period_ends {
                 break;
             }
-            succeeded = probe.check.run(pod_ip, probe.timeout).await.is_ok();
+            succeeded = probe.check.run(&target.place, probe.timeout).await.is_ok();
             if succeeded && let Some(verdict) = count.add(true) {
                 tell(verdict);
             }
@@ -68,6 +75,14 @@ pub(crate) async fn watch(probe: Probe, target: Target, mut tell: impl FnMut(Fin
             return;
         }
         tokio::time::sleep_until(period_ends).await;
+    }
+}
+
+fn unhealthy(kind: ProbeKind, miss: &Miss) -> String {
+    let title = kind.title();
+    match miss {
+        Miss::Failed(message) => format!("{title} probe failed: {message}"),
+        Miss::Errored(message) => format!("{title} probe errored and resulted in unknown state: {message}"),
     }
 }
 

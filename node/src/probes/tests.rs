@@ -1,15 +1,27 @@
 //! Probes against real listeners on loopback.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use wherry_runtime_api::{ContainerId, SandboxId};
 
 use super::*;
+use crate::commands::Commands;
+use crate::testing::{FakeRuntime, runtimes};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// A container on this machine, in a runtime that runs what it was told of.
+fn place() -> (Place, Arc<FakeRuntime>) {
+    let (_, _, runc) = runtimes();
+    let sandbox = SandboxId("uid".to_owned());
+    let id = ContainerId { sandbox, name: "main".to_owned(), attempt: 0 };
+    (Place { ip: LOOPBACK, commands: Commands::new(runc.clone(), id) }, runc)
+}
 
 fn container(probe: Value) -> Container {
     serde_json::from_value(json!({
@@ -34,10 +46,10 @@ fn probes_are_parsed_with_kubernetes_defaults() {
 
 #[test]
 fn what_cannot_be_probed_is_named() {
-    let exec = parse(json!({ "exec": { "command": ["true"] } })).unwrap_err();
+    let grpc = parse(json!({ "grpc": { "port": 1 } })).unwrap_err();
     assert_eq!(
-        exec,
-        "Readiness probe of container \"main\": exec probes are not supported by this node yet, use httpGet or tcpSocket"
+        grpc,
+        "Readiness probe of container \"main\": grpc probes are not supported by this node yet, use exec, httpGet or tcpSocket"
     );
     assert!(
         parse(json!({ "tcpSocket": { "port": "nope" } })).unwrap_err().ends_with("it has no port \"nope\"")
@@ -70,8 +82,8 @@ async fn http_statuses_decide() {
     {
         let (port, _server) = serve(status).await;
         let probe = parse(json!({ "httpGet": { "port": port } })).unwrap();
-        let outcome = probe.check.run(LOOPBACK, Duration::from_secs(5)).await;
-        assert_eq!(outcome, expected.map_err(str::to_owned), "status {status}");
+        let outcome = probe.check.run(&place().0, Duration::from_secs(5)).await;
+        assert_eq!(outcome, expected.map_err(|text: &str| Miss::Failed(text.to_owned())), "status {status}");
     }
 }
 
@@ -81,14 +93,13 @@ async fn a_closed_port_is_refused_in_go_words() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let check = Check::Tcp { host: None, port };
-    let error = check.run(LOOPBACK, Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(error, format!("dial tcp 127.0.0.1:{port}: connect: connection refused"));
+    let error = check.run(&place().0, Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(error, Miss::Failed(format!("dial tcp 127.0.0.1:{port}: connect: connection refused")));
     let probe = parse(json!({ "httpGet": { "port": port, "path": "/x" } })).unwrap();
-    let error = probe.check.run(LOOPBACK, Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(
-        error,
-        format!("Get \"http://127.0.0.1:{port}/x\": dial tcp 127.0.0.1:{port}: connect: connection refused")
-    );
+    let error = probe.check.run(&place().0, Duration::from_secs(5)).await.unwrap_err();
+    let refused =
+        format!("Get \"http://127.0.0.1:{port}/x\": dial tcp 127.0.0.1:{port}: connect: connection refused");
+    assert_eq!(error, Miss::Failed(refused));
 }
 
 #[tokio::test]
@@ -98,7 +109,7 @@ async fn a_container_that_is_soon_ready_is_seen_long_before_its_period() {
     drop(reserved);
     let probe = parse(json!({ "tcpSocket": { "port": address.port() }, "periodSeconds": 3600 })).unwrap();
     let (sender, mut findings) = mpsc::unbounded_channel();
-    let target = Target { ip: LOOPBACK, running_for: Duration::ZERO, is_ready: false };
+    let target = Target { place: place().0, running_for: Duration::ZERO, is_ready: false };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch(probe, target, move |finding| {
         sender.send(finding).ok();
@@ -106,4 +117,38 @@ async fn a_container_that_is_soon_ready_is_seen_long_before_its_period() {
     assert!(matches!(findings.recv().await.unwrap(), Finding::Unhealthy(_)));
     let _listener = TcpListener::bind(address).await.unwrap();
     assert_eq!(findings.recv().await.unwrap(), Finding::Succeeds);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_exit_code_of_a_command_decides() {
+    let (place, runtime) = place();
+    let check = |words: &str| Check::Exec(words.split(' ').map(str::to_owned).collect());
+    let timeout = Duration::from_secs(2);
+    runtime.answer("good one", "fine", 0);
+    runtime.answer("bad one", "it is broken\n", 3);
+    assert_eq!(check("good one").run(&place, timeout).await, Ok(()));
+    let broken = Miss::Failed("it is broken\n".to_owned());
+    assert_eq!(check("bad one").run(&place, timeout).await, Err(broken));
+    let late = Miss::Failed("command \"endless one\" timed out".to_owned());
+    assert_eq!(check("endless one").run(&place, timeout).await, Err(late));
+    let errored = check("no-such one").run(&place, timeout).await.unwrap_err();
+    assert_eq!(errored, Miss::Errored("exec failed: not found".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_cannot_be_run_decides_nothing() {
+    let (place, runtime) = place();
+    let probe = parse(json!({ "exec": { "command": ["no-such"] }, "failureThreshold": 1 })).unwrap();
+    let probe = Probe { kind: ProbeKind::Liveness, ..probe };
+    let target = Target { place, running_for: Duration::ZERO, is_ready: true };
+    let (sender, mut findings) = mpsc::unbounded_channel();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(watch(probe, target, move |finding| {
+        sender.send(finding).ok();
+    }));
+    for _ in 0..5 {
+        let told = "Liveness probe errored and resulted in unknown state: exec failed: not found".to_owned();
+        assert_eq!(findings.recv().await.unwrap(), Finding::Unhealthy(told));
+    }
+    assert_eq!(runtime.executed()[0], "main: no-such");
 }

@@ -10,6 +10,7 @@
 mod lease;
 mod machine;
 mod object;
+mod range;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 use crate::context::{Context, chain};
 pub(crate) use machine::Machine;
 pub(crate) use object::Facts;
+pub use range::{RangeError, pod_range};
 
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
 const STATUS_PERIOD: Duration = Duration::from_mins(5);

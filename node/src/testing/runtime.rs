@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use wherry_api::clock::Clock;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent, Runtime,
-    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
+    ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ExitReason,
+    ImageContent, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
 };
 
 use crate::network::{NetworkError, PodAddress, PodNetwork};
@@ -44,6 +44,12 @@ pub(crate) struct FakeRuntime {
     specs: Mutex<Vec<ContainerSpec>>,
     /// What the next starts answer, by container name.
     failures: Mutex<BTreeMap<String, String>>,
+    /// What commands write and how they end, by their words; others never end.
+    commands: Mutex<BTreeMap<String, (String, i32)>>,
+    /// Every command that was run, with its container's name.
+    executed: Mutex<Vec<String>>,
+    /// The time the last stop gave its container.
+    grace: Mutex<Option<Duration>>,
     unavailable: Mutex<Option<String>>,
     events: broadcast::Sender<RuntimeEvent>,
 }
@@ -57,6 +63,9 @@ impl FakeRuntime {
             containers: Mutex::default(),
             specs: Mutex::default(),
             failures: Mutex::default(),
+            commands: Mutex::default(),
+            executed: Mutex::default(),
+            grace: Mutex::default(),
             unavailable: Mutex::default(),
             events: broadcast::Sender::new(64),
         })
@@ -89,6 +98,21 @@ impl FakeRuntime {
             Some(reason) => failures.insert(name.to_owned(), reason.to_owned()),
             None => failures.remove(name),
         };
+    }
+
+    /// Makes a command write this and end with this code from now on.
+    pub(crate) fn answer(&self, command: &str, output: &str, code: i32) {
+        self.commands.lock().insert(command.to_owned(), (output.to_owned(), code));
+    }
+
+    /// The commands that were run so far, each behind its container's name.
+    pub(crate) fn executed(&self) -> Vec<String> {
+        self.executed.lock().clone()
+    }
+
+    /// How long the container that was stopped last could take.
+    pub(crate) fn grace(&self) -> Option<Duration> {
+        *self.grace.lock()
     }
 
     /// Makes the runtime unavailable for this reason.
@@ -170,7 +194,8 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
-    async fn stop(&self, id: &ContainerId, _: Duration) -> Result<(), RuntimeError> {
+    async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {
+        *self.grace.lock() = Some(grace);
         let finished_at = self.clock.lock().now();
         if let Some(status) = self.containers.lock().get_mut(id) {
             end(status, finished_at, 143);
@@ -181,6 +206,28 @@ impl Runtime for FakeRuntime {
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         self.containers.lock().remove(id);
         Ok(())
+    }
+
+    async fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Execution, RuntimeError> {
+        let words = spec.command.join(" ");
+        self.executed.lock().push(format!("{}: {words}", id.name));
+        if words.starts_with("no-such") {
+            return Err(RuntimeError::Failed { step: "exec".to_owned(), reason: "not found".to_owned() });
+        }
+        let answer = self.commands.lock().get(&words).cloned();
+        let output = answer.as_ref().map(|(output, _)| output.clone()).unwrap_or_default();
+        Ok(Execution {
+            stdin: None,
+            stdout: Box::new(std::io::Cursor::new(output.into_bytes())),
+            stderr: Some(Box::new(tokio::io::empty())),
+            terminal: None,
+            ended: Box::pin(async move {
+                match answer {
+                    Some((_, code)) => Ok(code),
+                    None => std::future::pending().await,
+                }
+            }),
+        })
     }
 
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {
@@ -215,6 +262,10 @@ impl PodNetwork for FakeNetwork {
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {
         self.0.lock().remove(pod_uid);
         Ok(())
+    }
+
+    fn namespace(&self, pod_uid: &str) -> Option<PathBuf> {
+        self.0.lock().get(pod_uid)?.netns.clone()
     }
 
     async fn known(&self) -> Vec<String> {

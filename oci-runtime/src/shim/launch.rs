@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use jiff::Timestamp;
@@ -36,7 +37,7 @@ pub(super) fn launch(dir: &ContainerDir, record: &Record) -> Result<Launched, Fa
     if !status.success() {
         return Err(explain(status, stderr));
     }
-    let (pid, process) = process(dir)?;
+    let (pid, process) = process(&dir.pid_file())?;
     let output = Output::new(log, stdout, stderr).map_err(|error| format!("cannot read output: {error}"))?;
     Ok(Launched { pid, process, output, started_at: Timestamp::now() })
 }
@@ -82,9 +83,9 @@ fn command(dir: &ContainerDir, record: &Record) -> Command {
     command
 }
 
-fn process(dir: &ContainerDir) -> Result<(Pid, OwnedFd), Failure> {
-    let text =
-        fs::read_to_string(dir.pid_file()).map_err(|error| format!("cannot read the pid file: {error}"))?;
+/// The process whose id the OCI runtime wrote to a file.
+pub(super) fn process(pid_file: &Path) -> Result<(Pid, OwnedFd), Failure> {
+    let text = fs::read_to_string(pid_file).map_err(|error| format!("cannot read the pid file: {error}"))?;
     let pid = text.trim().parse().ok().and_then(Pid::from_raw).ok_or("the pid file holds no process id")?;
     let process =
         pidfd_open(pid, PidfdFlags::empty()).map_err(|error| format!("cannot open the process: {error}"))?;

@@ -6,6 +6,8 @@
 //!   running.json --> copies output to the log --> the program ends --> exit.json --> the shim ends
 //! ```
 //!
+//! A command that runs beside the container's program has a shim of its own ([`exec`]), which does not outlive the agent.
+//!
 //! # Guarantees
 //! - A single thread, no async runtime; killing or restarting the agent does not disturb it.
 //! - `exit.json` exists before the program's process is reaped: as long as it does not, the recorded pid is the
@@ -15,13 +17,14 @@
 //! - The writing end of the FIFO `alive` is the shim's standard output: a byte says "look again", its closing
 //!   says that the shim is gone, for whatever reason.
 
+mod exec;
 mod launch;
 mod output;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -39,16 +42,23 @@ pub(crate) const START_ERROR_CODE: i32 = 128;
 /// What went wrong, in words; a shim has nobody to handle an error but its log.
 type Failure = String;
 
-/// Runs the shim of one container until the container has ended.
+/// Runs the shim of one container until the container has ended, or that of one command until the command has.
 ///
-/// `args` are the arguments after the word `shim`: the container's directory. The calling process must have
-/// only one thread (no async runtime may have been started) and is used up by the call.
+/// `args` are the arguments after the word `shim`: the container's directory, or `exec`, the container's directory and
+/// the command's. The calling process must have only one thread (no async runtime may have been started) and is used
+/// up by the call.
 pub fn shim_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
-    let [directory] = args.as_slice() else {
-        return fail("usage: shim CONTAINER_DIRECTORY (started by the node agent, not by hand)");
+    let container = |directory: &OsString| ContainerDir::new(PathBuf::from(directory));
+    let ran = match args.as_slice() {
+        [directory] => run(&container(directory)),
+        [word, directory, place] if word == "exec" => {
+            exec::run(&container(directory), Path::new(place));
+            Ok(())
+        }
+        _ => return fail("usage: shim [exec] DIRECTORY.. (started by the node agent, not by hand)"),
     };
-    match run(&ContainerDir::new(PathBuf::from(directory))) {
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => fail(&reason),
     }
@@ -78,6 +88,14 @@ fn run(dir: &ContainerDir) -> Result<(), Failure> {
 
 /// Leaves the agent's session, signals and cgroup, and becomes the parent of orphans.
 fn detach(record: &Record) -> Result<Cgroups, Failure> {
+    adopt()?;
+    let cgroups = Cgroups::detect()?;
+    cgroups.join(&record.shim_cgroup).map_err(|error| error.to_string())?;
+    Ok(cgroups)
+}
+
+/// Leaves the agent's session and signals, and becomes the parent of orphans.
+fn adopt() -> Result<(), Failure> {
     // Fails only for a process group leader, which has no session of the agent to leave.
     rustix::process::setsid().ok();
     let mut ignored = SigSet::empty();
@@ -88,9 +106,7 @@ fn detach(record: &Record) -> Result<Cgroups, Failure> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| format!("cannot adopt orphans: {error}"))?;
     rustix::process::umask(rustix::fs::Mode::from(0o022));
-    let cgroups = Cgroups::detect()?;
-    cgroups.join(&record.shim_cgroup).map_err(|error| error.to_string())?;
-    Ok(cgroups)
+    Ok(())
 }
 
 /// A container that was started.

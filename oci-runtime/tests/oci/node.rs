@@ -17,8 +17,8 @@ use wherry_runtime_api::{
 };
 
 /// Far beyond what anything here takes; a test that fails ends.
-const PATIENCE: Duration = Duration::from_mins(1);
-const APPLETS: [&str; 9] = ["sh", "sleep", "cat", "id", "echo", "env", "tail", "touch", "pwd"];
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+const APPLETS: [&str; 10] = ["sh", "sleep", "cat", "id", "echo", "env", "tail", "touch", "pwd", "stty"];
 
 /// One machine with one pod.
 pub(crate) struct Node {

@@ -77,9 +77,6 @@ pub(crate) enum Failure {
     Told(Box<Told>),
     #[error("{0}")]
     Unavailable(String),
-    /// What was asked for is not built.
-    #[error("{0}")]
-    Unimplemented(String),
     /// Whom a request was to be passed on to cannot be reached.
     #[error("{0}")]
     Unreachable(String),

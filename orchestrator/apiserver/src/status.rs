@@ -164,7 +164,6 @@ fn code_and_reason(failure: &Failure) -> (u16, &'static str) {
         Failure::Told(told) => (told.code, ""),
         Failure::Internal(_) | Failure::Broken(_) => (500, "InternalError"),
         Failure::Unavailable(_) | Failure::Unreachable(_) => (503, "ServiceUnavailable"),
-        Failure::Unimplemented(_) => (501, "NotImplemented"),
         Failure::TooLargeVersion { .. } => (504, "Timeout"),
     }
 }
@@ -226,7 +225,6 @@ fn details(failure: &Failure) -> Option<Details> {
         | Failure::TooLarge { .. }
         | Failure::Expired { .. }
         | Failure::Unreachable(_)
-        | Failure::Unimplemented(_)
         | Failure::Unversioned(_)
         | Failure::Broken(_) => None,
     }

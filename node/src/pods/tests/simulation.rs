@@ -1,5 +1,7 @@
 //! Whole workers against an API server in memory and fake runtimes, in simulated time.
 
+mod hooks;
+
 use std::collections::BTreeMap;
 
 use kube::runtime::reflector;
@@ -125,6 +127,14 @@ impl Node {
         self.api.put(POD, json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": { "phase": "Pending" } }));
     }
 
+    /// Deletes the pod `web` with this grace period in seconds.
+    fn delete(&self, grace: i64) {
+        let mut pod = self.api.get(POD).unwrap();
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:01:00Z");
+        pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+        self.api.put(POD, pod);
+    }
+
     async fn wait_ready(&self) -> Value {
         self.api.wait_for(POD, is_ready).await
     }
@@ -239,6 +249,22 @@ async fn the_token_of_a_running_pod_is_bound_to_it_and_renewed_before_it_expires
     tokio::time::sleep(Duration::from_secs(490)).await;
     assert_eq!(read(), "token-3");
     assert_eq!(node.api.token_requests().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_with_claims_on_devices_does_not_start_without_a_driver() {
+    let node = Node::started(false).await;
+    let mut spec = one("app:v1");
+    spec["resourceClaims"] = json!([{ "name": "gpu", "resourceClaimName": "mine" }]);
+    node.create(spec);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let (reason, message) = node.api.events().pop().unwrap();
+    assert_eq!(reason, "FailedPrepareDynamicResources");
+    assert!(
+        message.starts_with("Failed to prepare dynamic resources: ") && message.contains("\"gpu\""),
+        "{message}"
+    );
+    assert!(node.wasmtime.existing().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ impl Exchange {
         match sub {
             "log" => log::log(cx, name, &self.query).await,
             "attach" | "exec" | "portforward" => {
-                Err(streams::refuse(cx, name, sub, (&self.query, &self.parts.headers)))
+                streams::open(cx, name, sub, (&self.query, &self.parts)).await
             }
             "proxy" => proxy::proxy(cx, name, &self.parts, body).await,
             "binding" => self.bind(cx, Some(name), body).await,

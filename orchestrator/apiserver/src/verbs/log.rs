@@ -35,7 +35,7 @@ pub(crate) async fn log(cx: &Cx<'_>, name: &str, query: &Query) -> Result<Respon
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

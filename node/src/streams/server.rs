@@ -1,0 +1,271 @@
+//! Requests for streams: `/exec`, `/attach` and `/portForward`, as kubelet answers them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::Pod;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+use wherry_runtime_api::ExecSpec;
+use wherry_runtime_api::logs::Stream;
+
+use super::forward::{self, Place, Target};
+use super::options::{Change, Options, STREAM_PROTOCOL};
+use super::session::{Ends, Session};
+use super::{attach, channels, exec, remote, tunnel, websocket};
+use crate::containers::{Containers, Running};
+use crate::logs::{Following, LogDir, LogOptions};
+use crate::network::PodNetwork;
+use crate::pods::{PodIndex, find_container};
+use crate::runtimes::Runtimes;
+
+/// What answers need.
+#[derive(Clone)]
+pub(crate) struct StreamState {
+    /// The Pods of this node.
+    pub(crate) pods: PodIndex,
+    /// What runs.
+    pub(crate) containers: Arc<Containers>,
+    /// Where commands run.
+    pub(crate) runtimes: Runtimes,
+    /// Where ports are.
+    pub(crate) network: Arc<dyn PodNetwork>,
+    /// Where logs are.
+    pub(crate) dir: LogDir,
+    /// Where streams are carried.
+    pub(crate) tasks: TaskTracker,
+    /// When they end.
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The routes.
+pub(crate) fn router(state: StreamState) -> Router {
+    Router::new()
+        .route("/exec/{namespace}/{pod}/{container}", any(serve_exec))
+        .route("/attach/{namespace}/{pod}/{container}", any(serve_attach))
+        .route("/portForward/{namespace}/{pod}", any(serve_forward))
+        .with_state(state)
+}
+
+type Refusal = (StatusCode, String);
+type Place3 = Path<(String, String, String)>;
+
+async fn serve_exec(
+    State(state): State<StreamState>,
+    Path((namespace, pod, container)): Place3,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let options = parse(query.as_deref())?;
+    let (_, running) = state.running(&namespace, &pod, &container)?;
+    let (change, wanted) = (upgrade(request)?, options.wanted);
+    let spec = ExecSpec { command: options.command, stdin: wanted.stdin, terminal: wanted.tty };
+    let runtime = state.runtimes.get(running.handler).clone();
+    state.command(change, wanted, move |session| async move {
+        exec::run(&*runtime, &running.status.id, &spec, session).await;
+    })
+}
+
+async fn serve_attach(
+    State(state): State<StreamState>,
+    Path((namespace, name, container)): Place3,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let wanted = parse(query.as_deref())?.wanted;
+    let (pod, running) = state.running(&namespace, &name, &container)?;
+    if wanted.stdin && find_container(&pod, &container).is_some_and(|spec| spec.stdin == Some(true)) {
+        let message = "attaching to the standard input of a container is not supported by this node yet";
+        return Err((StatusCode::NOT_IMPLEMENTED, message.to_owned()));
+    }
+    let attempt = running.status.id.attempt;
+    let found = state.dir.attempts(&pod, &container).into_iter().find(|(known, _)| *known == attempt);
+    let (_, path) = found.ok_or((StatusCode::NOT_FOUND, format!("container {container:?} has no log")))?;
+    let (containers, id) = (state.containers.clone(), running.status.id);
+    let streams = [(wanted.stdout, Stream::Stdout), (wanted.stderr, Stream::Stderr)];
+    let streams: Vec<Stream> =
+        streams.into_iter().filter(|(wanted, _)| *wanted).map(|(_, stream)| stream).collect();
+    let following = Following { containers, id, options: LogOptions::default() };
+    state.command(upgrade(request)?, wanted, move |session| async move {
+        attach::run(following, &path, &streams, session).await;
+    })
+}
+
+async fn serve_forward(
+    State(state): State<StreamState>,
+    Path((namespace, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let pod = state.pod(&namespace, &name)?;
+    let target = state.target(&pod, &name)?;
+    let asked = upgrade(request)?;
+    let mut protocols = asked.change.protocols(&asked.headers);
+    match asked.change {
+        Change::WebSocket if protocols.any(|protocol| protocol == forward::TUNNEL) => {
+            let response = asked.accept(forward::TUNNEL)?;
+            state.carry(asked.client, move |io| async move {
+                let (inside, carrying) = tunnel::open(io);
+                tokio::join!(forward::carry(inside, target), carrying);
+            });
+            Ok(response)
+        }
+        Change::Spdy if protocols.any(|protocol| protocol == forward::PROTOCOL) => {
+            let response = asked.accept(forward::PROTOCOL)?;
+            state.carry(asked.client, move |io| forward::carry(io, target));
+            Ok(response)
+        }
+        Change::WebSocket | Change::Spdy => Err(unknown_protocol(&asked)),
+    }
+}
+
+fn parse(query: Option<&str>) -> Result<Options, Refusal> {
+    Options::parse(query.unwrap_or_default()).map_err(|error| (StatusCode::BAD_REQUEST, error.to_owned()))
+}
+
+/// A request that wants to change to another protocol.
+struct Asked {
+    change: Change,
+    headers: HeaderMap,
+    client: OnUpgrade,
+}
+
+fn upgrade(mut request: Request) -> Result<Asked, Refusal> {
+    let missing =
+        || (StatusCode::BAD_REQUEST, "unable to upgrade: missing upgrade headers in request".to_owned());
+    let change = Change::of(request.headers()).ok_or_else(missing)?;
+    let client = hyper::upgrade::on(&mut request);
+    Ok(Asked { change, headers: std::mem::take(request.headers_mut()), client })
+}
+
+fn unknown_protocol(asked: &Asked) -> Refusal {
+    let protocols: Vec<&str> = asked.change.protocols(&asked.headers).collect();
+    (
+        StatusCode::FORBIDDEN,
+        format!("unable to upgrade: unable to negotiate protocol: client supports {protocols:?}"),
+    )
+}
+
+impl Asked {
+    /// The answer that changes to this protocol.
+    fn accept(&self, protocol: &'static str) -> Result<Response, Refusal> {
+        let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+        *response.body_mut() = Body::empty();
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        let name = match self.change {
+            Change::WebSocket => {
+                let key = self.headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok());
+                let accept = key.and_then(|key| HeaderValue::try_from(websocket::accept(key)).ok());
+                let missing = || (StatusCode::BAD_REQUEST, "the request has no Sec-WebSocket-Key".to_owned());
+                headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept.ok_or_else(missing)?);
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                header::SEC_WEBSOCKET_PROTOCOL
+            }
+            Change::Spdy => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+                HeaderName::from_static(STREAM_PROTOCOL)
+            }
+        };
+        if !protocol.is_empty() {
+            headers.insert(name, HeaderValue::from_static(protocol));
+        }
+        Ok(response)
+    }
+}
+
+impl StreamState {
+    fn pod(&self, namespace: &str, name: &str) -> Result<Arc<Pod>, Refusal> {
+        let missing = || (StatusCode::NOT_FOUND, format!("pod {name:?} not found"));
+        self.pods.get(namespace, name).ok_or_else(missing)
+    }
+
+    /// The newest attempt at a container, if its program runs.
+    fn running(&self, namespace: &str, name: &str, container: &str) -> Result<(Arc<Pod>, Running), Refusal> {
+        let pod = self.pod(namespace, name)?;
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let mut attempts = self.containers.of_pod(uid).into_iter().rev();
+        let running = attempts.find(|running| running.status.id.name == container && running.is_running());
+        let missing = || (StatusCode::INTERNAL_SERVER_ERROR, format!("container not found ({container:?})"));
+        Ok((pod, running.ok_or_else(missing)?))
+    }
+
+    /// Where the ports of a Pod are.
+    fn target(&self, pod: &Pod, name: &str) -> Result<Target, Refusal> {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+        let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
+        let place = match self.network.namespace(uid) {
+            _ if host_network => Some(Place::Address(std::net::Ipv4Addr::LOCALHOST.into())),
+            Some(path) => Some(Place::Namespace(path)),
+            None => ip.and_then(|ip| ip.parse().ok()).map(Place::Address),
+        };
+        let missing = || (StatusCode::INTERNAL_SERVER_ERROR, format!("pod {name:?} has no address"));
+        Ok(Target { place: place.ok_or_else(missing)?, pod: format!("{name}, uid {uid}") })
+    }
+
+    /// Answers a request for a session and runs `work` with it.
+    fn command<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        asked: Asked,
+        wanted: remote::Wanted,
+        work: impl FnOnce(Session) -> F + Send + 'static,
+    ) -> Result<Response, Refusal> {
+        match asked.change {
+            Change::WebSocket => {
+                let mut protocols = asked.change.protocols(&asked.headers).peekable();
+                let none = protocols.peek().is_none().then_some("");
+                let version = channels::Version::choose(none.into_iter().chain(protocols));
+                let version = version.ok_or_else(|| unknown_protocol(&asked))?;
+                let response = asked.accept(version.name)?;
+                self.converse(asked.client, work, move |io, ends| channels::carry(io, version, ends));
+                Ok(response)
+            }
+            Change::Spdy => {
+                let version = remote::Version::choose(asked.change.protocols(&asked.headers));
+                let version = version.ok_or_else(|| unknown_protocol(&asked))?;
+                let response = asked.accept(version.name)?;
+                self.converse(asked.client, work, move |io, ends| remote::carry(io, version, wanted, ends));
+                Ok(response)
+            }
+        }
+    }
+
+    fn converse<W, C>(
+        &self,
+        client: OnUpgrade,
+        work: impl FnOnce(Session) -> W + Send + 'static,
+        carry: impl FnOnce(TokioIo<Upgraded>, Ends) -> C + Send + 'static,
+    ) where
+        W: Future<Output = ()> + Send + 'static,
+        C: Future<Output = ()> + Send + 'static,
+    {
+        let (session, ends) = Session::new();
+        self.carry(client, move |io| async move {
+            tokio::join!(carry(io, ends), work(session));
+        });
+    }
+
+    /// Takes the connection over once its client has the answer.
+    fn carry<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        client: OnUpgrade,
+        work: impl FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+    ) {
+        let shutdown = self.shutdown.clone();
+        let carrying = async move {
+            match client.await {
+                Ok(io) => Box::pin(work(TokioIo::new(io))).await,
+                Err(error) => debug!(%error, "a connection could not be given to its stream"),
+            }
+        };
+        self.tasks.spawn(async move { shutdown.run_until_cancelled(carrying).await });
+    }
+}

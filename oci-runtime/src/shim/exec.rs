@@ -1,0 +1,156 @@
+//! The shim of one command beside a container's program.
+//!
+//! ```text
+//! agent --socket--> shim: runs `runc exec --detach`, adopts the command
+//!   Started, with the command's streams --> the command ends --> Exited --> the shim ends
+//!                                      \--> the agent's end closes --> the command is killed
+//! ```
+//!
+//! The socket is the shim's standard input. Streams are handed over, not copied.
+
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, pidfd_send_signal};
+
+use super::{Failure, adopt, exit_code, launch};
+use crate::cgroup::Cgroups;
+use crate::exec::{process_file, tail};
+use crate::reports::{Report, send, take};
+use crate::state::{ContainerDir, Record};
+
+/// Where the terminal's descriptor is handed over, below the command's directory.
+const CONSOLE: &str = "console";
+const PID: &str = "pid";
+
+/// Runs the command that is described in the directory `place` until it ends, or the agent is gone.
+pub(super) fn run(dir: &ContainerDir, place: &Path) {
+    let socket = io::stdin();
+    let report = match start(dir, place) {
+        Ok(started) => {
+            let streams: Vec<BorrowedFd<'_>> = started.streams.iter().map(AsFd::as_fd).collect();
+            let told = send(socket.as_fd(), &Report::Started, &streams);
+            drop(streams);
+            drop(started.streams);
+            attend(socket.as_fd(), told.is_ok(), started.pid, &started.process)
+        }
+        Err(reason) => Report::Failed { reason },
+    };
+    // An agent that is gone does not want to know.
+    send(socket.as_fd(), &report, &[]).ok();
+}
+
+/// A command that runs, with the agent's ends of its streams.
+struct Started {
+    pid: Pid,
+    process: OwnedFd,
+    streams: Vec<OwnedFd>,
+}
+
+fn start(dir: &ContainerDir, place: &Path) -> Result<Started, Failure> {
+    let record = dir.record().map_err(|error| error.to_string())?.ok_or("the container has no record")?;
+    adopt()?;
+    Cgroups::detect()?.enter(&record.shim_cgroup).map_err(|error| error.to_string())?;
+    // The socket's name is relative: a data directory may have a longer path than a socket can.
+    std::env::set_current_dir(place).map_err(|error| format!("cannot enter {}: {error}", place.display()))?;
+    let described: Described = crate::files::read_json(&process_file(place))
+        .map_err(|error| error.to_string())?
+        .ok_or("the command is not described")?;
+    let streams = if described.terminal { on_terminal(&record) } else { on_pipes(&record) }?;
+    let (pid, process) = launch::process(&place.join(PID))?;
+    Ok(Started { pid, process, streams })
+}
+
+/// What of the command's description matters here.
+#[derive(serde::Deserialize)]
+struct Described {
+    terminal: bool,
+}
+
+fn command(record: &Record) -> Command {
+    let mut command = Command::new(&record.runtime_binary);
+    command.arg("--root").arg(&record.runtime_root);
+    // Its log is apart, so that its complaint is a sentence alone.
+    command.args(["--log", "log"]);
+    command.args(["exec", "--detach", "--process", "process.json", "--pid-file", PID]);
+    command
+}
+
+fn on_pipes(record: &Record) -> Result<Vec<OwnedFd>, Failure> {
+    let told = |error: io::Error| format!("cannot create a pipe: {error}");
+    let (stdin_end, stdin) = io::pipe().map_err(told)?;
+    let (stdout, stdout_end) = io::pipe().map_err(told)?;
+    let (stderr, stderr_end) = io::pipe().map_err(told)?;
+    let mut command = command(record);
+    command.arg(record.spec.id.to_string()).stdin(stdin_end).stdout(stdout_end).stderr(stderr_end);
+    let status = command.status();
+    drop(command);
+    check(record, status, &stderr)?;
+    Ok(vec![stdout.into(), stderr.into(), stdin.into()])
+}
+
+fn on_terminal(record: &Record) -> Result<Vec<OwnedFd>, Failure> {
+    let told = |error: io::Error| format!("cannot set up a terminal: {error}");
+    let listener = UnixListener::bind(CONSOLE).map_err(told)?;
+    let (stderr, stderr_end) = io::pipe().map_err(told)?;
+    let mut command = command(record);
+    command.args(["--console-socket", CONSOLE]).arg(record.spec.id.to_string());
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr_end).status();
+    drop(command);
+    check(record, status, &stderr)?;
+    // The OCI runtime has connected and sent the terminal before it ended.
+    listener.set_nonblocking(true).map_err(told)?;
+    let (connection, _) = listener.accept().map_err(told)?;
+    let (_, terminal) = take(connection.as_fd()).map_err(told)?;
+    Ok(terminal)
+}
+
+/// What the OCI runtime said of a command it could not start; nothing else wrote to the pipe.
+fn check(record: &Record, status: io::Result<ExitStatus>, mut stderr: &PipeReader) -> Result<(), Failure> {
+    let binary = record.runtime_binary.display();
+    let status = status.map_err(|error| format!("cannot run {binary}: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    let mut bytes = Vec::new();
+    // A process left behind may hold the pipe open.
+    rustix::io::ioctl_fionbio(stderr, true).ok();
+    stderr.read_to_end(&mut bytes).ok();
+    let text = tail(&bytes);
+    Err(if text.is_empty() { format!("the OCI runtime ended with {status} and said nothing") } else { text })
+}
+
+/// Waits for the end of the command, and ends it when the agent is gone.
+fn attend(socket: BorrowedFd<'_>, told: bool, pid: Pid, process: &OwnedFd) -> Report {
+    let ended = || if told { wait(socket, process) } else { Ok(false) };
+    if !ended().unwrap_or(false) {
+        // A process that has ended meanwhile takes no signal.
+        pidfd_send_signal(process, Signal::KILL).ok();
+    }
+    match exit_code(pid) {
+        Ok(code) => Report::Exited { code },
+        Err(reason) => Report::Failed { reason },
+    }
+}
+
+/// True once the command has ended, false once the agent is gone.
+fn wait(socket: BorrowedFd<'_>, process: &OwnedFd) -> io::Result<bool> {
+    loop {
+        let mut fds = [PollFd::new(process, PollFlags::IN), PollFd::from_borrowed_fd(socket, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            result => result?,
+        };
+        if !fds[0].revents().is_empty() {
+            return Ok(true);
+        }
+        if !fds[1].revents().is_empty() {
+            return Ok(false);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! kubectl, unmodified, speaks with containers: exec, attach, cp, port-forward.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+
+use wherry_tests::{Cluster, Options, http};
+
+/// A cluster with the Pod `box`, which runs this script.
+fn with_box(script: &str, test: impl FnOnce(&Cluster) + Send) {
+    wherry_tests::in_cluster(Options::default(), |cluster| {
+        let image = "--image=127.0.0.1:5000/hello-oci:v1";
+        cluster.kubectl(&["run", "box", image, "--restart=Never", "--command", "--", "sh", "-c", script]);
+        cluster.wait_for("condition=Ready", &["pod/box"]);
+        test(cluster);
+    });
+}
+
+const SLEEP: &str = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs kubectl with something to read.
+fn fed(cluster: &Cluster, args: &[&str], input: &[u8]) -> Output {
+    let mut command = cluster.kubectl_command(args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(&input).unwrap());
+        child.wait_with_output().unwrap()
+    })
+}
+
+/// The same without WebSocket, as older clients do.
+fn over_spdy(cluster: &Cluster, args: &[&str]) -> Command {
+    let mut command = cluster.kubectl_command(args);
+    command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false").env("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false");
+    command
+}
+
+#[test]
+fn exec_runs_a_command_with_its_streams_and_its_exit_code() {
+    with_box(SLEEP, |cluster| {
+        assert_eq!(cluster.kubectl(&["exec", "box", "--", "echo", "two words"]), "two words\n");
+        let failed =
+            cluster.try_kubectl(&["exec", "box", "--", "sh", "-c", "echo out; echo err >&2; exit 42"]);
+        assert_eq!((failed.status.code(), text(&failed.stdout).as_str()), (Some(42), "out\n"));
+        assert_eq!(text(&failed.stderr), "err\ncommand terminated with exit code 42\n");
+        let big = "0123456789abcde\n".repeat(20_000);
+        let echoed = fed(cluster, &["exec", "-i", "box", "--", "cat"], big.as_bytes());
+        assert!(echoed.stdout == big.as_bytes(), "{} bytes, {}", echoed.stdout.len(), text(&echoed.stderr));
+        let missing = cluster.kubectl_fails(&["exec", "box", "--", "no-such-program"]);
+        assert!(missing.contains("executable file not found in $PATH"), "{missing}");
+        let old =
+            over_spdy(cluster, &["exec", "box", "--", "sh", "-c", "echo old; exit 7"]).output().unwrap();
+        assert_eq!(
+            (old.status.code(), text(&old.stdout).as_str()),
+            (Some(7), "old\n"),
+            "{}",
+            text(&old.stderr)
+        );
+    });
+}
+
+#[test]
+fn leave_to_read_is_no_leave_to_run_commands() {
+    with_box(SLEEP, |cluster| {
+        cluster.kubectl(&["create", "role", "reader", "--verb=get", "--resource=pods,pods/exec"]);
+        cluster.kubectl(&["create", "rolebinding", "reader", "--role=reader", "--user=reader"]);
+        let refused = cluster.kubectl_fails(&["--as=reader", "exec", "box", "--", "true"]);
+        assert!(refused.contains("cannot create resource \"pods/exec\""), "{refused}");
+    });
+}
+
+#[test]
+fn exec_with_a_terminal_has_its_size() {
+    with_box(SLEEP, |cluster| {
+        let kubeconfig = cluster.kubeconfig();
+        let command =
+            "stty rows 33 cols 111; kubectl exec -it box -- sh -c 'sleep 0.3; stty size; tty; exit 5'";
+        let output = Command::new("script")
+            .args(["-qec", command, "/dev/null"])
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let shown = text(&output.stdout);
+        assert!(shown.contains("33 111") && shown.contains("/dev/pts/"), "{shown}");
+        assert_eq!(output.status.code(), Some(5), "{shown}");
+    });
+}
+
+#[test]
+fn cp_carries_files_both_ways() {
+    with_box(SLEEP, |cluster| {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, back) = (dir.path().join("here"), dir.path().join("back"));
+        let content: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
+        std::fs::write(&here, &content).unwrap();
+        cluster.kubectl(&["cp", here.to_str().unwrap(), "box:/tmp/there"]);
+        assert_eq!(cluster.kubectl(&["exec", "box", "--", "stat", "-c", "%s", "/tmp/there"]), "1200000\n");
+        cluster.kubectl(&["cp", "box:/tmp/there", back.to_str().unwrap()]);
+        assert!(std::fs::read(&back).unwrap() == content, "the file came back changed");
+    });
+}
+
+#[test]
+fn attach_shows_what_is_written_from_then_on() {
+    let script = "n=0; while [ ! -e /tmp/go ]; do sleep 0.1; echo line $n; n=$((n+1)); done; echo last";
+    with_box(script, |cluster| {
+        let mut attach = cluster.kubectl_command(&["attach", "box"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(attach.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.next().unwrap().starts_with("line "));
+        cluster.kubectl(&["exec", "box", "--", "touch", "/tmp/go"]);
+        assert_eq!(lines.last().unwrap(), "last");
+        assert!(attach.wait().unwrap().success());
+    });
+}
+
+/// A `kubectl port-forward` that says where it listens.
+fn forwarding(mut command: Command) -> (Child, SocketAddr) {
+    // What kubectl complains of is seen in the test's output.
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.split_whitespace().nth(2).and_then(|address| address.parse().ok());
+    (child, address.unwrap_or_else(|| panic!("{line:?} names no address")))
+}
+
+#[test]
+fn port_forward_reaches_the_pods_ports() {
+    with_box(
+        "mkdir /tmp/www; echo hi > /tmp/www/index.html; exec httpd -f -p 127.0.0.1:8080 -h /tmp/www",
+        |cluster| {
+            let args = ["port-forward", "--address=127.0.0.1", "pod/box", ":8080"];
+            for command in [cluster.kubectl_command(&args), over_spdy(cluster, &args)] {
+                let (mut child, address) = forwarding(command);
+                for _ in 0..3 {
+                    let answer = http::get(address, "/").unwrap();
+                    assert_eq!(answer.body, "hi\n");
+                }
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+        },
+    );
+}
