@@ -4,12 +4,13 @@
 //!
 //! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`cron`],
 //! [`certificates`], [`data`] (how values are read in place), [`quota`] (what objects count for),
-//! [`local_path`] (volumes that are directories of a node).
+//! [`local_path`] (volumes that are directories of a node), [`events`] (which of them are told, and how).
 
 pub mod certificates;
 pub mod clock;
 pub mod cron;
 pub mod data;
+pub mod events;
 pub mod kinds;
 pub mod local_path;
 pub mod names;

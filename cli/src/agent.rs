@@ -8,17 +8,17 @@ use kube::config::Kubeconfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
-use wherry_node::{Clients, Joining, join};
+use wherry_node::{Clients, Joining, join, pod_range};
 
 use crate::args::AgentArgs;
+use crate::network::NODE_PREFIX;
 use crate::node::{NodePlan, node_ready, node_result};
 use crate::process::Stop;
 
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let mut asked = std::pin::pin!(Stop::new()?.asked());
-    let mut plan = NodePlan::new(&args.node)?;
-    plan.network.pod_cidr = args.pod_cidr;
+    let mut plan = NodePlan::new(&args.node, NODE_PREFIX)?;
     plan.ip = args.node_ip.unwrap_or(plan.ip);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let path = &args.bootstrap_kubeconfig;
@@ -34,6 +34,14 @@ pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyho
     let joined = tokio::select! {
         () = &mut asked => return Ok(()),
         joined = join(joining, &tasks, &stop) => joined.context("cannot join the cluster")?,
+    };
+    plan.network.pod_cidr = if let Some(given) = args.pod_cidr {
+        given
+    } else {
+        tokio::select! {
+            () = &mut asked => return Ok(()),
+            given = pod_range(joined.client.clone(), &plan.name) => given?,
+        }
     };
     let clients = Clients { node: joined.client.clone(), proxy: joined.client.clone() };
     let config = plan.config(plan.ip, joined.tls, &clock)?;

@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
-use wherry_orchestrator::{Config, ControlPlane, SchedulerConfiguration, Tokens, kubeconfig};
+use wherry_orchestrator::{
+    Config, ControlPlane, ControllerOptions, SchedulerConfiguration, Tokens, kubeconfig,
+};
 
 use crate::args::ApiserverArgs;
 use crate::network::routed_source;
@@ -47,6 +49,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         authorization,
         audit,
         encryption: server.encryption.file(),
+        controllers: ControllerOptions::default(),
         scheduler: SchedulerConfiguration::default(),
         ids: Arc::new(new_uid),
         node_endpoint: None,

@@ -11,6 +11,7 @@ use crate::account_tokens::AccountTokenArgs;
 use crate::audit::AuditArgs;
 use crate::authentication::AuthenticationArgs;
 use crate::authorization::AuthorizationArgs;
+use crate::controllers::ControllerArgs;
 use crate::front_proxies::FrontProxyArgs;
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
@@ -153,6 +154,8 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) scheduler_config: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) controllers: ControllerArgs,
+    #[command(flatten)]
     pub(crate) node: NodeArgs,
 }
 
@@ -161,9 +164,10 @@ pub(crate) struct AgentArgs {
     /// Leads to the API server, with credentials that may ask for a node's certificate, as a bootstrap token may.
     #[arg(long)]
     pub(crate) bootstrap_kubeconfig: PathBuf,
-    /// The Pod addresses of this node, a part of the cluster's range that no other node has.
+    /// The Pod addresses of this node, a part of the cluster's range that no other node has [default: what the control
+    /// plane gives it].
     #[arg(long)]
-    pub(crate) pod_cidr: IpNet,
+    pub(crate) pod_cidr: Option<IpNet>,
     /// The address under which this node is reached [default: that of its default route].
     #[arg(long)]
     pub(crate) node_ip: Option<IpAddr>,

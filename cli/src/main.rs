@@ -8,6 +8,7 @@ mod audit;
 mod authentication;
 mod authorization;
 mod certificate;
+mod controllers;
 mod front_proxies;
 mod logging;
 mod network;

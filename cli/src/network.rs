@@ -8,8 +8,8 @@ use wherry_node::NetworkMode;
 
 use crate::args::{NetworkArg, NodeArgs};
 
-/// Prefix length of one node's part of the cluster range.
-const NODE_PREFIX: u8 = 24;
+/// Usual prefix length of one node's part of the cluster range.
+pub(crate) const NODE_PREFIX: u8 = 24;
 
 /// How Pods and Services are addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +17,13 @@ pub(crate) struct Network {
     pub(crate) mode: NetworkMode,
     pub(crate) cluster_cidr: IpNet,
     pub(crate) service_cidr: IpNet,
-    /// This node's part of the cluster range: its first /24.
+    /// This node's part of the cluster range: the first, unless it is given another.
     pub(crate) pod_cidr: IpNet,
 }
 
 impl Network {
-    /// Resolves what the command line leaves open.
-    pub(crate) fn resolve(args: &NodeArgs, root: bool) -> anyhow::Result<Self> {
+    /// Resolves what the command line leaves open, where nodes have parts whose prefixes are this long.
+    pub(crate) fn resolve(args: &NodeArgs, node_prefix: u8, root: bool) -> anyhow::Result<Self> {
         let mode = match args.network {
             NetworkArg::Auto if root => NetworkMode::Bridge,
             NetworkArg::Auto | NetworkArg::Loopback => NetworkMode::Loopback,
@@ -47,8 +47,8 @@ impl Network {
             "--cluster-cidr {cluster_cidr} and --service-cidr {service_cidr} overlap; use ranges apart"
         );
         let pod_cidr =
-            cluster_cidr.subnets(NODE_PREFIX).ok().and_then(|mut subnets| subnets.next()).with_context(
-                || format!("--cluster-cidr {cluster_cidr} is too small; use a /{NODE_PREFIX} or larger"),
+            cluster_cidr.subnets(node_prefix).ok().and_then(|mut subnets| subnets.next()).with_context(
+                || format!("--cluster-cidr {cluster_cidr} is too small; use a /{node_prefix} or larger"),
             )?;
         Ok(Self { mode, cluster_cidr, service_cidr, pod_cidr })
     }
@@ -100,7 +100,7 @@ mod tests {
     fn resolve(flags: &[&str], root: bool) -> anyhow::Result<Network> {
         let cli = Cli::parse_from(["wherry", "up"].iter().chain(flags));
         match cli.command {
-            Command::Up(args) => Network::resolve(&args.node, root),
+            Command::Up(args) => Network::resolve(&args.node, args.controllers.node_cidr_mask_size, root),
             _ => unreachable!("`up` was parsed"),
         }
     }
@@ -117,6 +117,8 @@ mod tests {
     fn the_node_takes_the_first_part_of_the_cluster_range() {
         let network = resolve(&["--cluster-cidr", "10.7.0.0/16"], true).unwrap();
         assert_eq!(network.pod_cidr, "10.7.0.0/24".parse::<IpNet>().unwrap());
+        let network = resolve(&["--node-cidr-mask-size", "26"], true).unwrap();
+        assert_eq!(network.pod_cidr, "10.244.0.0/26".parse::<IpNet>().unwrap());
     }
 
     #[test]

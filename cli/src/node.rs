@@ -24,7 +24,7 @@ pub(crate) struct NodePlan {
 }
 
 impl NodePlan {
-    pub(crate) fn new(args: &NodeArgs) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: &NodeArgs, node_prefix: u8) -> anyhow::Result<Self> {
         let root = rustix::process::geteuid().is_root();
         let data_dir = args.data_dir.clone().open()?;
         let name = match &args.node_name {
@@ -34,7 +34,7 @@ impl NodePlan {
         wherry_api::names::dns1123_subdomain(&name)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("{name:?} cannot be the node's name; choose one with --node-name"))?;
-        let network = Network::resolve(args, root)?;
+        let network = Network::resolve(args, node_prefix, root)?;
         Ok(Self { data_dir, name, ip: node_ip(&network), network })
     }
 

@@ -9,8 +9,8 @@ use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
-    AccountTokens, Authentication, Authorization, Config, ControlPlane, SchedulerConfiguration, Tokens,
-    UserInfo, kubeconfig, scheduler_configuration,
+    AccountTokens, Authentication, Authorization, Config, ControlPlane, ControllerOptions,
+    SchedulerConfiguration, Tokens, UserInfo, kubeconfig, scheduler_configuration,
 };
 
 use crate::args::UpArgs;
@@ -22,7 +22,7 @@ use crate::serving::{Machine, Serving};
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
-    let plan = NodePlan::new(&args.node)?;
+    let plan = NodePlan::new(&args.node, args.controllers.node_cidr_mask_size)?;
     let server = args.server;
     let audit = server.audit.config()?;
     let scheduler = scheduler_configuration(args.scheduler_config.as_deref())?;
@@ -38,6 +38,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
         account_tokens,
         authentication,
         encryption: server.encryption.file(),
+        controllers: args.controllers.options(&plan.network)?,
         scheduler,
         ..plan.control_plane(serving, &pki, &clock)
     };
@@ -115,6 +116,7 @@ impl NodePlan {
             authorization: Authorization::NodeRbac,
             audit: None,
             encryption: None,
+            controllers: ControllerOptions::default(),
             scheduler: SchedulerConfiguration::default(),
             ids: Arc::new(new_uid),
             node_endpoint: Some((self.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST))),

@@ -23,13 +23,14 @@ use wherry_apiserver::encryption::Encryption;
 use wherry_apiserver::{
     Admission, ApiServer, Authentication, Authorization, RequestHeaders, Tokens, UserInfo,
 };
-use wherry_controllers::TokenMinter;
+use wherry_controllers::{Autoscaling, NodeRanges, TokenMinter};
 use wherry_scheduler::Configuration;
 use wherry_store::{Seal, Store};
 
 use crate::account_tokens::AccountTokens;
 use crate::bootstrap::{self, ApiAddress};
 use crate::certificates::{Certificates, CertificatesInUse};
+use crate::election::{Candidate, LeaderElection};
 use crate::encryption::{self, EncryptionFile};
 use crate::pki::sign::RequestSigner;
 use crate::pki::{Pki, PkiError, rotation};
@@ -65,12 +66,25 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// What is sealed on disk besides Secrets, and with which keys.
     pub encryption: Option<EncryptionFile>,
+    /// How the controllers go about their work.
+    pub controllers: ControllerOptions,
     /// Which schedulers there are, and how they decide.
     pub scheduler: Configuration,
     /// Source of object uids.
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
     /// The node in this process, by name, and where its endpoint is reached instead of at the node's own address.
     pub node_endpoint: Option<(String, IpAddr)>,
+}
+
+/// How the controllers go about their work.
+#[derive(Clone, Debug, Default)]
+pub struct ControllerOptions {
+    /// How HorizontalPodAutoscalers are followed.
+    pub autoscaling: Autoscaling,
+    /// What nodes get their Pod addresses from; without it they come by them in other ways.
+    pub node_ranges: Option<NodeRanges>,
+    /// How the one is elected that runs the controllers, and the one that schedules; without it, this process does both.
+    pub leader_election: Option<LeaderElection>,
 }
 
 /// Why a control plane did not start.
@@ -117,6 +131,10 @@ impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, scheduler) = (config.clock.clone(), config.scheduler.clone());
+        let controllers = config.controllers.clone();
+        let election = controllers.leader_election;
+        let identity = format!("{}_{}", host_name(), (config.ids)());
+        let role = |role| Role { name: role, identity: identity.clone(), clock: clock.clone(), election };
         let mint = config.account_tokens.minter(&config.pki.service_account_key)?;
         let plane = Box::pin(Self::start_with(config, Admission::Basic)).await?;
         let client = plane.client("system:apiserver", "kube-apiserver");
@@ -128,7 +146,8 @@ impl ControlPlane {
         bootstrap::authentication(&client, &known).await.map_err(StartError::Bootstrap)?;
         let stop = plane.stop_loops.clone();
         plane.loops.spawn(async move { stop.run_until_cancelled(bootstrap::follow_ca(&client, ca)).await });
-        plane.spawn_loops(&clock, mint, scheduler);
+        plane.spawn_controllers(role("kube-controller-manager"), mint, controllers);
+        plane.spawn_scheduler(role("kube-scheduler"), scheduler);
         Ok(plane)
     }
 
@@ -237,30 +256,66 @@ impl ControlPlane {
         self.serving.spawn(rotation::run(self.certificates.clone(), clock, self.stop_serving.clone()));
     }
 
-    fn spawn_loops(&self, clock: &Arc<dyn Clock>, mint: TokenMinter, scheduler: Configuration) {
+    fn spawn_controllers(&self, role: Role, mint: TokenMinter, options: ControllerOptions) {
         let client = self.client("system:kube-controller-manager", "kube-controller-manager");
-        let mut config = wherry_controllers::Config::new(clock.clone());
+        let mut config = wherry_controllers::Config::new(role.clock.clone());
         config.root_ca = Some(self.certificates.ca());
         config.authority = Some(Arc::new(RequestSigner::new(self.certificates.current())));
         config.token_minter = Some(mint);
-        let stop = self.stop_loops.clone();
-        self.loops.spawn(async move {
-            if let Err(error) = wherry_controllers::run(client, config, stop).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "controllers ended");
-            }
-        });
-        let client = self.client("system:kube-scheduler", "kube-scheduler");
-        let mut config = wherry_scheduler::Config::new(clock.clone());
-        config.host = host_name();
-        config.configuration = scheduler;
-        config.metrics = self.scheduling.clone();
-        let stop = self.stop_loops.clone();
-        self.loops.spawn(async move {
-            if let Err(error) = wherry_scheduler::run(client, config, stop).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "scheduler ended");
+        config.autoscaling = options.autoscaling;
+        config.node_ranges = options.node_ranges;
+        self.spawn_role(role, client.clone(), move |stop| {
+            let (client, config) = (client.clone(), config.clone());
+            async move {
+                if let Err(error) = wherry_controllers::run(client, config, stop).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "controllers ended");
+                }
             }
         });
     }
+
+    fn spawn_scheduler(&self, role: Role, scheduler: Configuration) {
+        let client = self.client("system:kube-scheduler", "kube-scheduler");
+        let mut config = wherry_scheduler::Config::new(role.clock.clone());
+        config.host = host_name();
+        config.configuration = scheduler;
+        config.metrics = self.scheduling.clone();
+        self.spawn_role(role, client.clone(), move |stop| {
+            let (client, config) = (client.clone(), config.clone());
+            async move {
+                if let Err(error) = wherry_scheduler::run(client, config, stop).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "scheduler ended");
+                }
+            }
+        });
+    }
+
+    /// Runs the loops of a role, while this process leads if that is to be settled.
+    fn spawn_role<F>(
+        &self,
+        role: Role,
+        client: Client,
+        loops: impl Fn(CancellationToken) -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let stop = self.stop_loops.clone();
+        let Role { name: role, identity, clock, election } = role;
+        let Some(timing) = election else {
+            self.loops.spawn(loops(stop));
+            return;
+        };
+        self.loops.spawn(Candidate { client, clock, role, identity, timing }.run(stop, loops));
+    }
+}
+
+/// What only one of several control planes does at a time.
+struct Role {
+    /// Its name, and that of its Lease.
+    name: &'static str,
+    identity: String,
+    clock: Arc<dyn Clock>,
+    election: Option<LeaderElection>,
 }
 
 /// The name of this machine.

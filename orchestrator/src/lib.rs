@@ -8,6 +8,7 @@ mod account_tokens;
 pub mod bootstrap;
 mod certificates;
 mod control_plane;
+mod election;
 mod encryption;
 pub mod kubeconfig;
 pub mod pki;
@@ -17,11 +18,13 @@ pub mod secrets;
 
 pub use account_tokens::AccountTokens;
 pub use certificates::CertificatesInUse;
-pub use control_plane::{Config, ControlPlane, StartError};
+pub use control_plane::{Config, ControlPlane, ControllerOptions, StartError};
+pub use election::LeaderElection;
 pub use encryption::EncryptionFile;
 pub use scheduler::{SchedulerConfigError, scheduler_configuration};
 pub use wherry_apiserver::{
     Authentication, AuthenticationError, AuthenticationOptions, Authorization, AuthorizationConfiguration,
     OidcFlags, RequestHeaders, TokenFileError, Tokens, UserInfo, WebhookFlags, WebhookOptions, audit,
 };
+pub use wherry_controllers::{Autoscaling, NodeRange, NodeRangeError, NodeRanges};
 pub use wherry_scheduler::Configuration as SchedulerConfiguration;

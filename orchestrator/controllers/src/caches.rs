@@ -1,12 +1,13 @@
 //! The shared caches: one line a kind.
 //!
 //! A kind belongs in the table if some controller reads it. Watching it, letting it speak for its kind and waiting for
-//! its first list follow from the line.
+//! its first list follow from the line; of kinds with many large objects the line names what takes away what nobody reads.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -18,12 +19,14 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimTemplate};
 use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::objects::trim;
 use crate::runtime::backoff::Jitter;
 use crate::runtime::cache::Cache;
 use crate::runtime::everything::Everything;
@@ -38,8 +41,17 @@ enum Hold {
     Fields(&'static str),
 }
 
+macro_rules! trims {
+    () => {
+        |_| {}
+    };
+    ($trim:path) => {
+        $trim
+    };
+}
+
 macro_rules! caches {
-    ($($(#[$about:meta])* $field:ident: $kind:ty, $hold:expr;)*) => {
+    ($($(#[$about:meta])* $field:ident: $kind:ty, $hold:expr $(, $trim:path)?;)*) => {
         /// One cache for each kind that some controller reads.
         pub(crate) struct Caches {
             $($(#[$about])* pub(crate) $field: Cache<$kind>,)*
@@ -48,7 +60,7 @@ macro_rules! caches {
         impl Caches {
             /// Empty caches, whose handlers belong to `life`.
             pub(crate) fn new(life: &Life) -> Self {
-                Self { $($field: Cache::new(life.clone()),)* }
+                Self { $($field: Cache::new(life.clone(), trims!($($trim)?)),)* }
             }
 
             /// The same caches, for handlers of this life.
@@ -83,12 +95,15 @@ caches! {
     controller_revisions: ControllerRevision, Hold::All;
     persistent_volume_claims: PersistentVolumeClaim, Hold::All;
     persistent_volumes: PersistentVolume, Hold::All;
+    resource_claims: ResourceClaim, Hold::All;
+    resource_claim_templates: ResourceClaimTemplate, Hold::All;
     storage_classes: StorageClass, Hold::All;
     volume_attributes_classes: VolumeAttributesClass, Hold::All;
-    pods: Pod, Hold::All;
+    pods: Pod, Hold::All, trim::pod;
     jobs: Job, Hold::All;
     cron_jobs: CronJob, Hold::All;
     disruption_budgets: PodDisruptionBudget, Hold::All;
+    autoscalers: HorizontalPodAutoscaler, Hold::All;
     services: Service, Hold::All;
     service_cidrs: ServiceCIDR, Hold::All;
     ip_addresses: IPAddress, Hold::All;
@@ -128,9 +143,7 @@ impl Watches<'_> {
         let api = Api::<K>::all(self.client.clone());
         let (cache, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
-            let sink = |event: Event<K>| {
-                cache.apply(event.modify(|object| object.meta_mut().managed_fields = None));
-            };
+            let sink = |event: Event<K>| cache.apply(event);
             follow((&K::kind(&()), &api, fields), sink, &jitter, shutdown).await;
         });
     }

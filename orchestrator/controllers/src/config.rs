@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 
 use crate::account_tokens::TokenMinter;
+use crate::autoscaler::Autoscaling;
 use crate::certificates::Authority;
+use crate::nodes::ranges::NodeRanges;
 use crate::runtime::budget::Budget;
 
 /// Settings of [`crate::run`].
@@ -32,6 +34,10 @@ pub struct Config {
     pub node_grace: Duration,
     /// How many terminated Pods may pile up before the oldest are deleted.
     pub terminated_pods: usize,
+    /// What nodes get their Pod addresses from; without it they come by them in other ways.
+    pub node_ranges: Option<NodeRanges>,
+    /// How HorizontalPodAutoscalers are followed.
+    pub autoscaling: Autoscaling,
 }
 
 impl Config {
@@ -47,6 +53,8 @@ impl Config {
             seed: 0,
             node_grace: Duration::from_secs(50),
             terminated_pods: 12_500,
+            node_ranges: None,
+            autoscaling: Autoscaling::default(),
         }
     }
 }

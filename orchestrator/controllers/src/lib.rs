@@ -9,6 +9,7 @@
 //! about Kubernetes objects), then one module a controller.
 
 mod account_tokens;
+mod autoscaler;
 mod bootstrap_tokens;
 mod caches;
 mod certificates;
@@ -28,6 +29,7 @@ mod namespace;
 mod nodes;
 mod objects;
 mod replica_set;
+mod resource_claim;
 mod resource_quota;
 mod root_ca;
 mod run;
@@ -40,7 +42,9 @@ mod table;
 mod ttl_after_finished;
 
 pub use account_tokens::{TokenMinter, TokenSubject};
+pub use autoscaler::Autoscaling;
 pub use certificates::{AlternativeName, Authority, Leaf, SignError};
 pub use config::Config;
+pub use nodes::ranges::{NodeRange, NodeRangeError, NodeRanges};
 pub use run::{Error, run};
 pub use runtime::budget::Budget;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use kube::Client;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,17 @@ pub enum Error {
 }
 
 /// Runs all controllers until `shutdown`, then finishes what is under way.
-pub async fn run(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+///
+/// The future is boxed here so that all it consists of is compiled with this crate, once, and not by everyone who awaits it.
+pub fn run(
+    client: Client,
+    config: Config,
+    shutdown: CancellationToken,
+) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(run_all(client, config, shutdown))
+}
+
+async fn run_all(client: Client, config: Config, shutdown: CancellationToken) -> Result<(), Error> {
     let client = limited(client, config.budget);
     // The first failure of a task ends the others as well.
     let stop = shutdown.child_token();

@@ -4,6 +4,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::ReplicationController;
 
+use crate::autoscaler::AutoscalerController;
 use crate::certificates::approver::CertificateApprover;
 use crate::certificates::cleaner::CertificateCleaner;
 use crate::certificates::signer::CertificateSigner;
@@ -23,8 +24,11 @@ use crate::job::orphans::JobOrphansController;
 use crate::namespace::NamespaceController;
 use crate::nodes::lifecycle::NodeLifecycleController;
 use crate::nodes::pod_gc::PodGcController;
+use crate::nodes::ranges::NodeRangesController;
 use crate::nodes::taint_eviction::TaintEvictionController;
 use crate::replica_set::ReplicaController;
+use crate::resource_claim::cleaner::ResourceClaimCleaner;
+use crate::resource_claim::maker::ResourceClaimMaker;
 use crate::resource_quota::ResourceQuotaController;
 use crate::root_ca::RootCaController;
 use crate::runtime::life::supervise;
@@ -59,6 +63,7 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<CronJobController>,
     start::<DisruptionController>,
     start::<StaleDisruptionController>,
+    start::<AutoscalerController>,
     start::<EndpointSliceController>,
     start::<EndpointSliceMirroringController>,
     start::<EndpointsController>,
@@ -81,7 +86,10 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<AbandonedVolumesController>,
     start::<ExpansionController>,
     start::<EphemeralVolumesController>,
+    start::<ResourceClaimMaker>,
+    start::<ResourceClaimCleaner>,
     start::<NodeLifecycleController>,
+    start::<NodeRangesController>,
     start::<TaintEvictionController>,
     start::<PodGcController>,
     start::<CertificateApprover>,

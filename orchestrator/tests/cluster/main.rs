@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod aggregator;
+mod autoscaler;
 mod collection;
 mod cron_job;
 mod daemon_set;
@@ -14,6 +15,7 @@ mod disruption;
 mod endpoints;
 mod job;
 mod kubelet;
+mod node_ranges;
 mod quota;
 mod replicas;
 mod roles;

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
-    AccountTokens, Authentication, AuthenticationOptions, Authorization, Config, SchedulerConfiguration,
-    Tokens, kubeconfig,
+    AccountTokens, Authentication, AuthenticationOptions, Authorization, Config, ControllerOptions,
+    SchedulerConfiguration, Tokens, kubeconfig,
 };
 
 /// A control plane that keeps everything in a directory and listens on localhost, with a kubeconfig that leads to it.
@@ -49,6 +49,7 @@ pub(crate) async fn config(directory: &Path) -> Config {
         node_endpoint: None,
         audit: None,
         encryption: None,
+        controllers: ControllerOptions::default(),
         scheduler: SchedulerConfiguration::default(),
     }
 }

@@ -47,6 +47,11 @@ impl Env {
         Self::new(&MUTATIONS, Dialect::Kubernetes)
     }
 
+    /// What Kubernetes 1.36 gives to expressions that select devices.
+    pub fn devices() -> Self {
+        Self::new(&KUBERNETES, Dialect::Devices)
+    }
+
     /// Everything this crate knows.
     pub fn extended() -> Self {
         Self::new(&EXTENDED, Dialect::Extended)

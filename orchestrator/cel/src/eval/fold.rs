@@ -35,7 +35,7 @@ impl<'a> Machine<'a, '_> {
                 }
                 Ok(())
             }
-            Value::Map(map @ (Map::View(_) | Map::Entries(_))) => {
+            Value::Map(map @ (Map::View(_) | Map::Entries(_) | Map::Filled(_))) => {
                 for (key, value) in map.iter() {
                     if !self.turn(fold, place, Ok(key), fold.two.then_some(value))? {
                         break;

@@ -25,6 +25,9 @@ mod times;
 mod urls;
 mod zones;
 
+pub(crate) use quantities::value as quantity;
+pub(crate) use semver::value as version;
+
 pub use authorization::{Authorizer, Check, Decision, Resource, Target};
 
 use crate::env::Row;

@@ -138,7 +138,7 @@ fn greater_equals<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
 fn contains<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
     match args {
         [wanted, Value::List(list)] => list.contains(wanted).map(Value::Bool),
-        [wanted, Value::Map(map)] => Ok(Value::Bool(map.get(wanted).is_some())),
+        [wanted, Value::Map(map)] => Ok(Value::Bool(map.has(wanted))),
         _ => Err(Error::no_overload()),
     }
 }

@@ -46,6 +46,11 @@ impl Opaque for Amount {
     }
 }
 
+/// A quantity as a value.
+pub(crate) fn value<'a>(quantity: Quantity) -> Value<'a> {
+    Value::opaque(Amount(quantity))
+}
+
 fn quantity<'a>(args: &[Value<'a>]) -> Result<Value<'a>> {
     let [Value::String(text)] = args else { return Err(Error::no_overload()) };
     text.parse()

@@ -57,6 +57,11 @@ impl Opaque for Version {
     }
 }
 
+/// A version as a value.
+pub(crate) fn value<'a>(text: &str) -> std::result::Result<Value<'a>, String> {
+    parse(text).map(Value::opaque)
+}
+
 fn parse(text: &str) -> std::result::Result<Version, String> {
     if text.is_empty() {
         return Err("Version string empty".to_owned());

@@ -64,8 +64,7 @@ impl Parser<'_> {
             ("transformMap", 3 | 4) if two => self.transform_map(at, target, args, false),
             ("transformMapEntry", 3 | 4) if two => self.transform_map(at, target, args, true),
             ("bind", 3)
-                if self.dialect.is_extended()
-                    && matches!(&target.kind, Node::Ident(name) if name == "cel") =>
+                if self.dialect.binds() && matches!(&target.kind, Node::Ident(name) if name == "cel") =>
             {
                 self.bind(at, args)
             }

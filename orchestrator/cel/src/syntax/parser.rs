@@ -18,13 +18,19 @@ pub(crate) enum Dialect {
     Standard,
     /// `a.?b`, `a[?b]`, `[?a]`, `{?a: b}`, the macros of optionals, those with two variables, and `sortBy`.
     Kubernetes,
-    /// Also `cel.bind` and names in back quotes.
+    /// Also `cel.bind`.
+    Devices,
+    /// Also names in back quotes.
     Extended,
 }
 
 impl Dialect {
     pub(super) fn is_kubernetes(self) -> bool {
         self >= Self::Kubernetes
+    }
+
+    pub(super) fn binds(self) -> bool {
+        self >= Self::Devices
     }
 
     pub(super) fn is_extended(self) -> bool {

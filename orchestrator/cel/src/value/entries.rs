@@ -119,6 +119,8 @@ pub enum Map<'a> {
     View(View<'a>),
     /// Made by the evaluation.
     Entries(Rc<IndexMap<Key<'a>, Value<'a>>>),
+    /// Made by the caller; what is not in it is an empty map.
+    Filled(Rc<IndexMap<Key<'a>, Value<'a>>>),
     /// Computed by the caller. Has no size and cannot be iterated over.
     Fields(Rc<dyn Fields<'a> + 'a>),
 }
@@ -127,7 +129,7 @@ impl fmt::Debug for Map<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::View(view) => view.fmt(f),
-            Self::Entries(entries) => entries.fmt(f),
+            Self::Entries(entries) | Self::Filled(entries) => entries.fmt(f),
             Self::Fields(_) => f.write_str("Fields"),
         }
     }
@@ -138,7 +140,7 @@ impl<'a> Map<'a> {
     pub fn len(&self) -> usize {
         match self {
             Self::View(view) => view.len(),
-            Self::Entries(entries) => entries.len(),
+            Self::Entries(entries) | Self::Filled(entries) => entries.len(),
             Self::Fields(_) => 0,
         }
     }
@@ -153,7 +155,19 @@ impl<'a> Map<'a> {
         match self {
             Self::View(view) => view.field(name),
             Self::Entries(entries) => entries.get(&Asked::String(name)).cloned().map(Ok),
+            Self::Filled(entries) => {
+                let found = entries.get(&Asked::String(name)).cloned();
+                Some(Ok(found.unwrap_or_else(|| Value::map([]))))
+            }
             Self::Fields(fields) => fields.field(name),
+        }
+    }
+
+    /// Whether there is a value of this key.
+    pub(crate) fn has(&self, key: &Value<'_>) -> bool {
+        match self {
+            Self::Filled(entries) => asked(key).is_some_and(|key| entries.contains_key(&key)),
+            _ => self.get(key).is_some(),
         }
     }
 
@@ -170,7 +184,7 @@ impl<'a> Map<'a> {
     pub fn entry(&self, at: usize) -> Option<(Value<'a>, Result<Value<'a>, Error>)> {
         match self {
             Self::View(view) => view.entry(at).map(|(name, value)| (Value::String(name), value)),
-            Self::Entries(entries) => {
+            Self::Entries(entries) | Self::Filled(entries) => {
                 entries.get_index(at).map(|(key, value)| (key.clone().into(), Ok(value.clone())))
             }
             Self::Fields(_) => None,

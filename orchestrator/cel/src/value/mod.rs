@@ -22,6 +22,8 @@ pub use time::Time;
 pub use view::View;
 pub use wherry_api::data::{Data, ListKind, Reading, Shape, Stored};
 
+use wherry_api::quantity::Quantity;
+
 use crate::error::Error;
 use crate::syntax::ast::Literal;
 use crate::types::Type;
@@ -96,6 +98,26 @@ impl<'a> Value<'a> {
     /// A list that was made.
     pub fn list(items: Vec<Value<'a>>) -> Self {
         Self::List(List::Items(Rc::new(items)))
+    }
+
+    /// A map of text keys that was made.
+    pub fn map(entries: impl IntoIterator<Item = (Text<'a>, Value<'a>)>) -> Self {
+        Self::Map(Map::Entries(Rc::new(keyed(entries))))
+    }
+
+    /// A map of text keys, in which all others are empty maps.
+    pub fn filled_map(entries: impl IntoIterator<Item = (Text<'a>, Value<'a>)>) -> Self {
+        Self::Map(Map::Filled(Rc::new(keyed(entries))))
+    }
+
+    /// A quantity of a resource.
+    pub fn quantity(quantity: Quantity) -> Self {
+        crate::library::quantity(quantity)
+    }
+
+    /// A semantic version; what is wrong with it, if it is none.
+    pub fn version(text: &str) -> Result<Self, String> {
+        crate::library::version(text)
     }
 
     /// A value of a library.
@@ -182,6 +204,10 @@ impl<'a> Value<'a> {
             _ => 1,
         }
     }
+}
+
+fn keyed<'a>(entries: impl IntoIterator<Item = (Text<'a>, Value<'a>)>) -> Entries<'a> {
+    entries.into_iter().map(|(name, value)| (Key::String(name), value)).collect()
 }
 
 impl From<bool> for Value<'_> {

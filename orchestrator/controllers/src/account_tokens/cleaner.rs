@@ -4,7 +4,7 @@
 //! is first marked as invalid, which anybody can undo; marked for as long again, its Secret is deleted. What a Pod
 //! mounts stays, and so does what users made by hand.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, ServiceAccount};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use wherry_api::clock::Clock;
@@ -99,10 +99,10 @@ fn mentioned(part: &Value, field: &str, names: &mut HashSet<String>) {
     }
 }
 
-fn mentions(pod: &Pod, secret: &str) -> bool {
+fn mentions(pod: &Pod) -> HashSet<String> {
     let mut names = HashSet::new();
     mentioned(&serde_json::to_value(&pod.spec).unwrap_or_default(), "", &mut names);
-    names.contains(secret)
+    names
 }
 
 impl Controller for CleanerController {
@@ -128,10 +128,14 @@ impl Controller for CleanerController {
         let tracking = api.get_opt(TRACKING).await.step("reading since when the use of tokens is known")?;
         let since = tracking.as_ref().and_then(|map| map.data.as_ref()?.get("since")?.parse::<Date>().ok());
         let Some(since) = since else { return Ok(Next::After(DAY)) };
+        let mut mentions = HashMap::new();
         for secret in secrets {
             let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+            if !mentions.contains_key(&namespace) {
+                mentions.insert(namespace.clone(), self.mentioned_in(&namespace).await?);
+            }
             let account = self.caches.service_accounts.select(&namespace, |one| owns(one, &secret)).pop();
-            let mounted = !self.caches.pods.select(&namespace, |pod| mentions(pod, &name)).is_empty();
+            let mounted = mentions[&namespace].contains(&name);
             let (now, account) = (self.clock.now(), account.as_deref());
             let world = World { now, since, period: self.period, account, mounted };
             if let Some(action) = plan(&secret, &world) {
@@ -143,6 +147,20 @@ impl Controller for CleanerController {
 }
 
 impl CleanerController {
+    /// The names of the Secrets that Pods of a namespace mention. The cache does not hold what they do with them.
+    async fn mentioned_in(&self, namespace: &str) -> Result<HashSet<String>, ReconcileError> {
+        let api = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let (mut names, mut page) = (HashSet::new(), ListParams::default().limit(500));
+        loop {
+            let pods = api.list(&page).await.step("reading which Secrets Pods use")?;
+            names.extend(pods.items.iter().flat_map(mentions));
+            page.continue_token = pods.metadata.continue_.filter(|token| !token.is_empty());
+            if page.continue_token.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+
     async fn apply(&self, secret: &Secret, action: &Action) -> Result<(), ReconcileError> {
         let api = Api::<Secret>::namespaced(self.client.clone(), &secret.namespace().unwrap_or_default());
         let name = secret.name_any();
@@ -241,7 +259,8 @@ mod tests {
             }],
         }}))
         .unwrap();
-        let found: Vec<&str> = "abcdefghivwx".split("").filter(|name| mentions(&pod, name)).collect();
+        let mut found: Vec<_> = mentions(&pod).into_iter().collect();
+        found.sort_unstable();
         assert_eq!(found, ["a", "b", "c", "d", "f", "h"]);
     }
 }

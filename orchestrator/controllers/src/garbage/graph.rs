@@ -81,6 +81,12 @@ impl Graph {
         }
     }
 
+    /// Whether it stays because all its owners are there. When one goes it is looked at again.
+    pub(super) fn is_kept(&self, item: &Item) -> bool {
+        let is_there = |owner: &OwnerReference| self.owner_state(&owner.uid) == Some(OwnerState::Present);
+        !item.is_deleting && item.owners.iter().all(is_there)
+    }
+
     /// The dependents of an owner.
     pub(super) fn dependents(&self, owner: &str) -> Vec<Dependent> {
         let uids = self.dependents.get(owner).into_iter().flatten();

@@ -61,10 +61,13 @@ impl Controller for GarbageCollector {
     }
 
     async fn reconcile(&self, uid: &String) -> Result<Next, ReconcileError> {
-        let Some(item) = self.graph.lock().item(uid) else { return Ok(Next::OnChange) };
-        if item.is_settled() {
-            return Ok(Next::OnChange);
-        }
+        let item = {
+            let graph = self.graph.lock();
+            match graph.item(uid) {
+                Some(item) if !item.is_settled() && !graph.is_kept(&item) => item,
+                _ => return Ok(Next::OnChange),
+            }
+        };
         // The cache only says that it is worth a look; what is done follows from the live object.
         let Some(live) = self.live(&item, uid).await? else { return Ok(Next::OnChange) };
         let owners = self.owner_states(&item, &live).await?;

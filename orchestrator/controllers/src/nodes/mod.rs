@@ -1,9 +1,10 @@
-//! Nodes that stop answering, and Pods that outlive their node.
+//! Nodes that stop answering, Pods that outlive their node, and the addresses that nodes give to Pods.
 
 pub(crate) mod eviction;
 pub(crate) mod health;
 pub(crate) mod lifecycle;
 pub(crate) mod pod_gc;
+pub(crate) mod ranges;
 pub(crate) mod taint_eviction;
 mod zones;
 

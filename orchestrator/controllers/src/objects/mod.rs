@@ -11,3 +11,4 @@ pub(crate) mod pods;
 pub(crate) mod services;
 pub(crate) mod slices;
 pub(crate) mod template;
+pub(crate) mod trim;

@@ -29,6 +29,11 @@ pub(crate) fn is_running(pod: &Pod) -> bool {
     phase(pod) == "Running"
 }
 
+/// Whether the Pod waits for a node, or for its containers.
+pub(crate) fn is_pending(pod: &Pod) -> bool {
+    phase(pod) == "Pending"
+}
+
 /// Whether the Pod is being deleted.
 pub(crate) fn is_terminating(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()

@@ -10,7 +10,8 @@
 //! A handler belongs to a life of a controller and is dropped when that is over. A handler registered late first hears
 //! of everything there is.
 //!
-//! Caveats: a note does not call handlers; the watch will.
+//! Caveats: a note does not call handlers; the watch will. An object in a cache lacks its managed fields, and what the cache's
+//! `trim` takes away: where that matters it is read anew before it is written back.
 
 use std::sync::Arc;
 
@@ -55,6 +56,8 @@ struct Shared<K> {
     content: RwLock<Content<K>>,
     handlers: RwLock<Vec<Handler<K>>>,
     synced: SetOnce<()>,
+    /// Takes away what no controller reads.
+    trim: fn(&mut K),
 }
 
 /// See the module's documentation. Clones share their content.
@@ -71,10 +74,11 @@ impl<K> Clone for Cache<K> {
 }
 
 impl<K> Cache<K> {
-    pub(crate) fn new(life: Life) -> Self {
+    /// An empty cache. `trim` takes away what no controller reads of an object.
+    pub(crate) fn new(life: Life, trim: fn(&mut K)) -> Self {
         let content = Content { objects: Objects::default(), seen: 0 };
         let synced = SetOnce::new();
-        let shared = Shared { content: RwLock::new(content), handlers: RwLock::default(), synced };
+        let shared = Shared { content: RwLock::new(content), handlers: RwLock::default(), synced, trim };
         Self { shared: Arc::new(shared), life }
     }
 
@@ -149,7 +153,7 @@ impl<K: ResourceExt> Cache<K> {
         for object in objects {
             // What is older than what the watch has reported is known.
             if revision(&object) > content.seen {
-                content.objects.put(&Arc::new(object));
+                content.objects.put(&self.held(object));
             }
         }
     }
@@ -158,12 +162,19 @@ impl<K: ResourceExt> Cache<K> {
     pub(crate) fn apply(&self, event: Event<K>) {
         match event {
             Event::Listed(objects, at) => {
-                let listed: Vec<_> = objects.into_iter().map(Arc::new).collect();
+                let listed: Vec<_> = objects.into_iter().map(|object| self.held(object)).collect();
                 self.replace(&listed, at);
             }
-            Event::Apply(object) => self.apply_one(&Arc::new(object)),
+            Event::Apply(object) => self.apply_one(&self.held(object)),
             Event::Delete(object) => self.delete_one(&object),
         }
+    }
+
+    /// An object as it is held.
+    fn held(&self, mut object: K) -> Arc<K> {
+        object.meta_mut().managed_fields = None;
+        (self.shared.trim)(&mut object);
+        Arc::new(object)
     }
 
     fn apply_one(&self, object: &Arc<K>) {

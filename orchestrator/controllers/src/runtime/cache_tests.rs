@@ -21,7 +21,7 @@ fn object(name: &str, uid: &str, version: u64) -> ConfigMap {
 type Log = Arc<Mutex<Vec<String>>>;
 
 fn cache() -> (Cache<ConfigMap>, Log) {
-    let cache = Cache::new(Life::new("test", CancellationToken::new(), None));
+    let cache = Cache::new(Life::new("test", CancellationToken::new(), None), |_| {});
     let log = Log::default();
     let written = log.clone();
     cache.on_change(move |change: &Change<'_, ConfigMap>| {

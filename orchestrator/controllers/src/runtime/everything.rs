@@ -143,6 +143,16 @@ impl Everything {
         self.kinds.read().get(&(api_version.to_owned(), kind.to_owned())).cloned()
     }
 
+    /// The versions of a kind of a group, the preferred one first.
+    pub(crate) fn of_group(&self, group: &str, kind: &str) -> Vec<Kind> {
+        let kinds = self.kinds.read();
+        let of_group =
+            kinds.values().filter(|found| found.resource.group == group && found.resource.kind == kind);
+        let mut found: Vec<_> = of_group.cloned().collect();
+        found.sort_by_key(|kind| !kind.is_preferred);
+        found
+    }
+
     /// All kinds whose objects live in namespaces.
     pub(crate) fn namespaced(&self) -> Vec<Kind> {
         let kinds = self.kinds.read();
@@ -218,12 +228,12 @@ impl Everything {
     }
 
     fn watch(self: &Arc<Self>, kind: Kind) -> Cache<Meta> {
-        let cache = Cache::<Meta>::new(self.life.clone());
+        let cache = Cache::<Meta>::new(self.life.clone(), trim);
         self.listen(&cache, kind.resource.api_version.clone(), kind.resource.kind.clone());
         let (fed, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.life.over().clone());
         let api = Api::<Meta>::all_with(self.client.clone(), &kind.resource);
         self.watches.lock().spawn(async move {
-            let sink = |event: Event<Meta>| fed.apply(event.modify(trim));
+            let sink = |event: Event<Meta>| fed.apply(event);
             follow((&kind.resource.kind, &api, None), sink, &jitter, shutdown).await;
         });
         cache
@@ -251,7 +261,6 @@ fn wants_watch(kind: &Kind) -> bool {
 /// Keeps what ownership is about.
 fn trim(object: &mut Meta) {
     let meta = object.meta_mut();
-    meta.managed_fields = None;
     meta.annotations = None;
     meta.labels = None;
 }

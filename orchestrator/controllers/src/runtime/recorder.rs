@@ -1,35 +1,42 @@
 //! Events about what controllers did, for `kubectl describe` and `kubectl get events`.
 //!
-//! Flow: [`Recorder::event`] only queues; one task writes. The same event about the same object counts up
-//! instead of appearing again.
+//! Flow: [`Recorder::event`] only queues; one task writes what [`Correlator`] leaves of it.
 //!
 //! Caveats: events are best effort. When they come faster than they can be written, the surplus is dropped.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use wherry_api::clock::Clock;
+use wherry_api::events::{self, Correlator, New, Telling};
 
 use super::error::is_not_found;
 
 /// How many events may wait to be written.
 const WAITING: usize = 1024;
-/// How many events are remembered to be counted up.
-const REMEMBERED: usize = 2048;
 
 /// Whether an event tells of the normal course of things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Severity {
     Normal,
     Warning,
+}
+
+impl Severity {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
 }
 
 /// One thing to tell.
@@ -40,6 +47,19 @@ pub(crate) struct Notice {
     pub(crate) severity: Severity,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
+}
+
+impl Notice {
+    fn as_told<'a>(&'a self, about: &'a ObjectReference) -> events::Notice<'a> {
+        events::Notice {
+            source: self.component,
+            object: about.uid.as_deref().or(about.name.as_deref()).unwrap_or_default(),
+            field_path: about.field_path.as_deref().unwrap_or_default(),
+            severity: self.severity.as_str(),
+            reason: self.reason,
+            message: &self.message,
+        }
+    }
 }
 
 /// The controllers' end: cheap to clone, never waits.
@@ -53,21 +73,14 @@ pub(crate) struct Recorder {
 pub(crate) struct Writer {
     queue: mpsc::Receiver<(ObjectReference, Notice, Timestamp)>,
     client: Client,
-    seen: HashMap<Identity, Seen>,
+    correlator: Correlator,
     last_name: i128,
-}
-
-type Identity = (String, &'static str, &'static str, String);
-
-struct Seen {
-    name: String,
-    count: i32,
 }
 
 /// Makes the two ends.
 pub(crate) fn recorder(client: Client, clock: Arc<dyn Clock>) -> (Recorder, Writer) {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let writer = Writer { queue: receiver, client, seen: HashMap::new(), last_name: 0 };
+    let writer = Writer { queue: receiver, client, correlator: Correlator::default(), last_name: 0 };
     (Recorder { queue: sender, clock }, writer)
 }
 
@@ -98,33 +111,22 @@ impl Writer {
     async fn write(&mut self, about: ObjectReference, notice: Notice, now: Timestamp) {
         let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
         let api = Api::<Event>::namespaced(self.client.clone(), &namespace);
-        let about_uid = about.uid.clone().unwrap_or_default();
-        let identity = (about_uid, notice.component, notice.reason, notice.message.clone());
-        if let Some(seen) = self.seen.get_mut(&identity) {
-            seen.count = seen.count.saturating_add(1);
-            let patch = serde_json::json!({ "count": seen.count, "lastTimestamp": Time(now) });
-            match api.patch(&seen.name, &PatchParams::default(), &Patch::Merge(patch)).await {
-                Ok(_) => return,
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => {
-                    debug!(error = &error as &dyn std::error::Error, "an event could not be counted up");
-                    return;
+        let new = match self.correlator.tell(notice.as_told(&about), now) {
+            Telling::Nothing => return,
+            Telling::New(new) => new,
+            Telling::Again { name, count, message, otherwise } => {
+                let patch = json!({ "count": count, "lastTimestamp": Time(now), "message": message });
+                match api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+                    Err(error) if is_not_found(&error) => otherwise,
+                    outcome => return complain(outcome, "an event could not be counted up"),
                 }
             }
-        }
-        let event = event(about, notice, now, self.name_suffix(now));
-        let name = event.metadata.name.clone().unwrap_or_default();
+        };
+        let event = event(about, &notice, &new, now, self.name_suffix(now));
         match api.create(&PostParams::default(), &event).await {
-            Ok(_) => self.remember(identity, name),
-            Err(error) => debug!(error = &error as &dyn std::error::Error, "an event could not be written"),
+            Ok(event) => self.correlator.written(&new, event.name_any()),
+            failed => complain(failed, "an event could not be written"),
         }
-    }
-
-    fn remember(&mut self, identity: Identity, name: String) {
-        if self.seen.len() >= REMEMBERED {
-            self.seen.clear();
-        }
-        self.seen.insert(identity, Seen { name, count: 1 });
     }
 
     /// The time in nanoseconds, made unique.
@@ -134,19 +136,25 @@ impl Writer {
     }
 }
 
-fn event(about: ObjectReference, notice: Notice, now: Timestamp, suffix: i128) -> Event {
+fn complain(outcome: kube::Result<Event>, what: &str) {
+    if let Err(error) = outcome {
+        debug!(error = &error as &dyn std::error::Error, "{what}");
+    }
+}
+
+fn event(about: ObjectReference, notice: &Notice, new: &New, now: Timestamp, suffix: i128) -> Event {
     let name = format!("{}.{suffix:x}", about.name.as_deref().unwrap_or_default());
     let namespace = about.namespace.clone().unwrap_or_else(|| "default".to_owned());
     Event {
         metadata: ObjectMeta { name: Some(name), namespace: Some(namespace), ..ObjectMeta::default() },
         involved_object: about,
         reason: Some(notice.reason.to_owned()),
-        message: Some(notice.message),
+        message: Some(new.message.clone()),
         source: Some(EventSource { component: Some(notice.component.to_owned()), host: None }),
         first_timestamp: Some(Time(now)),
         last_timestamp: Some(Time(now)),
-        count: Some(1),
-        type_: Some(format!("{:?}", notice.severity)),
+        count: Some(new.count),
+        type_: Some(notice.severity.as_str().to_owned()),
         reporting_component: Some(notice.component.to_owned()),
         reporting_instance: Some(String::new()),
         ..Event::default()

@@ -36,17 +36,6 @@ pub(crate) enum Event<K> {
     Delete(K),
 }
 
-impl<K> Event<K> {
-    /// The same with every object changed.
-    pub(crate) fn modify(mut self, mut change: impl FnMut(&mut K)) -> Self {
-        match &mut self {
-            Self::Listed(objects, _) => objects.iter_mut().for_each(change),
-            Self::Apply(object) | Self::Delete(object) => change(object),
-        }
-        self
-    }
-}
-
 /// Feeds `sink` with the objects that `fields` select, until shutdown.
 pub(crate) async fn follow<K>(
     (kind, api, fields): (&str, &Api<K>, Option<&str>),

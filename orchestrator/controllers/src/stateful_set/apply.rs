@@ -7,11 +7,11 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::StatefulSetController;
 use super::plan::Action;
+use super::{StatefulSetController, identity};
 use crate::objects::meta::reference;
 use crate::runtime::delete::{Deleted, Only, delete};
-use crate::runtime::error::{ReconcileError, is_already_exists, is_namespace_terminating, text};
+use crate::runtime::error::{ReconcileError, Step, is_already_exists, is_namespace_terminating, text};
 use crate::runtime::recorder::{Notice, Severity};
 use crate::runtime::worker::Controller;
 
@@ -102,8 +102,15 @@ impl StatefulSetController {
         }
     }
 
+    /// Gives a Pod the labels and claims of its ordinal.
     async fn update_pod(&self, set: &StatefulSet, pod: &Pod) -> Result<(), ReconcileError> {
-        match self.pods_of(set).replace(&pod.name_any(), &PostParams::default(), pod).await {
+        let name = pod.name_any();
+        // The cache does not hold all of it.
+        let live = self.pods_of(set).get_opt(&name).await.step("reading a Pod")?;
+        let live = live.filter(|live| live.metadata.uid == pod.metadata.uid);
+        let Some((mut live, ordinal)) = live.zip(identity::ordinal(set, pod)) else { return Ok(()) };
+        identity::identify(set, &mut live, ordinal);
+        match self.pods_of(set).replace(&name, &PostParams::default(), &live).await {
             Ok(written) => {
                 self.tell_pod(set, pod, "update", None);
                 self.caches.pods.note(written);

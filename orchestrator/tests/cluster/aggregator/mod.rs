@@ -2,36 +2,32 @@
 //! what such a server keeps goes with its namespace and with its owners.
 
 mod sample;
+pub(crate) mod server;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Service};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Discovery, ResourceExt};
-use sample::{GROUP, Sample, VERSION};
+use sample::{GROUP, VERSION};
 use serde_json::{Value, json};
+use server::Server;
 
 use crate::support::{Cluster, NAMESPACE, wait};
 
 /// A cluster, and a server behind it.
 struct Aggregated {
     cluster: Cluster,
-    sample: Sample,
+    _sample: Server,
 }
 
 impl Aggregated {
     async fn start() -> Self {
         let cluster = Cluster::start().await;
-        let system: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), "kube-system");
-        let told = system.get("extension-apiserver-authentication").await.unwrap();
-        let sample = Sample::start(NAMESPACE, &told.data.unwrap()["requestheader-client-ca-file"]).await;
-        let both = Self { cluster, sample };
-        both.register().await;
-        both
+        let sample = sample::start(&cluster).await;
+        sample.register(&cluster, GROUP, VERSION).await;
+        Self { cluster, _sample: sample }
     }
 
     async fn namespace(&self, name: &str) {
@@ -42,36 +38,6 @@ impl Aggregated {
 
     fn services(&self) -> Api<APIService> {
         Api::all(self.cluster.client.clone())
-    }
-
-    /// Makes the Service and the APIService of the sample, and waits until it is available.
-    async fn register(&self) {
-        let (ip, port) = (self.sample.address.ip(), self.sample.address.port());
-        let service =
-            json!({"metadata": {"name": "sample"}, "spec": {"ports": [{"port": 443, "targetPort": port}]}});
-        self.cluster.create::<Service>(service).await.unwrap();
-        let labels = json!({"kubernetes.io/service-name": "sample"});
-        let slice = json!({
-            "metadata": {"name": "sample", "labels": labels}, "addressType": "IPv4", "ports": [{"name": "", "port": port}],
-            "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
-        });
-        self.cluster.create::<EndpointSlice>(slice).await.unwrap();
-        let name = format!("{VERSION}.{GROUP}");
-        let service = json!({
-            "metadata": {"name": name},
-            "spec": {
-                "group": GROUP, "version": VERSION, "groupPriorityMinimum": 2000, "versionPriority": 200,
-                "service": {"namespace": NAMESPACE, "name": "sample"}, "caBundle": STANDARD.encode(&self.sample.bundle),
-            },
-        });
-        let service = serde_json::from_value(service).unwrap();
-        self.services().create(&PostParams::default(), &service).await.unwrap();
-        let is_available = |service: Option<&APIService>| {
-            let conditions =
-                service.and_then(|service| service.status.as_ref()?.conditions.clone()).unwrap_or_default();
-            conditions.iter().any(|condition| condition.type_ == "Available" && condition.status == "True")
-        };
-        wait(await_condition(self.services(), &name, is_available)).await;
     }
 
     fn flunders(&self, namespace: &str) -> Api<DynamicObject> {

@@ -1,39 +1,23 @@
-//! The sample API server: flunders, kept in memory, behind HTTPS that wants to see the certificate of its front proxy.
+//! The sample API server: flunders, kept in memory.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
+
+use super::server::{Answer, Server, json_answer};
+use crate::support::Cluster;
 
 pub(crate) const GROUP: &str = "wardle.example.com";
 pub(crate) const VERSION: &str = "v1alpha1";
-
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
-
-/// A server of flunders.
-pub(crate) struct Sample {
-    pub(crate) address: SocketAddr,
-    /// The certificate that vouches for it.
-    pub(crate) bundle: String,
-    _tasks: JoinSet<()>,
-}
 
 /// What is kept: flunders by namespace and name, and all that happened.
 struct Flunders {
@@ -56,54 +40,21 @@ impl Wanted {
     }
 }
 
-impl Sample {
-    /// Starts one for the Service `sample` of a namespace, which believes a front proxy of this authority.
-    pub(crate) async fn start(namespace: &str, front_proxy_ca: &str) -> Self {
-        let own = rcgen::generate_simple_self_signed([format!("sample.{namespace}.svc")]).unwrap();
-        let bundle = own.cert.pem();
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(front_proxy_ca.as_bytes()).unwrap()).unwrap();
-        let verifier = rustls::server::WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
-        let key = PrivateKeyDer::from_pem_slice(own.signing_key.serialize_pem().as_bytes()).unwrap();
-        let config = rustls::ServerConfig::builder()
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(vec![own.cert.der().clone()], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.244.0.13:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, TlsAcceptor::from(Arc::new(config))));
-        Self { address, bundle, _tasks: tasks }
-    }
-}
-
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
+/// Starts a server of flunders.
+pub(crate) async fn start(cluster: &Cluster) -> Server {
     let flunders =
         Arc::new(Flunders { all: Mutex::default(), events: Mutex::default(), count: watch::Sender::new(0) });
-    let mut served = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let (acceptor, flunders) = (acceptor.clone(), Arc::clone(&flunders));
-        served.spawn(async move {
-            let Ok(stream) = acceptor.accept(stream).await else { return };
-            let service = service_fn(move |request| answer(Arc::clone(&flunders), request));
-            let http = hyper::server::conn::http1::Builder::new();
-            // A client that goes away is no failure of the test.
-            let _ = http.serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
+    Server::start(cluster, move |request| answer(Arc::clone(&flunders), request)).await
 }
 
-async fn answer(flunders: Arc<Flunders>, request: Request<Incoming>) -> Result<Answer, Infallible> {
-    if !request.headers().contains_key("x-remote-user") {
-        return Ok(json_answer(StatusCode::UNAUTHORIZED, &json!({})));
-    }
+async fn answer(flunders: Arc<Flunders>, request: Request<Incoming>) -> Answer {
     let root = format!("/apis/{GROUP}/{VERSION}");
     let path = request.uri().path().to_owned();
     let Some(rest) = path.strip_prefix(&root) else {
-        return Ok(json_answer(StatusCode::NOT_FOUND, &json!({})));
+        return json_answer(StatusCode::NOT_FOUND, &json!({}));
     };
     let steps: Vec<&str> = rest.split('/').filter(|step| !step.is_empty()).collect();
-    Ok(match (request.method().clone(), steps.as_slice()) {
+    match (request.method().clone(), steps.as_slice()) {
         (Method::GET, []) => json_answer(StatusCode::OK, &resources()),
         (Method::GET, ["flunders"]) => flunders.read(&request, ""),
         (Method::GET, ["namespaces", namespace, "flunders"]) => flunders.read(&request, namespace),
@@ -116,7 +67,7 @@ async fn answer(flunders: Arc<Flunders>, request: Request<Incoming>) -> Result<A
             flunders.remove(|key| key.0 == *namespace && key.1 == *name)
         }
         _ => json_answer(StatusCode::NOT_FOUND, &json!({"kind": "Status", "apiVersion": "v1", "code": 404})),
-    })
+    }
 }
 
 impl Flunders {
@@ -225,9 +176,4 @@ fn resources() -> Value {
             "verbs": ["create", "delete", "deletecollection", "get", "list", "watch"],
         }],
     })
-}
-
-fn json_answer(status: StatusCode, body: &Value) -> Answer {
-    let body = UnsyncBoxBody::new(Full::new(Bytes::from(body.to_string())));
-    Response::builder().status(status).header("content-type", "application/json").body(body).unwrap()
 }

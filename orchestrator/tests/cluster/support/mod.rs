@@ -19,7 +19,7 @@ use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use wherry_orchestrator::ControlPlane;
+use wherry_orchestrator::{Config, ControlPlane, ControllerOptions};
 
 use kubelet::Kubelet;
 
@@ -63,8 +63,14 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A cluster without nodes.
     pub(crate) async fn start() -> Self {
+        Self::with_controllers(ControllerOptions::default()).await
+    }
+
+    /// A cluster without nodes, whose controllers go about their work so.
+    pub(crate) async fn with_controllers(controllers: ControllerOptions) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let plane = Box::pin(ControlPlane::start(setup::config(directory.path()).await)).await.unwrap();
+        let config = Config { controllers, ..setup::config(directory.path()).await };
+        let plane = Box::pin(ControlPlane::start(config)).await.unwrap();
         let client = plane.client("test", "test");
         let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
@@ -78,11 +84,17 @@ impl Cluster {
     /// A cluster of this many nodes, `node-0` and so on, whose Pods are taken care of.
     pub(crate) async fn with_nodes(count: usize) -> (Self, Kubelet) {
         let cluster = Self::start().await;
-        let kubelet = Kubelet::start(cluster.client.clone());
+        let kubelet = cluster.add_nodes(count).await;
+        (cluster, kubelet)
+    }
+
+    /// Adds this many nodes, and somebody who takes care of their Pods.
+    pub(crate) async fn add_nodes(&self, count: usize) -> Kubelet {
+        let kubelet = Kubelet::start(self.client.clone());
         for index in 0..count {
             kubelet.add_node(&format!("node-{index}"), json!({})).await;
         }
-        (cluster, kubelet)
+        kubelet
     }
 
     pub(crate) fn api<K: Object>(&self) -> Api<K> {
