@@ -12,7 +12,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-cel", &["wherry-api"]),
     ("wherry-apiserver", &["wherry-api", "wherry-cel", "wherry-schema", "wherry-store"]),
     ("wherry-controllers", &["wherry-api"]),
-    ("wherry-scheduler", &["wherry-api"]),
+    ("wherry-scheduler", &["wherry-api", "wherry-cel"]),
     (
         "wherry-orchestrator",
         &["wherry-api", "wherry-apiserver", "wherry-controllers", "wherry-scheduler", "wherry-store"],

@@ -93,9 +93,11 @@ fn an_agent_joins_with_a_token_and_serves_when_its_certificate_is_approved() {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
             "metadata": {"name": "bootstrap-token-abcdef", "namespace": "kube-system"}, "stringData": data});
         cluster.apply(&secret.to_string());
-        let range = "127.244.1.0/24";
-        let mut agent = Agent::start(&dir.join("node-2"), cluster, ("node-2", range), TOKEN);
+        let mut agent = Agent::start(&dir.join("node-2"), cluster, "node-2", TOKEN);
         cluster.wait_for("condition=Ready", &["node/node-2"]);
+        // The first part of the range is that of the cluster's own node.
+        assert_eq!(cluster.get(&["node", "node-2"])["spec"]["podCIDRs"], json!(["127.244.1.0/24"]));
+        assert!(agent.log().contains("waiting for the control plane to give this node its Pod addresses"));
         let asked = requests(cluster, "kubernetes.io/kube-apiserver-client-kubelet");
         assert_eq!(asked.iter().map(|(_, condition)| condition.as_str()).collect::<Vec<_>>(), ["Approved"]);
         let by = cluster.get(&["csr", &asked[0].0])["spec"]["username"].clone();
@@ -118,7 +120,7 @@ fn an_agent_joins_with_a_token_and_serves_when_its_certificate_is_approved() {
         // Whoever has joined needs no token any more.
         assert!(agent.terminate());
         cluster.kubectl(&["delete", "secret", "-n", "kube-system", "bootstrap-token-abcdef"]);
-        agent.launch(range);
+        agent.launch();
         assert_eq!(requests(cluster, "kubernetes.io/kube-apiserver-client-kubelet").len(), 1);
         assert_eq!(requests(cluster, "kubernetes.io/kubelet-serving").len(), 1);
         drop(agent);

@@ -15,7 +15,7 @@ use crate::network::{Network, Weather};
 use crate::node::Nodes;
 use crate::random::Random;
 use crate::user::{User, busy};
-use crate::view::{Change, View};
+use crate::view::{Reader, View};
 
 /// How long nothing may change before the cluster counts as settled: longer than any of its parts waits.
 const QUIET: Duration = Duration::from_secs(90);
@@ -115,6 +115,7 @@ async fn simulate(plan: Plan) -> Result<Report, Violation> {
 struct Observer {
     plan: Plan,
     watch: Watch,
+    reader: Reader,
     view: View,
     invariants: Vec<Box<dyn Invariant>>,
     report: Report,
@@ -126,6 +127,7 @@ impl Observer {
         Self {
             plan,
             watch: cluster.store.watch("", 0).expect("the beginning can be watched"),
+            reader: Reader::default(),
             view: View::default(),
             invariants: invariants::all(gentle, deleted),
             report: Report::default(),
@@ -170,10 +172,7 @@ impl Observer {
 
     /// Takes an event in; answers whether it counts as a change.
     fn see(&mut self, event: &Arc<Event>) -> Result<bool, Violation> {
-        let Some(change) = Change::of(event) else { return Ok(false) };
-        if matches!(change.kind.as_str(), "Lease" | "Event") {
-            return Ok(false);
-        }
+        let Some(change) = self.reader.read(event) else { return Ok(false) };
         let sum = event.entry.value.iter().fold(0_u32, |sum, byte| sum.rotate_left(5) ^ u32::from(*byte));
         self.report.log.push(format!("{:>9.3} {change} {sum:08x}", self.start.elapsed().as_secs_f64()));
         let mut invariants = std::mem::take(&mut self.invariants);

@@ -1,12 +1,38 @@
 //! What is in the store, as the sum of its events.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
 use wherry_store::{Event, EventKind};
 
 use crate::object::{controller, text, uid};
+
+/// What changes all the time and says nothing of what is simulated.
+const NOISE: [&str; 2] = ["/leases/", "/events/"];
+
+/// Reads events, and remembers each object until its next one.
+#[derive(Debug, Default)]
+pub(crate) struct Reader(HashMap<Arc<str>, Arc<Value>>);
+
+impl Reader {
+    /// Reads an event; none for what is no object, or noise.
+    pub(crate) fn read(&mut self, event: &Event) -> Option<Change> {
+        let key = &event.entry.key;
+        if NOISE.iter().any(|noise| key.contains(noise)) {
+            return None;
+        }
+        let (old, new) = match event.kind {
+            EventKind::Put => {
+                let new = serde_json::from_slice::<Value>(&event.entry.value).ok().map(Arc::new)?;
+                (self.0.insert(Arc::clone(key), Arc::clone(&new)), Some(new))
+            }
+            EventKind::Delete => (Some(self.0.remove(key)?), None),
+        };
+        let kind = text(new.as_ref().or(old.as_ref())?, "kind").to_owned();
+        Some(Change { revision: event.revision, kind, old, new })
+    }
+}
 
 /// One change of one object.
 #[derive(Clone, Debug)]
@@ -22,16 +48,6 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// Reads an event; none for what is no object.
-    pub(crate) fn of(event: &Event) -> Option<Self> {
-        let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).ok().map(Arc::new);
-        let entry = parse(&event.entry.value)?;
-        let old = event.prev.as_ref().and_then(|prev| parse(&prev.value));
-        let kind = text(&entry, "kind").to_owned();
-        let new = (event.kind == EventKind::Put).then_some(entry);
-        Some(Self { revision: event.revision, kind, old, new })
-    }
-
     /// The object as it was last.
     pub(crate) fn last(&self) -> &Value {
         self.new.as_ref().or(self.old.as_ref()).map_or(&Value::Null, |object| object)

@@ -7,6 +7,10 @@ use std::thread;
 
 use wherry_sim::{Plan, run};
 
+/// A fifth of the time went into the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many seeds are run, if `SIM_SEEDS` does not say.
 const SEEDS: u64 = 100;
 
