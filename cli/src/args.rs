@@ -192,6 +192,9 @@ pub(crate) struct NodeArgs {
     /// Range of Service addresses [default: 10.96.0.0/16, in loopback mode 127.96.0.0/16].
     #[arg(long)]
     pub(crate) service_cidr: Option<IpNet>,
+    /// The longest wait before a container that ended is started again, in seconds.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub(crate) max_container_restart_period: u64,
 }
 
 #[derive(Debug, Args)]

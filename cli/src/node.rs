@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::Node;
@@ -21,6 +22,7 @@ pub(crate) struct NodePlan {
     pub(crate) name: String,
     pub(crate) ip: IpAddr,
     pub(crate) network: Network,
+    pub(crate) max_container_restart_period: Duration,
 }
 
 impl NodePlan {
@@ -35,7 +37,8 @@ impl NodePlan {
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("{name:?} cannot be the node's name; choose one with --node-name"))?;
         let network = Network::resolve(args, node_prefix, root)?;
-        Ok(Self { data_dir, name, ip: node_ip(&network), network })
+        let max_container_restart_period = Duration::from_secs(args.max_container_restart_period);
+        Ok(Self { data_dir, name, ip: node_ip(&network), network, max_container_restart_period })
     }
 
     /// How the agent is set up that serves at this address.
@@ -57,6 +60,7 @@ impl NodePlan {
             shim_program: std::env::current_exe().context("cannot tell the path of the wherry binary")?,
             max_pods: wherry_node::Config::MAX_PODS,
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
+            max_container_restart_period: self.max_container_restart_period,
             clock: clock.clone(),
         })
     }

@@ -169,6 +169,7 @@ impl Agent {
             allocatable: machine.allocatable(config.max_pods),
             has_namespaces: config.network == NetworkMode::Bridge,
             endpoint_drain: config.endpoint_drain,
+            max_container_restart_period: config.max_container_restart_period,
             containers: Containers::new(parts.runtimes.clone(), wakers.clone()),
             runtimes: parts.runtimes,
             images: Images::open(&dir.join("content"))?,

@@ -36,6 +36,8 @@ pub struct Config {
     pub max_pods: u32,
     /// How long a ready Pod goes on serving after it was deleted, so that proxies stop sending to it first.
     pub endpoint_drain: Duration,
+    /// The longest wait before a container that ended is started again.
+    pub max_container_restart_period: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -45,6 +47,8 @@ impl Config {
     pub const MAX_PODS: u32 = 500;
     /// The default of [`Config::endpoint_drain`].
     pub const ENDPOINT_DRAIN: Duration = Duration::from_millis(300);
+    /// The default of [`Config::max_container_restart_period`].
+    pub const MAX_CONTAINER_RESTART_PERIOD: Duration = Duration::from_mins(5);
 }
 
 /// The HTTPS endpoint of the node.

@@ -37,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) has_namespaces: bool,
     /// How long a ready pod goes on serving after its deletion.
     pub(crate) endpoint_drain: std::time::Duration,
+    /// The longest wait before a container that ended is started again.
+    pub(crate) max_container_restart_period: std::time::Duration,
     /// The runtimes.
     pub(crate) runtimes: Runtimes,
     /// What they run.

@@ -32,16 +32,18 @@ pub(crate) fn source(image: &ImageContent) -> Result<Source, RuntimeError> {
     }
 }
 
-/// Creates the container in the directory `dir`; on failure nothing is left.
+/// Creates the container in the directory `dir`, to see the processes of the namespace if there is one; on failure nothing
+/// is left.
 pub(crate) fn create(
     config: &Config,
     images: &Images,
     dir: &ContainerDir,
     spec: &ContainerSpec,
+    processes: Option<&Path>,
 ) -> Result<Record, RuntimeError> {
     check_id(&spec.id)?;
     files::remove_tree(dir.path())?;
-    let created = fill(config, images, dir, spec);
+    let created = fill(config, images, dir, spec, processes);
     if created.is_err() {
         // What failed is what the caller must hear.
         files::remove_tree(dir.path()).ok();
@@ -61,7 +63,8 @@ fn check_id(id: &ContainerId) -> Result<(), RuntimeError> {
     Err(invalid(id, "the id may hold letters, digits, '-', '_' and '.' only".to_owned()))
 }
 
-fn invalid(id: &ContainerId, reason: String) -> RuntimeError {
+/// Why a container cannot be made as it was asked for.
+pub(crate) fn invalid(id: &ContainerId, reason: String) -> RuntimeError {
     RuntimeError::InvalidSpec { id: id.clone(), reason }
 }
 
@@ -70,14 +73,18 @@ fn fill(
     images: &Images,
     dir: &ContainerDir,
     spec: &ContainerSpec,
+    processes: Option<&Path>,
 ) -> Result<Record, RuntimeError> {
     let source = source(&spec.image)?;
     let prepared = images.prepare(&source)?;
     let image = prepared.config.config().clone().unwrap_or_default();
     let record = record(config, spec, &source.digest, &image, prepared.layers.len())?;
     let accounts = accounts(&prepared.layers);
-    let oci = spec::build(spec, &image, &accounts, &host::read(), &record.cgroup)
+    let mut oci = spec::build(spec, &image, &accounts, &host::read(), &record.cgroup)
         .map_err(|reason| invalid(&spec.id, reason))?;
+    if let Some(namespace) = processes {
+        spec::processes::share(&mut oci, namespace);
+    }
     files::create_dir(&dir.bundle().join("rootfs"))?;
     files::create_dir(&dir.path().join("work"))?;
     make_upper(&dir.upper(), prepared.layers.last())?;

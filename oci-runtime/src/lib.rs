@@ -2,8 +2,8 @@
 //!
 //! Reading order: `state` says what is on disk of a container, `image` turns layer blobs into directories,
 //! `spec` turns a request into an OCI runtime specification, `create` joins the two, `shim` runs the result,
-//! `container` is the agent's side of a shim, `exec` runs commands beside a container's program, `runtime` implements
-//! the contract.
+//! `container` is the agent's side of a shim, `exec` runs commands beside a container's program, `attach` joins the program's
+//! own streams, `runtime` implements the contract.
 //!
 //! The crate needs root, Linux 5.6 or later (`openat2`), overlayfs and cgroups of version 1 or 2, which it drives
 //! through their files.
@@ -14,6 +14,7 @@
 //! - Each container has an IPC namespace and a `/dev/shm` of its own.
 //! - A privileged container may use every device, but only the usual nodes are in its `/dev`.
 
+mod attach;
 mod cgroup;
 mod config;
 mod container;

@@ -1,4 +1,4 @@
-//! What the shim of a command tells the agent: one packet each, with the descriptors that belong to it.
+//! What shims and the agent tell each other: one packet each, with the descriptors that belong to it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -17,10 +17,11 @@ const PACKET: usize = 16 * 1024;
 /// The most descriptors a packet brings: input, output, errors.
 const DESCRIPTORS: usize = 3;
 
-/// What happened to a command.
+/// What happened to a command, or to the wish to attach.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// It runs; the packet brings its terminal, or its output, its errors and, if wanted, its input.
+    /// It runs; the packet brings its terminal, or its output, its errors and, if wanted, its input. For one who attaches only
+    /// its terminal or, if wanted and to be had, its input.
     Started,
     /// It could not be started, or its end is not known.
     Failed {
@@ -34,13 +35,20 @@ pub(crate) enum Report {
     },
 }
 
-/// Sends a report.
+/// What an agent asks of the shim of a container; the packet brings where output and, without a terminal, errors go.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attach {
+    /// Whether it wants to write to the program.
+    pub(crate) stdin: bool,
+}
+
+/// Sends a message.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
-    report: &Report,
+    message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let bytes = serde_json::to_vec(report)?;
+    let bytes = serde_json::to_vec(message)?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {

@@ -19,10 +19,11 @@ use wherry_runtime_api::{
     RuntimeEvent, SandboxId, SandboxSpec,
 };
 
+use crate::attach::attach;
 use crate::cgroup::Cgroups;
 use crate::config::Config;
 use crate::container::Container;
-use crate::create::{create, runtime_root, source};
+use crate::create::{create, invalid, runtime_root, source};
 use crate::exec::exec;
 use crate::files::{self, failed};
 use crate::host;
@@ -148,6 +149,21 @@ impl OciRuntime {
         self.find(id).ok_or_else(|| RuntimeError::NotFound(id.clone()))
     }
 
+    /// The namespace of the processes that a container is to see beside its own.
+    fn processes(&self, spec: &ContainerSpec) -> Result<Option<PathBuf>, RuntimeError> {
+        let Some(name) = &spec.processes_of else { return Ok(None) };
+        let mut found = None;
+        for (id, container) in &*self.containers.lock() {
+            if id.sandbox == spec.id.sandbox && id.name == *name && container.is_running() {
+                found = container.dir().running()?;
+            }
+        }
+        let missing =
+            || invalid(&spec.id, format!("container {name:?}, whose processes it is to see, does not run"));
+        let running = found.ok_or_else(missing)?;
+        Ok(Some(PathBuf::from(format!("/proc/{}/ns/pid", running.pid))))
+    }
+
     /// Removes everything of an ended container. Each step may be repeated.
     async fn dispose(&self, container: &Container) -> Result<(), RuntimeError> {
         container.kill(&self.shared).await?;
@@ -246,10 +262,14 @@ impl Runtime for OciRuntime {
         }
         let _layers = self.layers.read().await;
         let dir = ContainerDir::new(containers_dir(&self.shared.config).join(spec.id.to_string()));
+        let processes = self.processes(spec)?;
         let (config, images, spec) = (self.shared.config.clone(), self.images.clone(), spec.clone());
         let id = spec.id.clone();
         let place = dir.clone();
-        let record = self.shared.blocking(move || create(&config, &images, &place, &spec)).await?;
+        let record = self
+            .shared
+            .blocking(move || create(&config, &images, &place, &spec, processes.as_deref()))
+            .await?;
         self.containers.lock().insert(id, Container::created(dir, record));
         Ok(())
     }
@@ -276,6 +296,14 @@ impl Runtime for OciRuntime {
             return Err(RuntimeError::NotRunning(id.clone()));
         }
         exec(&self.shared, &container, spec).await
+    }
+
+    async fn attach(&self, id: &ContainerId, stdin: bool) -> Result<Execution, RuntimeError> {
+        let container = self.get(id)?;
+        if !container.is_running() {
+            return Err(RuntimeError::NotRunning(id.clone()));
+        }
+        attach(&container, stdin).await
     }
 
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {

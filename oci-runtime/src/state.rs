@@ -5,6 +5,7 @@
 //!   record.json    what was asked and how to run it; written last by `create`: without it there is no container
 //!   running.json   written by the shim once the program runs
 //!   exit.json      written by the shim (or, if the shim is gone, by the agent) once the program ended
+//!   attach         a socket on which the shim takes those who attach to the program
 //!   alive          a FIFO whose writing end the shim holds for as long as it lives
 //!   bundle/        config.json and the mount point of the root file system
 //!   upper/ work/   the writable layer;  l0, l1, ..: links to the image's layers, lowest first
@@ -17,6 +18,9 @@ use serde::{Deserialize, Serialize};
 use wherry_runtime_api::{ContainerSpec, ContainerState, ExitReason, RuntimeError};
 
 use crate::files;
+
+/// The name of the socket of those who attach, in the container's directory.
+pub(crate) const ATTACH: &str = "attach";
 
 /// How to run one container; all the shim needs to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -99,11 +99,17 @@ impl ApiServer {
         read(&self.dir.path().join("log"))
     }
 
-    /// Runs kubectl, whatever comes of it.
-    pub fn try_kubectl(&self, args: &[&str]) -> Output {
+    /// A kubectl command for this server, not yet run.
+    pub fn kubectl_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
         command.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.dir.path());
-        command.args(args).stdin(Stdio::null()).output().expect("kubectl is installed")
+        command.args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs kubectl, whatever comes of it.
+    pub fn try_kubectl(&self, args: &[&str]) -> Output {
+        self.kubectl_command(args).output().expect("kubectl is installed")
     }
 
     /// Runs kubectl, which must succeed; its standard output.

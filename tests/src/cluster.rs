@@ -18,6 +18,13 @@ pub struct Options {
     pub env: Vec<(String, String)>,
 }
 
+impl Options {
+    /// A cluster in which containers that ended are started again without much of a wait.
+    pub fn hasty() -> Self {
+        Self { flags: vec!["--max-container-restart-period=1".to_owned()], env: Vec::new() }
+    }
+}
+
 /// Runs a test with a cluster and a registry of its own, in a network namespace of its own.
 pub fn in_cluster(options: Options, test: impl FnOnce(&mut Cluster) + Send) {
     isolated(|| {
@@ -165,7 +172,7 @@ impl Cluster {
     }
 
     /// Runs kubectl on a manifest as its input.
-    fn fed(&self, args: &[&str], manifest: &str) -> Output {
+    pub fn fed(&self, args: &[&str], manifest: &str) -> Output {
         let mut command = self.kubectl_command(args);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("kubectl is installed");

@@ -1,7 +1,7 @@
 //! The harness of the end-to-end suites: real binary, real kubectl, real registry, real runc.
 //!
 //! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
-//! beside each other. Reading order: [`isolated`], [`Cluster`], [`Agent`], [`ApiServer`], [`Registry`], [`wait`].
+//! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`ApiServer`], [`Registry`], [`wait`].
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
 
@@ -10,14 +10,18 @@ mod api_server;
 mod cluster;
 pub mod http;
 mod netns;
+pub mod pods;
 mod process;
+mod proxy;
 mod registry;
 pub mod wait;
+pub mod websocket;
 
 pub use agent::Agent;
 pub use api_server::ApiServer;
 pub use cluster::{Cluster, Options, in_cluster, one_shot};
 pub use netns::isolated;
+pub use proxy::Proxy;
 pub use registry::Registry;
 
 use std::path::{Path, PathBuf};

@@ -26,7 +26,11 @@ fn text(bytes: &[u8]) -> String {
 
 /// Runs kubectl with something to read.
 fn fed(cluster: &Cluster, args: &[&str], input: &[u8]) -> Output {
-    let mut command = cluster.kubectl_command(args);
+    feed(&mut cluster.kubectl_command(args), input)
+}
+
+/// Runs a command with something to read.
+fn feed(command: &mut Command, input: &[u8]) -> Output {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
@@ -119,6 +123,51 @@ fn attach_shows_what_is_written_from_then_on() {
         cluster.kubectl(&["exec", "box", "--", "touch", "/tmp/go"]);
         assert_eq!(lines.last().unwrap(), "last");
         assert!(attach.wait().unwrap().success());
+    });
+}
+
+#[test]
+fn input_for_one_reaches_a_container_and_ends() {
+    wherry_tests::in_cluster(Options::default(), |cluster| {
+        for (name, websockets) in [("new", "true"), ("old", "false")] {
+            let image = "--image=127.0.0.1:5000/hello-oci:v1";
+            let script = "cat && echo 'stdin closed'";
+            let mut command = cluster.kubectl_command(&[
+                "run",
+                name,
+                image,
+                "--restart=Never",
+                "--stdin",
+                "--attach",
+                "--command",
+                "--",
+                "sh",
+                "-c",
+                script,
+            ]);
+            command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets);
+            let output = feed(&mut command, b"abcd1234\n");
+            assert_eq!(text(&output.stdout), "abcd1234\nstdin closed\n", "{}", text(&output.stderr));
+        }
+    });
+}
+
+#[test]
+fn a_terminal_that_is_attached_to_takes_what_is_typed_and_the_size_of_the_window() {
+    wherry_tests::in_cluster(Options::default(), |cluster| {
+        let shell = serde_json::json!({
+            "name": "main", "image": "127.0.0.1:5000/hello-oci:v1", "command": ["sh"], "stdin": true, "tty": true,
+        });
+        cluster.run_pod("shell", &serde_json::json!({ "restartPolicy": "Never", "containers": [shell] }));
+        cluster.wait_for("condition=Ready", &["pod/shell"]);
+        let mut command = Command::new("script");
+        command.args(["-qec", "stty rows 33 cols 111; kubectl attach -it shell", "/dev/null"]);
+        command.env("KUBECONFIG", cluster.kubeconfig());
+        let typed = "for i in $(seq 50); do stty size | grep '33 111' && break; sleep 0.1; done; exit 5\n";
+        let output = feed(&mut command, typed.as_bytes());
+        let shown = text(&output.stdout);
+        assert!(shown.contains("\n33 111"), "{shown}");
+        assert_eq!(cluster.exit_code("shell"), 5);
     });
 }
 

@@ -24,7 +24,8 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ImageContent, Resources, Runtime as _, SandboxId, SandboxSpec, UserSpec,
+    ContainerId, ContainerSpec, ImageContent, Resources, Runtime as _, SandboxId, SandboxSpec, Streams,
+    UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
 
@@ -278,6 +279,8 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         user: UserSpec::default(),
         read_only_rootfs: false,
         ports: vec![8080],
+        processes_of: None,
+        streams: Streams::default(),
         log_path: dir.join("log"),
         annotations: std::collections::BTreeMap::default(),
     }

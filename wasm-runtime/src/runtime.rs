@@ -330,6 +330,11 @@ impl Runtime for WasmRuntime {
         Err(RuntimeError::Unsupported { handler: self.handler(), what: "exec" })
     }
 
+    async fn attach(&self, id: &ContainerId, _: bool) -> Result<Execution, RuntimeError> {
+        self.container(id)?;
+        Err(RuntimeError::Unsupported { handler: self.handler(), what: "attach" })
+    }
+
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {
         let mut all: Vec<_> = self.containers.lock().values().map(|container| container.status()).collect();
         all.sort_by(|one, other| one.id.cmp(&other.id));

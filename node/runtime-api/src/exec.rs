@@ -1,8 +1,8 @@
-//! Commands that run beside the program of a container.
+//! Commands that run beside the program of a container, and the program itself for whoever attaches to it.
 //!
 //! ```text
-//! Runtime::exec -> Execution: input, output, errors, terminal -> exit code
-//!                      \-- dropped before its end: the command is killed
+//! Runtime::exec, attach -> Execution: input, output, errors, terminal -> exit code
+//!                              \-- dropped before its end: a command is killed, a program goes on
 //! ```
 
 use std::fmt;
@@ -33,7 +33,8 @@ pub type Output = Box<dyn AsyncRead + Send + Unpin>;
 /// How a command ended: its exit code, 128 + the signal if a signal ended it.
 pub type Ended = Pin<Box<dyn Future<Output = Result<i32, RuntimeError>> + Send>>;
 
-/// A command that runs. Whoever drops [`Execution::ended`] before it is done kills the command.
+/// A command that runs, or a program attached to. Whoever drops [`Execution::ended`] before it is done kills the command, or
+/// leaves the program.
 pub struct Execution {
     /// Its standard input, if asked for; dropping it is the end of the input (not for a terminal).
     pub stdin: Option<Input>,
@@ -43,7 +44,7 @@ pub struct Execution {
     pub stderr: Option<Output>,
     /// Its terminal, if asked for.
     pub terminal: Option<Box<dyn Terminal>>,
-    /// Its end. Output may still be read afterwards.
+    /// Its end, 0 for a program attached to. Output may still be read afterwards.
     pub ended: Ended,
 }
 

@@ -37,14 +37,12 @@ impl Stream {
 pub struct Encoder {
     stream: Stream,
     pending: Vec<u8>,
-    /// Whether the pending bytes continue a line whose beginning was written as a part.
-    continues: bool,
 }
 
 impl Encoder {
     /// An encoder for one stream.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, pending: Vec::new(), continues: false }
+        Self { stream, pending: Vec::new() }
     }
 
     /// Takes bytes as they come; complete lines are written to `out` with the time `now`.
@@ -52,19 +50,17 @@ impl Encoder {
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
             self.buffer(&bytes[..end], now, out)?;
             self.record(now, 'F', out)?;
-            self.continues = false;
             bytes = &bytes[end + 1..];
         }
         self.buffer(bytes, now, out)
     }
 
-    /// Writes what is left of an unfinished line.
+    /// Writes what is left of an unfinished line, as a part: it has no newline that readers could show.
     pub fn finish(&mut self, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
-        if self.pending.is_empty() && !self.continues {
+        if self.pending.is_empty() {
             return Ok(());
         }
-        self.continues = false;
-        self.record(now, 'F', out)
+        self.record(now, 'P', out)
     }
 
     fn buffer(&mut self, mut bytes: &[u8], now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
@@ -72,7 +68,6 @@ impl Encoder {
             let (head, tail) = bytes.split_at(MAX_RECORD - self.pending.len());
             self.pending.extend_from_slice(head);
             self.record(now, 'P', out)?;
-            self.continues = true;
             bytes = tail;
         }
         self.pending.extend_from_slice(bytes);
@@ -139,7 +134,15 @@ mod tests {
         let expected =
             b"1970-01-01T00:00:00.000000000Z stdout F one\n1970-01-01T00:00:00.000000000Z stdout F two\n";
         assert_eq!(encode(&[b"one\ntwo\n"]), expected);
-        assert_eq!(encode(&[b"o", b"ne\nt", b"wo"]), expected);
+        assert_eq!(encode(&[b"o", b"ne\nt", b"wo\n"]), expected);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_a_part() {
+        let out = encode(&[b"one\ntw", b"o"]);
+        let records: Vec<_> = out.split(|b| *b == b'\n').filter_map(parse).collect();
+        let shown: Vec<_> = records.iter().map(|r| (r.partial, r.message)).collect();
+        assert_eq!(shown, [(false, &b"one"[..]), (true, b"two")]);
     }
 
     #[test]

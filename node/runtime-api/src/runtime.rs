@@ -54,6 +54,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// directory, capabilities and limits. Returns once the command runs; it ends when its [`Execution`] is dropped.
     async fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Execution, RuntimeError>;
 
+    /// Joins the streams of a running container's program: what it writes from then on and, if `stdin` is wanted and the
+    /// container takes any, its input. Ends with the program.
+    async fn attach(&self, id: &ContainerId, stdin: bool) -> Result<Execution, RuntimeError>;
+
     /// All containers there are, also those an earlier process of the agent started.
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError>;
 
@@ -104,7 +108,7 @@ pub enum RuntimeError {
     Unsupported {
         /// The runtime's handler name.
         handler: &'static str,
-        /// What was asked: `exec`.
+        /// What was asked: `exec`, `attach`.
         what: &'static str,
     },
     /// The container's program does not run.

@@ -77,12 +77,29 @@ pub struct ContainerSpec {
     pub user: UserSpec,
     /// Whether the root file system is read-only.
     pub read_only_rootfs: bool,
+    /// The container of its sandbox whose processes it sees instead of its own alone; that one runs.
+    #[serde(default)]
+    pub processes_of: Option<String>,
+    /// What its program reads from and writes to.
+    #[serde(default)]
+    pub streams: Streams,
     /// Declared container ports, in order; a wasi:http component is served on the first, else on 80.
     pub ports: Vec<u16>,
     /// The file that receives stdout and stderr, in CRI log format. Its directory exists.
     pub log_path: PathBuf,
     /// Free-form annotations, handed to the runtime (`run.wherry.dev/...`).
     pub annotations: BTreeMap<String, String>,
+}
+
+/// What a container's program reads from and writes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// Whether whoever attaches may write to its standard input; else that is empty.
+    pub stdin: bool,
+    /// Whether its input ends with what the first one writes.
+    pub stdin_once: bool,
+    /// Whether it has a terminal, which carries input, output and errors.
+    pub terminal: bool,
 }
 
 /// The content of an image, in the node's content store, by digest.

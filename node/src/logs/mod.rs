@@ -20,4 +20,5 @@ pub(crate) use follow::Following;
 pub(crate) use options::LogOptions;
 pub(crate) use server::ServerError;
 pub(crate) use server::{LogServer, LogState};
+pub(crate) use stream::last_lines;
 pub(crate) use trim::trim_logs;

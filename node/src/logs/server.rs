@@ -251,7 +251,9 @@ fn missing(pod: &Pod, container: &str, previous: bool) -> String {
         return format!("previous terminated container {container:?} in pod {name:?} not found");
     }
     let status = pod.status.as_ref();
-    let lists = status.map(|status| [&status.init_container_statuses, &status.container_statuses]);
+    let lists = status.map(|status| {
+        [&status.init_container_statuses, &status.container_statuses, &status.ephemeral_container_statuses]
+    });
     let all = lists.into_iter().flatten().flatten().flatten();
     let reason = |status: &ContainerStatus| status.state.as_ref()?.waiting.as_ref()?.reason.clone();
     let reason = all.filter(|status| status.name == container).find_map(reason);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use wherry_runtime_api::logs;
 
@@ -10,6 +11,18 @@ use super::options::LogOptions;
 use super::tail;
 
 const BLOCK: usize = 64 * 1024;
+
+/// The end of a log: at most so many lines, and of these at most so many bytes.
+pub(crate) fn last_lines(path: &Path, lines: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let options = LogOptions { tail_lines: Some(lines), ..LogOptions::default() };
+    let mut reader = LogReader::new(File::open(path)?, options)?;
+    let mut kept = Vec::new();
+    while let Some(more) = reader.next()? {
+        kept.extend(more);
+        kept.drain(..kept.len().saturating_sub(bytes));
+    }
+    Ok(kept)
+}
 
 /// Reads one log file from where the options say.
 pub(super) struct LogReader {

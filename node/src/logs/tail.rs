@@ -37,13 +37,13 @@ pub(super) fn beginning(file: &File) -> io::Result<u64> {
 }
 
 /// Where the last `lines` lines of the first `length` bytes begin. A record that is continued by the next one is
-/// not a line of its own.
+/// not a line of its own; one that nothing has continued yet is.
 pub(super) fn tail_start(file: &File, length: u64, lines: u64) -> io::Result<u64> {
     let beginning = beginning(file)?.min(length);
     if lines == 0 {
         return Ok(length);
     }
-    let mut scanner = Scanner { wanted: lines, found: 0 };
+    let mut scanner = Scanner { wanted: lines, found: 0, is_last: true };
     let mut end = length;
     // The part of a record whose beginning is in a block before.
     let mut rest: Vec<u8> = Vec::new();
@@ -71,6 +71,8 @@ pub(super) fn tail_start(file: &File, length: u64, lines: u64) -> io::Result<u64
 struct Scanner {
     wanted: u64,
     found: u64,
+    /// Whether the next record looked at is the last of the log.
+    is_last: bool,
 }
 
 impl Scanner {
@@ -80,7 +82,7 @@ impl Scanner {
         while end > 0 {
             let body_end = if records[end - 1] == b'\n' { end - 1 } else { end };
             let start = records[..body_end].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            if ends_line(&records[start..body_end]) {
+            if std::mem::take(&mut self.is_last) || ends_line(&records[start..body_end]) {
                 if self.found == self.wanted {
                     return Some(end);
                 }

@@ -39,6 +39,16 @@ fn log_of(lines: &[Vec<u8>]) -> Vec<u8> {
     out
 }
 
+/// The same with a last line that has no end.
+fn unfinished(lines: &[Vec<u8>]) -> Vec<u8> {
+    let (last, others) = lines.split_last().unwrap();
+    let mut out = log_of(others);
+    let mut encoder = Encoder::new(Stream::Stdout);
+    encoder.push(last, Timestamp::UNIX_EPOCH, &mut out).unwrap();
+    encoder.finish(Timestamp::UNIX_EPOCH, &mut out).unwrap();
+    out
+}
+
 fn read(log: &[u8], options: LogOptions) -> Vec<u8> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(log).unwrap();
@@ -73,6 +83,15 @@ proptest! {
         let first = lines.len().saturating_sub(usize::try_from(tail).unwrap());
         prop_assert_eq!(read(&log, options), joined(&lines[first..]));
         prop_assert_eq!(read(&log, LogOptions::default()), joined(&lines));
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_a_line(mut lines in proptest::collection::vec(line(), 0..10), tail in 1u64..12) {
+        lines.push(b"no end".to_vec());
+        let options = LogOptions { tail_lines: Some(tail), ..LogOptions::default() };
+        let first = lines.len().saturating_sub(usize::try_from(tail).unwrap());
+        let expected = joined(&lines[first..]);
+        prop_assert_eq!(read(&unfinished(&lines), options), &expected[..expected.len() - 1]);
     }
 
     #[test]

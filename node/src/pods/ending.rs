@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::backoff::later;
-use super::plan::{Action, Init, Plan, RestartPolicy, Views, World, stop, termination_grace};
+use super::memory::Why;
+use super::plan::{Action, Init, Plan, Views, World, stop, termination_grace};
 use super::status;
 
 /// Why a pod ends.
@@ -44,7 +45,7 @@ pub(super) fn of(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pl
     if world.memory.final_status.is_some() {
         return Some(Ending::Done);
     }
-    is_done(world, views, init).then_some(Ending::Done)
+    is_done(views, init).then_some(Ending::Done)
 }
 
 fn deadline(world: &World<'_>) -> Option<Timestamp> {
@@ -53,8 +54,7 @@ fn deadline(world: &World<'_>) -> Option<Timestamp> {
     Some(later(started, Duration::from_secs(u64::try_from(seconds).ok()?)))
 }
 
-fn is_done(world: &World<'_>, views: &Views<'_>, init: Init) -> bool {
-    let policy = RestartPolicy::of(world.pod.spec.as_ref());
+fn is_done(views: &Views<'_>, init: Init) -> bool {
     match init {
         Init::Failed => true,
         Init::At(_) => false,
@@ -63,16 +63,16 @@ fn is_done(world: &World<'_>, views: &Views<'_>, init: Init) -> bool {
                 && views
                     .main
                     .iter()
-                    .all(|view| view.life.exit().is_some_and(|exit| !policy.restarts(exit.code)))
+                    .all(|view| view.life.exit().is_some_and(|exit| !view.restarts(exit.code)))
         }
     }
 }
 
 /// Stops what runs, reports the final status, gives everything back, deletes the Pod object.
-pub(super) fn plan(world: &World<'_>, views: &Views<'_>, ending: Ending, plan: &mut Plan) {
+pub(super) fn plan(world: &World<'_>, views: &Views<'_>, (ending, init): (Ending, Init), plan: &mut Plan) {
     plan.ending = true;
     let stopped = stop_all(world, views, ending, plan);
-    let end = status::End { ending, stopped };
+    let end = status::End { ending, stopped, init_failed: init == Init::Failed };
     plan.status = status::report(world, views, Init::Done, Some(end), plan);
     if !stopped {
         return;
@@ -114,7 +114,7 @@ fn stop_all(world: &World<'_>, views: &Views<'_>, ending: Ending, plan: &mut Pla
     let others_alive = alive.iter().any(|view| !is_sidecar(&view.spec.name));
     for view in &alive {
         if !others_alive || !is_sidecar(&view.spec.name) {
-            stop(world, view, grace, None, plan);
+            stop(world, view, grace, Why::Ending, plan);
         }
     }
     alive.is_empty() && !launching && !setting_up

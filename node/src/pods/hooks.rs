@@ -9,9 +9,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 use tracing::info;
 
-use super::jobs::{field_path, find_container};
 use super::launch::Order;
 use super::plan::termination_grace;
+use super::specs::{field_path, find_container};
 use crate::commands::Commands;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
@@ -26,7 +26,7 @@ pub(super) async fn post_start(ctx: &Context, order: &Order, place: &Place) {
     let hook = container.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
     let Some(hook) = hook else { return };
     // The end of the pod is the end of the hook: the container is stopped like any other.
-    let Some(Err(reason)) = order.ending.run_until_cancelled(run(place, container, hook)).await else {
+    let Some(Err(reason)) = order.ending.run_until_cancelled(run(place, &container, hook)).await else {
         return;
     };
     let id = place.commands.container();
@@ -49,8 +49,9 @@ pub(super) async fn post_start(ctx: &Context, order: &Order, place: &Place) {
 pub(super) async fn pre_stop(ctx: &Context, pod: &Pod, commands: Commands, grace: Duration) -> Duration {
     let name = commands.container().name.clone();
     let container = find_container(pod, &name);
-    let hook = container.and_then(|c| c.lifecycle.as_ref()).and_then(|lifecycle| lifecycle.pre_stop.as_ref());
-    let (Some(container), Some(hook), false) = (container, hook, grace.is_zero()) else { return grace };
+    let lifecycle = container.as_ref().and_then(|container| container.lifecycle.as_ref());
+    let hook = lifecycle.and_then(|lifecycle| lifecycle.pre_stop.as_ref());
+    let (Some(container), Some(hook), false) = (&container, hook, grace.is_zero()) else { return grace };
     let began = ctx.clock.now();
     let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok());
     let ran = async {

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use oci_client::secrets::RegistryAuth;
 
-use super::jobs::{Refusal, field_path, forced_handler, namespace, uid};
+use super::jobs::{Refusal, forced_handler, namespace, uid};
 use super::memory::PreparedImage;
+use super::specs::field_path;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
 use crate::images::{Image, ImageReference, PullDecision, PullPolicy, Selection, credentials, should_pull};

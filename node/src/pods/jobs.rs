@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use wherry_runtime_api::{ContainerId, SandboxId, SandboxSpec};
 
 use super::launch;
-use super::memory::{PodNetworking, PreparedImage};
+use super::memory::{PodNetworking, PreparedImage, Why};
 use super::plan::Action;
 use super::resources;
+use super::specs::field_path;
 use crate::commands::Commands;
 use crate::context::{Context, chain};
 use crate::env::PodSources;
@@ -150,8 +151,9 @@ pub(super) async fn launch(ctx: Arc<Context>, order: launch::Order) -> Done {
 pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Option<Done> {
     let Action::Stop { id, handler, grace, why } = action else { return None };
     let message = match &why {
-        Some(kill) => format!("Container {} failed {} probe, will be restarted", id.name, kill.probe),
-        None => format!("Stopping container {}", id.name),
+        Why::Probe(kill) => format!("Container {} failed {} probe, will be restarted", id.name, kill.probe),
+        Why::Changed => format!("Container {} definition changed, will be restarted", id.name),
+        Why::Ending => format!("Stopping container {}", id.name),
     };
     ctx.events.pod(
         &pod,
@@ -221,21 +223,4 @@ pub(super) fn uid(pod: &Pod) -> &str {
 /// The pod's namespace.
 pub(super) fn namespace(pod: &Pod) -> &str {
     pod.metadata.namespace.as_deref().unwrap_or_default()
-}
-
-/// The container of the pod with this name.
-pub(crate) fn find_container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
-    let spec = pod.spec.as_ref()?;
-    spec.containers
-        .iter()
-        .chain(spec.init_containers.iter().flatten())
-        .find(|container| container.name == name)
-}
-
-/// `spec.containers{web}`, as events name a container.
-pub(super) fn field_path(pod: &Pod, name: &str) -> String {
-    let init = pod.spec.as_ref().and_then(|spec| spec.init_containers.as_ref());
-    let is_init = init.into_iter().flatten().any(|container| container.name == name);
-    let list = if is_init { "initContainers" } else { "containers" };
-    format!("spec.{list}{{{name}}}")
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, SandboxId};
+use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, SandboxId, Streams};
 
-use super::jobs::{Refusal, field_path, find_container, uid};
+use super::jobs::{Refusal, uid};
 use super::memory::{PodNetworking, PreparedImage};
+use super::specs::{field_path, find_container, target};
 use super::{hooks, pod_files, resources};
 use crate::commands::Commands;
 use crate::context::{Context, chain};
@@ -71,7 +72,7 @@ pub(super) async fn run(ctx: &Context, order: Order) -> Result<(), Refusal> {
 /// Turns the container of the Pod into what a runtime understands.
 async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> {
     let pod = &*order.pod;
-    let container = find_container(pod, &order.container).ok_or("the pod has no such container")?;
+    let container = &*find_container(pod, &order.container).ok_or("the pod has no such container")?;
     for kind in ProbeKind::ALL {
         Probe::parse(container, kind).map_err(|error| error.to_string())?;
     }
@@ -116,6 +117,12 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         resources: resources::of_container(container),
         user,
         read_only_rootfs: security.and_then(|context| context.read_only_root_filesystem) == Some(true),
+        processes_of: target(pod, &container.name).map(str::to_owned),
+        streams: Streams {
+            stdin: container.stdin == Some(true),
+            stdin_once: container.stdin_once == Some(true),
+            terminal: container.tty == Some(true),
+        },
         ports: ports(container),
         log_path,
         annotations: pod.metadata.annotations.clone().unwrap_or_default(),

@@ -3,11 +3,15 @@
 //! The runtime is believed first. A container it does not know, although the API says it ran, was lost with an
 //! earlier process of the agent (wasm containers live inside it) or was cleaned up after it ended.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use wherry_runtime_api::ContainerState;
 
 use super::memory::ContainerMemory;
+use super::restarts::RestartPolicy;
+use super::specs::Role;
 use crate::containers::Running;
 
 /// Kubelet's word for a container that vanished.
@@ -126,7 +130,11 @@ impl Life {
 #[derive(Debug)]
 pub(super) struct View<'a> {
     /// What is asked for.
-    pub(super) spec: &'a core::Container,
+    pub(super) spec: Cow<'a, core::Container>,
+    /// What it is to its pod.
+    pub(super) role: Role,
+    /// When it is started again.
+    policy: RestartPolicy,
     /// Where the newest attempt is.
     pub(super) life: Life,
     /// How the attempt before it ended.
@@ -140,7 +148,8 @@ pub(super) struct View<'a> {
 impl<'a> View<'a> {
     /// Joins what is known of one container. `containers` are all of the pod, oldest attempts first.
     pub(super) fn new(
-        spec: &'a core::Container,
+        (role, spec): (Role, Cow<'a, core::Container>),
+        of_pod: RestartPolicy,
         containers: &'a [Running],
         memory: Option<&'a ContainerMemory>,
     ) -> Self {
@@ -148,7 +157,7 @@ impl<'a> View<'a> {
         let newest = attempts.next();
         let recorded = memory.and_then(|memory| memory.recorded.as_ref());
         let life = match newest {
-            Some(running) => begun(life_of(running, memory), spec, memory),
+            Some(running) => begun(life_of(running, memory), &spec, memory),
             None => recorded.map_or(Life::Never, recorded_life),
         };
         let previous = match newest {
@@ -158,7 +167,8 @@ impl<'a> View<'a> {
             None => None,
         };
         let previous = previous.or_else(|| recorded_before(recorded?, &life, newest.is_some()));
-        Self { spec, life, previous, newest, memory }
+        let policy = RestartPolicy::of_container(&spec, role, of_pod);
+        Self { spec, role, policy, life, previous, newest, memory }
     }
 
     /// Whether the program runs and has passed its startup probe.
@@ -179,7 +189,31 @@ impl<'a> View<'a> {
 
     /// Whether it is an init container that runs beside the others.
     pub(super) fn is_sidecar(&self) -> bool {
-        self.spec.restart_policy.as_deref() == Some("Always")
+        self.role == Role::Init && self.policy == RestartPolicy::Always
+    }
+
+    /// Whether such an exit is followed by another attempt.
+    pub(super) fn restarts(&self, code: i32) -> bool {
+        self.is_replaced() || self.policy.restarts(&self.spec, code)
+    }
+
+    /// Whether it was stopped to be followed by an attempt with another image.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.memory.and_then(|memory| memory.replaced) == Some(self.life.attempt())
+    }
+
+    /// The image of the newest attempt, if there was one, else that of the first.
+    pub(super) fn image(&self) -> &str {
+        let asked = self.spec.image.as_deref().unwrap_or_default();
+        self.memory
+            .map(|memory| memory.launched_image.as_str())
+            .filter(|image| !image.is_empty())
+            .unwrap_or(asked)
+    }
+
+    /// Whether it runs another image than it is to.
+    pub(super) fn is_outdated(&self) -> bool {
+        self.image() != self.spec.image.as_deref().unwrap_or_default()
     }
 }
 
@@ -194,7 +228,7 @@ fn life_of(running: &Running, memory: Option<&ContainerMemory>) -> Life {
         ContainerState::Created => Life::Created { attempt },
         ContainerState::Running { started_at } => Life::Alive { attempt, started_at: *started_at },
         ContainerState::Exited { started_at, finished_at, code, reason, message } => {
-            let left = memory.and_then(|memory| memory.termination_messages.get(&attempt));
+            let left = memory.and_then(|memory| memory.termination_messages.get(&attempt)?.as_ref());
             let exit = Exit {
                 code: *code,
                 reason: reason.as_str().to_owned(),

@@ -140,6 +140,17 @@ pub(super) struct ProbeView {
     pub(super) kill: Option<ProbeKill>,
 }
 
+/// Why a container is stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The pod ends.
+    Ending,
+    /// A probe failed.
+    Probe(ProbeKill),
+    /// It is to run another image.
+    Changed,
+}
+
 /// A probe wants its container restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ProbeKill {
@@ -183,10 +194,14 @@ pub(super) struct ContainerMemory {
     pub(super) backoff: Backoff,
     /// What the probes found.
     pub(super) probes: ProbeView,
+    /// The image the newest attempt was launched with; empty if none was.
+    pub(super) launched_image: String,
+    /// The attempt that was stopped because it is to run another image.
+    pub(super) replaced: Option<u32>,
     /// What the API said of the container when the worker started.
     pub(super) recorded: Option<core::ContainerStatus>,
-    /// What the container left in its termination message file, by attempt.
-    pub(super) termination_messages: BTreeMap<u32, String>,
+    /// What attempts that ended left as their last words, by attempt.
+    pub(super) termination_messages: BTreeMap<u32, Option<String>>,
     /// The image id the status showed last; it outlives the image step.
     pub(super) image_id: String,
 }
@@ -232,10 +247,17 @@ impl Memory {
         let status = pod.status.clone().unwrap_or_default();
         let start_time = status.start_time.as_ref().map_or(now, |time| time.0);
         let mut memory = Self { start_time, ..Self::default() };
-        let lists = [&status.init_container_statuses, &status.container_statuses];
+        let lists = [
+            &status.init_container_statuses,
+            &status.container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
         for recorded in lists.into_iter().flatten().flatten() {
             let container = memory.containers.entry(recorded.name.clone()).or_default();
             container.image_id.clone_from(&recorded.image_id);
+            if recorded.container_id.is_some() {
+                container.launched_image.clone_from(&recorded.image);
+            }
             // A container that still runs is as ready as it was until its probes say otherwise.
             container.probes = ProbeView {
                 attempt: u32::try_from(recorded.restart_count).unwrap_or(0),

@@ -9,7 +9,7 @@
 //! - Containers, addresses, volumes and logs of pods that went away while the agent did not run are removed after
 //!   the first list.
 //!
-//! Reading order: `memory`, `life` (what is known), `plan`, `ending` (what to do), `status`, `conditions` (what to
+//! Reading order: `specs`, `memory`, `life` (what is known), `plan`, `ending` (what to do), `status`, `conditions` (what to
 //! report), `worker`, `jobs` (doing it), `writer` (when to report).
 
 mod backoff;
@@ -18,6 +18,7 @@ mod ending;
 mod hooks;
 mod image_job;
 mod jobs;
+mod last_words;
 mod launch;
 mod life;
 mod memory;
@@ -27,6 +28,8 @@ mod pod_files;
 mod probing;
 mod qos;
 mod resources;
+mod restarts;
+mod specs;
 mod status;
 mod supervisor;
 #[cfg(test)]
@@ -39,7 +42,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 
-pub(crate) use jobs::find_container;
+pub(crate) use specs::find_container;
 pub(crate) use supervisor::{PodIndex, Supervisor};
 
 /// What is asked for: the newest state of the Pod object.

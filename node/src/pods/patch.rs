@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
 /// The fields of the status that are the node's. Others are left to whoever writes them.
-const OWNED: [&str; 13] = [
+const OWNED: [&str; 14] = [
     "phase",
     "conditions",
     "message",
@@ -16,6 +16,7 @@ const OWNED: [&str; 13] = [
     "startTime",
     "initContainerStatuses",
     "containerStatuses",
+    "ephemeralContainerStatuses",
     "qosClass",
     "observedGeneration",
 ];

@@ -14,13 +14,15 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use wherry_runtime_api::ContainerId;
 
 use super::backoff::later;
 use super::ending;
 use super::life::{Life, View};
-use super::memory::{Due, Memory, ProbeKill, Step};
+use super::memory::{Due, Memory, Step, Why};
+use super::restarts::RestartPolicy;
+use super::specs::{self, Role};
 use super::status;
 use crate::containers::Running;
 use crate::runtimes::Handler;
@@ -91,8 +93,8 @@ pub(super) enum Action {
         handler: Handler,
         /// How long it may take.
         grace: Duration,
-        /// Why, if a probe wants it.
-        why: Option<ProbeKill>,
+        /// Why.
+        why: Why,
     },
     /// Remove an old attempt.
     Remove {
@@ -145,26 +147,36 @@ impl Plan {
 pub(super) struct Views<'a> {
     /// Init containers in order.
     pub(super) init: Vec<View<'a>>,
-    /// The others in order.
+    /// Those the pod consists of, in order.
     pub(super) main: Vec<View<'a>>,
+    /// Ephemeral ones in order.
+    pub(super) ephemeral: Vec<View<'a>>,
 }
 
 impl<'a> Views<'a> {
     /// Joins what is known of every container.
     pub(super) fn new(world: &World<'a>) -> Self {
-        let view = |spec: &'a k8s_openapi::api::core::v1::Container| {
-            View::new(spec, world.containers, world.memory.containers.get(&spec.name))
-        };
-        let spec = world.pod.spec.as_ref();
-        let init = spec.and_then(|spec| spec.init_containers.as_ref());
-        Self {
-            init: init.into_iter().flatten().map(view).collect(),
-            main: spec.into_iter().flat_map(|spec| &spec.containers).map(view).collect(),
+        let of_pod = RestartPolicy::of_pod(world.pod.spec.as_ref());
+        let mut views = Self { init: Vec::new(), main: Vec::new(), ephemeral: Vec::new() };
+        for (role, spec) in specs::containers(world.pod) {
+            let memory = world.memory.containers.get(&spec.name);
+            let view = View::new((role, spec), of_pod, world.containers, memory);
+            match role {
+                Role::Init => views.init.push(view),
+                Role::Main => views.main.push(view),
+                Role::Ephemeral => views.ephemeral.push(view),
+            }
         }
+        views
     }
 
     /// Init containers, then the others.
     pub(super) fn all(&self) -> impl Iterator<Item = &View<'a>> {
+        self.own().chain(&self.ephemeral)
+    }
+
+    /// Those the pod was made with.
+    pub(super) fn own(&self) -> impl Iterator<Item = &View<'a>> {
         self.init.iter().chain(&self.main)
     }
 }
@@ -180,54 +192,13 @@ pub(super) enum Init {
     Failed,
 }
 
-/// When a container that ended is started again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) enum RestartPolicy {
-    /// Always.
-    #[default]
-    Always,
-    /// If its exit code is not 0.
-    OnFailure,
-    /// Never.
-    Never,
-}
-
-impl RestartPolicy {
-    /// The pod's policy.
-    pub(super) fn of(spec: Option<&PodSpec>) -> Self {
-        match spec.and_then(|spec| spec.restart_policy.as_deref()) {
-            Some("Never") => Self::Never,
-            Some("OnFailure") => Self::OnFailure,
-            _ => Self::Always,
-        }
-    }
-
-    /// Whether such an exit is followed by another attempt.
-    pub(super) fn restarts(self, code: i32) -> bool {
-        match self {
-            Self::Always => true,
-            Self::OnFailure => code != 0,
-            Self::Never => false,
-        }
-    }
-
-    /// The policy for an init container: one that succeeded is done.
-    pub(super) fn for_init(self, view: &View<'_>) -> Self {
-        match self {
-            _ if view.is_sidecar() => Self::Always,
-            Self::Always | Self::OnFailure => Self::OnFailure,
-            Self::Never => Self::Never,
-        }
-    }
-}
-
 /// Says what to do next.
 pub(super) fn plan(world: &World<'_>) -> Plan {
     let views = Views::new(world);
     let mut plan = Plan::default();
-    let init = init_progress(world, &views);
+    let init = init_progress(&views);
     match ending::of(world, &views, init, &mut plan) {
-        Some(ending) => ending::plan(world, &views, ending, &mut plan),
+        Some(ending) => ending::plan(world, &views, (ending, init), &mut plan),
         None => plan_running(world, &views, init, &mut plan),
     }
     remove_old(world, &views, &mut plan);
@@ -235,8 +206,7 @@ pub(super) fn plan(world: &World<'_>) -> Plan {
 }
 
 /// How far the init containers are. Containers that ever ran prove that init was done once.
-pub(super) fn init_progress(world: &World<'_>, views: &Views<'_>) -> Init {
-    let policy = RestartPolicy::of(world.pod.spec.as_ref());
+pub(super) fn init_progress(views: &Views<'_>) -> Init {
     if views.main.iter().any(|view| !matches!(view.life, Life::Never)) {
         return Init::Done;
     }
@@ -249,7 +219,7 @@ pub(super) fn init_progress(world: &World<'_>, views: &Views<'_>) -> Init {
         }
         match view.life.exit() {
             Some(exit) if exit.code == 0 => {}
-            Some(exit) if !policy.for_init(view).restarts(exit.code) => return Init::Failed,
+            Some(exit) if !view.restarts(exit.code) => return Init::Failed,
             Some(_) | None => return Init::At(index),
         }
     }
@@ -258,19 +228,22 @@ pub(super) fn init_progress(world: &World<'_>, views: &Views<'_>) -> Init {
 
 fn plan_running(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Plan) {
     prepare(world, views, plan);
-    let policy = RestartPolicy::of(world.pod.spec.as_ref());
+    // Also where init containers fail: that is when somebody wants to look inside.
+    for view in &views.ephemeral {
+        run_container(world, view, plan);
+    }
     let current = match init {
         Init::At(index) => index,
         Init::Done | Init::Failed => views.init.len(),
     };
     for (index, view) in views.init.iter().enumerate().take(current + 1) {
         if index == current || view.is_sidecar() {
-            run_container(world, view, policy.for_init(view), plan);
+            run_container(world, view, plan);
         }
     }
     if init == Init::Done {
         for view in &views.main {
-            run_container(world, view, policy, plan);
+            run_container(world, view, plan);
         }
     }
     plan.status = status::report(world, views, init, None, plan);
@@ -317,7 +290,7 @@ fn ensure_image(world: &World<'_>, view: &View<'_>, plan: &mut Plan) -> bool {
 /// Whether the pod needs a network namespace; `None` while that is not known.
 fn needs_netns(world: &World<'_>, views: &Views<'_>) -> Option<bool> {
     let mut needs = false;
-    for view in views.all() {
+    for view in views.own() {
         needs |= match (view.newest, view.memory.map(|memory| &memory.image)) {
             (Some(running), _) => running.handler == Handler::Runc,
             (None, Some(Step::Done(image))) => image.handler == Handler::Runc,
@@ -334,11 +307,12 @@ fn needs_netns(world: &World<'_>, views: &Views<'_>) -> Option<bool> {
 }
 
 /// Keeps one container running, or lets it be.
-fn run_container(world: &World<'_>, view: &View<'_>, policy: RestartPolicy, plan: &mut Plan) {
+fn run_container(world: &World<'_>, view: &View<'_>, plan: &mut Plan) {
     match &view.life {
         Life::Never | Life::Created { .. } => launch(world, view, None, plan),
+        Life::Alive { .. } if view.is_outdated() => stop(world, view, full_grace(world), Why::Changed, plan),
         Life::Alive { .. } => kill_if_failing(world, view, plan),
-        Life::Ended { exit, .. } if !policy.restarts(exit.code) => {}
+        Life::Ended { exit, .. } if !view.restarts(exit.code) => {}
         Life::Ended { exit, .. } => {
             let start_at = restart_at(view).unwrap_or(world.now);
             if start_at > world.now {
@@ -382,18 +356,16 @@ fn launch(world: &World<'_>, view: &View<'_>, after: Option<Timestamp>, plan: &m
 
 fn kill_if_failing(world: &World<'_>, view: &View<'_>, plan: &mut Plan) {
     let Some(kill) = view.probes().and_then(|probes| probes.kill.clone()) else { return };
-    let seconds = kill.grace.unwrap_or_else(|| termination_grace(world.pod));
-    stop(world, view, Duration::from_secs(u64::try_from(seconds).unwrap_or(0)), Some(kill), plan);
+    let own = kill.grace.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    stop(world, view, own.unwrap_or_else(|| full_grace(world)), Why::Probe(kill), plan);
+}
+
+fn full_grace(world: &World<'_>) -> Duration {
+    Duration::from_secs(u64::try_from(termination_grace(world.pod)).unwrap_or(0))
 }
 
 /// Asks for a stop unless one that ends as early is under way.
-pub(super) fn stop(
-    world: &World<'_>,
-    view: &View<'_>,
-    grace: Duration,
-    why: Option<ProbeKill>,
-    plan: &mut Plan,
-) {
+pub(super) fn stop(world: &World<'_>, view: &View<'_>, grace: Duration, why: Why, plan: &mut Plan) {
     let Some(running) = view.newest else { return };
     let under_way = view.memory.and_then(|memory| memory.stop.as_ref());
     let id = running.status.id.clone();

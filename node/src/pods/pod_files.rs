@@ -9,9 +9,10 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use super::memory::PodNetworking;
 use crate::volumes::WriteError;
 
-/// Most bytes of a termination message that are read, as kubelet does.
-const MAX_MESSAGE: usize = 4096;
 const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
+/// What every pod with a network of its own knows, in kubelet's words.
+const HOSTS: &str = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+                     fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n";
 
 /// Writes the files; answers with paths in the container, on the node, and whether they are read-only.
 pub(super) fn write(
@@ -31,11 +32,11 @@ pub(super) fn write(
         ("/etc/resolv.conf".to_owned(), resolv_conf, false),
         (in_container.unwrap_or(DEFAULT_MESSAGE_PATH).to_owned(), message, false),
     ];
-    if spec.host_network != Some(true) {
-        let hosts = pod_dir.join("etc-hosts");
-        put(&hosts, &hosts_of(&spec, network))?;
-        files.push(("/etc/hosts".to_owned(), hosts, false));
-    }
+    let hosts = pod_dir.join("etc-hosts");
+    let of_node =
+        spec.host_network.unwrap_or_default().then(|| fs::read_to_string("/etc/hosts").unwrap_or_default());
+    put(&hosts, &hosts_of(&spec, network, of_node.as_deref()))?;
+    files.push(("/etc/hosts".to_owned(), hosts, false));
     Ok(files)
 }
 
@@ -50,25 +51,17 @@ fn put(path: &Path, content: &str) -> Result<(), WriteError> {
     fs::set_permissions(path, mode).map_err(failed)
 }
 
-fn message_path(pod_dir: &Path, container: &str, attempt: u32) -> PathBuf {
+/// The file for the last words of an attempt at a container.
+pub(super) fn message_path(pod_dir: &Path, container: &str, attempt: u32) -> PathBuf {
     pod_dir.join("containers").join(container).join(attempt.to_string())
 }
 
-/// What the container left as its last words, if it left any.
-pub(super) fn termination_message(pod_dir: &Path, container: &str, attempt: u32) -> Option<String> {
-    use std::io::Read;
-    let file = fs::File::open(message_path(pod_dir, container, attempt)).ok()?;
-    let mut bytes = Vec::new();
-    file.take(MAX_MESSAGE as u64).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned()).filter(|message| !message.is_empty())
-}
-
-fn hosts_of(spec: &PodSpec, network: &PodNetworking) -> String {
-    let mut out = String::from(
-        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\
-         fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n",
-    );
-    writeln!(out, "{}\t{}", network.ip, network.sandbox.hostname).expect("writing to a String cannot fail");
+/// The hosts a pod knows: itself, or all that its node knows if it shares the node's network.
+fn hosts_of(spec: &PodSpec, network: &PodNetworking, of_node: Option<&str>) -> String {
+    let mut out = match of_node {
+        Some(of_node) => format!("# Kubernetes-managed hosts file (host network).\n{of_node}"),
+        None => format!("{HOSTS}{}\t{}\n", network.ip, network.sandbox.hostname),
+    };
     let aliases = spec.host_aliases.iter().flatten();
     for (index, alias) in aliases.enumerate() {
         if index == 0 {

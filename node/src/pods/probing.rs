@@ -64,7 +64,7 @@ impl Probing {
                     ProbeKind::Readiness | ProbeKind::Liveness => view.is_started(),
                 };
                 // A probe that cannot be parsed kept its container from being launched.
-                if applies && let Ok(Some(probe)) = Probe::parse(view.spec, kind) {
+                if applies && let Ok(Some(probe)) = Probe::parse(&view.spec, kind) {
                     let is_ready = view.probes().is_some_and(|probes| probes.ready);
                     let key = (view.spec.name.clone(), *attempt, kind);
                     wanted.insert(key, (probe, *started_at, is_ready, running));
@@ -114,8 +114,8 @@ pub(super) fn note(memory: &mut ContainerMemory, pod: &Pod, report: &ProbeReport
         (ProbeKind::Readiness, succeeds) => probes.ready = succeeds,
         (ProbeKind::Liveness, true) => probes.kill = None,
         (ProbeKind::Startup | ProbeKind::Liveness, false) => {
-            let container = super::jobs::find_container(pod, &report.container);
-            let probe = container.and_then(|container| report.kind.of(container));
+            let container = super::specs::find_container(pod, &report.container);
+            let probe = container.as_ref().and_then(|container| report.kind.of(container));
             let grace = probe.and_then(|probe| probe.termination_grace_period_seconds);
             let word = if report.kind == ProbeKind::Startup { "startup" } else { "liveness" };
             probes.kill = Some(ProbeKill { probe: word, grace });

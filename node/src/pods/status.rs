@@ -10,8 +10,9 @@ use super::conditions::{self, Progress};
 use super::ending::Ending;
 use super::life::{Exit, Life, View, container_id};
 use super::memory::Failure;
-use super::plan::{Init, Plan, RestartPolicy, Views, World, restart_at};
+use super::plan::{Init, Plan, Views, World, restart_at};
 use super::qos::qos_class;
+use super::specs::Role;
 
 /// How long a failed pull is shown as such before its back-off is.
 const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
@@ -23,6 +24,8 @@ pub(super) struct End {
     pub(super) ending: Ending,
     /// Whether nothing runs any more.
     pub(super) stopped: bool,
+    /// Whether an init container failed for good.
+    pub(super) init_failed: bool,
 }
 
 /// The status to report. Asks to be called again when it will differ by time alone.
@@ -40,7 +43,7 @@ pub(super) fn report(
         return world.pod.status.clone().unwrap_or_default();
     }
     let mut status = PodStatus {
-        phase: Some(phase(world, views, init, end).to_owned()),
+        phase: Some(phase(views, init, end).to_owned()),
         host_ip: Some(world.node.host_ip.clone()),
         host_ips: Some(vec![HostIP { ip: world.node.host_ip.clone() }]),
         start_time: Some(Time(world.memory.start_time)),
@@ -54,12 +57,14 @@ pub(super) fn report(
     }
     set_addresses(world, &mut status);
     let mut reporter = Reporter { world, init, end, plan };
-    let init_statuses: Vec<_> = views.init.iter().map(|view| reporter.container(view, true)).collect();
-    status.init_container_statuses = Some(init_statuses).filter(|list| !list.is_empty());
-    status.container_statuses = Some(views.main.iter().map(|view| reporter.container(view, false)).collect());
+    let mut all =
+        |views: &[View<'_>]| -> Vec<_> { views.iter().map(|view| reporter.container(view)).collect() };
+    status.init_container_statuses = Some(all(&views.init)).filter(|list| !list.is_empty());
+    status.container_statuses = Some(all(&views.main));
+    status.ephemeral_container_statuses = Some(all(&views.ephemeral)).filter(|list| !list.is_empty());
     let progress = Progress {
         has_sandbox: world.memory.network.done().is_some() && !end.is_some_and(|end| end.stopped),
-        initialized: init == Init::Done,
+        initialized: init == Init::Done && !end.is_some_and(|end| end.init_failed),
     };
     status.conditions = Some(conditions::of(world, views, &status, &progress));
     status
@@ -75,8 +80,7 @@ fn set_addresses(world: &World<'_>, status: &mut PodStatus) {
 }
 
 /// Kubelet's phase: `Pending` until every container ran once, then by what runs and how the rest ended.
-fn phase(world: &World<'_>, views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
-    let policy = RestartPolicy::of(world.pod.spec.as_ref());
+fn phase(views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
     if let Some(end) = end.filter(|end| end.stopped) {
         return final_phase(views, end.ending);
     }
@@ -89,7 +93,7 @@ fn phase(world: &World<'_>, views: &Views<'_>, init: Init, end: Option<End>) -> 
         return "Pending";
     }
     let restarts =
-        views.main.iter().filter_map(|view| view.life.exit()).any(|exit| policy.restarts(exit.code));
+        views.main.iter().any(|view| view.life.exit().is_some_and(|exit| view.restarts(exit.code)));
     if running || restarts || end.is_some() { "Running" } else { "Pending" }
 }
 
@@ -107,19 +111,24 @@ struct Reporter<'a, 'w> {
 }
 
 impl Reporter<'_, '_> {
-    fn container(&mut self, view: &View<'_>, is_init: bool) -> core::ContainerStatus {
-        let state = self.state(view, is_init);
+    fn container(&mut self, view: &View<'_>) -> core::ContainerStatus {
+        let state = self.state(view);
         let is_waiting = state.waiting.is_some();
         let last =
             if is_waiting { view.life.exit().or(view.previous.as_ref()) } else { view.previous.as_ref() };
         let succeeded = view.life.exit().is_some_and(|exit| exit.code == 0);
         core::ContainerStatus {
             name: view.spec.name.clone(),
-            image: view.spec.image.clone().unwrap_or_default(),
+            image: view.image().to_owned(),
             image_id: view.memory.map(|memory| memory.image_id.clone()).unwrap_or_default(),
             container_id: known_id(view),
             restart_count: i32::try_from(view.life.attempt()).unwrap_or(i32::MAX),
-            ready: if is_init && !view.is_sidecar() { succeeded } else { view.is_ready() },
+            ready: match view.role {
+                Role::Init if !view.is_sidecar() => succeeded,
+                // Nobody serves from it.
+                Role::Ephemeral => false,
+                Role::Init | Role::Main => view.is_ready(),
+            },
             started: Some(view.is_started()),
             state: Some(state),
             last_state: Some(last.map(terminated).unwrap_or_default()),
@@ -127,37 +136,34 @@ impl Reporter<'_, '_> {
         }
     }
 
-    fn state(&mut self, view: &View<'_>, is_init: bool) -> core::ContainerState {
+    fn state(&mut self, view: &View<'_>) -> core::ContainerState {
         match &view.life {
             Life::Alive { started_at, .. } => core::ContainerState {
                 running: Some(core::ContainerStateRunning { started_at: Some(Time(*started_at)) }),
                 ..core::ContainerState::default()
             },
-            Life::Ended { exit, .. } => match self.restart_waits_for(view, exit, is_init) {
+            Life::Ended { exit, .. } => match self.restart_waits_for(view, exit) {
                 Some((reason, message)) => waiting(reason, message),
                 None => terminated(exit),
             },
             Life::Never | Life::Created { .. } => {
-                let (reason, message) = self.start_waits_for(view, is_init);
+                let (reason, message) = self.start_waits_for(view);
                 waiting(reason, message)
             }
         }
     }
 
     /// Why a container that has ended is not running again yet.
-    fn restart_waits_for(
-        &mut self,
-        view: &View<'_>,
-        exit: &Exit,
-        is_init: bool,
-    ) -> Option<(&'static str, String)> {
-        let policy = RestartPolicy::of(self.world.pod.spec.as_ref());
-        let policy = if is_init { policy.for_init(view) } else { policy };
-        if self.end.is_some() || !policy.restarts(exit.code) {
+    fn restart_waits_for(&mut self, view: &View<'_>, exit: &Exit) -> Option<(&'static str, String)> {
+        if self.end.is_some() || !view.restarts(exit.code) {
             return None;
         }
         if let Some(failure) = self.failure(view) {
             return Some(failure);
+        }
+        if view.is_replaced() {
+            // One that ended for good may not run again, says the API; this one goes on, with another image.
+            return Some(("ContainerCreating", String::new()));
         }
         let start_at = restart_at(view).filter(|at| *at > self.world.now)?;
         let delay = exit
@@ -176,13 +182,14 @@ impl Reporter<'_, '_> {
     }
 
     /// Why a container has not been started yet.
-    fn start_waits_for(&mut self, view: &View<'_>, is_init: bool) -> (&'static str, String) {
+    fn start_waits_for(&mut self, view: &View<'_>) -> (&'static str, String) {
         let has_init = self.world.pod.spec.as_ref().is_some_and(|spec| spec.init_containers.is_some());
-        let initializing = !is_init && self.init != Init::Done;
+        let initializing = view.role == Role::Main && self.init != Init::Done;
         if !initializing && let Some(failure) = self.failure(view) {
             return failure;
         }
-        (if has_init { "PodInitializing" } else { "ContainerCreating" }, String::new())
+        let awaits_init = has_init && view.role != Role::Ephemeral;
+        (if awaits_init { "PodInitializing" } else { "ContainerCreating" }, String::new())
     }
 
     fn failure(&mut self, view: &View<'_>) -> Option<(&'static str, String)> {

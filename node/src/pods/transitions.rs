@@ -2,14 +2,18 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
-use super::jobs::{field_path, find_container};
+use super::specs::{field_path, find_container};
 use crate::events::{Happening, Severity};
 
 /// The events to tell when a pod's status goes from one to the other.
 pub(super) fn events(pod: &Pod, from: &PodStatus, to: &PodStatus) -> Vec<Happening> {
     let all = |status: &PodStatus| -> Vec<ContainerStatus> {
-        let lists = [status.init_container_statuses.clone(), status.container_statuses.clone()];
-        lists.into_iter().flatten().flatten().collect()
+        let lists = [
+            &status.init_container_statuses,
+            &status.container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        lists.into_iter().flatten().flatten().cloned().collect()
     };
     let before = all(from);
     let mut happenings = Vec::new();
@@ -38,13 +42,11 @@ fn of_container(pod: &Pod, status: &ContainerStatus, reason: &str) -> Vec<Happen
     };
     match reason {
         "ImagePullBackOff" => {
-            let image = find_container(pod, &status.name).and_then(|container| container.image.as_deref());
+            let container = find_container(pod, &status.name);
+            let image =
+                container.as_ref().and_then(|container| container.image.as_deref()).unwrap_or_default();
             vec![
-                tell(
-                    Severity::Normal,
-                    "BackOff",
-                    format!("Back-off pulling image {:?}", image.unwrap_or_default()),
-                ),
+                tell(Severity::Normal, "BackOff", format!("Back-off pulling image {image:?}")),
                 tell(Severity::Warning, "Failed", "Error: ImagePullBackOff".to_owned()),
             ]
         }

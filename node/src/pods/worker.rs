@@ -9,7 +9,9 @@
 //! - It sleeps until it is woken or the plan's time comes; a pod that is settled costs nothing.
 //! - It ends when the Pod object is gone and everything of the pod was given back.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
@@ -25,11 +27,11 @@ use wherry_runtime_api::{ContainerId, ContainerState};
 
 use super::backoff::{retry_delay, setup_delay};
 use super::jobs::{self, Done};
-use super::memory::{ContainerMemory, Failure, Memory, PreparedImage, Step, StopOrder};
+use super::memory::{ContainerMemory, Failure, Memory, PreparedImage, Step, StopOrder, Why};
 use super::plan::{Action, NodeFacts, Plan, Views, World, plan};
 use super::probing::{ProbeReport, Probing, note};
 use super::writer::{Decision, StatusWriter, as_told, revision};
-use super::{Desired, image_job, launch, pod_files, transitions};
+use super::{Desired, image_job, last_words, launch, specs, transitions};
 use crate::containers::Running;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
@@ -118,7 +120,7 @@ impl Worker {
         let now = self.ctx.clock.now();
         let Desired { pod, gone } = self.desired.borrow_and_update().clone();
         let containers = self.ctx.containers.of_pod(&self.uid);
-        self.read_termination_messages(&containers);
+        self.read_termination_messages(&pod, &containers);
         let world =
             World { pod: &pod, gone, containers: &containers, memory: &self.memory, node: &self.node, now };
         let mut plan = plan(&world);
@@ -182,14 +184,18 @@ impl Worker {
             Action::EnsureImage { container, attempt } => self.ensure_image(pod, container, attempt),
             Action::Launch { container, attempt, after } => {
                 if let Some(finished_at) = after {
-                    self.memory.container(&container).restarting(attempt, finished_at, now);
+                    let longest = ctx.max_container_restart_period;
+                    self.memory.container(&container).restarting(attempt, finished_at, now, longest);
                 }
                 self.launch(pod, container, attempt);
             }
-            Action::Stop { ref id, grace, .. } => {
+            Action::Stop { ref id, grace, ref why, .. } => {
                 let kill_at = super::backoff::later(now, grace);
-                self.memory.container(&id.name).stop =
-                    Some(StopOrder { id: id.clone(), kill_at, retry_at: None });
+                let memory = self.memory.container(&id.name);
+                memory.stop = Some(StopOrder { id: id.clone(), kill_at, retry_at: None });
+                if *why == Why::Changed {
+                    memory.replaced = Some(id.attempt);
+                }
                 self.jobs.spawn(jobs::stop(ctx, pod, action));
             }
             Action::Remove { id, handler } => {
@@ -224,7 +230,7 @@ impl Worker {
         (memory.image, memory.image_attempt) = (Step::Busy, attempt);
         let (ctx, ending) = (self.ctx.clone(), self.ending.clone());
         self.jobs.spawn(async move {
-            let spec = jobs::find_container(&pod, &container)?.clone();
+            let spec = specs::find_container(&pod, &container)?;
             let result = ending.run_until_cancelled(image_job::run(&ctx, &pod, &spec)).await;
             Some(Done::Image { container, attempt, result })
         });
@@ -237,10 +243,12 @@ impl Worker {
         // The planner asks for a launch only when all three are there.
         let (Some(volumes), Some(network), Some(image)) = (volumes, network, image) else { return };
         (memory.launch, memory.launch_attempt) = (Step::Busy, attempt);
+        let spec = specs::find_container(&pod, &container);
+        memory.launched_image = spec.and_then(|spec| spec.image.clone()).unwrap_or_default();
         let ending = self.ending.clone();
         let order = launch::Order { pod, container, attempt, image, volumes, network, ending };
         let ctx = self.ctx.clone();
-        self.jobs.spawn(async move { Some(jobs::launch(ctx, order).await) });
+        self.jobs.spawn(async move { Some(Box::pin(jobs::launch(ctx, order)).await) });
     }
 
     /// An object the pod refers to changed: files are written again, and what failed for its lack is tried again.
@@ -263,17 +271,14 @@ impl Worker {
     }
 
     /// Reads what containers that ended left behind.
-    fn read_termination_messages(&mut self, containers: &[Running]) {
-        let dir = self.ctx.volumes.pod_dir(&self.uid);
+    fn read_termination_messages(&mut self, pod: &Pod, containers: &[Running]) {
+        let place = last_words::Place { pod_dir: self.ctx.volumes.pod_dir(&self.uid), logs: &self.ctx.logs };
         for running in containers {
             let id = &running.status.id;
-            let ended = matches!(running.status.state, ContainerState::Exited { .. });
-            let memory = self.memory.container(&id.name);
-            if !ended || memory.termination_messages.contains_key(&id.attempt) {
-                continue;
-            }
-            if let Some(message) = pod_files::termination_message(&dir, &id.name, id.attempt) {
-                memory.termination_messages.insert(id.attempt, message);
+            let ContainerState::Exited { code, .. } = running.status.state else { continue };
+            let read = &mut self.memory.container(&id.name).termination_messages;
+            if let Entry::Vacant(unread) = read.entry(id.attempt) {
+                unread.insert(place.read(pod, id, code));
             }
         }
     }
@@ -281,7 +286,7 @@ impl Worker {
     fn probed(&mut self, report: &ProbeReport) {
         let pod = self.desired.borrow().pod.clone();
         if let Finding::Unhealthy(message) = &report.finding {
-            let field_path = jobs::field_path(&pod, &report.container);
+            let field_path = specs::field_path(&pod, &report.container);
             let message = message.clone();
             let happening =
                 Happening { field_path, severity: Severity::Warning, reason: "Unhealthy", message };
@@ -381,9 +386,9 @@ impl Worker {
 
 impl ContainerMemory {
     /// Notes a restart once, however often its launch is tried.
-    fn restarting(&mut self, attempt: u32, finished_at: Timestamp, now: Timestamp) {
+    fn restarting(&mut self, attempt: u32, finished_at: Timestamp, now: Timestamp, longest: Duration) {
         if self.launch_attempt != attempt {
-            self.backoff.advance(finished_at, now);
+            self.backoff.advance(finished_at, now, longest);
         }
     }
 

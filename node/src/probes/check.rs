@@ -1,4 +1,4 @@
-//! One look at a container: a command, an HTTP request or a TCP connection.
+//! One look at a container: a command, an HTTP request, a TCP connection or a gRPC call.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::grpc::GrpcCheck;
 use super::tls::trust_everybody;
 use crate::commands::Commands;
 use crate::context::chain;
@@ -33,6 +34,8 @@ pub(crate) enum Check {
         /// The port.
         port: u16,
     },
+    /// A gRPC server says that it serves.
+    Grpc(GrpcCheck),
 }
 
 /// An HTTP request.
@@ -74,6 +77,9 @@ impl Check {
         match self {
             Self::Exec(command) => exec(&place.commands, command, timeout).await,
             Self::Http(check) => check.run(place.ip, timeout).await.map_err(Miss::Failed),
+            Self::Grpc(check) => {
+                check.run(SocketAddr::new(place.ip, check.port), timeout).await.map_err(Miss::Failed)
+            }
             Self::Tcp { host, port } => {
                 let address = SocketAddr::new(host.unwrap_or(place.ip), *port);
                 match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
@@ -177,7 +183,7 @@ impl HttpCheck {
 }
 
 /// The words of Go's net package, which people search for.
-fn connect_error(error: &std::io::Error) -> String {
+pub(super) fn connect_error(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),

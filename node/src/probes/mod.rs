@@ -11,6 +11,7 @@
 //!   is ready within milliseconds is seen to be ready within milliseconds.
 
 mod check;
+mod grpc;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use k8s_openapi::api::core::v1::{self as core, Container};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 pub(crate) use check::{Check, HttpCheck, Miss, Place};
+use grpc::GrpcCheck;
 pub(crate) use task::{Finding, Target, watch};
 
 /// What a probe decides.
@@ -62,17 +64,13 @@ impl ProbeKind {
 /// A probe this node cannot carry out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ProbeError {
-    /// The mechanism is not there.
-    #[error(
-        "{kind} probe of container {container:?}: {mechanism} probes are not supported by this node yet, use exec, httpGet or tcpSocket"
-    )]
-    Unsupported {
+    /// It looks at nothing.
+    #[error("{kind} probe of container {container:?}: it has neither exec, httpGet, tcpSocket nor grpc")]
+    Empty {
         /// Which probe.
         kind: &'static str,
         /// The container.
         container: String,
-        /// `grpc`.
-        mechanism: &'static str,
     },
     /// The port does not exist.
     #[error("{kind} probe of container {container:?}: it has no port {port:?}")]
@@ -148,8 +146,11 @@ fn parse_check(container: &Container, probe: &core::Probe, kind: ProbeKind) -> R
     if let Some(tcp) = &probe.tcp_socket {
         return Ok(Check::Tcp { host: context.host(tcp.host.as_deref())?, port: context.port(&tcp.port)? });
     }
-    let (kind, container) = (kind.title(), container.name.clone());
-    Err(ProbeError::Unsupported { kind, container, mechanism: "grpc" })
+    if let Some(grpc) = &probe.grpc {
+        let port = context.port(&IntOrString::Int(grpc.port))?;
+        return Ok(Check::Grpc(GrpcCheck { port, service: grpc.service.clone().unwrap_or_default() }));
+    }
+    Err(ProbeError::Empty { kind: kind.title(), container: container.name.clone() })
 }
 
 /// The request of a probe or a hook; `kind` is what an error calls it.

@@ -39,7 +39,7 @@ pub(crate) async fn watch(probe: Probe, target: Target, mut tell: impl FnMut(Fin
     let is_expected = probe.kind != ProbeKind::Liveness && !target.is_ready;
     let first_pause = match probe.check {
         Check::Exec(_) => FIRST_PAUSE_OF_COMMANDS,
-        Check::Http(_) | Check::Tcp { .. } => FIRST_PAUSE,
+        Check::Http(_) | Check::Tcp { .. } | Check::Grpc(_) => FIRST_PAUSE,
     };
     let mut next_pause = is_expected.then_some(first_pause);
     loop {

@@ -46,11 +46,7 @@ fn probes_are_parsed_with_kubernetes_defaults() {
 
 #[test]
 fn what_cannot_be_probed_is_named() {
-    let grpc = parse(json!({ "grpc": { "port": 1 } })).unwrap_err();
-    assert_eq!(
-        grpc,
-        "Readiness probe of container \"main\": grpc probes are not supported by this node yet, use exec, httpGet or tcpSocket"
-    );
+    assert!(parse(json!({})).unwrap_err().ends_with("it has neither exec, httpGet, tcpSocket nor grpc"));
     assert!(
         parse(json!({ "tcpSocket": { "port": "nope" } })).unwrap_err().ends_with("it has no port \"nope\"")
     );
@@ -151,4 +147,80 @@ async fn a_command_that_cannot_be_run_decides_nothing() {
         assert_eq!(findings.recv().await.unwrap(), Finding::Unhealthy(told));
     }
     assert_eq!(runtime.executed()[0], "main: no-such");
+}
+
+/// A gRPC server that knows the services `good` and `bad`; returns the port.
+async fn serve_grpc() -> (u16, tokio::task::JoinSet<()>) {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(answer_grpc);
+            let builder = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+            connections.spawn(builder.serve_connection(hyper_util::rt::TokioIo::new(stream), service));
+        }
+    });
+    (port, tasks)
+}
+
+async fn answer_grpc(
+    request: http::Request<hyper::body::Incoming>,
+) -> Result<
+    http::Response<http_body_util::combinators::BoxBody<bytes::Bytes, std::convert::Infallible>>,
+    hyper::Error,
+> {
+    use http_body_util::BodyExt as _;
+    assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+    assert_eq!(request.headers()["content-type"], "application/grpc");
+    let asked = request.into_body().collect().await?.to_bytes();
+    let (status, message) = match &asked[5..] {
+        b"\x0a\x04good" => ("0", &b"\0\0\0\0\x02\x08\x01"[..]),
+        b"\x0a\x03bad" => ("0", &b"\0\0\0\0\x02\x08\x02"[..]),
+        b"" => ("12", &b""[..]),
+        _ => ("5", &b""[..]),
+    };
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", status.parse().unwrap());
+    trailers.insert("grpc-message", "unknown service".parse().unwrap());
+    let body = http_body_util::Full::new(bytes::Bytes::from_static(message));
+    Ok(http::Response::new(body.with_trailers(std::future::ready(Some(Ok(trailers)))).boxed()))
+}
+
+#[tokio::test]
+async fn the_health_a_grpc_server_tells_decides() {
+    let (port, _server) = serve_grpc().await;
+    let unimplemented =
+        "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)";
+    for (service, expected) in [
+        ("good", Ok(())),
+        ("bad", Err("service unhealthy (responded with \"NOT_SERVING\")")),
+        ("other", Err("error: health rpc failed: code = 5 desc = unknown service")),
+        ("", Err(unimplemented)),
+    ] {
+        let probe = parse(json!({ "grpc": { "port": port, "service": service } })).unwrap();
+        let outcome = probe.check.run(&place().0, Duration::from_secs(5)).await;
+        assert_eq!(
+            outcome,
+            expected.map_err(|text: &str| Miss::Failed(text.to_owned())),
+            "service {service:?}"
+        );
+    }
+    let probe = parse(json!({ "grpc": { "port": 1 } })).unwrap();
+    let Err(Miss::Failed(refused)) = probe.check.run(&place().0, Duration::from_secs(5)).await else {
+        panic!("nobody listens on port 1")
+    };
+    assert!(refused.contains("dial tcp 127.0.0.1:1: connect: connection refused"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_grpc_server_that_says_nothing_is_given_up() {
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let probe = parse(json!({ "grpc": { "port": port } })).unwrap();
+    let outcome = probe.check.run(&place().0, Duration::from_millis(50)).await;
+    assert!(
+        matches!(outcome, Err(Miss::Failed(text)) if text.starts_with("timeout: failed to connect service"))
+    );
 }

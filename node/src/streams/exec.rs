@@ -1,4 +1,4 @@
-//! A command and its client.
+//! A command, or a program attached to, and its client.
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -21,9 +21,21 @@ pub(super) async fn run(runtime: &dyn Runtime, id: &ContainerId, spec: &ExecSpec
     output.send(Message::Ended(ended)).await.ok();
 }
 
+/// Joins a client with a program that it is attached to, until the program ends, the client goes away or, if so it is to be,
+/// writes no more.
+pub(super) async fn attach(execution: Execution, ends_with_input: bool, session: Session) {
+    let output = session.output.clone();
+    let ended = tokio::select! {
+        ended = attend(execution, ends_with_input, session) => ended,
+        () = output.closed() => return,
+    };
+    // Whoever is gone by now does not want to know.
+    output.send(Message::Ended(ended)).await.ok();
+}
+
 async fn start(runtime: &dyn Runtime, id: &ContainerId, spec: &ExecSpec, session: Session) -> Ended {
     match runtime.exec(id, spec).await {
-        Ok(execution) => attend(execution, session).await,
+        Ok(execution) => attend(execution, false, session).await,
         Err(error) => failed(&error),
     }
 }
@@ -32,10 +44,15 @@ fn failed(error: &wherry_runtime_api::RuntimeError) -> Ended {
     Ended::Failed(format!("error executing command in container: {}", chain(error)))
 }
 
-async fn attend(execution: Execution, session: Session) -> Ended {
+async fn attend(execution: Execution, ends_with_input: bool, session: Session) -> Ended {
     let Execution { stdin, stdout, stderr, terminal, ended } = execution;
     let (output, errors) = (&session.output, &session.output);
-    let feeding = feed(stdin, session.input);
+    let feeding = async {
+        feed(stdin, session.input).await;
+        if !ends_with_input {
+            std::future::pending::<()>().await;
+        }
+    };
     let sizing = async {
         let mut sizes = session.sizes;
         while let Some(Size { width, height }) = sizes.recv().await {
@@ -45,8 +62,8 @@ async fn attend(execution: Execution, session: Session) -> Ended {
             }
         }
     };
-    let serving = async {
-        tokio::join!(feeding, sizing);
+    let sizing = async {
+        sizing.await;
         std::future::pending::<()>().await;
     };
     let errors = async {
@@ -57,7 +74,8 @@ async fn attend(execution: Execution, session: Session) -> Ended {
     let running = async { tokio::join!(ended, copy(stdout, output, Message::Stdout), errors).0 };
     tokio::select! {
         ended = running => ended.map_or_else(|error| failed(&error), Ended::Code),
-        () = serving => Ended::Failed("the client's side ended by itself".to_owned()),
+        () = feeding => Ended::Code(0),
+        () = sizing => Ended::Code(0),
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! client --(API server passes bytes on)--> server: who and what is meant, which protocol
 //!   WebSocket: websocket (frames) -> channels  \
-//!   SPDY/3.1:  spdy (frames, streams) -> remote -> session -> exec, attach
+//!   SPDY/3.1:  spdy (frames, streams) -> remote -> session -> exec, output
 //!   SPDY/3.1, bare or in a WebSocket (tunnel)  -> forward -> the Pod's ports
 //! ```
 //!
@@ -11,11 +11,11 @@
 //! - A client that goes away ends its command; nothing of it is left.
 //! - The API server only passes bytes on: protocols are spoken here, and nowhere else.
 
-mod attach;
 mod channels;
 mod exec;
 mod forward;
 mod options;
+mod output;
 mod remote;
 mod server;
 mod session;

@@ -1,5 +1,6 @@
 //! Requests for streams: `/exec`, `/attach` and `/portForward`, as kubelet answers them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,14 +15,15 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
-use wherry_runtime_api::ExecSpec;
 use wherry_runtime_api::logs::Stream;
+use wherry_runtime_api::{ContainerId, ExecSpec, RuntimeError};
 
 use super::forward::{self, Place, Target};
 use super::options::{Change, Options, STREAM_PROTOCOL};
 use super::session::{Ends, Session};
-use super::{attach, channels, exec, remote, tunnel, websocket};
+use super::{channels, exec, output, remote, tunnel, websocket};
 use crate::containers::{Containers, Running};
+use crate::context::chain;
 use crate::logs::{Following, LogDir, LogOptions};
 use crate::network::PodNetwork;
 use crate::pods::{PodIndex, find_container};
@@ -82,21 +84,23 @@ async fn serve_attach(
 ) -> Result<Response, Refusal> {
     let wanted = parse(query.as_deref())?.wanted;
     let (pod, running) = state.running(&namespace, &name, &container)?;
-    if wanted.stdin && find_container(&pod, &container).is_some_and(|spec| spec.stdin == Some(true)) {
-        let message = "attaching to the standard input of a container is not supported by this node yet";
-        return Err((StatusCode::NOT_IMPLEMENTED, message.to_owned()));
+    let asked = upgrade(request)?;
+    let spec = find_container(&pod, &container).map(Cow::into_owned).unwrap_or_default();
+    let stdin = wanted.stdin && spec.stdin == Some(true);
+    let runtime = state.runtimes.get(running.handler);
+    match runtime.attach(&running.status.id, stdin).await {
+        Ok(execution) => {
+            // Input that ends for good is the program's concern, any other end of it that of whoever is attached.
+            let ends_with_input = stdin && (spec.stdin_once != Some(true) || spec.tty == Some(true));
+            state.command(asked, wanted, move |session| exec::attach(execution, ends_with_input, session))
+        }
+        Err(RuntimeError::Unsupported { handler, .. }) if stdin => {
+            let message = format!("attaching to standard input is not supported by the runtime {handler:?}");
+            Err((StatusCode::NOT_IMPLEMENTED, message))
+        }
+        Err(RuntimeError::Unsupported { .. }) => state.show_log(&pod, &running.status.id, asked, wanted),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, chain(&error))),
     }
-    let attempt = running.status.id.attempt;
-    let found = state.dir.attempts(&pod, &container).into_iter().find(|(known, _)| *known == attempt);
-    let (_, path) = found.ok_or((StatusCode::NOT_FOUND, format!("container {container:?} has no log")))?;
-    let (containers, id) = (state.containers.clone(), running.status.id);
-    let streams = [(wanted.stdout, Stream::Stdout), (wanted.stderr, Stream::Stderr)];
-    let streams: Vec<Stream> =
-        streams.into_iter().filter(|(wanted, _)| *wanted).map(|(_, stream)| stream).collect();
-    let following = Following { containers, id, options: LogOptions::default() };
-    state.command(upgrade(request)?, wanted, move |session| async move {
-        attach::run(following, &path, &streams, session).await;
-    })
 }
 
 async fn serve_forward(
@@ -195,6 +199,27 @@ impl StreamState {
         let running = attempts.find(|running| running.status.id.name == container && running.is_running());
         let missing = || (StatusCode::INTERNAL_SERVER_ERROR, format!("container not found ({container:?})"));
         Ok((pod, running.ok_or_else(missing)?))
+    }
+
+    /// Shows what the program writes to its log, where the runtime hands out no streams.
+    fn show_log(
+        &self,
+        pod: &Pod,
+        id: &ContainerId,
+        asked: Asked,
+        wanted: remote::Wanted,
+    ) -> Result<Response, Refusal> {
+        let (id, attempt) = (id.clone(), id.attempt);
+        let found = self.dir.attempts(pod, &id.name).into_iter().find(|(known, _)| *known == attempt);
+        let (_, path) =
+            found.ok_or((StatusCode::NOT_FOUND, format!("container {:?} has no log", id.name)))?;
+        let streams = [(wanted.stdout, Stream::Stdout), (wanted.stderr, Stream::Stderr)];
+        let streams: Vec<Stream> =
+            streams.into_iter().filter(|(wanted, _)| *wanted).map(|(_, stream)| stream).collect();
+        let following = Following { containers: self.containers.clone(), id, options: LogOptions::default() };
+        self.command(asked, wanted, move |session| async move {
+            output::run(following, &path, &streams, session).await;
+        })
     }
 
     /// Where the ports of a Pod are.

@@ -230,6 +230,10 @@ impl Runtime for FakeRuntime {
         })
     }
 
+    async fn attach(&self, _: &ContainerId, _: bool) -> Result<Execution, RuntimeError> {
+        Err(RuntimeError::Unsupported { handler: self.handler, what: "attach" })
+    }
+
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {
         Ok(self.existing())
     }

@@ -8,24 +8,22 @@
 //!
 //! The socket is the shim's standard input. Streams are handed over, not copied.
 
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 
-use super::{Failure, adopt, exit_code, launch};
+use super::{Failure, adopt, exit_code, launch, runtime};
 use crate::cgroup::Cgroups;
-use crate::exec::{process_file, tail};
-use crate::reports::{Report, send, take};
+use crate::exec::process_file;
+use crate::reports::{Report, send};
 use crate::state::{ContainerDir, Record};
 
-/// Where the terminal's descriptor is handed over, below the command's directory.
-const CONSOLE: &str = "console";
+/// Where the OCI runtime writes the command's process id, below the command's directory.
 const PID: &str = "pid";
 
 /// Runs the command that is described in the directory `place` until it ends, or the agent is gone.
@@ -56,12 +54,15 @@ fn start(dir: &ContainerDir, place: &Path) -> Result<Started, Failure> {
     let record = dir.record().map_err(|error| error.to_string())?.ok_or("the container has no record")?;
     adopt()?;
     Cgroups::detect()?.enter(&record.shim_cgroup).map_err(|error| error.to_string())?;
-    // The socket's name is relative: a data directory may have a longer path than a socket can.
     std::env::set_current_dir(place).map_err(|error| format!("cannot enter {}: {error}", place.display()))?;
     let described: Described = crate::files::read_json(&process_file(place))
         .map_err(|error| error.to_string())?
         .ok_or("the command is not described")?;
-    let streams = if described.terminal { on_terminal(&record) } else { on_pipes(&record) }?;
+    let streams = if described.terminal {
+        vec![runtime::on_terminal(command(&record), &record)?]
+    } else {
+        on_pipes(&record)?
+    };
     let (pid, process) = launch::process(&place.join(PID))?;
     Ok(Started { pid, process, streams })
 }
@@ -90,39 +91,8 @@ fn on_pipes(record: &Record) -> Result<Vec<OwnedFd>, Failure> {
     command.arg(record.spec.id.to_string()).stdin(stdin_end).stdout(stdout_end).stderr(stderr_end);
     let status = command.status();
     drop(command);
-    check(record, status, &stderr)?;
+    runtime::check(record, status, &stderr)?;
     Ok(vec![stdout.into(), stderr.into(), stdin.into()])
-}
-
-fn on_terminal(record: &Record) -> Result<Vec<OwnedFd>, Failure> {
-    let told = |error: io::Error| format!("cannot set up a terminal: {error}");
-    let listener = UnixListener::bind(CONSOLE).map_err(told)?;
-    let (stderr, stderr_end) = io::pipe().map_err(told)?;
-    let mut command = command(record);
-    command.args(["--console-socket", CONSOLE]).arg(record.spec.id.to_string());
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr_end).status();
-    drop(command);
-    check(record, status, &stderr)?;
-    // The OCI runtime has connected and sent the terminal before it ended.
-    listener.set_nonblocking(true).map_err(told)?;
-    let (connection, _) = listener.accept().map_err(told)?;
-    let (_, terminal) = take(connection.as_fd()).map_err(told)?;
-    Ok(terminal)
-}
-
-/// What the OCI runtime said of a command it could not start; nothing else wrote to the pipe.
-fn check(record: &Record, status: io::Result<ExitStatus>, mut stderr: &PipeReader) -> Result<(), Failure> {
-    let binary = record.runtime_binary.display();
-    let status = status.map_err(|error| format!("cannot run {binary}: {error}"))?;
-    if status.success() {
-        return Ok(());
-    }
-    let mut bytes = Vec::new();
-    // A process left behind may hold the pipe open.
-    rustix::io::ioctl_fionbio(stderr, true).ok();
-    stderr.read_to_end(&mut bytes).ok();
-    let text = tail(&bytes);
-    Err(if text.is_empty() { format!("the OCI runtime ended with {status} and said nothing") } else { text })
 }
 
 /// Waits for the end of the command, and ends it when the agent is gone.

@@ -1,23 +1,23 @@
-//! Starts the container: root file system, output pipes, the OCI runtime.
+//! Starts the container: root file system, pipes or a terminal, the OCI runtime.
 
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, PipeReader, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 use nix::sched::{CloneFlags, setns, unshare};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use wherry_runtime_api::logs::Stream;
 
+use super::attached::{Attached, Input};
 use super::output::Output;
-use super::{Failure, Launched};
+use super::{Failure, Launched, runtime};
 use crate::state::{ContainerDir, Record};
-
-/// How much of what the OCI runtime said is kept of a failed start; the end says most.
-const MAX_MESSAGE: usize = 4096;
 
 pub(super) fn launch(dir: &ContainerDir, record: &Record) -> Result<Launched, Failure> {
     let log = OpenOptions::new()
@@ -25,21 +25,53 @@ pub(super) fn launch(dir: &ContainerDir, record: &Record) -> Result<Launched, Fa
         .create(true)
         .open(&record.spec.log_path)
         .map_err(|error| format!("cannot open the log {}: {error}", record.spec.log_path.display()))?;
-    let (stdout, stdout_end) = io::pipe().map_err(|error| format!("cannot create a pipe: {error}"))?;
-    let (stderr, stderr_end) = io::pipe().map_err(|error| format!("cannot create a pipe: {error}"))?;
-    let status = within_own_mounts(dir, record, || {
-        let mut command = command(dir, record);
-        command.stdout(stdout_end).stderr(stderr_end).status().map_err(|error| {
-            let binary = record.runtime_binary.display();
-            format!("cannot run {binary}: {error}; is it installed?")
-        })
+    let streams = within_own_mounts(dir, record, || {
+        if record.spec.streams.terminal { on_terminal(dir, record) } else { on_pipes(dir, record) }
     })?;
-    if !status.success() {
-        return Err(explain(status, stderr));
-    }
     let (pid, process) = process(&dir.pid_file())?;
-    let output = Output::new(log, stdout, stderr).map_err(|error| format!("cannot read output: {error}"))?;
+    let attached = Attached::open(dir, streams.input)
+        .map_err(|error| format!("cannot listen for those who attach: {error}"))?;
+    let output = Output::new(log, streams.output, attached);
+    let output = output.map_err(|error| format!("cannot read output: {error}"))?;
     Ok(Launched { pid, process, output, started_at: Timestamp::now() })
+}
+
+/// The shim's ends of the program's streams.
+struct Streams {
+    input: Input,
+    output: Vec<(OwnedFd, Stream)>,
+}
+
+fn on_terminal(dir: &ContainerDir, record: &Record) -> Result<Streams, Failure> {
+    // Where the OCI runtime goes, too, before it looks for the socket.
+    let bundle = dir.bundle();
+    let told = |error: Errno| format!("cannot enter {}: {error}", bundle.display());
+    rustix::process::chdir(&bundle).map_err(told)?;
+    let terminal = runtime::on_terminal(command(dir, record), record)?;
+    rustix::process::chdir("/").map_err(told)?;
+    let input = terminal.try_clone().map_err(|error| format!("cannot share the terminal: {error}"))?;
+    Ok(Streams { input: Input::Terminal(input), output: vec![(terminal, Stream::Stdout)] })
+}
+
+fn on_pipes(dir: &ContainerDir, record: &Record) -> Result<Streams, Failure> {
+    let told = |error: io::Error| format!("cannot create a pipe: {error}");
+    let (stdout, stdout_end) = io::pipe().map_err(told)?;
+    let (stderr, stderr_end) = io::pipe().map_err(told)?;
+    let mut command = command(dir, record);
+    let wanted = record.spec.streams;
+    let input = if wanted.stdin {
+        let (stdin_end, stdin) = io::pipe().map_err(told)?;
+        command.stdin(stdin_end);
+        if wanted.stdin_once { Input::Once(stdin.into()) } else { Input::Pipe(stdin.into()) }
+    } else {
+        command.stdin(Stdio::null());
+        Input::None
+    };
+    let status = command.arg(record.spec.id.to_string()).stdout(stdout_end).stderr(stderr_end).status();
+    drop(command);
+    runtime::check(record, status, &stderr)?;
+    let output = vec![(stdout.into(), Stream::Stdout), (stderr.into(), Stream::Stderr)];
+    Ok(Streams { input, output })
 }
 
 /// Runs `work` where the container's root file system is mounted. That namespace ends with the call: what `work`
@@ -73,13 +105,13 @@ fn mount_root(dir: &ContainerDir, record: &Record) -> io::Result<()> {
     Ok(mounted?)
 }
 
+/// What starts the container, but for its id.
 fn command(dir: &ContainerDir, record: &Record) -> Command {
     let mut command = Command::new(&record.runtime_binary);
     command.arg("--root").arg(&record.runtime_root);
     command.arg("--log").arg(dir.runtime_log());
     command.args(["run", "--detach", "--bundle"]).arg(dir.bundle());
     command.arg("--pid-file").arg(dir.pid_file());
-    command.arg(record.spec.id.to_string()).stdin(Stdio::null());
     command
 }
 
@@ -90,14 +122,4 @@ pub(super) fn process(pid_file: &Path) -> Result<(Pid, OwnedFd), Failure> {
     let process =
         pidfd_open(pid, PidfdFlags::empty()).map_err(|error| format!("cannot open the process: {error}"))?;
     Ok((pid, process))
-}
-
-/// The end of what the OCI runtime wrote; nothing else wrote to the pipe, as no program was started.
-fn explain(status: ExitStatus, mut stderr: PipeReader) -> Failure {
-    let mut bytes = Vec::new();
-    // A process left behind may hold the pipe open.
-    rustix::io::ioctl_fionbio(&stderr, true).ok();
-    stderr.read_to_end(&mut bytes).ok();
-    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(MAX_MESSAGE)..]).trim().to_owned();
-    if text.is_empty() { format!("the OCI runtime ended with {status} and said nothing") } else { text }
 }

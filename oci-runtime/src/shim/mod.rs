@@ -6,6 +6,7 @@
 //!   running.json --> copies output to the log --> the program ends --> exit.json --> the shim ends
 //! ```
 //!
+//! Whoever attaches to the program gets a copy of its output and the means to write to it ([`attached`]).
 //! A command that runs beside the container's program has a shim of its own ([`exec`]), which does not outlive the agent.
 //!
 //! # Guarantees
@@ -17,9 +18,11 @@
 //! - The writing end of the FIFO `alive` is the shim's standard output: a byte says "look again", its closing
 //!   says that the shim is gone, for whatever reason.
 
+mod attached;
 mod exec;
 mod launch;
 mod output;
+mod runtime;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

@@ -5,6 +5,7 @@
 pub(crate) mod capabilities;
 mod mounts;
 pub(crate) mod process;
+pub(crate) mod processes;
 pub(crate) mod user;
 
 #[cfg(test)]
@@ -97,7 +98,7 @@ fn process(spec: &ContainerSpec, image: &Config, user: &Identity, host: &Host) -
             .additional_gids(user.groups.clone())
             .build()?;
         ProcessBuilder::default()
-            .terminal(false)
+            .terminal(spec.streams.terminal)
             .user(user)
             .args(arguments)
             .env(process::environment(spec, image))

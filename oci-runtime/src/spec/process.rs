@@ -39,6 +39,9 @@ pub(crate) fn environment(spec: &ContainerSpec, image: &Config) -> Vec<String> {
         None => all.push((name.to_owned(), value.to_owned())),
     };
     set("PATH", DEFAULT_PATH);
+    if spec.streams.terminal {
+        set("TERM", "xterm");
+    }
     for variable in image.env().iter().flatten() {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         set(name, value);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ImageContent, Mount, Resources, SandboxId, SandboxSpec, UserSpec,
+    ContainerId, ContainerSpec, ImageContent, Mount, Resources, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 
 use super::user::Accounts;
@@ -38,6 +38,8 @@ pub(crate) fn container() -> ContainerSpec {
         user: UserSpec::default(),
         read_only_rootfs: false,
         ports: Vec::new(),
+        processes_of: None,
+        streams: Streams::default(),
         log_path: PathBuf::from("/log"),
         annotations: BTreeMap::new(),
     }

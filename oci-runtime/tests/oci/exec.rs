@@ -22,7 +22,7 @@ async fn sleeper(node: &Node) -> ContainerSpec {
     spec
 }
 
-async fn all(mut output: impl AsyncRead + Unpin) -> String {
+pub(crate) async fn all(mut output: impl AsyncRead + Unpin) -> String {
     let mut text = String::new();
     tokio::time::timeout(PATIENCE, output.read_to_string(&mut text)).await.unwrap().unwrap();
     text
@@ -83,7 +83,7 @@ async fn input_reaches_the_command_until_it_is_closed() {
     node.finish().await;
 }
 
-async fn until_shown(running: &mut Execution, text: &str) -> String {
+pub(crate) async fn until_shown(running: &mut Execution, text: &str) -> String {
     let mut seen = Vec::new();
     let read = async {
         while !String::from_utf8_lossy(&seen).contains(text) {

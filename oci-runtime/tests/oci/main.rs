@@ -3,6 +3,8 @@
 //! Every test has a data directory, a pod and cgroups of its own and checks at its end that nothing is left.
 
 #[cfg(test)]
+mod attach;
+#[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod failures;

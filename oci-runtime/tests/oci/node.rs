@@ -13,12 +13,13 @@ use wherry_oci_runtime::{Config, OciRuntime};
 use wherry_runtime_api::spec::Layer;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ImageContent, Resources, Runtime, SandboxId, SandboxSpec,
-    UserSpec,
+    Streams, UserSpec,
 };
 
 /// Far beyond what anything here takes; a test that fails ends.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-const APPLETS: [&str; 10] = ["sh", "sleep", "cat", "id", "echo", "env", "tail", "touch", "pwd", "stty"];
+const APPLETS: [&str; 11] =
+    ["sh", "sleep", "cat", "id", "echo", "env", "head", "tail", "touch", "pwd", "stty"];
 
 /// One machine with one pod.
 pub(crate) struct Node {
@@ -79,6 +80,8 @@ impl Node {
             user: UserSpec::default(),
             read_only_rootfs: false,
             ports: Vec::new(),
+            processes_of: None,
+            streams: Streams::default(),
             log_path: self.dir.path().join(format!("{name}.log")),
             annotations: BTreeMap::new(),
         }

@@ -21,7 +21,7 @@ async fn output_goes_to_the_log_and_the_exit_code_is_kept() {
     let log = node.output(&spec).await;
     assert!(log.contains(&"stdout F out".to_owned()), "{log:?}");
     assert!(log.contains(&"stderr F err".to_owned()), "{log:?}");
-    assert!(log.contains(&"stdout F unfinished".to_owned()), "{log:?}");
+    assert!(log.contains(&"stdout P unfinished".to_owned()), "{log:?}");
     let state = node.state(&spec.id).await.unwrap();
     assert_eq!(code_and_reason(&state), (7, ExitReason::Error));
     let ContainerState::Exited { started_at: Some(started_at), finished_at, .. } = state else { panic!() };

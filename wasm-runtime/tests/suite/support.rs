@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use wherry_runtime_api::logs::{self, Stream};
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ExitReason, ImageContent, Resources, Runtime, RuntimeError,
-    SandboxId, SandboxSpec, UserSpec,
+    SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
 
@@ -151,6 +151,8 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         user: UserSpec::default(),
         read_only_rootfs: false,
         ports: vec![8080],
+        processes_of: None,
+        streams: Streams::default(),
         log_path: dir.join(format!("{name}.log")),
         annotations: std::collections::BTreeMap::default(),
     }

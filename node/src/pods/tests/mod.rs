@@ -16,6 +16,7 @@ use wherry_runtime_api::{
     ContainerId, ContainerState, ContainerStatus, ExitReason, ImageContent, Resources, SandboxId, SandboxSpec,
 };
 
+use super::backoff::LONGEST;
 use super::memory::{Memory, PodNetworking, PreparedImage, Step};
 use super::plan::{Action, NodeFacts, Plan, World, plan};
 use crate::containers::Running;

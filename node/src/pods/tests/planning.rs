@@ -121,7 +121,7 @@ fn a_failed_init_container_ends_a_pod_that_never_restarts() {
 #[test]
 fn a_crashing_container_waits_out_its_back_off() {
     let mut scene = Scene::prepared(pod()).with(vec![exited("main", 1, 1, 20)]).at(21);
-    scene.memory.container("main").backoff.advance(at(10), at(10));
+    scene.memory.container("main").backoff.advance(at(10), at(10), LONGEST);
     scene.image_ready("main", 2);
     let plan = scene.plan();
     assert!(plan.actions.is_empty());
@@ -261,4 +261,45 @@ fn a_launch_that_failed_waits_and_one_under_way_is_not_repeated() {
     assert!(plan.actions.is_empty());
     assert_eq!(plan.wake_at, Some(at(10)));
     assert_eq!(scene.at(10).actions(), ["launch main/0"]);
+}
+
+/// A pod of `main` to which `debugger` was added.
+fn debugged() -> Scene {
+    let mut pod = pod();
+    let added = json!([{ "name": "debugger", "image": "tools:v1", "targetContainerName": "main" }]);
+    pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(added).unwrap();
+    let mut scene = Scene::prepared(pod);
+    scene.image_ready("debugger", 0);
+    scene
+}
+
+#[test]
+fn an_ephemeral_container_runs_once_and_ends_with_its_pod() {
+    let scene = debugged().with(vec![running("main", 0)]);
+    assert_eq!(scene.actions(), ["launch debugger/0"]);
+    let scene = debugged().with(vec![running("main", 0), exited("debugger", 0, 1, 3)]);
+    assert!(scene.actions().is_empty(), "it is not started again");
+    let status = scene.plan().status;
+    assert_eq!(status.phase.as_deref(), Some("Running"));
+    let shown = status.ephemeral_container_statuses.unwrap().remove(0).state.unwrap();
+    assert_eq!(shown.terminated.unwrap().exit_code, 1);
+    let scene = debugged().with(vec![running("main", 0), running("debugger", 0)]).deleted(5).at(1);
+    assert_eq!(scene.actions(), ["stop main/0 5s", "stop debugger/0 5s"]);
+}
+
+#[test]
+fn a_container_whose_image_changed_is_stopped_and_started_again_whatever_its_policy() {
+    let mut scene = Scene::prepared(spec("Never", &[], &["main"])).with(vec![running("main", 0)]);
+    scene.memory.container("main").launched_image = "app:v0".to_owned();
+    assert_eq!(scene.actions(), ["stop main/0 30s"]);
+    assert_eq!(scene.plan().status.container_statuses.unwrap()[0].image, "app:v0");
+    scene.memory.container("main").replaced = Some(0);
+    scene.image_ready("main", 1);
+    scene.containers = vec![exited("main", 0, 143, 2)];
+    assert_eq!(scene.actions(), ["launch main/1"]);
+    let state = scene.plan().status.container_statuses.unwrap().remove(0).state.unwrap();
+    assert_eq!(state.waiting.unwrap().reason.as_deref(), Some("ContainerCreating"));
+    // The next attempt is stopped for nothing of the kind.
+    scene.containers = vec![exited("main", 1, 0, 3)];
+    assert_eq!(scene.plan().status.phase.as_deref(), Some("Succeeded"));
 }

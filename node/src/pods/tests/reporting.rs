@@ -93,7 +93,7 @@ fn an_image_failure_is_shown(
 fn a_crash_loop_is_shown_with_how_it_ended() {
     let mut scene = Scene::prepared(pod()).with(vec![exited("main", 1, 3, 20)]).at(21);
     for time in [0, 10] {
-        scene.memory.container("main").backoff.advance(at(time), at(time));
+        scene.memory.container("main").backoff.advance(at(time), at(time), LONGEST);
     }
     let status = status(&scene);
     let main = &status["containerStatuses"][0];

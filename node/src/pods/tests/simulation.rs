@@ -85,6 +85,7 @@ impl Node {
             host_ip: "192.0.2.1".to_owned(),
             allocatable: BTreeMap::new(),
             has_namespaces: self.has_namespaces,
+            max_container_restart_period: crate::config::Config::MAX_CONTAINER_RESTART_PERIOD,
             endpoint_drain: Duration::from_millis(300),
             containers: Containers::new(runtimes.clone(), wakers.clone()),
             runtimes,

@@ -51,7 +51,8 @@ pub(crate) fn container(pod: &wherry_schema::Value, name: &str, asked: &str) -> 
     let own: Vec<&str> = pod.items("spec.containers").iter().map(|c| c.text("name")).collect();
     let init: Vec<&str> = pod.items("spec.initContainers").iter().map(|c| c.text("name")).collect();
     if !asked.is_empty() {
-        return if own.contains(&asked) || init.contains(&asked) {
+        let mut ephemeral = pod.items("spec.ephemeralContainers").iter().map(|c| c.text("name"));
+        return if own.contains(&asked) || init.contains(&asked) || ephemeral.any(|name| name == asked) {
             Ok(asked.to_owned())
         } else {
             Err(Failure::BadRequest(format!("container {asked} is not valid for pod {name}")))

@@ -1,6 +1,6 @@
-//! Containers as the node keeps them: hooks and probes, with real programs.
+//! What happens once a container has started, and before it is stopped: common/node/lifecycle_hook and node/pre_stop.
 
-use wherry_tests::{Cluster, Options, in_cluster, wait};
+use wherry_tests::{Cluster, Options, in_cluster};
 
 /// A Pod that tells every request made to it, and its address.
 fn listener(cluster: &Cluster) -> String {
@@ -80,6 +80,12 @@ fn pod_lifecycle_prestop_http_hook() {
     pre_stop_is_invoked(http_get);
 }
 
+/// [sig-node] PreStop should call prestop when killing a pod.
+#[test]
+fn pods_prestop_hook() {
+    pre_stop_is_invoked(|ip, path| exec(ip, path).replace("-O-", "-O- --post-data=stopping"));
+}
+
 #[test]
 fn a_failing_post_start_hook_is_told_and_its_container_restarted() {
     in_cluster(Options::default(), |cluster| {
@@ -90,33 +96,5 @@ fn a_failing_post_start_hook_is_told_and_its_container_restarted() {
         });
         let events = cluster.kubectl(&["get", "events", "--field-selector=reason=FailedPostStartHook"]);
         assert!(events.contains("PostStartHook failed"), "{events}");
-    });
-}
-
-/// A Pod that is alive as long as it has its file.
-fn with_liveness(cluster: &Cluster, script: &str) {
-    cluster.apply(&format!(
-        "apiVersion: v1\nkind: Pod\nmetadata: {{name: alive}}\nspec:\n  terminationGracePeriodSeconds: 1\n  \
-         containers:\n  - name: main\n    image: 127.0.0.1:5000/hello-oci:v1\n    command: [sh, -c, \"{script}\"]\n    \
-         livenessProbe: {{exec: {{command: [cat, /tmp/health]}}, periodSeconds: 1, failureThreshold: 1, \
-         initialDelaySeconds: 1}}\n"
-    ));
-}
-
-fn restarts(cluster: &Cluster) -> u64 {
-    cluster.get(&["pod", "alive"])["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or(0)
-}
-
-/// [sig-node] Probing container should be restarted with a exec "cat /tmp/health" liveness probe.
-#[test]
-fn pod_liveness_probe_using_local_file_restart() {
-    in_cluster(Options::default(), |cluster| {
-        with_liveness(cluster, "echo ok > /tmp/health; sleep 3; rm -f /tmp/health; sleep 600");
-        wait::until("a restart", || match restarts(cluster) {
-            0 => Err("no restart".to_owned()),
-            _ => Ok(()),
-        });
-        let events = cluster.kubectl(&["get", "events", "--field-selector=reason=Unhealthy"]);
-        assert!(events.contains("Liveness probe failed: cat: can't open '/tmp/health'"), "{events}");
     });
 }

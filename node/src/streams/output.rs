@@ -1,4 +1,5 @@
-//! Attaching to a container: what its program writes from now on, until it ends.
+//! Attaching to a container whose runtime hands out no streams: what its program writes to its log from now on, until it
+//! ends.
 
 use std::io;
 use std::path::Path;
