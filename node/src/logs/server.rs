@@ -1,5 +1,5 @@
-//! The HTTPS endpoint of the node: `GET /containerLogs/NAMESPACE/POD/CONTAINER`, as kubelet answers it, and the routes of
-//! [`crate::streams`].
+//! The HTTPS endpoint of the node: `GET /containerLogs/NAMESPACE/POD/CONTAINER`, as kubelet answers it, also over WebSocket, and
+//! the routes of [`crate::streams`].
 //!
 //! Whoever calls shows a certificate signed by the client authority and is the API server (common name
 //! `kube-apiserver-kubelet-client`) or of the group `system:masters`. Every other request is refused.
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
@@ -37,6 +37,7 @@ use crate::config::{EndpointTls, NodeEndpoint};
 use crate::containers::Containers;
 use crate::context::chain;
 use crate::pods::PodIndex;
+use crate::streams;
 
 const API_SERVER: &str = "kube-apiserver-kubelet-client";
 const ADMINISTRATORS: &str = "system:masters";
@@ -217,6 +218,7 @@ async fn container_logs(
     State(state): State<LogState>,
     Path((namespace, name, container)): Path<(String, String, String)>,
     RawQuery(query): RawQuery,
+    request: Request,
 ) -> Response {
     let options = match LogOptions::parse(query.as_deref().unwrap_or_default(), state.clock.now()) {
         Ok(options) => options,
@@ -240,6 +242,10 @@ async fn container_logs(
     let (sender, mut receiver) = mpsc::channel(IN_FLIGHT);
     let shutdown = state.shutdown.clone();
     state.tasks.spawn(async move { shutdown.run_until_cancelled(following.run(&path, sender)).await });
+    if streams::wants_pieces(request.headers()) {
+        let answer = streams::send_pieces(request, receiver, &state.tasks, &state.shutdown);
+        return answer.unwrap_or_else(IntoResponse::into_response);
+    }
     let stream = futures::stream::poll_fn(move |context| receiver.poll_recv(context));
     ([(header::CONTENT_TYPE, "text/plain")], Body::from_stream(stream)).into_response()
 }

@@ -5,6 +5,7 @@
 //!   WebSocket: websocket (frames) -> channels  \
 //!   SPDY/3.1:  spdy (frames, streams) -> remote -> session -> exec, output
 //!   SPDY/3.1, bare or in a WebSocket (tunnel)  -> forward -> the Pod's ports
+//!   WebSocket without channels -> pieces <- logs
 //! ```
 //!
 //! # Guarantees
@@ -16,6 +17,7 @@ mod exec;
 mod forward;
 mod options;
 mod output;
+mod pieces;
 mod remote;
 mod server;
 mod session;
@@ -23,4 +25,4 @@ mod spdy;
 mod tunnel;
 mod websocket;
 
-pub(crate) use server::{StreamState, router};
+pub(crate) use server::{StreamState, router, send_pieces, wants_pieces};

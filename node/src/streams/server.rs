@@ -1,6 +1,7 @@
 //! Requests for streams: `/exec`, `/attach` and `/portForward`, as kubelet answers them.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,10 +9,12 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
@@ -21,7 +24,7 @@ use wherry_runtime_api::{ContainerId, ExecSpec, RuntimeError};
 use super::forward::{self, Place, Target};
 use super::options::{Change, Options, STREAM_PROTOCOL};
 use super::session::{Ends, Session};
-use super::{channels, exec, output, remote, tunnel, websocket};
+use super::{channels, exec, output, pieces, remote, tunnel, websocket};
 use crate::containers::{Containers, Running};
 use crate::context::chain;
 use crate::logs::{Following, LogDir, LogOptions};
@@ -128,6 +131,26 @@ async fn serve_forward(
         }
         Change::WebSocket | Change::Spdy => Err(unknown_protocol(&asked)),
     }
+}
+
+/// Whether a request for something that flows wants it over WebSocket.
+pub(crate) fn wants_pieces(headers: &HeaderMap) -> bool {
+    Change::of(headers) == Some(Change::WebSocket)
+}
+
+/// Answers such a request with these pieces.
+pub(crate) fn send_pieces(
+    request: Request,
+    flow: mpsc::Receiver<io::Result<Bytes>>,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> Result<Response, (StatusCode, String)> {
+    let asked = upgrade(request)?;
+    let version = pieces::Version::choose(asked.change.protocols(&asked.headers));
+    let version = version.ok_or_else(|| unknown_protocol(&asked))?;
+    let response = asked.accept(version.name)?;
+    carry((tasks, shutdown), asked.client, move |io| pieces::carry(io, version, flow));
+    Ok(response)
 }
 
 fn parse(query: Option<&str>) -> Result<Options, Refusal> {
@@ -278,19 +301,27 @@ impl StreamState {
         });
     }
 
-    /// Takes the connection over once its client has the answer.
     fn carry<F: Future<Output = ()> + Send + 'static>(
         &self,
         client: OnUpgrade,
         work: impl FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
     ) {
-        let shutdown = self.shutdown.clone();
-        let carrying = async move {
-            match client.await {
-                Ok(io) => Box::pin(work(TokioIo::new(io))).await,
-                Err(error) => debug!(%error, "a connection could not be given to its stream"),
-            }
-        };
-        self.tasks.spawn(async move { shutdown.run_until_cancelled(carrying).await });
+        carry((&self.tasks, &self.shutdown), client, work);
     }
+}
+
+/// Takes a connection over once its client has the answer.
+fn carry<F: Future<Output = ()> + Send + 'static>(
+    (tasks, shutdown): (&TaskTracker, &CancellationToken),
+    client: OnUpgrade,
+    work: impl FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+) {
+    let shutdown = shutdown.clone();
+    let carrying = async move {
+        match client.await {
+            Ok(io) => Box::pin(work(TokioIo::new(io))).await,
+            Err(error) => debug!(%error, "a connection could not be given to its stream"),
+        }
+    };
+    tasks.spawn(async move { shutdown.run_until_cancelled(carrying).await });
 }

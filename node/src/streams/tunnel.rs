@@ -30,7 +30,8 @@ async fn carry(io: impl AsyncRead + AsyncWrite, own: DuplexStream) {
     }
 }
 
-async fn unwrap(
+/// Passes the content of messages on until the client says goodbye.
+pub(super) async fn unwrap(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     pongs: mpsc::Sender<Bytes>,

@@ -154,6 +154,23 @@ fn pods_remote_command_execution_over_websocket() {
     });
 }
 
+/// [sig-node] Pods should support retrieving logs from the container over websockets.
+#[test]
+fn pods_logs_from_websockets() {
+    in_cluster(Options::default(), |cluster| {
+        let script = format!("echo container is alive; {IDLE}");
+        cluster.run_pod(
+            "talker",
+            &json!({ "terminationGracePeriodSeconds": 1, "containers": [shell("main", &script)] }),
+        );
+        cluster.kubectl_until(&["logs", "talker"], |log| !log.is_empty());
+        let proxy = Proxy::start(&mut cluster.kubectl_command(&["proxy", "--port=0"]));
+        let path = "/api/v1/namespaces/default/pods/talker/log?container=main";
+        let messages = websocket::listen(proxy.place().parse().unwrap(), path, "binary.k8s.io");
+        assert_eq!(String::from_utf8_lossy(&messages.concat()), "container is alive\n");
+    });
+}
+
 /// [sig-node] Pods Extended should be assigned a QOS class of Guaranteed with requests and limits that are equal.
 #[test]
 fn pods_qos() {

@@ -29,7 +29,7 @@ impl Exchange {
             dynamic::look_at(cx, (Operation::Connect, sub), name, (&mut options, None)).await?;
         }
         match sub {
-            "log" => log::log(cx, name, &self.query).await,
+            "log" => log::log(cx, name, (&self.query, &self.parts)).await,
             "attach" | "exec" | "portforward" => {
                 streams::open(cx, name, sub, (&self.query, &self.parts)).await
             }

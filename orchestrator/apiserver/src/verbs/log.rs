@@ -2,11 +2,13 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use http::request::Parts;
 
-use super::Cx;
+use super::{Cx, streams};
 use crate::error::Failure;
 use crate::node_client::{Address, NodeClient};
 use crate::object::Fields;
+use crate::proxy::wants_upgrade;
 use crate::request::query::Query;
 use crate::status;
 
@@ -15,7 +17,11 @@ const PARAMETERS: &[&str] =
     &["follow", "previous", "tailLines", "sinceSeconds", "sinceTime", "timestamps", "limitBytes"];
 
 /// Answers the log of a container.
-pub(crate) async fn log(cx: &Cx<'_>, name: &str, query: &Query) -> Result<Response, Failure> {
+pub(crate) async fn log(
+    cx: &Cx<'_>,
+    name: &str,
+    (query, parts): (&Query, &Parts),
+) -> Result<Response, Failure> {
     let pod = cx.state.find(&cx.key(name))?.ok_or_else(|| cx.not_found(name))?;
     let container = container(&pod, name, query.get("container").unwrap_or_default())?;
     for parameter in ["tailLines", "sinceSeconds", "limitBytes"] {
@@ -26,8 +32,11 @@ pub(crate) async fn log(cx: &Cx<'_>, name: &str, query: &Query) -> Result<Respon
         return Ok(status::plain(StatusCode::NO_CONTENT, ""));
     }
     let address = address(cx, node_name)?;
-    let client = client(cx)?;
     let path = format!("/containerLogs/{}/{name}/{container}{}", cx.namespace, parameters(query));
+    if wants_upgrade(&parts.headers) {
+        return streams::pass_on(cx, &address, &path, parts).await;
+    }
+    let client = client(cx)?;
     let response = client.get(&address, &path, &cx.state.tasks, &cx.state.stopping).await;
     response.map_err(|e| {
         Failure::Internal(format!("cannot fetch the log from node {node_name:?} ({address}): {}", chain(&e)))

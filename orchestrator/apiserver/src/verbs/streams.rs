@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use super::{Cx, log};
 use crate::authorize::{Attributes, Object, Resource, refusal};
 use crate::error::Failure;
+use crate::node_client::Address;
 use crate::object::Fields;
 use crate::proxy::{Passed, Peer, connect, headers, tunnel, wants_upgrade};
 use crate::request::query::Query;
@@ -28,12 +29,24 @@ pub(crate) async fn open(
 ) -> Result<Response, Failure> {
     may_create(cx, name, part, &parts.method).await?;
     let (node, path) = find(cx, name, part, query)?;
-    let client = parts.extensions.get::<OnUpgrade>().filter(|_| wants_upgrade(&parts.headers));
+    if !wants_upgrade(&parts.headers) {
+        return Err(Failure::BadRequest("Upgrade request required".to_owned()));
+    }
+    pass_on(cx, &log::address(cx, &node)?, &path, parts).await
+}
+
+/// Passes a request to change to another protocol on to a node, and then what either side says.
+pub(super) async fn pass_on(
+    cx: &Cx<'_>,
+    address: &Address,
+    path: &str,
+    parts: &Parts,
+) -> Result<Response, Failure> {
+    let client = parts.extensions.get::<OnUpgrade>();
     let client = client.ok_or_else(|| Failure::BadRequest("Upgrade request required".to_owned()))?;
-    let address = log::address(cx, &node)?;
-    let request = outgoing(parts, &path, &address.to_string())?;
+    let request = outgoing(parts, path, &address.to_string())?;
     let failed = |error: &dyn std::fmt::Display| Failure::Internal(format!("error dialing backend: {error}"));
-    let stream = log::client(cx)?.connect(&address).await.map_err(|error| failed(&log::chain(&error)))?;
+    let stream = log::client(cx)?.connect(address).await.map_err(|error| failed(&log::chain(&error)))?;
     let mut answer =
         connect::send(cx.state, Box::new(stream), request).await.map_err(|error| failed(&error))?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
