@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::process::{kill_now, launch, read, terminate};
-use crate::{Registry, isolated, wait, wherry_binary};
+use crate::{Registry, isolated, old_kubectl, wait, wherry_binary};
 
 /// How a cluster is started.
 #[derive(Clone, Debug, Default)]
@@ -109,7 +109,16 @@ impl Cluster {
 
     /// A kubectl command for this cluster, not yet run.
     pub fn kubectl_command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
+        self.command("kubectl".as_ref(), args)
+    }
+
+    /// The same with a kubectl of 1.20.
+    pub fn old_kubectl_command(&self, args: &[&str]) -> Command {
+        self.command(&old_kubectl(), args)
+    }
+
+    fn command(&self, kubectl: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(kubectl);
         command.env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.dir).args(args).stdin(Stdio::null());
         command
     }

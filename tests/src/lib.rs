@@ -36,6 +36,15 @@ pub fn build_dir() -> PathBuf {
     std::env::var_os("WHERRY_BUILD_DIR").map_or_else(|| workspace().join(".build"), PathBuf::from)
 }
 
+/// A kubectl of 1.20, which speaks SPDY alone: `target/kubectl-1.20`, where `scripts/setup --test` puts it.
+pub fn old_kubectl() -> PathBuf {
+    let binary = wherry_binary();
+    let target = binary.ancestors().nth(2).expect("the binary is in target/<profile>");
+    let kubectl = target.join("kubectl-1.20/usr/bin/kubectl");
+    assert!(kubectl.exists(), "{} is missing: run scripts/setup --test", kubectl.display());
+    kubectl
+}
+
 /// The `wherry` binary beside the running test: `target/<profile>/wherry`.
 pub fn wherry_binary() -> PathBuf {
     let test = std::env::current_exe().expect("a running test has a path");

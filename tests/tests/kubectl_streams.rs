@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 
+use wherry_tests::pods::shell;
 use wherry_tests::{Cluster, Options, http};
 
 /// A cluster with the Pod `box`, which runs this script.
@@ -155,10 +156,10 @@ fn input_for_one_reaches_a_container_and_ends() {
 #[test]
 fn a_terminal_that_is_attached_to_takes_what_is_typed_and_the_size_of_the_window() {
     wherry_tests::in_cluster(Options::default(), |cluster| {
-        let shell = serde_json::json!({
+        let main = serde_json::json!({
             "name": "main", "image": "127.0.0.1:5000/hello-oci:v1", "command": ["sh"], "stdin": true, "tty": true,
         });
-        cluster.run_pod("shell", &serde_json::json!({ "restartPolicy": "Never", "containers": [shell] }));
+        cluster.run_pod("shell", &serde_json::json!({ "restartPolicy": "Never", "containers": [main] }));
         cluster.wait_for("condition=Ready", &["pod/shell"]);
         let mut command = Command::new("script");
         command.args(["-qec", "stty rows 33 cols 111; kubectl attach -it shell", "/dev/null"]);
@@ -198,4 +199,49 @@ fn port_forward_reaches_the_pods_ports() {
             }
         },
     );
+}
+
+/// Debian's kubectl is of the time before WebSocket.
+#[test]
+fn a_kubectl_of_1_20_runs_commands_copies_attaches_and_forwards() {
+    let script = "mkdir /tmp/www; echo hi > /tmp/www/index.html; httpd -p 8080 -h /tmp/www; \
+                  while read line; do echo got $line; done";
+    wherry_tests::in_cluster(Options::default(), |cluster| {
+        let mut main = shell("main", script);
+        main["stdin"] = true.into();
+        cluster
+            .run_pod("box", &serde_json::json!({ "terminationGracePeriodSeconds": 1, "containers": [main] }));
+        cluster.wait_for("condition=Ready", &["pod/box"]);
+        let old = |args: &[&str]| cluster.old_kubectl_command(args);
+        let run = ["exec", "-i", "box", "--", "sh", "-c", "cat; echo err >&2; exit 7"];
+        let output = feed(&mut old(&run), b"typed");
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(7), "typed"));
+        assert!(text(&output.stderr).starts_with("err\n"), "{}", text(&output.stderr));
+
+        let dir = tempfile::tempdir().unwrap();
+        let (here, back) = (dir.path().join("here"), dir.path().join("back"));
+        std::fs::write(&here, vec![7; 300_000]).unwrap();
+        for args in [
+            ["cp", here.to_str().unwrap(), "box:/tmp/there"],
+            ["cp", "box:/tmp/there", back.to_str().unwrap()],
+        ] {
+            let output = old(&args).output().unwrap();
+            assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        }
+        assert!(std::fs::read(&back).unwrap() == vec![7; 300_000], "the file came back changed");
+
+        let mut attach =
+            old(&["attach", "-i", "box"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(attach.stdout.take().unwrap()).lines().map(Result::unwrap);
+        attach.stdin.as_mut().unwrap().write_all(b"a line\n").unwrap();
+        assert_eq!(lines.next().unwrap(), "got a line");
+        drop(attach.stdin.take());
+        assert!(attach.wait().unwrap().success());
+
+        let (mut child, address) =
+            forwarding(old(&["port-forward", "--address=127.0.0.1", "pod/box", ":8080"]));
+        assert_eq!(http::get(address, "/").unwrap().body, "hi\n");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
 }

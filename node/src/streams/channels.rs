@@ -164,6 +164,8 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::session::{Ended, Session};
     use super::super::websocket::tests::masked;
     use super::*;
@@ -222,5 +224,21 @@ mod tests {
         let message = Bytes::from_static(b"0Zm9vCg==");
         assert_eq!(version.decode(message), Some((STDIN, Bytes::from_static(b"foo\n"))));
         assert_eq!(version.decode(Bytes::from_static(b"0!")), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_message_ends_in_an_answer(message: Vec<u8>) {
+            for version in VERSIONS {
+                version.decode(message.clone().into());
+            }
+            serde_json::from_slice::<Size>(&message).ok();
+        }
+
+        #[test]
+        fn base64_is_read_as_it_is_written(channel in 0u8..5, data: Vec<u8>) {
+            let message = format!("{channel}{}", STANDARD.encode(&data));
+            prop_assert_eq!(version("v4.base64.channel.k8s.io").decode(message.into()), Some((channel, data.into())));
+        }
     }
 }

@@ -226,6 +226,21 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
+        fn frames_may_be_cut_anywhere(frames in prop::collection::vec((1u32..9, any::<bool>(), prop::collection::vec(any::<u8>(), 0..40)), 1..5), cut: prop::sample::Index) {
+            let sent: Vec<u8> = frames.iter().flat_map(|(id, fin, bytes)| sent(*id, *fin, bytes)).collect();
+            let (first, second) = sent.split_at(cut.index(sent.len()));
+            let (mut decoder, mut buffer, mut found) = (Decoder::new(), BytesMut::new(), Vec::new());
+            for piece in [first, second] {
+                buffer.extend_from_slice(piece);
+                while let Some(frame) = decoder.next(&mut buffer).unwrap() {
+                    found.push(frame);
+                }
+            }
+            let expected = frames.into_iter().map(|(id, fin, data)| Frame::Data { id, fin, data: data.into() });
+            prop_assert_eq!(found, expected.collect::<Vec<_>>());
+        }
+
+        #[test]
         fn any_bytes_end_in_an_answer(bytes: Vec<u8>) {
             all(&bytes).ok();
         }

@@ -129,6 +129,8 @@ impl Deflater {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn headers(pairs: &[(&str, &str)]) -> Headers {
@@ -169,5 +171,34 @@ mod tests {
         let block =
             Deflater::new().unwrap().block(&headers(&[("bomb", &"0".repeat(MAX_BLOCK + 1))])).unwrap();
         assert_eq!(Inflater::new().headers(&block).unwrap_err().0, "a block of headers is too long");
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_are_read_as_they_were_written(
+            blocks in prop::collection::vec(prop::collection::vec(("[a-z-]{1,20}", "\\PC{0,60}"), 0..6), 1..4),
+        ) {
+            let (mut deflater, mut inflater) = (Deflater::new().unwrap(), Inflater::new());
+            for expected in blocks.into_iter().map(Headers) {
+                let block = deflater.block(&expected).unwrap();
+                prop_assert_eq!(inflater.headers(&block).unwrap(), expected);
+            }
+        }
+
+        #[test]
+        fn any_bytes_end_in_an_answer(bytes: Vec<u8>) {
+            Headers::parse(&bytes).ok();
+            Inflater::new().headers(&bytes).ok();
+        }
+
+        /// A block that is compressed as it should be and holds anything.
+        #[test]
+        fn any_content_of_a_block_ends_in_an_answer(bytes: Vec<u8>) {
+            let mut compress = Compress::new(Compression::best(), true);
+            compress.set_dictionary(&DICTIONARY).unwrap();
+            let mut block = Vec::with_capacity(bytes.len() + 1024);
+            compress.compress_vec(&bytes, &mut block, FlushCompress::Sync).unwrap();
+            prop_assert_eq!(Inflater::new().headers(&block).ok(), Headers::parse(&bytes).ok());
+        }
     }
 }
