@@ -1,7 +1,8 @@
 //! The harness of the end-to-end suites: real binary, real kubectl, real registry, real runc.
 //!
 //! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
-//! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`ApiServer`], [`Registry`], [`wait`].
+//! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`ApiServer`], [`Registry`], [`Viewer`],
+//! [`wait`].
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
 
@@ -14,6 +15,7 @@ pub mod pods;
 mod process;
 mod proxy;
 mod registry;
+mod viewer;
 pub mod wait;
 pub mod websocket;
 
@@ -23,6 +25,7 @@ pub use cluster::{Cluster, Options, in_cluster, one_shot};
 pub use netns::isolated;
 pub use proxy::Proxy;
 pub use registry::Registry;
+pub use viewer::Viewer;
 
 use std::path::{Path, PathBuf};
 

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     fn mount(host_path: &Path, container_path: &str, read_only: bool) -> Mount {
-        Mount { host_path: host_path.to_owned(), container_path: container_path.to_owned(), read_only }
+        Mount::new(host_path, container_path, read_only)
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod status;
 pub use exec::{ExecSpec, Execution};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use spec::{
-    ContainerId, ContainerSpec, ImageContent, Mount, Resources, SandboxId, SandboxSpec, Streams, UserSpec,
+    ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, Resources, SandboxId, SandboxSpec,
+    Streams, UserSpec,
 };
 pub use status::{ContainerState, ContainerStatus, ExitReason};

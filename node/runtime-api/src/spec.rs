@@ -148,6 +148,28 @@ pub struct Mount {
     pub container_path: String,
     /// Whether writes are refused.
     pub read_only: bool,
+    /// What else sets the mount apart.
+    #[serde(default)]
+    pub options: MountOptions,
+}
+
+impl Mount {
+    /// A mount without further options.
+    pub fn new(host_path: impl Into<PathBuf>, container_path: impl Into<String>, read_only: bool) -> Self {
+        let options = MountOptions::default();
+        Self { host_path: host_path.into(), container_path: container_path.into(), read_only, options }
+    }
+}
+
+/// What sets a mount apart from a plain one. Only runtimes with mounts of their own heed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountOptions {
+    /// Whether a read-only mount makes what is mounted below it read-only, too.
+    pub recursive_read_only: bool,
+    /// Whether nothing in it can be executed.
+    pub no_exec: bool,
+    /// Whether mounts that the node makes below it later appear in the container.
+    pub follows_node: bool,
 }
 
 /// Limits; `None` means unlimited.

@@ -1,7 +1,24 @@
 //! `$(NAME)` in values, commands and arguments.
 
+use std::convert::Infallible;
+
 /// Replaces `$(NAME)` by what `lookup` answers; what it does not know stays as it is, and `$$` is a plain `$`.
 pub(crate) fn expand<'a>(input: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
+    let replace =
+        |name: &str| Ok::<_, Infallible>(lookup(name).map_or_else(|| format!("$({name})"), str::to_owned));
+    let Ok(expanded) = expand_with(input, replace);
+    expanded
+}
+
+/// Like [`expand`], but what `lookup` does not know is an error: its name.
+pub(crate) fn expand_known<'a>(
+    input: &str,
+    lookup: impl Fn(&str) -> Option<&'a str>,
+) -> Result<String, String> {
+    expand_with(input, |name| lookup(name).map(str::to_owned).ok_or_else(|| name.to_owned()))
+}
+
+fn expand_with<E>(input: &str, replace: impl Fn(&str) -> Result<String, E>) -> Result<String, E> {
     let mut out = String::with_capacity(input.len());
     let mut rest = input;
     while let Some(position) = rest.find('$') {
@@ -17,17 +34,11 @@ pub(crate) fn expand<'a>(input: &str, lookup: impl Fn(&str) -> Option<&'a str>) 
             rest = after;
             continue;
         };
-        if let Some(value) = lookup(name) {
-            out.push_str(value);
-        } else {
-            out.push_str("$(");
-            out.push_str(name);
-            out.push(')');
-        }
+        out.push_str(&replace(name)?);
         rest = tail;
     }
     out.push_str(rest);
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -60,6 +71,12 @@ mod tests {
     #[case("$()", "$()")]
     fn as_upstream(#[case] input: &str, #[case] expected: &str) {
         assert_eq!(expand(input, known), expected);
+    }
+
+    #[test]
+    fn what_must_be_known_is_named_when_it_is_not() {
+        assert_eq!(expand_known("$(A)/$(EMPTY)$$(B)", known), Ok("1/$(B)".to_owned()));
+        assert_eq!(expand_known("$(A)/$(UNKNOWN)", known), Err("UNKNOWN".to_owned()));
     }
 
     proptest! {

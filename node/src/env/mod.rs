@@ -12,14 +12,15 @@ mod services;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{
-    Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolume, Pod, Service,
+    ConfigMap, Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolume, Pod, Service,
 };
 use kube::Client;
 
-pub(crate) use expand::expand;
+pub(crate) use expand::{expand, expand_known};
 pub(crate) use fields::{FieldError, NodeFields, field, resource};
 
 use crate::claims::{self, ClaimError, ClaimOfPod};
@@ -68,11 +69,11 @@ pub(crate) enum EnvError {
     Source(String),
 }
 
-/// Where values of ConfigMaps and Secrets, and tokens, come from; text by key, `None` if there is no such object.
+/// Where values of ConfigMaps and Secrets, and tokens, come from; `None` if there is no such object.
 #[async_trait]
 pub(crate) trait Sources: Sync {
-    /// The data of the ConfigMap.
-    async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError>;
+    /// The ConfigMap.
+    async fn config_map(&self, name: &str) -> Result<Option<Arc<ConfigMap>>, ObjectError>;
     /// The data of the Secret.
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError>;
     /// A token of the pod's ServiceAccount for this audience and so many seconds.
@@ -105,9 +106,8 @@ impl PodSources<'_> {
 
 #[async_trait]
 impl Sources for PodSources<'_> {
-    async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
-        let object = self.objects.config_map(self.uid(), self.namespace(), name).await?;
-        Ok(object.map(|object| object.data.clone().unwrap_or_default()))
+    async fn config_map(&self, name: &str) -> Result<Option<Arc<ConfigMap>>, ObjectError> {
+        self.objects.config_map(self.uid(), self.namespace(), name).await
     }
 
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError> {
@@ -134,9 +134,14 @@ pub(crate) struct Request<'a> {
     /// The container.
     pub(crate) container: &'a Container,
     /// All Services.
-    pub(crate) services: &'a [std::sync::Arc<Service>],
+    pub(crate) services: &'a [Arc<Service>],
     /// What the node knows.
     pub(crate) node: &'a NodeFields,
+}
+
+/// The value of a variable.
+pub(crate) fn lookup<'e>(env: &'e [(String, String)], name: &str) -> Option<&'e str> {
+    env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 /// The variables of the container, each name once.
@@ -181,7 +186,7 @@ struct Variables(Vec<(String, String)>);
 
 impl Variables {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        lookup(&self.0, name)
     }
 
     fn set(&mut self, name: String, value: String) {
@@ -196,7 +201,11 @@ async fn add_all(source: &EnvFromSource, sources: &dyn Sources, out: &mut Variab
     let prefix = source.prefix.as_deref().unwrap_or_default();
     if let Some(reference) = &source.config_map_ref {
         match sources.config_map(&reference.name).await? {
-            Some(data) => data.into_iter().for_each(|(key, value)| out.set(format!("{prefix}{key}"), value)),
+            Some(object) => {
+                for (key, value) in object.data.iter().flatten() {
+                    out.set(format!("{prefix}{key}"), value.clone());
+                }
+            }
             None if reference.optional == Some(true) => {}
             None => return Err(EnvError::Missing { kind: "configmap", name: reference.name.clone() }),
         }
@@ -235,7 +244,8 @@ async fn value_from(
         return Ok(Some(resource(request.pod, Some(request.container), selector, request.node)?));
     }
     if let Some(reference) = &source.config_map_key_ref {
-        let data = sources.config_map(&reference.name).await?;
+        let object = sources.config_map(&reference.name).await?;
+        let data = object.map(|object| object.data.clone().unwrap_or_default());
         let place = Place { kinds: ("configmap", "ConfigMap"), namespace, name: &reference.name };
         return place.take(data, &reference.key, reference.optional);
     }

@@ -1,7 +1,5 @@
 //! Environments as upstream would make them.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::*;
@@ -18,10 +16,9 @@ impl Sources for Fixed {
         unreachable!("variables show no volumes")
     }
 
-    async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
-        let pairs = [("color", "blue"), ("size", "1")];
-        let data = pairs.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        Ok((name == "settings").then_some(data))
+    async fn config_map(&self, name: &str) -> Result<Option<Arc<ConfigMap>>, ObjectError> {
+        let object = json!({ "data": { "color": "blue", "size": "1" }, "binaryData": { "logo": "AP8=" } });
+        Ok((name == "settings").then(|| Arc::new(serde_json::from_value(object).unwrap())))
     }
 
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError> {

@@ -17,7 +17,7 @@ use crate::env::{self, PodSources, Request, expand};
 use crate::events::{Happening, Severity};
 use crate::probes::{Place, Probe, ProbeKind};
 use crate::runtimes::Handler;
-use crate::volumes::{Volumes, container_mounts};
+use crate::volumes::{Mounter, Volumes};
 
 const CONFIG_ERROR: &str = "CreateContainerConfigError";
 const CREATE_ERROR: &str = "CreateContainerError";
@@ -89,14 +89,20 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         );
     }
     let env = environment(ctx, order, container).await?;
-    let mut mounts = container_mounts(container, &order.volumes, &env).map_err(|error| chain(&error))?;
+    let mounter = Mounter {
+        container,
+        volumes: &order.volumes,
+        sub_paths: &ctx.volumes.sub_paths(uid(pod)),
+        env: &env,
+        links_files: order.image.handler == Handler::Wasmtime,
+    };
+    let mut mounts = mounter.mounts().map_err(|error| chain(&error))?;
     if order.image.handler == Handler::Runc {
         add_pod_files(ctx, order, container, &mut mounts)?;
     }
-    let lookup = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let words = |list: Option<&Vec<String>>| -> Option<Vec<String>> {
         let list = list.filter(|list| !list.is_empty())?;
-        Some(list.iter().map(|word| expand(word, lookup)).collect())
+        Some(list.iter().map(|word| expand(word, |name| env::lookup(&env, name))).collect())
     };
     let command = words(container.command.as_ref());
     let args = words(container.args.as_ref()).or_else(|| default_args(&order.image, command.is_some()));
@@ -163,7 +169,7 @@ fn add_pod_files(
         .map_err(|error| chain(&error))?;
     for (container_path, host_path, read_only) in files {
         if mounts.iter().all(|mount| mount.container_path != container_path) {
-            mounts.push(Mount { host_path, container_path, read_only });
+            mounts.push(Mount::new(host_path, container_path, read_only));
         }
     }
     Ok(())

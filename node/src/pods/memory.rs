@@ -206,6 +206,26 @@ pub(super) struct ContainerMemory {
     pub(super) image_id: String,
 }
 
+/// What a pod shows its containers of itself and may change while they run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    resources: Vec<Option<core::ResourceRequirements>>,
+}
+
+impl Shown {
+    /// What the pod shows now.
+    pub(super) fn of(pod: &core::Pod) -> Self {
+        let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+        Self {
+            labels: pod.metadata.labels.clone(),
+            annotations: pod.metadata.annotations.clone(),
+            resources: containers.map(|container| container.resources.clone()).collect(),
+        }
+    }
+}
+
 /// What is remembered of one pod.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -213,6 +233,8 @@ pub(super) struct Memory {
     pub(super) start_time: Timestamp,
     /// The status planned last, or the API's at the start: the base of transition times.
     pub(super) reported: PodStatus,
+    /// What the pod showed when it was looked at last.
+    pub(super) shown: Shown,
     /// Directories and files for volumes.
     pub(super) volumes: Step<Arc<Volumes>>,
     /// Whether volumes are to be set up once more when the set-up under way is done.
@@ -246,7 +268,7 @@ impl Memory {
     pub(super) fn recall(pod: &core::Pod, now: Timestamp) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let start_time = status.start_time.as_ref().map_or(now, |time| time.0);
-        let mut memory = Self { start_time, ..Self::default() };
+        let mut memory = Self { start_time, shown: Shown::of(pod), ..Self::default() };
         let lists = [
             &status.init_container_statuses,
             &status.container_statuses,

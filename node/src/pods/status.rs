@@ -13,6 +13,7 @@ use super::memory::Failure;
 use super::plan::{Init, Plan, Views, World, restart_at};
 use super::qos::qos_class;
 use super::specs::Role;
+use crate::volumes::recursive;
 
 /// How long a failed pull is shown as such before its back-off is.
 const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
@@ -132,6 +133,7 @@ impl Reporter<'_, '_> {
             started: Some(view.is_started()),
             state: Some(state),
             last_state: Some(last.map(terminated).unwrap_or_default()),
+            volume_mounts: volume_mounts(&view.spec),
             ..core::ContainerStatus::default()
         }
     }
@@ -215,6 +217,21 @@ impl Reporter<'_, '_> {
         let message = format!("Back-off pulling image {image:?}: ErrImagePull: {}", failure.message);
         ("ImagePullBackOff", message)
     }
+}
+
+/// The container's mounts; of those that are read-only, whether all below them is.
+fn volume_mounts(container: &core::Container) -> Option<Vec<core::VolumeMountStatus>> {
+    let status = |mount: &core::VolumeMount| core::VolumeMountStatus {
+        name: mount.name.clone(),
+        mount_path: mount.mount_path.clone(),
+        read_only: mount.read_only,
+        recursive_read_only: (mount.read_only == Some(true)).then(|| {
+            let is_recursive = recursive::is_wanted(mount).unwrap_or(false);
+            if is_recursive { "Enabled" } else { "Disabled" }.to_owned()
+        }),
+        ..core::VolumeMountStatus::default()
+    };
+    Some(container.volume_mounts.as_ref()?.iter().map(status).collect())
 }
 
 fn known_id(view: &View<'_>) -> Option<String> {

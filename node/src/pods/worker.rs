@@ -27,7 +27,7 @@ use wherry_runtime_api::{ContainerId, ContainerState};
 
 use super::backoff::{retry_delay, setup_delay};
 use super::jobs::{self, Done};
-use super::memory::{ContainerMemory, Failure, Memory, PreparedImage, Step, StopOrder, Why};
+use super::memory::{ContainerMemory, Failure, Memory, PreparedImage, Shown, Step, StopOrder, Why};
 use super::plan::{Action, NodeFacts, Plan, Views, World, plan};
 use super::probing::{ProbeReport, Probing, note};
 use super::writer::{Decision, StatusWriter, as_told, revision};
@@ -119,6 +119,7 @@ impl Worker {
     fn turn(&mut self) -> Plan {
         let now = self.ctx.clock.now();
         let Desired { pod, gone } = self.desired.borrow_and_update().clone();
+        self.show(&pod);
         let containers = self.ctx.containers.of_pod(&self.uid);
         self.read_termination_messages(&pod, &containers);
         let world =
@@ -251,16 +252,35 @@ impl Worker {
         self.jobs.spawn(async move { Some(Box::pin(jobs::launch(ctx, order)).await) });
     }
 
+    /// Files that show the pod follow its changes, and containers that could not be made for what it was are tried again.
+    fn show(&mut self, pod: &Arc<Pod>) {
+        let shown = Shown::of(pod);
+        if shown == self.memory.shown {
+            return;
+        }
+        self.memory.shown = shown;
+        if self.memory.volumes.done().is_none_or(|volumes| volumes.shows_pod) {
+            self.refresh_volumes(pod.clone());
+        }
+        self.retry_configurations();
+    }
+
     /// An object the pod refers to changed: files are written again, and what failed for its lack is tried again.
     fn references_changed(&mut self) {
+        let pod = self.desired.borrow().pod.clone();
+        self.refresh_volumes(pod);
+        self.retry_configurations();
+    }
+
+    fn refresh_volumes(&mut self, pod: Arc<Pod>) {
         match &mut self.memory.volumes {
-            Step::Done(_) | Step::Busy if self.memory.ending_since.is_none() => {
-                let pod = self.desired.borrow().pod.clone();
-                self.mount_volumes(pod);
-            }
+            Step::Done(_) | Step::Busy if self.memory.ending_since.is_none() => self.mount_volumes(pod),
             Step::Failed(failure) => failure.retry_at = Timestamp::MIN,
             Step::Idle | Step::Done(_) | Step::Busy => {}
         }
+    }
+
+    fn retry_configurations(&mut self) {
         for memory in self.memory.containers.values_mut() {
             if let Step::Failed(failure) = &mut memory.launch
                 && failure.reason == "CreateContainerConfigError"

@@ -219,6 +219,23 @@ pub(crate) fn create_dir(path: &Path, mode: u32) -> Result<(), WriteError> {
     set_mode(path, mode)
 }
 
+/// Creates an empty file, which must not be there.
+pub(crate) fn create_file(path: &Path) -> Result<(), WriteError> {
+    fs::File::create_new(path).map(drop).map_err(|source| WriteError::Io {
+        action: "create",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Removes a file or an empty directory, if it is there.
+pub(crate) fn remove_place(path: &Path) -> Result<(), WriteError> {
+    if !path.is_dir() {
+        return remove_file(path);
+    }
+    fs::remove_dir(path).map_err(|source| WriteError::Io { action: "remove", path: path.to_owned(), source })
+}
+
 /// Sets permission bits, whatever the umask is.
 pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), WriteError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|source| WriteError::Io {

@@ -5,13 +5,13 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use super::VolumeError;
-use super::atomic::{self, WriteError};
+use super::atomic;
 
 /// The path, if it is what `kind` says; `DirectoryOrCreate` and `FileOrCreate` make it.
 pub(super) fn check(path: &Path, kind: &str) -> Result<PathBuf, VolumeError> {
     match kind {
         "DirectoryOrCreate" | "" if !path.exists() => atomic::create_dir(path, 0o755)?,
-        "FileOrCreate" if !path.exists() => create_file(path)?,
+        "FileOrCreate" if !path.exists() => atomic::create_file(path)?,
         // Without a type nothing is checked; runtimes need an existing path, so a missing one becomes a directory.
         _ => {}
     }
@@ -31,12 +31,4 @@ pub(super) fn check(path: &Path, kind: &str) -> Result<PathBuf, VolumeError> {
     }
     let expected = kind.strip_suffix("OrCreate").unwrap_or(kind).to_lowercase();
     Err(VolumeError::HostPathType { path: path.to_owned(), expected })
-}
-
-fn create_file(path: &Path) -> Result<(), WriteError> {
-    fs::File::create_new(path).map(drop).map_err(|source| WriteError::Io {
-        action: "create",
-        path: path.to_owned(),
-        source,
-    })
 }

@@ -13,9 +13,11 @@
 mod atomic;
 mod host_path;
 mod local;
+mod mounted;
 mod mounts;
 mod payload;
 mod persistent;
+pub(crate) mod recursive;
 mod subpath;
 #[cfg(test)]
 mod tests;
@@ -33,7 +35,8 @@ use crate::objects::ObjectError;
 use crate::tokens::TokenError;
 pub(crate) use atomic::WriteError;
 pub(crate) use local::{LocalVolumes, remove_deleted};
-pub(crate) use mounts::container_mounts;
+pub(crate) use mounts::Mounter;
+pub(crate) use subpath::SubPaths;
 
 /// Why a volume cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +88,8 @@ pub(crate) enum VolumeError {
         source: ClaimError,
     },
     /// A size that cannot be parsed.
-    #[error("cannot parse sizeLimit {0:?}")]
-    SizeLimit(String),
+    #[error("cannot parse quantity {0:?}")]
+    Size(String),
     /// A tmpfs cannot be mounted.
     #[error("cannot mount a tmpfs at {}: medium Memory needs root", path.display())]
     Tmpfs {
@@ -116,14 +119,18 @@ pub(crate) struct Volumes {
     pub(crate) paths: BTreeMap<String, PathBuf>,
     /// Those of them that nobody may write to.
     pub(crate) read_only: BTreeSet<String>,
+    /// Whether some of their files show the pod itself.
+    pub(crate) shows_pod: bool,
     /// When files are to be written again, though nothing they come from changes.
     pub(crate) refresh_at: Option<Timestamp>,
 }
 
 impl Volumes {
-    /// The same, with a refresh that was due put off.
+    /// The same, with a refresh that failed put off. What objects show comes with their next change; the pod's own
+    /// fields have none to wait for.
     pub(crate) fn refreshed_later(&self, at: Timestamp) -> Self {
-        Self { refresh_at: self.refresh_at.map(|due| due.max(at)), ..self.clone() }
+        let due = self.refresh_at.or(self.shows_pod.then_some(at));
+        Self { refresh_at: due.map(|due| due.max(at)), ..self.clone() }
     }
 }
 
@@ -193,9 +200,13 @@ impl VolumeRoot {
                 continue;
             }
             let setup = SetUp { pod, dir: dir.join(&volume.name), group };
-            let (path, refresh_at) = setup.run(volume, sources, node).await.map_err(failed)?;
-            volumes.paths.insert(volume.name.clone(), path);
-            volumes.refresh_at = volumes.refresh_at.into_iter().chain(refresh_at).min();
+            let made = setup.run(volume, sources, node).await.map_err(failed)?;
+            volumes.paths.insert(volume.name.clone(), made.path);
+            if made.read_only {
+                volumes.read_only.insert(volume.name.clone());
+            }
+            volumes.shows_pod |= payload::shows_pod(volume);
+            volumes.refresh_at = volumes.refresh_at.into_iter().chain(made.refresh_at).min();
         }
         Ok(volumes)
     }
@@ -217,11 +228,18 @@ impl VolumeRoot {
         persistent::mount(&volume, &self.local, fs_group(pod))
     }
 
+    /// Where parts of the pod's volumes are mounted for its containers.
+    pub(crate) fn sub_paths(&self, uid: &str) -> SubPaths {
+        SubPaths::new(self.pod_dir(uid).join("volume-subpaths"))
+    }
+
     /// Removes everything of the pod.
     pub(crate) fn tear_down(&self, uid: &str) -> Result<(), WriteError> {
         let dir = self.pod_dir(uid);
+        // While a part of a volume is mounted here, removing the directory would remove what is in the volume.
+        self.sub_paths(uid).tear_down()?;
         for volume in std::fs::read_dir(dir.join("volumes")).into_iter().flatten().flatten() {
-            tmpfs::unmount(&volume.path());
+            mounted::unmount(&volume.path())?;
         }
         atomic::remove_dir(&dir)
     }
@@ -233,6 +251,19 @@ fn fs_group(pod: &Pod) -> Option<u32> {
     u32::try_from(group).ok().filter(|_| rustix::process::geteuid().is_root())
 }
 
+/// A volume that was set up.
+struct Made {
+    path: PathBuf,
+    read_only: bool,
+    refresh_at: Option<Timestamp>,
+}
+
+impl Made {
+    fn writable(path: PathBuf) -> Self {
+        Self { path, read_only: false, refresh_at: None }
+    }
+}
+
 struct SetUp<'a> {
     pod: &'a Pod,
     dir: PathBuf,
@@ -240,19 +271,18 @@ struct SetUp<'a> {
 }
 
 impl SetUp<'_> {
-    /// Sets the volume up; where it is, and when its files are to be written again.
     async fn run(
         &self,
         volume: &Volume,
         sources: &dyn Sources,
         node: &NodeFields,
-    ) -> Result<(PathBuf, Option<Timestamp>), VolumeError> {
+    ) -> Result<Made, VolumeError> {
         if let Some(source) = &volume.host_path {
             let kind = source.type_.as_deref().unwrap_or_default();
-            return Ok((host_path::check(Path::new(&source.path), kind)?, None));
+            return Ok(Made::writable(host_path::check(Path::new(&source.path), kind)?));
         }
         if let Some(source) = &volume.empty_dir {
-            return Ok((self.empty_dir(source)?, None));
+            return Ok(Made::writable(self.empty_dir(source, node)?));
         }
         if let Some(mut payload) = payload::read(self.pod, volume, sources, node).await? {
             if self.group.is_some() {
@@ -261,15 +291,17 @@ impl SetUp<'_> {
                 }
             }
             atomic::write(&self.dir, &payload.files, self.group)?;
-            return Ok((self.dir.clone(), payload.refresh_at));
+            return Ok(Made { path: self.dir.clone(), read_only: true, refresh_at: payload.refresh_at });
         }
         Err(VolumeError::Unsupported { what: kind_of(volume) })
     }
 
-    fn empty_dir(&self, source: &EmptyDirVolumeSource) -> Result<PathBuf, VolumeError> {
+    fn empty_dir(&self, source: &EmptyDirVolumeSource, node: &NodeFields) -> Result<PathBuf, VolumeError> {
         atomic::create_dir(&self.dir, 0o777)?;
-        if source.medium.as_deref() == Some("Memory") {
-            tmpfs::mount(&self.dir, source.size_limit.as_ref())?;
+        match source.medium.as_deref().unwrap_or_default() {
+            "" => {}
+            "Memory" => tmpfs::mount(&self.dir, tmpfs::size(self.pod, source, node)?)?,
+            _ => return Err(VolumeError::Unsupported { what: "an emptyDir of huge pages" }),
         }
         if self.group.is_some() {
             atomic::own(&self.dir, self.group)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume,
+    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume,
 };
 
 use super::atomic::VolumeFile;
@@ -62,6 +62,12 @@ fn sources_of(volume: &Volume) -> Option<(Vec<Source<'_>>, i32)> {
     Some((sources, projected.default_mode.unwrap_or(DEFAULT_MODE)))
 }
 
+/// Whether the volume shows fields of the pod, which may change while it runs.
+pub(super) fn shows_pod(volume: &Volume) -> bool {
+    let parts = volume.projected.iter().flat_map(|projected| projected.sources.iter().flatten());
+    volume.downward_api.is_some() || parts.into_iter().any(|part| part.downward_api.is_some())
+}
+
 /// What is in a volume made of files.
 #[derive(Debug, Default)]
 pub(super) struct Payload {
@@ -84,8 +90,7 @@ pub(super) async fn read(
     for part in parts {
         let read = match part {
             Source::ConfigMap { name, items, optional } => {
-                let data = sources.config_map(name).await?;
-                let data = data.map(|data| data.into_iter().map(|(k, v)| (k, v.into_bytes())).collect());
+                let data = sources.config_map(name).await?.as_deref().map(contents);
                 Object { kind: "configmap", name, data, optional }.files(items, default_mode)?
             }
             Source::Secret { name, items, optional } => {
@@ -105,6 +110,13 @@ pub(super) async fn read(
         files.extend(read.into_iter().map(|file| (file.path.clone(), file)));
     }
     Ok(Some(Payload { files: files.into_values().collect(), refresh_at }))
+}
+
+/// Text and bytes of a ConfigMap; no key is in both.
+fn contents(object: &ConfigMap) -> BTreeMap<String, Vec<u8>> {
+    let text = object.data.iter().flatten().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
+    let bytes = object.binary_data.iter().flatten().map(|(key, bytes)| (key.clone(), bytes.0.clone()));
+    text.chain(bytes).collect()
 }
 
 /// The file of a token. Where a group is to read it, nobody else may.

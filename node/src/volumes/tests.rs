@@ -1,9 +1,11 @@
 //! Volumes of whole pods.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume};
 use wherry_api::local_path;
 
 use super::*;
@@ -15,9 +17,9 @@ struct Fixed(Vec<((&'static str, bool), Value)>);
 
 #[async_trait]
 impl Sources for Fixed {
-    async fn config_map(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, ObjectError> {
-        let data = [("app.conf", "a=1"), ("other", "x")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-        Ok((name == "settings").then(|| BTreeMap::from(data)))
+    async fn config_map(&self, name: &str) -> Result<Option<Arc<ConfigMap>>, ObjectError> {
+        let object = json!({ "data": { "app.conf": "a=1", "other": "x" }, "binaryData": { "logo": "AP8=" } });
+        Ok((name == "settings").then(|| Arc::new(serde_json::from_value(object).unwrap())))
     }
 
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError> {
@@ -71,6 +73,17 @@ async fn a_projected_volume_joins_its_sources() {
     root.tear_down("u-1").unwrap();
     assert!(root.pods().is_empty());
     root.tear_down("u-1").unwrap();
+}
+
+#[tokio::test]
+async fn text_and_bytes_of_a_config_map_are_files_that_nobody_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let pod = pod(json!({ "configMap": { "name": "settings" } }));
+    let volumes =
+        root_in(dir.path()).set_up(&pod, &Fixed::default(), &NodeFields::default(), None).await.unwrap();
+    assert_eq!(std::fs::read(volumes.paths["v"].join("logo")).unwrap(), [0, 255]);
+    assert_eq!(std::fs::read(volumes.paths["v"].join("other")).unwrap(), b"x");
+    assert!(volumes.read_only.contains("v"));
 }
 
 #[tokio::test]
@@ -136,14 +149,40 @@ async fn mounts_expand_expressions_and_refuse_unknown_volumes() {
         serde_json::from_value(json!({ "name": "c", "volumeMounts": [mount] })).unwrap()
     };
     let env = [("NAME".to_owned(), "one".to_owned())];
-    let mount = container(
-        json!({ "name": "v", "mountPath": "/data", "subPathExpr": "logs/$(NAME)", "readOnly": true }),
-    );
-    let mounts = container_mounts(&mount, &volumes, &env).unwrap();
-    assert_eq!(mounts[0].host_path, volumes.paths["v"].join("logs/one"));
-    assert!(mounts[0].read_only);
-    let unknown = container(json!({ "name": "w", "mountPath": "/data" }));
-    assert!(container_mounts(&unknown, &volumes, &env).is_err());
+    let root = root_in(dir.path());
+    let mounts = |mount: Value| {
+        let (container, sub_paths) = (container(mount), root.sub_paths("u-1"));
+        let mounter = Mounter {
+            container: &container,
+            volumes: &volumes,
+            sub_paths: &sub_paths,
+            env: &env,
+            links_files: false,
+        };
+        mounter.mounts().map_err(|error| error.to_string())
+    };
+    let expression =
+        json!({ "name": "v", "mountPath": "/data", "subPathExpr": "logs/$(NAME)", "readOnly": true });
+    let made = mounts(expression).unwrap().remove(0);
+    std::fs::write(made.host_path.join("file"), "x").unwrap();
+    assert!(volumes.paths["v"].join("logs/one/file").exists() && made.read_only);
+    root.tear_down("u-1").unwrap();
+    assert!(volumes.paths["v"].join("logs/one/file").exists(), "what was mounted is not removed");
+    let cases = [
+        (json!({ "name": "w", "mountPath": "/data" }), "which the pod does not have"),
+        (
+            json!({ "name": "v", "mountPath": "/d", "subPathExpr": "$(OTHER)" }),
+            "there is no variable \"OTHER\"",
+        ),
+        (json!({ "name": "v", "mountPath": "/d", "mountPropagation": "Bidirectional" }), "not supported"),
+    ];
+    for (mount, expected) in cases {
+        let error = mounts(mount).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+    let options =
+        json!({ "name": "v", "mountPath": "/d", "readOnly": true, "mountPropagation": "HostToContainer" });
+    assert!(mounts(options).unwrap()[0].options.follows_node);
 }
 
 fn persistent(name: &str, spec: Value) -> Value {

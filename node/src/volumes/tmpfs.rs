@@ -1,44 +1,86 @@
 //! Memory-backed volumes.
 
 use std::ffi::CString;
-use std::fmt::Write as _;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use rustix::mount::{MountFlags, UnmountFlags};
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod};
+use rustix::mount::MountFlags;
+use wherry_api::quantity::Quantity;
 
 use super::VolumeError;
+use super::mounted::is_other_file_system;
+use crate::env::NodeFields;
 
-/// Mounts a tmpfs of at most `limit` at the directory, unless there is one.
-pub(super) fn mount(dir: &Path, limit: Option<&Quantity>) -> Result<(), VolumeError> {
-    if is_mount_point(dir) {
+/// Mounts a tmpfs of at most so many bytes at the directory, unless there is one.
+pub(super) fn mount(dir: &Path, size: Option<u64>) -> Result<(), VolumeError> {
+    if is_other_file_system(dir) {
         return Ok(());
     }
-    let mut options = "mode=0777".to_owned();
-    if let Some(limit) = limit {
-        let parsed: wherry_api::quantity::Quantity =
-            limit.0.parse().map_err(|_| VolumeError::SizeLimit(limit.0.clone()))?;
-        if parsed.value() > 0 {
-            write!(options, ",size={}", parsed.value()).expect("writing to a String cannot fail");
-        }
-    }
-    let options = CString::new(options).map_err(|_| VolumeError::SizeLimit(String::new()))?;
+    let limit = size.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
+    let failed = |source| VolumeError::Tmpfs { path: dir.to_owned(), source };
+    let options = CString::new(format!("mode=0777{limit}")).map_err(|error| failed(error.into()))?;
     rustix::mount::mount("tmpfs", dir, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, &*options)
-        .map_err(|errno| VolumeError::Tmpfs { path: dir.to_owned(), source: errno.into() })
+        .map_err(|errno| failed(errno.into()))
 }
 
-/// Unmounts what is mounted at the directory.
-pub(super) fn unmount(dir: &Path) {
-    if is_mount_point(dir)
-        && let Err(error) = rustix::mount::unmount(dir, UnmountFlags::DETACH)
-    {
-        tracing::warn!(path = %dir.display(), error = %error, "cannot unmount a volume");
+/// The largest the volume may become: the least of its `sizeLimit`, of what the pod's containers may use together, and of
+/// what pods may use of the node.
+pub(super) fn size(
+    pod: &Pod,
+    source: &EmptyDirVolumeSource,
+    node: &NodeFields,
+) -> Result<Option<u64>, VolumeError> {
+    let asked = source.size_limit.as_ref().map(|limit| limit.0.as_str());
+    let of_node = node.allocatable.get("memory").map(String::as_str);
+    let known = [asked, of_node].into_iter().flatten().map(bytes).collect::<Result<Vec<_>, _>>()?;
+    Ok(known.into_iter().flatten().chain(memory_limit(pod)?).min())
+}
+
+/// The memory that all containers of the pod may use; `None` if one of them has no limit.
+fn memory_limit(pod: &Pod) -> Result<Option<u64>, VolumeError> {
+    let mut sum = 0;
+    for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
+        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        let Some(limit) = limits.and_then(|limits| limits.get("memory")) else { return Ok(None) };
+        sum += bytes(&limit.0)?.unwrap_or_default();
     }
+    Ok(Some(sum).filter(|sum| *sum > 0))
 }
 
-fn is_mount_point(dir: &Path) -> bool {
-    let device = |path: &Path| std::fs::symlink_metadata(path).map(|meta| meta.dev()).ok();
-    let parent = dir.parent().and_then(device);
-    parent.is_some() && device(dir).is_some_and(|own| Some(own) != parent)
+/// The number of bytes; `None` for zero, which limits nothing.
+fn bytes(quantity: &str) -> Result<Option<u64>, VolumeError> {
+    let parsed: Quantity = quantity.parse().map_err(|_| VolumeError::Size(quantity.to_owned()))?;
+    Ok(u64::try_from(parsed.value()).ok().filter(|bytes| *bytes > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    #[rstest]
+    #[case::asked(Some("1Mi"), [Some("64Mi"), Some("64Mi")], Some(1 << 20))]
+    #[case::of_containers(Some("1Gi"), [Some("64Mi"), Some("64Mi")], Some(128 << 20))]
+    #[case::one_without_limit(None, [Some("64Mi"), None], Some(2 << 30))]
+    #[case::zero(Some("0"), [None, None], Some(2 << 30))]
+    fn the_least_limit_counts(
+        #[case] asked: Option<&str>,
+        #[case] limits: [Option<&str>; 2],
+        #[case] expected: Option<u64>,
+    ) {
+        let container = |limit: Option<&str>| match limit {
+            Some(limit) => json!({ "name": "c", "resources": { "limits": { "memory": limit } } }),
+            None => json!({ "name": "c" }),
+        };
+        let spec = json!({ "containers": limits.map(container) });
+        let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap();
+        let source = serde_json::from_value(json!({ "medium": "Memory", "sizeLimit": asked })).unwrap();
+        let allocatable = BTreeMap::from([("memory".to_owned(), "2Gi".to_owned())]);
+        let node = NodeFields { allocatable, ..NodeFields::default() };
+        assert_eq!(size(&pod, &source, &node).unwrap(), expected);
+    }
 }

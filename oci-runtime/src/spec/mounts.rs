@@ -4,7 +4,7 @@ use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder};
-use wherry_runtime_api::ContainerSpec;
+use wherry_runtime_api::{ContainerSpec, Mount as Bind};
 
 /// Kernel files that tell about or change the node, hidden from containers: the list of containerd.
 pub(super) const MASKED: [&str; 11] = [
@@ -46,11 +46,26 @@ pub(super) fn all(spec: &ContainerSpec) -> Result<Vec<Mount>, OciSpecError> {
         });
         mount(kind, Path::new(kind), place, options)
     });
-    let binds = spec.mounts.iter().map(|bind| {
-        let access = if bind.read_only { "ro" } else { "rw" };
-        mount("bind", &bind.host_path, &bind.container_path, ["rbind", "rprivate", access])
-    });
+    // A bind below another must be made after it, or it would be hidden.
+    let mut binds: Vec<&Bind> = spec.mounts.iter().collect();
+    binds.sort_by_key(|bind| Path::new(&bind.container_path).components().count());
+    let binds =
+        binds.iter().map(|bind| mount("bind", &bind.host_path, &bind.container_path, options_of(bind)));
     kernel.chain(binds).collect()
+}
+
+fn options_of(bind: &Bind) -> Vec<&'static str> {
+    let propagation = if bind.options.follows_node { "rslave" } else { "rprivate" };
+    let access = match (bind.read_only, bind.options.recursive_read_only) {
+        (true, true) => "rro",
+        (true, false) => "ro",
+        (false, _) => "rw",
+    };
+    let mut options = vec!["rbind", propagation, access];
+    if bind.options.no_exec {
+        options.push("noexec");
+    }
+    options
 }
 
 fn mount<'a>(

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ImageContent, Mount, Resources, SandboxId, SandboxSpec, Streams, UserSpec,
+    ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, Resources, SandboxId, SandboxSpec,
+    Streams, UserSpec,
 };
 
 use super::user::Accounts;
@@ -67,8 +68,7 @@ fn a_container_with_everything_matches_the_golden_file() {
     let mut spec = container();
     spec.sandbox.netns = Some("/run/netns/pod".into());
     spec.env = vec![("LANG".into(), "en".into())];
-    spec.mounts =
-        vec![Mount { host_path: "/data/v".into(), container_path: "/etc/config".into(), read_only: true }];
+    spec.mounts = vec![Mount::new("/data/v", "/etc/config", true)];
     spec.resources = Resources {
         cpu_request_millis: Some(250),
         cpu_limit_millis: Some(500),
@@ -110,13 +110,30 @@ fn without_a_network_namespace_the_nodes_is_shared() {
 #[test]
 fn a_bind_replaces_the_kernels_mount_of_the_same_place() {
     let mut spec = container();
-    spec.mounts =
-        vec![Mount { host_path: "/shm".into(), container_path: "/dev/shm".into(), read_only: false }];
+    spec.mounts = vec![Mount::new("/shm", "/dev/shm", false)];
     let found = built(&spec);
     let mounts = found["mounts"].as_array().unwrap();
     let there: Vec<_> = mounts.iter().filter(|mount| mount["destination"] == "/dev/shm").collect();
     assert_eq!(there.len(), 1);
     assert_eq!(there[0]["type"], "bind");
+}
+
+#[test]
+fn binds_are_made_from_the_top_down_with_their_options() {
+    let mut spec = container();
+    let bind = |place: &str, read_only, options| Mount { options, ..Mount::new("/v", place, read_only) };
+    let all = MountOptions { recursive_read_only: true, no_exec: true, follows_node: false };
+    let follows = MountOptions { follows_node: true, ..MountOptions::default() };
+    spec.mounts = vec![bind("/a/b", true, all), bind("/a", false, follows), bind("/b", true, follows)];
+    let found = built(&spec);
+    let binds = found["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind");
+    let shown: Vec<_> = binds.map(|bind| format!("{} {}", bind["destination"], bind["options"])).collect();
+    let expected = [
+        r#""/a" ["rbind","rslave","rw"]"#,
+        r#""/b" ["rbind","rslave","ro"]"#,
+        r#""/a/b" ["rbind","rprivate","rro","noexec"]"#,
+    ];
+    assert_eq!(shown, expected);
 }
 
 #[test]
@@ -148,7 +165,7 @@ fn the_out_of_memory_score_follows_what_is_limited() {
 fn what_cannot_be_honoured_is_refused() {
     let image = serde_json::from_str("{}").unwrap();
     let mut spec = container();
-    spec.mounts = vec![Mount { host_path: "/v".into(), container_path: "v".into(), read_only: false }];
+    spec.mounts = vec![Mount::new("/v", "v", false)];
     let refused = build(&spec, &image, &Accounts::default(), &HOST, "/c").unwrap_err();
     assert_eq!(refused, "mountPath \"v\" is not an absolute path");
 }

@@ -100,11 +100,7 @@ async fn an_exit_nobody_saw_is_known_to_the_next_agent() {
     )
     .unwrap();
     let mut spec = node.script("main", "cat /gate; exit 9");
-    spec.mounts = vec![wherry_runtime_api::Mount {
-        host_path: volume.clone(),
-        container_path: "/gate".into(),
-        read_only: false,
-    }];
+    spec.mounts = vec![wherry_runtime_api::Mount::new(&volume, "/gate", false)];
     node.run(&spec).await;
     node.runtime.close().await;
     tokio::task::spawn_blocking(move || fs::write(volume, "go\n").unwrap()).await.unwrap();

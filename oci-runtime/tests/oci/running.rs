@@ -61,8 +61,7 @@ async fn binds_are_seen_and_read_only_ones_kept_so() {
     fs::write(volume.join("in"), "from the node\n").unwrap();
     let mut spec =
         node.script("main", "cat /ro/in; touch /ro/no || echo refused; touch /rw/yes && echo written");
-    let mount =
-        |place: &str, read_only| Mount { host_path: volume.clone(), container_path: place.into(), read_only };
+    let mount = |place: &str, read_only| Mount::new(&volume, place, read_only);
     spec.mounts = vec![mount("/ro", true), mount("/rw", false)];
     let log = node.output(&spec).await;
     assert!(log.contains(&"stdout F from the node".to_owned()), "{log:?}");

@@ -89,7 +89,7 @@ async fn the_last_of_equal_variables_wins() {
 }
 
 fn mount(host_path: &Path, container_path: &str, read_only: bool) -> Mount {
-    Mount { host_path: host_path.to_owned(), container_path: container_path.into(), read_only }
+    Mount::new(host_path, container_path, read_only)
 }
 
 #[tokio::test]

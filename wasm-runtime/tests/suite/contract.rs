@@ -147,11 +147,7 @@ async fn a_start_that_cannot_open_the_log_or_a_mount_says_which() {
         "cannot open the log file /nonexistent/log: No such file or directory (os error 2)"
     );
     let mut spec = node.container("other", "cli-p1");
-    spec.mounts = vec![wherry_runtime_api::Mount {
-        host_path: "/nonexistent/volume".into(),
-        container_path: "/data".into(),
-        read_only: true,
-    }];
+    spec.mounts = vec![wherry_runtime_api::Mount::new("/nonexistent/volume", "/data", true)];
     let error = node.start(&spec).await.unwrap_err().to_string();
     assert!(error.contains("mount /data: cannot open /nonexistent/volume"), "{error}");
 }

@@ -124,8 +124,7 @@ async fn environment_mounts_and_output_reach_every_instance() {
     std::fs::write(node.dir.path().join("page"), "from a volume").unwrap();
     let mut spec = node.container("server", "http");
     spec.env = vec![("COLOUR".into(), "green".into())];
-    spec.mounts =
-        vec![Mount { host_path: node.dir.path().to_owned(), container_path: "/srv".into(), read_only: true }];
+    spec.mounts = vec![Mount::new(node.dir.path(), "/srv", true)];
     node.start(&spec).await.unwrap();
     assert_eq!(get(address(&spec), "/env/COLOUR").await.1, "green");
     assert_eq!(get(address(&spec), "/file/srv/page").await.1, "from a volume");

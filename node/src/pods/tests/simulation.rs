@@ -309,6 +309,44 @@ async fn a_changed_config_map_reaches_the_volume_of_a_running_pod() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_changed_label_reaches_the_volume_of_a_running_pod() {
+    let node = Node::started(false).await;
+    let mut spec = one("app:v1");
+    let item = json!({ "path": "color", "fieldRef": { "fieldPath": "metadata.labels['color']" } });
+    spec["volumes"] = json!([{ "name": "v", "downwardAPI": { "items": [item] } }]);
+    spec["containers"][0]["volumeMounts"] = json!([{ "name": "v", "mountPath": "/etc/pod" }]);
+    node.create(spec);
+    let mut pod = node.wait_ready().await;
+    let file = node.wasmtime.created()[0].mounts[0].host_path.join("color");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "");
+    pod["metadata"]["labels"] = json!({ "color": "red" });
+    node.api.put(POD, pod);
+    while std::fs::read_to_string(&file).unwrap() != "red" {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(node.wasmtime.existing()[0].id.attempt, 0, "the container is not restarted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_a_pod_did_not_allow_starts_when_the_pod_does() {
+    let node = Node::started(false).await;
+    let mut spec = one("app:v1");
+    let field = json!({ "fieldRef": { "fieldPath": "metadata.annotations['dir']" } });
+    spec["volumes"] = json!([{ "name": "v", "emptyDir": {} }]);
+    spec["containers"][0]["env"] = json!([{ "name": "DIR", "valueFrom": field }]);
+    spec["containers"][0]["volumeMounts"] =
+        json!([{ "name": "v", "mountPath": "/data", "subPathExpr": "$(DIR)/x" }]);
+    node.create(spec);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert!(node.wasmtime.existing().is_empty());
+    let mut pod = node.api.get(POD).unwrap();
+    pod["metadata"]["annotations"] = json!({ "dir": "here" });
+    node.api.put(POD, pod);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(node.wasmtime.existing().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deleted_pod_is_stopped_reported_given_back_and_deleted() {
     let node = Node::started(false).await;
     node.create(one("app:v1"));

@@ -1,0 +1,28 @@
+//! What containers see of their volumes, by file of Kubernetes' conformance suite.
+
+#[cfg(test)]
+mod config_map;
+#[cfg(test)]
+mod downward;
+#[cfg(test)]
+mod downward_api;
+#[cfg(test)]
+mod empty_dir;
+#[cfg(test)]
+mod empty_dir_wrapper;
+#[cfg(test)]
+mod expansion;
+#[cfg(test)]
+mod objects;
+#[cfg(test)]
+mod projected_combined;
+#[cfg(test)]
+mod projected_config_map;
+#[cfg(test)]
+mod projected_downward_api;
+#[cfg(test)]
+mod projected_secret;
+#[cfg(test)]
+mod secret;
+#[cfg(test)]
+mod sub_path;
