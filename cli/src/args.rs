@@ -195,6 +195,9 @@ pub(crate) struct NodeArgs {
     /// The longest wait before a container that ended is started again, in seconds.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub(crate) max_container_restart_period: u64,
+    /// Kernel settings that Pods may have beyond those that are safe: names, or beginnings of names that end with *.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) allowed_unsafe_sysctls: Vec<String>,
 }
 
 #[derive(Debug, Args)]

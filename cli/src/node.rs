@@ -11,7 +11,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
-use wherry_node::{EndpointTls, NodeEndpoint, NodeError};
+use wherry_node::{EndpointTls, NodeEndpoint, NodeError, Sysctls};
 
 use crate::args::NodeArgs;
 use crate::network::{Network, node_ip};
@@ -23,6 +23,7 @@ pub(crate) struct NodePlan {
     pub(crate) ip: IpAddr,
     pub(crate) network: Network,
     pub(crate) max_container_restart_period: Duration,
+    pub(crate) sysctls: Sysctls,
 }
 
 impl NodePlan {
@@ -38,7 +39,9 @@ impl NodePlan {
             .with_context(|| format!("{name:?} cannot be the node's name; choose one with --node-name"))?;
         let network = Network::resolve(args, node_prefix, root)?;
         let max_container_restart_period = Duration::from_secs(args.max_container_restart_period);
-        Ok(Self { data_dir, name, ip: node_ip(&network), network, max_container_restart_period })
+        let sysctls = Sysctls::allowing(&args.allowed_unsafe_sysctls)
+            .context("--allowed-unsafe-sysctls cannot be used")?;
+        Ok(Self { data_dir, name, ip: node_ip(&network), network, max_container_restart_period, sysctls })
     }
 
     /// How the agent is set up that serves at this address.
@@ -61,6 +64,7 @@ impl NodePlan {
             max_pods: wherry_node::Config::MAX_PODS,
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
             max_container_restart_period: self.max_container_restart_period,
+            sysctls: self.sysctls.clone(),
             clock: clock.clone(),
         })
     }

@@ -14,6 +14,7 @@ use tracing::warn;
 use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::RuntimeError;
 
+use crate::admission::Admission;
 use crate::config::Config;
 use crate::containers::Containers;
 use crate::context::{Context, chain};
@@ -168,6 +169,8 @@ impl Agent {
             host_ip: config.node_ip.to_string(),
             allocatable: machine.allocatable(config.max_pods),
             has_namespaces: config.network == NetworkMode::Bridge,
+            admission: Arc::new(Admission::observe(config.sysctls.clone())),
+            seccomp_profiles: dir.join("seccomp"),
             endpoint_drain: config.endpoint_drain,
             max_container_restart_period: config.max_container_restart_period,
             containers: Containers::new(parts.runtimes.clone(), wakers.clone()),

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
 
+use crate::admission::Sysctls;
 use crate::network::NetworkMode;
 
 /// How the agent of one node is set up.
@@ -38,6 +39,8 @@ pub struct Config {
     pub endpoint_drain: Duration,
     /// The longest wait before a container that ended is started again.
     pub max_container_restart_period: Duration,
+    /// The kernel settings that Pods may have.
+    pub sysctls: Sysctls,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
@@ -9,6 +10,7 @@ use kube::Client;
 use kube::runtime::reflector::Store;
 use wherry_api::clock::Clock;
 
+use crate::admission::Admission;
 use crate::containers::Containers;
 use crate::env::NodeFields;
 use crate::events::Events;
@@ -35,6 +37,10 @@ pub(crate) struct Context {
     pub(crate) allocatable: BTreeMap<String, String>,
     /// Whether pods can have a network namespace here.
     pub(crate) has_namespaces: bool,
+    /// Which pods this node takes.
+    pub(crate) admission: Arc<Admission>,
+    /// Where profiles of system calls are, for containers that name one.
+    pub(crate) seccomp_profiles: PathBuf,
     /// How long a ready pod goes on serving after its deletion.
     pub(crate) endpoint_drain: std::time::Duration,
     /// The longest wait before a container that ended is started again.

@@ -7,6 +7,7 @@
 //! - `certificates`: how a node whose API server is elsewhere comes by its certificates ([`join`]).
 //! - `registration`: the Node object, its Lease and its conditions.
 //! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
+//! - `admission`: which Pods it takes at all.
 //! - `images`: from an image reference to content on disk, and what that content is.
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
@@ -18,6 +19,7 @@
 
 #![cfg_attr(test, expect(clippy::needless_pass_by_value, reason = "helpers of tests take JSON literals"))]
 
+mod admission;
 mod agent;
 mod certificates;
 mod claims;
@@ -43,6 +45,7 @@ mod tokens;
 mod volumes;
 mod wakers;
 
+pub use admission::{Sysctls, SysctlsError};
 pub use agent::{Clients, NodeError, run};
 pub use certificates::{JoinError, Joined, Joining, join};
 pub use config::{Config, EndpointTls, NodeEndpoint};

@@ -8,7 +8,7 @@ use rustix::thread::CapabilitySet;
 
 use crate::cgroup::Cgroups;
 use crate::config::Config;
-use crate::spec::Host;
+use crate::spec::{Host, devices};
 
 const LOWEST_OOM_SCORE: i32 = -1000;
 
@@ -24,6 +24,7 @@ pub(crate) fn read() -> Host {
         lowest_oom_score: if may_lower { LOWEST_OOM_SCORE } else { own_score.unwrap_or(0) },
         open_files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         memory: memory(),
+        devices: devices::list(Path::new("/dev")),
     }
 }
 

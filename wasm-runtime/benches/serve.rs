@@ -5,6 +5,7 @@
 //! Requests come from 32 connections of a client in the same process.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints and may panic")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ImageContent, Resources, Runtime as _, SandboxId, SandboxSpec, Streams,
-    UserSpec,
+    Confinement, ContainerId, ContainerSpec, ImageContent, NodeNamespaces, Resources, Runtime as _,
+    SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
 
@@ -265,6 +266,8 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         netns: None,
         cgroup_parent: String::new(),
         resources: Resources::default(),
+        node_namespaces: NodeNamespaces::default(),
+        sysctls: BTreeMap::new(),
     };
     ContainerSpec {
         id: ContainerId { sandbox: sandbox.id.clone(), name: "bench".into(), attempt },
@@ -277,12 +280,13 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         mounts: Vec::new(),
         resources: Resources::default(),
         user: UserSpec::default(),
+        confinement: Confinement::default(),
         read_only_rootfs: false,
         ports: vec![8080],
         processes_of: None,
         streams: Streams::default(),
         log_path: dir.join("log"),
-        annotations: std::collections::BTreeMap::default(),
+        annotations: BTreeMap::new(),
     }
 }
 

@@ -22,7 +22,7 @@ pub mod status;
 pub use exec::{ExecSpec, Execution};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use spec::{
-    ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, Resources, SandboxId, SandboxSpec,
-    Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, NodeNamespaces, Resources,
+    SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 pub use status::{ContainerState, ContainerStatus, ExitReason};

@@ -50,6 +50,21 @@ pub struct SandboxSpec {
     pub cgroup_parent: String,
     /// Limits of the pod as a whole.
     pub resources: Resources,
+    /// Which of the node's namespaces its containers live in, beside the network's.
+    #[serde(default)]
+    pub node_namespaces: NodeNamespaces,
+    /// Kernel settings of the pod's namespaces, by their names with dots.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
+}
+
+/// Namespaces of the node that a pod's containers use instead of ones of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeNamespaces {
+    /// They see the node's processes.
+    pub pid: bool,
+    /// They share System V IPC and POSIX message queues with the node.
+    pub ipc: bool,
 }
 
 /// One container, ready to run: every Kubernetes default and reference has been resolved.
@@ -75,6 +90,9 @@ pub struct ContainerSpec {
     pub resources: Resources,
     /// Who runs it.
     pub user: UserSpec,
+    /// What the kernel keeps from it.
+    #[serde(default)]
+    pub confinement: Confinement,
     /// Whether the root file system is read-only.
     pub read_only_rootfs: bool,
     /// The container of its sandbox whose processes it sees instead of its own alone; that one runs.
@@ -194,6 +212,9 @@ pub struct UserSpec {
     pub gid: Option<u32>,
     /// Supplementary groups.
     pub supplemental_groups: Vec<u32>,
+    /// Whether the groups that the image gives its user are left out.
+    #[serde(default)]
+    pub only_these_groups: bool,
     /// Full access to the node (privileged).
     pub privileged: bool,
     /// Capabilities added to the default set, without the `CAP_` prefix; `ALL` means every one.
@@ -202,4 +223,26 @@ pub struct UserSpec {
     pub drop_capabilities: Vec<String>,
     /// Whether a process may gain privileges its parent did not have.
     pub allow_privilege_escalation: bool,
+}
+
+/// What the kernel keeps from a container beyond capabilities; a privileged one is kept from nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// Which system calls are refused.
+    pub seccomp: Seccomp,
+    /// The AppArmor profile, loaded into the kernel by somebody; `None` leaves the runtime's own.
+    pub apparmor_profile: Option<String>,
+}
+
+/// Which system calls a container may make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Seccomp {
+    /// All.
+    #[default]
+    Unconfined,
+    /// Those that the runtime deems harmless for the container's capabilities.
+    RuntimeDefault,
+    /// Those of a profile in a file, as the `seccomp` of an OCI runtime specification.
+    Profile(PathBuf),
 }

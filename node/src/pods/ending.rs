@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::backoff::later;
+use super::life::Life;
 use super::memory::Why;
 use super::plan::{Action, Init, Plan, Views, World, stop, termination_grace};
 use super::status;
@@ -20,6 +21,8 @@ pub(super) enum Ending {
     Deadline,
     /// Nothing is left to run, or an init container failed for good.
     Done,
+    /// This node does not take it.
+    Rejected,
     /// The API already shows a final phase.
     Terminal,
 }
@@ -36,6 +39,9 @@ pub(super) fn of(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pl
     if world.memory.final_status.is_none() && matches!(phase, Some("Succeeded" | "Failed")) {
         return Some(Ending::Terminal);
     }
+    if is_rejected(world, views) {
+        return Some(Ending::Rejected);
+    }
     if let Some(deadline) = deadline(world) {
         if deadline <= world.now {
             return Some(Ending::Deadline);
@@ -46,6 +52,12 @@ pub(super) fn of(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pl
         return Some(Ending::Done);
     }
     is_done(views, init).then_some(Ending::Done)
+}
+
+/// A pod of which something ran was taken, whatever the node would say now.
+fn is_rejected(world: &World<'_>, views: &Views<'_>) -> bool {
+    views.all().all(|view| matches!(view.life, Life::Never))
+        && world.node.admission.check(world.pod).is_some()
 }
 
 fn deadline(world: &World<'_>) -> Option<Timestamp> {
@@ -87,7 +99,7 @@ pub(super) fn plan(world: &World<'_>, views: &Views<'_>, (ending, init): (Ending
         Ending::Gone => plan.finished = true,
         Ending::Deleted => delete(world, plan),
         // The object stays until somebody deletes it.
-        Ending::Deadline | Ending::Done | Ending::Terminal => {}
+        Ending::Deadline | Ending::Done | Ending::Rejected | Ending::Terminal => {}
     }
 }
 
@@ -137,7 +149,7 @@ fn grace(world: &World<'_>, ending: Ending) -> Duration {
         Ending::Deleted => asked.unwrap_or_else(|| termination_grace(world.pod)),
         // Whoever deletes at once still lets the program hear of it.
         Ending::Gone => asked.unwrap_or_else(|| termination_grace(world.pod)).max(1),
-        Ending::Deadline | Ending::Done | Ending::Terminal => termination_grace(world.pod),
+        Ending::Deadline | Ending::Done | Ending::Rejected | Ending::Terminal => termination_grace(world.pod),
     };
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }

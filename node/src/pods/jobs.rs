@@ -1,18 +1,20 @@
 //! The steps that take time, each as one future that answers with a [`Done`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
-use wherry_runtime_api::{ContainerId, SandboxId, SandboxSpec};
+use wherry_runtime_api::{ContainerId, NodeNamespaces, SandboxId, SandboxSpec};
 
 use super::launch;
 use super::memory::{PodNetworking, PreparedImage, Why};
 use super::plan::Action;
 use super::resources;
 use super::specs::field_path;
+use crate::admission::dotted;
 use crate::commands::Commands;
 use crate::context::{Context, chain};
 use crate::env::PodSources;
@@ -73,11 +75,12 @@ pub(super) async fn mount_volumes(
 
 /// Gives the pod its address.
 pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool) -> Done {
-    if let Some(refusal) = refuse_claims(&pod) {
+    if let Some(refusal) = refuse_claims(&pod).or_else(|| refuse_user_namespace(&pod)) {
         return Done::Network(Err(refusal));
     }
     let uid = uid(&pod);
-    let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    let spec = pod.spec.as_ref();
+    let host_network = spec.and_then(|spec| spec.host_network) == Some(true);
     let (ip, netns) = if host_network {
         match ctx.host_ip.parse() {
             Ok(ip) => (ip, None),
@@ -96,6 +99,11 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         netns,
         cgroup_parent: format!("/wherry/pod{uid}"),
         resources: resources::of_pod(&pod),
+        node_namespaces: NodeNamespaces {
+            pid: spec.and_then(|spec| spec.host_pid) == Some(true),
+            ipc: spec.and_then(|spec| spec.host_ipc) == Some(true),
+        },
+        sysctls: sysctls(&pod),
     };
     Done::Network(Ok(PodNetworking { ip, sandbox }))
 }
@@ -110,6 +118,20 @@ fn refuse_claims(pod: &Pod) -> Option<Refusal> {
     let cause =
         format!("this node has no DRA drivers, so nobody prepares the devices of claim {:?}", claim.name);
     Some(("FailedPrepareDynamicResources", format!("Failed to prepare dynamic resources: {cause}")))
+}
+
+/// Why a pod that is to have users of its own does not start.
+fn refuse_user_namespace(pod: &Pod) -> Option<Refusal> {
+    let asked = pod.spec.as_ref()?.host_users == Some(false);
+    let cause = "this node makes no user namespaces for pods: leave hostUsers out";
+    asked.then(|| ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {cause}")))
+}
+
+/// What the pod asks of the kernel.
+fn sysctls(pod: &Pod) -> BTreeMap<String, String> {
+    let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    let asked = context.and_then(|context| context.sysctls.as_ref()).into_iter().flatten();
+    asked.map(|sysctl| (dotted(&sysctl.name), sysctl.value.clone())).collect()
 }
 
 fn hostname(pod: &Pod, host_network: bool, node_name: &str) -> String {

@@ -1,14 +1,14 @@
 //! Starts one attempt at a container: environment, mounts, user, then create and start.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, SandboxId, Streams};
+use wherry_runtime_api::{ContainerId, ContainerSpec, Mount, SandboxId, Streams};
 
 use super::jobs::{Refusal, uid};
 use super::memory::{PodNetworking, PreparedImage};
+use super::security::Asked;
 use super::specs::{field_path, find_container, target};
 use super::{hooks, pod_files, resources};
 use crate::commands::Commands;
@@ -76,10 +76,8 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
     for kind in ProbeKind::ALL {
         Probe::parse(container, kind).map_err(|error| error.to_string())?;
     }
-    let user = resources::user_of(pod, container);
-    if resources::must_not_be_root(pod, container) {
-        check_not_root(user.uid, &order.image.content)?;
-    }
+    let security = Asked::of(pod, container);
+    security.check_not_root(&order.image.content)?;
     let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
     if order.image.handler == Handler::Runc && !host_network && order.network.sandbox.netns.is_none() {
         return Err(
@@ -107,7 +105,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
     let command = words(container.command.as_ref());
     let args = words(container.args.as_ref()).or_else(|| default_args(&order.image, command.is_some()));
     let log_path = ctx.logs.prepare(pod, &container.name, order.attempt).map_err(|error| chain(&error))?;
-    let security = container.security_context.as_ref();
+    let own = container.security_context.as_ref();
     Ok(ContainerSpec {
         id: ContainerId {
             sandbox: SandboxId(uid(pod).to_owned()),
@@ -121,8 +119,9 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         working_dir: container.working_dir.clone().filter(|dir| !dir.is_empty()),
         mounts,
         resources: resources::of_container(container),
-        user,
-        read_only_rootfs: security.and_then(|context| context.read_only_root_filesystem) == Some(true),
+        user: security.user(),
+        confinement: security.confinement(&ctx.seccomp_profiles),
+        read_only_rootfs: own.and_then(|context| context.read_only_root_filesystem) == Some(true),
         processes_of: target(pod, &container.name).map(str::to_owned),
         streams: Streams {
             stdin: container.stdin == Some(true),
@@ -173,33 +172,4 @@ fn add_pod_files(
         }
     }
     Ok(())
-}
-
-/// Refuses a user that is, or may be, root.
-fn check_not_root(uid: Option<u32>, content: &ImageContent) -> Result<(), String> {
-    const IS_ROOT: &str = "container has runAsNonRoot and image will run as root";
-    match (uid, content) {
-        (Some(0), _) => {
-            Err("container's runAsUser breaks non-root policy: it is 0 and runAsNonRoot is true".to_owned())
-        }
-        // WebAssembly has no users.
-        (Some(_), _) | (None, ImageContent::Wasm { .. }) => Ok(()),
-        (None, ImageContent::Oci { config, .. }) => {
-            match image_user(config)?.split(':').next().unwrap_or_default() {
-                "" | "0" | "root" => Err(IS_ROOT.to_owned()),
-                user if user.bytes().all(|b| b.is_ascii_digit()) => Ok(()),
-                user => Err(format!(
-                    "container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is non-root"
-                )),
-            }
-        }
-    }
-}
-
-fn image_user(config: &PathBuf) -> Result<String, String> {
-    let bytes =
-        std::fs::read(config).map_err(|error| format!("cannot read the image configuration: {error}"))?;
-    let config: serde_json::Value = serde_json::from_slice(&bytes)
-        .map_err(|error| format!("cannot parse the image configuration: {error}"))?;
-    Ok(config["config"]["User"].as_str().unwrap_or_default().to_owned())
 }

@@ -29,6 +29,7 @@ mod probing;
 mod qos;
 mod resources;
 mod restarts;
+mod security;
 mod specs;
 mod status;
 mod supervisor;

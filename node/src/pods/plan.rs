@@ -11,6 +11,7 @@
 //! - A step that is under way is not asked for again; one that failed is asked for again when its wait is over.
 //! - What is neither due nor under way has a time in [`Plan::wake_at`], or waits for a wake from outside.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +25,7 @@ use super::memory::{Due, Memory, Step, Why};
 use super::restarts::RestartPolicy;
 use super::specs::{self, Role};
 use super::status;
+use crate::admission::Admission;
 use crate::containers::Running;
 use crate::runtimes::Handler;
 
@@ -37,6 +39,8 @@ pub(super) struct NodeFacts {
     pub(super) host_ip: String,
     /// Whether pods can have a network namespace here.
     pub(super) has_namespaces: bool,
+    /// Which pods it takes.
+    pub(super) admission: Arc<Admission>,
     /// How long a ready pod goes on serving after its deletion.
     pub(super) endpoint_drain: Duration,
 }

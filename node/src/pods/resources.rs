@@ -1,10 +1,10 @@
-//! Limits and users: from a Pod's words to those of a runtime.
+//! Limits: from a Pod's words to those of a runtime.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use wherry_runtime_api::{Resources, UserSpec};
+use wherry_runtime_api::Resources;
 
 /// The limits of one container.
 pub(super) fn of_container(container: &Container) -> Resources {
@@ -48,36 +48,6 @@ fn amount(list: Option<&BTreeMap<String, Quantity>>, name: &str, milli: bool) ->
     u64::try_from(value).ok().filter(|value| *value > 0)
 }
 
-/// Who runs the container: its own security context, else the pod's.
-pub(super) fn user_of(pod: &Pod, container: &Container) -> UserSpec {
-    let of_pod = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
-    let own = container.security_context.as_ref();
-    let id = |value: Option<i64>| value.and_then(|id| u32::try_from(id).ok());
-    let capabilities = own.and_then(|context| context.capabilities.as_ref());
-    let plain = |list: Option<&Vec<String>>| -> Vec<String> {
-        list.into_iter().flatten().map(|name| name.trim_start_matches("CAP_").to_owned()).collect()
-    };
-    let groups = of_pod.and_then(|context| context.supplemental_groups.clone()).unwrap_or_default();
-    let fs_group = of_pod.and_then(|context| context.fs_group);
-    let privileged = own.and_then(|context| context.privileged) == Some(true);
-    UserSpec {
-        uid: id(own.and_then(|c| c.run_as_user).or_else(|| of_pod.and_then(|c| c.run_as_user))),
-        gid: id(own.and_then(|c| c.run_as_group).or_else(|| of_pod.and_then(|c| c.run_as_group))),
-        supplemental_groups: groups.into_iter().chain(fs_group).filter_map(|group| id(Some(group))).collect(),
-        privileged,
-        add_capabilities: plain(capabilities.and_then(|c| c.add.as_ref())),
-        drop_capabilities: plain(capabilities.and_then(|c| c.drop.as_ref())),
-        allow_privilege_escalation: own.and_then(|c| c.allow_privilege_escalation).unwrap_or(true),
-    }
-}
-
-/// Whether the container must not run as root.
-pub(super) fn must_not_be_root(pod: &Pod, container: &Container) -> bool {
-    let own = container.security_context.as_ref().and_then(|context| context.run_as_non_root);
-    let of_pod = pod.spec.as_ref().and_then(|s| s.security_context.as_ref()).and_then(|c| c.run_as_non_root);
-    own.or(of_pod) == Some(true)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -98,21 +68,5 @@ mod tests {
         assert_eq!((one.cpu_limit_millis, one.memory_limit_bytes), (None, None));
         let init = json!({ "containers": [limited("500m")], "initContainers": [limited("2")] });
         assert_eq!(of_pod(&pod(init)).cpu_limit_millis, Some(2000));
-    }
-
-    #[test]
-    fn a_container_overrides_its_pod() {
-        let pod = pod(json!({
-            "securityContext": { "runAsUser": 1, "runAsGroup": 2, "fsGroup": 3, "supplementalGroups": [4], "runAsNonRoot": true },
-            "containers": [{ "name": "a", "securityContext": { "runAsUser": 9, "capabilities": { "add": ["CAP_NET_ADMIN"] } } }],
-        }));
-        let container = &pod.spec.as_ref().unwrap().containers[0];
-        let user = user_of(&pod, container);
-        assert_eq!(
-            (user.uid, user.gid, user.supplemental_groups.as_slice()),
-            (Some(9), Some(2), &[4, 3][..])
-        );
-        assert_eq!(user.add_capabilities, ["NET_ADMIN"]);
-        assert!(user.allow_privilege_escalation && must_not_be_root(&pod, container));
     }
 }

@@ -56,6 +56,12 @@ pub(super) fn report(
         status.reason = Some("DeadlineExceeded".to_owned());
         status.message = Some("Pod was active on the node longer than the specified deadline".to_owned());
     }
+    if end.is_some_and(|end| end.ending == Ending::Rejected)
+        && let Some(rejection) = world.node.admission.check(world.pod)
+    {
+        status.reason = Some(rejection.reason.to_owned());
+        status.message = Some(format!("Pod was rejected: {}", rejection.message));
+    }
     set_addresses(world, &mut status);
     let mut reporter = Reporter { world, init, end, plan };
     let mut all =

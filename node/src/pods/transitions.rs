@@ -3,10 +3,11 @@
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 
 use super::specs::{field_path, find_container};
+use crate::admission::Admission;
 use crate::events::{Happening, Severity};
 
 /// The events to tell when a pod's status goes from one to the other.
-pub(super) fn events(pod: &Pod, from: &PodStatus, to: &PodStatus) -> Vec<Happening> {
+pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &PodStatus) -> Vec<Happening> {
     let all = |status: &PodStatus| -> Vec<ContainerStatus> {
         let lists = [
             &status.init_container_statuses,
@@ -24,9 +25,13 @@ pub(super) fn events(pod: &Pod, from: &PodStatus, to: &PodStatus) -> Vec<Happeni
             happenings.extend(of_container(pod, &container, reason.unwrap_or_default()));
         }
     }
-    if to.reason.as_deref() == Some("DeadlineExceeded") && from.reason != to.reason {
+    let is_new = |reason: &str| to.reason.as_deref() == Some(reason) && from.reason != to.reason;
+    if is_new("DeadlineExceeded") {
         let message = "Pod was active on the node longer than the specified deadline";
         happenings.push(Happening::of_pod(Severity::Normal, "DeadlineExceeded", message));
+    }
+    if let Some(rejection) = admission.check(pod).filter(|rejection| is_new(rejection.reason)) {
+        happenings.push(Happening::of_pod(Severity::Warning, rejection.reason, rejection.message));
     }
     happenings
 }

@@ -64,6 +64,7 @@ impl Worker {
         let node = NodeFacts {
             host_ip: ctx.host_ip.clone(),
             has_namespaces: ctx.has_namespaces,
+            admission: ctx.admission.clone(),
             endpoint_drain: ctx.endpoint_drain,
         };
         Self {
@@ -129,7 +130,8 @@ impl Worker {
         let views = Views::new(&world);
         // Readiness and liveness of what is being ended are nobody's concern.
         self.probing.reconcile(views.all().filter(|_| !plan.ending), ip, now);
-        for happening in transitions::events(&pod, &self.memory.reported, &plan.status) {
+        for happening in transitions::events(&pod, &self.node.admission, &self.memory.reported, &plan.status)
+        {
             self.ctx.events.pod(&pod, happening);
         }
         self.memory.reported = plan.status.clone();

@@ -3,24 +3,26 @@
 //! Pure: what depends on the machine comes in as [`Host`], what depends on the image's files as [`Accounts`].
 
 pub(crate) mod capabilities;
+pub(crate) mod devices;
 mod mounts;
+mod namespaces;
 pub(crate) mod process;
 pub(crate) mod processes;
+mod seccomp;
+mod syscalls;
 pub(crate) mod user;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::image::Config;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCpuBuilder, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder, LinuxNamespace,
-    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
-    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    UserBuilder,
+    Linux, LinuxBuilder, LinuxCpuBuilder, LinuxDevice, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder,
+    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimitBuilder, PosixRlimitType, Process,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 use wherry_runtime_api::{ContainerSpec, Resources};
 
@@ -35,7 +37,7 @@ const OOM_SCORE_BEST_EFFORT: i32 = 1000;
 const OOM_SCORE_GUARANTEED: i32 = -997;
 
 /// What of this machine and process the specification depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Host {
     /// Bit set of the capabilities this process has.
     pub(crate) capabilities: u64,
@@ -45,6 +47,8 @@ pub(crate) struct Host {
     pub(crate) open_files: u64,
     /// Bytes of memory.
     pub(crate) memory: u64,
+    /// The devices of the node, for containers that may use all of them.
+    pub(crate) devices: Vec<LinuxDevice>,
 }
 
 /// Builds the specification, or says why the container cannot run.
@@ -58,7 +62,11 @@ pub(crate) fn build(
     let identity = user::resolve(&spec.user, image.user().as_deref().unwrap_or_default(), accounts)?;
     check_mounts(spec)?;
     let process = process(spec, image, &identity, host)?;
-    assemble(spec, process, cgroup).map_err(|error| error.to_string())
+    let mut linux = linux(spec, host, cgroup).map_err(|error| error.to_string())?;
+    if !spec.user.privileged {
+        linux.set_seccomp(seccomp::filter(&spec.confinement.seccomp, process.capabilities().as_ref())?);
+    }
+    assemble(spec, process, linux).map_err(|error| error.to_string())
 }
 
 fn check_mounts(spec: &ContainerSpec) -> Result<(), String> {
@@ -67,7 +75,7 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), String> {
         .map_or(Ok(()), |mount| Err(format!("mountPath {:?} is not an absolute path", mount.container_path)))
 }
 
-fn assemble(spec: &ContainerSpec, process: Process, cgroup: &str) -> Result<Spec, OciSpecError> {
+fn assemble(spec: &ContainerSpec, process: Process, linux: Linux) -> Result<Spec, OciSpecError> {
     let root = RootBuilder::default().path("rootfs").readonly(spec.read_only_rootfs).build()?;
     let annotations: HashMap<String, String> = spec.annotations.clone().into_iter().collect();
     SpecBuilder::default()
@@ -77,7 +85,7 @@ fn assemble(spec: &ContainerSpec, process: Process, cgroup: &str) -> Result<Spec
         .hostname(spec.sandbox.hostname.clone())
         .mounts(mounts::all(spec)?)
         .annotations(annotations)
-        .linux(linux(spec, cgroup)?)
+        .linux(linux)
         .build()
 }
 
@@ -97,7 +105,7 @@ fn process(spec: &ContainerSpec, image: &Config, user: &Identity, host: &Host) -
             .gid(user.gid)
             .additional_gids(user.groups.clone())
             .build()?;
-        ProcessBuilder::default()
+        let mut process = ProcessBuilder::default()
             .terminal(spec.streams.terminal)
             .user(user)
             .args(arguments)
@@ -107,7 +115,11 @@ fn process(spec: &ContainerSpec, image: &Config, user: &Identity, host: &Host) -
             .rlimits(vec![limit])
             .no_new_privileges(!spec.user.allow_privilege_escalation && !spec.user.privileged)
             .oom_score_adj(oom_score(&spec.resources, host))
-            .build()
+            .build()?;
+        if !spec.user.privileged {
+            process.set_apparmor_profile(spec.confinement.apparmor_profile.clone());
+        }
+        Ok(process)
     };
     build().map_err(|error: OciSpecError| error.to_string())
 }
@@ -130,37 +142,24 @@ fn oom_score(resources: &Resources, host: &Host) -> i32 {
     score.max(host.lowest_oom_score)
 }
 
-fn linux(spec: &ContainerSpec, cgroup: &str) -> Result<Linux, OciSpecError> {
+fn linux(spec: &ContainerSpec, host: &Host, cgroup: &str) -> Result<Linux, OciSpecError> {
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(spec.sandbox.netns.as_deref())?)
+        .namespaces(namespaces::of(&spec.sandbox)?)
         .resources(resources(spec)?)
-        .cgroups_path(cgroup);
-    if !spec.user.privileged {
-        let list = |paths: &[&str]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
-        linux = linux.masked_paths(list(&mounts::MASKED)).readonly_paths(list(&mounts::READ_ONLY));
-    }
-    if spec.sandbox.netns.is_some() {
-        // As containerd sets them: without CAP_NET_BIND_SERVICE a port below 1024, and ping, work in a pod.
-        let settings =
-            [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")];
-        let settings: HashMap<_, _> =
-            settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        linux = linux.sysctl(settings);
-    }
-    let mut linux = linux.build()?;
+        .cgroups_path(cgroup)
+        .build()?;
+    // What is not set here the builder has filled in.
+    let hidden = |paths: &[&str]| {
+        (!spec.user.privileged).then(|| paths.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    linux
+        .set_masked_paths(hidden(&mounts::MASKED))
+        .set_readonly_paths(hidden(&mounts::READ_ONLY))
+        .set_sysctl(namespaces::settings(&spec.sandbox));
     if spec.user.privileged {
-        // The builder fills in what is not set.
-        linux.set_masked_paths(None).set_readonly_paths(None);
+        linux.set_devices(Some(host.devices.clone()));
     }
     Ok(linux)
-}
-
-/// New namespaces, and the pod's for the network; a pod without one shares the node's network.
-fn namespaces(netns: Option<&Path>) -> Result<Vec<LinuxNamespace>, OciSpecError> {
-    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
-    let new = [Pid, Ipc, Uts, Mount, Cgroup].map(|typ| LinuxNamespaceBuilder::default().typ(typ).build());
-    let network = netns.map(|path| LinuxNamespaceBuilder::default().typ(Network).path(path).build());
-    new.into_iter().chain(network).collect()
 }
 
 fn resources(spec: &ContainerSpec) -> Result<LinuxResources, OciSpecError> {

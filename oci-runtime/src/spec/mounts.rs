@@ -25,12 +25,15 @@ pub(super) const MASKED: [&str; 11] = [
 pub(super) const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Where the memory is that processes share by name: a container's own, or the node's with its IPC namespace.
+const SHARED_MEMORY: &str = "/dev/shm";
+
 /// Type, place and options of the kernel's file systems, in order.
 const KERNEL: [(&str, &str, &str); 7] = [
     ("proc", "/proc", "nosuid,noexec,nodev"),
     ("tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k"),
     ("devpts", "/dev/pts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
-    ("tmpfs", "/dev/shm", "nosuid,noexec,nodev,mode=1777,size=65536k"),
+    ("tmpfs", SHARED_MEMORY, "nosuid,noexec,nodev,mode=1777,size=65536k"),
     ("mqueue", "/dev/mqueue", "nosuid,noexec,nodev"),
     ("sysfs", "/sys", "nosuid,noexec,nodev,ro"),
     ("cgroup", "/sys/fs/cgroup", "nosuid,noexec,nodev,relatime,ro"),
@@ -38,20 +41,32 @@ const KERNEL: [(&str, &str, &str); 7] = [
 
 /// All mounts, in the order they are made; a bind may cover one of the kernel's.
 pub(super) fn all(spec: &ContainerSpec) -> Result<Vec<Mount>, OciSpecError> {
+    let of_node = |place: &str| place == SHARED_MEMORY && spec.sandbox.node_namespaces.ipc;
     let asked = |place: &str| spec.mounts.iter().any(|mount| mount.container_path == place);
-    let kernel = KERNEL.iter().filter(|(_, place, _)| !asked(place)).map(|(kind, place, options)| {
-        let options = options.split(',').map(|option| match option {
-            "ro" if spec.user.privileged => "rw",
-            other => other,
-        });
-        mount(kind, Path::new(kind), place, options)
+    let kernel = KERNEL.iter().filter(|(_, place, _)| !asked(place) && !of_node(place)).map(
+        |(kind, place, options)| {
+            let options = options.split(',').map(|option| match option {
+                "ro" if spec.user.privileged => "rw",
+                other => other,
+            });
+            mount(kind, Path::new(kind), place, options)
+        },
+    );
+    let shared = spec.sandbox.node_namespaces.ipc && !asked(SHARED_MEMORY);
+    let shared = shared.then(|| {
+        mount(
+            "bind",
+            Path::new(SHARED_MEMORY),
+            SHARED_MEMORY,
+            ["rbind", "rprivate", "nosuid", "noexec", "nodev"],
+        )
     });
     // A bind below another must be made after it, or it would be hidden.
     let mut binds: Vec<&Bind> = spec.mounts.iter().collect();
     binds.sort_by_key(|bind| Path::new(&bind.container_path).components().count());
     let binds =
         binds.iter().map(|bind| mount("bind", &bind.host_path, &bind.container_path, options_of(bind)));
-    kernel.chain(binds).collect()
+    kernel.chain(shared).chain(binds).collect()
 }
 
 fn options_of(bind: &Bind) -> Vec<&'static str> {

@@ -6,15 +6,20 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, Resources, SandboxId, SandboxSpec,
-    Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, NodeNamespaces, Resources,
+    SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 
 use super::user::Accounts;
 use super::{Host, build};
 
-const HOST: Host =
-    Host { capabilities: u64::MAX, lowest_oom_score: -1000, open_files: 4096, memory: 1 << 30 };
+const HOST: Host = Host {
+    capabilities: u64::MAX,
+    lowest_oom_score: -1000,
+    open_files: 4096,
+    memory: 1 << 30,
+    devices: Vec::new(),
+};
 
 /// A container that asks for nothing but `/bin/server`.
 pub(crate) fn container() -> ContainerSpec {
@@ -25,6 +30,8 @@ pub(crate) fn container() -> ContainerSpec {
         netns: None,
         cgroup_parent: "/wherry/poduid".into(),
         resources: Resources::default(),
+        node_namespaces: NodeNamespaces::default(),
+        sysctls: BTreeMap::new(),
     };
     ContainerSpec {
         id: ContainerId { sandbox: sandbox.id.clone(), name: "main".into(), attempt: 0 },
@@ -37,6 +44,7 @@ pub(crate) fn container() -> ContainerSpec {
         mounts: Vec::new(),
         resources: Resources::default(),
         user: UserSpec::default(),
+        confinement: Confinement::default(),
         read_only_rootfs: false,
         ports: Vec::new(),
         processes_of: None,
@@ -105,6 +113,43 @@ fn without_a_network_namespace_the_nodes_is_shared() {
     let namespaces = found["linux"]["namespaces"].as_array().unwrap();
     assert!(namespaces.iter().all(|namespace| namespace["type"] != "network"));
     assert!(found["linux"].get("sysctl").is_none());
+}
+
+#[test]
+fn namespaces_of_the_node_are_not_made_anew() {
+    let mut spec = container();
+    spec.sandbox.node_namespaces = NodeNamespaces { pid: true, ipc: true };
+    let found = built(&spec);
+    let namespaces = found["linux"]["namespaces"].as_array().unwrap();
+    assert!(namespaces.iter().all(|namespace| namespace["type"] != "pid" && namespace["type"] != "ipc"));
+    let mounts = found["mounts"].as_array().unwrap();
+    let memory: Vec<_> = mounts.iter().filter(|mount| mount["destination"] == "/dev/shm").collect();
+    assert_eq!((memory.len(), &memory[0]["source"]), (1, &Value::from("/dev/shm")));
+}
+
+#[test]
+fn settings_of_the_pod_win_over_those_of_every_pod() {
+    let mut spec = container();
+    spec.sandbox.netns = Some("/run/netns/pod".into());
+    let setting = ("net.ipv4.ping_group_range".to_owned(), "1 2".to_owned());
+    spec.sandbox.sysctls = BTreeMap::from([setting]);
+    let found = built(&spec);
+    assert_eq!(found["linux"]["sysctl"]["net.ipv4.ping_group_range"], "1 2");
+    assert_eq!(found["linux"]["sysctl"]["net.ipv4.ip_unprivileged_port_start"], "0");
+}
+
+#[test]
+fn only_a_privileged_container_has_no_filter_if_it_asks_for_one() {
+    let mut spec = container();
+    assert!(built(&spec)["linux"].get("seccomp").is_none());
+    spec.confinement =
+        Confinement { seccomp: Seccomp::RuntimeDefault, apparmor_profile: Some("strict".into()) };
+    let found = built(&spec);
+    assert_eq!(found["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
+    assert_eq!(found["process"]["apparmorProfile"], "strict");
+    spec.user.privileged = true;
+    let found = built(&spec);
+    assert!(found["linux"].get("seccomp").is_none() && found["process"].get("apparmorProfile").is_none());
 }
 
 #[test]

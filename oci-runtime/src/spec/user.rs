@@ -76,7 +76,9 @@ pub(crate) fn resolve(request: &UserSpec, image_user: &str, accounts: &Accounts)
         (None, _, _) => primary,
     };
     let mut groups: Vec<u32> = request.supplemental_groups.clone();
-    groups.extend(name.into_iter().flat_map(|name| accounts.memberships(name)));
+    if !request.only_these_groups {
+        groups.extend(name.into_iter().flat_map(|name| accounts.memberships(name)));
+    }
     let mut seen = Vec::new();
     groups.retain(|group| {
         *group != gid && !seen.contains(group) && {
@@ -153,5 +155,16 @@ mod tests {
             resolve(&request, "web", &accounts()).unwrap(),
             Identity { uid: 5, gid: 6, groups: vec![] }
         );
+    }
+
+    #[test]
+    fn the_images_groups_may_be_left_out() {
+        let request = UserSpec {
+            uid: Some(33),
+            supplemental_groups: vec![9],
+            only_these_groups: true,
+            ..UserSpec::default()
+        };
+        assert_eq!(resolve(&request, "", &accounts()).unwrap().groups, [9]);
     }
 }

@@ -12,14 +12,16 @@ use tempfile::TempDir;
 use wherry_oci_runtime::{Config, OciRuntime};
 use wherry_runtime_api::spec::Layer;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerState, ImageContent, Resources, Runtime, SandboxId, SandboxSpec,
-    Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, ContainerState, ImageContent, NodeNamespaces, Resources,
+    Runtime, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 
 /// Far beyond what anything here takes; a test that fails ends.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-const APPLETS: [&str; 11] =
-    ["sh", "sleep", "cat", "id", "echo", "env", "head", "tail", "touch", "pwd", "stty"];
+const APPLETS: [&str; 15] = [
+    "sh", "sleep", "cat", "id", "echo", "env", "head", "tail", "touch", "pwd", "stty", "true", "chmod",
+    "unshare", "readlink",
+];
 
 /// One machine with one pod.
 pub(crate) struct Node {
@@ -49,6 +51,8 @@ impl Node {
             netns: None,
             cgroup_parent: format!("{group}/pod"),
             resources: Resources::default(),
+            node_namespaces: NodeNamespaces::default(),
+            sysctls: BTreeMap::new(),
         };
         let runtime = OciRuntime::new(config.clone()).unwrap();
         runtime.ensure_sandbox(&sandbox).await.unwrap();
@@ -78,6 +82,7 @@ impl Node {
             mounts: Vec::new(),
             resources: Resources::default(),
             user: UserSpec::default(),
+            confinement: Confinement::default(),
             read_only_rootfs: false,
             ports: Vec::new(),
             processes_of: None,

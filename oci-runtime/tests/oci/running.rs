@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use wherry_runtime_api::{ContainerState, ExitReason, Mount, Resources, Runtime};
+use wherry_runtime_api::{ContainerState, ExitReason, Mount, NodeNamespaces, Resources, Runtime, Seccomp};
 
 use crate::node::{Node, hierarchies};
 
@@ -106,6 +106,51 @@ async fn limits_are_written_and_the_memory_limit_kills() {
     assert_eq!(read("pids", "pids.max", "pids.max"), "20");
     let state = node.until_exited(&spec.id).await;
     assert_eq!(code_and_reason(&state), (137, ExitReason::OOMKilled));
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn calls_beyond_the_default_profile_are_refused() {
+    let node = Node::new().await;
+    let script = "unshare -u true 2>/dev/null && echo made || echo refused";
+    let mut free = node.script("free", script);
+    free.user.add_capabilities = vec!["SYS_ADMIN".into()];
+    assert_eq!(node.output(&free).await, ["stdout F made"]);
+    // In a user namespace of its own everybody has the capability: it is the filter that refuses.
+    let script = "unshare -U true 2>/dev/null && echo made || echo refused";
+    assert_eq!(node.output(&node.script("unconfined", script)).await, ["stdout F made"]);
+    let mut confined = node.script("confined", script);
+    confined.confinement.seccomp = Seccomp::RuntimeDefault;
+    assert_eq!(node.output(&confined).await, ["stdout F refused"]);
+    let profile = node.dir.path().join("no-chmod.json");
+    let rule = r#"{"names": ["chmod", "fchmodat", "fchmodat2"], "action": "SCMP_ACT_ERRNO"}"#;
+    fs::write(&profile, format!(r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{rule}]}}"#)).unwrap();
+    let mut own = node.script("own", "touch /f && chmod 600 /f 2>/dev/null && echo changed || echo refused");
+    own.confinement.seccomp = Seccomp::Profile(profile);
+    assert_eq!(node.output(&own).await, ["stdout F refused"]);
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn settings_are_the_containers_and_namespaces_of_the_node_are_shared_if_asked() {
+    let node = Node::new().await;
+    let mut spec = node.script("main", "cat /proc/sys/kernel/shm_rmid_forced; readlink /proc/self/ns/pid");
+    spec.sandbox.sysctls = [("kernel.shm_rmid_forced".to_owned(), "1".to_owned())].into();
+    spec.sandbox.node_namespaces = NodeNamespaces { pid: true, ipc: false };
+    let own = fs::read_link("/proc/self/ns/pid").unwrap();
+    assert_eq!(node.output(&spec).await, ["stdout F 1".to_owned(), format!("stdout F {}", own.display())]);
+    node.finish().await;
+}
+
+#[tokio::test]
+async fn a_privileged_container_has_the_nodes_devices() {
+    let node = Node::new().await;
+    let mut spec = node.script("main", "test -c /dev/kmsg && echo seen || echo hidden");
+    assert_eq!(node.output(&spec).await, ["stdout F hidden"]);
+    spec.id.name = "privileged".into();
+    spec.log_path = node.dir.path().join("privileged.log");
+    spec.user.privileged = true;
+    assert_eq!(node.output(&spec).await, ["stdout F seen"]);
     node.finish().await;
 }
 

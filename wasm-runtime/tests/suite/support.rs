@@ -1,5 +1,6 @@
 //! A runtime with a directory and addresses of its own, and the guests that scripts/guests builds.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,8 +15,8 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use wherry_runtime_api::logs::{self, Stream};
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerState, ExitReason, ImageContent, Resources, Runtime, RuntimeError,
-    SandboxId, SandboxSpec, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, ContainerState, ExitReason, ImageContent, NodeNamespaces,
+    Resources, Runtime, RuntimeError, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
 
@@ -137,6 +138,8 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         netns: None,
         cgroup_parent: "/wherry/test".into(),
         resources: Resources::default(),
+        node_namespaces: NodeNamespaces::default(),
+        sysctls: BTreeMap::new(),
     };
     ContainerSpec {
         id: ContainerId { sandbox: sandbox.id.clone(), name: name.into(), attempt: 0 },
@@ -149,12 +152,13 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         mounts: Vec::new(),
         resources: Resources::default(),
         user: UserSpec::default(),
+        confinement: Confinement::default(),
         read_only_rootfs: false,
         ports: vec![8080],
         processes_of: None,
         streams: Streams::default(),
         log_path: dir.join(format!("{name}.log")),
-        annotations: std::collections::BTreeMap::default(),
+        annotations: BTreeMap::new(),
     }
 }
 

@@ -4,6 +4,7 @@ mod planning;
 mod reporting;
 mod simulation;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use wherry_runtime_api::{
-    ContainerId, ContainerState, ContainerStatus, ExitReason, ImageContent, Resources, SandboxId, SandboxSpec,
+    ContainerId, ContainerState, ContainerStatus, ExitReason, ImageContent, NodeNamespaces, Resources,
+    SandboxId, SandboxSpec,
 };
 
 use super::backoff::LONGEST;
@@ -91,6 +93,7 @@ impl Scene {
         let node = NodeFacts {
             host_ip: "192.0.2.1".to_owned(),
             has_namespaces: true,
+            admission: Arc::default(),
             endpoint_drain: Duration::from_millis(300),
         };
         Self { memory: Memory::recall(&pod, at(0)), pod, gone: false, containers: vec![], node, now: 0 }
@@ -108,6 +111,8 @@ impl Scene {
             netns: None,
             cgroup_parent: String::new(),
             resources: Resources::default(),
+            node_namespaces: NodeNamespaces::default(),
+            sysctls: BTreeMap::new(),
         };
         scene.memory.network = Step::Done(PodNetworking { ip, sandbox });
         for name in scene.names() {

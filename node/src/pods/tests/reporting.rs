@@ -154,3 +154,19 @@ fn readiness_gates_are_waited_for() {
     let scene = Scene::prepared(gated).with(vec![running("main", 0)]);
     assert_eq!(condition(&status(&scene), "Ready")["status"], "True");
 }
+
+#[test]
+fn a_pod_this_node_does_not_take_fails_and_nothing_of_it_is_set_up() {
+    let forbidden = json!({
+        "securityContext": { "sysctls": [{ "name": "kernel.msgmax", "value": "1" }] },
+        "containers": [{ "name": "main", "image": "app:v1" }],
+    });
+    let scene = Scene::new(pod_with(forbidden.clone()));
+    assert_eq!(scene.plan().actions, [Action::TearDown]);
+    let rejected = status(&scene);
+    assert_eq!((&rejected["phase"], &rejected["reason"]), (&json!("Failed"), &json!("SysctlForbidden")));
+    assert_eq!(rejected["message"], "Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted");
+    // What ran was taken once, and goes on whatever the node would say now.
+    let runs = Scene::prepared(pod_with(forbidden)).with(vec![running("main", 0)]);
+    assert_eq!(status(&runs)["phase"], "Running");
+}

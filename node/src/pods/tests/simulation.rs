@@ -86,6 +86,8 @@ impl Node {
             allocatable: BTreeMap::new(),
             has_namespaces: self.has_namespaces,
             max_container_restart_period: crate::config::Config::MAX_CONTAINER_RESTART_PERIOD,
+            admission: Arc::default(),
+            seccomp_profiles: self.dir.path().join("seccomp"),
             endpoint_drain: Duration::from_millis(300),
             containers: Containers::new(runtimes.clone(), wakers.clone()),
             runtimes,
