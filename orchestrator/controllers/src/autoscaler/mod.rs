@@ -70,8 +70,7 @@ impl Controller for AutoscalerController {
     fn new(context: &Context, queue: &Arc<Queue<Key>>) -> Self {
         let wake = queue.clone();
         context.caches.autoscalers.on_change(move |change| {
-            let spec = |autoscaler: &Arc<HorizontalPodAutoscaler>| autoscaler.spec.clone();
-            if change.old.map(spec) != change.new.map(spec)
+            if change.old.map(|old| &old.spec) != change.new.map(|new| &new.spec)
                 && let Some(autoscaler) = change.last()
             {
                 wake.add(Key::of(&**autoscaler));

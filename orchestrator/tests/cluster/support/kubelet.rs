@@ -7,10 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::WatchStreamExt as _;
@@ -84,7 +82,7 @@ impl Kubelet {
         nodes.patch_status(name, &PatchParams::default(), &Patch::Strategic(status)).await.unwrap();
         let untaint = json!({"spec": {"taints": more_taints(&nodes.get(name).await.unwrap())}});
         nodes.patch(name, &PatchParams::default(), &Patch::Merge(untaint)).await.unwrap();
-        self.tasks.lock().spawn(renew(self.client.clone(), name.to_owned()));
+        self.tasks.lock().spawn(super::node_lease::renew(self.client.clone(), name.to_owned()));
     }
 
     /// Decides the fate of the Pods about which `rule` says something.
@@ -126,21 +124,6 @@ fn merge(into: &mut Value, more: Value) {
             }
         }
         (into, more) => *into = more,
-    }
-}
-
-/// Renews the node's Lease, as long as the node lives.
-async fn renew(client: Client, node: String) {
-    let leases = Api::<Lease>::namespaced(client, "kube-node-lease");
-    let mut ticks = tokio::time::interval(Duration::from_secs(10));
-    loop {
-        ticks.tick().await;
-        let lease = json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node},
-            "spec": {"holderIdentity": node, "renewTime": format!("{:.6}", SystemClock.now())},
-        });
-        // A cluster that stops refuses; the kubelet is dropped soon after.
-        drop(leases.patch(&node, &PatchParams::apply("kubelet").force(), &Patch::Apply(lease)).await);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The cluster under test: a control plane, a namespace to work in, and waiting for what is to come.
 
 pub(crate) mod kubelet;
+#[path = "../../support/node_lease.rs"]
+mod node_lease;
 #[path = "../../support/mod.rs"]
 mod setup;
 pub(crate) mod workload;
