@@ -3,6 +3,7 @@
 //!
 //! Mirror Pods show what runs on a node already: they are left as they are and may have no ServiceAccount.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::json;
@@ -148,6 +149,20 @@ fn mount(container: &mut Value, volume: &str) -> bool {
 /// The volume `kube-api-access-...`: the token, the CA to trust, the namespace. With [`Admission::Full`] also the
 /// certificates of services; in a cluster of ours nobody publishes them, and Pods would wait for them forever.
 fn token_volume(name: &str, admission: Admission) -> Value {
+    static BASIC: LazyLock<Value> = LazyLock::new(|| token_sources(Admission::Basic));
+    static FULL: LazyLock<Value> = LazyLock::new(|| token_sources(Admission::Full));
+    let sources: &Value = match admission {
+        Admission::Basic => &BASIC,
+        Admission::Full => &FULL,
+    };
+    let mut volume = Value::object();
+    volume.put("name", name);
+    volume.put("projected.defaultMode", 0o644);
+    volume.put("projected.sources", sources.clone());
+    volume
+}
+
+fn token_sources(admission: Admission) -> Value {
     let authority = |map: &str, key: &str| json!({ "configMap": { "name": map, "items": [{ "key": key, "path": key }] } });
     let mut sources = vec![
         json!({ "serviceAccountToken": { "expirationSeconds": TOKEN_SECONDS, "path": "token" } }),
@@ -159,9 +174,7 @@ fn token_volume(name: &str, admission: Admission) -> Value {
     if admission == Admission::Full {
         sources.push(authority("openshift-service-ca.crt", "service-ca.crt"));
     }
-    let projected = json!({ "defaultMode": 0o644, "sources": sources });
-    let text = json!({ "name": name, "projected": projected }).to_string();
-    Value::from_json(text.as_bytes()).expect("JSON that was just written can be read")
+    Value::from_json(json!(sources).to_string().as_bytes()).expect("JSON that was just written can be read")
 }
 
 /// A place where a Pod names a Secret: what it is, as refusals begin, and the Secret's name.

@@ -11,7 +11,6 @@
 //! Pods end gracefully: even one that may go at once is first marked, so that its watchers see both. What is marked
 //! stays as it is, except that a Pod's grace may be made shorter.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -144,7 +143,7 @@ async fn attempt(
 async fn ask(cx: &Cx<'_>, old: &Value, asked: &str, options: &DeleteOptions) -> Result<(), Failure> {
     node_restriction::delete(cx, old)?;
     let Some((hooks, by)) = dynamic::concerned(cx) else { return Ok(()) };
-    let old = if cx.converts() { Cow::Owned(cx.to_served(old.clone())) } else { Cow::Borrowed(old) };
+    let old = cx.as_served(old);
     let mut write = Write::of(cx, by, Operation::Delete, "")
         .named(asked)
         .with_options(dynamic::of_delete(options), options.dry_run)

@@ -29,6 +29,8 @@ pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod watch;
 
+use std::borrow::Cow;
+
 use wherry_api::kinds::Kind;
 use wherry_schema::{Format, Schema, Schemas, Value};
 use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
@@ -145,6 +147,11 @@ impl<'a> Cx<'a> {
             conversion.to_served(&mut object);
         }
         object
+    }
+
+    /// A stored object as clients of the version see it, without a copy where both are one.
+    pub(crate) fn as_served(self, object: &Value) -> Cow<'_, Value> {
+        if self.converts() { Cow::Owned(self.to_served(object.clone())) } else { Cow::Borrowed(object) }
     }
 
     /// A client's object as it is stored.

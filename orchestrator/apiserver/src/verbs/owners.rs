@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use wherry_api::kinds::{self, Kind};
 use wherry_schema::managed::{Owners, Set, Versions, Write};
-use wherry_schema::{Schema, Schemas, Value};
+use wherry_schema::{Object, Schema, Schemas, Str, Value};
 
 use super::Cx;
 use super::update::Part;
@@ -112,15 +112,16 @@ pub(crate) fn same_but_times(a: &Value, b: &Value) -> bool {
     if a == b {
         return true;
     }
-    let without = |object: &Value, path: &str, name: &str| -> Option<wherry_schema::Object> {
-        let mut fields =
-            if path.is_empty() { object.as_object()?.clone() } else { object.map(path)?.clone() };
-        fields.remove(name);
-        Some(fields)
-    };
-    without(a, "metadata", "managedFields") == without(b, "metadata", "managedFields")
+    same_but(a.as_object(), b.as_object(), "metadata")
+        && same_but(a.map("metadata"), b.map("metadata"), "managedFields")
         && same_entries(a.items(MANAGED_FIELDS), b.items(MANAGED_FIELDS))
-        && without(a, "", "metadata") == without(b, "", "metadata")
+}
+
+/// Whether two objects differ in nothing but the field of this name.
+fn same_but(a: Option<&Object>, b: Option<&Object>, name: &str) -> bool {
+    let (a, b) = (a.map(Object::iter), b.map(Object::iter));
+    let is_compared = |(field, _): &(&Str, &Value)| &***field != name;
+    a.into_iter().flatten().filter(is_compared).eq(b.into_iter().flatten().filter(is_compared))
 }
 
 fn same_entries(a: &[Value], b: &[Value]) -> bool {

@@ -99,7 +99,7 @@ pub(crate) async fn update(
     for _ in 0..ATTEMPTS {
         let entry = cx.state.store.get(&key).ok_or_else(|| cx.not_found(name))?;
         let old = cx.load(&key, &entry.value).await?;
-        let live = cx.to_served(old.clone());
+        let live = cx.as_served(&old);
         let update = Update { cx, name, part, options, entry: &entry, old: &old };
         let object = cx.to_stored(update.settled(&live, change).await?);
         if let Some(bytes) = update.apply(object).await? {
