@@ -2,6 +2,7 @@
 
 mod account_tokens;
 mod agent;
+mod allocator;
 mod apiserver;
 mod args;
 mod audit;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let started = tokio::time::Instant::now();
     logging::init(cli.log_format)?;
+    allocator::give_back_while_idle();
     // One TLS provider for whatever asks for the process's default. It is the first one, so this cannot fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

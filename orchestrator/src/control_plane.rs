@@ -9,14 +9,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use http::header::USER_AGENT;
 use http::{HeaderValue, Request};
 use ipnet::IpNet;
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tower::ServiceExt as _;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tower::{ServiceExt as _, service_fn};
 use wherry_api::clock::Clock;
 use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::encryption::Encryption;
@@ -117,6 +119,8 @@ pub enum StartError {
 pub struct ControlPlane {
     address: SocketAddr,
     api: ApiServer,
+    /// Where the requests of clients in this process are answered.
+    runtime: Handle,
     store: Store,
     certificates: Arc<Certificates>,
     loops: TaskTracker,
@@ -177,6 +181,7 @@ impl ControlPlane {
         let plane = Self {
             address: config.address,
             api,
+            runtime: Handle::current(),
             store,
             certificates,
             loops: TaskTracker::new(),
@@ -213,11 +218,13 @@ impl ControlPlane {
     /// The same, as a user who may do what others let them.
     pub fn client_as(&self, user: UserInfo, agent: &'static str) -> Client {
         let agent = HeaderValue::from_static(agent);
-        let service =
-            self.api.router_as(user).map_request(move |mut request: Request<kube::client::Body>| {
-                request.headers_mut().insert(USER_AGENT, agent.clone());
-                request
-            });
+        let (router, runtime) = (self.api.router_as(user), self.runtime.clone());
+        let service = service_fn(move |mut request: Request<kube::client::Body>| {
+            request.headers_mut().insert(USER_AGENT, agent.clone());
+            // A task each: whoever awaits many answers at once has them worked out by all processors.
+            AbortOnDropHandle::new(runtime.spawn(router.clone().oneshot(request)))
+                .map(|answer| answer.map(|Ok(answer)| answer))
+        });
         Client::new(service, "default")
     }
 

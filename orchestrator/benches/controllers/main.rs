@@ -12,6 +12,8 @@
     reason = "a benchmark prints its figures and fails by panicking"
 )]
 
+#[path = "../../../cli/src/allocator.rs"]
+mod allocator;
 mod plane;
 
 use std::path::Path;
@@ -39,6 +41,7 @@ const REFERENCE: [(&str, &str); 2] = [
 type Bench = fn(&Path);
 
 fn main() {
+    allocator::give_back_while_idle();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let [what, kind, directory] = &arguments[..]
         && what == CHILD

@@ -7,16 +7,20 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::core::{ApiResource, Object};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::ControlPlane;
 
+#[path = "../../tests/support/node_lease.rs"]
+mod node_lease;
 #[path = "../../tests/support/mod.rs"]
 mod setup;
 
@@ -100,7 +104,8 @@ impl Plane {
 
     /// Counts Pods from now on.
     pub(crate) async fn watch_pods(&self) -> Pods {
-        let api = Api::<Pod>::namespaced(self.client.clone(), NAMESPACE);
+        let resource = ApiResource::erase::<Pod>(&());
+        let api = Api::<Seen>::namespaced_with(self.client.clone(), NAMESPACE, &resource);
         let list = api.list(&ListParams::default().limit(1)).await.unwrap();
         let version = list.metadata.resource_version.unwrap();
         let events = api.watch(&WatchParams::default(), &version).await.unwrap().boxed();
@@ -108,9 +113,18 @@ impl Plane {
     }
 }
 
+/// Of a Pod only what is counted, so that counting takes little of what is measured.
+type Seen = Object<SeenSpec, IgnoredAny>;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SeenSpec {
+    node_name: Option<String>,
+}
+
 /// Pods as a watch tells of them.
 pub(crate) struct Pods {
-    events: BoxStream<'static, kube::Result<WatchEvent<Pod>>>,
+    events: BoxStream<'static, kube::Result<WatchEvent<Seen>>>,
     exist: usize,
     bound: HashSet<String>,
 }
@@ -135,7 +149,7 @@ impl Pods {
             other => panic!("{other:?}"),
         };
         self.exist += usize::from(is_new);
-        if pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()) {
+        if pod.spec.node_name.is_some() {
             self.bound.insert(pod.name_any());
         }
     }
@@ -158,7 +172,7 @@ impl Nodes {
                 .patch_status(&name, &PatchParams::default(), &Patch::Strategic(status(pods)))
                 .await
                 .unwrap();
-            renewing.spawn(renew(plane.client.clone(), name));
+            renewing.spawn(node_lease::renew(plane.client.clone(), name));
         }
         for number in 0..count {
             let untainted = |node: Option<&Node>| {
@@ -179,19 +193,4 @@ fn status(pods: usize) -> Value {
         "type": "Ready", "status": "True", "reason": "KubeletReady", "lastHeartbeatTime": now, "lastTransitionTime": now,
     });
     json!({"status": {"capacity": room, "allocatable": room, "conditions": [ready]}})
-}
-
-async fn renew(client: Client, node: String) {
-    let leases = Api::<Lease>::namespaced(client, "kube-node-lease");
-    let mut ticks = tokio::time::interval(Duration::from_secs(10));
-    loop {
-        ticks.tick().await;
-        let lease = json!({
-            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": node},
-            "spec": {"holderIdentity": node, "renewTime": format!("{:.6}", SystemClock.now())},
-        });
-        let params = PatchParams::apply("kubelet").force();
-        // A cluster that stops refuses; the nodes are dropped soon after.
-        drop(leases.patch(&node, &params, &Patch::Apply(lease)).await);
-    }
 }

@@ -4,6 +4,8 @@
 //! its processor time can be told apart; whoever makes the Pods and counts the bound ones calls the server in process.
 //! Prints `figure: name = value unit`. `WHERRY_NODES=500,5000` says on how many nodes.
 
+#[path = "../../../cli/src/allocator.rs"]
+mod allocator;
 #[path = "../../tests/support/mod.rs"]
 #[expect(clippy::unwrap_used, reason = "shared with tests, which fail by panicking")]
 mod setup;
@@ -198,6 +200,7 @@ fn within_a_millisecond(page: &str) -> f64 {
 }
 
 fn main() {
+    allocator::give_back_while_idle();
     let asked: Vec<_> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let sizes = std::env::var("WHERRY_NODES").unwrap_or_else(|_| "500,5000".to_owned());
     let sizes: Vec<usize> = sizes.split(',').map(|size| size.parse().expect("a number of nodes")).collect();

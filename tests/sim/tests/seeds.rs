@@ -9,7 +9,7 @@ use wherry_sim::{Plan, run};
 
 /// A fifth of the time went into the C library's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How many seeds are run, if `SIM_SEEDS` does not say.
 const SEEDS: u64 = 100;
