@@ -11,7 +11,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
-use wherry_node::{EndpointTls, NodeEndpoint, NodeError, Sysctls};
+use wherry_node::{EndpointTls, NodeEndpoint, NodeError, Sysctls, Thresholds};
 
 use crate::args::NodeArgs;
 use crate::network::{Network, node_ip};
@@ -24,6 +24,7 @@ pub(crate) struct NodePlan {
     pub(crate) network: Network,
     pub(crate) max_container_restart_period: Duration,
     pub(crate) sysctls: Sysctls,
+    pub(crate) eviction_hard: Thresholds,
 }
 
 impl NodePlan {
@@ -41,7 +42,16 @@ impl NodePlan {
         let max_container_restart_period = Duration::from_secs(args.max_container_restart_period);
         let sysctls = Sysctls::allowing(&args.allowed_unsafe_sysctls)
             .context("--allowed-unsafe-sysctls cannot be used")?;
-        Ok(Self { data_dir, name, ip: node_ip(&network), network, max_container_restart_period, sysctls })
+        let eviction_hard = args.eviction_hard.clone().unwrap_or_default();
+        Ok(Self {
+            data_dir,
+            name,
+            ip: node_ip(&network),
+            network,
+            max_container_restart_period,
+            sysctls,
+            eviction_hard,
+        })
     }
 
     /// How the agent is set up that serves at this address.
@@ -65,6 +75,7 @@ impl NodePlan {
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
             max_container_restart_period: self.max_container_restart_period,
             sysctls: self.sysctls.clone(),
+            eviction_hard: self.eviction_hard.clone(),
             clock: clock.clone(),
         })
     }

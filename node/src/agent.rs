@@ -124,8 +124,7 @@ pub(crate) async fn run_with(
     for (_, runtime) in agent.ctx.runtimes.all() {
         tasks.spawn(agent.ctx.containers.clone().follow(runtime.clone(), stop.clone()));
     }
-    let mut registration =
-        Registration::new(agent.ctx.clone(), agent.facts(server.port()), config.data_dir.clone());
+    let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()), &config);
     let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
     tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), streams));
     registration.register(&stop).await;

@@ -11,6 +11,7 @@ use wherry_api::clock::Clock;
 
 use crate::admission::Sysctls;
 use crate::network::NetworkMode;
+use crate::registration::Thresholds;
 
 /// How the agent of one node is set up.
 #[derive(Clone)]
@@ -41,6 +42,8 @@ pub struct Config {
     pub max_container_restart_period: Duration,
     /// The kernel settings that Pods may have.
     pub sysctls: Sysctls,
+    /// What must stay free; below it the node says that it is short.
+    pub eviction_hard: Thresholds,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

@@ -50,6 +50,6 @@ pub use agent::{Clients, NodeError, run};
 pub use certificates::{JoinError, Joined, Joining, join};
 pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use network::NetworkMode;
-pub use registration::{RangeError, pod_range};
+pub use registration::{RangeError, Thresholds, ThresholdsError, pod_range};
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.
 pub use wherry_oci_runtime::shim_main;

@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 
 use serde_json::{Value, json};
 
+use crate::cluster::ENOUGH_DISK;
 use crate::process::{launch, read, terminate};
 use crate::{Cluster, wherry_binary};
 
@@ -33,7 +34,9 @@ impl Agent {
     pub fn launch(&mut self) {
         let mut command = Command::new(wherry_binary());
         command
-            .args(["agent", "--network", "loopback", "--node-name", &self.name])
+            .arg("agent")
+            .args(ENOUGH_DISK)
+            .args(["--network", "loopback", "--node-name", &self.name])
             .arg("--bootstrap-kubeconfig")
             .arg(self.dir.join("bootstrap"))
             .arg("--data-dir")

@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::process::{kill_now, launch, read, terminate};
 use crate::{Registry, isolated, old_kubectl, wait, wherry_binary};
 
+/// The disk of a machine that runs tests may be nearly full.
+pub(crate) const ENOUGH_DISK: [&str; 2] = ["--eviction-hard", "nodefs.available<1Mi"];
+
 /// How a cluster is started.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -66,6 +69,7 @@ impl Cluster {
         command
             .args(["up", "--node-name", "node-1", "--data-dir"])
             .arg(self.data_dir())
+            .args(ENOUGH_DISK)
             .args(&self.options.flags)
             .envs(self.options.env.iter().map(|(k, v)| (k, v)));
         let (process, ready_line) = launch(&mut command, &self.log_path());

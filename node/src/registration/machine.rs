@@ -5,18 +5,10 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 
+use super::thresholds::{Signal, Supply, Thresholds};
+
 /// Memory kept from pods for the system and the agent.
 const RESERVED_MEMORY: u64 = 100 << 20;
-/// Below this much available memory the node is short of it, as kubelet's default says.
-const LOW_MEMORY: u64 = 100 << 20;
-/// Below this share of free space or inodes a small disk is short of them.
-const LOW_DISK_PERCENT: u64 = 5;
-/// This much free space is enough on any disk: a share alone would call a large one full while gigabytes are free.
-const ENOUGH_DISK: u64 = 512 << 20;
-/// This many free inodes are enough on any disk.
-const ENOUGH_INODES: u64 = 20_000;
-/// Below this share of free process ids the node is short of them.
-const LOW_PIDS_PERCENT: u64 = 5;
 
 /// What does not change while the machine runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,24 +86,27 @@ impl Machine {
 }
 
 /// Looks at what may be short.
-pub(crate) fn pressure(data_dir: &Path) -> Pressure {
-    let disk = statvfs(data_dir).is_ok_and(|fs| {
-        short(fs.f_bavail * fs.f_frsize, fs.f_blocks * fs.f_frsize, ENOUGH_DISK)
-            || short(fs.f_favail, fs.f_files, ENOUGH_INODES)
-    });
-    let number = |path| std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let used = std::fs::read_to_string("/proc/loadavg").ok().and_then(|text| threads(&text));
-    let pids = match (number("/proc/sys/kernel/pid_max"), used) {
-        (Some(max), Some(used)) => max.saturating_sub(used) < max / 100 * LOW_PIDS_PERCENT,
-        _ => false,
-    };
-    let memory = meminfo("MemAvailable").is_some_and(|available| available < LOW_MEMORY);
-    Pressure { memory, disk, pids }
+pub(crate) fn pressure(data_dir: &Path, thresholds: &Thresholds) -> Pressure {
+    let short = |signal, supply: Option<Supply>| supply.is_some_and(|it| thresholds.is_short(signal, it));
+    let disk = statvfs(data_dir).ok();
+    let bytes =
+        disk.as_ref().map(|fs| Supply { free: fs.f_bavail * fs.f_frsize, all: fs.f_blocks * fs.f_frsize });
+    let inodes = disk.as_ref().map(|fs| Supply { free: fs.f_favail, all: fs.f_files });
+    let memory = meminfo("MemAvailable").zip(meminfo("MemTotal")).map(|(free, all)| Supply { free, all });
+    Pressure {
+        memory: short(Signal::MemoryAvailable, memory),
+        disk: short(Signal::NodefsAvailable, bytes)
+            || short(Signal::ImagefsAvailable, bytes)
+            || short(Signal::NodefsInodesFree, inodes)
+            || short(Signal::ImagefsInodesFree, inodes),
+        pids: short(Signal::PidAvailable, process_ids()),
+    }
 }
 
-/// Whether too little of a disk is free; a file system that counts nothing is never short of it.
-fn short(free: u64, all: u64, enough: u64) -> bool {
-    free < (all / 100 * LOW_DISK_PERCENT).min(enough)
+fn process_ids() -> Option<Supply> {
+    let all = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?.trim().parse().ok()?;
+    let used = threads(&std::fs::read_to_string("/proc/loadavg").ok()?)?;
+    Some(Supply { free: u64::saturating_sub(all, used), all })
 }
 
 /// The number of threads in `/proc/loadavg`: the second of `1/234`.
@@ -143,13 +138,12 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_is_short_by_its_share_or_by_bytes_whichever_is_less() {
-        let gib = 1 << 30;
-        assert!(!short(gib, 256 * gib, ENOUGH_DISK), "0.4 % of a large disk is enough for pods");
-        assert!(short(gib / 4, 256 * gib, ENOUGH_DISK));
-        assert!(!short(gib / 4, 4 * gib, ENOUGH_DISK), "6 % of a small disk");
-        assert!(short(gib / 8, 4 * gib, ENOUGH_DISK), "3 % of a small disk");
-        assert!(!short(0, 0, ENOUGH_INODES), "a file system without a count");
+    fn pressure_is_what_the_thresholds_say() {
+        let pressure = |thresholds: &str| pressure(Path::new("/"), &thresholds.parse().unwrap());
+        assert_eq!(pressure(""), Pressure::default());
+        let all = "memory.available<100%,imagefs.available<100%,pid.available<100%";
+        assert_eq!(pressure(all), Pressure { memory: true, disk: true, pids: true });
+        assert_eq!(pressure("nodefs.available<1,pid.available<1"), Pressure::default());
     }
 
     #[test]

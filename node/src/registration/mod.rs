@@ -11,6 +11,7 @@ mod lease;
 mod machine;
 mod object;
 mod range;
+mod thresholds;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,10 +26,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::config::Config;
 use crate::context::{Context, chain};
 pub(crate) use machine::Machine;
 pub(crate) use object::Facts;
 pub use range::{RangeError, pod_range};
+pub use thresholds::{Thresholds, ThresholdsError};
 
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
 const STATUS_PERIOD: Duration = Duration::from_mins(5);
@@ -41,14 +44,16 @@ pub(crate) struct Registration {
     ctx: Arc<Context>,
     facts: Facts,
     data_dir: PathBuf,
+    thresholds: Thresholds,
     node: Option<Node>,
     written: Option<(NodeStatus, Timestamp)>,
 }
 
 impl Registration {
     /// A node that is not registered yet.
-    pub(crate) fn new(ctx: Arc<Context>, facts: Facts, data_dir: PathBuf) -> Self {
-        Self { client: ctx.client.clone(), ctx, facts, data_dir, node: None, written: None }
+    pub(crate) fn new(ctx: Arc<Context>, facts: Facts, config: &Config) -> Self {
+        let (data_dir, thresholds) = (config.data_dir.clone(), config.eviction_hard.clone());
+        Self { client: ctx.client.clone(), ctx, facts, data_dir, thresholds, node: None, written: None }
     }
 
     /// Registers the node, however often it takes, unless `shutdown` comes first.
@@ -113,7 +118,7 @@ impl Registration {
             size_bytes: i64::try_from(image.size).ok(),
         };
         let images = self.ctx.images.all().into_iter().map(image).collect();
-        self.facts.status(machine::pressure(&self.data_dir), images, before, now)
+        self.facts.status(machine::pressure(&self.data_dir, &self.thresholds), images, before, now)
     }
 
     async fn write_status(&mut self, status: NodeStatus, now: Timestamp) -> Result<(), kube::Error> {

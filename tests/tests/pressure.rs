@@ -1,0 +1,26 @@
+//! A node that is short of something says so, and takes no more Pods.
+
+use wherry_tests::{Options, in_cluster, one_shot};
+
+#[test]
+fn a_node_below_its_threshold_is_tainted_and_gets_no_pods() {
+    let flags = ["--eviction-hard", "nodefs.available<100%"].map(str::to_owned).to_vec();
+    in_cluster(Options { flags, ..Options::default() }, |cluster| {
+        cluster.wait_for("condition=DiskPressure", &["node/node-1"]);
+        let taints = ["get", "node", "node-1", "-o", "jsonpath={.spec.taints[*].key}"];
+        cluster.kubectl_until(&taints, |keys| keys.contains("node.kubernetes.io/disk-pressure"));
+        cluster.apply(&one_shot("waiting", "hello-oci:v1", ""));
+        let why = "jsonpath={.status.conditions[?(@.type==\"PodScheduled\")].message}";
+        cluster.kubectl_until(&["get", "pod", "waiting", "-o", why], |message| {
+            message.contains("untolerated taint")
+        });
+    });
+}
+
+#[test]
+fn a_threshold_that_cannot_be_used_is_refused_at_once() {
+    let mut wherry = std::process::Command::new(wherry_tests::wherry_binary());
+    let refused = wherry.args(["up", "--eviction-hard", "swap.free<1Gi"]).output().expect("the binary runs");
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && error.contains("names no signal of this node"), "{error}");
+}
