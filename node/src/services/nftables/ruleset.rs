@@ -54,7 +54,8 @@ impl Fragment {
             self.add_pool(names, port, Scope::Cluster);
             self.add_pool(names, port, port.external);
         }
-        let own = port.local.iter().map(|backend| *backend.ip());
+        // Endpoints that people write need not name their node.
+        let own = port.cluster.iter().chain(&port.local).map(|backend| *backend.ip());
         self.hairpin.extend(own.filter(|ip| base.namespaced.contains(ip)));
     }
 
