@@ -6,7 +6,6 @@
 mod config_map;
 mod containers;
 mod downward_api;
-mod expansion;
 mod runtime_class;
 mod secrets;
 mod security_context;
