@@ -14,7 +14,7 @@ use wherry_orchestrator::{
 
 use crate::args::ApiserverArgs;
 use crate::network::routed_source;
-use crate::process::{Stop, announce, new_uid};
+use crate::process::{BUILD, Stop, announce, new_uid};
 use crate::serving::{Machine, Serving};
 
 /// Runs until SIGTERM or SIGINT, then drains.
@@ -52,6 +52,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         controllers: ControllerOptions::default(),
         scheduler: SchedulerConfiguration::default(),
         ids: Arc::new(new_uid),
+        build: BUILD,
         node_endpoint: None,
     };
     let plane = Box::pin(ControlPlane::start_api(config)).await?;

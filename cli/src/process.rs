@@ -1,9 +1,13 @@
-//! What every long-running command does: announce itself, wait to be stopped.
+//! What every long-running command does: say what it was built from, announce itself, wait to be stopped.
 
 use std::io::Write as _;
 use std::path::Path;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wherry_orchestrator::Build;
+
+/// What this program was built from.
+pub(crate) const BUILD: Build = Build { commit: env!("WHERRY_GIT_COMMIT"), date: env!("WHERRY_BUILD_DATE") };
 
 /// Waits for SIGTERM or SIGINT.
 pub(crate) struct Stop {

@@ -16,7 +16,7 @@ use wherry_orchestrator::{
 use crate::args::UpArgs;
 use crate::certificate::{endpoint_tls, follow};
 use crate::node::{NodePlan, node_ready, node_result};
-use crate::process::{Stop, announce, new_uid};
+use crate::process::{BUILD, Stop, announce, new_uid};
 use crate::serving::{Machine, Serving};
 
 /// Runs until SIGTERM or SIGINT, then drains.
@@ -119,6 +119,7 @@ impl NodePlan {
             controllers: ControllerOptions::default(),
             scheduler: SchedulerConfiguration::default(),
             ids: Arc::new(new_uid),
+            build: BUILD,
             node_endpoint: Some((self.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST))),
         }
     }

@@ -23,7 +23,7 @@ use wherry_api::clock::Clock;
 use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::encryption::Encryption;
 use wherry_apiserver::{
-    Admission, ApiServer, Authentication, Authorization, RequestHeaders, Tokens, UserInfo,
+    Admission, ApiServer, Authentication, Authorization, Build, RequestHeaders, Tokens, UserInfo,
 };
 use wherry_controllers::{Autoscaling, NodeRanges, TokenMinter};
 use wherry_scheduler::Configuration;
@@ -74,6 +74,8 @@ pub struct Config {
     pub scheduler: Configuration,
     /// Source of object uids.
     pub ids: Arc<dyn Fn() -> String + Send + Sync>,
+    /// What this program was built from.
+    pub build: Build,
     /// The node in this process, by name, and where its endpoint is reached instead of at the node's own address.
     pub node_endpoint: Option<(String, IpAddr)>,
 }
@@ -353,6 +355,7 @@ fn api_config(
     let found = config.advertised.unwrap_or(config.address);
     let mut api =
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
+    api.build = config.build;
     api.node_address.clone_from(&config.node_endpoint);
     api.tokens = config.tokens.clone();
     api.address = Some(config.address);

@@ -24,7 +24,7 @@ pub use encryption::EncryptionFile;
 pub use scheduler::{SchedulerConfigError, scheduler_configuration};
 pub use wherry_apiserver::{
     Authentication, AuthenticationError, AuthenticationOptions, Authorization, AuthorizationConfiguration,
-    OidcFlags, RequestHeaders, TokenFileError, Tokens, UserInfo, WebhookFlags, WebhookOptions, audit,
+    Build, OidcFlags, RequestHeaders, TokenFileError, Tokens, UserInfo, WebhookFlags, WebhookOptions, audit,
 };
 pub use wherry_controllers::{Autoscaling, NodeRange, NodeRangeError, NodeRanges};
 pub use wherry_scheduler::Configuration as SchedulerConfiguration;

@@ -71,6 +71,20 @@ fn kubectl_cluster_info() {
     assert!(info.contains("Kubernetes control plane") && info.contains(&server.url()), "{info}");
 }
 
+/// [sig-cli] Kubectl client Kubectl version should check is all data is printed.
+#[test]
+fn kubectl_version() {
+    let server = ApiServer::start();
+    let told = server.kubectl(&["version"]);
+    assert!(told.contains("Client Version: v1.") && told.contains("Server Version: v1.36."), "{told}");
+    let told: Value = serde_json::from_str(&server.kubectl(&["version", "--output=json"])).unwrap();
+    let version = &told["serverVersion"];
+    assert_eq!((&version["major"], &version["minor"]), (&json!("1"), &json!("36")));
+    let commit = version["gitCommit"].as_str().unwrap();
+    assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{version}");
+    assert!(version["buildDate"].as_str().unwrap().ends_with('Z'), "{version}");
+}
+
 fn proxy(server: &ApiServer, flag: &str) -> Proxy {
     Proxy::start(&mut server.kubectl_command(&["proxy", flag]))
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use wherry_api::kinds::KINDS;
 use wherry_schema::Value;
 
+use crate::config::Build;
 use crate::error::Failure;
 use crate::request::negotiate::{Accept, Include, Shape};
 use crate::request::path::Route;
@@ -67,7 +68,7 @@ pub(crate) async fn answer(
         Route::Resources(group, version) => {
             Ok(discovery::resources(&state.custom.definitions(), group, version, accept))
         }
-        _ => Ok(version(accept)),
+        _ => Ok(version(state.build, accept)),
     }
 }
 
@@ -120,7 +121,7 @@ fn openid(
 }
 
 /// Answers `/version`.
-fn version(accept: Accept) -> Response {
+fn version(build: Build, accept: Accept) -> Response {
     let version = json!({
         "major": "1",
         "minor": "36",
@@ -129,9 +130,9 @@ fn version(accept: Accept) -> Response {
         "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "35",
         "gitVersion": GIT_VERSION,
-        "gitCommit": "",
+        "gitCommit": build.commit,
         "gitTreeState": "",
-        "buildDate": "",
+        "buildDate": build.date,
         "goVersion": "",
         "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),

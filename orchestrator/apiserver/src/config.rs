@@ -55,6 +55,8 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// What `/metrics` tells besides what this server counts.
     pub more_metrics: Option<MetricsPage>,
+    /// What this program was built from.
+    pub build: Build,
     /// The address that discovery tells clients.
     pub address: Option<SocketAddr>,
     /// How many requests all priority levels together answer at once; 600 by custom.
@@ -68,6 +70,15 @@ pub struct Config {
     pub max_body_bytes: usize,
     /// Seconds between the bookmarks of an idle watch. Clients give a silent watch up after about 295.
     pub bookmark_seconds: u64,
+}
+
+/// What a program was built from, as `/version` tells it; empty where that is not known.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Build {
+    /// The commit, as git names it.
+    pub commit: &'static str,
+    /// When it was committed, as RFC 3339 writes it.
+    pub date: &'static str,
 }
 
 /// Who may do what.
@@ -126,6 +137,7 @@ impl Config {
             type_checking: false,
             audit: None,
             more_metrics: None,
+            build: Build::default(),
             address: None,
             concurrency: 600,
             max_body_bytes: 3 * 1024 * 1024,

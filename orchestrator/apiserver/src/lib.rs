@@ -66,7 +66,7 @@ pub use authentication::{
 };
 pub use authorize::{AuthorizationConfiguration, AuthorizationError, WebhookFlags};
 pub use codec::{from_yaml, rewrite};
-pub use config::{Admission, Authorization, Config, MetricsPage, NodeClientTls};
+pub use config::{Admission, Authorization, Build, Config, MetricsPage, NodeClientTls};
 pub use extract::extractor;
 pub use jose::KeyError;
 pub use request_headers::RequestHeaders;

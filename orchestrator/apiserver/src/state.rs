@@ -19,7 +19,7 @@ use crate::audit::Audit;
 use crate::authentication::Authentication;
 use crate::authorize::Authorizer;
 use crate::codec;
-use crate::config::{Admission, Config, Ids, MetricsPage, NodeClientTls};
+use crate::config::{Admission, Build, Config, Ids, MetricsPage, NodeClientTls};
 use crate::custom::Registry;
 use crate::discovery::Documents;
 use crate::error::Failure;
@@ -77,6 +77,8 @@ pub(crate) struct State {
     /// Lists on their way to clients.
     pub(crate) lists: SharedBodies,
     pub(crate) bookmark_seconds: u64,
+    /// What this program was built from.
+    pub(crate) build: Build,
     /// Cancelled when the server stops; ends watches.
     pub(crate) stopping: CancellationToken,
     /// Connections to clients and nodes.
@@ -119,6 +121,7 @@ impl State {
             max_body_bytes: config.max_body_bytes,
             lists: SharedBodies::default(),
             bookmark_seconds: config.bookmark_seconds,
+            build: config.build,
             stopping,
             tasks: TaskTracker::new(),
         }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
-    AccountTokens, Authentication, AuthenticationOptions, Authorization, Config, ControllerOptions,
+    AccountTokens, Authentication, AuthenticationOptions, Authorization, Build, Config, ControllerOptions,
     SchedulerConfiguration, Tokens, kubeconfig,
 };
 
@@ -46,6 +46,7 @@ pub(crate) async fn config(directory: &Path) -> Config {
         account_tokens: AccountTokens::default(),
         authorization: Authorization::Rbac,
         ids: Arc::new(ids),
+        build: Build::default(),
         node_endpoint: None,
         audit: None,
         encryption: None,

@@ -13,6 +13,7 @@ use super::series::BOUNDS;
 use super::{Metrics, authorization};
 use crate::audit::{Counts, Level, Plugin};
 use crate::codec;
+use crate::config::Build;
 use crate::flow::{Flow, Refused};
 use crate::state::State;
 
@@ -28,7 +29,7 @@ pub(crate) fn render(state: &State) -> String {
     authorization::render(&mut text, &state.authorizer);
     authentication::accounts(&mut text, &state.metrics.accounts);
     authentication::render(&mut text, &state.authentication);
-    about(&mut text, &state.metrics);
+    about(&mut text, state);
     if let Some(more) = &state.more_metrics {
         text.0.push_str(&more());
     }
@@ -244,12 +245,19 @@ fn audit(text: &mut Text, counts: Option<&Counts>) {
     text.single(name, "counter", help, read(&counts.rejected));
 }
 
-fn about(text: &mut Text, metrics: &Metrics) {
+fn about(text: &mut Text, state: &State) {
     let name = "kubernetes_build_info";
     text.family(name, "gauge", "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.");
     let version = crate::about::GIT_VERSION;
-    text.sample(name, &format!("compiler=\"rustc\",git_version=\"{version}\",major=\"1\",minor=\"36\""), 1);
-    let started = metrics.started.as_second();
+    let Build { commit, date } = state.build;
+    text.sample(
+        name,
+        &format!(
+            "build_date=\"{date}\",compiler=\"rustc\",git_commit=\"{commit}\",git_version=\"{version}\",major=\"1\",minor=\"36\""
+        ),
+        1,
+    );
+    let started = state.metrics.started.as_second();
     text.single(
         "process_start_time_seconds",
         "gauge",

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{Api, CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, deployment, names};
-use crate::operations::{named, operations, status_operations};
+use crate::operations::{change, named, operations, status_operations};
 
 const CORE: &str = "/api/v1/namespaces/default";
 const APPS: &str = "/apis/apps/v1/namespaces/default";
@@ -375,6 +375,61 @@ async fn event_manage_lifecycle_of_an_event() {
 async fn configmap_lifecycle() {
     let api = Api::start().await;
     operations(&api, "/api/v1/configmaps", CONFIG_MAPS, &json!({"data": {"a": "b"}})).await;
+}
+
+/// Changes the data of an object until it says that nobody may.
+async fn immutability(api: &Api, path: &str) {
+    api.post(path, &named("o", &json!({}), &json!({"data": {"data-1": "dmFsdWUtMQ=="}}))).await.expect(201);
+    let one = format!("{path}/o");
+    let data = |value: &str| json!({"data": {"data-1": value}});
+    let changed = api.patch(&one, "merge-patch", &data("dmFsdWUtMg==")).await.expect(200);
+    assert_eq!(changed["data"]["data-1"], "dmFsdWUtMg==");
+    api.patch(&one, "merge-patch", &json!({"immutable": true})).await.expect(200);
+
+    let refused = api.patch(&one, "merge-patch", &data("dmFsdWUtMw==")).await.expect(422);
+    assert_eq!(refused["details"]["causes"][0]["field"], "data");
+    let refused = api.patch(&one, "merge-patch", &json!({"immutable": false})).await.expect(422);
+    assert_eq!(refused["details"]["causes"][0]["field"], "immutable");
+    api.patch(&one, "merge-patch", &json!({"metadata": {"labels": {"label": "yes"}}})).await.expect(200);
+    let read = api.get(&one).await.expect(200);
+    assert_eq!(
+        (&read["data"]["data-1"], &read["metadata"]["labels"]["label"]),
+        (&json!("dmFsdWUtMg=="), &json!("yes"))
+    );
+    api.delete(&one).await.expect(200);
+    api.get(&one).await.expect(404);
+}
+
+#[tokio::test]
+async fn configmap_volume_immutability() {
+    immutability(&Api::start().await, CONFIG_MAPS).await;
+}
+
+#[tokio::test]
+async fn secrets_volume_immutability() {
+    immutability(&Api::start().await, &format!("{CORE}/secrets")).await;
+}
+
+#[tokio::test]
+async fn csiinlinevolumes_should_support_pods_with_inline_volumes() {
+    let api = Api::start().await;
+    let volume =
+        json!({"name": "inline", "csi": {"driver": "driver.example.com", "volumeAttributes": {"size": "1"}}});
+    let pod = json!({"spec": {
+        "volumes": [volume],
+        "containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "inline", "mountPath": "/mnt/test"}]}],
+    }});
+    let labels = json!({"e2e": "inline"});
+    let made = api.post(PODS, &named("p", &labels, &pod)).await.expect(201);
+    assert_eq!(made["spec"]["volumes"][0]["csi"]["driver"], "driver.example.com");
+    let one = format!("{PODS}/p");
+    assert_eq!(api.get(&one).await.expect(200)["spec"], made["spec"]);
+    let selected = "/api/v1/pods?labelSelector=e2e%3Dinline";
+    assert_eq!(names(&api.get(selected).await.expect(200)), ["p"]);
+    change(&api, &one).await;
+    assert_eq!(api.get(&one).await.expect(200)["spec"]["volumes"], made["spec"]["volumes"]);
+    api.delete(&one).await.expect(200);
+    assert!(names(&api.get(selected).await.expect(200)).is_empty());
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use crate::operations::{
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 const APPS: &str = "/apis/apps/v1/namespaces/default";
+const DEVICES: &str = "resource.k8s.io";
 const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
 const NETWORKING: &str = "networking.k8s.io";
@@ -391,4 +392,45 @@ async fn replicaset_status_sub_resource() {
 async fn statefulset_status_sub_resource() {
     let api = Api::start().await;
     status_of(&api, &format!("{APPS}/statefulsets"), &workload(), &condition("StatusPatched")).await;
+}
+
+fn device_request() -> Value {
+    json!({"devices": {"requests": [{"name": "req-0", "exactly": {"deviceClassName": "my-device-class"}}]}})
+}
+
+#[tokio::test]
+async fn crud_operations_for_deviceclasses() {
+    let api = Api::start().await;
+    let selector = json!({"cel": {"expression": "device.driver == \"driver.example.com\""}});
+    let class = json!({"spec": {"selectors": [selector]}});
+    cluster_wide(&api, DEVICES, "deviceclasses", &[], &class).await;
+}
+
+#[tokio::test]
+async fn crud_operations_for_resourceclaims() {
+    let api = Api::start().await;
+    let claim = json!({"spec": device_request()});
+    let path = in_namespace(&api, DEVICES, "resourceclaims", &["status"], &claim).await;
+    let status = json!({"allocation": {"devices": {"results": [{
+        "request": "req-0", "driver": "driver.example.com", "pool": "node", "device": "gpu-0",
+    }]}}});
+    bare_status_of(&api, &path, &claim, &status).await;
+}
+
+#[tokio::test]
+async fn crud_operations_for_resourceclaimtemplates() {
+    let api = Api::start().await;
+    let template = json!({"spec": {"spec": device_request()}});
+    in_namespace(&api, DEVICES, "resourceclaimtemplates", &[], &template).await;
+}
+
+#[tokio::test]
+async fn crud_operations_for_resoureslices() {
+    let api = Api::start().await;
+    let slice = json!({"spec": {
+        "driver": "driver.example.com", "nodeName": "node",
+        "pool": {"name": "node", "generation": 1, "resourceSliceCount": 1},
+        "devices": [{"name": "gpu-0", "attributes": {"model": {"string": "x1"}}}],
+    }});
+    cluster_wide(&api, DEVICES, "resourceslices", &[], &slice).await;
 }
