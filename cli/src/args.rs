@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use wherry_node::Thresholds;
+use wherry_node::{CgroupRoot, Thresholds};
 use wherry_orchestrator::EncryptionFile;
 
 use crate::account_tokens::AccountTokenArgs;
@@ -199,6 +199,9 @@ pub(crate) struct NodeArgs {
     /// Kernel settings that Pods may have beyond those that are safe: names, or beginnings of names that end with *.
     #[arg(long, value_delimiter = ',')]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// The cgroup that those of Pods and of their shims are below.
+    #[arg(long, default_value = "/")]
+    pub(crate) cgroup_root: CgroupRoot,
     /// What must stay free, as in memory.available<100Mi,nodefs.available<5%: below it the node says that it is short, and
     /// takes no more Pods. Signals are memory.available, pid.available, and available and inodesFree of nodefs and imagefs.
     /// [default: memory.available<100Mi,pid.available<5%, and of nodefs 5%, but at most 512Mi and 20k inodes]

@@ -11,7 +11,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
-use wherry_node::{EndpointTls, NodeEndpoint, NodeError, Sysctls, Thresholds};
+use wherry_node::{CgroupRoot, EndpointTls, NodeEndpoint, NodeError, Sysctls, Thresholds};
 
 use crate::args::NodeArgs;
 use crate::network::{Network, node_ip};
@@ -24,6 +24,7 @@ pub(crate) struct NodePlan {
     pub(crate) network: Network,
     pub(crate) max_container_restart_period: Duration,
     pub(crate) sysctls: Sysctls,
+    pub(crate) cgroup_root: CgroupRoot,
     pub(crate) eviction_hard: Thresholds,
 }
 
@@ -50,6 +51,7 @@ impl NodePlan {
             network,
             max_container_restart_period,
             sysctls,
+            cgroup_root: args.cgroup_root.clone(),
             eviction_hard,
         })
     }
@@ -75,6 +77,7 @@ impl NodePlan {
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
             max_container_restart_period: self.max_container_restart_period,
             sysctls: self.sysctls.clone(),
+            cgroup_root: self.cgroup_root.clone(),
             eviction_hard: self.eviction_hard.clone(),
             clock: clock.clone(),
         })

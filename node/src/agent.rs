@@ -15,6 +15,8 @@ use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::RuntimeError;
 
 use crate::admission::Admission;
+use crate::allocations::Allocations;
+use crate::cgroups::Cgroups;
 use crate::config::Config;
 use crate::containers::Containers;
 use crate::context::{Context, chain};
@@ -124,6 +126,11 @@ pub(crate) async fn run_with(
     for (_, runtime) in agent.ctx.runtimes.all() {
         tasks.spawn(agent.ctx.containers.clone().follow(runtime.clone(), stop.clone()));
     }
+    tasks.spawn(agent.cgroups().keep(
+        agent.ctx.runtimes.clone(),
+        agent.ctx.allocations.clone(),
+        stop.clone(),
+    ));
     let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()), &config);
     let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
     tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), streams));
@@ -169,6 +176,9 @@ impl Agent {
             allocatable: machine.allocatable(config.max_pods),
             has_namespaces: config.network == NetworkMode::Bridge,
             admission: Arc::new(Admission::observe(config.sysctls.clone())),
+            cgroup_root: config.cgroup_root.clone(),
+            allocations: Allocations::new(wakers.clone()),
+            allocatable_amounts: machine.allocatable_amounts(),
             seccomp_profiles: dir.join("seccomp"),
             endpoint_drain: config.endpoint_drain,
             max_container_restart_period: config.max_container_restart_period,
@@ -186,6 +196,12 @@ impl Agent {
             client,
         };
         Ok(Self { ctx: Arc::new(ctx), config: config.clone(), machine })
+    }
+
+    /// The groups above those of pods.
+    fn cgroups(&self) -> Cgroups {
+        let allocatable = self.machine.allocatable_amounts();
+        Cgroups { root: self.config.cgroup_root.clone(), allocatable }
     }
 
     fn facts(&self, port: u16) -> Facts {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 
 use crate::admission::Sysctls;
+use crate::cgroups::CgroupRoot;
 use crate::network::NetworkMode;
 use crate::registration::Thresholds;
 
@@ -42,6 +43,8 @@ pub struct Config {
     pub max_container_restart_period: Duration,
     /// The kernel settings that Pods may have.
     pub sysctls: Sysctls,
+    /// The cgroup that those of Pods are below.
+    pub cgroup_root: CgroupRoot,
     /// What must stay free; below it the node says that it is short.
     pub eviction_hard: Thresholds,
     /// The time.

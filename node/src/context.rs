@@ -11,6 +11,8 @@ use kube::runtime::reflector::Store;
 use wherry_api::clock::Clock;
 
 use crate::admission::Admission;
+use crate::allocations::{Allocations, Amounts};
+use crate::cgroups::CgroupRoot;
 use crate::containers::Containers;
 use crate::env::NodeFields;
 use crate::events::Events;
@@ -45,6 +47,12 @@ pub(crate) struct Context {
     pub(crate) endpoint_drain: std::time::Duration,
     /// The longest wait before a container that ended is started again.
     pub(crate) max_container_restart_period: std::time::Duration,
+    /// Where the cgroups of pods are.
+    pub(crate) cgroup_root: CgroupRoot,
+    /// What pods were given of this node.
+    pub(crate) allocations: Allocations,
+    /// What pods may use of its processors and its memory.
+    pub(crate) allocatable_amounts: Amounts,
     /// The runtimes.
     pub(crate) runtimes: Runtimes,
     /// What they run.

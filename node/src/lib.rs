@@ -12,6 +12,7 @@
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
 //!   their end inside of it.
+//! - `allocations`, `cgroups`: what Pods were given of the node, and the cgroups above theirs.
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
@@ -21,7 +22,9 @@
 
 mod admission;
 mod agent;
+mod allocations;
 mod certificates;
+mod cgroups;
 mod claims;
 mod commands;
 mod config;
@@ -48,6 +51,7 @@ mod wakers;
 pub use admission::{Sysctls, SysctlsError};
 pub use agent::{Clients, NodeError, run};
 pub use certificates::{JoinError, Joined, Joining, join};
+pub use cgroups::{CgroupRoot, CgroupRootError};
 pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use network::NetworkMode;
 pub use registration::{RangeError, Thresholds, ThresholdsError, pod_range};

@@ -93,6 +93,7 @@ pub(crate) fn open(config: &Config) -> Result<Opened, RuntimeError> {
     let wasm = WasmRuntime::new(wherry_wasm_runtime::Config::new(dir.join("wasm"), now.clone()))?;
     let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"), &config.shim_program);
     oci.clock = now;
+    oci.shims_cgroup = config.cgroup_root.shims();
     let oci = Arc::new(OciRuntime::new(oci)?);
     Ok(Opened { runtimes: Runtimes::new(Arc::new(wasm), oci.clone()), oci })
 }

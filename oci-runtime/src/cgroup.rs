@@ -16,6 +16,8 @@ use wherry_runtime_api::{Resources, RuntimeError};
 use crate::files::failed;
 
 const MOUNT_POINT: &str = "/sys/fs/cgroup";
+/// The file of version 1 that holds the microseconds of a processor in each period.
+const QUOTA: &str = "cpu.cfs_quota_us";
 /// How long a killed process may take to end; only one stuck in the kernel takes longer.
 const KILL_SECONDS: i64 = 10;
 pub(crate) const CPU_PERIOD_MICROS: u64 = 100_000;
@@ -66,6 +68,21 @@ impl Cgroups {
             Self::V1(_) => self.ensure_v1(path, limits),
             Self::V2(root) => ensure_v2(root, path, limits),
         }
+    }
+
+    /// Changes the limits of a group that has processes. Less memory than they need is refused: of version 1 the kernel does
+    /// that, of version 2 it would end them.
+    pub(crate) fn update(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
+        if let (Self::V2(root), Some(limit)) = (self, limits.memory_limit_bytes)
+            && let Some(needed) = working_set(&below(root, path)).filter(|needed| *needed > limit)
+        {
+            let reason = format!("its processes need {needed} bytes");
+            return Err(RuntimeError::Failed {
+                step: format!("limiting the memory to {limit} bytes"),
+                reason,
+            });
+        }
+        self.ensure(path, limits)
     }
 
     /// Moves this process into a group of its own, out of the limits and the reach of its parent's.
@@ -141,11 +158,7 @@ impl Cgroups {
         let files = [
             ("cpu", "cpu.shares", shares(limits.cpu_request_millis.unwrap_or(0)).to_string()),
             ("cpu", "cpu.cfs_period_us", period),
-            (
-                "cpu",
-                "cpu.cfs_quota_us",
-                limits.cpu_limit_millis.map_or_else(unlimited, |m| quota(m).to_string()),
-            ),
+            ("cpu", QUOTA, limits.cpu_limit_millis.map_or_else(unlimited, |m| quota(m).to_string())),
             (
                 "memory",
                 "memory.limit_in_bytes",
@@ -157,10 +170,35 @@ impl Cgroups {
             let Some(hierarchy) = find(self.all(), controller) else { continue };
             let directory = below(hierarchy, path);
             fs::create_dir_all(&directory).map_err(failed("create cgroup", &directory))?;
-            write(&directory, file, &value)?;
+            let written = write(&directory, file, &value);
+            if file == QUOTA && written.is_err() {
+                lift_quotas(&directory);
+                write(&directory, file, &value)?;
+            } else {
+                written?;
+            }
         }
         Ok(())
     }
+}
+
+/// Lifts the quotas of groups in which nothing runs any more: the kernel gives no group less than those below it have.
+fn lift_quotas(directory: &Path) {
+    for group in tree(directory).unwrap_or_default() {
+        if group != directory && process_ids(&group).is_ok_and(|ids| ids.is_empty()) {
+            // One that is being removed has no more say.
+            write(&group, QUOTA, "-1").ok();
+        }
+    }
+}
+
+/// The memory that cannot be taken from the group's processes: without files they have not looked at for a while.
+fn working_set(directory: &Path) -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(directory.join(file)).ok();
+    let used: u64 = read("memory.current")?.trim().parse().ok()?;
+    let inactive =
+        read("memory.stat")?.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok());
+    Some(used.saturating_sub(inactive.unwrap_or(0)))
 }
 
 fn ensure_v2(root: &Path, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
@@ -327,5 +365,12 @@ mod tests {
         assert_eq!(written(dir.path(), &files), ["1", "max 100000", "max", "max"]);
         fs::write(dir.path().join("w/pod/memory.events"), "oom 1\noom_kill 2\noom_group_kill 0\n").unwrap();
         assert_eq!(cgroups.oom_kills("/w/pod"), 2);
+        fs::write(dir.path().join("w/pod/memory.current"), "3000000\n").unwrap();
+        fs::write(dir.path().join("w/pod/memory.stat"), "anon 7\ninactive_file 1000000\n").unwrap();
+        let refused = cgroups.update("/w/pod", &LIMITS).unwrap_err().to_string();
+        assert_eq!(refused, "limiting the memory to 1048576 bytes failed: its processes need 2000000 bytes");
+        fs::write(dir.path().join("w/pod/memory.stat"), "anon 7\ninactive_file 2000000\n").unwrap();
+        cgroups.update("/w/pod", &LIMITS).unwrap();
+        assert_eq!(written(dir.path(), &files), ["10", "150000 100000", "1048576", "7"]);
     }
 }

@@ -18,6 +18,8 @@ pub struct Config {
     pub runtime_binary: PathBuf,
     /// The program that, run as `PROGRAM shim ARGS`, calls [`crate::shim_main`] with `ARGS`.
     pub shim_program: PathBuf,
+    /// The cgroup that the shims' own are below: beside the pods', so that the pods' limits are theirs alone.
+    pub shims_cgroup: String,
     /// The time recorded for what the agent, not a shim, observes.
     pub clock: Clock,
     /// Largest size of one unpacked layer, against archives that unpack to more than the disk holds.
@@ -31,6 +33,7 @@ impl Config {
             data_dir: data_dir.into(),
             runtime_binary: PathBuf::from("runc"),
             shim_program: shim_program.into(),
+            shims_cgroup: "/wherry-shims".to_owned(),
             clock: Arc::new(Timestamp::now),
             max_layer_bytes: 64 << 30,
         }
@@ -57,6 +60,7 @@ impl fmt::Debug for Config {
             .field("data_dir", &self.data_dir)
             .field("runtime_binary", &self.runtime_binary)
             .field("shim_program", &self.shim_program)
+            .field("shims_cgroup", &self.shims_cgroup)
             .field("max_layer_bytes", &self.max_layer_bytes)
             .finish_non_exhaustive()
     }

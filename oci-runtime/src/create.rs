@@ -112,7 +112,6 @@ fn record(
     if !pod.starts_with('/') || pod.split('/').any(|part| part == "..") {
         return Err(invalid(&spec.id, format!("cgroup parent {pod:?} is not an absolute path")));
     }
-    let above = pod.rsplit_once('/').map_or("", |(above, _)| above);
     Ok(Record {
         image_digest: digest.to_owned(),
         runtime_binary: config.find_binary().unwrap_or_else(|| config.runtime_binary.clone()),
@@ -120,8 +119,7 @@ fn record(
         layers,
         stop_signal: spec::process::stop_signal(image).map_err(|reason| invalid(&spec.id, reason))?,
         cgroup: format!("{pod}/{}", spec.id),
-        // Beside the pod, so that the pod's limits are the pod's alone.
-        shim_cgroup: format!("{above}/shim_{}", spec.id),
+        shim_cgroup: format!("{}/shim_{}", config.shims_cgroup.trim_end_matches('/'), spec.id),
         spec: spec.clone(),
     })
 }

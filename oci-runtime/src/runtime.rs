@@ -15,8 +15,8 @@ use tokio::sync::{RwLock, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, Runtime, RuntimeError,
-    RuntimeEvent, SandboxId, SandboxSpec,
+    ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, Resources, Runtime,
+    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
 };
 
 use crate::attach::attach;
@@ -225,6 +225,11 @@ impl Runtime for OciRuntime {
             .await
     }
 
+    async fn ensure_group(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
+        let (cgroups, path, limits) = (cgroups()?, path.to_owned(), *limits);
+        self.shared.blocking(move || cgroups.ensure(&path, &limits)).await
+    }
+
     async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError> {
         let (cgroups, sandbox) = (cgroups()?, sandbox.clone());
         let record = sandbox_file(&self.shared.config, &sandbox.id)?;
@@ -276,6 +281,15 @@ impl Runtime for OciRuntime {
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         self.get(id)?.start(&self.shared).await
+    }
+
+    async fn update(&self, id: &ContainerId, limits: &Resources) -> Result<(), RuntimeError> {
+        let container = self.get(id)?;
+        if !container.is_running() {
+            return Err(RuntimeError::NotRunning(id.clone()));
+        }
+        let (cgroups, group, limits) = (cgroups()?, container.record().cgroup.clone(), *limits);
+        self.shared.blocking(move || cgroups.update(&group, &limits)).await
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

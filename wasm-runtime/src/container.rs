@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wherry_runtime_api::{ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent};
 
+use crate::memory::Budget;
 use crate::program::Program;
 
 /// How a container ended.
@@ -72,6 +73,8 @@ pub(crate) struct Container {
     pub(crate) spec: ContainerSpec,
     /// What it runs.
     pub(crate) program: Arc<Program>,
+    /// The memory its instances may have together.
+    pub(crate) memory: Arc<Budget>,
     /// How to end it.
     pub(crate) signals: Signals,
     /// Held while it is started, so that only one caller starts it.
@@ -83,6 +86,7 @@ impl Container {
     /// A container that was not started.
     pub(crate) fn new(spec: ContainerSpec, program: Arc<Program>) -> Self {
         Self {
+            memory: Budget::new(spec.resources.memory_limit_bytes),
             spec,
             program,
             signals: Signals::default(),

@@ -21,22 +21,34 @@ pub(crate) struct LimitExceeded {
 /// What the instances of one container may have together.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
 impl Budget {
     /// A budget of `limit` bytes, or without one.
     pub(crate) fn new(limit: Option<u64>) -> Arc<Self> {
-        Arc::new(Self { limit: limit.unwrap_or(u64::MAX), used: AtomicU64::new(0) })
+        Arc::new(Self { limit: AtomicU64::new(limit.unwrap_or(u64::MAX)), used: AtomicU64::new(0) })
+    }
+
+    /// Changes the limit, unless more is in use.
+    pub(crate) fn set(&self, limit: Option<u64>) -> Result<(), LimitExceeded> {
+        let limit = limit.unwrap_or(u64::MAX);
+        let used = self.used.load(Ordering::Relaxed);
+        if used > limit {
+            return Err(LimitExceeded { limit, wanted: used });
+        }
+        self.limit.store(limit, Ordering::Relaxed);
+        Ok(())
     }
 
     fn take(&self, bytes: u64) -> Result<(), LimitExceeded> {
-        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
             .map(|_| ())
-            .map_err(|used| LimitExceeded { limit: self.limit, wanted: used.saturating_add(bytes) })
+            .map_err(|used| LimitExceeded { limit, wanted: used.saturating_add(bytes) })
     }
 }
 
@@ -98,6 +110,18 @@ mod tests {
         assert!(second.memory_growing(0, 60, None).unwrap());
         assert!(second.memory_growing(60, 100, None).unwrap());
         assert!(second.memory_growing(100, 101, None).is_err());
+    }
+
+    #[test]
+    fn a_limit_may_change_but_not_below_what_is_in_use() {
+        let budget = Budget::new(Some(100));
+        let mut meter = Meter::new(Arc::clone(&budget));
+        assert!(meter.memory_growing(0, 60, None).unwrap());
+        assert_eq!(budget.set(Some(59)), Err(LimitExceeded { limit: 59, wanted: 60 }));
+        budget.set(Some(200)).unwrap();
+        assert!(meter.memory_growing(60, 160, None).unwrap());
+        budget.set(None).unwrap();
+        assert!(meter.memory_growing(160, 1 << 40, None).unwrap());
     }
 
     #[test]

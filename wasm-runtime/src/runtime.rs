@@ -15,8 +15,8 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ImageContent, Runtime,
-    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
+    ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ImageContent,
+    Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
 };
 
 use crate::code_cache::{CodeCache, private_directory};
@@ -27,7 +27,7 @@ use crate::executor::Executor;
 use crate::guest::{self, Environment};
 use crate::images::Images;
 use crate::log_file::LogFile;
-use crate::memory::Budget;
+use crate::memory::LimitExceeded;
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::program::{Program, Server};
@@ -122,7 +122,8 @@ impl WasmRuntime {
         self.staging.join(id.to_string())
     }
 
-    fn environment(&self, spec: &ContainerSpec) -> Result<Environment, RuntimeError> {
+    fn environment(&self, container: &Container) -> Result<Environment, RuntimeError> {
+        let spec = &container.spec;
         let log = LogFile::open(&spec.log_path, Arc::clone(&self.clock)).map_err(|source| {
             RuntimeError::Io { action: "open the log file", path: spec.log_path.clone(), source }
         })?;
@@ -137,14 +138,14 @@ impl WasmRuntime {
             log,
             network,
             outgoing: Outgoing::new(network),
-            memory: Budget::new(spec.resources.memory_limit_bytes),
+            memory: Arc::clone(&container.memory),
         })
     }
 
     /// Created to Running.
     async fn launch(&self, container: &Arc<Container>) -> Result<(), RuntimeError> {
         let executor = self.executor(&container.spec.sandbox).await?;
-        let environment = self.environment(&container.spec)?;
+        let environment = self.environment(container)?;
         match &*container.program {
             Program::Server(server) => {
                 let (service, listener) = self.listen(container, server, environment, &executor).await?;
@@ -257,6 +258,10 @@ impl Runtime for WasmRuntime {
         self.images.forget(digest)
     }
 
+    async fn ensure_group(&self, _: &str, _: &Resources) -> Result<(), RuntimeError> {
+        Ok(())
+    }
+
     async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError> {
         self.executor(sandbox).await.map(|_| ())
     }
@@ -303,6 +308,17 @@ impl Runtime for WasmRuntime {
             container.end((self.clock)(), Exit::not_started(explain(error)));
         }
         launched
+    }
+
+    /// Memory may become more or less at once; a server goes on with as many requests at a time as it began with.
+    async fn update(&self, id: &ContainerId, limits: &Resources) -> Result<(), RuntimeError> {
+        let container = self.container(id)?;
+        if !matches!(container.state(), ContainerState::Running { .. }) {
+            return Err(RuntimeError::NotRunning(id.clone()));
+        }
+        let step = "changing the memory limit".to_owned();
+        let refused = |error: LimitExceeded| RuntimeError::Failed { step, reason: error.to_string() };
+        container.memory.set(limits.memory_limit_bytes).map_err(refused)
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

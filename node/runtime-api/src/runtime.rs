@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::exec::{ExecSpec, Execution};
-use crate::spec::{ContainerId, ContainerSpec, ImageContent, SandboxId, SandboxSpec};
+use crate::spec::{ContainerId, ContainerSpec, ImageContent, Resources, SandboxId, SandboxSpec};
 use crate::status::ContainerStatus;
 
 /// Runs containers of one kind.
@@ -32,7 +32,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Drops what `prepare_image` made for the image of this digest.
     async fn forget_image(&self, digest: &str) -> Result<(), RuntimeError>;
 
-    /// Sets up what the pod's containers of this runtime share.
+    /// Makes the cgroup `path`, which those of sandboxes are below, or changes its limits. A runtime without cgroups has nothing
+    /// to do.
+    async fn ensure_group(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError>;
+
+    /// Sets up what the pod's containers of this runtime share, or changes its limits.
     async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError>;
 
     /// Tears the sandbox down; its containers must be gone or are removed with it.
@@ -43,6 +47,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Starts a created container. Returns once it runs (wasi:http: once its listener accepts connections).
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeError>;
+
+    /// Changes the limits of a running container, whose program goes on. What its program would be ended for is refused.
+    async fn update(&self, id: &ContainerId, limits: &Resources) -> Result<(), RuntimeError>;
 
     /// Asks the container to end (SIGTERM), and after `grace` makes it (SIGKILL). Returns once it has ended.
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;

@@ -46,7 +46,7 @@ pub struct SandboxSpec {
     pub ip: IpAddr,
     /// The network namespace to join, for pods that have one.
     pub netns: Option<PathBuf>,
-    /// The cgroup of the pod, relative to the hierarchy root (`/wherry/pod<uid>`), for runtimes that use cgroups.
+    /// The cgroup of the pod, relative to the hierarchy root (`/kubepods/pod<uid>`), for runtimes that use cgroups.
     pub cgroup_parent: String,
     /// Limits of the pod as a whole.
     pub resources: Resources,

@@ -5,6 +5,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::life::View;
 use super::plan::{Views, World};
+use super::resize;
+
+/// Says that the pod asks for resources it was not given.
+pub(super) const RESIZE_PENDING: &str = "PodResizePending";
+/// Says that containers do not have yet what they were given.
+pub(super) const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
 
 /// What conditions depend on beside the containers.
 pub(super) struct Progress {
@@ -43,10 +49,27 @@ pub(super) fn of(
     let containers = containers_ready(views, phase);
     let ready = ready(world, &containers);
     let sandbox = Verdict { met: progress.has_sandbox, ..Verdict::met("PodReadyToStartContainers") };
+    let generation = world.pod.metadata.generation;
     [sandbox, initialized(views, phase, progress), ready, containers, Verdict::met("PodScheduled")]
         .into_iter()
-        .map(|verdict| condition(world, verdict))
+        .map(|verdict| condition(world, verdict, generation))
+        .chain(resize(world, views))
         .collect()
+}
+
+/// What becomes of a wish for other resources; nothing while there is none.
+fn resize(world: &World<'_>, views: &Views<'_>) -> impl Iterator<Item = PodCondition> {
+    let given = &world.memory.given;
+    let pending = given.pending.as_ref().map(|pending| {
+        let (reason, message) = (Some(pending.reason), Some(pending.message.clone()));
+        condition(world, Verdict { reason, message, ..Verdict::met(RESIZE_PENDING) }, pending.generation)
+    });
+    let in_progress = resize::is_in_progress(views).then(|| {
+        let failure = world.memory.resize.failure();
+        let (reason, message) = (failure.map(|_| "Error"), failure.map(|failure| failure.message.clone()));
+        condition(world, Verdict { reason, message, ..Verdict::met(RESIZE_IN_PROGRESS) }, given.generation)
+    });
+    pending.into_iter().chain(in_progress)
 }
 
 fn initialized(views: &Views<'_>, phase: &str, progress: &Progress) -> Verdict {
@@ -116,7 +139,7 @@ fn current<'a>(status: Option<&'a PodStatus>, type_: &str) -> Option<&'a PodCond
 }
 
 /// The condition as it is written; its transition time is that of the last change of its status.
-fn condition(world: &World<'_>, verdict: Verdict) -> PodCondition {
+fn condition(world: &World<'_>, verdict: Verdict, generation: Option<i64>) -> PodCondition {
     let status = if verdict.met { "True" } else { "False" };
     let before =
         current(Some(&world.memory.reported), verdict.type_).filter(|before| before.status == status);
@@ -127,7 +150,7 @@ fn condition(world: &World<'_>, verdict: Verdict) -> PodCondition {
         reason: verdict.reason.map(str::to_owned),
         message: verdict.message,
         last_transition_time: Some(since.unwrap_or(Time(world.now))),
-        observed_generation: world.pod.metadata.generation,
+        observed_generation: generation,
         ..PodCondition::default()
     }
 }

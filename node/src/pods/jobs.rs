@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
@@ -12,6 +12,7 @@ use wherry_runtime_api::{ContainerId, NodeNamespaces, SandboxId, SandboxSpec};
 use super::launch;
 use super::memory::{PodNetworking, PreparedImage, Why};
 use super::plan::Action;
+use super::qos::qos_class;
 use super::resources;
 use super::specs::field_path;
 use crate::admission::dotted;
@@ -51,6 +52,13 @@ pub(super) enum Done {
     },
     /// [`Action::Stop`].
     Stopped(ContainerId, Result<(), String>),
+    /// [`Action::Resize`].
+    Resized {
+        /// What the containers have now.
+        applied: Vec<(ContainerId, ResourceRequirements)>,
+        /// Whether all is as it is to be.
+        result: Result<(), String>,
+    },
     /// [`Action::Remove`].
     Removed(ContainerId),
     /// [`Action::TearDown`].
@@ -97,7 +105,7 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         hostname: hostname(&pod, host_network, &ctx.node_name),
         ip,
         netns,
-        cgroup_parent: format!("/wherry/pod{uid}"),
+        cgroup_parent: ctx.cgroup_root.of_pod(uid, qos_class(&pod)),
         resources: resources::of_pod(&pod),
         node_namespaces: NodeNamespaces {
             pid: spec.and_then(|spec| spec.host_pid) == Some(true),
@@ -175,6 +183,7 @@ pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Op
     let message = match &why {
         Why::Probe(kill) => format!("Container {} failed {} probe, will be restarted", id.name, kill.probe),
         Why::Changed => format!("Container {} definition changed, will be restarted", id.name),
+        Why::Resized => format!("Container {} resize requires restart", id.name),
         Why::Ending => format!("Stopping container {}", id.name),
     };
     ctx.events.pod(

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 use wherry_runtime_api::ContainerState;
 
+use super::allocation::same;
 use super::memory::ContainerMemory;
+use super::resize;
 use super::restarts::RestartPolicy;
 use super::specs::Role;
 use crate::containers::Running;
@@ -209,6 +211,25 @@ impl<'a> View<'a> {
             .map(|memory| memory.launched_image.as_str())
             .filter(|image| !image.is_empty())
             .unwrap_or(asked)
+    }
+
+    /// What its program has, while it runs.
+    pub(super) fn applied(&self) -> Option<&core::ResourceRequirements> {
+        let applied = self.memory?.applied.as_ref().filter(|(attempt, _)| *attempt == self.life.attempt())?;
+        self.life.is_alive().then_some(&applied.1)
+    }
+
+    /// Whether it runs with something else than it was given.
+    pub(super) fn is_resized(&self) -> bool {
+        let given = self.spec.resources.as_ref();
+        self.applied()
+            .is_some_and(|applied| !same(applied, given.unwrap_or(&core::ResourceRequirements::default())))
+    }
+
+    /// Whether it is to be started again to have what it was given.
+    pub(super) fn wants_restart(&self) -> bool {
+        let given = self.spec.resources.clone().unwrap_or_default();
+        self.applied().is_some_and(|applied| resize::wants_restart(&self.spec, applied, &given))
     }
 
     /// Whether it runs another image than it is to.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{self as core, PodStatus};
 use wherry_runtime_api::{ContainerId, ImageContent, SandboxSpec};
 
+use super::allocation::Given;
 use super::backoff::{Backoff, later};
 use crate::runtimes::Handler;
 use crate::volumes::Volumes;
@@ -149,6 +150,8 @@ pub(super) enum Why {
     Probe(ProbeKill),
     /// It is to run another image.
     Changed,
+    /// It is to have something that it can only get at its start.
+    Resized,
 }
 
 /// A probe wants its container restarted.
@@ -196,7 +199,9 @@ pub(super) struct ContainerMemory {
     pub(super) probes: ProbeView,
     /// The image the newest attempt was launched with; empty if none was.
     pub(super) launched_image: String,
-    /// The attempt that was stopped because it is to run another image.
+    /// What the newest attempt was started with, or was given since, and which attempt that is.
+    pub(super) applied: Option<(u32, core::ResourceRequirements)>,
+    /// The attempt that was stopped because it is to run another image, or with other limits.
     pub(super) replaced: Option<u32>,
     /// What the API said of the container when the worker started.
     pub(super) recorded: Option<core::ContainerStatus>,
@@ -249,6 +254,12 @@ pub(super) struct Memory {
     pub(super) network_failures: u32,
     /// Containers by name.
     pub(super) containers: BTreeMap<String, ContainerMemory>,
+    /// What the containers were given.
+    pub(super) given: Given,
+    /// Changing the limits of containers that run.
+    pub(super) resize: Step<()>,
+    /// How often that failed in a row.
+    pub(super) resize_failures: u32,
     /// Removals under way.
     pub(super) removing: BTreeSet<ContainerId>,
     /// When the pod was first seen ending.
@@ -268,7 +279,8 @@ impl Memory {
     pub(super) fn recall(pod: &core::Pod, now: Timestamp) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let start_time = status.start_time.as_ref().map_or(now, |time| time.0);
-        let mut memory = Self { start_time, shown: Shown::of(pod), ..Self::default() };
+        let given = Given::recall(pod);
+        let mut memory = Self { start_time, shown: Shown::of(pod), given, ..Self::default() };
         let lists = [
             &status.init_container_statuses,
             &status.container_statuses,
@@ -279,6 +291,10 @@ impl Memory {
             container.image_id.clone_from(&recorded.image_id);
             if recorded.container_id.is_some() {
                 container.launched_image.clone_from(&recorded.image);
+            }
+            if let Some(resources) = recorded.resources.clone() {
+                let attempt = u32::try_from(recorded.restart_count).unwrap_or(0);
+                container.applied = Some((attempt, resources));
             }
             // A container that still runs is as ready as it was until its probes say otherwise.
             container.probes = ProbeView {

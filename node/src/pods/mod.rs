@@ -12,6 +12,7 @@
 //! Reading order: `specs`, `memory`, `life` (what is known), `plan`, `ending` (what to do), `status`, `conditions` (what to
 //! report), `worker`, `jobs` (doing it), `writer` (when to report).
 
+mod allocation;
 mod backoff;
 mod conditions;
 mod ending;
@@ -27,6 +28,7 @@ mod plan;
 mod pod_files;
 mod probing;
 mod qos;
+mod resize;
 mod resources;
 mod restarts;
 mod security;
@@ -43,6 +45,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 
+pub(crate) use qos::qos_class;
 pub(crate) use specs::find_container;
 pub(crate) use supervisor::{PodIndex, Supervisor};
 

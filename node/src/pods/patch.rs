@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
+use super::conditions::{RESIZE_IN_PROGRESS, RESIZE_PENDING};
+
 /// The fields of the status that are the node's. Others are left to whoever writes them.
 const OWNED: [&str; 14] = [
     "phase",
@@ -20,6 +22,9 @@ const OWNED: [&str; 14] = [
     "qosClass",
     "observedGeneration",
 ];
+
+/// The node's conditions that go when there is nothing more to say.
+const PASSING: [&str; 2] = [RESIZE_PENDING, RESIZE_IN_PROGRESS];
 
 /// A strategic merge patch from one status to the other, bound to the pod's uid; `None` if nothing differs.
 pub(super) fn between(uid: &str, from: &PodStatus, to: &PodStatus) -> Option<Value> {
@@ -66,6 +71,12 @@ fn conditions(before: Option<&Value>, after: &Value) -> Option<Value> {
         }
         changed.push(condition);
     }
+    let is_over = |old: &&Value| {
+        PASSING.iter().any(|type_| old["type"] == *type_)
+            && !list(Some(after)).iter().any(|new| new["type"] == old["type"])
+    };
+    changed
+        .extend(before.iter().filter(is_over).map(|old| json!({ "$patch": "delete", "type": old["type"] })));
     (!changed.is_empty()).then_some(Value::Array(changed))
 }
 
@@ -99,6 +110,14 @@ mod tests {
         });
         assert_eq!(patch, expected);
         assert_eq!(between("u-1", &to, &to), None);
+    }
+
+    #[test]
+    fn a_resize_that_is_over_is_no_longer_spoken_of() {
+        let from = status(json!({ "conditions": [{ "type": RESIZE_PENDING, "status": "True" }] }));
+        let patch = between("u-1", &from, &status(json!({ "conditions": [] }))).unwrap();
+        let gone = json!([{ "$patch": "delete", "type": RESIZE_PENDING }]);
+        assert_eq!(patch["status"]["conditions"], gone);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::life::{Life, View};
 use super::memory::{Due, Memory, Step, Why};
 use super::restarts::RestartPolicy;
 use super::specs::{self, Role};
-use super::status;
+use super::{resize, status};
 use crate::admission::Admission;
 use crate::containers::Running;
 use crate::runtimes::Handler;
@@ -99,6 +99,13 @@ pub(super) enum Action {
         grace: Duration,
         /// Why.
         why: Why,
+    },
+    /// Give containers that run what their pod was given.
+    Resize {
+        /// Which, and in which runtimes.
+        containers: Vec<(ContainerId, Handler)>,
+        /// Whether the pod needs no more than it was given from then on.
+        narrows: bool,
     },
     /// Remove an old attempt.
     Remove {
@@ -232,6 +239,7 @@ pub(super) fn init_progress(views: &Views<'_>) -> Init {
 
 fn plan_running(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Plan) {
     prepare(world, views, plan);
+    resize::plan(world, views, plan);
     // Also where init containers fail: that is when somebody wants to look inside.
     for view in &views.ephemeral {
         run_container(world, view, plan);
@@ -315,6 +323,9 @@ fn run_container(world: &World<'_>, view: &View<'_>, plan: &mut Plan) {
     match &view.life {
         Life::Never | Life::Created { .. } => launch(world, view, None, plan),
         Life::Alive { .. } if view.is_outdated() => stop(world, view, full_grace(world), Why::Changed, plan),
+        Life::Alive { .. } if view.wants_restart() => {
+            stop(world, view, full_grace(world), Why::Resized, plan);
+        }
         Life::Alive { .. } => kill_if_failing(world, view, plan),
         Life::Ended { exit, .. } if !view.restarts(exit.code) => {}
         Life::Ended { exit, .. } => {
@@ -339,7 +350,10 @@ pub(super) fn restart_at(view: &View<'_>) -> Option<Timestamp> {
 fn launch(world: &World<'_>, view: &View<'_>, after: Option<Timestamp>, plan: &mut Plan) {
     let image_ready = ensure_image(world, view, plan);
     let pod_ready = world.memory.volumes.done().is_some() && world.memory.network.done().is_some();
-    if !image_ready || !pod_ready {
+    // The pod's limits are set by either; the other comes after.
+    let resizes = world.memory.resize.is_busy()
+        || plan.actions.iter().any(|action| matches!(action, Action::Resize { .. }));
+    if !image_ready || !pod_ready || resizes {
         return;
     }
     let attempt = view.life.next_attempt();

@@ -3,22 +3,24 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
+use crate::cgroups::{BEST_EFFORT, BURSTABLE, GUARANTEED};
+
 const COUNTED: [&str; 2] = ["cpu", "memory"];
 
 /// `Guaranteed` if every container limits cpu and memory to what it requests, `BestEffort` if none asks for any,
 /// else `Burstable`. The class given at creation stands.
-pub(super) fn qos_class(pod: &Pod) -> &str {
+pub(crate) fn qos_class(pod: &Pod) -> &str {
     if let Some(class) = pod.status.as_ref().and_then(|status| status.qos_class.as_deref()) {
         return class;
     }
-    let Some(spec) = &pod.spec else { return "BestEffort" };
+    let Some(spec) = &pod.spec else { return BEST_EFFORT };
     let containers = || spec.init_containers.iter().flatten().chain(&spec.containers);
     if containers().all(is_best_effort) {
-        "BestEffort"
+        BEST_EFFORT
     } else if containers().all(is_guaranteed) {
-        "Guaranteed"
+        GUARANTEED
     } else {
-        "Burstable"
+        BURSTABLE
     }
 }
 

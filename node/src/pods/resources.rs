@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use wherry_runtime_api::Resources;
 
+use crate::allocations::Amounts;
+
 /// The limits of one container.
 pub(super) fn of_container(container: &Container) -> Resources {
-    let resources = container.resources.as_ref();
-    let limits = resources.and_then(|resources| resources.limits.as_ref());
-    let requests = resources.and_then(|resources| resources.requests.as_ref());
+    container.resources.as_ref().map(of).unwrap_or_default()
+}
+
+/// The limits that these requirements are.
+pub(super) fn of(resources: &ResourceRequirements) -> Resources {
+    let (limits, requests) = (resources.limits.as_ref(), resources.requests.as_ref());
     let cpu_limit = amount(limits, "cpu", true);
     Resources {
         cpu_request_millis: amount(requests, "cpu", true).or(cpu_limit),
@@ -20,26 +25,69 @@ pub(super) fn of_container(container: &Container) -> Resources {
     }
 }
 
-/// The limits of the pod as a whole: a sum, where every container has a limit.
+/// The limits of the pod as a whole: what its containers may use at the worst moment of its life, where every one has a limit,
+/// or what the pod says of itself.
 pub(super) fn of_pod(pod: &Pod) -> Resources {
-    let containers = pod.spec.as_ref().map(|spec| spec.containers.as_slice()).unwrap_or_default();
-    let init = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    // Init containers may use more than the others together; their limits are their own.
-    let init: Vec<Resources> = init.map(of_container).collect();
-    let all: Vec<Resources> = containers.iter().map(of_container).collect();
-    let sum = |of: fn(&Resources) -> Option<u64>| -> Option<u64> {
-        let sum: Option<u64> = all.iter().map(of).sum();
-        let largest_init: Option<u64> =
-            init.iter().map(of).try_fold(0, |largest, next| next.map(|n| n.max(largest)));
-        Some(sum?.max(largest_init?))
+    let own = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    let limits = own.and_then(|own| own.limits.as_ref());
+    let limit = |name, milli, of: fn(Resources) -> Option<u64>| {
+        let of_containers = || most(pod, |container| of(of_container(container)));
+        amount(limits, name, milli).or_else(of_containers).filter(|most| *most > 0)
     };
     Resources {
-        cpu_request_millis: Some(all.iter().filter_map(|r| r.cpu_request_millis).sum())
-            .filter(|sum| *sum > 0),
-        cpu_limit_millis: sum(|r| r.cpu_limit_millis).filter(|sum| *sum > 0),
-        memory_limit_bytes: sum(|r| r.memory_limit_bytes).filter(|sum| *sum > 0),
+        cpu_request_millis: Some(requests(pod).cpu).filter(|cpu| *cpu > 0),
+        cpu_limit_millis: limit("cpu", true, |of| of.cpu_limit_millis),
+        memory_limit_bytes: limit("memory", false, |of| of.memory_limit_bytes),
         pids_limit: None,
     }
+}
+
+/// Limits that leave room for both.
+pub(super) fn widest(one: Resources, other: Resources) -> Resources {
+    let limit = |of: fn(&Resources) -> Option<u64>| Some(of(&one)?.max(of(&other)?));
+    Resources {
+        cpu_request_millis: one.cpu_request_millis.max(other.cpu_request_millis),
+        cpu_limit_millis: limit(|of| of.cpu_limit_millis),
+        memory_limit_bytes: limit(|of| of.memory_limit_bytes),
+        pids_limit: limit(|of| of.pids_limit),
+    }
+}
+
+/// What the pod may count on: what its containers ask for at the worst moment of its life, or what it asks for itself, and the
+/// overhead of its runtime.
+pub(super) fn requests(pod: &Pod) -> Amounts {
+    let spec = pod.spec.as_ref();
+    let own = spec.and_then(|spec| spec.resources.as_ref()).and_then(|own| own.requests.as_ref());
+    let overhead = spec.and_then(|spec| spec.overhead.as_ref());
+    let request = |name, milli| {
+        let of = |container: &Container| Some(asked(container, name, milli).unwrap_or(0));
+        let sum = amount(own, name, milli).or_else(|| most(pod, of));
+        sum.unwrap_or(0) + amount(overhead, name, milli).unwrap_or(0)
+    };
+    Amounts { cpu: request("cpu", true), memory: request("memory", false) }
+}
+
+/// What a container asks for; a limit without a request is one.
+fn asked(container: &Container, name: &str, milli: bool) -> Option<u64> {
+    let resources = container.resources.as_ref()?;
+    amount(resources.requests.as_ref(), name, milli)
+        .or_else(|| amount(resources.limits.as_ref(), name, milli))
+}
+
+/// The most that is in use at once: containers run together, beside the sidecars; init containers one after the other, each
+/// beside the sidecars before it. `None` if some container has no amount.
+fn most(pod: &Pod, of: impl Fn(&Container) -> Option<u64>) -> Option<u64> {
+    let spec = pod.spec.as_ref()?;
+    let (mut sidecars, mut starting) = (0, 0);
+    for container in spec.init_containers.iter().flatten() {
+        let needed = sidecars + of(container)?;
+        if container.restart_policy.as_deref() == Some("Always") {
+            sidecars = needed;
+        }
+        starting = needed.max(starting);
+    }
+    let running = spec.containers.iter().try_fold(sidecars, |sum, container| Some(sum + of(container)?))?;
+    Some(running.max(starting))
 }
 
 fn amount(list: Option<&BTreeMap<String, Quantity>>, name: &str, milli: bool) -> Option<u64> {
@@ -68,5 +116,22 @@ mod tests {
         assert_eq!((one.cpu_limit_millis, one.memory_limit_bytes), (None, None));
         let init = json!({ "containers": [limited("500m")], "initContainers": [limited("2")] });
         assert_eq!(of_pod(&pod(init)).cpu_limit_millis, Some(2000));
+        let mut sidecar = limited("2");
+        sidecar["restartPolicy"] = json!("Always");
+        let beside = json!({ "containers": [limited("500m")], "initContainers": [sidecar, limited("1")] });
+        assert_eq!(of_pod(&pod(beside)).cpu_limit_millis, Some(3000));
+        let own = json!({ "containers": [{ "name": "b" }], "resources": { "limits": { "cpu": "3" } } });
+        assert_eq!(of_pod(&pod(own)).cpu_limit_millis, Some(3000));
+    }
+
+    #[test]
+    fn a_pod_may_count_on_what_it_asks_for() {
+        let asks =
+            |cpu: &str| json!({ "name": "a", "resources": { "requests": { "cpu": cpu, "memory": "1Mi" } } });
+        let limited = json!({ "name": "b", "resources": { "limits": { "cpu": "1" } } });
+        let spec = json!({ "containers": [asks("100m"), limited], "overhead": { "cpu": "50m" } });
+        assert_eq!(requests(&pod(spec)), Amounts { cpu: 1150, memory: 1 << 20 });
+        let own = json!({ "containers": [asks("100m")], "resources": { "requests": { "cpu": "2" } } });
+        assert_eq!(requests(&pod(own)), Amounts { cpu: 2000, memory: 1 << 20 });
     }
 }

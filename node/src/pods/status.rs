@@ -140,6 +140,9 @@ impl Reporter<'_, '_> {
             state: Some(state),
             last_state: Some(last.map(terminated).unwrap_or_default()),
             volume_mounts: volume_mounts(&view.spec),
+            allocated_resources: view.spec.resources.as_ref().and_then(|given| given.requests.clone()),
+            resources: (view.role != Role::Ephemeral)
+                .then(|| view.applied().cloned().or_else(|| view.spec.resources.clone()).unwrap_or_default()),
             ..core::ContainerStatus::default()
         }
     }

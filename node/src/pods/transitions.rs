@@ -1,7 +1,9 @@
 //! Events that follow from a change of status.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
+use super::allocation::told;
+use super::conditions::RESIZE_IN_PROGRESS;
 use super::specs::{field_path, find_container};
 use crate::admission::Admission;
 use crate::events::{Happening, Severity};
@@ -25,6 +27,7 @@ pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &Po
             happenings.extend(of_container(pod, &container, reason.unwrap_or_default()));
         }
     }
+    happenings.extend(of_resize(pod, from, to));
     let is_new = |reason: &str| to.reason.as_deref() == Some(reason) && from.reason != to.reason;
     if is_new("DeadlineExceeded") {
         let message = "Pod was active on the node longer than the specified deadline";
@@ -34,6 +37,27 @@ pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &Po
         happenings.push(Happening::of_pod(Severity::Warning, rejection.reason, rejection.message));
     }
     happenings
+}
+
+/// A resize that went wrong, or is done.
+fn of_resize(pod: &Pod, from: &PodStatus, to: &PodStatus) -> Option<Happening> {
+    let in_progress = |status: &PodStatus| -> Option<PodCondition> {
+        let mut conditions = status.conditions.iter().flatten();
+        conditions.find(|condition| condition.type_ == RESIZE_IN_PROGRESS).cloned()
+    };
+    let before = in_progress(from)?;
+    let generation = before.observed_generation;
+    match in_progress(to) {
+        None => {
+            let message = told("Pod resize completed", pod, generation, None);
+            Some(Happening::of_pod(Severity::Normal, "ResizeCompleted", message))
+        }
+        Some(now) if now.reason.as_deref() == Some("Error") && now.message != before.message => {
+            let message = told("Pod resize error", pod, generation, now.message.as_deref());
+            Some(Happening::of_pod(Severity::Warning, "ResizeError", message))
+        }
+        Some(_) => None,
+    }
 }
 
 fn waiting_reason(status: &ContainerStatus) -> Option<&str> {

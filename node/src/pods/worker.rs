@@ -9,6 +9,8 @@
 //! - It sleeps until it is woken or the plan's time comes; a pod that is settled costs nothing.
 //! - It ends when the Pod object is gone and everything of the pod was given back.
 
+mod resizing;
+
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +104,7 @@ impl Worker {
         self.ctx.wakers.unregister(&self.uid);
         self.ctx.objects.release(&self.uid);
         self.ctx.tokens.release(&self.uid);
+        self.ctx.allocations.release(&self.uid);
     }
 
     /// Takes everything else that is already there, so that one plan serves all of it.
@@ -120,6 +123,7 @@ impl Worker {
     fn turn(&mut self) -> Plan {
         let now = self.ctx.clock.now();
         let Desired { pod, gone } = self.desired.borrow_and_update().clone();
+        let pod = self.give(pod, gone);
         self.show(&pod);
         let containers = self.ctx.containers.of_pod(&self.uid);
         self.read_termination_messages(&pod, &containers);
@@ -142,6 +146,7 @@ impl Worker {
         if !gone {
             self.report(&pod, &mut plan, now);
         }
+        self.allocate(&pod);
         self.apply(&pod, &mut plan, now);
         plan
     }
@@ -196,11 +201,12 @@ impl Worker {
                 let kill_at = super::backoff::later(now, grace);
                 let memory = self.memory.container(&id.name);
                 memory.stop = Some(StopOrder { id: id.clone(), kill_at, retry_at: None });
-                if *why == Why::Changed {
+                if matches!(why, Why::Changed | Why::Resized) {
                     memory.replaced = Some(id.attempt);
                 }
                 self.jobs.spawn(jobs::stop(ctx, pod, action));
             }
+            Action::Resize { containers, narrows } => self.resize(&pod, containers, narrows),
             Action::Remove { id, handler } => {
                 self.memory.removing.insert(id.clone());
                 self.jobs.spawn(async move { Some(jobs::remove(ctx, pod, id, handler).await) });
@@ -241,12 +247,16 @@ impl Worker {
 
     fn launch(&mut self, pod: Arc<Pod>, container: String, attempt: u32) {
         let (volumes, network) = (self.memory.volumes.done().cloned(), self.memory.network.done().cloned());
+        let limits = self.spanned(&pod);
         let memory = self.memory.container(&container);
         let image = memory.image.done().cloned();
         // The planner asks for a launch only when all three are there.
-        let (Some(volumes), Some(network), Some(image)) = (volumes, network, image) else { return };
+        let (Some(volumes), Some(mut network), Some(image)) = (volumes, network, image) else { return };
+        network.sandbox.resources = limits;
         (memory.launch, memory.launch_attempt) = (Step::Busy, attempt);
         let spec = specs::find_container(&pod, &container);
+        let given = spec.as_ref().and_then(|spec| spec.resources.clone()).unwrap_or_default();
+        memory.applied = Some((attempt, given));
         memory.launched_image = spec.and_then(|spec| spec.image.clone()).unwrap_or_default();
         let ending = self.ending.clone();
         let order = launch::Order { pod, container, attempt, image, volumes, network, ending };
@@ -353,6 +363,7 @@ impl Worker {
                 }
             }
             Done::Stopped(id, result) => memory.container(&id.name).stop_done(&id, result, now),
+            Done::Resized { applied, result } => self.resized(applied, result, now),
             Done::Removed(id) => drop(memory.removing.remove(&id)),
             Done::TornDown(Ok(())) => memory.teardown = Step::Done(()),
             Done::TornDown(Err(message)) => {

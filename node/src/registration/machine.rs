@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fs::statvfs;
 
 use super::thresholds::{Signal, Supply, Thresholds};
+use crate::allocations::Amounts;
 
 /// Memory kept from pods for the system and the agent.
 const RESERVED_MEMORY: u64 = 100 << 20;
@@ -68,6 +69,11 @@ impl Machine {
     /// What of it pods may use.
     pub(crate) fn allocatable(&self, max_pods: u32) -> BTreeMap<String, String> {
         self.resources(self.memory.saturating_sub(RESERVED_MEMORY), self.storage / 10 * 9, max_pods)
+    }
+
+    /// What of its processors and its memory pods may use.
+    pub(crate) fn allocatable_amounts(&self) -> Amounts {
+        Amounts { cpu: self.cpus * 1000, memory: self.memory.saturating_sub(RESERVED_MEMORY) }
     }
 
     fn resources(&self, memory: u64, storage: u64, max_pods: u32) -> BTreeMap<String, String> {

@@ -235,8 +235,10 @@ fn merge(target: &mut Value, patch: &Value) {
                 for condition in conditions {
                     let list = target.as_object_mut().unwrap().entry("conditions").or_insert(json!([]));
                     let list = list.as_array_mut().unwrap();
-                    match list.iter_mut().find(|old| old["type"] == condition["type"]) {
-                        Some(old) => merge(old, condition),
+                    let place = list.iter().position(|old| old["type"] == condition["type"]);
+                    match place {
+                        _ if condition["$patch"] == "delete" => drop(place.map(|place| list.remove(place))),
+                        Some(place) => merge(&mut list[place], condition),
                         None => list.push(condition.clone()),
                     }
                 }

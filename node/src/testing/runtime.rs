@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use wherry_api::clock::Clock;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ExitReason,
-    ImageContent, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
+    ImageContent, Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
 };
 
 use crate::network::{NetworkError, PodAddress, PodNetwork};
@@ -42,7 +42,11 @@ pub(crate) struct FakeRuntime {
     clock: Mutex<Arc<dyn Clock>>,
     containers: Mutex<BTreeMap<ContainerId, ContainerStatus>>,
     specs: Mutex<Vec<ContainerSpec>>,
-    /// What the next starts answer, by container name.
+    /// The limits of groups, by path.
+    groups: Mutex<BTreeMap<String, Resources>>,
+    /// The limits that containers were given while they ran.
+    updates: Mutex<Vec<(ContainerId, Resources)>>,
+    /// What the next starts and updates answer, by container name.
     failures: Mutex<BTreeMap<String, String>>,
     /// What commands write and how they end, by their words; others never end.
     commands: Mutex<BTreeMap<String, (String, i32)>>,
@@ -62,6 +66,8 @@ impl FakeRuntime {
             clock: Mutex::new(clock),
             containers: Mutex::default(),
             specs: Mutex::default(),
+            groups: Mutex::default(),
+            updates: Mutex::default(),
             failures: Mutex::default(),
             commands: Mutex::default(),
             executed: Mutex::default(),
@@ -86,12 +92,22 @@ impl FakeRuntime {
         self.specs.lock().clone()
     }
 
+    /// The limits of the group.
+    pub(crate) fn group(&self, path: &str) -> Option<Resources> {
+        self.groups.lock().get(path).copied()
+    }
+
+    /// The limits that containers were given while they ran, oldest first.
+    pub(crate) fn updates(&self) -> Vec<(ContainerId, Resources)> {
+        self.updates.lock().clone()
+    }
+
     /// The containers there are.
     pub(crate) fn existing(&self) -> Vec<ContainerStatus> {
         self.containers.lock().values().cloned().collect()
     }
 
-    /// Makes starts of the container fail with this reason, or succeed again.
+    /// Makes starts and updates of the container fail with this reason, or succeed again.
     pub(crate) fn fail_starts(&self, name: &str, reason: Option<&str>) {
         let mut failures = self.failures.lock();
         match reason {
@@ -161,6 +177,11 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
+    async fn ensure_group(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
+        self.groups.lock().insert(path.to_owned(), *limits);
+        Ok(())
+    }
+
     async fn ensure_sandbox(&self, _: &SandboxSpec) -> Result<(), RuntimeError> {
         Ok(())
     }
@@ -191,6 +212,14 @@ impl Runtime for FakeRuntime {
         if status.state == ContainerState::Created {
             status.state = ContainerState::Running { started_at };
         }
+        Ok(())
+    }
+
+    async fn update(&self, id: &ContainerId, limits: &Resources) -> Result<(), RuntimeError> {
+        if let Some(reason) = self.failures.lock().get(&id.name).cloned() {
+            return Err(RuntimeError::Failed { step: "update".to_owned(), reason });
+        }
+        self.updates.lock().push((id.clone(), *limits));
         Ok(())
     }
 

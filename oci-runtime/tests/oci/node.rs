@@ -44,6 +44,7 @@ impl Node {
         change(&mut config, dir.path());
         let name = dir.path().file_name().unwrap().to_string_lossy().into_owned();
         let group = format!("/wherry-test-{name}");
+        config.shims_cgroup.clone_from(&group);
         let sandbox = SandboxSpec {
             id: SandboxId(name),
             hostname: "pod-host".into(),

@@ -150,7 +150,11 @@ async fn a_request_beyond_the_memory_limit_fails_and_the_server_lives() {
     assert_eq!(get(address(&spec), "/alloc/64").await.0, 500);
     let served = join_all((0..200).map(|_| get(address(&spec), "/"))).await;
     assert!(served.iter().all(|(status, _)| *status == 200), "{served:?}");
+    spec.resources.memory_limit_bytes = Some(128 << 20);
+    node.runtime.update(&spec.id, &spec.resources).await.unwrap();
+    assert_eq!(get(address(&spec), "/alloc/64").await.0, 200, "more memory counts while it runs");
     node.runtime.stop(&spec.id, PATIENCE).await.unwrap();
+    assert!(node.runtime.update(&spec.id, &spec.resources).await.is_err());
     let text = log(&spec, Stream::Stderr).join("\n");
     assert!(text.contains("a request failed: the memory limit of 33554432 bytes was exceeded"), "{text}");
 }

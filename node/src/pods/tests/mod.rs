@@ -180,6 +180,10 @@ fn short(action: &Action) -> String {
         Action::SetUpNetwork { netns } => format!("network netns={netns}"),
         Action::Launch { container, attempt, .. } => format!("launch {container}/{attempt}"),
         Action::Stop { id, grace, .. } => format!("stop {}/{} {}s", id.name, id.attempt, grace.as_secs()),
+        Action::Resize { containers, narrows } => {
+            let names: Vec<_> = containers.iter().map(|(id, _)| id.name.as_str()).collect();
+            format!("resize {}{}", names.join(" "), if *narrows { "" } else { " (wide)" })
+        }
         Action::Remove { id, .. } => format!("remove {}/{}", id.name, id.attempt),
         Action::TearDown => "teardown".to_owned(),
         Action::DeletePod => "delete".to_owned(),

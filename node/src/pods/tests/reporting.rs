@@ -33,7 +33,7 @@ fn a_running_pod_golden() {
         ],
         "containerStatuses": [{
             "name": "main", "image": "app:v1", "imageID": "r/app@sha256:d", "containerID": "wasmtime://u-1_main_0",
-            "ready": true, "started": true, "restartCount": 0, "lastState": {},
+            "ready": true, "started": true, "restartCount": 0, "lastState": {}, "resources": {},
             "state": { "running": { "startedAt": time } },
         }],
     });

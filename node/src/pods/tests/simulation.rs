@@ -1,6 +1,7 @@
 //! Whole workers against an API server in memory and fake runtimes, in simulated time.
 
 mod hooks;
+mod resize;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::allocations::{Allocations, Amounts};
+use crate::cgroups::CgroupRoot;
 use crate::containers::Containers;
 use crate::context::Context;
 use crate::events::Events;
@@ -87,6 +90,9 @@ impl Node {
             has_namespaces: self.has_namespaces,
             max_container_restart_period: crate::config::Config::MAX_CONTAINER_RESTART_PERIOD,
             admission: Arc::default(),
+            cgroup_root: CgroupRoot::default(),
+            allocations: Allocations::new(wakers.clone()),
+            allocatable_amounts: Amounts { cpu: 4000, memory: 4 << 30 },
             seccomp_profiles: self.dir.path().join("seccomp"),
             endpoint_drain: Duration::from_millis(300),
             containers: Containers::new(runtimes.clone(), wakers.clone()),
@@ -346,6 +352,9 @@ async fn a_container_that_a_pod_did_not_allow_starts_when_the_pod_does() {
     node.api.put(POD, pod);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(node.wasmtime.existing().len(), 1);
+    // A part of a volume stays mounted otherwise.
+    node.delete(1);
+    node.api.wait_gone(POD).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,196 @@
+//! What the node gives a pod's containers: what they asked for when the pod came, and what they ask for since, where there is
+//! room for it.
+//!
+//! ```text
+//! asked for --there is room--> given --resized, or started again--> applied
+//!         \--there is none--> pending: Deferred, or Infeasible on this node
+//! ```
+//! Everything but this module sees a pod only as it was given.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::{Value, json};
+
+use super::resources;
+use crate::allocations::{Allocation, Allocations, Amounts};
+use crate::events::{Happening, Severity};
+
+/// What containers have, by name.
+pub(super) type ByName = BTreeMap<String, ResourceRequirements>;
+
+/// What a pod's containers were given.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    by_name: ByName,
+    /// The generation of the pod that asked for it, if it asked for something else before.
+    pub(super) generation: Option<i64>,
+    /// What it asks for in vain.
+    pub(super) pending: Option<Pending>,
+}
+
+/// A wish that is not fulfilled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pending {
+    /// `Deferred` or `Infeasible`.
+    pub(super) reason: &'static str,
+    /// What there is too little of.
+    pub(super) message: String,
+    /// The generation of the pod that asks for it.
+    pub(super) generation: Option<i64>,
+}
+
+/// What there is for pods, and what others have of it.
+pub(super) struct Room<'a> {
+    /// What all pods were given.
+    pub(super) allocations: &'a Allocations,
+    /// What pods may use of the node.
+    pub(super) allocatable: Amounts,
+}
+
+impl Given {
+    /// What the API recorded of a pod, else what it asks for.
+    pub(super) fn recall(pod: &Pod) -> Self {
+        let mut by_name = asked(pod);
+        let status = pod.status.as_ref();
+        let lists = status.map(|status| [&status.init_container_statuses, &status.container_statuses]);
+        for recorded in lists.into_iter().flatten().flatten().flatten() {
+            if let (Some(given), Some(resources)) = (by_name.get_mut(&recorded.name), &recorded.resources) {
+                given.clone_from(resources);
+            }
+        }
+        Self { by_name, generation: None, pending: None }
+    }
+
+    /// Gives the pod what it asks for, if there is room; answers what is to be told of that.
+    pub(super) fn follow(&mut self, uid: &str, desired: &Pod, room: &Room<'_>) -> Option<Happening> {
+        let wanted = asked(desired);
+        if wanted.iter().all(|(name, wanted)| self.by_name.get(name).is_some_and(|given| same(given, wanted)))
+        {
+            self.pending = None;
+            return None;
+        }
+        let generation = desired.metadata.generation;
+        match self.refusal(uid, desired, room) {
+            None => {
+                (self.by_name, self.generation, self.pending) = (wanted, generation, None);
+                let message = told("Pod resize started", desired, generation, None);
+                Some(Happening::of_pod(Severity::Normal, "ResizeStarted", message))
+            }
+            Some((reason, message)) => {
+                let event = if reason == "Deferred" { "ResizeDeferred" } else { "ResizeInfeasible" };
+                let text = told(&format!("Pod resize {reason}"), desired, generation, Some(&message));
+                let pending = Some(Pending { reason, message, generation });
+                let is_new = self.pending != pending;
+                self.pending = pending;
+                is_new.then(|| Happening::of_pod(Severity::Warning, event, text))
+            }
+        }
+    }
+
+    /// Why the pod cannot have what it asks for, in upstream's words.
+    fn refusal(&self, uid: &str, desired: &Pod, room: &Room<'_>) -> Option<(&'static str, String)> {
+        let requests = resources::requests(desired);
+        let had = resources::requests(&self.apply(desired));
+        let all = room.allocatable;
+        let kinds =
+            [("memory", requests.memory, had.memory, all.memory), ("cpu", requests.cpu, had.cpu, all.cpu)];
+        if let Some((kind, wanted, _, all)) =
+            kinds.iter().find(|(_, wanted, had, all)| wanted > had && wanted > all)
+        {
+            let message =
+                format!("Node didn't have enough capacity: {kind}, requested: {wanted}, capacity: {all}");
+            return Some(("Infeasible", message));
+        }
+        let used = room.allocations.try_note(uid, Allocation::of(desired, requests), (had, all)).err()?;
+        let short = |wanted: u64, had: u64, used: u64, all: u64| wanted > had && wanted + used > all;
+        let (kind, wanted, used, all) = if short(requests.cpu, had.cpu, used.cpu, all.cpu) {
+            ("cpu", requests.cpu, used.cpu, all.cpu)
+        } else {
+            ("memory", requests.memory, used.memory, all.memory)
+        };
+        let message = format!(
+            "Node didn't have enough resource: {kind}, requested: {wanted}, used: {used}, capacity: {all}"
+        );
+        Some(("Deferred", message))
+    }
+
+    /// The pod as it was given.
+    pub(super) fn apply(&self, pod: &Pod) -> Pod {
+        with(pod, &self.by_name)
+    }
+
+    /// The same; without a copy, if the pod has what it asks for.
+    pub(super) fn view(&self, pod: Arc<Pod>) -> Arc<Pod> {
+        let differs = |(name, asked): (&String, &ResourceRequirements)| {
+            self.by_name.get(name).is_some_and(|given| !same(given, asked))
+        };
+        if asked(&pod).iter().any(differs) { Arc::new(self.apply(&pod)) } else { pod }
+    }
+}
+
+/// The pod, with what is said of containers in the place of what they ask for.
+pub(super) fn with(pod: &Pod, by_name: &ByName) -> Pod {
+    let mut pod = pod.clone();
+    if let Some(spec) = &mut pod.spec {
+        for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+            if let Some(resources) = by_name.get(&container.name) {
+                container.resources = Some(resources.clone());
+            }
+        }
+    }
+    pod
+}
+
+/// What the pod's containers ask for.
+fn asked(pod: &Pod) -> ByName {
+    let spec = pod.spec.iter();
+    let containers = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+    containers
+        .map(|container| (container.name.clone(), container.resources.clone().unwrap_or_default()))
+        .collect()
+}
+
+/// Whether both are the same amounts of processors and memory, whatever they look like.
+pub(super) fn same(one: &ResourceRequirements, other: &ResourceRequirements) -> bool {
+    differing(one, other).next().is_none()
+}
+
+/// Which of processors and memory differ.
+pub(super) fn differing(
+    one: &ResourceRequirements,
+    other: &ResourceRequirements,
+) -> impl Iterator<Item = &'static str> {
+    let amount = |list: &Option<BTreeMap<String, Quantity>>, name: &str| -> Option<i128> {
+        let quantity: wherry_api::quantity::Quantity = list.as_ref()?.get(name)?.0.parse().ok()?;
+        Some(quantity.as_nanos())
+    };
+    let amounts =
+        move |of: &ResourceRequirements, name: &str| (amount(&of.requests, name), amount(&of.limits, name));
+    ["cpu", "memory"].into_iter().filter(move |name| amounts(one, name) != amounts(other, name))
+}
+
+/// What an event says of a resize: `Pod resize started: {"containers":[..],"generation":2}`.
+pub(super) fn told(what: &str, pod: &Pod, generation: Option<i64>, error: Option<&str>) -> String {
+    let list = |containers: &[Container]| -> Vec<Value> {
+        let one = |container: &Container| {
+            let resources = container.resources.clone().unwrap_or_default();
+            json!({ "name": container.name, "resources": resources })
+        };
+        containers.iter().map(one).collect()
+    };
+    let spec = pod.spec.as_ref();
+    let mut summary = json!({
+        "containers": list(spec.map(|spec| spec.containers.as_slice()).unwrap_or_default()),
+        "generation": generation.unwrap_or_default(),
+    });
+    if let Some(init) = spec.and_then(|spec| spec.init_containers.as_ref()).filter(|init| !init.is_empty()) {
+        summary["initContainers"] = json!(list(init));
+    }
+    if let Some(error) = error {
+        summary["error"] = json!(error);
+    }
+    format!("{what}: {summary}")
+}
