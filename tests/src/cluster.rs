@@ -6,6 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::leftovers::Traces;
 use crate::process::{kill_now, launch, read, terminate};
 use crate::{Registry, isolated, old_kubectl, wait, wherry_binary};
 
@@ -51,6 +52,7 @@ pub struct Cluster {
     dir: PathBuf,
     options: Options,
     process: Option<Child>,
+    traces: Traces,
     /// The `ready in N ms` line of the last start.
     ready_line: String,
 }
@@ -58,7 +60,9 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster whose data is in `dir/data`; returns when it says that it is ready.
     pub fn start(dir: &Path, options: Options) -> Self {
-        let mut cluster = Self { dir: dir.to_owned(), options, process: None, ready_line: String::new() };
+        let traces = Traces::of(dir);
+        let mut cluster =
+            Self { dir: dir.to_owned(), options, process: None, traces, ready_line: String::new() };
         cluster.launch();
         cluster
     }
@@ -69,6 +73,7 @@ impl Cluster {
         command
             .args(["up", "--node-name", "node-1", "--data-dir"])
             .arg(self.data_dir())
+            .args(["--cgroup-root", self.traces.group()])
             .args(ENOUGH_DISK)
             .args(&self.options.flags)
             .envs(self.options.env.iter().map(|(k, v)| (k, v)));
@@ -99,6 +104,11 @@ impl Cluster {
     /// The id of the running process.
     pub fn pid(&self) -> u32 {
         self.process.as_ref().map(Child::id).expect("the cluster runs")
+    }
+
+    /// What is left of Pods on the node once all are gone: nothing, unless something was left behind.
+    pub fn left_behind(&self) -> Vec<String> {
+        self.traces.once_gone()
     }
 
     /// SIGKILL: the process gets no chance to save anything.
@@ -248,18 +258,24 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    /// Removes all Pods and fails the test if something of them stays.
     fn drop(&mut self) {
+        let mut left = Vec::new();
         if self.process.is_some() {
-            // Deployments first, or their controllers would make new Pods.
-            self.try_kubectl(&[
-                "delete",
-                "deployments,replicasets,pods",
-                "--all",
-                "-A",
-                "--grace-period=0",
-                "--timeout=30s",
-            ]);
+            if !std::thread::panicking() {
+                // Those that make Pods first, or they would make new ones.
+                let kinds = "deployments,replicasets,statefulsets,daemonsets,jobs,cronjobs,replicationcontrollers,pods";
+                self.try_kubectl(&["delete", kinds, "--all", "-A", "--grace-period=1", "--wait=false"]);
+                left = self.traces.once_gone();
+            }
             self.terminate();
         }
+        self.traces.erase();
+        assert!(
+            left.is_empty(),
+            "left behind, though all Pods were deleted:\n{}\n{}",
+            left.join("\n"),
+            self.log()
+        );
     }
 }

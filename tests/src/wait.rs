@@ -7,17 +7,19 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks until the condition gives a value; panics with what was waited for and what was seen last.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    let mut last = String::new();
+pub fn until<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    within(PATIENCE, look).unwrap_or_else(|last| panic!("waited {PATIENCE:?} for {what}; last seen: {last}"))
+}
+
+/// Looks until the condition gives a value, or for so long; then answers what was seen last.
+pub fn within<T, E>(patience: Duration, mut look: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     let began = now();
-    while began.elapsed() < PATIENCE {
+    loop {
         match look() {
-            Ok(value) => return value,
-            Err(seen) => last = seen,
+            Err(_) if began.elapsed() < patience => pause(),
+            seen => return seen,
         }
-        pause();
     }
-    panic!("waited {PATIENCE:?} for {what}; last seen: {last}");
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a look takes is part of how long a test waits")]

@@ -22,6 +22,8 @@ pub(crate) fn isolated<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send +
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
         // The files of `ip netns` are the test's own, too.
         mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        // So are directories in which namespaces stay mounted: they could not be removed.
+        mount(Some("tmpfs"), &std::env::temp_dir(), Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test());
     };
     std::thread::spawn(run).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

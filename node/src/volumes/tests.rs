@@ -183,6 +183,7 @@ async fn mounts_expand_expressions_and_refuse_unknown_volumes() {
     let options =
         json!({ "name": "v", "mountPath": "/d", "readOnly": true, "mountPropagation": "HostToContainer" });
     assert!(mounts(options).unwrap()[0].options.follows_node);
+    root.tear_down("u-1").unwrap();
 }
 
 fn persistent(name: &str, spec: Value) -> Value {

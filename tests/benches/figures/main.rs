@@ -19,7 +19,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use wherry_tests::{Cluster, Options, Registry, http, isolated, wait, workspace};
+use wherry_tests::{Cluster, Options, Registry, http, isolated_on_disk, wait, workspace};
 
 const RUNS: usize = 5;
 
@@ -38,7 +38,7 @@ fn main() {
     ];
     for (name, bench) in benches {
         if names.is_empty() || names.iter().any(|n| n == name) {
-            isolated(|| {
+            isolated_on_disk(|| {
                 let dir = tempfile::tempdir().unwrap();
                 bench(dir.path());
             });

@@ -7,12 +7,12 @@ fn viewer(medium: &str) -> Viewer {
     Viewer::of(&[json!({ "emptyDir": { "medium": medium } })])
 }
 
-/// `tmpfs` if the medium is memory, and something else if not.
+/// The top of a tmpfs if the medium is memory, and a directory of something else if not.
 fn is_on(file_system: &str, medium: &str) -> bool {
-    (medium == "Memory") == (file_system == "tmpfs")
+    (medium == "Memory") == (file_system == "/ tmpfs")
 }
 
-const FILE_SYSTEM: &str = "awk '$2 == \"/v0\" { print $3 }' /proc/mounts";
+const FILE_SYSTEM: &str = "awk '$5 == \"/v0\" { print $4, $(NF - 2) }' /proc/self/mountinfo";
 
 /// A user makes a file of this mode and reads it again.
 fn supports(user: Option<u32>, mode: &str, medium: &str) {
