@@ -78,13 +78,17 @@ fn run(dir: &ContainerDir) -> Result<(), Failure> {
     let cgroups = detach(&record)?;
     let exit = match launch::launch(dir, &record) {
         Ok(launched) => supervise(dir, &record, &cgroups, launched)?,
-        Err(reason) => Exit {
-            started_at: None,
-            finished_at: Timestamp::now(),
-            code: START_ERROR_CODE,
-            reason: ExitReason::StartError,
-            message: reason,
-        },
+        Err(reason) => {
+            // An OCI runtime that was killed leaves what was to become the program. The agent removes what cannot be ended here.
+            cgroups.kill(&record.cgroup).ok();
+            Exit {
+                started_at: None,
+                finished_at: Timestamp::now(),
+                code: START_ERROR_CODE,
+                reason: ExitReason::StartError,
+                message: reason,
+            }
+        }
     };
     dir.set_exit(&exit).map_err(|error| error.to_string())
 }

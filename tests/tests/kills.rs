@@ -1,0 +1,307 @@
+//! `kill -9` of whatever keeps a container, and a full disk, while Pods start, run and stop: statuses are right, nothing is
+//! started again that need not be, and nothing is left behind.
+//!
+//! `WHERRY_KILL_ROUNDS` says how often each happens; 1 by default.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use wherry_tests::pods::{shell, with};
+use wherry_tests::{Cluster, Options, in_cluster, wait};
+
+/// When something happens to a Pod.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phase {
+    Start,
+    Run,
+    Stop,
+}
+
+const PHASES: [Phase; 3] = [Phase::Start, Phase::Run, Phase::Stop];
+
+/// Notes each start, and goes on when it is asked to end until it is made to.
+const STUBBORN: &str = "echo >> /count/starts; trap '' TERM; while true; do sleep 0.1; done";
+
+fn rounds() -> usize {
+    std::env::var("WHERRY_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
+}
+
+/// One Pod of one container, to which something happens.
+struct Victim<'a> {
+    cluster: &'a Cluster,
+    name: &'static str,
+    uid: String,
+}
+
+impl<'a> Victim<'a> {
+    fn create(cluster: &'a Cluster, name: &'static str) -> Self {
+        let mounts = json!({ "volumeMounts": [{ "name": "count", "mountPath": "/count" }] });
+        let main = with(shell("main", STUBBORN), mounts);
+        let volumes = json!([{ "name": "count", "emptyDir": {} }]);
+        let spec = json!({ "terminationGracePeriodSeconds": 1, "volumes": volumes, "containers": [main] });
+        cluster.run_pod(name, &spec);
+        let uid = cluster.get(&["pod", name])["metadata"]["uid"].as_str().unwrap().to_owned();
+        Self { cluster, name, uid }
+    }
+
+    fn container(&self) -> Value {
+        self.cluster.first_container(self.name)
+    }
+
+    /// Waits until the container runs after so many restarts.
+    fn until_running(&self, restarts: std::ops::RangeInclusive<u64>) {
+        wait::until(&format!("{} to run", self.name), || {
+            let container = self.container();
+            let count = container["restartCount"].as_u64().unwrap_or(0);
+            assert!(count <= *restarts.end(), "started again for nothing: {container:#}");
+            let runs = container["state"]["running"].is_object() && restarts.contains(&count);
+            if runs { Ok(()) } else { Err(format!("{container:#}")) }
+        });
+    }
+
+    /// How often the program was started.
+    fn starts(&self) -> usize {
+        let path = format!("node/pods/{}/volumes/count/starts", self.uid);
+        fs::read_to_string(self.cluster.data_dir().join(path)).unwrap_or_default().lines().count()
+    }
+
+    fn place(&self, attempt: usize) -> PathBuf {
+        let name = format!("{}_main_{attempt}", self.uid);
+        self.cluster.data_dir().join("node/oci/containers").join(name)
+    }
+
+    /// Waits for a process of the container's first attempt with these words; its id, or `None` if it went by too fast.
+    fn process(&self, words: &[&str]) -> Option<i32> {
+        let id = format!("{}_main_0", self.uid);
+        let has = |line: &str| line.contains(&id) && words.iter().all(|word| line.contains(word));
+        let look = || {
+            let found = command_lines().find(|(_, line)| has(line)).map(|(id, _)| id);
+            let is_over = self.place(0).join("running.json").exists();
+            if found.is_some() || is_over { Ok(found) } else { Err(()) }
+        };
+        wait::within(wait::PATIENCE, look).expect("the container is started")
+    }
+
+    fn init(&self) -> Option<i32> {
+        let text = fs::read_to_string(self.place(0).join("running.json")).ok()?;
+        i32::try_from(serde_json::from_str::<Value>(&text).ok()?["pid"].as_i64()?).ok()
+    }
+
+    fn delete(&self) {
+        self.cluster.kubectl(&["delete", "pod", self.name, "--wait=false"]);
+    }
+
+    /// Deletes the Pod, of which nothing may be left.
+    fn is_gone_without_a_trace(&self) {
+        self.cluster.try_kubectl(&["delete", "pod", self.name, "--ignore-not-found", "--wait=false"]);
+        self.cluster.wait_for("delete", &[&format!("pod/{}", self.name)]);
+        let left = self.cluster.left_behind();
+        assert!(left.is_empty(), "left of {}:\n{}", self.name, left.join("\n"));
+    }
+}
+
+fn command_lines() -> impl Iterator<Item = (i32, String)> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        Some((id, String::from_utf8_lossy(&line).replace('\0', " ")))
+    })
+}
+
+fn strike(process: Option<i32>) -> bool {
+    process.is_some_and(|id| match kill(Pid::from_raw(id), Signal::SIGKILL) {
+        Ok(()) => true,
+        Err(Errno::ESRCH) => false,
+        Err(error) => panic!("{error}"),
+    })
+}
+
+#[test]
+fn an_agent_that_is_killed_takes_over_what_it_left() {
+    in_cluster(Options::hasty(), |cluster| {
+        for round in 0..rounds() {
+            for phase in PHASES {
+                let victim = Victim::create(cluster, "agent");
+                let (name, uid) = (victim.name, victim.uid.clone());
+                match phase {
+                    // At another step each time: when it is made, when its shim is there, when runc is.
+                    Phase::Start => {
+                        let _seen = victim.process(&[["shim"], ["runc"], ["/"]][round % 3]);
+                    }
+                    Phase::Run => victim.until_running(0..=0),
+                    Phase::Stop => {
+                        victim.until_running(0..=0);
+                        victim.delete();
+                    }
+                }
+                cluster.kill();
+                cluster.launch();
+                let victim = Victim { cluster, name, uid };
+                if phase != Phase::Stop {
+                    victim.until_running(0..=0);
+                    assert_eq!(victim.starts(), 1, "{phase:?}: the container goes on as it was");
+                }
+                victim.is_gone_without_a_trace();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_shim_that_is_killed_takes_its_container_along() {
+    in_cluster(Options::hasty(), |cluster| {
+        for _ in 0..rounds() {
+            for phase in PHASES {
+                let victim = Victim::create(cluster, "shim");
+                if phase != Phase::Start {
+                    victim.until_running(0..=0);
+                }
+                if phase == Phase::Stop {
+                    victim.delete();
+                }
+                let shim =
+                    command_lines().find(|(_, line)| line.contains(" shim ") && line.contains(&victim.uid));
+                let shim = shim.map(|(id, _)| id).or_else(|| victim.process(&[" shim "]));
+                assert!(strike(shim), "{phase:?}: there is a shim");
+                match phase {
+                    Phase::Start => victim.until_running(1..=1),
+                    Phase::Run => {
+                        victim.until_running(1..=1);
+                        let last = victim.container()["lastState"]["terminated"].clone();
+                        assert_eq!(
+                            (&last["exitCode"], &last["reason"]),
+                            (&json!(137), &json!("Error")),
+                            "{last}"
+                        );
+                        assert!(
+                            last["message"].as_str().unwrap_or_default().contains("shim was killed"),
+                            "{last}"
+                        );
+                        wait::until("the second start", || {
+                            let starts = victim.starts();
+                            if starts == 2 { Ok(()) } else { Err(starts.to_string()) }
+                        });
+                    }
+                    Phase::Stop => {}
+                }
+                victim.is_gone_without_a_trace();
+            }
+        }
+    });
+}
+
+#[test]
+fn a_runc_that_is_killed_while_it_creates_leaves_nothing() {
+    in_cluster(Options::hasty(), |cluster| {
+        let mut struck = 0;
+        // Now and then it is faster than who looks for it.
+        for _ in 0..rounds() * 10 {
+            let victim = Victim::create(cluster, "runc");
+            let was_there = strike(victim.process(&["runc", " run "]));
+            victim.until_running(0..=1);
+            assert_eq!(victim.starts(), 1, "what was being created never ran");
+            struck += usize::from(was_there && victim.container()["restartCount"] == 1);
+            victim.is_gone_without_a_trace();
+            if struck == rounds() {
+                return;
+            }
+        }
+        panic!("runc was struck {struck} times only");
+    });
+}
+
+#[test]
+fn a_program_that_is_killed_is_started_again_once() {
+    in_cluster(Options::hasty(), |cluster| {
+        for _ in 0..rounds() {
+            for phase in [Phase::Run, Phase::Stop] {
+                let victim = Victim::create(cluster, "init");
+                victim.until_running(0..=0);
+                if phase == Phase::Stop {
+                    victim.delete();
+                }
+                assert!(strike(victim.init()), "{phase:?}: there is a program");
+                if phase == Phase::Run {
+                    victim.until_running(1..=1);
+                    let last = victim.container()["lastState"]["terminated"].clone();
+                    assert_eq!(
+                        (&last["exitCode"], &last["reason"]),
+                        (&json!(137), &json!("Error")),
+                        "{last}"
+                    );
+                }
+                victim.is_gone_without_a_trace();
+            }
+        }
+    });
+}
+
+/// Takes all room of the node's disk; gives it back when dropped.
+struct Full(PathBuf);
+
+impl Full {
+    fn fill(disk: &Path) -> Self {
+        let path = disk.join("ballast");
+        let mut file = fs::File::create(&path).unwrap();
+        let mut block = vec![0_u8; 1 << 20];
+        while !block.is_empty() {
+            // Ever smaller pieces, until not one more byte fits.
+            if std::io::Write::write_all(&mut file, &block).is_err() {
+                block.truncate(block.len() / 2);
+            }
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        // It goes with the disk otherwise.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_full_disk_delays_starts_and_nothing_else() {
+    in_cluster(Options::hasty(), |cluster| {
+        assert!(cluster.terminate());
+        let disk = cluster.data_dir().join("node");
+        mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=64m")).unwrap();
+        cluster.launch();
+        // Its image is there from now on.
+        let first = Victim::create(cluster, "first");
+        first.until_running(0..=0);
+        first.is_gone_without_a_trace();
+        for _ in 0..rounds() {
+            for phase in PHASES {
+                let full = (phase == Phase::Start).then(|| Full::fill(&disk));
+                let victim = Victim::create(cluster, "disk");
+                if phase == Phase::Start {
+                    wait::until("the lack of room to be told", || {
+                        let told = cluster.kubectl(&["get", "events", "-o", "jsonpath={.items[*].message}"]);
+                        if told.contains("No space left on device") { Ok(()) } else { Err(told) }
+                    });
+                    drop(full);
+                    victim.until_running(0..=1);
+                    assert_eq!(victim.starts(), 1);
+                } else {
+                    victim.until_running(0..=0);
+                    let _full = Full::fill(&disk);
+                    if phase == Phase::Stop {
+                        victim.is_gone_without_a_trace();
+                        continue;
+                    }
+                    assert_eq!((&victim.container()["restartCount"], victim.starts()), (&json!(0), 1));
+                }
+                victim.is_gone_without_a_trace();
+            }
+        }
+    });
+}
