@@ -15,6 +15,9 @@ pub(crate) const CLUSTER_IPS: &str = "=clusterIPs";
 /// The attribute that lists a Service's node ports as `PROTOCOL/PORT`, separated by commas.
 pub(crate) const NODE_PORTS: &str = "=nodePorts";
 
+/// The attribute of the PriorityClass of Pods that name none.
+pub(crate) const GLOBAL_DEFAULT: &str = "=globalDefault";
+
 type Text<'a> = Option<Cow<'a, str>>;
 
 /// The fields that any kind can be selected by.
@@ -33,6 +36,7 @@ struct Selected<'a> {
     reason: Text<'a>,
     #[serde(borrow)]
     reporting_component: Text<'a>,
+    global_default: Option<bool>,
     #[serde(borrow)]
     source: Option<Source<'a>>,
     #[serde(borrow)]
@@ -165,6 +169,9 @@ pub(crate) fn extract(key: &str, value: &[u8]) -> Attributes {
         }
         "nodes" => add("=spec.unschedulable", flag(spec.unschedulable)),
         "namespaces" => add("=status.phase", status.phase),
+        "priorityclasses" => {
+            add(GLOBAL_DEFAULT, object.global_default.filter(|is| *is).map(|_| "true".into()))
+        }
         "replicationcontrollers" => add("=status.replicas", Some(number(status.replicas))),
         "jobs" => add("=status.successful", Some(number(status.succeeded))),
         "certificatesigningrequests" => add("=spec.signerName", spec.signer_name),
@@ -177,8 +184,8 @@ pub(crate) fn extract(key: &str, value: &[u8]) -> Attributes {
     pairs.into()
 }
 
-/// The resources with fields to select by.
-const SELECTABLE: [&str; 10] = [
+/// The resources with fields to select by, or to find them by.
+const SELECTABLE: [&str; 11] = [
     "pods",
     "services",
     "events",
@@ -189,6 +196,7 @@ const SELECTABLE: [&str; 10] = [
     "jobs",
     "certificatesigningrequests",
     "resourceslices",
+    "priorityclasses",
 ];
 
 /// The resource a key is of, if it is built in and has fields to select by; a group stands before it in the keys of most.
@@ -197,7 +205,13 @@ fn resource(key: &str) -> &str {
     let first = parts.next().unwrap_or_default();
     match (first, parts.next()) {
         (
-            "apps" | "batch" | "autoscaling" | "policy" | "certificates.k8s.io" | "resource.k8s.io",
+            "apps"
+            | "batch"
+            | "autoscaling"
+            | "policy"
+            | "certificates.k8s.io"
+            | "resource.k8s.io"
+            | "scheduling.k8s.io",
             Some(second),
         ) => second,
         // Custom kinds may be called like built-in ones; their fields are looked at when they are selected by.
@@ -248,6 +262,15 @@ mod tests {
         let attributes = extract("/registry/services/ns/s", service);
         assert_eq!(attributes.get(super::CLUSTER_IPS), Some("10.0.0.1"));
         assert_eq!(attributes.get(super::NODE_PORTS), Some("UDP/30000"));
+    }
+
+    #[test]
+    fn the_default_among_priority_classes_is_found() {
+        let of = |class: &[u8]| extract("/registry/scheduling.k8s.io/priorityclasses/c", class);
+        let default = of(br#"{"metadata":{},"value":5,"globalDefault":true}"#);
+        assert_eq!(default.get(super::GLOBAL_DEFAULT), Some("true"));
+        let other = of(br#"{"metadata":{},"value":5,"globalDefault":false}"#);
+        assert_eq!(other.get(super::GLOBAL_DEFAULT), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use wherry_schema::Value;
 use super::kind;
 use crate::codec;
 use crate::error::Failure;
+use crate::extract::GLOBAL_DEFAULT;
 use crate::kinds::priority_class::SYSTEM;
 use crate::object::{self, Fields};
 use crate::verbs::Cx;
@@ -69,10 +70,13 @@ pub(super) fn validate(cx: &Cx<'_>, class: &Value) -> Result<(), Failure> {
 fn default_priority(cx: &Cx<'_>) -> Result<(i64, String, Option<String>), Failure> {
     let prefix = codec::prefix(kind("scheduling.k8s.io", "PriorityClass"), None);
     let mut best = (0, String::new(), None);
-    for entry in cx.state.store.snapshot().range(&prefix, None) {
+    let snapshot = cx.state.store.snapshot();
+    let defaults =
+        snapshot.range(&prefix, None).filter(|class| class.attributes.get(GLOBAL_DEFAULT).is_some());
+    for entry in defaults {
         let class = codec::decode(&entry.key, &entry.value)?;
         let value = class.int("value").unwrap_or(0);
-        if class.flag("globalDefault") && (best.2.is_none() || value < best.0) {
+        if best.2.is_none() || value < best.0 {
             best = (value, class.text("preemptionPolicy").to_owned(), Some(object::name(&class).to_owned()));
         }
     }
