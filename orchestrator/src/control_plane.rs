@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use http::header::USER_AGENT;
+use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderValue, Request};
 use ipnet::IpNet;
 use kube::Client;
@@ -37,6 +37,9 @@ use crate::encryption::{self, EncryptionFile};
 use crate::pki::sign::RequestSigner;
 use crate::pki::{Pki, PkiError, rotation};
 use crate::secrets::{self, SecretsError};
+
+/// What clients in this process take, unless they say so themselves.
+const LEAN: HeaderValue = HeaderValue::from_static("application/json;managedFields=omit");
 
 /// What a control plane is made of.
 pub struct Config {
@@ -223,6 +226,8 @@ impl ControlPlane {
         let (router, runtime) = (self.api.router_as(user), self.runtime.clone());
         let service = service_fn(move |mut request: Request<kube::client::Body>| {
             request.headers_mut().insert(USER_AGENT, agent.clone());
+            // Nobody in this process reads managed fields.
+            request.headers_mut().entry(ACCEPT).or_insert(LEAN);
             // A task each: whoever awaits many answers at once has them worked out by all processors.
             AbortOnDropHandle::new(runtime.spawn(router.clone().oneshot(request)))
                 .map(|answer| answer.map(|Ok(answer)| answer))

@@ -37,6 +37,7 @@ mod hex;
 mod impersonate;
 mod jose;
 mod kinds;
+mod lean;
 mod metrics;
 mod node_client;
 mod notes;

@@ -39,6 +39,8 @@ impl Include {
 pub(crate) enum Shape {
     /// The objects themselves.
     Object,
+    /// The objects without their managed fields, as `application/json;managedFields=omit` asks for.
+    Lean,
     /// Rows of printable cells, in this version of `meta.k8s.io`.
     Table(&'static str, Include),
     /// Only metadata, in this version of `meta.k8s.io`.
@@ -169,6 +171,7 @@ impl<'a> Clause<'a> {
             return None;
         }
         let shape = match (self.get("as"), self.get("g"), self.get("v")) {
+            ("", "", "") if self.get("managedFields") == "omit" => Shape::Lean,
             ("", "", "") => Shape::Object,
             ("Table", "meta.k8s.io", "v1") => Shape::Table("v1", include),
             ("Table", "meta.k8s.io", "v1beta1") => Shape::Table("v1beta1", include),

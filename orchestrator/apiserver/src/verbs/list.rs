@@ -18,6 +18,7 @@ use super::shared::Key;
 use crate::codec::Cut;
 use crate::custom::{BATCH, Served};
 use crate::error::{Failure, unreadable};
+use crate::lean::lean;
 use crate::request::negotiate::{Accept, Shape};
 use crate::request::query::{ListOptions, Match};
 use crate::respond;
@@ -66,7 +67,7 @@ async fn whole(cx: &Cx<'_>, wanted: &Wanted, accept: Accept) -> Result<Response,
     let (group, version) = (cx.kind.group, cx.kind.version);
     let key = Key { prefix: wanted.prefix.clone(), group, version, revision };
     let shared = cx.state.lists.get(key);
-    let make = async || objects(cx, &wanted.page(cx).await?.shown(cx).await?);
+    let make = async || objects(cx, &wanted.page(cx).await?.shown(cx).await?, false);
     let (body, gzip) = shared.body(accept.gzip, make).await?;
     Ok(respond::whole(body, gzip))
 }
@@ -273,7 +274,7 @@ impl Page {
 pub(crate) async fn respond(cx: &Cx<'_>, page: Page, accept: Accept) -> Result<Response, Failure> {
     let page = &page.shown(cx).await?;
     let bytes = match accept.shape {
-        Shape::Object | Shape::Discovery => objects(cx, page)?,
+        Shape::Object | Shape::Lean | Shape::Discovery => objects(cx, page, accept.shape == Shape::Lean)?,
         Shape::Partial(version) => partials(page, version)?,
         Shape::Table(version, include) => {
             let stored = page.entries.iter().map(|e| &e.value[..]);
@@ -292,7 +293,7 @@ fn start(list_kind: &str, api_version: &str, metadata: &str, size: usize) -> Byt
     out
 }
 
-fn objects(cx: &Cx<'_>, page: &Page) -> Result<Bytes, Failure> {
+fn objects(cx: &Cx<'_>, page: &Page, is_lean: bool) -> Result<Bytes, Failure> {
     let size: usize = page.entries.iter().map(|e| e.value.len() + 1).sum();
     let api_version = cx.kind.api_version();
     let mut out = match cx.custom {
@@ -309,13 +310,15 @@ fn objects(cx: &Cx<'_>, page: &Page) -> Result<Bytes, Failure> {
         if index > 0 {
             out.put_u8(b',');
         }
+        let mut object = cx.serve(&entry.value)?;
+        if is_lean {
+            object = lean(&object)?;
+        }
         if cx.custom.is_some() {
             // Items of custom kinds say what they are.
-            out.put_slice(&entry.value);
-        } else if cx.converts() {
-            cut.write_item(&mut out, &cx.serve(&entry.value)?);
+            out.put_slice(&object);
         } else {
-            cut.write_item(&mut out, &entry.value);
+            cut.write_item(&mut out, &object);
         }
     }
     out.put_slice(b"]}");

@@ -87,7 +87,7 @@ pub(crate) async fn answer(
     let scale = of(cx, &object);
     let bytes = codec::encode_loose("Scale", API_VERSION, &scale);
     let bytes: Bytes = match accept.shape {
-        Shape::Object | Shape::Discovery => bytes,
+        Shape::Object | Shape::Lean | Shape::Discovery => bytes,
         Shape::Partial(version) => table::partial(&bytes, version)?,
         Shape::Table(version, _) => {
             let cells = vec![

@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::Cx;
 use crate::codec;
 use crate::error::Failure;
+use crate::lean::lean;
 use crate::request::negotiate::{Accept, Include, Shape};
 use crate::respond;
 use crate::table::{self, Renderer};
@@ -40,6 +41,7 @@ pub(crate) async fn object(
     };
     let bytes = match accept.shape {
         Shape::Object | Shape::Discovery => cx.serve(stored)?,
+        Shape::Lean => lean(&cx.serve(stored)?)?,
         Shape::Partial(version) => table::partial(stored, version)?,
         Shape::Table(version, include) => row(cx, stored, (version, include), true)?,
     };

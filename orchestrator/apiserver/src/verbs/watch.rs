@@ -35,6 +35,7 @@ use crate::codec::Cut;
 use crate::custom::{Served, Watched};
 use crate::error::{Failure, unreadable};
 use crate::kinds::{Rules, rules};
+use crate::lean::lean;
 use crate::request::negotiate::{Accept, Include, Shape};
 use crate::request::query::ListOptions;
 use crate::state::State;
@@ -177,6 +178,7 @@ fn form(cx: &Cx<'_>, shape: Shape) -> u32 {
         Shape::Table(version, Include::None) => 3 + versions(version),
         Shape::Table(version, Include::Metadata) => 5 + versions(version),
         Shape::Table(version, Include::Object) => 7 + versions(version),
+        Shape::Lean => 9,
     };
     // Definitions differ in what they show, so that each has forms of its own.
     let serial = cx.custom.map_or(0, Served::serial);
@@ -381,6 +383,7 @@ impl Stream {
         let cx = self.cx();
         match self.shape {
             Shape::Object | Shape::Discovery => cx.serve(stored),
+            Shape::Lean => lean(&cx.serve(stored)?),
             Shape::Partial(version) => table::partial(stored, version),
             Shape::Table(version, include) => show::row(&cx, stored, (version, include), columns),
         }
@@ -389,7 +392,7 @@ impl Stream {
     /// How far the client is, as an object that has nothing but a resourceVersion.
     fn bookmark(&self, revision: u64, initial_end: bool) -> Bytes {
         let (kind, api_version) = match self.shape {
-            Shape::Object | Shape::Discovery => (self.kind.kind, self.kind.api_version()),
+            Shape::Object | Shape::Lean | Shape::Discovery => (self.kind.kind, self.kind.api_version()),
             Shape::Partial(version) => ("PartialObjectMetadata", format!("meta.k8s.io/{version}")),
             Shape::Table(version, _) => ("Table", format!("meta.k8s.io/{version}")),
         };

@@ -125,6 +125,28 @@ async fn metadata_alone_is_listed_on_request() {
     assert_eq!(names(&list), ["a", "b", "c"]);
 }
 
+#[tokio::test]
+async fn managed_fields_are_left_out_on_request() {
+    const LEAN: &str = "application/json;managedFields=omit, application/json";
+    let api = three().await;
+    let one = format!("{CONFIG_MAPS}/a");
+    let mut whole = api.get(&one).await.expect(200);
+    assert!(!whole["metadata"].as_object_mut().unwrap().remove("managedFields").unwrap().is_null());
+    assert_eq!(api.get_as(&one, LEAN).await.expect(200), whole);
+
+    let mut list = api.get(CONFIG_MAPS).await.expect(200);
+    for item in list["items"].as_array_mut().unwrap() {
+        item["metadata"].as_object_mut().unwrap().remove("managedFields").unwrap();
+    }
+    assert_eq!(api.get_as(CONFIG_MAPS, LEAN).await.expect(200), list);
+
+    let watched = format!("{CONFIG_MAPS}?watch=1");
+    let told = api.watch_as(&watched, LEAN).await.next().await.unwrap();
+    assert_eq!((&told["type"], &told["object"]), (&json!("ADDED"), &whole));
+    let told = api.watch_as(&watched, "application/json").await.next().await.unwrap();
+    assert!(told["object"]["metadata"]["managedFields"].is_array(), "others are told everything");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
