@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, Resources, Runtime,
-    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
+    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, disk,
 };
 
 use crate::attach::attach;
@@ -290,6 +290,11 @@ impl Runtime for OciRuntime {
         }
         let (cgroups, group, limits) = (cgroups()?, container.record().cgroup.clone(), *limits);
         self.shared.blocking(move || cgroups.update(&group, &limits)).await
+    }
+
+    async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
+        let upper = self.get(id)?.dir().upper();
+        self.shared.blocking(move || disk::usage(&upper).map_err(failed("read", &upper))).await
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

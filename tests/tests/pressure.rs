@@ -1,5 +1,7 @@
 //! A node that is short of something says so, and takes no more Pods.
 
+use serde_json::json;
+use wherry_tests::pods::{IDLE, shell, with};
 use wherry_tests::{Options, in_cluster, one_shot};
 
 #[test]
@@ -14,6 +16,29 @@ fn a_node_below_its_threshold_is_tainted_and_gets_no_pods() {
         cluster.kubectl_until(&["get", "pod", "waiting", "-o", why], |message| {
             message.contains("untolerated taint")
         });
+    });
+}
+
+#[test]
+fn pods_that_take_more_of_the_disk_than_they_may_are_evicted() {
+    in_cluster(Options::default(), |cluster| {
+        let write = |path: &str| format!("dd if=/dev/zero of={path} bs=64k count=32 2> /dev/null; {IDLE}");
+        let mounts = json!({ "volumeMounts": [{ "name": "v", "mountPath": "/v" }] });
+        let volumes = json!([{ "name": "v", "emptyDir": { "sizeLimit": "1Mi" } }]);
+        let filling = with(shell("main", &write("/v/file")), mounts);
+        cluster.run_pod("volume", &json!({ "containers": [filling], "volumes": volumes }));
+        let limits = json!({ "resources": { "limits": { "ephemeral-storage": "1Mi" } } });
+        let writing = with(shell("main", &write("/tmp/file")), limits);
+        cluster.run_pod("container", &json!({ "containers": [writing] }));
+        for (pod, message) in [
+            ("volume", "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". "),
+            ("container", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "),
+        ] {
+            cluster.until_phase(pod, "Failed");
+            let status = cluster.get(&["pod", pod])["status"].clone();
+            assert_eq!((&status["reason"], &status["message"]), (&json!("Evicted"), &json!(message)));
+            assert!(status["conditions"].to_string().contains("TerminationByKubelet"), "{status:#}");
+        }
     });
 }
 

@@ -11,8 +11,9 @@
 //! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
 //!
 //! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
-//! container's program), [`logs`].
+//! container's program), [`logs`], [`disk`].
 
+pub mod disk;
 pub mod exec;
 pub mod logs;
 mod runtime;

@@ -51,6 +51,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Changes the limits of a running container, whose program goes on. What its program would be ended for is refused.
     async fn update(&self, id: &ContainerId, limits: &Resources) -> Result<(), RuntimeError>;
 
+    /// The bytes of the node's disk that the container's program took outside of its mounts and its log.
+    async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError>;
+
     /// Asks the container to end (SIGTERM), and after `grace` makes it (SIGKILL). Returns once it has ended.
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;
 

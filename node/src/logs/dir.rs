@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
+use wherry_runtime_api::disk;
 
 /// A log directory cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,11 @@ impl LogDir {
         let mut attempts: Vec<(u32, PathBuf)> = entries.filter_map(numbered).collect();
         attempts.sort_unstable_by(|a, b| b.cmp(a));
         attempts
+    }
+
+    /// The bytes that the logs of one of the pod's containers take.
+    pub(crate) fn usage(&self, pod: &Pod, container: &str) -> u64 {
+        disk::usage(&self.pod_dir(pod).join(container)).unwrap_or(0)
     }
 
     /// Removes the log of one attempt.

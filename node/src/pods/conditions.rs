@@ -54,6 +54,7 @@ pub(super) fn of(
         .into_iter()
         .map(|verdict| condition(world, verdict, generation))
         .chain(resize(world, views))
+        .chain(disruption(world))
         .collect()
 }
 
@@ -70,6 +71,13 @@ fn resize(world: &World<'_>, views: &Views<'_>) -> impl Iterator<Item = PodCondi
         condition(world, Verdict { reason, message, ..Verdict::met(RESIZE_IN_PROGRESS) }, given.generation)
     });
     pending.into_iter().chain(in_progress)
+}
+
+/// That the node ends the pod, for whoever counts such ends.
+fn disruption(world: &World<'_>) -> Option<PodCondition> {
+    let (reason, message) = (Some("TerminationByKubelet"), Some(world.memory.evicted.clone()?));
+    let verdict = Verdict { reason, message, ..Verdict::met("DisruptionTarget") };
+    Some(condition(world, verdict, world.pod.metadata.generation))
 }
 
 fn initialized(views: &Views<'_>, phase: &str, progress: &Progress) -> Verdict {

@@ -10,6 +10,9 @@ use super::memory::Why;
 use super::plan::{Action, Init, Plan, Views, World, stop, termination_grace};
 use super::status;
 
+/// The seconds that containers of an evicted pod may take: it is ended because the node has no more to spare.
+const EVICTION_GRACE: i64 = 1;
+
 /// Why a pod ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
@@ -19,6 +22,8 @@ pub(super) enum Ending {
     Deleted,
     /// `activeDeadlineSeconds` have passed.
     Deadline,
+    /// It takes more of the node than it may.
+    Evicted,
     /// Nothing is left to run, or an init container failed for good.
     Done,
     /// This node does not take it.
@@ -41,6 +46,9 @@ pub(super) fn of(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pl
     }
     if is_rejected(world, views) {
         return Some(Ending::Rejected);
+    }
+    if world.memory.evicted.is_some() {
+        return Some(Ending::Evicted);
     }
     if let Some(deadline) = deadline(world) {
         if deadline <= world.now {
@@ -99,7 +107,7 @@ pub(super) fn plan(world: &World<'_>, views: &Views<'_>, (ending, init): (Ending
         Ending::Gone => plan.finished = true,
         Ending::Deleted => delete(world, plan),
         // The object stays until somebody deletes it.
-        Ending::Deadline | Ending::Done | Ending::Rejected | Ending::Terminal => {}
+        Ending::Deadline | Ending::Evicted | Ending::Done | Ending::Rejected | Ending::Terminal => {}
     }
 }
 
@@ -149,6 +157,7 @@ fn grace(world: &World<'_>, ending: Ending) -> Duration {
         Ending::Deleted => asked.unwrap_or_else(|| termination_grace(world.pod)),
         // Whoever deletes at once still lets the program hear of it.
         Ending::Gone => asked.unwrap_or_else(|| termination_grace(world.pod)).max(1),
+        Ending::Evicted => termination_grace(world.pod).min(EVICTION_GRACE),
         Ending::Deadline | Ending::Done | Ending::Rejected | Ending::Terminal => termination_grace(world.pod),
     };
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))

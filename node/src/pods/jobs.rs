@@ -15,6 +15,7 @@ use super::plan::Action;
 use super::qos::qos_class;
 use super::resources;
 use super::specs::field_path;
+use super::storage::Usage;
 use crate::admission::dotted;
 use crate::commands::Commands;
 use crate::context::{Context, chain};
@@ -59,6 +60,8 @@ pub(super) enum Done {
         /// Whether all is as it is to be.
         result: Result<(), String>,
     },
+    /// [`Action::MeasureStorage`].
+    Storage(Usage),
     /// [`Action::Remove`].
     Removed(ContainerId),
     /// [`Action::TearDown`].

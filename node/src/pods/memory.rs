@@ -60,6 +60,31 @@ impl<T> Step<T> {
     }
 }
 
+/// Something to look at again and again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Look {
+    /// Somebody looks.
+    Busy,
+    /// To be looked at from then on.
+    Next(Timestamp),
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self::Next(Timestamp::MIN)
+    }
+}
+
+impl Look {
+    /// Whether to look now, else when.
+    pub(super) fn due(self, now: Timestamp) -> Due {
+        match self {
+            Self::Busy => Due::No,
+            Self::Next(at) => Due::by(at, now),
+        }
+    }
+}
+
 /// Whether something is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
@@ -260,6 +285,10 @@ pub(super) struct Memory {
     pub(super) resize: Step<()>,
     /// How often that failed in a row.
     pub(super) resize_failures: u32,
+    /// When to look at what the pod takes of the disk.
+    pub(super) storage: Look,
+    /// Why the node ends the pod, if it does.
+    pub(super) evicted: Option<String>,
     /// Removals under way.
     pub(super) removing: BTreeSet<ContainerId>,
     /// When the pod was first seen ending.

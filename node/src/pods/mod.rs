@@ -34,6 +34,7 @@ mod restarts;
 mod security;
 mod specs;
 mod status;
+mod storage;
 mod supervisor;
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ use super::life::{Life, View};
 use super::memory::{Due, Memory, Step, Why};
 use super::restarts::RestartPolicy;
 use super::specs::{self, Role};
-use super::{resize, status};
+use super::{resize, status, storage};
 use crate::admission::Admission;
 use crate::containers::Running;
 use crate::runtimes::Handler;
@@ -106,6 +106,11 @@ pub(super) enum Action {
         containers: Vec<(ContainerId, Handler)>,
         /// Whether the pod needs no more than it was given from then on.
         narrows: bool,
+    },
+    /// See what the pod takes of the disk.
+    MeasureStorage {
+        /// The containers that run, and in which runtimes.
+        containers: Vec<(ContainerId, Handler)>,
     },
     /// Remove an old attempt.
     Remove {
@@ -240,6 +245,7 @@ pub(super) fn init_progress(views: &Views<'_>) -> Init {
 fn plan_running(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Plan) {
     prepare(world, views, plan);
     resize::plan(world, views, plan);
+    storage::plan(world, views, plan);
     // Also where init containers fail: that is when somebody wants to look inside.
     for view in &views.ephemeral {
         run_container(world, view, plan);

@@ -18,6 +18,9 @@ use crate::volumes::recursive;
 /// How long a failed pull is shown as such before its back-off is.
 const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
 
+/// The reason of a pod that the node ended because it took too much.
+pub(super) const EVICTED: &str = "Evicted";
+
 /// How a pod ends, and whether everything in it has stopped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
@@ -55,6 +58,12 @@ pub(super) fn report(
     if end.is_some_and(|end| end.ending == Ending::Deadline) {
         status.reason = Some("DeadlineExceeded".to_owned());
         status.message = Some("Pod was active on the node longer than the specified deadline".to_owned());
+    }
+    if let Some(message) = &world.memory.evicted
+        && end.is_some_and(|end| end.ending == Ending::Evicted)
+    {
+        status.reason = Some(EVICTED.to_owned());
+        status.message = Some(message.clone());
     }
     if end.is_some_and(|end| end.ending == Ending::Rejected)
         && let Some(rejection) = world.node.admission.check(world.pod)
@@ -107,7 +116,7 @@ fn phase(views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
 fn final_phase(views: &Views<'_>, ending: Ending) -> &'static str {
     let succeeded = |view: &View<'_>| view.life.exit().is_some_and(|exit| exit.code == 0);
     let all = !views.main.is_empty() && views.main.iter().all(succeeded);
-    if all && ending != Ending::Deadline { "Succeeded" } else { "Failed" }
+    if all && !matches!(ending, Ending::Deadline | Ending::Evicted) { "Succeeded" } else { "Failed" }
 }
 
 struct Reporter<'a, 'w> {

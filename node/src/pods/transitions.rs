@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use super::allocation::told;
 use super::conditions::RESIZE_IN_PROGRESS;
 use super::specs::{field_path, find_container};
+use super::status::EVICTED;
 use crate::admission::Admission;
 use crate::events::{Happening, Severity};
 
@@ -32,6 +33,10 @@ pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &Po
     if is_new("DeadlineExceeded") {
         let message = "Pod was active on the node longer than the specified deadline";
         happenings.push(Happening::of_pod(Severity::Normal, "DeadlineExceeded", message));
+    }
+    if is_new(EVICTED) {
+        let message = to.message.clone().unwrap_or_default();
+        happenings.push(Happening::of_pod(Severity::Warning, EVICTED, message));
     }
     if let Some(rejection) = admission.check(pod).filter(|rejection| is_new(rejection.reason)) {
         happenings.push(Happening::of_pod(Severity::Warning, rejection.reason, rejection.message));

@@ -29,11 +29,11 @@ use wherry_runtime_api::{ContainerId, ContainerState};
 
 use super::backoff::{retry_delay, setup_delay};
 use super::jobs::{self, Done};
-use super::memory::{ContainerMemory, Failure, Memory, PreparedImage, Shown, Step, StopOrder, Why};
+use super::memory::{ContainerMemory, Failure, Look, Memory, PreparedImage, Shown, Step, StopOrder, Why};
 use super::plan::{Action, NodeFacts, Plan, Views, World, plan};
 use super::probing::{ProbeReport, Probing, note};
 use super::writer::{Decision, StatusWriter, as_told, revision};
-use super::{Desired, image_job, last_words, launch, specs, transitions};
+use super::{Desired, image_job, last_words, launch, specs, storage, transitions};
 use crate::containers::Running;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
@@ -207,6 +207,10 @@ impl Worker {
                 self.jobs.spawn(jobs::stop(ctx, pod, action));
             }
             Action::Resize { containers, narrows } => self.resize(&pod, containers, narrows),
+            Action::MeasureStorage { containers } => {
+                self.memory.storage = Look::Busy;
+                self.jobs.spawn(storage::measure(ctx, pod, containers));
+            }
             Action::Remove { id, handler } => {
                 self.memory.removing.insert(id.clone());
                 self.jobs.spawn(async move { Some(jobs::remove(ctx, pod, id, handler).await) });
@@ -364,6 +368,11 @@ impl Worker {
             }
             Done::Stopped(id, result) => memory.container(&id.name).stop_done(&id, result, now),
             Done::Resized { applied, result } => self.resized(applied, result, now),
+            Done::Storage(usage) => {
+                let pod = self.desired.borrow().pod.clone();
+                memory.evicted = storage::excess(&pod, &usage);
+                memory.storage = Look::Next(super::backoff::later(now, storage::LOOKS_EVERY));
+            }
             Done::Removed(id) => drop(memory.removing.remove(&id)),
             Done::TornDown(Ok(())) => memory.teardown = Step::Done(()),
             Done::TornDown(Err(message)) => {

@@ -55,6 +55,8 @@ pub(crate) struct FakeRuntime {
     /// The time the last stop gave its container.
     grace: Mutex<Option<Duration>>,
     unavailable: Mutex<Option<String>>,
+    /// What each container takes of the disk.
+    disk_usage: Mutex<u64>,
     events: broadcast::Sender<RuntimeEvent>,
 }
 
@@ -73,6 +75,7 @@ impl FakeRuntime {
             executed: Mutex::default(),
             grace: Mutex::default(),
             unavailable: Mutex::default(),
+            disk_usage: Mutex::default(),
             events: broadcast::Sender::new(64),
         })
     }
@@ -129,6 +132,11 @@ impl FakeRuntime {
     /// How long the container that was stopped last could take.
     pub(crate) fn grace(&self) -> Option<Duration> {
         *self.grace.lock()
+    }
+
+    /// Has each container take this much of the disk.
+    pub(crate) fn take_disk(&self, bytes: u64) {
+        *self.disk_usage.lock() = bytes;
     }
 
     /// Makes the runtime unavailable for this reason.
@@ -221,6 +229,10 @@ impl Runtime for FakeRuntime {
         }
         self.updates.lock().push((id.clone(), *limits));
         Ok(())
+    }
+
+    async fn disk_usage(&self, _: &ContainerId) -> Result<u64, RuntimeError> {
+        Ok(*self.disk_usage.lock())
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

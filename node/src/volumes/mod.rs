@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
+use wherry_runtime_api::disk;
 
 use crate::claims::{ClaimError, ClaimOfPod};
 use crate::env::{FieldError, NodeFields, Sources};
@@ -231,6 +232,16 @@ impl VolumeRoot {
     /// Where parts of the pod's volumes are mounted for its containers.
     pub(crate) fn sub_paths(&self, uid: &str) -> SubPaths {
         SubPaths::new(self.pod_dir(uid).join("volume-subpaths"))
+    }
+
+    /// The bytes of the disk that each volume takes that is the pod's own.
+    pub(crate) fn usage(&self, uid: &str) -> BTreeMap<String, u64> {
+        let volumes = std::fs::read_dir(self.pod_dir(uid).join("volumes")).into_iter().flatten().flatten();
+        let on_disk = volumes.filter(|volume| !mounted::is_other_file_system(&volume.path()));
+        let usage = |volume: std::fs::DirEntry| {
+            Some((volume.file_name().into_string().ok()?, disk::usage(&volume.path()).ok()?))
+        };
+        on_disk.filter_map(usage).collect()
     }
 
     /// Removes everything of the pod.

@@ -184,6 +184,7 @@ fn short(action: &Action) -> String {
             let names: Vec<_> = containers.iter().map(|(id, _)| id.name.as_str()).collect();
             format!("resize {}{}", names.join(" "), if *narrows { "" } else { " (wide)" })
         }
+        Action::MeasureStorage { .. } => "measure".to_owned(),
         Action::Remove { id, .. } => format!("remove {}/{}", id.name, id.attempt),
         Action::TearDown => "teardown".to_owned(),
         Action::DeletePod => "delete".to_owned(),

@@ -2,6 +2,7 @@
 
 mod hooks;
 mod resize;
+mod storage;
 
 use std::collections::BTreeMap;
 
