@@ -14,7 +14,6 @@ use wherry_store::{Attributes, Extractor};
 pub(crate) const CLUSTER_IPS: &str = "=clusterIPs";
 /// The attribute that lists a Service's node ports as `PROTOCOL/PORT`, separated by commas.
 pub(crate) const NODE_PORTS: &str = "=nodePorts";
-
 /// The attribute of the PriorityClass of Pods that name none.
 pub(crate) const GLOBAL_DEFAULT: &str = "=globalDefault";
 
@@ -170,7 +169,7 @@ pub(crate) fn extract(key: &str, value: &[u8]) -> Attributes {
         "nodes" => add("=spec.unschedulable", flag(spec.unschedulable)),
         "namespaces" => add("=status.phase", status.phase),
         "priorityclasses" => {
-            add(GLOBAL_DEFAULT, object.global_default.filter(|is| *is).map(|_| "true".into()))
+            add(GLOBAL_DEFAULT, object.global_default.filter(|is| *is).map(|_| "true".into()));
         }
         "replicationcontrollers" => add("=status.replicas", Some(number(status.replicas))),
         "jobs" => add("=status.successful", Some(number(status.succeeded))),

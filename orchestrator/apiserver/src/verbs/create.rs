@@ -16,6 +16,8 @@ use crate::object::{self, Fields};
 use crate::request::query::WriteOptions;
 use crate::validation::{Errors, meta};
 
+/// The kind whose objects are given addresses and ports.
+const SERVICES: &str = "services";
 /// Fields of metadata that only the server sets.
 const SERVER_FIELDS: &[&str] = &[
     "metadata.selfLink",
@@ -44,21 +46,23 @@ pub(crate) async fn store(cx: &Cx<'_>, mut object: Value, options: &WriteOptions
     admission::admit(cx, &mut object)?;
     mutate(cx, &mut object, options).await?;
     for _ in 0..ATTEMPTS {
-        let mut candidate = object.clone();
         if generated {
             let name = cx.state.generate_name(object.text("metadata.generateName"));
-            candidate.put("metadata.name", name);
+            object.put("metadata.name", name);
         }
         let namespace = match alive.take() {
             Some(condition) => Some(condition),
-            None => live_namespace(cx, &candidate)?,
+            None => live_namespace(cx, &object)?,
         };
-        match attempt(cx, candidate, namespace, options).await {
+        // What a Service was given in one try is nothing that its user asked for; all else a try sets, the next sets anew.
+        let asked = (cx.kind.storage == SERVICES).then(|| object.clone());
+        match attempt(cx, &mut object, namespace, options).await {
             Ok(Some(bytes)) => return Ok(bytes),
             Ok(None) => {}
             Err(Failure::AlreadyExists { .. }) if generated => {}
             Err(failure) => return Err(failure),
         }
+        object = asked.unwrap_or(object);
     }
     Err(Failure::modified(cx.kind, object::name(&object)))
 }
@@ -88,42 +92,42 @@ async fn mutate(cx: &Cx<'_>, object: &mut Value, options: &WriteOptions) -> Resu
 /// One try; none if something it relied on changed meanwhile.
 async fn attempt(
     cx: &Cx<'_>,
-    mut object: Value,
+    object: &mut Value,
     namespace: Option<Precondition>,
     options: &WriteOptions,
 ) -> Result<Option<Bytes>, Failure> {
-    prepare(cx, &mut object);
-    let key = cx.key(object::name(&object));
+    prepare(cx, object);
+    let key = cx.key(object::name(object));
     let given = match cx.kind.storage {
-        "services" => allocate::give(cx, &key, &mut object, options.dry_run).await?,
+        SERVICES => allocate::give(cx, &key, object, options.dry_run).await?,
         _ => allocate::Given::default(),
     };
-    check(cx, &object)?;
-    admission::validate(cx, &object, None)?;
+    check(cx, object)?;
+    admission::validate(cx, object, None)?;
     if let Some((hooks, by)) = dynamic::concerned(cx) {
-        hooks.validate(&write(cx, by, Cow::Borrowed(&object), options)).await?;
+        hooks.validate(&write(cx, by, Cow::Borrowed(object), options)).await?;
     }
-    cx.settle(&mut object)?;
-    let change = quota::Change { object: &object, old: None };
+    cx.settle(object)?;
+    let change = quota::Change { object, old: None };
     if options.dry_run {
         quota::check(cx, change)?;
         if let Some(entry) = cx.state.store.get(&key) {
-            return Err(already_exists(cx, object::name(&object), Some(&entry.value)));
+            return Err(already_exists(cx, object::name(object), Some(&entry.value)));
         }
         object.take("metadata.resourceVersion");
-        return Ok(Some(codec::encode_loose(cx.stored.kind, &cx.stored.api_version(), &object)));
+        return Ok(Some(codec::encode_loose(cx.stored.kind, &cx.stored.api_version(), object)));
     }
-    let mut beside = given.beside(cx, None, &object)?;
+    let mut beside = given.beside(cx, None, object)?;
     // Before all else: where the object is there, that is what the client is told.
     beside.preconditions.insert(0, Precondition::Absent { key: key.clone() });
     beside.preconditions.extend(namespace);
     beside.preconditions.extend(cx.custom.map(|served| served.stays(cx.state)).transpose()?);
-    let encoded = cx.encode(&object).await?;
+    let encoded = cx.encode(object).await?;
     match quota::put(cx, change, &key, &encoded, beside).await? {
         Ok(revision) => Ok(Some(encoded.at(revision))),
         Err(TxnError::Conflict { key: failed, found }) if failed == key => {
             let found = found.as_ref().map(|entry| &entry.value[..]);
-            Err(already_exists(cx, object::name(&object), found))
+            Err(already_exists(cx, object::name(object), found))
         }
         Err(TxnError::Conflict { .. }) => Ok(None),
         Err(error) => Err(error.into()),
