@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a node of a cluster whose control plane is elsewhere, until SIGTERM or Ctrl-C.
-    Agent(AgentArgs),
+    Agent(Box<AgentArgs>),
     /// Run the API server alone: no controllers, no scheduler, no node.
     Apiserver(Box<ApiserverArgs>),
     /// Show or renew the certificates of the cluster.
@@ -193,6 +193,13 @@ pub(crate) struct NodeArgs {
     /// Range of Service addresses [default: 10.96.0.0/16, in loopback mode 127.96.0.0/16].
     #[arg(long)]
     pub(crate) service_cidr: Option<IpNet>,
+    /// Whom Pods ask for names. An address of the range of Services is answered at by every node; one beyond it is somebody
+    /// else's, and nodes answer nobody. [default: the tenth address of the range of Services]
+    #[arg(long)]
+    pub(crate) cluster_dns: Option<IpAddr>,
+    /// Domain of the names of Services and Pods.
+    #[arg(long, default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
     /// The longest wait before a container that ended is started again, in seconds.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub(crate) max_container_restart_period: u64,

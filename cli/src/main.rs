@@ -50,7 +50,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match cli.command {
-        Command::Agent(args) => runtime.block_on(agent::run(args, started)),
+        Command::Agent(args) => runtime.block_on(agent::run(*args, started)),
         Command::Apiserver(args) => runtime.block_on(apiserver::run(*args, started)),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args),
         Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),

@@ -19,6 +19,8 @@ pub(crate) struct Network {
     pub(crate) service_cidr: IpNet,
     /// This node's part of the cluster range: the first, unless it is given another.
     pub(crate) pod_cidr: IpNet,
+    /// Whom Pods ask for names.
+    pub(crate) dns: IpAddr,
 }
 
 impl Network {
@@ -50,7 +52,16 @@ impl Network {
             cluster_cidr.subnets(node_prefix).ok().and_then(|mut subnets| subnets.next()).with_context(
                 || format!("--cluster-cidr {cluster_cidr} is too small; use a /{node_prefix} or larger"),
             )?;
-        Ok(Self { mode, cluster_cidr, service_cidr, pod_cidr })
+        let dns = args.cluster_dns.or_else(|| service_cidr.hosts().nth(9)).with_context(|| {
+            format!("--service-cidr {service_cidr} has no tenth address for DNS; name one with --cluster-dns")
+        })?;
+        ensure!(dns.is_ipv4(), "--cluster-dns {dns}: only IPv4 addresses are supported");
+        Ok(Self { mode, cluster_cidr, service_cidr, pod_cidr, dns })
+    }
+
+    /// The address of Services at which nodes answer for names, if they do.
+    pub(crate) fn own_dns(&self) -> Option<IpAddr> {
+        Some(self.dns).filter(|ip| self.service_cidr.contains(ip))
     }
 
     /// The address of this node that its Pods are led to, and that none of them has.
@@ -119,6 +130,16 @@ mod tests {
         assert_eq!(network.pod_cidr, "10.7.0.0/24".parse::<IpNet>().unwrap());
         let network = resolve(&["--node-cidr-mask-size", "26"], true).unwrap();
         assert_eq!(network.pod_cidr, "10.244.0.0/26".parse::<IpNet>().unwrap());
+    }
+
+    #[test]
+    fn nodes_answer_at_the_tenth_address_of_services_or_not_at_all() {
+        let tenth = resolve(&["--service-cidr", "10.43.0.0/16"], true).unwrap();
+        assert_eq!(tenth.own_dns(), Some(IpAddr::from([10, 43, 0, 10])));
+        let elsewhere = resolve(&["--cluster-dns", "169.254.20.10"], true).unwrap();
+        assert_eq!((elsewhere.dns, elsewhere.own_dns()), (IpAddr::from([169, 254, 20, 10]), None));
+        let small = format!("{:#}", resolve(&["--service-cidr", "10.43.0.0/29"], true).unwrap_err());
+        assert!(small.contains("--cluster-dns"), "{small}");
     }
 
     #[test]

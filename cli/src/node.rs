@@ -11,7 +11,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
-use wherry_node::{CgroupRoot, EndpointTls, NodeEndpoint, NodeError, Sysctls, Thresholds};
+use wherry_node::{CgroupRoot, DnsSettings, EndpointTls, NodeEndpoint, NodeError, Sysctls, Thresholds};
 
 use crate::args::NodeArgs;
 use crate::network::{Network, node_ip};
@@ -22,6 +22,7 @@ pub(crate) struct NodePlan {
     pub(crate) name: String,
     pub(crate) ip: IpAddr,
     pub(crate) network: Network,
+    pub(crate) cluster_domain: String,
     pub(crate) max_container_restart_period: Duration,
     pub(crate) sysctls: Sysctls,
     pub(crate) cgroup_root: CgroupRoot,
@@ -49,6 +50,7 @@ impl NodePlan {
             name,
             ip: node_ip(&network),
             network,
+            cluster_domain: cluster_domain(&args.cluster_domain)?,
             max_container_restart_period,
             sysctls,
             cgroup_root: args.cgroup_root.clone(),
@@ -70,6 +72,7 @@ impl NodePlan {
             pod_cidr: self.network.pod_cidr,
             cluster_cidr: self.network.cluster_cidr,
             service_cidr: self.network.service_cidr,
+            dns: DnsSettings { domain: self.cluster_domain.clone(), server: self.network.dns },
             node_ip: self.ip,
             endpoint: NodeEndpoint { listen: SocketAddr::from((listen, 0)), tls },
             shim_program: std::env::current_exe().context("cannot tell the path of the wherry binary")?,
@@ -82,6 +85,14 @@ impl NodePlan {
             clock: clock.clone(),
         })
     }
+}
+
+fn cluster_domain(given: &str) -> anyhow::Result<String> {
+    let domain = given.trim_end_matches('.');
+    wherry_api::names::dns1123_subdomain(domain)
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("--cluster-domain {given:?} cannot be a domain"))?;
+    Ok(domain.to_owned())
 }
 
 /// Waits until the node says that it takes Pods.

@@ -94,7 +94,7 @@ impl NodePlan {
         let others = self.network.service_cidr.hosts().next().into_iter().chain([self.ip]);
         Subjects {
             server_addresses: serving.names(others),
-            server_names: vec![self.name.clone()],
+            server_names: vec![self.name.clone(), format!("kubernetes.default.svc.{}", self.cluster_domain)],
             node_name: self.name.clone(),
             node_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), self.ip],
         }
@@ -108,6 +108,7 @@ impl NodePlan {
             advertised: serving.advertised,
             pki: pki.clone(),
             service_cidr: self.network.service_cidr,
+            cluster_dns: self.network.own_dns(),
             clock: clock.clone(),
             tokens: Tokens::default(),
             authentication: Authentication::default(),

@@ -1,5 +1,6 @@
 //! The life of the agent: open what it needs, register, work until it is told to stop, drain.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
+use wherry_dns::Zone;
 use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::RuntimeError;
 
@@ -20,6 +22,7 @@ use crate::cgroups::Cgroups;
 use crate::config::Config;
 use crate::containers::Containers;
 use crate::context::{Context, chain};
+use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
 use crate::events::{Events, Happening, Severity};
 use crate::images::{Images, StoreError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
@@ -60,6 +63,14 @@ pub enum NodeError {
     /// Services cannot be served.
     #[error("cannot serve Services")]
     Services(#[from] ServicesError),
+    /// The domain cannot be one.
+    #[error("{domain:?} cannot be the domain of the cluster's names")]
+    Domain {
+        /// What was given.
+        domain: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl From<StoreError> for NodeError {
@@ -80,7 +91,8 @@ pub struct Clients {
 /// Runs the agent of one node until `shutdown`; returns when everything of it has ended. OCI containers go on.
 pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) -> Result<(), NodeError> {
     create_dir(&config.data_dir.join("node"))?;
-    let opened = runtimes::open(&config)?;
+    let dns = cluster_dns(&config)?;
+    let opened = runtimes::open(&config, Arc::new(GuestNames::new(dns.clone())))?;
     let network = network::open(&NetworkConfig {
         mode: config.network,
         pod_cidr: config.pod_cidr,
@@ -88,10 +100,19 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
         data_dir: config.data_dir.join("node"),
     })
     .await?;
-    let parts = Parts { runtimes: opened.runtimes, network };
+    let parts = Parts { runtimes: opened.runtimes, network, dns };
     let result = run_with(clients, config, parts, shutdown).await;
     close(&opened.oci).await;
     result
+}
+
+/// The names of the cluster; those of addresses of its ranges are known to nobody else.
+pub(crate) fn cluster_dns(config: &Config) -> Result<Arc<ClusterDns>, NodeError> {
+    let DnsSettings { domain, server } = &config.dns;
+    let zone = Zone::new(domain, *server, vec![config.service_cidr, config.cluster_cidr]);
+    let zone =
+        zone.map_err(|source| NodeError::Domain { domain: domain.clone(), source: Box::new(source) })?;
+    Ok(Arc::new(ClusterDns::new(&config.dns, zone, Path::new(dns::NODE))))
 }
 
 async fn close(oci: &OciRuntime) {
@@ -104,6 +125,8 @@ pub(crate) struct Parts {
     pub(crate) runtimes: Runtimes,
     /// Pod addresses.
     pub(crate) network: Arc<dyn PodNetwork>,
+    /// The names of the cluster.
+    pub(crate) dns: Arc<ClusterDns>,
 }
 
 /// Runs the agent with these parts.
@@ -118,6 +141,7 @@ pub(crate) async fn run_with(
     let _stop_on_return = stop.clone().drop_guard();
     let tasks = TaskTracker::new();
     let server = LogServer::bind(&config.endpoint).await?;
+    let dns = parts.dns.clone();
     let agent = Agent::open(clients.node, &config, parts, &tasks, &stop)?;
     agent.ctx.containers.refresh().await;
     let index = PodIndex::default();
@@ -138,7 +162,11 @@ pub(crate) async fn run_with(
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
     tasks.spawn(Supervisor::new(agent.ctx.clone(), index, tasks.clone(), stop.clone()).run());
-    let result = agent.serve_services(clients.proxy, &stop).await;
+    if let Some(ip) = config.own_dns() {
+        agent.own_dns_address(ip).await?;
+        tasks.spawn(dns::serve(dns.clone(), ip, stop.clone()));
+    }
+    let result = agent.serve_services(clients.proxy, Feed::new(dns), &stop).await;
     shutdown_tasks(&tasks, &stop).await;
     result
 }
@@ -187,6 +215,7 @@ impl Agent {
             images: Images::open(&dir.join("content"))?,
             objects: Objects::new(&client, &wakers, tasks),
             tokens: Tokens::new(&client, &config.clock),
+            dns: config.dns.clone(),
             services: follow_services(client.clone(), tasks, stop),
             events,
             network: parts.network,
@@ -244,16 +273,30 @@ impl Agent {
         self.ctx.events.node(&self.config.node_name, happening);
     }
 
-    async fn serve_services(&self, client: Client, stop: &CancellationToken) -> Result<(), NodeError> {
+    /// On loopback every address is the node's own.
+    async fn own_dns_address(&self, ip: IpAddr) -> Result<(), NodeError> {
+        match self.config.network {
+            NetworkMode::Bridge => Ok(network::own_address(ip).await?),
+            NetworkMode::Loopback => Ok(()),
+        }
+    }
+
+    async fn serve_services(
+        &self,
+        client: Client,
+        names: Feed,
+        stop: &CancellationToken,
+    ) -> Result<(), NodeError> {
         let config = ServicesConfig {
             mode: self.config.network,
             node_name: self.config.node_name.clone(),
             pod_cidr: self.config.pod_cidr,
             cluster_cidr: self.config.cluster_cidr,
             service_cidr: self.config.service_cidr,
+            dns: self.config.own_dns(),
             node_port_address: self.config.node_ip,
         };
-        Ok(services::run(client, config, stop.clone()).await?)
+        Ok(services::run(client, config, names, stop.clone()).await?)
     }
 }
 

@@ -11,6 +11,7 @@ use wherry_api::clock::Clock;
 
 use crate::admission::Sysctls;
 use crate::cgroups::CgroupRoot;
+use crate::dns::DnsSettings;
 use crate::network::NetworkMode;
 use crate::registration::Thresholds;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub cluster_cidr: IpNet,
     /// The addresses of Services.
     pub service_cidr: IpNet,
+    /// What Pods are told about finding hosts by their names.
+    pub dns: DnsSettings,
     /// The address under which this node is reached.
     pub node_ip: IpAddr,
     /// Where logs are served.
@@ -58,6 +61,11 @@ impl Config {
     pub const ENDPOINT_DRAIN: Duration = Duration::from_millis(300);
     /// The default of [`Config::max_container_restart_period`].
     pub const MAX_CONTAINER_RESTART_PERIOD: Duration = Duration::from_mins(5);
+
+    /// The address at which this node answers for the cluster's names. One that is no Service's is somebody else's.
+    pub(crate) fn own_dns(&self) -> Option<IpAddr> {
+        Some(self.dns.server).filter(|server| self.service_cidr.contains(server))
+    }
 }
 
 /// The HTTPS endpoint of the node.

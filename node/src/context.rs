@@ -14,6 +14,7 @@ use crate::admission::Admission;
 use crate::allocations::{Allocations, Amounts};
 use crate::cgroups::CgroupRoot;
 use crate::containers::Containers;
+use crate::dns::DnsSettings;
 use crate::env::NodeFields;
 use crate::events::Events;
 use crate::images::Images;
@@ -63,6 +64,8 @@ pub(crate) struct Context {
     pub(crate) objects: Objects,
     /// Tokens of ServiceAccounts.
     pub(crate) tokens: Tokens,
+    /// What pods are told about finding hosts by their names.
+    pub(crate) dns: DnsSettings,
     /// Services of the whole cluster.
     pub(crate) services: Store<Service>,
     /// Where events are told.

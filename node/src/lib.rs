@@ -14,7 +14,7 @@
 //!   their end inside of it.
 //! - `allocations`, `cgroups`: what Pods were given of the node, and the cgroups above theirs.
 //! - `streams`: commands, attached programs and forwarded ports for clients.
-//! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node.
+//! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
 //!   told, workers woken.
 
@@ -30,6 +30,7 @@ mod commands;
 mod config;
 mod containers;
 mod context;
+mod dns;
 mod env;
 mod events;
 mod images;
@@ -53,6 +54,7 @@ pub use agent::{Clients, NodeError, run};
 pub use certificates::{JoinError, Joined, Joining, join};
 pub use cgroups::{CgroupRoot, CgroupRootError};
 pub use config::{Config, EndpointTls, NodeEndpoint};
+pub use dns::DnsSettings;
 pub use network::NetworkMode;
 pub use registration::{RangeError, Thresholds, ThresholdsError, pod_range};
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::{ImageContent, Runtime, RuntimeError};
-use wherry_wasm_runtime::WasmRuntime;
+use wherry_wasm_runtime::{Names, WasmRuntime};
 
 use crate::config::Config;
 
@@ -85,12 +85,14 @@ pub(crate) struct Opened {
     pub(crate) oci: Arc<OciRuntime>,
 }
 
-/// Opens both runtimes of this node.
-pub(crate) fn open(config: &Config) -> Result<Opened, RuntimeError> {
+/// Opens both runtimes of this node. Guests without a resolver of their own find hosts by `names`.
+pub(crate) fn open(config: &Config, names: Arc<dyn Names>) -> Result<Opened, RuntimeError> {
     let dir = config.data_dir.join("node");
     let clock = config.clock.clone();
     let now: wherry_wasm_runtime::Clock = Arc::new(move || clock.now());
-    let wasm = WasmRuntime::new(wherry_wasm_runtime::Config::new(dir.join("wasm"), now.clone()))?;
+    let mut wasm = wherry_wasm_runtime::Config::new(dir.join("wasm"), now.clone());
+    wasm.names = names;
+    let wasm = WasmRuntime::new(wasm)?;
     let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"), &config.shim_program);
     oci.clock = now;
     oci.shims_cgroup = config.cgroup_root.shims();

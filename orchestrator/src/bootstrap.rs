@@ -122,6 +122,32 @@ fn kubernetes_service(address: ApiAddress) -> Value {
     })
 }
 
+/// Creates the Service by which tools find the cluster's DNS, under the name that upstream's has. It has no endpoints: every node
+/// answers at its address. Without it names are answered all the same, so that its address is taken stops nobody.
+pub(crate) async fn dns_service(client: &Client, ip: IpAddr) {
+    let service = json!({
+        "metadata": {
+            "name": "kube-dns",
+            "labels": {
+                "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS",
+            },
+        },
+        "spec": {
+            "clusterIP": ip,
+            "ports": [
+                {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+            ],
+        },
+    });
+    if let Err(error) = create_in::<Service>(client, "kube-system", service).await {
+        tracing::warn!(
+            %ip, error = &error as &dyn std::error::Error,
+            "cannot create the Service kube-dns: see what else has its address, or choose another with --cluster-dns"
+        );
+    }
+}
+
 /// Creates the classes that choose one of a node's runtimes.
 pub async fn runtime_classes(client: &Client) -> Result<(), kube::Error> {
     let classes = ["wasmtime", "runc"].map(|name| {

@@ -55,6 +55,8 @@ pub struct Config {
     pub pki: Pki,
     /// Range of ClusterIPs.
     pub service_cidr: IpNet,
+    /// The address of it at which nodes answer for the cluster's names, if they do.
+    pub cluster_dns: Option<IpAddr>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Users with static tokens.
@@ -140,7 +142,7 @@ impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, scheduler) = (config.clock.clone(), config.scheduler.clone());
-        let controllers = config.controllers.clone();
+        let (controllers, cluster_dns) = (config.controllers.clone(), config.cluster_dns);
         let election = controllers.leader_election;
         let identity = format!("{}_{}", host_name(), (config.ids)());
         let role = |role| Role { name: role, identity: identity.clone(), clock: clock.clone(), election };
@@ -150,6 +152,9 @@ impl ControlPlane {
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::local_path_class(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
+        if let Some(ip) = cluster_dns {
+            bootstrap::dns_service(&client, ip).await;
+        }
         let ca = plane.certificates.ca();
         let known = ca.borrow().clone();
         bootstrap::authentication(&client, &known).await.map_err(StartError::Bootstrap)?;

@@ -18,9 +18,13 @@ const OURS: &[(&str, &[&str])] = &[
         &["wherry-api", "wherry-apiserver", "wherry-controllers", "wherry-scheduler", "wherry-store"],
     ),
     ("wherry-runtime-api", &[]),
+    ("wherry-dns", &[]),
     ("wherry-wasm-runtime", &["wherry-runtime-api"]),
     ("wherry-oci-runtime", &["wherry-runtime-api"]),
-    ("wherry-node", &["wherry-api", "wherry-runtime-api", "wherry-wasm-runtime", "wherry-oci-runtime"]),
+    (
+        "wherry-node",
+        &["wherry-api", "wherry-dns", "wherry-runtime-api", "wherry-wasm-runtime", "wherry-oci-runtime"],
+    ),
     ("wherry", &["wherry-api", "wherry-orchestrator", "wherry-node"]),
 ];
 
@@ -35,11 +39,12 @@ const THEIRS: &[(&str, &[&str])] = &[
     ("wasmtime-wasi", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi-http", &["wherry-wasm-runtime"]),
     ("redb", &["wherry-store"]),
+    ("hickory-proto", &["wherry-dns"]),
     ("axum", &["wherry-apiserver", "wherry-node"]),
 ];
 
 /// Crates that know neither async nor the network.
-const PURE: &[&str] = &["wherry-api", "wherry-cel", "wherry-schema"];
+const PURE: &[&str] = &["wherry-api", "wherry-cel", "wherry-dns", "wherry-schema"];
 const IMPURE: &[&str] = &["tokio", "hyper", "axum", "kube", "futures", "reqwest", "rustix", "nix"];
 
 /// What only tests, and may know everybody.

@@ -25,8 +25,8 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, ImageContent, NodeNamespaces, Resources, Runtime as _,
-    SandboxId, SandboxSpec, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, NodeNamespaces, Resources,
+    Runtime as _, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
 
@@ -264,6 +264,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         hostname: "bench".into(),
         ip: "127.244.0.2".parse().unwrap(),
         netns: None,
+        dns: DnsConfig::default(),
         cgroup_parent: String::new(),
         resources: Resources::default(),
         node_namespaces: NodeNamespaces::default(),

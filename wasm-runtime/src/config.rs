@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::names::{Names, NodeNames};
+
 /// Tells the time of log records and container states.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -19,12 +21,14 @@ pub struct Config {
     pub clock: Clock,
     /// Bounds.
     pub limits: Limits,
+    /// How guests find hosts by their names.
+    pub names: Arc<dyn Names>,
 }
 
 impl Config {
-    /// The default bounds.
+    /// The default bounds, and the node's own resolver.
     pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
-        Self { data_dir: data_dir.into(), clock, limits: Limits::default() }
+        Self { data_dir: data_dir.into(), clock, limits: Limits::default(), names: Arc::new(NodeNames) }
     }
 }
 

@@ -16,9 +16,10 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
+use crate::names::PodNames;
 use crate::network::PodNetwork;
 
 static TLS: LazyLock<Option<TlsConnector>> = LazyLock::new(|| {
@@ -52,6 +53,7 @@ pub(crate) enum ConnectError {
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     pub(crate) network: PodNetwork,
+    pub(crate) names: PodNames,
 }
 
 impl tower::Service<Uri> for Connector {
@@ -64,31 +66,24 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        connect(self.network, uri).boxed()
+        connect(self.network, self.names.clone(), uri).boxed()
     }
 }
 
-async fn connect(network: PodNetwork, uri: Uri) -> Result<Stream, ConnectError> {
+async fn connect(network: PodNetwork, names: PodNames, uri: Uri) -> Result<Stream, ConnectError> {
     let tls = uri.scheme() == Some(&Scheme::HTTPS);
     let host = uri.host().ok_or(ConnectError::NoHost)?.trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
     let mut failure = None;
-    for address in resolve(host, port).await? {
-        match reach(network, address).await {
+    let addresses = names.addresses(host).await;
+    for ip in addresses.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })? {
+        match reach(network, SocketAddr::new(ip, port)).await {
             Ok(stream) if tls => return handshake(host, stream).await,
             Ok(stream) => return Ok(Stream(TokioIo::new(Box::new(stream)))),
             Err(error) => failure = Some(error),
         }
     }
     Err(failure.unwrap_or_else(|| no_address(host)))
-}
-
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-    if let Ok(ip) = host.parse() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let found = lookup_host((host, port)).await;
-    found.map(Iterator::collect).map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })
 }
 
 fn no_address(host: &str) -> ConnectError {

@@ -9,8 +9,8 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::LinkOptions;
 
 use crate::guest::{Guest, ModuleGuest};
-use crate::sockets;
 use crate::ticker::Ticker;
+use crate::{names, sockets};
 
 /// Memory of a used slot that is zeroed by hand instead of being given back, per linear memory and per table.
 const KEPT_MEMORY: usize = 256 * 1024;
@@ -100,6 +100,7 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<ComponentLinker<Guest>>
     wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &LinkOptions::default())?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     sockets::map_to_pod(&mut linker)?;
+    names::map_to_pod(&mut linker)?;
     Ok(linker)
 }
 

@@ -13,6 +13,7 @@ use wherry_runtime_api::{ContainerSpec, ImageContent};
 
 use crate::log_file::LogFile;
 use crate::memory::{Budget, Meter};
+use crate::names::PodNames;
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::preopens::Preopen;
@@ -27,6 +28,8 @@ pub(crate) struct Guest {
     memory: Meter,
     /// The pod's network, for sockets.
     pub(crate) network: PodNetwork,
+    /// The names the pod knows.
+    pub(crate) names: PodNames,
 }
 
 impl WasiView for Guest {
@@ -62,6 +65,8 @@ pub(crate) struct Environment {
     pub(crate) log: LogFile,
     /// The pod's network.
     pub(crate) network: PodNetwork,
+    /// The names the pod knows.
+    pub(crate) names: PodNames,
     /// Client of outgoing requests.
     pub(crate) outgoing: Outgoing,
     /// The memory limit.
@@ -78,6 +83,7 @@ impl Environment {
             outgoing: self.outgoing.clone(),
             memory: Meter::new(Arc::clone(&self.memory)),
             network: self.network,
+            names: self.names.clone(),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);

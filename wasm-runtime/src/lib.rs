@@ -21,7 +21,7 @@
 //! # Reading order
 //! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds),
 //! `container` (the state machine), `serve` and `command` (the two ways to run), `guest` (what an instance sees),
-//! `network`, `sockets` and `outgoing` (its network), `engine`, `ticker` and `executor` (what all share).
+//! `network`, `sockets`, `names` and `outgoing` (its network), `engine`, `ticker` and `executor` (what all share).
 
 mod code_cache;
 mod command;
@@ -34,6 +34,7 @@ mod guest;
 mod images;
 mod log_file;
 mod memory;
+mod names;
 mod network;
 mod outgoing;
 mod preopens;
@@ -45,4 +46,5 @@ mod sockets;
 mod ticker;
 
 pub use config::{Clock, Config, Limits};
+pub use names::Names;
 pub use runtime::{Statistics, WasmRuntime};

@@ -16,6 +16,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::connector::{ConnectError, Connector};
+use crate::names::PodNames;
 use crate::network::PodNetwork;
 
 /// How long an unused connection is kept.
@@ -35,13 +36,13 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A client for containers of a pod with this network.
-    pub(crate) fn new(network: PodNetwork) -> Self {
+    /// A client for containers of a pod with this network, which knows these names.
+    pub(crate) fn new(network: PodNetwork, names: PodNames) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
-            .build(Connector { network });
+            .build(Connector { network, names });
         Self { client }
     }
 }

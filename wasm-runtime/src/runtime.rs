@@ -28,6 +28,7 @@ use crate::guest::{self, Environment};
 use crate::images::Images;
 use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
+use crate::names::{Names, PodNames};
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::program::{Program, Server};
@@ -45,6 +46,7 @@ pub struct WasmRuntime {
     images: Images,
     clock: Clock,
     limits: Limits,
+    names: Arc<dyn Names>,
     staging: PathBuf,
     containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
     /// Executors of sandboxes that have a network namespace.
@@ -65,7 +67,7 @@ pub struct Statistics {
 impl WasmRuntime {
     /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
     pub fn new(config: Config) -> Result<Self, RuntimeError> {
-        let Config { data_dir, clock, limits } = config;
+        let Config { data_dir, clock, limits, names } = config;
         let io = |action: &'static str, path: &Path| {
             let path = path.to_owned();
             move |source| RuntimeError::Io { action, path, source }
@@ -82,6 +84,7 @@ impl WasmRuntime {
             containers: Mutex::default(),
             namespaces: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
+            names,
             machine,
             clock,
             limits,
@@ -130,6 +133,7 @@ impl WasmRuntime {
         let preopens = preopens::prepare(&spec.mounts, &self.staging(&spec.id))
             .map_err(|error| RuntimeError::InvalidSpec { id: spec.id.clone(), reason: error.to_string() })?;
         let network = PodNetwork { ip: spec.sandbox.ip, own_namespace: spec.sandbox.netns.is_some() };
+        let names = PodNames { names: Arc::clone(&self.names), dns: Arc::new(spec.sandbox.dns.clone()) };
         Ok(Environment {
             arguments: guest::arguments(spec),
             variables: guest::variables(spec),
@@ -137,7 +141,8 @@ impl WasmRuntime {
             preopens,
             log,
             network,
-            outgoing: Outgoing::new(network),
+            outgoing: Outgoing::new(network, names.clone()),
+            names,
             memory: Arc::clone(&container.memory),
         })
     }

@@ -23,7 +23,7 @@ pub mod status;
 pub use exec::{ExecSpec, Execution};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use spec::{
-    Confinement, ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, NodeNamespaces, Resources,
-    SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
+    Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 pub use status::{ContainerState, ContainerStatus, ExitReason};

@@ -46,6 +46,9 @@ pub struct SandboxSpec {
     pub ip: IpAddr,
     /// The network namespace to join, for pods that have one.
     pub netns: Option<PathBuf>,
+    /// How its containers find hosts by their names.
+    #[serde(default)]
+    pub dns: DnsConfig,
     /// The cgroup of the pod, relative to the hierarchy root (`/kubepods/pod<uid>`), for runtimes that use cgroups.
     pub cgroup_parent: String,
     /// Limits of the pod as a whole.
@@ -56,6 +59,17 @@ pub struct SandboxSpec {
     /// Kernel settings of the pod's namespaces, by their names with dots.
     #[serde(default)]
     pub sysctls: BTreeMap<String, String>,
+}
+
+/// What a resolver is told, as in `resolv.conf`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DnsConfig {
+    /// Whom to ask, in order.
+    pub nameservers: Vec<IpAddr>,
+    /// Domains in which short names are looked for, in order.
+    pub searches: Vec<String>,
+    /// Options, as `ndots:5`.
+    pub options: Vec<String>,
 }
 
 /// Namespaces of the node that a pod's containers use instead of ones of their own.

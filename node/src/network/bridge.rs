@@ -177,6 +177,16 @@ pub(crate) async fn route_services(pod_cidr: IpNet, service_cidr: IpNet) -> Resu
     netlink.route(ipv4(service_cidr)?, bridge.index, Some(layout.gateway)).await
 }
 
+/// Makes a Service address one of this node's own: packets to it end here, wherever they come from.
+pub(crate) async fn own_address(ip: IpAddr) -> Result<(), NetworkError> {
+    let IpAddr::V4(own) = ip else {
+        return Err(NetworkError::Cidr { cidr: ip.into(), reason: "only IPv4 is supported" });
+    };
+    let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
+    let loopback = netlink.get("lo").await?;
+    netlink.local_route(own.into(), loopback.index).await
+}
+
 async fn set_up_node(netlink: &Netlink, layout: &Layout) -> Result<Link, NetworkError> {
     sysctl("net/ipv4/ip_forward", "1")?;
     let loopback = netlink.get("lo").await?;

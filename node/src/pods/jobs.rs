@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
-use wherry_runtime_api::{ContainerId, NodeNamespaces, SandboxId, SandboxSpec};
+use wherry_runtime_api::{ContainerId, DnsConfig, NodeNamespaces, SandboxId, SandboxSpec};
 
 use super::launch;
 use super::memory::{PodNetworking, PreparedImage, Why};
@@ -19,10 +19,14 @@ use super::storage::Usage;
 use crate::admission::dotted;
 use crate::commands::Commands;
 use crate::context::{Context, chain};
+use crate::dns;
 use crate::env::PodSources;
 use crate::events::{Happening, Severity};
 use crate::runtimes::Handler;
 use crate::volumes::Volumes;
+
+/// As long as the kernel lets a hostname be.
+const HOSTNAME_LETTERS: usize = 64;
 
 /// A step of a container that failed: kubelet's word and a sentence.
 pub(super) type Refusal = (&'static str, String);
@@ -41,7 +45,7 @@ pub(super) enum Done {
         result: Option<Result<Arc<PreparedImage>, Refusal>>,
     },
     /// [`Action::SetUpNetwork`].
-    Network(Result<PodNetworking, Refusal>),
+    Network(Result<Box<PodNetworking>, Refusal>),
     /// [`Action::Launch`].
     Launch {
         /// The container.
@@ -103,12 +107,20 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
             Err(error) => return no_sandbox(&chain(&error)),
         }
     };
+    let hostname = hostname(&pod, host_network, &ctx.node_name);
+    let fqdn = domain(&pod, &ctx.dns.domain).map(|domain| format!("{hostname}.{domain}"));
+    let own_name = match fqdn.as_ref().filter(|_| wants_fqdn(&pod)) {
+        Some(fqdn) if fqdn.len() > HOSTNAME_LETTERS => return no_sandbox(&too_long(fqdn)),
+        Some(fqdn) => fqdn.clone(),
+        None => hostname,
+    };
     let sandbox = SandboxSpec {
         id: SandboxId(uid.to_owned()),
-        hostname: hostname(&pod, host_network, &ctx.node_name),
+        hostname: own_name,
         ip,
         netns,
         cgroup_parent: ctx.cgroup_root.of_pod(uid, qos_class(&pod)),
+        dns: dns_of(&ctx, &pod),
         resources: resources::of_pod(&pod),
         node_namespaces: NodeNamespaces {
             pid: spec.and_then(|spec| spec.host_pid) == Some(true),
@@ -116,7 +128,16 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         },
         sysctls: sysctls(&pod),
     };
-    Done::Network(Ok(PodNetworking { ip, sandbox }))
+    Done::Network(Ok(Box::new(PodNetworking { ip, fqdn, sandbox })))
+}
+
+/// What the pod is told about finding hosts; tells its owner what is left out.
+fn dns_of(ctx: &Context, pod: &Pod) -> DnsConfig {
+    let told = dns::of_pod(pod, &ctx.dns, dns::of_node(dns::NODE));
+    for message in told.omissions {
+        ctx.events.pod(pod, Happening::of_pod(Severity::Warning, "DNSConfigForming", message));
+    }
+    told.config
 }
 
 fn no_sandbox(cause: &str) -> Done {
@@ -153,6 +174,25 @@ fn hostname(pod: &Pod, host_network: bool, node_name: &str) -> String {
     let name = given.or(pod.metadata.name.as_deref()).unwrap_or_default();
     // A hostname has at most 63 characters; Pod names are ASCII.
     name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
+}
+
+/// The domain of a pod with a subdomain. Its name leads to the pod where a headless Service is called like the subdomain.
+fn domain(pod: &Pod, of_cluster: &str) -> Option<String> {
+    let subdomain = pod.spec.as_ref()?.subdomain.as_deref().filter(|name| !name.is_empty())?;
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    Some(format!("{subdomain}.{namespace}.svc.{of_cluster}"))
+}
+
+fn wants_fqdn(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|spec| spec.set_hostname_as_fqdn) == Some(true)
+}
+
+fn too_long(fqdn: &str) -> String {
+    format!(
+        "Failed to construct FQDN from pod hostname and cluster domain, FQDN {fqdn} is too long ({HOSTNAME_LETTERS} \
+         characters is the max, {} characters requested)",
+        fqdn.len()
+    )
 }
 
 /// The runtime the pod's RuntimeClass forces, if it has one.

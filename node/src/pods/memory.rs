@@ -149,6 +149,8 @@ pub(super) struct PreparedImage {
 pub(super) struct PodNetworking {
     /// Its address.
     pub(super) ip: IpAddr,
+    /// Its name in the cluster, if it is to know one.
+    pub(super) fqdn: Option<String>,
     /// What its containers share.
     pub(super) sandbox: SandboxSpec,
 }

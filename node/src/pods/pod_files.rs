@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 
 use super::memory::PodNetworking;
+use crate::dns;
 use crate::volumes::WriteError;
 
 const DEFAULT_MESSAGE_PATH: &str = "/dev/termination-log";
@@ -24,7 +25,7 @@ pub(super) fn write(
 ) -> Result<Vec<(String, PathBuf, bool)>, WriteError> {
     let spec = pod.spec.clone().unwrap_or_default();
     let resolv_conf = pod_dir.join("resolv.conf");
-    put(&resolv_conf, &resolv_conf_of(&spec, &fs::read_to_string("/etc/resolv.conf").unwrap_or_default()))?;
+    put(&resolv_conf, &dns::render(&network.sandbox.dns))?;
     let message = message_path(pod_dir, &container.name, attempt);
     put(&message, "")?;
     let in_container = container.termination_message_path.as_deref().filter(|path| !path.is_empty());
@@ -56,11 +57,19 @@ pub(super) fn message_path(pod_dir: &Path, container: &str, attempt: u32) -> Pat
     pod_dir.join("containers").join(container).join(attempt.to_string())
 }
 
+/// What the pod calls itself: with its domain first, if it has one.
+fn names_of(network: &PodNetworking) -> String {
+    match &network.fqdn {
+        Some(fqdn) => format!("{fqdn}\t{}", fqdn.split('.').next().unwrap_or_default()),
+        None => network.sandbox.hostname.clone(),
+    }
+}
+
 /// The hosts a pod knows: itself, or all that its node knows if it shares the node's network.
 fn hosts_of(spec: &PodSpec, network: &PodNetworking, of_node: Option<&str>) -> String {
     let mut out = match of_node {
         Some(of_node) => format!("# Kubernetes-managed hosts file (host network).\n{of_node}"),
-        None => format!("{HOSTS}{}\t{}\n", network.ip, network.sandbox.hostname),
+        None => format!("{HOSTS}{}\t{}\n", network.ip, names_of(network)),
     };
     let aliases = spec.host_aliases.iter().flatten();
     for (index, alias) in aliases.enumerate() {
@@ -71,50 +80,4 @@ fn hosts_of(spec: &PodSpec, network: &PodNetworking, of_node: Option<&str>) -> S
             .expect("writing to a String cannot fail");
     }
     out
-}
-
-/// The node's own resolver, unless the pod brings its own; there is no cluster DNS to point to.
-fn resolv_conf_of(spec: &PodSpec, of_node: &str) -> String {
-    let mut out = if spec.dns_policy.as_deref() == Some("None") { String::new() } else { of_node.to_owned() };
-    if !out.is_empty() && !out.ends_with('\n') {
-        out.push('\n');
-    }
-    let Some(config) = &spec.dns_config else { return out };
-    for server in config.nameservers.iter().flatten() {
-        writeln!(out, "nameserver {server}").expect("writing to a String cannot fail");
-    }
-    let searches = config.searches.clone().unwrap_or_default();
-    if !searches.is_empty() {
-        writeln!(out, "search {}", searches.join(" ")).expect("writing to a String cannot fail");
-    }
-    let option = |option: &k8s_openapi::api::core::v1::PodDNSConfigOption| match (&option.name, &option.value)
-    {
-        (Some(name), Some(value)) => format!("{name}:{value}"),
-        (name, _) => name.clone().unwrap_or_default(),
-    };
-    let options: Vec<String> = config.options.iter().flatten().map(option).collect();
-    if !options.is_empty() {
-        writeln!(out, "options {}", options.join(" ")).expect("writing to a String cannot fail");
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_pod_may_bring_its_own_resolver() {
-        let spec: PodSpec = serde_json::from_value(json!({
-            "containers": [], "dnsPolicy": "None",
-            "dnsConfig": { "nameservers": ["10.0.0.2"], "searches": ["a.b", "c"], "options": [{ "name": "ndots", "value": "2" }] },
-        }))
-        .unwrap();
-        let expected = "nameserver 10.0.0.2\nsearch a.b c\noptions ndots:2\n";
-        assert_eq!(resolv_conf_of(&spec, "nameserver 1.1.1.1\n"), expected);
-        let spec = PodSpec::default();
-        assert_eq!(resolv_conf_of(&spec, "nameserver 1.1.1.1"), "nameserver 1.1.1.1\n");
-    }
 }

@@ -345,7 +345,7 @@ impl Worker {
         match done {
             Done::Volumes(result) => self.volumes_done(result, now),
             Done::Network(Ok(network)) => {
-                (memory.network, memory.network_failures) = (Step::Done(network), 0);
+                (memory.network, memory.network_failures) = (Step::Done(*network), 0);
             }
             Done::Network(Err(failure)) => {
                 let (reason, message) = &failure;

@@ -5,6 +5,8 @@
 //! - bridge mode: `nftables`, one transaction per batch of changes; the kernel does the rest;
 //! - loopback mode: `proxy`, listeners in this process.
 //!
+//! The same events then go to the names of Services and endpoints (`dns`).
+//!
 //! A change is applied at once; what is already queued behind it goes into the same batch. Rules of an earlier
 //! run stay in force until both lists are complete, and stay when the agent ends.
 
@@ -13,6 +15,7 @@ mod model;
 mod nftables;
 mod plan;
 mod proxy;
+mod replica;
 #[cfg(test)]
 mod run_tests;
 #[cfg(test)]
@@ -26,8 +29,11 @@ use ipnet::IpNet;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use crate::dns::Feed;
 use crate::network::{NetworkError, NetworkMode};
 use dataplane::Dataplane;
+pub(crate) use model::{ObjectKey, service_of};
+pub(crate) use replica::Replica;
 
 /// What serving the Services of this node needs to know.
 #[derive(Clone, Debug)]
@@ -42,6 +48,8 @@ pub struct ServicesConfig {
     pub cluster_cidr: IpNet,
     /// The ClusterIPs.
     pub service_cidr: IpNet,
+    /// The one of them that belongs to this node, at which it answers for the cluster's names.
+    pub dns: Option<IpAddr>,
     /// Where NodePorts listen in loopback mode. In bridge mode they are on every address of the node.
     pub node_port_address: IpAddr,
 }
@@ -54,13 +62,14 @@ pub enum ServicesError {
     Network(#[source] NetworkError),
 }
 
-/// Serves the Services of this node until `shutdown`.
-pub async fn run(
+/// Serves the Services of this node until `shutdown`, and tells their names.
+pub(crate) async fn run(
     client: Client,
     config: ServicesConfig,
+    names: Feed,
     shutdown: CancellationToken,
 ) -> Result<(), ServicesError> {
     let dataplane = Dataplane::open(&config).await?;
-    watch::serve(client, &config.node_name, dataplane, shutdown).await;
+    watch::serve(client, &config.node_name, dataplane, names, shutdown).await;
     Ok(())
 }

@@ -12,14 +12,14 @@ const AFFINITY_SECONDS: u32 = 10_800;
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ObjectKey {
-    pub(super) namespace: String,
-    pub(super) name: String,
+pub(crate) struct ObjectKey {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 impl ObjectKey {
     /// The key of an object.
-    pub(super) fn of(object: &impl ResourceExt) -> Self {
+    pub(crate) fn of(object: &impl ResourceExt) -> Self {
         Self { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
     }
 }
@@ -28,6 +28,12 @@ impl std::fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
+}
+
+/// The Service whose endpoints a slice names.
+pub(crate) fn service_of(slice: &discovery::EndpointSlice) -> Option<ObjectKey> {
+    let name = slice.labels().get(SERVICE_NAME)?.clone();
+    Some(ObjectKey { namespace: slice.namespace().unwrap_or_default(), name })
 }
 
 /// A transport that Services are offered over.
@@ -171,9 +177,8 @@ impl Slice {
         if object.address_type != "IPv4" {
             return None;
         }
-        let name = object.labels().get(SERVICE_NAME)?.clone();
         Some(Self {
-            service: ObjectKey { namespace: object.namespace().unwrap_or_default(), name },
+            service: service_of(object)?,
             ports: object.ports.iter().flatten().filter_map(SlicePort::parse).collect(),
             endpoints: object.endpoints.iter().flatten().filter_map(Endpoint::parse).collect(),
         })

@@ -110,7 +110,8 @@ async fn follows_the_api_server(config: ServicesConfig, address: &'static str, e
     let cluster_ip = address.split(':').next().unwrap();
     let (client, [services, slices]) = Api::client(&[service(cluster_ip)], &[slice(std::slice::from_ref(a))]);
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-    let running = tasks.spawn(run(client, config, shutdown.clone()));
+    let names = Feed::new(crate::dns::tests::dns("/dev/null".as_ref(), 53));
+    let running = tasks.spawn(run(client, config, names, shutdown.clone()));
     answers(address, Some("a")).await;
     slices.send(json!({"type": "MODIFIED", "object": slice(std::slice::from_ref(b))})).unwrap();
     answers(address, Some("b")).await;

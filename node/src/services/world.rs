@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
-use kube::ResourceExt;
 use kube::runtime::watcher::Event;
 
 use super::model::{ObjectKey, Service, Slice};
 use super::plan::{ServicePort, plan};
+use super::replica::Replica;
 
 /// The state of both watches.
 #[derive(Default)]
@@ -22,19 +22,19 @@ pub(super) struct World {
 
 impl World {
     /// Takes note of an event of the watch on Services.
-    pub(super) fn record_service(&mut self, event: Event<core::Service>) {
+    pub(super) fn record_service(&mut self, event: &Event<core::Service>) {
         let changes = self.services.record(event, Service::parse);
         self.changed.extend(changes.into_iter().map(|(key, _)| key));
     }
 
     /// Takes note of an event of the watch on EndpointSlices.
-    pub(super) fn record_slice(&mut self, event: Event<discovery::EndpointSlice>) {
+    pub(super) fn record_slice(&mut self, event: &Event<discovery::EndpointSlice>) {
         for (key, old) in self.slices.record(event, Slice::parse) {
             if let Some(old) = old {
                 self.forget(&old.service, &key);
                 self.changed.insert(old.service);
             }
-            if let Some(new) = self.slices.objects.get(&key) {
+            if let Some(new) = self.slices.get(&key) {
                 self.by_service.entry(new.service.clone()).or_default().insert(key);
                 self.changed.insert(new.service.clone());
             }
@@ -51,7 +51,7 @@ impl World {
 
     /// Whether both lists have been seen to their end.
     pub(super) fn complete(&self) -> bool {
-        self.services.complete && self.slices.complete
+        self.services.is_complete() && self.slices.is_complete()
     }
 
     /// What the Services that changed need now; one that is gone needs no ports.
@@ -61,65 +61,10 @@ impl World {
     }
 
     fn ports(&self, key: &ObjectKey, node: &str) -> Vec<ServicePort> {
-        let Some(service) = self.services.objects.get(key) else { return Vec::new() };
+        let Some(service) = self.services.get(key) else { return Vec::new() };
         let names = self.by_service.get(key).into_iter().flatten();
-        let slices: Vec<&Slice> = names.filter_map(|name| self.slices.objects.get(name)).collect();
+        let slices: Vec<&Slice> = names.filter_map(|name| self.slices.get(name)).collect();
         plan(service, &slices, node)
-    }
-}
-
-/// A local copy of one kind of object.
-struct Replica<T> {
-    objects: BTreeMap<ObjectKey, T>,
-    /// While a list is received: what it named so far.
-    listed: Option<BTreeSet<ObjectKey>>,
-    complete: bool,
-}
-
-impl<T> Default for Replica<T> {
-    fn default() -> Self {
-        Self { objects: BTreeMap::new(), listed: None, complete: false }
-    }
-}
-
-impl<T: PartialEq> Replica<T> {
-    /// Applies an event; returns the keys whose value changed, with the value before.
-    fn record<K: ResourceExt>(
-        &mut self,
-        event: Event<K>,
-        parse: impl Fn(&K) -> Option<T>,
-    ) -> Vec<(ObjectKey, Option<T>)> {
-        match event {
-            Event::Init => {
-                self.listed = Some(BTreeSet::new());
-                Vec::new()
-            }
-            Event::InitApply(object) => {
-                let key = ObjectKey::of(&object);
-                self.listed.get_or_insert_default().insert(key.clone());
-                self.set(key, parse(&object))
-            }
-            Event::InitDone => {
-                self.complete = true;
-                let listed = self.listed.take().unwrap_or_default();
-                let gone: Vec<ObjectKey> =
-                    self.objects.keys().filter(|key| !listed.contains(key)).cloned().collect();
-                gone.into_iter().flat_map(|key| self.set(key, None)).collect()
-            }
-            Event::Apply(object) => self.set(ObjectKey::of(&object), parse(&object)),
-            Event::Delete(object) => self.set(ObjectKey::of(&object), None),
-        }
-    }
-
-    fn set(&mut self, key: ObjectKey, value: Option<T>) -> Vec<(ObjectKey, Option<T>)> {
-        if self.objects.get(&key) == value.as_ref() {
-            return Vec::new();
-        }
-        let old = match value {
-            Some(value) => self.objects.insert(key.clone(), value),
-            None => self.objects.remove(&key),
-        };
-        vec![(key, old)]
     }
 }
 

@@ -38,13 +38,13 @@ fn change(name: &str, backends: &[&str]) -> (String, Vec<String>) {
 #[test]
 fn it_is_complete_when_both_lists_are() {
     let mut world = World::default();
-    world.record_service(Event::Init);
-    world.record_service(Event::InitApply(service("web", 80)));
-    world.record_service(Event::InitDone);
+    world.record_service(&Event::Init);
+    world.record_service(&Event::InitApply(service("web", 80)));
+    world.record_service(&Event::InitDone);
     assert!(!world.complete());
-    world.record_slice(Event::Init);
+    world.record_slice(&Event::Init);
     assert!(!world.complete());
-    world.record_slice(Event::InitDone);
+    world.record_slice(&Event::InitDone);
     assert!(world.complete());
     assert_eq!(changes(&mut world), [change("web", &[])]);
 }
@@ -52,43 +52,43 @@ fn it_is_complete_when_both_lists_are() {
 #[test]
 fn only_services_that_changed_are_planned() {
     let mut world = World::default();
-    world.record_service(Event::Apply(service("web", 80)));
-    world.record_service(Event::Apply(service("other", 80)));
-    world.record_slice(Event::Apply(slice("web-1", "web", "10.244.0.1")));
+    world.record_service(&Event::Apply(service("web", 80)));
+    world.record_service(&Event::Apply(service("other", 80)));
+    world.record_slice(&Event::Apply(slice("web-1", "web", "10.244.0.1")));
     assert_eq!(changes(&mut world), [change("other", &[]), change("web", &["10.244.0.1:8080"])]);
     assert!(changes(&mut world).is_empty());
 
-    world.record_slice(Event::Apply(slice("web-1", "web", "10.244.0.1")));
+    world.record_slice(&Event::Apply(slice("web-1", "web", "10.244.0.1")));
     assert!(changes(&mut world).is_empty(), "nothing changed");
 
-    world.record_slice(Event::Apply(slice("web-2", "web", "10.244.0.2")));
+    world.record_slice(&Event::Apply(slice("web-2", "web", "10.244.0.2")));
     assert_eq!(changes(&mut world), [change("web", &["10.244.0.1:8080", "10.244.0.2:8080"])]);
-    world.record_slice(Event::Delete(slice("web-1", "web", "10.244.0.1")));
+    world.record_slice(&Event::Delete(slice("web-1", "web", "10.244.0.1")));
     assert_eq!(changes(&mut world), [change("web", &["10.244.0.2:8080"])]);
-    world.record_service(Event::Delete(service("web", 80)));
+    world.record_service(&Event::Delete(service("web", 80)));
     assert_eq!(changes(&mut world), [change("web", &[])]);
 }
 
 #[test]
 fn a_slice_may_move_to_another_service() {
     let mut world = World::default();
-    world.record_service(Event::Apply(service("a", 80)));
-    world.record_service(Event::Apply(service("b", 80)));
-    world.record_slice(Event::Apply(slice("s", "a", "10.244.0.1")));
+    world.record_service(&Event::Apply(service("a", 80)));
+    world.record_service(&Event::Apply(service("b", 80)));
+    world.record_slice(&Event::Apply(slice("s", "a", "10.244.0.1")));
     changes(&mut world);
-    world.record_slice(Event::Apply(slice("s", "b", "10.244.0.1")));
+    world.record_slice(&Event::Apply(slice("s", "b", "10.244.0.1")));
     assert_eq!(changes(&mut world), [change("a", &[]), change("b", &["10.244.0.1:8080"])]);
 }
 
 #[test]
 fn what_a_new_list_does_not_name_is_gone() {
     let mut world = World::default();
-    world.record_service(Event::Apply(service("kept", 80)));
-    world.record_service(Event::Apply(service("gone", 80)));
+    world.record_service(&Event::Apply(service("kept", 80)));
+    world.record_service(&Event::Apply(service("gone", 80)));
     changes(&mut world);
-    world.record_service(Event::Init);
-    world.record_service(Event::InitApply(service("kept", 80)));
-    world.record_service(Event::InitDone);
+    world.record_service(&Event::Init);
+    world.record_service(&Event::InitApply(service("kept", 80)));
+    world.record_service(&Event::InitDone);
     let left = world.take_changes("here");
     assert_eq!(left.keys().map(|key| key.name.as_str()).collect::<Vec<_>>(), ["gone"]);
     assert!(left.values().all(Vec::is_empty));

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, ImageContent, Mount, MountOptions, NodeNamespaces, Resources,
-    SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
+    Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 
 use super::user::Accounts;
@@ -28,6 +28,7 @@ pub(crate) fn container() -> ContainerSpec {
         hostname: "host".into(),
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         netns: None,
+        dns: DnsConfig::default(),
         cgroup_parent: "/wherry/poduid".into(),
         resources: Resources::default(),
         node_namespaces: NodeNamespaces::default(),

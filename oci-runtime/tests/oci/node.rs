@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use wherry_oci_runtime::{Config, OciRuntime};
 use wherry_runtime_api::spec::Layer;
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, ContainerState, ImageContent, NodeNamespaces, Resources,
-    Runtime, SandboxId, SandboxSpec, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ImageContent, NodeNamespaces,
+    Resources, Runtime, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 
 /// Far beyond what anything here takes; a test that fails ends.
@@ -50,6 +50,7 @@ impl Node {
             hostname: "pod-host".into(),
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             netns: None,
+            dns: DnsConfig::default(),
             cgroup_parent: format!("{group}/pod"),
             resources: Resources::default(),
             node_namespaces: NodeNamespaces::default(),

@@ -34,6 +34,16 @@ EXPRESSIONS = [
 ]
 
 
+QUESTIONS = [("web.shop.svc.cluster.local", 1), ("pets.shop.svc.cluster.local", 1), ("_http._tcp.pets.shop.svc.cluster.local", 33),
+             ("1.0.96.10.in-addr.arpa", 12), ("away.shop.svc.cluster.local", 5), ("cluster.local", 6), ("1-2-3-4.shop.pod.cluster.local", 255)]
+
+
+def question(name, kind, edns):
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    options = b"\0\0\x29\x04\xd0\0\0\0\0\0\0" if edns else b""
+    return bytes([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, int(edns)]) + labels + bytes([0, kind >> 8, kind & 255, 0, 1]) + options
+
+
 def write(target, inputs):
     folder = HERE / target
     folder.mkdir(exist_ok=True)
@@ -52,6 +62,7 @@ OWNERS = [{"manager": "a", "operation": "Apply", "apiVersion": "v1", "time": "20
 applies = [json.dumps(config).encode() for config in APPLIES]
 write("apply", [b"\x08\x01" + b"\0\x07".join(applies), b"\x08\x04" + b"\0\x09".join(applies), b"\x08\x01" + json.dumps(OWNERS).encode()])
 write("selector", [b"a in (b,c),!d,e!=f,g==h", b"metadata.name=a,spec.nodeName!=b", b"1.5Gi", b"-100m", b"12e3", b"0.000001"])
+write("dns", [question(name, kind, number % 2) for number, (name, kind) in enumerate(QUESTIONS)])
 write("expression", [e.encode() for e in EXPRESSIONS])
 write("request", [b"\0".join([bytes([m]), p.encode(), a.encode(), c.encode(), b.encode()]) for m, p, a, c, b in REQUESTS])
 words = ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "status", "containers", "$patch", "$retainKeys",

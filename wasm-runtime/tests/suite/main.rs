@@ -9,6 +9,8 @@ mod contract;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod namespaces;
 #[cfg(test)]
 mod servers;

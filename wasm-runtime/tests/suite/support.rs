@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use wherry_runtime_api::logs::{self, Stream};
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, ContainerState, ExitReason, ImageContent, NodeNamespaces,
-    Resources, Runtime, RuntimeError, SandboxId, SandboxSpec, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ExitReason, ImageContent,
+    NodeNamespaces, Resources, Runtime, RuntimeError, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
 
@@ -136,6 +136,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         hostname: format!("host-{name}"),
         ip: pod_ip(0),
         netns: None,
+        dns: DnsConfig::default(),
         cgroup_parent: "/wherry/test".into(),
         resources: Resources::default(),
         node_namespaces: NodeNamespaces::default(),

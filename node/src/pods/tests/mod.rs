@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use wherry_runtime_api::{
-    ContainerId, ContainerState, ContainerStatus, ExitReason, ImageContent, NodeNamespaces, Resources,
-    SandboxId, SandboxSpec,
+    ContainerId, ContainerState, ContainerStatus, DnsConfig, ExitReason, ImageContent, NodeNamespaces,
+    Resources, SandboxId, SandboxSpec,
 };
 
 use super::backoff::LONGEST;
@@ -109,12 +109,13 @@ impl Scene {
             hostname: "web".to_owned(),
             ip,
             netns: None,
+            dns: DnsConfig::default(),
             cgroup_parent: String::new(),
             resources: Resources::default(),
             node_namespaces: NodeNamespaces::default(),
             sysctls: BTreeMap::new(),
         };
-        scene.memory.network = Step::Done(PodNetworking { ip, sandbox });
+        scene.memory.network = Step::Done(PodNetworking { ip, fqdn: None, sandbox });
         for name in scene.names() {
             scene.image_ready(&name, 0);
         }

@@ -101,6 +101,10 @@ impl Node {
             images,
             objects: Objects::new(&client, &wakers, &tasks),
             tokens: Tokens::new(&client, &self.clock),
+            dns: crate::dns::DnsSettings {
+                domain: "cluster.local".to_owned(),
+                server: [10, 96, 0, 10].into(),
+            },
             services,
             events,
             network: self.network.clone(),

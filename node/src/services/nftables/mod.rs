@@ -61,6 +61,7 @@ impl Nftables {
         let layout = Layout::of(config.pod_cidr)?;
         let base = Base {
             service_cidr: config.service_cidr,
+            dns: config.dns,
             cluster_cidr: config.cluster_cidr,
             pod_cidr: config.pod_cidr,
             namespaced: layout.namespaced,

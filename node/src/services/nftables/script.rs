@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
 use super::ruleset::Fragment;
+use crate::dns::PORT;
 
 const TABLE: &str = "ip wherry_services";
 
@@ -17,6 +18,8 @@ pub(super) const MARK: u32 = 0x4000;
 /// empty one.
 pub(super) struct Base {
     pub(super) service_cidr: IpNet,
+    /// The ClusterIP that is this node's own, for questions about names.
+    pub(super) dns: Option<IpAddr>,
     pub(super) cluster_cidr: IpNet,
     pub(super) pod_cidr: IpNet,
     /// This node's Pods with a network namespace.
@@ -27,6 +30,9 @@ pub(super) struct Base {
 
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own = self
+            .dns
+            .map(|ip| format!("ip daddr {ip} meta l4proto {{ tcp, udp }} th dport {PORT} return\n    "));
         write!(
             f,
             "add table {TABLE}
@@ -36,7 +42,7 @@ table {TABLE} {{
   map node_ports {{ type inet_proto . inet_service : verdict; }}
   set hairpin {{ type ipv4_addr . ipv4_addr; }}
   chain services {{
-    ip daddr . meta l4proto . th dport vmap @cluster
+    {own}ip daddr . meta l4proto . th dport vmap @cluster
     ip daddr {services} meta l4proto tcp reject with tcp reset
     ip daddr {services} meta l4proto udp reject
     ip daddr != {local} fib daddr type local meta l4proto . th dport vmap @node_ports
@@ -57,6 +63,7 @@ table {TABLE} {{
   }}
 }}
 ",
+            own = own.unwrap_or_default(),
             services = self.service_cidr,
             local = self.local,
             pods = self.pod_cidr,

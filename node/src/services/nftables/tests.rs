@@ -8,6 +8,7 @@ use super::*;
 fn base() -> Base {
     Base {
         service_cidr: "10.96.0.0/16".parse().unwrap(),
+        dns: None,
         cluster_cidr: "10.244.0.0/16".parse().unwrap(),
         pod_cidr: "10.244.3.0/24".parse().unwrap(),
         namespaced: "10.244.3.0/25".parse().unwrap(),

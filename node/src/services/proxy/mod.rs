@@ -49,7 +49,8 @@ impl Proxy {
     /// See `Dataplane`.
     pub(super) async fn apply(&mut self, changes: BTreeMap<ObjectKey, Vec<ServicePort>>) {
         for (key, ports) in changes {
-            if ports.iter().any(|port| port.protocol == Protocol::Udp) && !self.wanted.contains_key(&key) {
+            let is_lost = |port: &ServicePort| port.protocol == Protocol::Udp && !port.cluster.is_empty();
+            if ports.iter().any(is_lost) && !self.wanted.contains_key(&key) {
                 tracing::warn!(service = %key, "UDP ports of Services need --network bridge and are not served");
             }
             if ports.is_empty() {

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! print TEXT | eprint TEXT | args | env NAME | cat FILE | write FILE TEXT | list DIR | rename FROM TO
-//! sleep MILLISECONDS | alloc MEBIBYTES | spin | panic | exit CODE
+//! sleep MILLISECONDS | alloc MEBIBYTES | spin | panic | exit CODE | resolve HOST
 //! ```
 //! A failing step prints its error to stderr and ends the command with 1; an unknown one with 64.
 
 use std::hint::black_box;
+use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 use std::{env, fs};
 
@@ -26,6 +27,7 @@ fn main() {
             "sleep" => Ok(std::thread::sleep(Duration::from_millis(number(&operand())))),
             "alloc" => Ok(alloc(number(&operand()))),
             "spin" => spin(),
+            "resolve" => resolve(&operand()),
             "panic" => panic!("asked to"),
             "exit" => exit(number(&operand()) as u8),
             unknown => {
@@ -61,6 +63,12 @@ fn list(directory: &str) -> std::io::Result<()> {
         .collect::<std::io::Result<_>>()?;
     names.sort();
     println!("{}", names.join(" "));
+    Ok(())
+}
+
+fn resolve(host: &str) -> std::io::Result<()> {
+    let addresses: Vec<_> = (host, 0).to_socket_addrs()?.map(|address| address.ip().to_string()).collect();
+    println!("{}", addresses.join(" "));
     Ok(())
 }
 

@@ -1,0 +1,137 @@
+//! `wasi:sockets/ip-name-lookup`, and the hosts of outgoing requests: names as the pod is to see them.
+//!
+//! The interface that `wasmtime_wasi` brings asks the resolver of the whole process, which is the node's. It is replaced by
+//! one that asks [`Names`] with what this pod is told about resolving.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource, ResourceType};
+use wasmtime_wasi::WasiView as _;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, Network};
+use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
+use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
+use wherry_runtime_api::DnsConfig;
+
+use crate::guest::Guest;
+
+/// The interface as `wasmtime_wasi` names it; guests of any 0.2 are linked to it.
+const LOOKUP: &str = "wasi:sockets/ip-name-lookup@0.2.12";
+const STREAM: &str = "resolve-address-stream";
+
+/// Finds hosts by their names.
+#[async_trait]
+pub trait Names: Send + Sync {
+    /// The addresses of a host, as a pod sees them that is told this about resolving. A name that is not there is an error.
+    async fn addresses(&self, name: &str, dns: &DnsConfig) -> io::Result<Vec<IpAddr>>;
+}
+
+/// The node's own resolver.
+pub(crate) struct NodeNames;
+
+#[async_trait]
+impl Names for NodeNames {
+    async fn addresses(&self, name: &str, _: &DnsConfig) -> io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
+    }
+}
+
+/// The names one pod knows.
+#[derive(Clone)]
+pub(crate) struct PodNames {
+    pub(crate) names: Arc<dyn Names>,
+    pub(crate) dns: Arc<DnsConfig>,
+}
+
+impl PodNames {
+    /// The addresses of a host, which may be given as an address.
+    pub(crate) async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        match host.trim_matches(['[', ']']).parse() {
+            Ok(ip) => Ok(vec![ip]),
+            Err(_) => self.names.addresses(host, &self.dns).await,
+        }
+    }
+}
+
+impl fmt::Debug for PodNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PodNames").field("dns", &self.dns).finish_non_exhaustive()
+    }
+}
+
+/// The addresses of one name, while and after they are looked up.
+enum Addresses {
+    Awaited(AbortOnDropJoinHandle<Found>),
+    Here(Found),
+}
+
+type Found = Result<std::vec::IntoIter<IpAddr>, ErrorCode>;
+
+#[async_trait]
+impl Pollable for Addresses {
+    async fn ready(&mut self) {
+        if let Self::Awaited(found) = self {
+            *self = Self::Here(found.await);
+        }
+    }
+}
+
+/// Replaces the interface in `linker`.
+pub(crate) fn map_to_pod(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    let mut lookup = linker.instance(LOOKUP)?;
+    lookup.resource(STREAM, ResourceType::host::<Addresses>(), |mut store, rep| {
+        store.data_mut().ctx().table.delete(Resource::<Addresses>::new_own(rep))?;
+        Ok(())
+    })?;
+    lookup.func_wrap(
+        "resolve-addresses",
+        |mut store: StoreContextMut<'_, Guest>, (_, name): (Resource<Network>, String)| {
+            let guest = store.data_mut();
+            let found = Addresses::Awaited(spawn(find(guest.names.clone(), name)));
+            Ok((Ok::<_, ErrorCode>(guest.ctx().table.push(found)?),))
+        },
+    )?;
+    lookup.func_wrap(
+        "[method]resolve-address-stream.resolve-next-address",
+        |mut store: StoreContextMut<'_, Guest>, (stream,): (Resource<Addresses>,)| {
+            let addresses = store.data_mut().ctx().table.get_mut(&stream)?;
+            Ok((next(addresses),))
+        },
+    )?;
+    lookup.func_wrap(
+        "[method]resolve-address-stream.subscribe",
+        |mut store: StoreContextMut<'_, Guest>, (stream,): (Resource<Addresses>,)| {
+            let pollable: Resource<DynPollable> = subscribe(store.data_mut().ctx().table, stream)?;
+            Ok((pollable,))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+async fn find(names: PodNames, name: String) -> Found {
+    match names.addresses(&name).await {
+        Ok(addresses) => Ok(addresses.into_iter()),
+        Err(error) => {
+            tracing::debug!(name, %error, "a guest's name was not resolved");
+            Err(ErrorCode::NameUnresolvable)
+        }
+    }
+}
+
+fn next(addresses: &mut Addresses) -> Result<Option<IpAddress>, ErrorCode> {
+    if let Addresses::Awaited(found) = addresses {
+        let Some(found) = futures::FutureExt::now_or_never(found) else { return Err(ErrorCode::WouldBlock) };
+        *addresses = Addresses::Here(found);
+    }
+    match addresses {
+        Addresses::Here(Ok(left)) => Ok(left.next().map(IpAddress::from)),
+        Addresses::Here(Err(code)) => Err(*code),
+        Addresses::Awaited(_) => Err(ErrorCode::WouldBlock),
+    }
+}
