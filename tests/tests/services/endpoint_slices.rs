@@ -1,4 +1,4 @@
-//! What reaches whom through Services.
+//! EndpointSlices that people write.
 
 use wherry_tests::{Cluster, Options, in_cluster};
 

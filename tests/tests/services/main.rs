@@ -1,0 +1,8 @@
+//! What reaches whom through Services.
+//!
+//! A test, or a function of the test that shares its cluster, that does what a description says bears its name
+//! (`docs/conformance.md`).
+
+mod endpoint_slices;
+mod endpoints;
+mod reach;
