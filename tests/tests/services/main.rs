@@ -5,4 +5,7 @@
 
 mod endpoint_slices;
 mod endpoints;
+mod guestbook;
+mod latency;
+mod networking;
 mod reach;

@@ -5,6 +5,9 @@ use wherry_tests::pods::{IDLE, shell};
 use wherry_tests::{Cluster, Options, in_cluster};
 
 use crate::endpoints::{service_endpoints, service_endpoints_with_multiple_ports};
+use crate::guestbook::kubectl_guestbook_application;
+use crate::latency::service_endpoint_latency_thresholds;
+use crate::networking;
 
 /// All that follow share a cluster with three web servers that answer with their names, and a client.
 #[test]
@@ -33,6 +36,13 @@ fn services_lead_to_their_endpoints() {
         service_should_serve_endpoints_on_same_port_and_different_protocols(cluster);
         service_endpoints(cluster);
         service_endpoints_with_multiple_ports(cluster);
+        service_endpoint_latency_thresholds(cluster);
+        kubectl_guestbook_application(cluster);
+        let servers = networking::servers(cluster);
+        networking::networking_intra_pod_http(cluster, &servers);
+        networking::networking_intra_pod_udp(cluster, &servers);
+        networking::networking_intra_pod_http_from_node(&servers);
+        networking::networking_intra_pod_udp_from_node(&servers);
     });
 }
 
@@ -89,7 +99,10 @@ fn has_no_address(cluster: &Cluster, name: &str) {
     assert_eq!((service["spec"].get("clusterIP"), service["spec"]["ports"][0].get("nodePort")), (None, None));
 }
 
-fn is_alias(cluster: &Cluster, name: &str, of: &str) {
+/// Makes the Service one of type ExternalName, after which it has no address and stands for that name.
+fn becomes_another_name(cluster: &Cluster, name: &str, of: &str) {
+    patch(cluster, name, &json!({ "type": "ExternalName", "externalName": of }));
+    has_no_address(cluster, name);
     let script = format!("nslookup -type=cname {name}.default.svc.cluster.local; true");
     cluster.exec_until("client", &script, |text| text.contains(&format!("canonical name = {of}")));
 }
@@ -184,13 +197,7 @@ fn affine(cluster: &Cluster, kind: &str, ip: String) -> String {
 fn service_change_type_cluster_ip_to_external_name(cluster: &Cluster) {
     service_of_hosts(cluster, "changing", "type: ClusterIP");
     is_served(cluster, "changing");
-    patch(
-        cluster,
-        "changing",
-        &json!({ "type": "ExternalName", "externalName": "open.default.svc.cluster.local" }),
-    );
-    has_no_address(cluster, "changing");
-    is_alias(cluster, "changing", "open.default.svc.cluster.local");
+    becomes_another_name(cluster, "changing", "open.default.svc.cluster.local");
     is_served(cluster, "changing");
 }
 
@@ -220,13 +227,7 @@ fn service_change_type_external_name_to_node_port(cluster: &Cluster) {
 /// [sig-network] Services should be able to change the type from NodePort to ExternalName.
 fn service_change_type_node_port_to_external_name(cluster: &Cluster) {
     let port = on_node(cluster, "changing");
-    patch(
-        cluster,
-        "changing",
-        &json!({ "type": "ExternalName", "externalName": "open.default.svc.cluster.local" }),
-    );
-    has_no_address(cluster, "changing");
-    is_alias(cluster, "changing", "open.default.svc.cluster.local");
+    becomes_another_name(cluster, "changing", "open.default.svc.cluster.local");
     let script = format!("wget -q -O- http://{port}/ 2>&1; true");
     cluster.exec_until("client", &script, |text| text.contains("refused"));
     cluster.kubectl(&["delete", "service", "changing"]);
