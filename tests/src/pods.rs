@@ -50,6 +50,12 @@ impl Cluster {
         });
     }
 
+    /// Waits until the messages of the events that this field selector picks are such.
+    pub fn until_told(&self, selector: &str, seen: impl Fn(&str) -> bool) {
+        let messages = "jsonpath={.items[*].message}";
+        self.kubectl_until(&["get", "events", "--field-selector", selector, "-o", messages], seen);
+    }
+
     /// Waits until a command in the Pod prints what is wanted; what it printed.
     pub fn exec_until(&self, pod: &str, script: &str, seen: impl Fn(&str) -> bool) -> String {
         self.kubectl_until(&["exec", pod, "--", "sh", "-c", script], seen)

@@ -67,6 +67,14 @@ impl<'a> Victim<'a> {
         });
     }
 
+    /// Waits until the container runs again after it was killed; what is said of that.
+    fn was_killed_and_runs(&self) -> String {
+        self.until_running(1..=1);
+        let last = self.container()["lastState"]["terminated"].clone();
+        assert_eq!((&last["exitCode"], &last["reason"]), (&json!(137), &json!("Error")), "{last}");
+        last["message"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The program came to be started so often, and not more.
     fn was_started(&self, times: usize) {
         let file = self.cluster.data_dir().join(format!("node/pods/{}/volumes/count/starts", self.uid));
@@ -178,17 +186,8 @@ fn a_shim_that_is_killed_takes_its_container_along() {
                 match phase {
                     Phase::Start => victim.until_running(1..=1),
                     Phase::Run => {
-                        victim.until_running(1..=1);
-                        let last = victim.container()["lastState"]["terminated"].clone();
-                        assert_eq!(
-                            (&last["exitCode"], &last["reason"]),
-                            (&json!(137), &json!("Error")),
-                            "{last}"
-                        );
-                        assert!(
-                            last["message"].as_str().unwrap_or_default().contains("shim was killed"),
-                            "{last}"
-                        );
+                        let message = victim.was_killed_and_runs();
+                        assert!(message.contains("shim was killed"), "{message}");
                         victim.was_started(2);
                     }
                     Phase::Stop => {}
@@ -231,13 +230,7 @@ fn a_program_that_is_killed_is_started_again_once() {
                 }
                 assert!(strike(victim.init()), "{phase:?}: there is a program");
                 if phase == Phase::Run {
-                    victim.until_running(1..=1);
-                    let last = victim.container()["lastState"]["terminated"].clone();
-                    assert_eq!(
-                        (&last["exitCode"], &last["reason"]),
-                        (&json!(137), &json!("Error")),
-                        "{last}"
-                    );
+                    victim.was_killed_and_runs();
                 }
                 victim.is_gone_without_a_trace();
             }
@@ -287,15 +280,7 @@ fn a_full_disk_delays_starts_and_nothing_else() {
                 let victim = Victim::create(cluster, "disk");
                 if phase == Phase::Start {
                     let of_victim = format!("involvedObject.uid={}", victim.uid);
-                    let messages = [
-                        "get",
-                        "events",
-                        "--field-selector",
-                        &of_victim,
-                        "-o",
-                        "jsonpath={.items[*].message}",
-                    ];
-                    cluster.kubectl_until(&messages, |told| told.contains("No space left on device"));
+                    cluster.until_told(&of_victim, |told| told.contains("No space left on device"));
                     drop(full);
                     victim.until_running(0..=1);
                     victim.was_started(1);

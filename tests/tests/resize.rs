@@ -72,6 +72,13 @@ fn are(cluster: &Cluster, pod: &str, sizes: &[Sizes]) {
     }
 }
 
+/// A Pod that runs with sizes gets others.
+fn resized<const COUNT: usize>(cluster: &Cluster, pod: &str, before: [Sizes; COUNT], after: [Sizes; COUNT]) {
+    run(cluster, pod, &before);
+    patch(cluster, pod, &after);
+    are(cluster, pod, &after);
+}
+
 /// Prints share, quota and memory limit of the container's cgroup, whichever version it is of.
 const LIMITS: &str = "cd /sys/fs/cgroup; if [ -e cpu.max ]; then cat cpu.weight; cut -d' ' -f1 cpu.max; cat memory.max; \
      else cat cpu/cpu.shares cpu/cpu.cfs_quota_us memory/memory.limit_in_bytes; fi";
@@ -97,40 +104,34 @@ fn expected([cpu_request, cpu_limit, _, memory_limit]: Sizes) -> Vec<String> {
 /// [sig-node] Pod InPlace Resize Container guaranteed pods with multiple containers 3 containers - increase cpu & mem on c1, c2,
 /// decrease cpu & mem on c3 - net increase.
 fn in_place_pod_resize_guaranteed_pods_with_multiple_containers_net_increase(cluster: &Cluster) {
-    run(
+    resized(
         cluster,
         "increase",
-        &[guaranteed("100m", "40Mi"), guaranteed("100m", "40Mi"), guaranteed("100m", "40Mi")],
+        [guaranteed("100m", "40Mi"); 3],
+        [guaranteed("140m", "50Mi"), guaranteed("150m", "50Mi"), guaranteed("90m", "30Mi")],
     );
-    let after = [guaranteed("140m", "50Mi"), guaranteed("150m", "50Mi"), guaranteed("90m", "30Mi")];
-    patch(cluster, "increase", &after);
-    are(cluster, "increase", &after);
 }
 
 /// [sig-node] Pod InPlace Resize Container guaranteed pods with multiple containers 3 containers - increase cpu & mem on c1,
 /// decrease cpu & mem on c2, c3 - net decrease.
 fn in_place_pod_resize_guaranteed_pods_with_multiple_containers_net_decrease(cluster: &Cluster) {
-    run(
+    resized(
         cluster,
         "decrease",
-        &[guaranteed("100m", "40Mi"), guaranteed("100m", "40Mi"), guaranteed("100m", "40Mi")],
+        [guaranteed("100m", "40Mi"); 3],
+        [guaranteed("120m", "50Mi"), guaranteed("60m", "30Mi"), guaranteed("70m", "30Mi")],
     );
-    let after = [guaranteed("120m", "50Mi"), guaranteed("60m", "30Mi"), guaranteed("70m", "30Mi")];
-    patch(cluster, "decrease", &after);
-    are(cluster, "decrease", &after);
 }
 
 /// [sig-node] Pod InPlace Resize Container guaranteed pods with multiple containers 3 containers - increase: CPU (c1,c3), memory
 /// (c2, c3) ; decrease: CPU (c2).
 fn in_place_pod_resize_guaranteed_pods_with_multiple_containers_various_operations(cluster: &Cluster) {
-    run(
+    resized(
         cluster,
         "various",
-        &[guaranteed("100m", "40Mi"), guaranteed("100m", "40Mi"), guaranteed("100m", "40Mi")],
+        [guaranteed("100m", "40Mi"); 3],
+        [guaranteed("140m", "40Mi"), guaranteed("50m", "50Mi"), guaranteed("130m", "60Mi")],
     );
-    let after = [guaranteed("140m", "40Mi"), guaranteed("50m", "50Mi"), guaranteed("130m", "60Mi")];
-    patch(cluster, "various", &after);
-    are(cluster, "various", &after);
 }
 
 /// [sig-node] Pod InPlace Resize Container burstable pods - extended 6 containers - various operations performed (including adding
@@ -144,7 +145,6 @@ fn in_place_pod_resize_burstable_pod_with_multiple_containers_and_various_operat
         ["", "", "", ""],
         ["50m", "100m", "", ""],
     ];
-    run(cluster, "burstable", &before);
     let after = [
         ["60m", "120m", "20Mi", "40Mi"],
         ["40m", "80m", "30Mi", "60Mi"],
@@ -153,15 +153,12 @@ fn in_place_pod_resize_burstable_pod_with_multiple_containers_and_various_operat
         ["30m", "60m", "20Mi", "40Mi"],
         ["50m", "100m", "20Mi", "40Mi"],
     ];
-    patch(cluster, "burstable", &after);
-    are(cluster, "burstable", &after);
+    resized(cluster, "burstable", before, after);
 }
 
 /// [sig-node] Pod InPlace Resize Container burstable pods - extended resize with equivalents.
 fn in_place_pod_resize_burstable_pod_resized_with_equivalents(cluster: &Cluster) {
-    run(cluster, "equivalents", &[["2m", "10m", "", ""]]);
-    patch(cluster, "equivalents", &[["1m", "5m", "", ""]]);
-    are(cluster, "equivalents", &[["1m", "5m", "", ""]]);
+    resized(cluster, "equivalents", [["2m", "10m", "", ""]], [["1m", "5m", "", ""]]);
 }
 
 /// [sig-node] Pod InPlace Resize Container resize pod via the replace endpoint.
@@ -214,15 +211,7 @@ fn a_container_that_wants_it_is_started_again(cluster: &Cluster) {
         ];
         if [of(0), of(1)] == expected { Ok(()) } else { Err(format!("{status:#}")) }
     });
-    let events = [
-        "get",
-        "events",
-        "--field-selector",
-        "involvedObject.name=strict",
-        "-o",
-        "jsonpath={.items[*].message}",
-    ];
-    cluster.kubectl_until(&events, |told| {
+    cluster.until_told("involvedObject.name=strict", |told| {
         told.contains("Container c1 resize requires restart")
             && told.contains("Pod resize started: {\"containers\":[{\"name\":\"c1\"")
             && told.contains("Pod resize completed: ")

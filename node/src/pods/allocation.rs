@@ -66,16 +66,16 @@ impl Given {
 
     /// Gives the pod what it asks for, if there is room; answers what is to be told of that.
     pub(super) fn follow(&mut self, uid: &str, desired: &Pod, room: &Room<'_>) -> Option<Happening> {
-        let wanted = asked(desired);
-        if wanted.iter().all(|(name, wanted)| self.by_name.get(name).is_some_and(|given| same(given, wanted)))
-        {
+        let has =
+            |container: &Container| self.by_name.contains_key(&container.name) && !self.differs(container);
+        if containers(desired).all(has) {
             self.pending = None;
             return None;
         }
         let generation = desired.metadata.generation;
         match self.refusal(uid, desired, room) {
             None => {
-                (self.by_name, self.generation, self.pending) = (wanted, generation, None);
+                (self.by_name, self.generation, self.pending) = (asked(desired), generation, None);
                 let message = told("Pod resize started", desired, generation, None);
                 Some(Happening::of_pod(Severity::Normal, "ResizeStarted", message))
             }
@@ -124,10 +124,15 @@ impl Given {
 
     /// The same; without a copy, if the pod has what it asks for.
     pub(super) fn view(&self, pod: Arc<Pod>) -> Arc<Pod> {
-        let differs = |(name, asked): (&String, &ResourceRequirements)| {
-            self.by_name.get(name).is_some_and(|given| !same(given, asked))
-        };
-        if asked(&pod).iter().any(differs) { Arc::new(self.apply(&pod)) } else { pod }
+        let is_as_asked = !containers(&pod).any(|container| self.differs(container));
+        if is_as_asked { pod } else { Arc::new(self.apply(&pod)) }
+    }
+
+    /// Whether a container was given something else than it asks for.
+    fn differs(&self, container: &Container) -> bool {
+        let nothing = ResourceRequirements::default();
+        let asked = container.resources.as_ref().unwrap_or(&nothing);
+        self.by_name.get(&container.name).is_some_and(|given| !same(given, asked))
     }
 }
 
@@ -146,16 +151,20 @@ pub(super) fn with(pod: &Pod, by_name: &ByName) -> Pod {
 
 /// What the pod's containers ask for.
 fn asked(pod: &Pod) -> ByName {
+    let one =
+        |container: &Container| (container.name.clone(), container.resources.clone().unwrap_or_default());
+    containers(pod).map(one).collect()
+}
+
+/// The containers that resources can be asked for.
+fn containers(pod: &Pod) -> impl Iterator<Item = &Container> {
     let spec = pod.spec.iter();
-    let containers = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
-    containers
-        .map(|container| (container.name.clone(), container.resources.clone().unwrap_or_default()))
-        .collect()
+    spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers))
 }
 
 /// Whether both are the same amounts of processors and memory, whatever they look like.
 pub(super) fn same(one: &ResourceRequirements, other: &ResourceRequirements) -> bool {
-    differing(one, other).next().is_none()
+    one == other || differing(one, other).next().is_none()
 }
 
 /// Which of processors and memory differ.

@@ -1,4 +1,4 @@
-//! Objects without their managed fields, for clients that do not read them: a third of what small objects weigh.
+//! Objects without their managed fields, for clients that do not read them: a quarter of what a Pod weighs.
 //!
 //! An extension of Wherry's: `Accept: application/json;managedFields=omit`. A client that may talk to other servers lists
 //! `application/json` behind it.

@@ -1,8 +1,13 @@
 //! Create, get, update: the life of an object.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::harness::{Api, CONFIG_MAPS, DEPLOYMENTS, deployment};
+use serde_json::json;
+use wherry_apiserver::Config;
+
+use crate::harness::{Api, CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, deployment};
 
 #[tokio::test]
 async fn a_created_object_is_answered_completed_and_read_back_the_same() {
@@ -38,6 +43,40 @@ async fn a_generated_name_continues_its_prefix() {
     let name = |o: &serde_json::Value| o["metadata"]["name"].as_str().unwrap().to_owned();
     assert_ne!(name(&first), name(&second));
     assert!(name(&first).starts_with("web-") && name(&first).len() == 9, "{}", name(&first));
+}
+
+/// Ids of which several are alike, so that names come out that are taken already.
+fn repeated_ids(config: &mut Config) {
+    let counter = AtomicU64::new(0);
+    config.ids = Arc::new(move || {
+        format!("00000000-0000-4000-8000-{:012}", counter.fetch_add(1, Ordering::Relaxed) / 8)
+    });
+}
+
+#[tokio::test]
+async fn a_generated_name_that_is_taken_is_generated_again() {
+    let api = Api::with(repeated_ids).await;
+    let container = json!({"name": "c", "image": "i", "ports": [{"containerPort": 80}]});
+    let pod = json!({"spec": {"automountServiceAccountToken": false, "containers": [container]}});
+    let service = json!({"spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+    for (path, mut object) in [(PODS, pod), (SERVICES, service)] {
+        object["metadata"] = json!({"generateName": "web-", "labels": {"a": "b"}});
+        let mut names = BTreeSet::new();
+        let first = api.post(path, &object).await.expect(201);
+        for _ in 0..8 {
+            let mut made = api.post(path, &object).await.expect(201);
+            assert!(names.insert(made["metadata"]["name"].as_str().unwrap().to_owned()), "{made}");
+            // Nothing but the name and what is given out differs from what the first try of all made.
+            for place in ["/spec/clusterIP", "/spec/clusterIPs", "/spec/ports/0/nodePort"] {
+                if let (Some(given), Some(before)) = (made.pointer_mut(place), first.pointer(place)) {
+                    assert_ne!(given, before, "{place}");
+                    given.clone_from(before);
+                }
+            }
+            assert_eq!((&made["spec"], &made["status"]), (&first["spec"], &first["status"]));
+            assert_eq!(made["metadata"]["labels"], first["metadata"]["labels"]);
+        }
+    }
 }
 
 #[tokio::test]
