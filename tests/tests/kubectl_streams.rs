@@ -72,6 +72,42 @@ fn exec_runs_a_command_with_its_streams_and_its_exit_code() {
     });
 }
 
+/// A Pod that is ready once a file is there.
+const WASM: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: wasm}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: wasm
+    image: 127.0.0.1:5000/cli-p2:v1
+    args: [sleep, "600000"]
+    readinessProbe: {exec: {command: [cli, cat, /data/ready]}, periodSeconds: 1}
+    volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, emptyDir: {}}]
+"#;
+
+#[test]
+fn commands_run_beside_wasm_and_probe_it() {
+    wherry_tests::in_cluster(Options::default(), |cluster| {
+        cluster.apply(WASM);
+        cluster.wait_for("jsonpath={.status.phase}=Running", &["pod/wasm"]);
+        assert_eq!(cluster.kubectl(&["exec", "wasm", "--", "cli", "print", "two words"]), "two words\n");
+        let failed = cluster
+            .try_kubectl(&["exec", "wasm", "--", "cli", "print", "out", "eprint", "err", "exit", "42"]);
+        assert_eq!((failed.status.code(), text(&failed.stdout).as_str()), (Some(42), "out\n"));
+        assert_eq!(text(&failed.stderr), "err\ncommand terminated with exit code 42\n");
+        let big = "0123456789abcde\n".repeat(20_000);
+        let echoed = fed(cluster, &["exec", "-i", "wasm", "--", "cli", "copy"], big.as_bytes());
+        assert!(echoed.stdout == big.as_bytes(), "{} bytes, {}", echoed.stdout.len(), text(&echoed.stderr));
+        let ready = "jsonpath={.status.containerStatuses[0].ready}";
+        assert_eq!(cluster.kubectl(&["get", "pod", "wasm", "-o", ready]), "false");
+        cluster.kubectl(&["exec", "wasm", "--", "cli", "write", "/data/ready", "yes"]);
+        cluster.wait_for("condition=Ready", &["pod/wasm"]);
+    });
+}
+
 #[test]
 fn leave_to_read_is_no_leave_to_run_commands() {
     with_box(SLEEP, |cluster| {

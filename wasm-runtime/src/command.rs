@@ -6,66 +6,87 @@ use wasmtime_wasi::I32Exit;
 
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
-use crate::guest::{Environment, ModuleGuest};
+use crate::guest::{Environment, ModuleGuest, Role};
 use crate::memory::LimitExceeded;
-use crate::program::Program;
+use crate::program::{Program, Server};
 
 /// Runs `program` until it exits, traps, or is asked to end.
 pub(crate) async fn run(
     machine: Arc<Machine>,
     program: Arc<Program>,
-    environment: Environment,
+    environment: Arc<Environment>,
     signals: Signals,
 ) -> Exit {
     let Ok(_slot) = machine.slots.try_acquire() else {
         return Exit::not_started("all instances of this node are in use".into());
     };
-    let outcome = machine.ticker.attend(execute(&machine, &program, &environment));
+    let outcome = machine.ticker.attend(execute(&machine, &program, &environment, Role::Program));
     tokio::select! {
         biased;
         () = signals.kill.cancelled() => Exit::killed(),
         () = signals.stop.cancelled() => Exit::terminated("interrupted: WebAssembly receives no signals"),
-        outcome = outcome => exit(outcome, &environment),
+        outcome = outcome => {
+            let Ended { exit, text } = Ended::from(outcome);
+            if let Some(text) = text {
+                environment.log.say(&text);
+            }
+            exit
+        }
     }
 }
 
 /// The exit code, or the error that ended the guest.
-async fn execute(machine: &Machine, program: &Program, environment: &Environment) -> wasmtime::Result<i32> {
-    match program {
-        Program::Command(command) => {
-            let mut store = environment.store(&machine.engine)?;
-            let command = command.instantiate_async(&mut store).await?;
-            let result = command.wasi_cli_run().call_run(&mut store).await?;
-            Ok(i32::from(result.is_err()))
+pub(crate) async fn execute(
+    machine: &Machine,
+    program: &Program,
+    environment: &Environment,
+    role: Role,
+) -> wasmtime::Result<i32> {
+    let command = match program {
+        Program::Command(command) | Program::Server(Server { command: Some(command), .. }) => command,
+        Program::Module(module) => return start(machine, module, environment, role).await,
+        Program::Server(Server { command: None, .. }) => {
+            return Err(wasmtime::Error::msg("a server is no command"));
         }
-        Program::Module(module) => start(machine, module, environment).await,
-        Program::Server(_) => Err(wasmtime::Error::msg("a server is no command")),
-    }
+    };
+    let mut store = environment.store(&machine.engine, role)?;
+    let command = command.instantiate_async(&mut store).await?;
+    let result = command.wasi_cli_run().call_run(&mut store).await?;
+    Ok(i32::from(result.is_err()))
 }
 
 async fn start(
     machine: &Machine,
     module: &wasmtime::InstancePre<ModuleGuest>,
     environment: &Environment,
+    role: Role,
 ) -> wasmtime::Result<i32> {
-    let mut store = environment.module_store(&machine.engine)?;
+    let mut store = environment.module_store(&machine.engine, role)?;
     let instance = module.instantiate_async(&mut store).await?;
     instance.get_typed_func::<(), ()>(&mut store, "_start")?.call_async(&mut store, ()).await?;
     Ok(0)
 }
 
-fn exit(outcome: wasmtime::Result<i32>, environment: &Environment) -> Exit {
-    let error = match outcome {
-        Ok(code) => return Exit::with_code(code),
-        Err(error) => error,
-    };
-    if let Some(I32Exit(code)) = error.downcast_ref() {
-        return Exit::with_code(*code & 0xff);
+/// How a command ended.
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    /// What there is to say about it.
+    pub(crate) text: Option<String>,
+}
+
+impl From<wasmtime::Result<i32>> for Ended {
+    fn from(outcome: wasmtime::Result<i32>) -> Self {
+        let error = match outcome {
+            Ok(code) => return Self { exit: Exit::with_code(code), text: None },
+            Err(error) => error,
+        };
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            return Self { exit: Exit::with_code(*code & 0xff), text: None };
+        }
+        if let Some(exceeded) = error.downcast_ref::<LimitExceeded>() {
+            let text = exceeded.to_string();
+            return Self { exit: Exit::out_of_memory(text.clone()), text: Some(text) };
+        }
+        Self { exit: Exit::trapped(error.root_cause().to_string()), text: Some(format!("{error:?}")) }
     }
-    if let Some(exceeded) = error.downcast_ref::<LimitExceeded>() {
-        environment.log.say(&exceeded.to_string());
-        return Exit::out_of_memory(exceeded.to_string());
-    }
-    environment.log.say(&format!("{error:?}"));
-    Exit::trapped(error.root_cause().to_string())
 }

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use wherry_runtime_api::{ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent};
 
+use crate::guest::Environment;
 use crate::memory::Budget;
 use crate::program::Program;
 
@@ -79,6 +80,8 @@ pub(crate) struct Container {
     pub(crate) signals: Signals,
     /// Held while it is started, so that only one caller starts it.
     pub(crate) starting: tokio::sync::Mutex<()>,
+    /// What its instances have in common while it runs.
+    environment: Mutex<Option<Arc<Environment>>>,
     state: Mutex<ContainerState>,
 }
 
@@ -91,6 +94,7 @@ impl Container {
             program,
             signals: Signals::default(),
             starting: tokio::sync::Mutex::default(),
+            environment: Mutex::default(),
             state: Mutex::new(ContainerState::Created),
         }
     }
@@ -106,11 +110,17 @@ impl Container {
         ContainerStatus { id: self.spec.id.clone(), state: self.state(), image_digest: digest.clone() }
     }
 
+    /// What its instances have in common while it runs.
+    pub(crate) fn environment(&self) -> Option<Arc<Environment>> {
+        self.environment.lock().clone()
+    }
+
     /// Created to Running; false from any other state.
-    pub(crate) fn run(&self, now: Timestamp) -> bool {
+    pub(crate) fn run(&self, now: Timestamp, environment: Arc<Environment>) -> bool {
         let mut state = self.state.lock();
         let created = *state == ContainerState::Created;
         if created {
+            *self.environment.lock() = Some(environment);
             *state = ContainerState::Running { started_at: now };
         }
         created
@@ -127,6 +137,7 @@ impl Container {
         let Exit { code, reason, message } = exit;
         *state = ContainerState::Exited { started_at, finished_at: now, code, reason, message };
         drop(state);
+        self.environment.lock().take();
         self.signals.ended.cancel();
         true
     }

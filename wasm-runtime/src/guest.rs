@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store};
+use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -17,6 +18,7 @@ use crate::names::PodNames;
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::preopens::Preopen;
+use crate::streams::End;
 use crate::ticker;
 
 /// The state of a component's store.
@@ -51,6 +53,20 @@ pub(crate) struct ModuleGuest {
     memory: Meter,
 }
 
+/// What an instance is to its container.
+pub(crate) enum Role {
+    /// Its program.
+    Program,
+    /// A command beside it.
+    Beside {
+        /// `argv`, never empty.
+        arguments: Vec<String>,
+        stdin: End<AsyncStdinStream>,
+        stdout: End<AsyncStdoutStream>,
+        stderr: End<AsyncStdoutStream>,
+    },
+}
+
 /// Everything instances of one container have in common.
 pub(crate) struct Environment {
     /// `argv`, never empty.
@@ -75,9 +91,9 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// A store for one instance of a component.
-    pub(crate) fn store(&self, engine: &Engine) -> wasmtime::Result<Store<Guest>> {
+    pub(crate) fn store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<Guest>> {
         let guest = Guest {
-            wasi: self.wasi()?.build(),
+            wasi: self.wasi(role)?.build(),
             table: ResourceTable::new(),
             http: WasiHttpCtx::new(),
             outgoing: self.outgoing.clone(),
@@ -92,23 +108,29 @@ impl Environment {
     }
 
     /// A store for one instance of a wasip1 module.
-    pub(crate) fn module_store(&self, engine: &Engine) -> wasmtime::Result<Store<ModuleGuest>> {
+    pub(crate) fn module_store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<ModuleGuest>> {
         let guest =
-            ModuleGuest { wasi: self.wasi()?.build_p1(), memory: Meter::new(Arc::clone(&self.memory)) };
+            ModuleGuest { wasi: self.wasi(role)?.build_p1(), memory: Meter::new(Arc::clone(&self.memory)) };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
         ticker::give_way(&mut store);
         Ok(store)
     }
 
-    fn wasi(&self) -> wasmtime::Result<WasiCtxBuilder> {
+    fn wasi(&self, role: Role) -> wasmtime::Result<WasiCtxBuilder> {
         let network = self.network;
         let mut builder = WasiCtx::builder();
+        match role {
+            Role::Program => builder
+                .args(&self.arguments)
+                .stdout(self.log.stream(Stream::Stdout))
+                .stderr(self.log.stream(Stream::Stderr)),
+            Role::Beside { arguments, stdin, stdout, stderr } => {
+                builder.args(&arguments).stdin(stdin).stdout(stdout).stderr(stderr)
+            }
+        };
         builder
-            .args(&self.arguments)
             .envs(&self.variables)
-            .stdout(self.log.stream(Stream::Stdout))
-            .stderr(self.log.stream(Stream::Stderr))
             .allow_tcp(true)
             .allow_udp(true)
             .allow_ip_name_lookup(true)

@@ -12,6 +12,8 @@
 //!   failure (Rust's on wasip2) ends with 0 or 1.
 //! - **Memory limit**: of a command, exceeding it ends the container (`OOMKilled`, 137). Of a server, it covers the
 //!   linear memories of all requests being served; the request that exceeds it fails with 500 and the server lives.
+//! - **Commands beside it** (exec): are other instances of the image, with arguments of their own; a server's image must
+//!   export `wasi:cli/run` as well.
 //! - **Traps**: end a command with 134 (as an abort would), a request with 500. Their text is in the container's log.
 //! - **Lifetime**: containers live in this process. After a restart of it [`WasmRuntime`] lists none.
 //! - **Files**: there is no root file system, only the mounts.
@@ -20,7 +22,8 @@
 //!
 //! # Reading order
 //! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds),
-//! `container` (the state machine), `serve` and `command` (the two ways to run), `guest` (what an instance sees),
+//! `container` (the state machine), `serve` and `command` (the two ways to run), `exec` and `streams` (commands beside
+//! them), `guest` (what an instance sees),
 //! `network`, `sockets`, `names` and `outgoing` (its network), `engine`, `ticker` and `executor` (what all share).
 
 mod code_cache;
@@ -29,6 +32,7 @@ pub mod config;
 mod connector;
 mod container;
 mod engine;
+mod exec;
 mod executor;
 mod guest;
 mod images;
@@ -43,6 +47,7 @@ mod response;
 mod runtime;
 mod serve;
 mod sockets;
+mod streams;
 mod ticker;
 
 pub use config::{Clock, Config, Limits};

@@ -32,6 +32,18 @@ pub(crate) struct Server {
     pub(crate) proxy: ProxyPre<Guest>,
     /// Linear memory an instance begins with.
     pub(crate) initial_memory: u64,
+    /// What runs beside it, if the component exports `wasi:cli/run` as well.
+    pub(crate) command: Option<CommandPre<Guest>>,
+}
+
+impl Program {
+    /// Whether it can run with arguments to an exit code.
+    pub(crate) fn has_command(&self) -> bool {
+        match self {
+            Self::Server(server) => server.command.is_some(),
+            Self::Command(_) | Self::Module(_) => true,
+        }
+    }
 }
 
 /// Why bytes are no program.
@@ -121,11 +133,13 @@ fn link_component(machine: &Machine, component: &Component) -> Result<Program, P
         return Err(ProgramError::NoEntry(no_entry(&exports)));
     }
     let linked = machine.components.instantiate_pre(component).map_err(|error| link_error(&error))?;
-    if exports_one(HANDLER) {
-        let proxy = ProxyPre::new(linked).map_err(|error| link_error(&error))?;
-        return Ok(Program::Server(Server { proxy, initial_memory: initial_memory(component) }));
+    let command = || CommandPre::new(linked.clone()).map_err(|error| link_error(&error));
+    if !exports_one(HANDLER) {
+        return command().map(Program::Command);
     }
-    Ok(Program::Command(CommandPre::new(linked).map_err(|error| link_error(&error))?))
+    let command = exports_one(RUN).then(command).transpose()?;
+    let proxy = ProxyPre::new(linked).map_err(|error| link_error(&error))?;
+    Ok(Program::Server(Server { proxy, initial_memory: initial_memory(component), command }))
 }
 
 fn no_entry(exports: &[&str]) -> String {

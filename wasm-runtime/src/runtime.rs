@@ -33,7 +33,7 @@ use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::program::{Program, Server};
 use crate::serve::{self, Service};
-use crate::{command, preopens};
+use crate::{command, exec, preopens};
 
 /// Port of a server whose container declares none.
 const DEFAULT_PORT: u16 = 80;
@@ -150,16 +150,17 @@ impl WasmRuntime {
     /// Created to Running.
     async fn launch(&self, container: &Arc<Container>) -> Result<(), RuntimeError> {
         let executor = self.executor(&container.spec.sandbox).await?;
-        let environment = self.environment(container)?;
+        let environment = Arc::new(self.environment(container)?);
         match &*container.program {
             Program::Server(server) => {
-                let (service, listener) = self.listen(container, server, environment, &executor).await?;
-                self.supervise(container, &executor, serve::serve(service, listener));
+                let (service, listener) = self.listen(container, server, &environment, &executor).await?;
+                self.supervise(container, &executor, environment, serve::serve(service, listener));
             }
             Program::Command(_) | Program::Module(_) => {
                 let (machine, program) = (Arc::clone(&self.machine), Arc::clone(&container.program));
-                let run = command::run(machine, program, environment, container.signals.clone());
-                self.supervise(container, &executor, run);
+                let signals = container.signals.clone();
+                let run = command::run(machine, program, Arc::clone(&environment), signals);
+                self.supervise(container, &executor, environment, run);
             }
         }
         Ok(())
@@ -169,7 +170,7 @@ impl WasmRuntime {
         &self,
         container: &Arc<Container>,
         server: &Server,
-        environment: Environment,
+        environment: &Arc<Environment>,
         executor: &Executor,
     ) -> Result<(Arc<Service>, tokio::net::TcpListener), RuntimeError> {
         let spec = &container.spec;
@@ -194,7 +195,7 @@ impl WasmRuntime {
         let service = Service {
             machine: Arc::clone(&self.machine),
             program: Arc::clone(&container.program),
-            environment,
+            environment: Arc::clone(environment),
             limits: self.limits,
             signals: container.signals.clone(),
             permits: Arc::new(Semaphore::new(concurrency)),
@@ -210,9 +211,10 @@ impl WasmRuntime {
         &self,
         container: &Arc<Container>,
         executor: &Executor,
+        environment: Arc<Environment>,
         run: impl Future<Output = Exit> + Send + 'static,
     ) {
-        if !container.run((self.clock)()) {
+        if !container.run((self.clock)(), environment) {
             return;
         }
         let container = Arc::clone(container);
@@ -351,9 +353,11 @@ impl Runtime for WasmRuntime {
         self.remove_container(id).await
     }
 
-    async fn exec(&self, id: &ContainerId, _: &ExecSpec) -> Result<Execution, RuntimeError> {
-        self.container(id)?;
-        Err(RuntimeError::Unsupported { handler: self.handler(), what: "exec" })
+    async fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Execution, RuntimeError> {
+        let container = self.container(id)?;
+        let environment = container.environment().ok_or_else(|| RuntimeError::NotRunning(id.clone()))?;
+        let executor = self.executor(&container.spec.sandbox).await?;
+        exec::exec(&self.machine, &container, environment, &executor, spec)
     }
 
     async fn attach(&self, id: &ContainerId, _: bool) -> Result<Execution, RuntimeError> {

@@ -30,7 +30,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 use crate::config::Limits;
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
-use crate::guest::{Environment, Guest};
+use crate::guest::{Environment, Guest, Role};
 use crate::memory::LimitExceeded;
 use crate::program::{Program, Server};
 use crate::response::{Done, Exchange, Problem};
@@ -44,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Service {
     pub(crate) machine: Arc<Machine>,
     pub(crate) program: Arc<Program>,
-    pub(crate) environment: Environment,
+    pub(crate) environment: Arc<Environment>,
     pub(crate) limits: Limits,
     pub(crate) signals: Signals,
     /// A permit for each request that may be served at a time.
@@ -227,7 +227,8 @@ impl Service {
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
         exchange: &Exchange,
     ) -> wasmtime::Result<()> {
-        let mut store = self.environment.store(&self.machine.engine).inspect_err(|_| exchange.fail())?;
+        let store = self.environment.store(&self.machine.engine, Role::Program);
+        let mut store = store.inspect_err(|_| exchange.fail())?;
         // Told before the store is dropped, which ends the body.
         self.call(&mut store, request, sender).await.inspect_err(|_| exchange.fail())
     }

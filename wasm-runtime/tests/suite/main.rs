@@ -7,6 +7,8 @@ mod commands;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod exec;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod names;

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! print TEXT | eprint TEXT | args | env NAME | cat FILE | write FILE TEXT | list DIR | rename FROM TO
-//! sleep MILLISECONDS | alloc MEBIBYTES | spin | panic | exit CODE | resolve HOST
+//! copy (input to output) | terminal | sleep MILLISECONDS | alloc MEBIBYTES | spin | panic | exit CODE | resolve HOST
 //! ```
 //! A failing step prints its error to stderr and ends the command with 1; an unknown one with 64.
 
 use std::hint::black_box;
+use std::io::IsTerminal as _;
 use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 use std::{env, fs};
@@ -24,6 +25,12 @@ fn main() {
             "write" => fs::write(operand(), operand()),
             "list" => list(&operand()),
             "rename" => fs::rename(operand(), operand()),
+            "copy" => std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).map(drop),
+            "terminal" => Ok(println!("{:?}", [
+                std::io::stdin().is_terminal(),
+                std::io::stdout().is_terminal(),
+                std::io::stderr().is_terminal(),
+            ])),
             "sleep" => Ok(std::thread::sleep(Duration::from_millis(number(&operand())))),
             "alloc" => Ok(alloc(number(&operand()))),
             "spin" => spin(),

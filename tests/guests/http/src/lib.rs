@@ -1,4 +1,5 @@
-//! A wasi:http component whose path says what it does.
+//! A wasi:http component whose path says what it does. Run as a command beside its server, it prints its arguments, and
+//! fails if it has none.
 //!
 //! ```text
 //! /            greets                        /count        counts the requests this instance has seen
@@ -22,8 +23,17 @@ use wasip2::http::types::{
 };
 
 wasip2::http::proxy::export!(Guest);
+wasip2::cli::command::export!(Guest);
 
 struct Guest;
+
+impl wasip2::exports::cli::run::Guest for Guest {
+    fn run() -> Result<(), ()> {
+        let arguments: Vec<_> = std::env::args().skip(1).collect();
+        println!("{}", arguments.join(" "));
+        if arguments.is_empty() { Err(()) } else { Ok(()) }
+    }
+}
 
 static SEEN: AtomicU32 = AtomicU32::new(0);
 
