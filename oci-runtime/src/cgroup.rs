@@ -111,6 +111,12 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Whether anything runs in the group or in those below it.
+    pub(crate) fn has_processes(&self, path: &str) -> bool {
+        let mut hierarchies = self.own_hierarchies().into_iter();
+        hierarchies.any(|hierarchy| process_ids(&below(&hierarchy, path)).is_ok_and(|ids| !ids.is_empty()))
+    }
+
     /// Removes the group and those below it; what is absent is fine.
     pub(crate) fn remove(&self, path: &str) -> Result<(), RuntimeError> {
         for hierarchy in self.all() {

@@ -81,7 +81,8 @@ impl Container {
 
     pub(crate) fn status(&self) -> ContainerStatus {
         let image_digest = self.record.image_digest.clone();
-        ContainerStatus { id: self.id().clone(), state: self.phase.borrow().state(), image_digest }
+        let user = self.record.user.clone();
+        ContainerStatus { id: self.id().clone(), state: self.phase.borrow().state(), image_digest, user }
     }
 
     /// Whether its program runs.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config as ImageConfig;
-use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, RuntimeError};
+use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, RuntimeError, User};
 
 use crate::config::Config;
 use crate::files::{self, failed};
@@ -13,6 +13,7 @@ use crate::host;
 use crate::image::root::Root;
 use crate::image::{Images, Source};
 use crate::spec;
+use crate::spec::joined::Joined;
 use crate::spec::user::Accounts;
 use crate::state::{ContainerDir, Record};
 
@@ -32,18 +33,17 @@ pub(crate) fn source(image: &ImageContent) -> Result<Source, RuntimeError> {
     }
 }
 
-/// Creates the container in the directory `dir`, to see the processes of the namespace if there is one; on failure nothing
-/// is left.
+/// Creates the container in the directory `dir`; on failure nothing is left.
 pub(crate) fn create(
     config: &Config,
     images: &Images,
     dir: &ContainerDir,
     spec: &ContainerSpec,
-    processes: Option<&Path>,
+    joined: &Joined,
 ) -> Result<Record, RuntimeError> {
     check_id(&spec.id)?;
     files::remove_tree(dir.path())?;
-    let created = fill(config, images, dir, spec, processes);
+    let created = fill(config, images, dir, spec, joined);
     if created.is_err() {
         // What failed is what the caller must hear.
         files::remove_tree(dir.path()).ok();
@@ -73,18 +73,17 @@ fn fill(
     images: &Images,
     dir: &ContainerDir,
     spec: &ContainerSpec,
-    processes: Option<&Path>,
+    joined: &Joined,
 ) -> Result<Record, RuntimeError> {
     let source = source(&spec.image)?;
     let prepared = images.prepare(&source)?;
     let image = prepared.config.config().clone().unwrap_or_default();
-    let record = record(config, spec, &source.digest, &image, prepared.layers.len())?;
+    let mut record = record(config, spec, &source.digest, &image, prepared.layers.len())?;
     let accounts = accounts(&prepared.layers);
     let mut oci = spec::build(spec, &image, &accounts, &host::read(), &record.cgroup)
         .map_err(|reason| invalid(&spec.id, reason))?;
-    if let Some(namespace) = processes {
-        spec::processes::share(&mut oci, namespace);
-    }
+    joined.apply(&mut oci).map_err(|error| invalid(&spec.id, error.to_string()))?;
+    record.user = oci.process().as_ref().map(|process| user(process.user()));
     files::create_dir(&dir.bundle().join("rootfs"))?;
     files::create_dir(&dir.path().join("work"))?;
     make_upper(&dir.upper(), prepared.layers.last())?;
@@ -116,12 +115,19 @@ fn record(
         image_digest: digest.to_owned(),
         runtime_binary: config.find_binary().unwrap_or_else(|| config.runtime_binary.clone()),
         runtime_root: runtime_root(&config.data_dir),
+        user: None,
         layers,
         stop_signal: spec::process::stop_signal(image).map_err(|reason| invalid(&spec.id, reason))?,
         cgroup: format!("{pod}/{}", spec.id),
         shim_cgroup: format!("{}/shim_{}", config.shims_cgroup.trim_end_matches('/'), spec.id),
         spec: spec.clone(),
     })
+}
+
+/// Who the program runs as, in the words of the contract.
+fn user(of: &oci_spec::runtime::User) -> User {
+    let more = of.additional_gids().iter().flatten().copied();
+    User { uid: of.uid(), gid: of.gid(), groups: std::iter::once(of.gid()).chain(more).collect() }
 }
 
 /// Where the OCI runtime keeps its state.

@@ -1,7 +1,7 @@
 //! A container runtime on runc (or another OCI runtime), with a shim per container that outlives the agent.
 //!
-//! Reading order: `state` says what is on disk of a container, `image` turns layer blobs into directories,
-//! `spec` turns a request into an OCI runtime specification, `create` joins the two, `shim` runs the result,
+//! Reading order: `sandbox` sets up what the containers of a pod share, `state` says what is on disk of a container, `image` turns
+//! layer blobs into directories, `spec` turns a request into an OCI runtime specification, `create` joins the two, `shim` runs the result,
 //! `container` is the agent's side of a shim, `exec` runs commands beside a container's program, `attach` joins the program's
 //! own streams, `runtime` implements the contract.
 //!
@@ -11,7 +11,6 @@
 //! # Caveats
 //! - Layers are unpacked apart from each other: a directory a layer's archive implies but does not list gets
 //!   mode 0755 and owner root, whatever a lower layer says.
-//! - Each container has an IPC namespace and a `/dev/shm` of its own.
 //! - A privileged container may use every device, but only the usual nodes are in its `/dev`.
 
 mod attach;
@@ -26,6 +25,7 @@ mod image;
 mod locks;
 mod reports;
 mod runtime;
+mod sandbox;
 mod shim;
 mod spec;
 mod state;

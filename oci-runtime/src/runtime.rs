@@ -29,6 +29,8 @@ use crate::files::{self, failed};
 use crate::host;
 use crate::image::Images;
 use crate::locks::KeyedLocks;
+use crate::sandbox::SandboxDir;
+use crate::spec::joined::Joined;
 use crate::state::ContainerDir;
 
 const HANDLER: &str = "runc";
@@ -47,6 +49,8 @@ pub struct OciRuntime {
     containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
     /// Creation and removal of one container exclude each other.
     by_container: KeyedLocks,
+    /// So do setting one sandbox up and tearing it down.
+    by_sandbox: KeyedLocks,
     /// One unpacking of an image at a time.
     by_image: KeyedLocks,
     /// Written by the collection of layers, read by what comes to need some.
@@ -129,6 +133,7 @@ impl OciRuntime {
             images,
             containers: Mutex::new(containers),
             by_container: KeyedLocks::default(),
+            by_sandbox: KeyedLocks::default(),
             by_image: KeyedLocks::default(),
             layers: RwLock::new(()),
         })
@@ -149,9 +154,17 @@ impl OciRuntime {
         self.find(id).ok_or_else(|| RuntimeError::NotFound(id.clone()))
     }
 
-    /// The namespace of the processes that a container is to see beside its own.
-    fn processes(&self, spec: &ContainerSpec) -> Result<Option<PathBuf>, RuntimeError> {
-        let Some(name) = &spec.processes_of else { return Ok(None) };
+    /// What the container shares with others of its sandbox.
+    fn joined(&self, spec: &ContainerSpec) -> Result<Joined, RuntimeError> {
+        let mut joined = sandbox_dir(&self.shared.config, &spec.id.sandbox)?.joined(&spec.sandbox);
+        if let (Some(name), None) = (&spec.processes_of, &joined.processes) {
+            joined.processes = Some(self.processes_of(spec, name)?);
+        }
+        Ok(joined)
+    }
+
+    /// The namespace of the processes of another container.
+    fn processes_of(&self, spec: &ContainerSpec, name: &str) -> Result<PathBuf, RuntimeError> {
         let mut found = None;
         for (id, container) in &*self.containers.lock() {
             if id.sandbox == spec.id.sandbox && id.name == *name && container.is_running() {
@@ -161,7 +174,7 @@ impl OciRuntime {
         let missing =
             || invalid(&spec.id, format!("container {name:?}, whose processes it is to see, does not run"));
         let running = found.ok_or_else(missing)?;
-        Ok(Some(PathBuf::from(format!("/proc/{}/ns/pid", running.pid))))
+        Ok(PathBuf::from(format!("/proc/{}/ns/pid", running.pid)))
     }
 
     /// Removes everything of an ended container. Each step may be repeated.
@@ -231,33 +244,23 @@ impl Runtime for OciRuntime {
     }
 
     async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError> {
+        let dir = sandbox_dir(&self.shared.config, &sandbox.id)?;
+        let _one = self.by_sandbox.lock(&sandbox.id.0).await;
         let (cgroups, sandbox) = (cgroups()?, sandbox.clone());
-        let record = sandbox_file(&self.shared.config, &sandbox.id)?;
-        self.shared
-            .blocking(move || {
-                // On record before it exists, so that it can be removed whatever happens.
-                files::write_json(&record, &sandbox)?;
-                cgroups.ensure(&sandbox.cgroup_parent, &sandbox.resources)
-            })
-            .await
+        let program = self.shared.config.shim_program.clone();
+        self.shared.blocking(move || dir.ensure(&sandbox, &cgroups, &program)).await
     }
 
     async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
-        let record = sandbox_file(&self.shared.config, id)?;
+        let dir = sandbox_dir(&self.shared.config, id)?;
         let inside: Vec<ContainerId> =
             self.containers.lock().keys().filter(|container| container.sandbox == *id).cloned().collect();
         for container in inside {
             self.remove(&container).await?;
         }
+        let _one = self.by_sandbox.lock(&id.0).await;
         let cgroups = cgroups()?;
-        self.shared
-            .blocking(move || {
-                let Some(sandbox) = files::read_json::<SandboxSpec>(&record)? else { return Ok(()) };
-                cgroups.kill(&sandbox.cgroup_parent)?;
-                cgroups.remove(&sandbox.cgroup_parent)?;
-                fs::remove_file(&record).map_err(failed("remove", &record))
-            })
-            .await
+        self.shared.blocking(move || dir.remove(&cgroups)).await
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
@@ -267,14 +270,11 @@ impl Runtime for OciRuntime {
         }
         let _layers = self.layers.read().await;
         let dir = ContainerDir::new(containers_dir(&self.shared.config).join(spec.id.to_string()));
-        let processes = self.processes(spec)?;
+        let joined = self.joined(spec)?;
         let (config, images, spec) = (self.shared.config.clone(), self.images.clone(), spec.clone());
         let id = spec.id.clone();
         let place = dir.clone();
-        let record = self
-            .shared
-            .blocking(move || create(&config, &images, &place, &spec, processes.as_deref()))
-            .await?;
+        let record = self.shared.blocking(move || create(&config, &images, &place, &spec, &joined)).await?;
         self.containers.lock().insert(id, Container::created(dir, record));
         Ok(())
     }
@@ -347,12 +347,12 @@ fn sandboxes_dir(config: &Config) -> PathBuf {
     config.data_dir.join("sandboxes")
 }
 
-fn sandbox_file(config: &Config, id: &SandboxId) -> Result<PathBuf, RuntimeError> {
+fn sandbox_dir(config: &Config, id: &SandboxId) -> Result<SandboxDir, RuntimeError> {
     if id.0.is_empty() || id.0.contains('/') || id.0.starts_with('.') {
         let step = format!("find sandbox {:?}", id.0);
         return Err(RuntimeError::Failed { step, reason: "the id cannot name a file".to_owned() });
     }
-    Ok(sandboxes_dir(config).join(format!("{id}.json")))
+    Ok(SandboxDir::new(sandboxes_dir(config).join(&id.0)))
 }
 
 /// Finds the containers of earlier processes, and removes what these left half created or half removed.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use wherry_runtime_api::{ContainerSpec, ContainerState, ExitReason, RuntimeError};
+use wherry_runtime_api::{ContainerSpec, ContainerState, ExitReason, RuntimeError, User};
 
 use crate::files;
 
@@ -33,6 +33,9 @@ pub(crate) struct Record {
     pub(crate) runtime_binary: PathBuf,
     /// Where the OCI runtime keeps its own state.
     pub(crate) runtime_root: PathBuf,
+    /// Who its program runs as at first.
+    #[serde(default)]
+    pub(crate) user: Option<User>,
     /// Number of image layers.
     pub(crate) layers: usize,
     /// The signal that asks the program to end.

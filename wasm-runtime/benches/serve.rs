@@ -268,6 +268,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         cgroup_parent: String::new(),
         resources: Resources::default(),
         node_namespaces: NodeNamespaces::default(),
+        shares_processes: false,
         sysctls: BTreeMap::new(),
     };
     ContainerSpec {

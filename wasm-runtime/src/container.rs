@@ -107,7 +107,8 @@ impl Container {
     /// Its state and what names it.
     pub(crate) fn status(&self) -> ContainerStatus {
         let (ImageContent::Wasm { digest, .. } | ImageContent::Oci { digest, .. }) = &self.spec.image;
-        ContainerStatus { id: self.spec.id.clone(), state: self.state(), image_digest: digest.clone() }
+        let image_digest = digest.clone();
+        ContainerStatus { id: self.spec.id.clone(), state: self.state(), image_digest, user: None }
     }
 
     /// What its instances have in common while it runs.

@@ -26,4 +26,4 @@ pub use spec::{
     Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
     Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
-pub use status::{ContainerState, ContainerStatus, ExitReason};
+pub use status::{ContainerState, ContainerStatus, ExitReason, User};

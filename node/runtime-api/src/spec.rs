@@ -56,7 +56,10 @@ pub struct SandboxSpec {
     /// Which of the node's namespaces its containers live in, beside the network's.
     #[serde(default)]
     pub node_namespaces: NodeNamespaces,
-    /// Kernel settings of the pod's namespaces, by their names with dots.
+    /// Whether its containers see each other's processes, below a first process that belongs to none of them.
+    #[serde(default)]
+    pub shares_processes: bool,
+    /// Kernel settings of the pod's namespaces, by their names with dots; they are made once, before any container.
     #[serde(default)]
     pub sysctls: BTreeMap<String, String>,
 }
@@ -121,6 +124,13 @@ pub struct ContainerSpec {
     pub log_path: PathBuf,
     /// Free-form annotations, handed to the runtime (`run.wherry.dev/...`).
     pub annotations: BTreeMap<String, String>,
+}
+
+impl ContainerSpec {
+    /// Whether its program is not the first of the processes it sees.
+    pub fn sees_other_processes(&self) -> bool {
+        self.processes_of.is_some() || self.sandbox.shares_processes || self.sandbox.node_namespaces.pid
+    }
 }
 
 /// What a container's program reads from and writes to.

@@ -14,6 +14,19 @@ pub struct ContainerStatus {
     pub state: ContainerState,
     /// Digest of the image content it was created from.
     pub image_digest: String,
+    /// Who its program runs as at first, in runtimes that know users.
+    pub user: Option<User>,
+}
+
+/// Who a program runs as.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The primary group.
+    pub gid: u32,
+    /// All groups, the primary one first.
+    pub groups: Vec<u32>,
 }
 
 /// The life of a container.

@@ -153,7 +153,7 @@ impl Endpoint {
     async fn set_running(&self, attempt: u32, running: bool) {
         let id = ContainerId { sandbox: SandboxId("u-1".to_owned()), name: "main".to_owned(), attempt };
         let state = ContainerState::Running { started_at: Timestamp::UNIX_EPOCH };
-        let status = ContainerStatus { id, state, image_digest: String::new() };
+        let status = ContainerStatus { id, state, image_digest: String::new(), user: None };
         self.runtime.set(if running { vec![status] } else { vec![] });
         self.containers.refresh().await;
     }

@@ -126,6 +126,7 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
             pid: spec.and_then(|spec| spec.host_pid) == Some(true),
             ipc: spec.and_then(|spec| spec.host_ipc) == Some(true),
         },
+        shares_processes: spec.and_then(|spec| spec.share_process_namespace) == Some(true),
         sysctls: sysctls(&pod),
     };
     Done::Network(Ok(Box::new(PodNetworking { ip, fqdn, sandbox })))

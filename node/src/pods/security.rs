@@ -43,7 +43,7 @@ impl<'a> Asked<'a> {
         UserSpec {
             uid: self.either(|own| own.run_as_user, |pod| pod.run_as_user).and_then(id),
             gid: self.either(|own| own.run_as_group, |pod| pod.run_as_group).and_then(id),
-            supplemental_groups: groups.into_iter().chain(fs_group).filter_map(id).collect(),
+            supplemental_groups: fs_group.into_iter().chain(groups).filter_map(id).collect(),
             only_these_groups: policy == Some("Strict"),
             privileged: self.own.and_then(|context| context.privileged) == Some(true),
             add_capabilities: plain(capabilities.and_then(|c| c.add.as_ref())),
@@ -144,7 +144,7 @@ mod tests {
         let user = asked(&pod).user();
         assert_eq!(
             (user.uid, user.gid, user.supplemental_groups.as_slice()),
-            (Some(9), Some(2), &[4, 3][..])
+            (Some(9), Some(2), &[3, 4][..])
         );
         assert_eq!(user.add_capabilities, ["NET_ADMIN"]);
         assert!(user.allow_privilege_escalation && user.only_these_groups);

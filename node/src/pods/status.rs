@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{self as core, HostIP, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use wherry_runtime_api::User;
 
 use super::backoff::later;
 use super::conditions::{self, Progress};
@@ -152,6 +153,7 @@ impl Reporter<'_, '_> {
             allocated_resources: view.spec.resources.as_ref().and_then(|given| given.requests.clone()),
             resources: (view.role != Role::Ephemeral)
                 .then(|| view.applied().cloned().or_else(|| view.spec.resources.clone()).unwrap_or_default()),
+            user: view.newest.and_then(|running| running.status.user.as_ref()).map(user),
             ..core::ContainerStatus::default()
         }
     }
@@ -250,6 +252,16 @@ fn volume_mounts(container: &core::Container) -> Option<Vec<core::VolumeMountSta
         ..core::VolumeMountStatus::default()
     };
     Some(container.volume_mounts.as_ref()?.iter().map(status).collect())
+}
+
+/// Who the container's program runs as at first.
+fn user(of: &User) -> core::ContainerUser {
+    let linux = core::LinuxContainerUser {
+        uid: of.uid.into(),
+        gid: of.gid.into(),
+        supplemental_groups: Some(of.groups.iter().map(|group| i64::from(*group)).collect()),
+    };
+    core::ContainerUser { linux: Some(linux) }
 }
 
 fn known_id(view: &View<'_>) -> Option<String> {

@@ -203,7 +203,8 @@ impl Runtime for FakeRuntime {
         let mut containers = self.containers.lock();
         if !containers.contains_key(&spec.id) {
             let state = ContainerState::Created;
-            let status = ContainerStatus { id: spec.id.clone(), state, image_digest: String::new() };
+            let status =
+                ContainerStatus { id: spec.id.clone(), state, image_digest: String::new(), user: None };
             containers.insert(spec.id.clone(), status);
             self.specs.lock().push(spec.clone());
         }

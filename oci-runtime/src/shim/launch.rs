@@ -1,20 +1,20 @@
 //! Starts the container: root file system, pipes or a terminal, the OCI runtime.
 
 use std::ffi::CString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
-use nix::sched::{CloneFlags, setns, unshare};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wherry_runtime_api::logs::Stream;
 
 use super::attached::{Attached, Input};
+use super::mounts::within_own_mounts;
 use super::output::Output;
 use super::{Failure, Launched, runtime};
 use crate::state::{ContainerDir, Record};
@@ -25,7 +25,8 @@ pub(super) fn launch(dir: &ContainerDir, record: &Record) -> Result<Launched, Fa
         .create(true)
         .open(&record.spec.log_path)
         .map_err(|error| format!("cannot open the log {}: {error}", record.spec.log_path.display()))?;
-    let streams = within_own_mounts(dir, record, || {
+    let streams = within_own_mounts(|| {
+        mount_root(dir, record).map_err(|error| format!("cannot mount the root file system: {error}"))?;
         if record.spec.streams.terminal { on_terminal(dir, record) } else { on_pipes(dir, record) }
     })?;
     let (pid, process) = process(&dir.pid_file())?;
@@ -72,26 +73,6 @@ fn on_pipes(dir: &ContainerDir, record: &Record) -> Result<Streams, Failure> {
     runtime::check(record, status, &stderr)?;
     let output = vec![(stdout.into(), Stream::Stdout), (stderr.into(), Stream::Stderr)];
     Ok(Streams { input, output })
-}
-
-/// Runs `work` where the container's root file system is mounted. That namespace ends with the call: what `work`
-/// started keeps its own copy.
-fn within_own_mounts<T>(
-    dir: &ContainerDir,
-    record: &Record,
-    work: impl FnOnce() -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let told = |step: &'static str| move |error: io::Error| format!("cannot {step}: {error}");
-    let home = File::open("/proc/self/ns/mnt").map_err(told("open the mount namespace"))?;
-    unshare(CloneFlags::CLONE_NEWNS).map_err(io::Error::from).map_err(told("create a mount namespace"))?;
-    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    mount_change("/", slave).map_err(io::Error::from).map_err(told("make mounts private"))?;
-    mount_root(dir, record).map_err(told("mount the root file system"))?;
-    let done = work();
-    setns(home.as_fd(), CloneFlags::CLONE_NEWNS)
-        .map_err(io::Error::from)
-        .map_err(told("return to the mount namespace"))?;
-    done
 }
 
 /// Mounts the overlay with paths relative to the container's directory: the kernel takes one page of options,

@@ -8,6 +8,7 @@
 //!
 //! Whoever attaches to the program gets a copy of its output and the means to write to it ([`attached`]).
 //! A command that runs beside the container's program has a shim of its own ([`exec`]), which does not outlive the agent.
+//! The processes of a pod that shares them have a first one that is not a container's ([`pause`]).
 //!
 //! # Guarantees
 //! - A single thread, no async runtime; killing or restarting the agent does not disturb it.
@@ -21,7 +22,9 @@
 mod attached;
 mod exec;
 mod launch;
+mod mounts;
 mod output;
+mod pause;
 mod runtime;
 
 use std::ffi::OsString;
@@ -36,6 +39,7 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use wherry_runtime_api::ExitReason;
 
 use crate::cgroup::Cgroups;
+use crate::sandbox::SandboxDir;
 use crate::state::{ContainerDir, Exit, Record, Running};
 use output::Output;
 
@@ -45,21 +49,24 @@ pub(crate) const START_ERROR_CODE: i32 = 128;
 /// What went wrong, in words; a shim has nobody to handle an error but its log.
 type Failure = String;
 
-/// Runs the shim of one container until the container has ended, or that of one command until the command has.
+/// Runs the shim of one container until the container has ended, or that of one command until the command has, or what begins
+/// the processes of a pod.
 ///
 /// `args` are the arguments after the word `shim`: the container's directory, or `exec`, the container's directory and
-/// the command's. The calling process must have only one thread (no async runtime may have been started) and is used
+/// the command's, or `pause` and the sandbox's directory. The calling process must have only one thread (no async runtime may have been started) and is used
 /// up by the call.
 pub fn shim_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.collect();
     let container = |directory: &OsString| ContainerDir::new(PathBuf::from(directory));
     let ran = match args.as_slice() {
+        [word] if word == "pause" => pause::first_process(),
+        [word, directory] if word == "pause" => pause::start(&SandboxDir::new(PathBuf::from(directory))),
         [directory] => run(&container(directory)),
         [word, directory, place] if word == "exec" => {
             exec::run(&container(directory), Path::new(place));
             Ok(())
         }
-        _ => return fail("usage: shim [exec] DIRECTORY.. (started by the node agent, not by hand)"),
+        _ => return fail("usage: shim [exec|pause] DIRECTORY.. (started by the node agent, not by hand)"),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
@@ -139,6 +146,10 @@ fn supervise(
         .copy_until_exit(&launched.process)
         .map_err(|error| format!("cannot wait for output: {error}"))?;
     let code = exit_code(launched.pid)?;
+    if record.spec.sees_other_processes() {
+        // The kernel ends what the program left only with a namespace of its own.
+        cgroups.kill(&record.cgroup).map_err(|error| error.to_string())?;
+    }
     let reason = match code {
         0 => ExitReason::Completed,
         _ if cgroups.oom_kills(&record.cgroup) > 0 => ExitReason::OOMKilled,

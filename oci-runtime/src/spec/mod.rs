@@ -4,10 +4,10 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod devices;
+pub(crate) mod joined;
 mod mounts;
 mod namespaces;
 pub(crate) mod process;
-pub(crate) mod processes;
 mod seccomp;
 mod syscalls;
 pub(crate) mod user;
@@ -152,10 +152,7 @@ fn linux(spec: &ContainerSpec, host: &Host, cgroup: &str) -> Result<Linux, OciSp
     let hidden = |paths: &[&str]| {
         (!spec.user.privileged).then(|| paths.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
-    linux
-        .set_masked_paths(hidden(&mounts::MASKED))
-        .set_readonly_paths(hidden(&mounts::READ_ONLY))
-        .set_sysctl(namespaces::settings(&spec.sandbox));
+    linux.set_masked_paths(hidden(&mounts::MASKED)).set_readonly_paths(hidden(&mounts::READ_ONLY));
     if spec.user.privileged {
         linux.set_devices(Some(host.devices.clone()));
     }

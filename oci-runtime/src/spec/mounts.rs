@@ -25,8 +25,8 @@ pub(super) const MASKED: [&str; 11] = [
 pub(super) const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Where the memory is that processes share by name: a container's own, or the node's with its IPC namespace.
-const SHARED_MEMORY: &str = "/dev/shm";
+/// Where the memory is that processes share by name: that of the pod, or the node's with its IPC namespace.
+pub(super) const SHARED_MEMORY: &str = "/dev/shm";
 
 /// Type, place and options of the kernel's file systems, in order.
 const KERNEL: [(&str, &str, &str); 7] = [

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use oci_spec::image::Config;
 use serde_json::Value;
 use wherry_runtime_api::{
     Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
     Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 
+use super::joined::Joined;
 use super::user::Accounts;
 use super::{Host, build};
 
@@ -32,6 +34,7 @@ pub(crate) fn container() -> ContainerSpec {
         cgroup_parent: "/wherry/poduid".into(),
         resources: Resources::default(),
         node_namespaces: NodeNamespaces::default(),
+        shares_processes: false,
         sysctls: BTreeMap::new(),
     };
     ContainerSpec {
@@ -113,7 +116,6 @@ fn without_a_network_namespace_the_nodes_is_shared() {
     let found = built(&container());
     let namespaces = found["linux"]["namespaces"].as_array().unwrap();
     assert!(namespaces.iter().all(|namespace| namespace["type"] != "network"));
-    assert!(found["linux"].get("sysctl").is_none());
 }
 
 #[test]
@@ -129,14 +131,25 @@ fn namespaces_of_the_node_are_not_made_anew() {
 }
 
 #[test]
-fn settings_of_the_pod_win_over_those_of_every_pod() {
+fn what_the_pod_shares_is_joined_and_a_volume_in_its_place_stays() {
+    let joined = Joined { ipc: Some(("/s/ipc".into(), "/s/shm".into())), processes: Some("/s/pid".into()) };
+    let joined_by = |spec: &ContainerSpec| {
+        let mut oci = build(spec, &Config::default(), &Accounts::default(), &HOST, "/c").unwrap();
+        joined.apply(&mut oci).unwrap();
+        let oci = serde_json::to_value(oci).unwrap();
+        let list = |of: &Value| of.as_array().unwrap().clone();
+        let paths: Vec<Value> = list(&oci["linux"]["namespaces"])
+            .iter()
+            .map(|it| it["path"].clone())
+            .filter(Value::is_string)
+            .collect();
+        let memory = list(&oci["mounts"]).into_iter().filter(|mount| mount["destination"] == "/dev/shm");
+        (paths, memory.map(|mount| mount["source"].clone()).collect::<Vec<_>>())
+    };
     let mut spec = container();
-    spec.sandbox.netns = Some("/run/netns/pod".into());
-    let setting = ("net.ipv4.ping_group_range".to_owned(), "1 2".to_owned());
-    spec.sandbox.sysctls = BTreeMap::from([setting]);
-    let found = built(&spec);
-    assert_eq!(found["linux"]["sysctl"]["net.ipv4.ping_group_range"], "1 2");
-    assert_eq!(found["linux"]["sysctl"]["net.ipv4.ip_unprivileged_port_start"], "0");
+    assert_eq!(joined_by(&spec), (vec!["/s/pid".into(), "/s/ipc".into()], vec!["/s/shm".into()]));
+    spec.mounts = vec![Mount::new("/volume", "/dev/shm", false)];
+    assert_eq!(joined_by(&spec).1, [Value::from("/volume")]);
 }
 
 #[test]

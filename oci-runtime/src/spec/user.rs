@@ -75,10 +75,9 @@ pub(crate) fn resolve(request: &UserSpec, image_user: &str, accounts: &Accounts)
         (None, None, Some(group)) => group_id(group, accounts)?,
         (None, _, _) => primary,
     };
-    let mut groups: Vec<u32> = request.supplemental_groups.clone();
-    if !request.only_these_groups {
-        groups.extend(name.into_iter().flat_map(|name| accounts.memberships(name)));
-    }
+    let of_image = name.filter(|_| !request.only_these_groups);
+    let of_image = of_image.into_iter().flat_map(|name| accounts.memberships(name));
+    let mut groups: Vec<u32> = of_image.chain(request.supplemental_groups.iter().copied()).collect();
     let mut seen = Vec::new();
     groups.retain(|group| {
         *group != gid && !seen.contains(group) && {
@@ -149,7 +148,7 @@ mod tests {
     fn the_request_wins_over_the_image() {
         let request = UserSpec { uid: Some(33), supplemental_groups: vec![9, 50], ..UserSpec::default() };
         let found = resolve(&request, "1:2", &accounts()).unwrap();
-        assert_eq!(found, Identity { uid: 33, gid: 34, groups: vec![9, 50, 51] });
+        assert_eq!(found, Identity { uid: 33, gid: 34, groups: vec![50, 51, 9] });
         let request = UserSpec { uid: Some(5), gid: Some(6), ..UserSpec::default() };
         assert_eq!(
             resolve(&request, "web", &accounts()).unwrap(),

@@ -14,3 +14,5 @@ mod lifecycle;
 mod node;
 #[cfg(test)]
 mod running;
+#[cfg(test)]
+mod sandbox;

@@ -54,6 +54,7 @@ impl Node {
             cgroup_parent: format!("{group}/pod"),
             resources: Resources::default(),
             node_namespaces: NodeNamespaces::default(),
+            shares_processes: false,
             sysctls: BTreeMap::new(),
         };
         let runtime = OciRuntime::new(config.clone()).unwrap();

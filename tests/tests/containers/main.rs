@@ -18,3 +18,4 @@ mod pods;
 mod probes;
 #[cfg(test)]
 mod restarts;
+mod sandbox;

@@ -140,6 +140,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         cgroup_parent: "/wherry/test".into(),
         resources: Resources::default(),
         node_namespaces: NodeNamespaces::default(),
+        shares_processes: false,
         sysctls: BTreeMap::new(),
     };
     ContainerSpec {

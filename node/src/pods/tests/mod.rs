@@ -48,7 +48,7 @@ fn id(name: &str, attempt: u32) -> ContainerId {
 }
 
 fn container(name: &str, attempt: u32, state: ContainerState) -> Running {
-    let status = ContainerStatus { id: id(name, attempt), state, image_digest: String::new() };
+    let status = ContainerStatus { id: id(name, attempt), state, image_digest: String::new(), user: None };
     Running { handler: Handler::Wasmtime, status }
 }
 
@@ -113,6 +113,7 @@ impl Scene {
             cgroup_parent: String::new(),
             resources: Resources::default(),
             node_namespaces: NodeNamespaces::default(),
+            shares_processes: false,
             sysctls: BTreeMap::new(),
         };
         scene.memory.network = Step::Done(PodNetworking { ip, fqdn: None, sandbox });
