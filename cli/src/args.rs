@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
-use wherry_node::{CgroupRoot, Thresholds};
+use wherry_node::{CgroupRoot, EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds};
 use wherry_orchestrator::EncryptionFile;
 
 use crate::account_tokens::AccountTokenArgs;
@@ -209,11 +210,49 @@ pub(crate) struct NodeArgs {
     /// The cgroup that those of Pods and of their shims are below.
     #[arg(long, default_value = "/")]
     pub(crate) cgroup_root: CgroupRoot,
-    /// What must stay free, as in memory.available<100Mi,nodefs.available<5%: below it the node says that it is short, and
-    /// takes no more Pods. Signals are memory.available, pid.available, and available and inodesFree of nodefs and imagefs.
+    /// What must stay free, as in memory.available<100Mi,nodefs.available<5%: below it the node says that it is short, takes no
+    /// more Pods, and ends some of those it has. Signals are memory.available, pid.available, and available and inodesFree of nodefs and imagefs.
     /// [default: memory.available<100Mi,pid.available<5%, and of nodefs 5%, but at most 512Mi and 20k inodes]
     #[arg(long, overrides_with = "eviction_hard")]
     pub(crate) eviction_hard: Option<Thresholds>,
+    #[command(flatten)]
+    pub(crate) eviction: EvictionArgs,
+}
+
+/// How a node that is short of something ends Pods.
+#[derive(Debug, Args)]
+pub(crate) struct EvictionArgs {
+    /// What should stay free: below it the node says so at once, and ends Pods when it lasts.
+    #[arg(long = "eviction-soft")]
+    pub(crate) soft: Option<Thresholds>,
+    /// How long soft thresholds may be undercut, as in memory.available=1m30s, for each of them.
+    #[arg(long = "eviction-soft-grace-period")]
+    pub(crate) soft_grace_period: Option<SoftGrace>,
+    /// The most seconds that containers may take to end for a soft threshold.
+    #[arg(long = "eviction-max-pod-grace-period", default_value_t = 0)]
+    pub(crate) max_pod_grace_period: u32,
+    /// How long the node still says that it is short after it was last so.
+    #[arg(long = "eviction-pressure-transition-period", default_value = "5m", value_parser = crate::audit::duration)]
+    pub(crate) pressure_transition_period: Duration,
+    /// How much more than thresholds is to be free before the node stops ending Pods, as in nodefs.available=500Mi.
+    #[arg(long = "eviction-minimum-reclaim")]
+    pub(crate) minimum_reclaim: Option<MinimumReclaim>,
+}
+
+impl NodeArgs {
+    /// What the flags say about a node that is short of something.
+    pub(crate) fn eviction_settings(&self) -> Result<EvictionSettings, MissingGrace> {
+        let more = &self.eviction;
+        EvictionSettings {
+            hard: self.eviction_hard.clone().unwrap_or_default(),
+            soft: more.soft.clone().unwrap_or_else(Thresholds::none),
+            soft_grace: more.soft_grace_period.clone().unwrap_or_default(),
+            max_pod_grace: more.max_pod_grace_period,
+            transition: more.pressure_transition_period,
+            minimum_reclaim: more.minimum_reclaim.clone().unwrap_or_default(),
+        }
+        .checked()
+    }
 }
 
 #[derive(Debug, Args)]

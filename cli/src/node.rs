@@ -11,7 +11,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
-use wherry_node::{CgroupRoot, DnsSettings, EndpointTls, NodeEndpoint, NodeError, Sysctls, Thresholds};
+use wherry_node::{CgroupRoot, DnsSettings, EndpointTls, EvictionSettings, NodeEndpoint, NodeError, Sysctls};
 
 use crate::args::NodeArgs;
 use crate::network::{Network, node_ip};
@@ -26,7 +26,7 @@ pub(crate) struct NodePlan {
     pub(crate) max_container_restart_period: Duration,
     pub(crate) sysctls: Sysctls,
     pub(crate) cgroup_root: CgroupRoot,
-    pub(crate) eviction_hard: Thresholds,
+    pub(crate) eviction: EvictionSettings,
 }
 
 impl NodePlan {
@@ -44,7 +44,7 @@ impl NodePlan {
         let max_container_restart_period = Duration::from_secs(args.max_container_restart_period);
         let sysctls = Sysctls::allowing(&args.allowed_unsafe_sysctls)
             .context("--allowed-unsafe-sysctls cannot be used")?;
-        let eviction_hard = args.eviction_hard.clone().unwrap_or_default();
+        let eviction = args.eviction_settings().context("the flags about eviction cannot be used")?;
         Ok(Self {
             data_dir,
             name,
@@ -54,7 +54,7 @@ impl NodePlan {
             max_container_restart_period,
             sysctls,
             cgroup_root: args.cgroup_root.clone(),
-            eviction_hard,
+            eviction,
         })
     }
 
@@ -81,7 +81,7 @@ impl NodePlan {
             max_container_restart_period: self.max_container_restart_period,
             sysctls: self.sysctls.clone(),
             cgroup_root: self.cgroup_root.clone(),
-            eviction_hard: self.eviction_hard.clone(),
+            eviction: self.eviction.clone(),
             clock: clock.clone(),
         })
     }

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Service;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -24,6 +25,7 @@ use crate::containers::Containers;
 use crate::context::{Context, chain};
 use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
 use crate::events::{Events, Happening, Severity};
+use crate::eviction::{self, Evictions};
 use crate::images::{Images, StoreError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
@@ -101,7 +103,7 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
     })
     .await?;
     let parts = Parts { runtimes: opened.runtimes, network, dns };
-    let result = run_with(clients, config, parts, shutdown).await;
+    let result = Box::pin(run_with(clients, config, parts, shutdown)).await;
     close(&opened.oci).await;
     result
 }
@@ -155,12 +157,14 @@ pub(crate) async fn run_with(
         agent.ctx.allocations.clone(),
         stop.clone(),
     ));
-    let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()), &config);
+    let (evictions, pressure) = agent.evictions(&index);
+    let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()), pressure);
     let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
     tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), streams));
     registration.register(&stop).await;
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
+    tasks.spawn(evictions.run(stop.clone()));
     tasks.spawn(Supervisor::new(agent.ctx.clone(), index, tasks.clone(), stop.clone()).run());
     if let Some(ip) = config.own_dns() {
         agent.own_dns_address(ip).await?;
@@ -203,6 +207,7 @@ impl Agent {
             host_ip: config.node_ip.to_string(),
             allocatable: machine.allocatable(config.max_pods),
             has_namespaces: config.network == NetworkMode::Bridge,
+            evictions: Evictions::new(wakers.clone()),
             admission: Arc::new(Admission::observe(config.sysctls.clone())),
             cgroup_root: config.cgroup_root.clone(),
             allocations: Allocations::new(wakers.clone()),
@@ -231,6 +236,13 @@ impl Agent {
     fn cgroups(&self) -> Cgroups {
         let allocatable = self.machine.allocatable_amounts();
         Cgroups { root: self.config.cgroup_root.clone(), allocatable }
+    }
+
+    /// What ends Pods when the node is short, and what it is short of.
+    fn evictions(&self, index: &PodIndex) -> (eviction::Manager, watch::Receiver<eviction::Pressure>) {
+        let data_dir = self.config.data_dir.clone();
+        let observe = Box::new(move || eviction::observe(&data_dir));
+        eviction::Manager::new(self.ctx.clone(), index.clone(), self.config.eviction.clone(), observe)
     }
 
     fn facts(&self, port: u16) -> Facts {

@@ -12,8 +12,8 @@ use wherry_api::clock::Clock;
 use crate::admission::Sysctls;
 use crate::cgroups::CgroupRoot;
 use crate::dns::DnsSettings;
+use crate::eviction::EvictionSettings;
 use crate::network::NetworkMode;
-use crate::registration::Thresholds;
 
 /// How the agent of one node is set up.
 #[derive(Clone)]
@@ -48,8 +48,8 @@ pub struct Config {
     pub sysctls: Sysctls,
     /// The cgroup that those of Pods are below.
     pub cgroup_root: CgroupRoot,
-    /// What must stay free; below it the node says that it is short.
-    pub eviction_hard: Thresholds,
+    /// When the node is short of something, and what it then does to its Pods.
+    pub eviction: EvictionSettings,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

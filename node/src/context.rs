@@ -17,6 +17,7 @@ use crate::containers::Containers;
 use crate::dns::DnsSettings;
 use crate::env::NodeFields;
 use crate::events::Events;
+use crate::eviction::Evictions;
 use crate::images::Images;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
@@ -72,6 +73,8 @@ pub(crate) struct Context {
     pub(crate) events: Events,
     /// Pod addresses.
     pub(crate) network: Arc<dyn PodNetwork>,
+    /// Pods that are to end because the node is short.
+    pub(crate) evictions: Evictions,
     /// Volumes.
     pub(crate) volumes: VolumeRoot,
     /// Container logs.

@@ -33,6 +33,7 @@ mod context;
 mod dns;
 mod env;
 mod events;
+mod eviction;
 mod images;
 mod logs;
 pub mod network;
@@ -55,7 +56,8 @@ pub use certificates::{JoinError, Joined, Joining, join};
 pub use cgroups::{CgroupRoot, CgroupRootError};
 pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use dns::DnsSettings;
+pub use eviction::{EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds, ThresholdsError};
 pub use network::NetworkMode;
-pub use registration::{RangeError, Thresholds, ThresholdsError, pod_range};
+pub use registration::{RangeError, pod_range};
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.
 pub use wherry_oci_runtime::shim_main;

@@ -4,6 +4,8 @@
 //! group with its limits, the shim's group), counts out-of-memory kills, kills what is left and removes groups.
 //! A version 1 group is a directory of the same relative path in several hierarchies.
 
+mod usage;
+
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, Resources, Runtime,
-    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, disk,
+    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage, disk,
 };
 
 use crate::attach::attach;
@@ -295,6 +295,11 @@ impl Runtime for OciRuntime {
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
         let upper = self.get(id)?.dir().upper();
         self.shared.blocking(move || disk::usage(&upper).map_err(failed("read", &upper))).await
+    }
+
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {
+        let (cgroups, group) = (cgroups()?, self.get(id)?.record().cgroup.clone());
+        self.shared.blocking(move || Ok(cgroups.usage(&group))).await
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

@@ -20,7 +20,8 @@ pub(crate) async fn run(
     let Ok(_slot) = machine.slots.try_acquire() else {
         return Exit::not_started("all instances of this node are in use".into());
     };
-    let outcome = machine.ticker.attend(execute(&machine, &program, &environment, Role::Program));
+    let executed = execute(&machine, &program, &environment, Role::Program);
+    let outcome = machine.ticker.attend(environment.processor.count(executed));
     tokio::select! {
         biased;
         () = signals.kill.cancelled() => Exit::killed(),

@@ -14,6 +14,7 @@ use wherry_runtime_api::{ContainerSpec, ContainerState, ContainerStatus, ExitRea
 
 use crate::guest::Environment;
 use crate::memory::Budget;
+use crate::processor::Processor;
 use crate::program::Program;
 
 /// How a container ended.
@@ -76,6 +77,8 @@ pub(crate) struct Container {
     pub(crate) program: Arc<Program>,
     /// The memory its instances may have together.
     pub(crate) memory: Arc<Budget>,
+    /// The time it computed.
+    pub(crate) processor: Arc<Processor>,
     /// How to end it.
     pub(crate) signals: Signals,
     /// Held while it is started, so that only one caller starts it.
@@ -90,6 +93,7 @@ impl Container {
     pub(crate) fn new(spec: ContainerSpec, program: Arc<Program>) -> Self {
         Self {
             memory: Budget::new(spec.resources.memory_limit_bytes),
+            processor: Arc::default(),
             spec,
             program,
             signals: Signals::default(),

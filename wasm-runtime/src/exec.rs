@@ -79,7 +79,8 @@ async fn run(
 ) -> i32 {
     let Streams { stdin, stdout, stderr, mut errors } = streams;
     let role = Role::Beside { arguments, stdin, stdout, stderr };
-    let command = machine.ticker.attend(command::execute(machine, &container.program, environment, role));
+    let executed = command::execute(machine, &container.program, environment, role);
+    let command = machine.ticker.attend(environment.processor.count(executed));
     let ended = tokio::select! {
         biased;
         () = container.signals.kill.cancelled() => return Exit::killed().code,

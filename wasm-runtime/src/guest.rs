@@ -18,6 +18,7 @@ use crate::names::PodNames;
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::preopens::Preopen;
+use crate::processor::Processor;
 use crate::streams::End;
 use crate::ticker;
 
@@ -87,6 +88,8 @@ pub(crate) struct Environment {
     pub(crate) outgoing: Outgoing,
     /// The memory limit.
     pub(crate) memory: Arc<Budget>,
+    /// Where the time it computes is counted.
+    pub(crate) processor: Arc<Processor>,
 }
 
 impl Environment {

@@ -42,6 +42,7 @@ mod names;
 mod network;
 mod outgoing;
 mod preopens;
+mod processor;
 mod program;
 mod response;
 mod runtime;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ImageContent,
-    Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
+    Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
 };
 
 use crate::code_cache::{CodeCache, private_directory};
@@ -144,6 +144,7 @@ impl WasmRuntime {
             outgoing: Outgoing::new(network, names.clone()),
             names,
             memory: Arc::clone(&container.memory),
+            processor: Arc::clone(&container.processor),
         })
     }
 
@@ -331,6 +332,13 @@ impl Runtime for WasmRuntime {
     /// Nothing: it has no files but those of its mounts.
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
         self.container(id).map(|_| 0)
+    }
+
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {
+        let container = self.container(id)?;
+        let memory = container.memory.used();
+        let cpu_nanos = container.processor.nanos();
+        Ok(Usage { cpu_nanos, memory, working_set: memory, anonymous: memory, ..Usage::default() })
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

@@ -203,7 +203,8 @@ impl Service {
         _permits: [OwnedSemaphorePermit; 2],
         exchange: Arc<Exchange>,
     ) {
-        let instance = self.machine.ticker.attend(self.handle(request, sender, &exchange));
+        let handled = self.environment.processor.count(self.handle(request, sender, &exchange));
+        let instance = self.machine.ticker.attend(handled);
         let outcome = tokio::select! {
             biased;
             outcome = instance => outcome,

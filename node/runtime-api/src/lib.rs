@@ -19,6 +19,7 @@ pub mod logs;
 mod runtime;
 pub mod spec;
 pub mod status;
+mod usage;
 
 pub use exec::{ExecSpec, Execution};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
@@ -27,3 +28,4 @@ pub use spec::{
     Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 pub use status::{ContainerState, ContainerStatus, ExitReason, User};
+pub use usage::Usage;

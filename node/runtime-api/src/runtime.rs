@@ -9,6 +9,7 @@ use tokio::sync::broadcast;
 use crate::exec::{ExecSpec, Execution};
 use crate::spec::{ContainerId, ContainerSpec, ImageContent, Resources, SandboxId, SandboxSpec};
 use crate::status::ContainerStatus;
+use crate::usage::Usage;
 
 /// Runs containers of one kind.
 ///
@@ -53,6 +54,9 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// The bytes of the node's disk that the container's program took outside of its mounts and its log.
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError>;
+
+    /// What a running container takes of the machine.
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError>;
 
     /// Asks the container to end (SIGTERM), and after `grace` makes it (SIGKILL). Returns once it has ended.
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError>;

@@ -75,7 +75,8 @@ fn resize(world: &World<'_>, views: &Views<'_>) -> impl Iterator<Item = PodCondi
 
 /// That the node ends the pod, for whoever counts such ends.
 fn disruption(world: &World<'_>) -> Option<PodCondition> {
-    let (reason, message) = (Some("TerminationByKubelet"), Some(world.memory.evicted.clone()?));
+    let (reason, message) =
+        (Some("TerminationByKubelet"), Some(world.memory.evicted.as_ref()?.message.clone()));
     let verdict = Verdict { reason, message, ..Verdict::met("DisruptionTarget") };
     Some(condition(world, verdict, world.pod.metadata.generation))
 }

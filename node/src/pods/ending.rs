@@ -7,11 +7,8 @@ use jiff::Timestamp;
 use super::backoff::later;
 use super::life::Life;
 use super::memory::Why;
-use super::plan::{Action, Init, Plan, Views, World, stop, termination_grace};
+use super::plan::{Action, Init, Plan, Views, World, grace_of, stop, termination_grace};
 use super::status;
-
-/// The seconds that containers of an evicted pod may take: it is ended because the node has no more to spare.
-const EVICTION_GRACE: i64 = 1;
 
 /// Why a pod ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +154,10 @@ fn grace(world: &World<'_>, ending: Ending) -> Duration {
         Ending::Deleted => asked.unwrap_or_else(|| termination_grace(world.pod)),
         // Whoever deletes at once still lets the program hear of it.
         Ending::Gone => asked.unwrap_or_else(|| termination_grace(world.pod)).max(1),
-        Ending::Evicted => termination_grace(world.pod).min(EVICTION_GRACE),
+        Ending::Evicted => {
+            let own = world.memory.evicted.as_ref().map(|eviction| eviction.grace);
+            return own.unwrap_or_default().min(grace_of(world.pod));
+        }
         Ending::Deadline | Ending::Done | Ending::Rejected | Ending::Terminal => termination_grace(world.pod),
     };
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))

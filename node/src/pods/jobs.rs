@@ -248,12 +248,17 @@ pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Op
 
 /// Removes an old attempt and its logs.
 pub(super) async fn remove(ctx: Arc<Context>, pod: Arc<Pod>, id: ContainerId, handler: Handler) -> Done {
-    if let Err(error) = ctx.runtimes.get(handler).remove(&id).await {
+    remove_attempt(&ctx, &pod, &id, handler).await;
+    Done::Removed(id)
+}
+
+/// Removes an attempt that has ended, and its logs.
+pub(crate) async fn remove_attempt(ctx: &Context, pod: &Pod, id: &ContainerId, handler: Handler) {
+    if let Err(error) = ctx.runtimes.get(handler).remove(id).await {
         tracing::warn!(container = %id, error = %chain(&error), "cannot remove container");
     }
-    ctx.logs.remove_attempt(&pod, &id.name, id.attempt);
+    ctx.logs.remove_attempt(pod, &id.name, id.attempt);
     ctx.containers.refresh().await;
-    Done::Removed(id)
 }
 
 /// Gives back everything a pod has: containers, sandboxes, address, volumes. Logs stay.

@@ -11,6 +11,7 @@ use wherry_runtime_api::{ContainerId, ImageContent, SandboxSpec};
 
 use super::allocation::Given;
 use super::backoff::{Backoff, later};
+use crate::eviction::Eviction;
 use crate::runtimes::Handler;
 use crate::volumes::Volumes;
 
@@ -290,7 +291,7 @@ pub(super) struct Memory {
     /// When to look at what the pod takes of the disk.
     pub(super) storage: Look,
     /// Why the node ends the pod, if it does.
-    pub(super) evicted: Option<String>,
+    pub(super) evicted: Option<Eviction>,
     /// Removals under way.
     pub(super) removing: BTreeSet<ContainerId>,
     /// When the pod was first seen ending.

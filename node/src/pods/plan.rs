@@ -385,7 +385,12 @@ fn kill_if_failing(world: &World<'_>, view: &View<'_>, plan: &mut Plan) {
 }
 
 fn full_grace(world: &World<'_>) -> Duration {
-    Duration::from_secs(u64::try_from(termination_grace(world.pod)).unwrap_or(0))
+    grace_of(world.pod)
+}
+
+/// How long the pod's containers may take to end.
+pub(crate) fn grace_of(pod: &Pod) -> Duration {
+    Duration::from_secs(u64::try_from(termination_grace(pod)).unwrap_or(0))
 }
 
 /// Asks for a stop unless one that ends as early is under way.

@@ -55,7 +55,7 @@ pub(super) fn widest(one: Resources, other: Resources) -> Resources {
 
 /// What the pod may count on: what its containers ask for at the worst moment of its life, or what it asks for itself, and the
 /// overhead of its runtime.
-pub(super) fn requests(pod: &Pod) -> Amounts {
+pub(crate) fn requests(pod: &Pod) -> Amounts {
     let spec = pod.spec.as_ref();
     let own = spec.and_then(|spec| spec.resources.as_ref()).and_then(|own| own.requests.as_ref());
     let overhead = spec.and_then(|spec| spec.overhead.as_ref());

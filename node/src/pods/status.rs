@@ -60,11 +60,11 @@ pub(super) fn report(
         status.reason = Some("DeadlineExceeded".to_owned());
         status.message = Some("Pod was active on the node longer than the specified deadline".to_owned());
     }
-    if let Some(message) = &world.memory.evicted
+    if let Some(eviction) = &world.memory.evicted
         && end.is_some_and(|end| end.ending == Ending::Evicted)
     {
         status.reason = Some(EVICTED.to_owned());
-        status.message = Some(message.clone());
+        status.message = Some(eviction.message.clone());
     }
     if end.is_some_and(|end| end.ending == Ending::Rejected)
         && let Some(rejection) = world.node.admission.check(world.pod)

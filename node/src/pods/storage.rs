@@ -19,11 +19,11 @@ const STORAGE: &str = "ephemeral-storage";
 
 /// What a pod takes of the disk, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(crate) struct Usage {
     /// Its own volumes, by name.
-    pub(super) volumes: BTreeMap<String, u64>,
+    pub(crate) volumes: BTreeMap<String, u64>,
     /// Its containers with their logs, by name.
-    pub(super) containers: BTreeMap<String, u64>,
+    pub(crate) containers: BTreeMap<String, u64>,
 }
 
 /// Asks for a look at what the pod takes, if it may not take all it likes.
@@ -45,6 +45,15 @@ pub(super) async fn measure(
     pod: Arc<Pod>,
     containers: Vec<(ContainerId, Handler)>,
 ) -> Option<Done> {
+    disk_usage(ctx, pod, containers).await.map(Done::Storage)
+}
+
+/// What the pod takes, with its containers that run; `None` if the look was given up.
+pub(crate) async fn disk_usage(
+    ctx: Arc<Context>,
+    pod: Arc<Pod>,
+    containers: Vec<(ContainerId, Handler)>,
+) -> Option<Usage> {
     let mut usage = Usage::default();
     for (id, handler) in containers {
         // One that ended meanwhile takes nothing worth ending its pod for.
@@ -58,7 +67,7 @@ pub(super) async fn measure(
         usage.volumes = ctx.volumes.usage(uid(&pod));
         usage
     });
-    Some(Done::Storage(files.await.ok()?))
+    files.await.ok()
 }
 
 fn is_limited(pod: &Pod) -> bool {

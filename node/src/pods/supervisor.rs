@@ -21,7 +21,7 @@ use crate::context::{Context, chain};
 /// Pods by namespace and name.
 type Pods = HashMap<(String, String), Arc<Pod>>;
 
-/// The Pods of this node by namespace and name, for the log endpoint.
+/// The Pods of this node by namespace and name.
 #[derive(Clone, Default)]
 pub(crate) struct PodIndex(Arc<RwLock<Pods>>);
 
@@ -29,6 +29,11 @@ impl PodIndex {
     /// The Pod, if it is bound to this node.
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
         self.0.read().get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Pod>> {
+        self.0.read().values().cloned().collect()
     }
 
     /// Remembers the Pod.

@@ -37,6 +37,7 @@ use super::{Desired, image_job, last_words, launch, specs, storage, transitions}
 use crate::containers::Running;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
+use crate::eviction::Eviction;
 use crate::probes::Finding;
 use crate::wakers::Waker;
 
@@ -105,6 +106,7 @@ impl Worker {
         self.ctx.objects.release(&self.uid);
         self.ctx.tokens.release(&self.uid);
         self.ctx.allocations.release(&self.uid);
+        self.ctx.evictions.release(&self.uid);
     }
 
     /// Takes everything else that is already there, so that one plan serves all of it.
@@ -124,6 +126,7 @@ impl Worker {
         let now = self.ctx.clock.now();
         let Desired { pod, gone } = self.desired.borrow_and_update().clone();
         let pod = self.give(pod, gone);
+        self.memory.evicted = self.memory.evicted.take().or_else(|| self.ctx.evictions.of(&self.uid));
         self.show(&pod);
         let containers = self.ctx.containers.of_pod(&self.uid);
         self.read_termination_messages(&pod, &containers);
@@ -370,7 +373,9 @@ impl Worker {
             Done::Resized { applied, result } => self.resized(applied, result, now),
             Done::Storage(usage) => {
                 let pod = self.desired.borrow().pod.clone();
-                memory.evicted = storage::excess(&pod, &usage);
+                let excess = storage::excess(&pod, &usage);
+                let evict = |message| Eviction { message, grace: Eviction::AT_ONCE };
+                memory.evicted = memory.evicted.take().or(excess.map(evict));
                 memory.storage = Look::Next(super::backoff::later(now, storage::LOOKS_EVERY));
             }
             Done::Removed(id) => drop(memory.removing.remove(&id)),

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use rustix::fs::statvfs;
 
-use super::thresholds::{Signal, Supply, Thresholds};
 use crate::allocations::Amounts;
 
 /// Memory kept from pods for the system and the agent.
@@ -30,17 +29,6 @@ pub(crate) struct Machine {
     pub(crate) system_uuid: String,
     /// Identifies the boot.
     pub(crate) boot_id: String,
-}
-
-/// What may be short at the moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pressure {
-    /// Memory.
-    pub(crate) memory: bool,
-    /// Disk.
-    pub(crate) disk: bool,
-    /// Process ids.
-    pub(crate) pids: bool,
 }
 
 impl Machine {
@@ -91,36 +79,8 @@ impl Machine {
     }
 }
 
-/// Looks at what may be short.
-pub(crate) fn pressure(data_dir: &Path, thresholds: &Thresholds) -> Pressure {
-    let short = |signal, supply: Option<Supply>| supply.is_some_and(|it| thresholds.is_short(signal, it));
-    let disk = statvfs(data_dir).ok();
-    let bytes =
-        disk.as_ref().map(|fs| Supply { free: fs.f_bavail * fs.f_frsize, all: fs.f_blocks * fs.f_frsize });
-    let inodes = disk.as_ref().map(|fs| Supply { free: fs.f_favail, all: fs.f_files });
-    let memory = meminfo("MemAvailable").zip(meminfo("MemTotal")).map(|(free, all)| Supply { free, all });
-    Pressure {
-        memory: short(Signal::MemoryAvailable, memory),
-        disk: short(Signal::NodefsAvailable, bytes)
-            || short(Signal::ImagefsAvailable, bytes)
-            || short(Signal::NodefsInodesFree, inodes)
-            || short(Signal::ImagefsInodesFree, inodes),
-        pids: short(Signal::PidAvailable, process_ids()),
-    }
-}
-
-fn process_ids() -> Option<Supply> {
-    let all = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?.trim().parse().ok()?;
-    let used = threads(&std::fs::read_to_string("/proc/loadavg").ok()?)?;
-    Some(Supply { free: u64::saturating_sub(all, used), all })
-}
-
-/// The number of threads in `/proc/loadavg`: the second of `1/234`.
-fn threads(loadavg: &str) -> Option<u64> {
-    loadavg.split(' ').nth(3)?.split_once('/')?.1.parse().ok()
-}
-
-fn meminfo(name: &str) -> Option<u64> {
+/// A line of `/proc/meminfo`, in bytes.
+pub(crate) fn meminfo(name: &str) -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -138,18 +98,8 @@ mod tests {
 
     #[test]
     fn facts_are_parsed() {
-        assert_eq!(threads("0.29 0.14 0.24 1/234 5678"), Some(234));
         assert_eq!(os_image("NAME=x\nPRETTY_NAME=\"Debian 12\"\n"), "Debian 12");
         assert_eq!(os_image(""), "Linux");
-    }
-
-    #[test]
-    fn pressure_is_what_the_thresholds_say() {
-        let pressure = |thresholds: &str| pressure(Path::new("/"), &thresholds.parse().unwrap());
-        assert_eq!(pressure(""), Pressure::default());
-        let all = "memory.available<100%,imagefs.available<100%,pid.available<100%";
-        assert_eq!(pressure(all), Pressure { memory: true, disk: true, pids: true });
-        assert_eq!(pressure("nodefs.available<1,pid.available<1"), Pressure::default());
     }
 
     #[test]

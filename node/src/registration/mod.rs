@@ -11,10 +11,8 @@ mod lease;
 mod machine;
 mod object;
 mod range;
-mod thresholds;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +21,15 @@ use k8s_openapi::api::core::v1::{ContainerImage, Node, NodeStatus};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::Config;
 use crate::context::{Context, chain};
-pub(crate) use machine::Machine;
+use crate::eviction::Pressure;
+pub(crate) use machine::{Machine, meminfo};
 pub(crate) use object::Facts;
 pub use range::{RangeError, pod_range};
-pub use thresholds::{Thresholds, ThresholdsError};
 
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
 const STATUS_PERIOD: Duration = Duration::from_mins(5);
@@ -43,17 +41,15 @@ pub(crate) struct Registration {
     client: Client,
     ctx: Arc<Context>,
     facts: Facts,
-    data_dir: PathBuf,
-    thresholds: Thresholds,
+    pressure: watch::Receiver<Pressure>,
     node: Option<Node>,
     written: Option<(NodeStatus, Timestamp)>,
 }
 
 impl Registration {
     /// A node that is not registered yet.
-    pub(crate) fn new(ctx: Arc<Context>, facts: Facts, config: &Config) -> Self {
-        let (data_dir, thresholds) = (config.data_dir.clone(), config.eviction_hard.clone());
-        Self { client: ctx.client.clone(), ctx, facts, data_dir, thresholds, node: None, written: None }
+    pub(crate) fn new(ctx: Arc<Context>, facts: Facts, pressure: watch::Receiver<Pressure>) -> Self {
+        Self { client: ctx.client.clone(), ctx, facts, pressure, node: None, written: None }
     }
 
     /// Registers the node, however often it takes, unless `shutdown` comes first.
@@ -118,7 +114,7 @@ impl Registration {
             size_bytes: i64::try_from(image.size).ok(),
         };
         let images = self.ctx.images.all().into_iter().map(image).collect();
-        self.facts.status(machine::pressure(&self.data_dir, &self.thresholds), images, before, now)
+        self.facts.status(*self.pressure.borrow(), images, before, now)
     }
 
     async fn write_status(&mut self, status: NodeStatus, now: Timestamp) -> Result<(), kube::Error> {
@@ -139,7 +135,7 @@ impl Registration {
         };
         let now = short(status);
         if self.written.as_ref().map_or(vec![], |(before, _)| short(before)) != now {
-            warn!(short = ?now, data_dir = %self.data_dir.display(), "the node's pressure changed");
+            warn!(short = ?now, "the node's pressure changed");
         }
     }
 
@@ -149,6 +145,8 @@ impl Registration {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LEASE_PERIOD) => {}
+                // Nobody is to be placed here a moment longer; without whoever tells, everything is ending.
+                Ok(()) = self.pressure.changed() => {}
             }
             if let Err(error) = self.beat().await {
                 warn!(error = %chain(&error), "cannot renew the node");

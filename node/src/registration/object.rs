@@ -11,7 +11,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use wherry_api::local_path;
 
-use super::machine::{Machine, Pressure};
+use super::machine::Machine;
+use crate::eviction::Pressure;
 
 /// The version of kubelet this node stands in for.
 pub(crate) const KUBELET_VERSION: &str = concat!("v1.36.0+wherry-", env!("CARGO_PKG_VERSION"));

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use wherry_api::clock::Clock;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ExitReason,
-    ImageContent, Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec,
+    ImageContent, Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
 };
 
 use crate::network::{NetworkError, PodAddress, PodNetwork};
@@ -57,6 +57,8 @@ pub(crate) struct FakeRuntime {
     unavailable: Mutex<Option<String>>,
     /// What each container takes of the disk.
     disk_usage: Mutex<u64>,
+    /// What containers take of the memory, by their names.
+    memory: Mutex<BTreeMap<String, u64>>,
     events: broadcast::Sender<RuntimeEvent>,
 }
 
@@ -76,6 +78,7 @@ impl FakeRuntime {
             grace: Mutex::default(),
             unavailable: Mutex::default(),
             disk_usage: Mutex::default(),
+            memory: Mutex::default(),
             events: broadcast::Sender::new(64),
         })
     }
@@ -132,6 +135,11 @@ impl FakeRuntime {
     /// How long the container that was stopped last could take.
     pub(crate) fn grace(&self) -> Option<Duration> {
         *self.grace.lock()
+    }
+
+    /// Containers of this name take so much memory from now on.
+    pub(crate) fn take_memory(&self, container: &str, bytes: u64) {
+        self.memory.lock().insert(container.to_owned(), bytes);
     }
 
     /// Has each container take this much of the disk.
@@ -234,6 +242,11 @@ impl Runtime for FakeRuntime {
 
     async fn disk_usage(&self, _: &ContainerId) -> Result<u64, RuntimeError> {
         Ok(*self.disk_usage.lock())
+    }
+
+    async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {
+        let memory = self.memory.lock().get(&id.name).copied().unwrap_or_default();
+        Ok(Usage { memory, working_set: memory, ..Usage::default() })
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeError> {

@@ -1,5 +1,6 @@
 //! Whole workers against an API server in memory and fake runtimes, in simulated time.
 
+mod eviction;
 mod hooks;
 mod resize;
 mod storage;
@@ -7,6 +8,7 @@ mod storage;
 use std::collections::BTreeMap;
 
 use kube::runtime::reflector;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +19,7 @@ use crate::cgroups::CgroupRoot;
 use crate::containers::Containers;
 use crate::context::Context;
 use crate::events::Events;
+use crate::eviction::{Evictions, Manager, Supplies};
 use crate::images::Images;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
@@ -37,6 +40,8 @@ struct Node {
     network: Arc<FakeNetwork>,
     dir: Arc<tempfile::TempDir>,
     has_namespaces: bool,
+    /// What the node has left.
+    supplies: Arc<Mutex<Supplies>>,
     clock: Arc<dyn wherry_api::clock::Clock>,
     agent: Option<(CancellationToken, TaskTracker)>,
 }
@@ -54,6 +59,7 @@ impl Node {
             network,
             dir,
             has_namespaces,
+            supplies: Arc::default(),
             clock: Arc::new(TestClock::new()),
             agent: None,
         }
@@ -91,6 +97,7 @@ impl Node {
             has_namespaces: self.has_namespaces,
             max_container_restart_period: crate::config::Config::MAX_CONTAINER_RESTART_PERIOD,
             admission: Arc::default(),
+            evictions: Evictions::new(wakers.clone()),
             cgroup_root: CgroupRoot::default(),
             allocations: Allocations::new(wakers.clone()),
             allocatable_amounts: Amounts { cpu: 4000, memory: 4 << 30 },
@@ -120,7 +127,11 @@ impl Node {
         for (_, runtime) in ctx.runtimes.all() {
             tasks.spawn(ctx.containers.clone().follow(runtime.clone(), stop.clone()));
         }
-        tasks.spawn(Supervisor::new(ctx, PodIndex::default(), tasks.clone(), stop.clone()).run());
+        let (index, supplies) = (PodIndex::default(), self.supplies.clone());
+        let observe = Box::new(move || supplies.lock().clone());
+        let (manager, _) = Manager::new(ctx.clone(), index.clone(), eviction::settings(), observe);
+        tasks.spawn(manager.run(stop.clone()));
+        tasks.spawn(Supervisor::new(ctx, index, tasks.clone(), stop.clone()).run());
         self.agent = Some((stop, tasks));
     }
 

@@ -47,7 +47,7 @@ impl fmt::Display for Signal {
 
 /// The least that must be free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Least {
+pub(super) enum Least {
     Amount(u64),
     /// Millionths of the whole.
     Share(u64),
@@ -65,7 +65,21 @@ pub(crate) struct Supply {
 }
 
 impl Least {
-    fn is_undercut(self, supply: Supply) -> bool {
+    /// As an amount, of this whole.
+    pub(super) fn of(self, all: u64) -> u64 {
+        let part = |share| u128::from(all) * u128::from(share) / u128::from(MILLION);
+        match self {
+            Self::Amount(least) => least,
+            Self::Share(share) => u64::try_from(part(share)).unwrap_or(u64::MAX),
+            Self::ShareUpTo(share, amount) => u64::try_from(part(share)).unwrap_or(u64::MAX).min(amount),
+        }
+    }
+
+    /// Whether there is less. What is not counted, as inodes by some file systems, is never short.
+    pub(super) fn is_undercut(self, supply: Supply) -> bool {
+        if supply.all == 0 {
+            return false;
+        }
         let is_below_share = |share| {
             u128::from(supply.free) * u128::from(MILLION) < u128::from(supply.all) * u128::from(share)
         };
@@ -77,23 +91,30 @@ impl Least {
     }
 }
 
-/// A list of thresholds that cannot be used.
+/// A list of thresholds, or of what goes with them, that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ThresholdsError {
-    /// Not `SIGNAL<VALUE`.
-    #[error("threshold {0:?} must look like memory.available<100Mi or nodefs.available<5%")]
-    Form(String),
+    /// Not `SIGNAL<VALUE`, or with another sign.
+    #[error("{part:?} must be a signal, {sign:?} and a value, as in memory.available<100Mi")]
+    Form {
+        /// What is wrong.
+        part: String,
+        /// What stands between the two.
+        sign: char,
+    },
     /// Nothing is known of what it is about.
-    #[error("threshold {threshold:?} names no signal of this node; there are {}", names())]
+    #[error("{threshold:?} names no signal of this node; there are {}", names())]
     Signal {
         /// The threshold.
         threshold: String,
     },
-    /// The value is no quantity and no share.
-    #[error("threshold {0:?} must have a positive quantity, or a percentage of up to 100%")]
+    /// The value is nothing of the kind.
+    #[error(
+        "threshold {0:?} must have a positive quantity, a percentage of up to 100% or, where it is about time, a duration"
+    )]
     Value(String),
-    /// A signal has two thresholds.
-    #[error("there are two thresholds for {0}")]
+    /// A signal is named twice.
+    #[error("there are two values for {0}")]
     Twice(String),
 }
 
@@ -119,10 +140,14 @@ impl Default for Thresholds {
 }
 
 impl Thresholds {
-    /// Whether there is too little of this.
-    pub(crate) fn is_short(&self, signal: Signal, supply: Supply) -> bool {
-        // A file system that counts no inodes has none of them and is never short.
-        supply.all > 0 && self.0.get(&signal).is_some_and(|least| least.is_undercut(supply))
+    /// None: nothing is ever short.
+    pub fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Signal, Least)> {
+        self.0.iter().map(|(signal, least)| (*signal, *least))
     }
 }
 
@@ -130,22 +155,32 @@ impl FromStr for Thresholds {
     type Err = ThresholdsError;
 
     fn from_str(text: &str) -> Result<Self, ThresholdsError> {
-        let mut thresholds = Self(BTreeMap::new());
-        for threshold in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let (name, value) =
-                threshold.split_once('<').ok_or_else(|| ThresholdsError::Form(threshold.to_owned()))?;
-            let unknown = || ThresholdsError::Signal { threshold: threshold.to_owned() };
-            let (signal, _) = *Signal::ALL.iter().find(|(_, known)| *known == name).ok_or_else(unknown)?;
-            let least = least(value).ok_or_else(|| ThresholdsError::Value(threshold.to_owned()))?;
-            if thresholds.0.insert(signal, least).is_some() {
-                return Err(ThresholdsError::Twice(signal.to_string()));
-            }
-        }
-        Ok(thresholds)
+        Ok(Self(list(text, '<', least)?))
     }
 }
 
-fn least(value: &str) -> Option<Least> {
+/// A list of values for signals, as in `memory.available<100Mi,nodefs.available<5%`.
+pub(super) fn list<T>(
+    text: &str,
+    sign: char,
+    value: impl Fn(&str) -> Option<T>,
+) -> Result<BTreeMap<Signal, T>, ThresholdsError> {
+    let mut found = BTreeMap::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (name, given) =
+            part.split_once(sign).ok_or_else(|| ThresholdsError::Form { part: part.to_owned(), sign })?;
+        let unknown = || ThresholdsError::Signal { threshold: part.to_owned() };
+        let (signal, _) = *Signal::ALL.iter().find(|(_, known)| *known == name).ok_or_else(unknown)?;
+        let given = value(given).ok_or_else(|| ThresholdsError::Value(part.to_owned()))?;
+        if found.insert(signal, given).is_some() {
+            return Err(ThresholdsError::Twice(signal.to_string()));
+        }
+    }
+    Ok(found)
+}
+
+/// A positive quantity, or a percentage.
+pub(super) fn least(value: &str) -> Option<Least> {
     if let Some(percent) = value.strip_suffix('%') {
         let (whole, fraction) = percent.split_once('.').unwrap_or((percent, ""));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -168,7 +203,8 @@ mod tests {
     use super::*;
 
     fn short(text: &str, signal: Signal, free: u64, all: u64) -> bool {
-        text.parse::<Thresholds>().unwrap().is_short(signal, Supply { free, all })
+        let thresholds = text.parse::<Thresholds>().unwrap();
+        thresholds.0.get(&signal).is_some_and(|least| least.is_undercut(Supply { free, all }))
     }
 
     #[rstest]
@@ -187,7 +223,8 @@ mod tests {
     #[test]
     fn a_disk_is_short_by_its_share_or_by_bytes_whichever_is_less() {
         let gib = 1 << 30;
-        let short = |free, all| Thresholds::default().is_short(Signal::NodefsAvailable, Supply { free, all });
+        let least = Thresholds::default().0[&Signal::NodefsAvailable];
+        let short = |free, all| least.is_undercut(Supply { free, all });
         assert!(!short(gib, 256 * gib), "0.4 % of a large disk is enough for pods");
         assert!(short(gib / 4, 256 * gib));
         assert!(!short(gib / 4, 4 * gib), "6 % of a small disk");
@@ -201,13 +238,13 @@ mod tests {
     }
 
     #[rstest]
-    #[case("memory.available", "must look like")]
+    #[case("memory.available", "must be a signal")]
     #[case("swap.free<1Gi", "names no signal")]
     #[case("memory.available<0", "positive quantity")]
     #[case("memory.available<-1Gi", "positive quantity")]
     #[case("memory.available<101%", "percentage of up to 100%")]
     #[case("memory.available<+1%", "percentage of up to 100%")]
-    #[case("memory.available<1Mi,memory.available<1%", "two thresholds for memory.available")]
+    #[case("memory.available<1Mi,memory.available<1%", "two values for memory.available")]
     fn what_cannot_be_used_is_named(#[case] text: &str, #[case] expected: &str) {
         let error = text.parse::<Thresholds>().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
