@@ -17,6 +17,7 @@ use wherry_dns::Zone;
 use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::RuntimeError;
 
+use crate::access::Access;
 use crate::admission::Admission;
 use crate::allocations::Allocations;
 use crate::cgroups::Cgroups;
@@ -34,6 +35,7 @@ use crate::pods::{PodIndex, Supervisor};
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
+use crate::stats::{self, StatsState};
 use crate::streams::{self, StreamState};
 use crate::tokens::Tokens;
 use crate::volumes::{LocalVolumes, VolumeRoot, remove_deleted};
@@ -160,7 +162,9 @@ pub(crate) async fn run_with(
     let (evictions, pressure) = agent.evictions(&index);
     let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()), pressure);
     let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
-    tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), streams));
+    let others = streams.merge(stats::router(agent.stats_state(&index)));
+    let access = Access::new(agent.ctx.client.clone(), config.node_name.clone());
+    tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), others, access));
     registration.register(&stop).await;
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
@@ -278,6 +282,10 @@ impl Agent {
             tasks: tasks.clone(),
             shutdown: stop.clone(),
         }
+    }
+
+    fn stats_state(&self, index: &PodIndex) -> StatsState {
+        StatsState::new(self.ctx.clone(), index.clone(), self.machine.clone(), &self.config)
     }
 
     fn tell_started(&self) {

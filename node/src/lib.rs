@@ -20,6 +20,7 @@
 
 #![cfg_attr(test, expect(clippy::needless_pass_by_value, reason = "helpers of tests take JSON literals"))]
 
+mod access;
 mod admission;
 mod agent;
 mod allocations;
@@ -43,6 +44,7 @@ mod probes;
 mod registration;
 mod runtimes;
 pub mod services;
+mod stats;
 mod streams;
 #[cfg(test)]
 mod testing;

@@ -1,8 +1,7 @@
 //! The HTTPS endpoint of the node: `GET /containerLogs/NAMESPACE/POD/CONTAINER`, as kubelet answers it, also over WebSocket, and
-//! the routes of [`crate::streams`].
+//! the routes of [`crate::streams`] and [`crate::stats`].
 //!
-//! Whoever calls shows a certificate signed by the client authority and is the API server (common name
-//! `kube-apiserver-kubelet-client`) or of the group `system:masters`. Every other request is refused.
+//! Who may ask for what is said in [`crate::access`].
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,14 +32,13 @@ use wherry_runtime_api::{ContainerId, SandboxId};
 use super::dir::LogDir;
 use super::follow::Following;
 use super::options::LogOptions;
+use crate::access::{Access, Caller};
 use crate::config::{EndpointTls, NodeEndpoint};
 use crate::containers::Containers;
 use crate::context::chain;
 use crate::pods::PodIndex;
 use crate::streams;
 
-const API_SERVER: &str = "kube-apiserver-kubelet-client";
-const ADMINISTRATORS: &str = "system:masters";
 /// Blocks of a log on their way to the network.
 const IN_FLIGHT: usize = 4;
 
@@ -112,11 +110,11 @@ impl LogServer {
         self.address.port()
     }
 
-    /// Serves logs and `streams` until the state's `shutdown`.
-    pub(crate) async fn serve(mut self, state: LogState, streams: Router) {
+    /// Serves logs and the `others` to whom `access` lets them have, until the state's `shutdown`.
+    pub(crate) async fn serve(mut self, state: LogState, others: Router, access: Access) {
         let shutdown = state.shutdown.clone();
         let tasks = state.tasks.clone();
-        let router = router(state).merge(streams);
+        let router = router(state).merge(others);
         loop {
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -129,7 +127,7 @@ impl LogServer {
                         debug!("a connection is refused: the endpoint has no certificate yet");
                         continue;
                     };
-                    let connection = connection(acceptor, stream, router.clone());
+                    let connection = connection(acceptor, stream, router.clone(), access.clone());
                     let shutdown = shutdown.clone();
                     tasks.spawn(async move { shutdown.run_until_cancelled(connection).await });
                 }
@@ -166,8 +164,9 @@ fn acceptor(endpoint: &EndpointTls) -> Result<TlsAcceptor, ServerError> {
         authorities.add(authority)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider.clone()).build()?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider.clone())
+        .allow_unauthenticated()
+        .build()?;
     let key = PrivateKeyDer::from_pem_slice(endpoint.key.as_bytes()).map_err(pem("private key"))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -177,15 +176,21 @@ fn acceptor(endpoint: &EndpointTls) -> Result<TlsAcceptor, ServerError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-async fn connection(tls: TlsAcceptor, stream: TcpStream, router: Router) {
+async fn connection(tls: TlsAcceptor, stream: TcpStream, router: Router, access: Access) {
     let stream = match tls.accept(stream).await {
         Ok(stream) => stream,
         Err(error) => return debug!(error = %error, "TLS handshake failed"),
     };
     let peer = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-    let allowed = peer.is_some_and(is_allowed);
-    let router = router.layer(middleware::from_fn(move |request, next: middleware::Next| async move {
-        if allowed { next.run(request).await } else { refuse(StatusCode::FORBIDDEN, "Forbidden") }
+    let caller = Caller::of(peer);
+    let router = router.layer(middleware::from_fn(move |request: Request, next: middleware::Next| {
+        let (access, caller) = (access.clone(), caller.clone());
+        async move {
+            match access.check(&caller, request.method(), request.uri().path(), request.headers()).await {
+                Ok(()) => next.run(request).await,
+                Err(answer) => answer,
+            }
+        }
     }));
     let service = TowerToHyperService::new(router);
     let served = Builder::new(TokioExecutor::new())
@@ -194,15 +199,6 @@ async fn connection(tls: TlsAcceptor, stream: TcpStream, router: Router) {
     if let Err(error) = served {
         debug!(error = %error, "connection ended");
     }
-}
-
-/// Whether the certificate's owner may read logs and open streams.
-fn is_allowed(certificate: &CertificateDer<'_>) -> bool {
-    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else { return false };
-    let subject = parsed.subject();
-    let named = |name: &str| subject.iter_common_name().any(|cn| cn.as_str() == Ok(name));
-    let in_group = |group: &str| subject.iter_organization().any(|o| o.as_str() == Ok(group));
-    named(API_SERVER) || in_group(ADMINISTRATORS)
 }
 
 fn refuse(code: StatusCode, message: impl Into<String>) -> Response {

@@ -204,7 +204,7 @@ async fn set_up_node(netlink: &Netlink, layout: &Layout) -> Result<Link, Network
 }
 
 /// The node's end of a Pod's veth pair, at most 15 letters.
-fn host_interface(ip: Ipv4Addr) -> String {
+pub(crate) fn host_interface(ip: Ipv4Addr) -> String {
     format!("{HOST_PREFIX}{:08x}", u32::from(ip))
 }
 

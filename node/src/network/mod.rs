@@ -39,7 +39,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
-pub(crate) use bridge::{Layout, own_address, route_services};
+pub(crate) use bridge::{Layout, host_interface, own_address, route_services};
 pub use error::NetworkError;
 
 /// How Pods of this node are connected.

@@ -239,7 +239,7 @@ impl<'a> View<'a> {
 }
 
 /// `runtime://id`, as container statuses show it.
-pub(super) fn container_id(running: &Running) -> String {
+pub(crate) fn container_id(running: &Running) -> String {
     format!("{}://{}", running.handler, running.status.id)
 }
 

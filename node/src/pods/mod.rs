@@ -47,11 +47,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 
 pub(crate) use jobs::remove_attempt;
+pub(crate) use life::container_id;
 pub(crate) use plan::grace_of as termination_grace;
 pub(crate) use qos::qos_class;
 pub(crate) use resources::requests;
 pub(crate) use specs::find_container;
-pub(crate) use storage::disk_usage;
+pub(crate) use storage::{Usage as DiskUsage, disk_usage};
 pub(crate) use supervisor::{PodIndex, Supervisor};
 
 /// What is asked for: the newest state of the Pod object.

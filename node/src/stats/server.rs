@@ -1,0 +1,114 @@
+//! The routes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use http::header;
+use k8s_openapi::List;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use rustix::fs::statvfs;
+use serde_json::Value;
+
+use super::snapshot::{Snapshot, take};
+use super::summary::{DiskUsage, Surroundings};
+use super::{cadvisor, kubelet, resource, summary};
+use crate::config::Config;
+use crate::containers::Running;
+use crate::context::Context;
+use crate::pods::{self, PodIndex};
+use crate::registration::Machine;
+
+/// As Prometheus names its text format.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What answers need.
+#[derive(Clone)]
+pub(crate) struct StatsState {
+    ctx: Arc<Context>,
+    pods: PodIndex,
+    machine: Arc<Machine>,
+    data_dir: PathBuf,
+    settings: Arc<Value>,
+}
+
+impl StatsState {
+    /// Answers for this node.
+    pub(crate) fn new(ctx: Arc<Context>, pods: PodIndex, machine: Machine, config: &Config) -> Self {
+        let settings = Arc::new(kubelet::settings(config));
+        Self { ctx, pods, machine: Arc::new(machine), data_dir: config.data_dir.clone(), settings }
+    }
+
+    async fn snapshot(&self) -> Snapshot {
+        take(&self.ctx, &self.pods).await
+    }
+
+    /// What every Pod takes of the disk.
+    async fn disk_usage(&self, snapshot: &Snapshot) -> DiskUsage {
+        let mut found = DiskUsage::new();
+        for figures in &snapshot.pods {
+            let running = self.ctx.containers.of_pod(figures.uid()).into_iter().filter(Running::is_running);
+            let containers = running.map(|it| (it.status.id, it.handler)).collect();
+            if let Some(usage) = pods::disk_usage(self.ctx.clone(), figures.pod.clone(), containers).await {
+                found.insert(figures.uid().to_owned(), usage);
+            }
+        }
+        found
+    }
+}
+
+/// The routes.
+pub(crate) fn router(state: StatsState) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/metrics", get(metrics))
+        .route("/metrics/resource", get(resource_metrics))
+        .route("/metrics/cadvisor", get(cadvisor_metrics))
+        .route("/stats/summary", get(stats_summary))
+        .route("/pods", get(list_pods))
+        .route("/configz", get(configz))
+        .with_state(state)
+}
+
+fn text(page: String) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, TEXT)], page)
+}
+
+async fn metrics(State(state): State<StatsState>) -> impl IntoResponse {
+    let containers: Vec<Vec<Running>> =
+        state.ctx.containers.pods().iter().map(|uid| state.ctx.containers.of_pod(uid)).collect();
+    text(kubelet::page(&state.ctx.node_name, &containers))
+}
+
+async fn resource_metrics(State(state): State<StatsState>) -> impl IntoResponse {
+    text(resource::page(&state.snapshot().await))
+}
+
+async fn cadvisor_metrics(State(state): State<StatsState>) -> impl IntoResponse {
+    text(cadvisor::page(&state.snapshot().await, &state.machine))
+}
+
+async fn stats_summary(State(state): State<StatsState>) -> Json<Value> {
+    let snapshot = state.snapshot().await;
+    let taken = state.disk_usage(&snapshot).await;
+    let around = Surroundings {
+        node_name: &state.ctx.node_name,
+        memory: state.machine.memory,
+        disk: statvfs(&state.data_dir).ok(),
+        taken: &taken,
+    };
+    Json(summary::of(&snapshot, &around))
+}
+
+async fn list_pods(State(state): State<StatsState>) -> Json<List<Pod>> {
+    let items = state.pods.all().iter().map(|pod| Pod::clone(pod)).collect();
+    Json(List { items, metadata: ListMeta::default() })
+}
+
+async fn configz(State(state): State<StatsState>) -> Json<Value> {
+    Json(Value::clone(&state.settings))
+}

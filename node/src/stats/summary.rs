@@ -1,0 +1,153 @@
+//! `/stats/summary`: what kubelet's summary API tells (`stats.k8s.io/v1alpha1`).
+//!
+//! Rates (`usageNanoCores`) are left out: whoever asks twice has the counts.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rustix::fs::StatVfs;
+use serde_json::{Map, Value, json};
+use wherry_runtime_api::Usage;
+
+use super::host::Traffic;
+use super::snapshot::{ContainerFigures, PodFigures, Snapshot};
+use crate::pods;
+
+/// What containers and volumes of Pods take of the disk, by the uid of the Pod.
+pub(super) type DiskUsage = HashMap<String, pods::DiskUsage>;
+
+/// What is told beside the snapshot.
+pub(super) struct Surroundings<'a> {
+    pub(super) node_name: &'a str,
+    pub(super) memory: u64,
+    /// The file system of the node's data.
+    pub(super) disk: Option<StatVfs>,
+    pub(super) taken: &'a DiskUsage,
+}
+
+/// The summary.
+pub(super) fn of(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
+    let at = whole_seconds(snapshot.at);
+    let fs = around.disk.as_ref().map(|disk| file_system(at, disk));
+    let mut memory = memory(at, snapshot.node);
+    memory["availableBytes"] = json!(around.memory.saturating_sub(snapshot.node.working_set));
+    let interfaces = snapshot.interfaces.iter().filter(|(name, _)| *name != "lo");
+    let mut interfaces: Vec<Value> = interfaces.map(|(name, traffic)| interface(name, *traffic)).collect();
+    interfaces.sort_by_key(|interface| interface["name"].to_string());
+    let mut node = json!({
+        "nodeName": around.node_name,
+        "cpu": cpu(at, snapshot.node),
+        "memory": memory,
+        "network": { "time": at, "name": "", "interfaces": interfaces },
+    });
+    if let Some(fs) = fs {
+        node["fs"] = fs.clone();
+        node["runtime"] = json!({ "imageFs": fs });
+    }
+    let pods: Vec<Value> = snapshot.pods.iter().map(|it| pod(it, at, around)).collect();
+    json!({ "node": node, "pods": pods })
+}
+
+/// Times as the API writes them.
+fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn pod(figures: &PodFigures, at: Timestamp, around: &Surroundings<'_>) -> Value {
+    let total = figures.total();
+    let taken = around.taken.get(figures.uid());
+    let containers: Vec<Value> =
+        figures.containers.iter().map(|it| container(it, at, around, taken)).collect();
+    let started = figures.pod.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let mut pod = json!({
+        "podRef": { "name": figures.name(), "namespace": figures.namespace(), "uid": figures.uid() },
+        "startTime": started,
+        "containers": containers,
+        "cpu": cpu(at, total),
+        "memory": memory(at, total),
+        "process_stats": { "process_count": total.processes },
+    });
+    if let Some(traffic) = figures.traffic {
+        pod["network"] = interface("eth0", traffic);
+        pod["network"]["time"] = json!(at);
+        pod["network"]["interfaces"] = json!([interface("eth0", traffic)]);
+    }
+    if let Some(taken) = taken {
+        let volume = |(name, bytes): (&String, &u64)| {
+            let mut volume = used(at, around, *bytes);
+            volume["name"] = json!(name);
+            volume
+        };
+        pod["volume"] = taken.volumes.iter().map(volume).collect();
+        let all = taken.volumes.values().chain(taken.containers.values()).sum();
+        pod["ephemeral-storage"] = used(at, around, all);
+    }
+    pod
+}
+
+fn container(
+    figures: &ContainerFigures,
+    at: Timestamp,
+    around: &Surroundings<'_>,
+    taken: Option<&pods::DiskUsage>,
+) -> Value {
+    let mut container = json!({
+        "name": figures.name,
+        "startTime": whole_seconds(figures.started_at),
+        "cpu": cpu(at, figures.usage),
+        "memory": memory(at, figures.usage),
+    });
+    if let Some(bytes) = taken.and_then(|taken| taken.containers.get(&figures.name)) {
+        container["rootfs"] = used(at, around, *bytes);
+    }
+    container
+}
+
+fn cpu(at: Timestamp, usage: Usage) -> Value {
+    json!({ "time": at, "usageCoreNanoSeconds": usage.cpu_nanos })
+}
+
+fn memory(at: Timestamp, usage: Usage) -> Value {
+    json!({
+        "time": at,
+        "usageBytes": usage.memory,
+        "workingSetBytes": usage.working_set,
+        "rssBytes": usage.anonymous,
+        "pageFaults": usage.page_faults,
+        "majorPageFaults": usage.major_page_faults,
+    })
+}
+
+fn interface(name: &str, traffic: Traffic) -> Value {
+    json!({
+        "name": name,
+        "rxBytes": traffic.received.bytes,
+        "rxErrors": traffic.received.errors,
+        "txBytes": traffic.sent.bytes,
+        "txErrors": traffic.sent.errors,
+    })
+}
+
+fn file_system(at: Timestamp, disk: &StatVfs) -> Value {
+    json!({
+        "time": at,
+        "availableBytes": disk.f_bavail * disk.f_frsize,
+        "capacityBytes": disk.f_blocks * disk.f_frsize,
+        "usedBytes": (disk.f_blocks - disk.f_bfree) * disk.f_frsize,
+        "inodesFree": disk.f_ffree,
+        "inodes": disk.f_files,
+        "inodesUsed": disk.f_files - disk.f_ffree,
+    })
+}
+
+/// What something takes of the file system it is in.
+fn used(at: Timestamp, around: &Surroundings<'_>, bytes: u64) -> Value {
+    let of = around.disk.as_ref().map(|disk| file_system(at, disk));
+    let mut fields = match of {
+        Some(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    fields.retain(|name, _| !matches!(name.as_str(), "usedBytes" | "inodesUsed"));
+    fields.insert("usedBytes".to_owned(), json!(bytes));
+    Value::Object(fields)
+}
