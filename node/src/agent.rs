@@ -27,6 +27,7 @@ use crate::context::{Context, chain};
 use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
 use crate::events::{Events, Happening, Severity};
 use crate::eviction::{self, Evictions};
+use crate::host_ports::{HostPortError, HostPorts};
 use crate::images::{Images, StoreError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
@@ -61,6 +62,9 @@ pub enum NodeError {
     /// The pod network cannot be opened.
     #[error("cannot open the pod network")]
     Network(#[from] NetworkError),
+    /// The ports of the node cannot lead to pods.
+    #[error("cannot lead hostPorts to pods")]
+    HostPorts(#[from] HostPortError),
     /// The endpoint cannot be opened.
     #[error("cannot open the node's endpoint")]
     Server(#[from] ServerError),
@@ -97,15 +101,18 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
     create_dir(&config.data_dir.join("node"))?;
     let dns = cluster_dns(&config)?;
     let opened = runtimes::open(&config, Arc::new(GuestNames::new(dns.clone())))?;
-    let network = network::open(&NetworkConfig {
+    let on_network = NetworkConfig {
         mode: config.network,
         pod_cidr: config.pod_cidr,
         cluster_cidr: config.cluster_cidr,
+        service_cidr: config.service_cidr,
         data_dir: config.data_dir.join("node"),
-    })
-    .await?;
-    let parts = Parts { runtimes: opened.runtimes, network, dns };
+    };
+    let network = network::open(&on_network).await?;
+    let host_ports = Arc::new(HostPorts::open(&on_network, config.node_ip).await?);
+    let parts = Parts { runtimes: opened.runtimes, network, host_ports: host_ports.clone(), dns };
     let result = Box::pin(run_with(clients, config, parts, shutdown)).await;
+    host_ports.close().await;
     close(&opened.oci).await;
     result
 }
@@ -129,6 +136,8 @@ pub(crate) struct Parts {
     pub(crate) runtimes: Runtimes,
     /// Pod addresses.
     pub(crate) network: Arc<dyn PodNetwork>,
+    /// Ports of the node that lead to pods.
+    pub(crate) host_ports: Arc<HostPorts>,
     /// The names of the cluster.
     pub(crate) dns: Arc<ClusterDns>,
 }
@@ -228,6 +237,7 @@ impl Agent {
             services: follow_services(client.clone(), tasks, stop),
             events,
             network: parts.network,
+            host_ports: parts.host_ports,
             volumes: VolumeRoot::new(dir.join("pods"), local_volumes(config)),
             logs: LogDir::new(dir.join("logs/pods")),
             wakers,

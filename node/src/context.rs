@@ -18,6 +18,7 @@ use crate::dns::DnsSettings;
 use crate::env::NodeFields;
 use crate::events::Events;
 use crate::eviction::Evictions;
+use crate::host_ports::HostPorts;
 use crate::images::Images;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
@@ -75,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) network: Arc<dyn PodNetwork>,
     /// Pods that are to end because the node is short.
     pub(crate) evictions: Evictions,
+    /// Ports of the node that lead to pods.
+    pub(crate) host_ports: Arc<HostPorts>,
     /// Volumes.
     pub(crate) volumes: VolumeRoot,
     /// Container logs.

@@ -15,6 +15,7 @@
 //! - `allocations`, `cgroups`: what Pods were given of the node, and the cgroups above theirs.
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
+//! - `host_ports`: ports of the node that lead to its Pods.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
 //!   told, workers woken.
 
@@ -35,6 +36,7 @@ mod dns;
 mod env;
 mod events;
 mod eviction;
+mod host_ports;
 mod images;
 mod logs;
 pub mod network;

@@ -16,15 +16,17 @@
 //! Everything happens in the network namespace the node agent runs in. Which addresses are taken is written
 //! down before an address is handed out (`ipam`), so a killed agent finds its Pods again.
 //!
-//! Reading order: `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`.
+//! Reading order: `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`, `conntrack`.
 
 mod bridge;
+pub(crate) mod conntrack;
 mod error;
 mod ipam;
 mod loopback;
 mod namespace;
 mod netlink;
 pub(crate) mod nft;
+mod protocol;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -41,6 +43,7 @@ use tokio::net::TcpStream;
 
 pub(crate) use bridge::{Layout, host_interface, own_address, route_services};
 pub use error::NetworkError;
+pub(crate) use protocol::Protocol;
 
 /// How Pods of this node are connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,8 @@ pub struct NetworkConfig {
     pub pod_cidr: IpNet,
     /// The addresses of all Pods of the cluster: traffic that leaves it gets the node's address.
     pub cluster_cidr: IpNet,
+    /// The addresses of Services, which never mean the node itself.
+    pub service_cidr: IpNet,
     /// Where the journal of addresses and the namespaces' mount points live, in a folder `network`.
     pub data_dir: PathBuf,
 }

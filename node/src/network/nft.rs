@@ -23,6 +23,11 @@ pub enum NftError {
     },
 }
 
+/// The rules after routing of a table that translates destinations: a client whose answers would not come through
+/// here gets the node's address. The table's set `hairpin` has the Pods that may be their own clients, each twice.
+pub(crate) const ANSWERABLE: &str = "ct status dnat ip saddr . ip daddr @hairpin masquerade
+    ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade";
+
 /// Applies a script. When this returns without an error, every rule of it is in force.
 pub(crate) async fn apply(script: &str) -> Result<(), NftError> {
     let mut child = Command::new("nft")

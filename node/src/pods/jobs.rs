@@ -22,6 +22,8 @@ use crate::context::{Context, chain};
 use crate::dns;
 use crate::env::PodSources;
 use crate::events::{Happening, Severity};
+use crate::host_ports::HostPort;
+use crate::network::PodAddress;
 use crate::runtimes::Handler;
 use crate::volumes::Volumes;
 
@@ -102,9 +104,9 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
             Err(_) => return no_sandbox(&format!("the node's address {:?} is invalid", ctx.host_ip)),
         }
     } else {
-        match ctx.network.attach(uid, netns).await {
+        match attach(&ctx, &pod, netns).await {
             Ok(address) => (address.ip, address.netns),
-            Err(error) => return no_sandbox(&chain(&error)),
+            Err(cause) => return no_sandbox(&cause),
         }
     };
     let hostname = hostname(&pod, host_network, &ctx.node_name);
@@ -130,6 +132,14 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         sysctls: sysctls(&pod),
     };
     Done::Network(Ok(Box::new(PodNetworking { ip, fqdn, sandbox })))
+}
+
+/// Connects the pod, and the ports of the node that are to lead to it.
+async fn attach(ctx: &Context, pod: &Pod, netns: bool) -> Result<PodAddress, String> {
+    let ports = HostPort::of(pod).map_err(|error| chain(&error))?;
+    let address = ctx.network.attach(uid(pod), netns).await.map_err(|error| chain(&error))?;
+    ctx.host_ports.lead(uid(pod), address.ip, ports).await.map_err(|error| chain(&error))?;
+    Ok(address)
 }
 
 /// What the pod is told about finding hosts; tells its owner what is left out.
@@ -271,6 +281,7 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     for (_, runtime) in ctx.runtimes.all() {
         runtime.remove_sandbox(&sandbox).await.map_err(|error| chain(&error))?;
     }
+    ctx.host_ports.withdraw(uid).await.map_err(|error| chain(&error))?;
     ctx.network.detach(uid).await.map_err(|error| chain(&error))?;
     ctx.objects.release(uid);
     ctx.volumes.tear_down(uid).map_err(|error| chain(&error))?;

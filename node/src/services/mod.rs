@@ -33,6 +33,7 @@ use crate::dns::Feed;
 use crate::network::{NetworkError, NetworkMode};
 use dataplane::Dataplane;
 pub(crate) use model::{ObjectKey, service_of};
+pub(crate) use proxy::{Connections, Listener, Route};
 pub(crate) use replica::Replica;
 
 /// What serving the Services of this node needs to know.

@@ -6,6 +6,8 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use kube::ResourceExt;
 
+use crate::network::Protocol;
+
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// The default of `service.spec.sessionAffinityConfig.clientIP.timeoutSeconds`.
 const AFFINITY_SECONDS: u32 = 10_800;
@@ -34,31 +36,6 @@ impl std::fmt::Display for ObjectKey {
 pub(crate) fn service_of(slice: &discovery::EndpointSlice) -> Option<ObjectKey> {
     let name = slice.labels().get(SERVICE_NAME)?.clone();
     Some(ObjectKey { namespace: slice.namespace().unwrap_or_default(), name })
-}
-
-/// A transport that Services are offered over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Protocol {
-    Tcp,
-    Udp,
-}
-
-impl Protocol {
-    fn parse(text: Option<&str>) -> Option<Self> {
-        match text {
-            None | Some("TCP") => Some(Self::Tcp),
-            Some("UDP") => Some(Self::Udp),
-            Some(_) => None,
-        }
-    }
-
-    /// The name in nftables and in logs.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
 }
 
 /// Which endpoints a kind of traffic may use.

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::model::{Endpoint, Protocol, Scope, Service, Slice};
+use super::model::{Endpoint, Scope, Service, Slice};
+use crate::network::Protocol;
 
 /// One port of a Service, as a data plane has to serve it.
 #[derive(Clone, Debug, PartialEq, Eq)]

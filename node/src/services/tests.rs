@@ -12,13 +12,13 @@ use rstest::rstest;
 use tempfile::TempDir;
 
 use super::dataplane::Dataplane;
-use super::model::{ObjectKey, Protocol, Scope};
+use super::model::{ObjectKey, Scope};
 use super::plan::ServicePort;
 use super::*;
 use crate::network::testing::{
     ask_tcp, ask_udp, bridge_config, inside, isolated, serve_tcp, serve_udp, udp_client,
 };
-use crate::network::{self, PodNetwork};
+use crate::network::{self, PodNetwork, Protocol};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);

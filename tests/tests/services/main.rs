@@ -6,6 +6,7 @@
 mod endpoint_slices;
 mod endpoints;
 mod guestbook;
+mod host_ports;
 mod latency;
 mod networking;
 mod reach;

@@ -24,49 +24,55 @@ pub(crate) fn servers(cluster: &Cluster) -> Vec<(&'static str, String)> {
     SERVERS.map(started).into()
 }
 
-fn over_http(ip: &str) -> String {
-    format!("busybox wget -q -O- http://{ip}:8080/; true")
+/// A question over HTTP.
+pub(crate) fn over_http(ip: &str, port: u16) -> String {
+    format!("busybox wget -q -O- http://{ip}:{port}/; true")
 }
 
 /// A question to which the server answers with its name, by the only client over UDP that busybox has.
-fn over_udp(ip: &str) -> String {
+pub(crate) fn over_udp(ip: &str, port: u16) -> String {
     format!(
-        "busybox nslookup -type=txt -timeout=1 -retry=1 who. {ip}:8081 | sed -n 's/.*text = \"\\(.*\\)\"/\\1/p'"
+        "busybox nslookup -type=txt -timeout=1 -retry=1 who. {ip}:{port} | sed -n 's/.*text = \"\\(.*\\)\"/\\1/p'"
     )
 }
 
-fn asked_by_pod(cluster: &Cluster, servers: &[(&str, String)], script: fn(&str) -> String) {
-    for (name, ip) in servers {
-        cluster.exec_until("client", &script(ip), |answer| answer.trim() == *name);
-    }
+fn asked_by_pod(cluster: &Cluster, name: &str, script: &str) {
+    cluster.exec_until("client", script, |answer| answer.trim() == name);
 }
 
-fn asked_by_node(servers: &[(&str, String)], script: fn(&str) -> String) {
-    for (name, ip) in servers {
-        wait::until(&format!("answer of {name} to the node"), || {
-            let output = Command::new("sh").args(["-c", &script(ip)]).output().expect("a shell");
-            let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            if answer == *name { Ok(()) } else { Err(answer) }
-        });
-    }
+/// Waits until the server of this name answers the node.
+pub(crate) fn asked_by_node(name: &str, script: &str) {
+    wait::until(&format!("answer of {name} to the node"), || {
+        let output = Command::new("sh").args(["-c", script]).output().expect("a shell");
+        let answer = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if answer == name { Ok(()) } else { Err(answer) }
+    });
 }
 
 /// [sig-network] Networking Granular Checks: Pods should function for intra-pod communication: http.
 pub(crate) fn networking_intra_pod_http(cluster: &Cluster, servers: &[(&str, String)]) {
-    asked_by_pod(cluster, servers, over_http);
+    for (name, ip) in servers {
+        asked_by_pod(cluster, name, &over_http(ip, 8080));
+    }
 }
 
 /// [sig-network] Networking Granular Checks: Pods should function for intra-pod communication: udp.
 pub(crate) fn networking_intra_pod_udp(cluster: &Cluster, servers: &[(&str, String)]) {
-    asked_by_pod(cluster, servers, over_udp);
+    for (name, ip) in servers {
+        asked_by_pod(cluster, name, &over_udp(ip, 8081));
+    }
 }
 
 /// [sig-network] Networking Granular Checks: Pods should function for node-pod communication: http.
 pub(crate) fn networking_intra_pod_http_from_node(servers: &[(&str, String)]) {
-    asked_by_node(servers, over_http);
+    for (name, ip) in servers {
+        asked_by_node(name, &over_http(ip, 8080));
+    }
 }
 
 /// [sig-network] Networking Granular Checks: Pods should function for node-pod communication: udp.
 pub(crate) fn networking_intra_pod_udp_from_node(servers: &[(&str, String)]) {
-    asked_by_node(servers, over_udp);
+    for (name, ip) in servers {
+        asked_by_node(name, &over_udp(ip, 8081));
+    }
 }

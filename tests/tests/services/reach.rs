@@ -6,6 +6,7 @@ use wherry_tests::{Cluster, Options, in_cluster};
 
 use crate::endpoints::{service_endpoints, service_endpoints_with_multiple_ports};
 use crate::guestbook::kubectl_guestbook_application;
+use crate::host_ports::scheduling_hostport_matching_and_hostip_and_protocol_not_matching;
 use crate::latency::service_endpoint_latency_thresholds;
 use crate::networking;
 
@@ -43,6 +44,7 @@ fn services_lead_to_their_endpoints() {
         networking::networking_intra_pod_udp(cluster, &servers);
         networking::networking_intra_pod_http_from_node(&servers);
         networking::networking_intra_pod_udp_from_node(&servers);
+        scheduling_hostport_matching_and_hostip_and_protocol_not_matching(cluster);
     });
 }
 

@@ -20,6 +20,7 @@ use crate::containers::Containers;
 use crate::context::Context;
 use crate::events::Events;
 use crate::eviction::{Evictions, Manager, Supplies};
+use crate::host_ports::HostPorts;
 use crate::images::Images;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
@@ -115,6 +116,7 @@ impl Node {
             services,
             events,
             network: self.network.clone(),
+            host_ports: Arc::new(HostPorts::listening([127, 0, 0, 1].into())),
             volumes: VolumeRoot::new(
                 self.dir.path().join("pods"),
                 LocalVolumes::new("node", &self.dir.path().join("volumes")),

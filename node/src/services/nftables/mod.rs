@@ -9,24 +9,25 @@
 //! A packet costs one map lookup however many Services there are; a changed Service costs a transaction with
 //! only its own chains and map elements. Established TCP connections keep their endpoint, because the kernel
 //! translates them by connection and not by rule; UDP flows to an endpoint that is gone are forgotten
-//! (`conntrack`), so that their next packet meets the new rules.
+//! (`network::conntrack`), so that their next packet meets the new rules.
 //!
 //! - `ruleset`: the chains and elements of one Service, from its planned ports (pure).
 //! - `script`: the text that turns one state of the rules into another (pure).
+//! - `udp`: which UDP flows are stale after a change (pure).
 
-mod conntrack;
 mod ruleset;
 mod script;
+mod udp;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ServicesConfig;
-use super::model::{ObjectKey, Protocol};
+use super::model::ObjectKey;
 use super::plan::ServicePort;
-use crate::network::{Layout, NetworkError, nft};
-use conntrack::UdpService;
+use crate::network::{Layout, NetworkError, Protocol, conntrack, nft};
 use ruleset::Fragment;
 use script::Base;
+use udp::UdpService;
 
 /// The rules in force and the rules wanted.
 pub(super) struct Nftables {
@@ -161,7 +162,8 @@ impl Nftables {
         if services.is_empty() {
             return;
         }
-        match conntrack::forget(services).await {
+        let is_stale = move |flow: &conntrack::Flow| services.iter().any(|service| service.is_stale(flow));
+        match conntrack::forget(is_stale).await {
             Ok(0) => {}
             Ok(flows) => tracing::debug!(flows, "forgot UDP flows to endpoints that are gone"),
             Err(error) => tracing::warn!(

@@ -12,9 +12,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use sha2::{Digest, Sha256};
 
-use super::super::model::{ObjectKey, Protocol, Scope};
+use super::super::model::{ObjectKey, Scope};
 use super::super::plan::ServicePort;
 use super::script::{Base, MARK};
+use crate::network::Protocol;
 
 /// What one Service has in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

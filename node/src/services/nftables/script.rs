@@ -8,6 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::ruleset::Fragment;
 use crate::dns::PORT;
+use crate::network::nft::ANSWERABLE;
 
 const TABLE: &str = "ip wherry_services";
 
@@ -57,8 +58,7 @@ table {TABLE} {{
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ct status dnat ip saddr . ip daddr @hairpin masquerade
-    ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade
+    {ANSWERABLE}
     meta mark & {MARK:#x} == {MARK:#x} ip daddr != {pods} masquerade
   }}
 }}

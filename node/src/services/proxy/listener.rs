@@ -17,31 +17,51 @@ use tokio_util::task::TaskTracker;
 const CONNECT: Duration = Duration::from_secs(3);
 /// Bytes buffered per direction of a connection.
 const BUFFER: usize = 16 * 1024;
+/// How long connections may go on when nobody listens any more.
+const DRAIN: Duration = Duration::from_secs(2);
 /// Clients remembered per address before the expired ones are forgotten.
 const CLIENTS: usize = 1024;
 
 /// Where the connections to an address go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) backends: Vec<SocketAddrV4>,
+pub(crate) struct Route {
+    pub(crate) backends: Vec<SocketAddrV4>,
     /// How long a client stays with its endpoint, in seconds.
-    pub(super) affinity: Option<u32>,
+    pub(crate) affinity: Option<u32>,
+}
+
+/// The connections that listeners took.
+#[derive(Default)]
+pub(crate) struct Connections {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Connections {
+    /// Ends those that do not end soon by themselves; nobody may listen any more.
+    pub(crate) async fn close(&self) {
+        self.tasks.close();
+        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            self.stop.cancel();
+            self.tasks.wait().await;
+        }
+    }
 }
 
 /// A listening address. Dropping it ends the listening, not the connections.
-pub(super) struct Listener {
+pub(crate) struct Listener {
     route: watch::Sender<Route>,
     _accepting: DropGuard,
 }
 
 impl Listener {
     /// Listens from when this returns.
-    pub(super) async fn bind(
+    pub(crate) async fn bind(
         address: SocketAddr,
         route: Route,
-        tasks: &TaskTracker,
-        stop: &CancellationToken,
+        connections: &Connections,
     ) -> io::Result<Self> {
+        let Connections { tasks, stop } = connections;
         let socket = TcpListener::bind(address).await?;
         let accepting = CancellationToken::new();
         let (sender, route) = watch::channel(route);
@@ -53,7 +73,7 @@ impl Listener {
     }
 
     /// Sends new connections elsewhere.
-    pub(super) fn change(&self, route: Route) {
+    pub(crate) fn change(&self, route: Route) {
         self.route.send_if_modified(|current| {
             let changed = *current != route;
             *current = route;

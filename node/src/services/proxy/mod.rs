@@ -9,17 +9,11 @@ mod listener;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use super::model::{ObjectKey, Protocol, Scope};
+use super::model::{ObjectKey, Scope};
 use super::plan::ServicePort;
-use listener::{Listener, Route};
-
-/// How long connections may go on when the proxy ends.
-const DRAIN: Duration = Duration::from_secs(2);
+use crate::network::Protocol;
+pub(crate) use listener::{Connections, Listener, Route};
 
 /// See the module.
 pub(super) struct Proxy {
@@ -28,9 +22,7 @@ pub(super) struct Proxy {
     listeners: BTreeMap<SocketAddr, Listener>,
     /// Addresses that could not be listened on.
     failed: BTreeSet<SocketAddr>,
-    tasks: TaskTracker,
-    /// Ends the connections.
-    stop: CancellationToken,
+    connections: Connections,
 }
 
 impl Proxy {
@@ -41,8 +33,7 @@ impl Proxy {
             wanted: BTreeMap::new(),
             listeners: BTreeMap::new(),
             failed: BTreeSet::new(),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            connections: Connections::default(),
         }
     }
 
@@ -72,7 +63,7 @@ impl Proxy {
             listener.change(route);
             return;
         }
-        match Listener::bind(address, route, &self.tasks, &self.stop).await {
+        match Listener::bind(address, route, &self.connections).await {
             Ok(listener) => {
                 self.listeners.insert(address, listener);
                 self.failed.remove(&address);
@@ -92,11 +83,7 @@ impl Proxy {
     /// Stops listening, and ends the connections that do not end soon.
     pub(super) async fn close(mut self) {
         self.listeners.clear();
-        self.tasks.close();
-        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
-            self.stop.cancel();
-            self.tasks.wait().await;
-        }
+        self.connections.close().await;
     }
 
     /// Every address to listen on. There is one node, so all endpoints are local.

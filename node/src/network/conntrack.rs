@@ -1,16 +1,14 @@
-//! Forgets UDP flows whose endpoint is gone.
+//! Forgets UDP flows that lead elsewhere than they would now.
 //!
 //! The kernel translates a flow by what it decided for its first packet. A TCP client of a dead endpoint gets
-//! an error and connects again; a UDP client may go on sending to it for ever. So after a change every flow to
-//! a UDP port of a Service whose answers do not come from a current endpoint is deleted: also the ones that
-//! were never translated, because there was no endpoint when they began.
+//! an error and connects again; a UDP client may go on sending to it for ever. So after a change whoever made it says
+//! which flows are not as they would begin now, also of those that were never translated because nobody answered
+//! when they began, and these are deleted.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
-
-use super::super::plan::ServicePort;
 
 const CONNTRACK: u16 = 1 << 8;
 const GET: u16 = CONNTRACK | 1;
@@ -33,62 +31,26 @@ const PORT_SOURCE: u16 = 2;
 const PORT_DESTINATION: u16 = 3;
 const UDP: u8 = 17;
 
-/// A UDP port of a Service and where its flows may go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct UdpService {
-    cluster_ips: Vec<Ipv4Addr>,
-    port: u16,
-    node_port: Option<u16>,
-    backends: Vec<SocketAddrV4>,
-}
-
-impl UdpService {
-    /// From what is planned.
-    pub(super) fn of(port: &ServicePort) -> Self {
-        let backends = port.cluster.iter().chain(&port.local).copied().collect();
-        let (cluster_ips, node_port) = (port.cluster_ips.clone(), port.node_port);
-        Self { cluster_ips, port: port.port, node_port, backends }
-    }
-
-    /// The same port when it is served no longer.
-    pub(super) fn without_backends(mut self) -> Self {
-        self.backends.clear();
-        self
-    }
-
-    /// Whether both are reached in the same way.
-    pub(super) fn same_front(&self, other: &Self) -> bool {
-        (&self.cluster_ips, self.port, self.node_port) == (&other.cluster_ips, other.port, other.node_port)
-    }
-
-    fn is_stale(&self, flow: &Flow) -> bool {
-        let to = flow.destination;
-        let by_cluster_ip = to.port() == self.port && self.cluster_ips.contains(to.ip());
-        // A flow to another machine's port of that number is not ours: it is answered by whom it was sent to.
-        let by_node_port = self.node_port == Some(to.port()) && flow.answered_by != to;
-        (by_cluster_ip || by_node_port) && !self.backends.contains(&flow.answered_by)
-    }
-}
-
 /// A UDP flow the kernel knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Flow {
-    destination: SocketAddrV4,
-    answered_by: SocketAddrV4,
+pub(crate) struct Flow {
+    /// Where its first packet was sent.
+    pub(crate) destination: SocketAddrV4,
+    /// Where it was led; the same, if it was not translated.
+    pub(crate) answered_by: SocketAddrV4,
     /// The attribute that names the flow to the kernel.
     identity: Vec<u8>,
 }
 
-/// Deletes the flows that none of the services' endpoints answers; returns how many.
-pub(super) async fn forget(services: Vec<UdpService>) -> io::Result<usize> {
+/// Deletes the flows that are stale; returns how many.
+pub(crate) async fn forget(is_stale: impl Fn(&Flow) -> bool + Send + 'static) -> io::Result<usize> {
     let work = tokio::task::spawn_blocking(move || {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         let flows = flows(&socket)?;
-        let stale = flows.iter().filter(|flow| services.iter().any(|service| service.is_stale(flow)));
         let mut deleted = 0;
-        for flow in stale {
+        for flow in flows.iter().filter(|flow| is_stale(flow)) {
             deleted += usize::from(delete(&socket, flow)?);
         }
         Ok(deleted)
