@@ -15,6 +15,8 @@ use crate::authentication::AuthenticationArgs;
 use crate::authorization::AuthorizationArgs;
 use crate::controllers::ControllerArgs;
 use crate::front_proxies::FrontProxyArgs;
+use crate::image::ImageCommand;
+use crate::image_args::ImageArgs;
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
 #[derive(Debug, Parser)]
@@ -36,6 +38,9 @@ pub(crate) enum Command {
     /// Show or renew the certificates of the cluster.
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// Show the images of a node, or bring some.
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Change how Secrets are kept.
     #[command(subcommand)]
     Secrets(SecretsCommand),
@@ -217,6 +222,8 @@ pub(crate) struct NodeArgs {
     pub(crate) eviction_hard: Option<Thresholds>,
     #[command(flatten)]
     pub(crate) eviction: EvictionArgs,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
 }
 
 /// How a node that is short of something ends Pods.

@@ -11,6 +11,8 @@ mod authorization;
 mod certificate;
 mod controllers;
 mod front_proxies;
+mod image;
+mod image_args;
 mod logging;
 mod network;
 mod node;
@@ -54,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Apiserver(args) => runtime.block_on(apiserver::run(*args, started)),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args),
         Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),
+        Command::Image(command) => runtime.block_on(image::run(command)),
         Command::Secrets(SecretsCommand::Rotate(args)) => runtime.block_on(secrets::rotate(args)),
         Command::Up(args) => runtime.block_on(up::run(*args, started)),
     }

@@ -11,7 +11,10 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
-use wherry_node::{CgroupRoot, DnsSettings, EndpointTls, EvictionSettings, NodeEndpoint, NodeError, Sysctls};
+use wherry_node::{
+    CgroupRoot, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, NodeEndpoint, NodeError, Registries,
+    Sysctls,
+};
 
 use crate::args::NodeArgs;
 use crate::network::{Network, node_ip};
@@ -27,6 +30,8 @@ pub(crate) struct NodePlan {
     pub(crate) sysctls: Sysctls,
     pub(crate) cgroup_root: CgroupRoot,
     pub(crate) eviction: EvictionSettings,
+    pub(crate) registries: Arc<Registries>,
+    pub(crate) image_limits: ImageLimits,
 }
 
 impl NodePlan {
@@ -55,6 +60,8 @@ impl NodePlan {
             sysctls,
             cgroup_root: args.cgroup_root.clone(),
             eviction,
+            registries: args.images.registries()?,
+            image_limits: args.images.limits()?,
         })
     }
 
@@ -82,6 +89,8 @@ impl NodePlan {
             sysctls: self.sysctls.clone(),
             cgroup_root: self.cgroup_root.clone(),
             eviction: self.eviction.clone(),
+            registries: self.registries.clone(),
+            image_limits: self.image_limits,
             clock: clock.clone(),
         })
     }

@@ -28,6 +28,7 @@ use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
 use crate::events::{Events, Happening, Severity};
 use crate::eviction::{self, Evictions};
 use crate::host_ports::{HostPortError, HostPorts};
+use crate::images::garbage::{self, Garbage};
 use crate::images::{Images, StoreError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
@@ -160,6 +161,8 @@ pub(crate) async fn run_with(
     let index = PodIndex::default();
     tasks.spawn(trim_logs(agent.ctx.logs.clone(), stop.clone()));
     tasks.spawn(remove_deleted(agent.ctx.client.clone(), agent.ctx.volumes.local().clone(), stop.clone()));
+    let content = config.data_dir.join("node/content");
+    tasks.spawn(garbage::collect(agent.ctx.clone(), content, stop.clone()));
     for (_, runtime) in agent.ctx.runtimes.all() {
         tasks.spawn(agent.ctx.containers.clone().follow(runtime.clone(), stop.clone()));
     }
@@ -230,7 +233,8 @@ impl Agent {
             max_container_restart_period: config.max_container_restart_period,
             containers: Containers::new(parts.runtimes.clone(), wakers.clone()),
             runtimes: parts.runtimes,
-            images: Images::open(&dir.join("content"))?,
+            garbage: Garbage::new(config.image_limits),
+            images: Images::open(&dir.join("content"), config.registries.clone())?,
             objects: Objects::new(&client, &wakers, tasks),
             tokens: Tokens::new(&client, &config.clock),
             dns: config.dns.clone(),

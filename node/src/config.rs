@@ -13,6 +13,7 @@ use crate::admission::Sysctls;
 use crate::cgroups::CgroupRoot;
 use crate::dns::DnsSettings;
 use crate::eviction::EvictionSettings;
+use crate::images::{ImageLimits, Registries};
 use crate::network::NetworkMode;
 
 /// How the agent of one node is set up.
@@ -50,6 +51,10 @@ pub struct Config {
     pub cgroup_root: CgroupRoot,
     /// When the node is short of something, and what it then does to its Pods.
     pub eviction: EvictionSettings,
+    /// Where images are fetched from.
+    pub registries: Arc<Registries>,
+    /// When images go that nothing uses.
+    pub image_limits: ImageLimits,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

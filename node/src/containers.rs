@@ -62,6 +62,12 @@ impl Containers {
         self.by_pod.read().keys().cloned().collect()
     }
 
+    /// The digests of the images that containers have.
+    pub(crate) fn images(&self) -> BTreeSet<String> {
+        let by_pod = self.by_pod.read();
+        by_pod.values().flatten().map(|running| running.status.image_digest.clone()).collect()
+    }
+
     /// A receiver that changes whenever the view was read again.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.reads.subscribe()

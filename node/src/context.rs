@@ -20,6 +20,7 @@ use crate::events::Events;
 use crate::eviction::Evictions;
 use crate::host_ports::HostPorts;
 use crate::images::Images;
+use crate::images::garbage::Garbage;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
@@ -62,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) containers: Arc<Containers>,
     /// Images.
     pub(crate) images: Images,
+    /// Which of them nothing used for how long.
+    pub(crate) garbage: Garbage,
     /// ConfigMaps and Secrets.
     pub(crate) objects: Objects,
     /// Tokens of ServiceAccounts.

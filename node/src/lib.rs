@@ -61,6 +61,9 @@ pub use cgroups::{CgroupRoot, CgroupRootError};
 pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use dns::DnsSettings;
 pub use eviction::{EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds, ThresholdsError};
+pub use images::{
+    GarbageError, ImageLimits, ImageStore, ImageStoreError, ListedImage, Registries, RegistriesError,
+};
 pub use network::NetworkMode;
 pub use registration::{RangeError, pod_range};
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.

@@ -226,6 +226,14 @@ impl Runtime for OciRuntime {
         self.shared.blocking(move || images.prepare(&source).map(drop)).await
     }
 
+    async fn mount_image(&self, image: &ImageContent, target: &Path) -> Result<(), RuntimeError> {
+        let source = source(image)?;
+        let _one = self.by_image.lock(&source.digest).await;
+        let _layers = self.layers.read().await;
+        let (images, target) = (self.images.clone(), target.to_owned());
+        self.shared.blocking(move || images.mount(&source, &target)).await
+    }
+
     async fn forget_image(&self, digest: &str) -> Result<(), RuntimeError> {
         let _layers = self.layers.write().await;
         let in_use = used_layers(self.containers.lock().values());

@@ -1,6 +1,6 @@
 //! The calls of a runtime and their errors.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +29,11 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Does what is needed once per image: unpacks layers, or validates and compiles wasm.
     async fn prepare_image(&self, image: &ImageContent) -> Result<(), RuntimeError>;
+
+    /// Shows the image's files, read-only, in the existing directory `target`, until that is unmounted.
+    async fn mount_image(&self, _image: &ImageContent, _target: &Path) -> Result<(), RuntimeError> {
+        Err(RuntimeError::Unsupported { handler: self.handler(), what: "mounting of images" })
+    }
 
     /// Drops what `prepare_image` made for the image of this digest.
     async fn forget_image(&self, digest: &str) -> Result<(), RuntimeError>;

@@ -3,7 +3,7 @@
 //! # Flow
 //! ```text
 //! every 10 s: supplies -> pressure (conditions of the Node) -> short for long enough?
-//!   -> what ended goes -> still short? -> the first Pod by rank ends -> look again once it has
+//!   -> what ended goes, and images that nothing uses -> still short? -> the first Pod by rank ends -> look again once it has
 //! ```
 //!
 //! # Guarantees
@@ -11,7 +11,6 @@
 //! - Critical Pods are never ended.
 //!
 //! # Caveats
-//! - Images that nobody uses are not removed for it.
 //! - Pods are ranked by bytes where inodes are short.
 
 mod message;
@@ -34,6 +33,7 @@ use tracing::warn;
 use crate::containers::Running;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
+use crate::images::garbage;
 use crate::pods::{self, PodIndex};
 use message::Resource;
 use pressure::{Starved, State};
@@ -103,10 +103,20 @@ impl Manager {
         let happening = Happening::of_pod(Severity::Warning, "EvictionThresholdMet", message);
         self.ctx.events.node(&self.ctx.node_name, happening);
         let frees_disk = matches!(resource, Resource::Storage | Resource::Inodes);
-        if frees_disk && self.remove_ended().await && !self.state.is_short(&(self.observe)()) {
+        if frees_disk && self.reclaim_disk().await && !self.state.is_short(&(self.observe)()) {
             return None;
         }
         self.evict(&starved).await
+    }
+
+    /// Removes what nobody needs; says whether there was anything.
+    async fn reclaim_disk(&self) -> bool {
+        let ended = self.remove_ended().await;
+        let freed = garbage::reclaim(&self.ctx).await.unwrap_or_else(|error| {
+            warn!(error = %chain(&error), "images that nothing uses cannot be removed");
+            0
+        });
+        ended || freed > 0
     }
 
     /// Removes attempts that ended and have a successor; says whether there were any.

@@ -103,6 +103,9 @@ pub(crate) enum Selection {
 }
 
 impl Selection {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [Self::NativeFirst, Self::WasmFirst, Self::Wasm, Self::Native];
+
     /// A word for the local index.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use oci_client::secrets::RegistryAuth;
 use serde::Deserialize;
+
+use super::registries::decode;
 
 #[derive(Deserialize)]
 struct DockerConfig {
@@ -41,9 +41,7 @@ impl Account {
         if !self.username.is_empty() {
             return Some(RegistryAuth::Basic(self.username, self.password));
         }
-        let decoded = String::from_utf8(STANDARD.decode(self.auth).ok()?).ok()?;
-        let (user, password) = decoded.split_once(':')?;
-        Some(RegistryAuth::Basic(user.to_owned(), password.to_owned()))
+        decode(&self.auth).map(|(user, password)| RegistryAuth::Basic(user, password))
     }
 }
 

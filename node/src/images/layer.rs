@@ -1,7 +1,7 @@
 //! Finds the WebAssembly binary in the layers of an image.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use super::store::{ContentStore, StoreError};
@@ -100,19 +100,21 @@ fn relative(path: &Path) -> PathBuf {
     path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
 }
 
-/// The layer's archive; the compression is told by the content, because media types lie.
+/// The layer's archive; its compression is not told by the media type, because media types lie.
 fn open(store: &ContentStore, digest: &str) -> Result<tar::Archive<Box<dyn Read>>, LayerError> {
     let failed = |source| LayerError::Read { digest: digest.to_owned(), source };
     let path = store.blob_path(digest).map_err(LayerError::Store)?;
-    let mut magic = [0; 4];
-    let length = File::open(&path).and_then(|mut file| file.read(&mut magic)).map_err(failed)?;
     let file = BufReader::new(File::open(&path).map_err(failed)?);
-    let reader: Box<dyn Read> = match &magic[..length] {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-        [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::with_buffer(file).map_err(failed)?),
-        _ => Box::new(file),
-    };
-    Ok(tar::Archive::new(reader))
+    Ok(tar::Archive::new(decompressed(file).map_err(failed)?))
+}
+
+/// What the stream is, once it is unpacked; the compression is told by its first bytes.
+pub(super) fn decompressed<'a>(mut stream: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match stream.fill_buf()? {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(stream)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(stream)?),
+        _ => Box::new(stream),
+    })
 }
 
 #[cfg(test)]

@@ -28,6 +28,17 @@ pub(crate) struct Descriptor {
     pub(crate) size: u64,
     /// In an index: what the manifest is for.
     pub(crate) platform: Option<Platform>,
+    /// In the index of an archive: what the image is called.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    /// Whether it points to an image configuration; that of an artifact may be anything.
+    pub(crate) fn is_image_config(&self) -> bool {
+        let is_image = self.media_type.contains("image") || self.media_type.is_empty();
+        !self.digest.is_empty() && is_image
+    }
 }
 
 /// What an image of an index runs on.

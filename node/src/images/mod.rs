@@ -3,19 +3,25 @@
 //! [`Images::lookup`] answers from the disk; [`Images::pull`] asks the registry. Pulls of one image with the same
 //! credentials that overlap are one pull. Whether to ask at all is the pull policy's decision ([`should_pull`]).
 //!
-//! Reading order: `reference` (names), `manifest` and `classify` (what an image is), `pull`, `layer`, `store`.
+//! Reading order: `reference` (names), `registries` (where they lead), `manifest` and `classify` (what an image is), `pull`,
+//! `layer`, `store`, `garbage` (what goes when the disk gets full).
 
+mod beside;
 mod classify;
 mod credentials;
+pub(crate) mod garbage;
+mod import;
 mod layer;
 mod manifest;
 mod pull;
 mod reference;
+mod registries;
+mod resume;
 mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,13 +31,16 @@ use oci_client::secrets::RegistryAuth;
 use parking_lot::Mutex;
 use wherry_runtime_api::ImageContent;
 
+pub use beside::{ImageStore, ImageStoreError, ListedImage};
 pub(crate) use classify::{Selection, native_architecture};
 pub(crate) use credentials::credentials;
+pub use garbage::{GarbageError, ImageLimits};
 pub(crate) use pull::PullError;
 use pull::Puller;
 pub(crate) use reference::ImageReference;
+pub use registries::{Registries, RegistriesError};
 use store::ContentStore;
-pub(crate) use store::{Image, StoreError};
+pub(crate) use store::{Image, Keep, StoreError};
 
 /// When to ask the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +89,14 @@ pub(crate) fn should_pull(policy: PullPolicy, present: bool) -> PullDecision {
 type Pulled = Result<Arc<Image>, Arc<PullError>>;
 type Flight = Shared<BoxFuture<'static, Pulled>>;
 
+/// An image and all names it goes by.
+pub(crate) struct NamedImage {
+    /// The image.
+    pub(crate) image: Arc<Image>,
+    /// Its names, those with a digest among them.
+    pub(crate) names: BTreeSet<String>,
+}
+
 /// The images of this node.
 pub(crate) struct Images {
     store: Arc<ContentStore>,
@@ -89,11 +106,20 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// Opens the images kept under `root`.
-    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Arc::new(ContentStore::open(root)?);
-        let puller = Arc::new(Puller::new(store.clone()));
-        Ok(Self { store, puller, flights: Mutex::default() })
+    /// Opens the images kept under `root`; more are fetched as `registries` say.
+    pub(crate) fn open(root: &Path, registries: Arc<Registries>) -> Result<Self, StoreError> {
+        Ok(Self::of(ContentStore::open(root)?, registries))
+    }
+
+    /// Opens them beside an agent that has them open.
+    fn join(root: &Path, registries: Arc<Registries>) -> Result<Self, StoreError> {
+        Ok(Self::of(ContentStore::join(root)?, registries))
+    }
+
+    fn of(store: ContentStore, registries: Arc<Registries>) -> Self {
+        let store = Arc::new(store);
+        let puller = Arc::new(Puller::new(store.clone(), registries));
+        Self { store, puller, flights: Mutex::default() }
     }
 
     /// The image, if it is here.
@@ -101,11 +127,22 @@ impl Images {
         self.store.lookup(&index_name(reference, selection))
     }
 
-    /// Every image with its names, for the node's status.
-    pub(crate) fn all(&self) -> Vec<(String, Arc<Image>)> {
-        let named =
-            |(name, image): (String, _)| (name.split('#').next().unwrap_or_default().to_owned(), image);
-        self.store.images().into_iter().map(named).collect()
+    /// Every image with the names it goes by.
+    pub(crate) fn all(&self) -> Vec<NamedImage> {
+        let mut images: BTreeMap<String, NamedImage> = BTreeMap::new();
+        for (name, image) in self.store.images() {
+            let name = name.split('#').next().unwrap_or_default().to_owned();
+            let entry = images
+                .entry(image.id().to_owned())
+                .or_insert_with(|| NamedImage { image: image.clone(), names: BTreeSet::new() });
+            entry.names.extend([image.repo_digest.clone(), name]);
+        }
+        images.into_values().collect()
+    }
+
+    /// Removes the image of this id from the disk, but for what others need of it; the bytes it took.
+    pub(crate) fn remove(&self, id: &str) -> Result<u64, StoreError> {
+        self.store.remove(|_, image| image.id() == id)
     }
 
     /// The image as a runtime takes it.
@@ -150,7 +187,7 @@ impl Images {
 impl Images {
     /// Has an image without a registry.
     pub(crate) fn insert(&self, name: &str, wasm: bool) {
-        use store::ImageKind;
+        use store::{ImageKind, Keep};
         let mut ingest = self.store.ingest().unwrap();
         ingest.push(name.as_bytes()).unwrap();
         let digest = ingest.finish(&self.store, None).unwrap();
@@ -160,14 +197,20 @@ impl Images {
             ImageKind::Oci { config: digest.clone(), layers: vec![] }
         };
         let reference = ImageReference::parse(name).unwrap();
-        let image =
-            Image { repo_digest: reference.repo_digest(&digest), size: 1, default_args: vec![], kind };
+        let image = Image {
+            repo_digest: reference.repo_digest(&digest),
+            size: 1,
+            default_args: vec![],
+            kind,
+            keep: Keep::No,
+        };
         for selection in [Selection::NativeFirst, Selection::WasmFirst, Selection::Wasm, Selection::Native] {
             self.store.record(&index_name(&reference, selection), image.clone()).unwrap();
         }
     }
 }
 
+/// The key of the local index.
 fn index_name(reference: &ImageReference, selection: Selection) -> String {
     format!("{}#{}", reference.full_name(), selection.as_str())
 }

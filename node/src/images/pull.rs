@@ -2,27 +2,47 @@
 
 use futures::{StreamExt, TryStreamExt};
 use oci_client::Reference;
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use crate::context::chain;
 
 use super::classify::{Selection, Shape, ShapeError, classify, native_architecture};
 use super::layer::{LayerError, extract_wasm};
 use super::manifest::{ACCEPTED, Descriptor, ImageConfig, Manifest};
 use super::reference::ImageReference;
-use super::store::{ContentStore, Image, ImageKind, StoreError};
+use super::registries::{Endpoint, Registries, Server};
+use super::resume;
+use super::store::{ContentStore, Image, ImageKind, Ingest, Keep, Lease, StoreError};
 
 /// Largest manifest or image configuration that is read.
-const MAX_DOCUMENT: u64 = 4 << 20;
+pub(super) const MAX_DOCUMENT: u64 = 4 << 20;
+pub(super) const USER_AGENT: &str = concat!("wherry/", env!("CARGO_PKG_VERSION"));
 const PARALLEL_LAYERS: usize = 3;
+/// How often in a row a transfer may break off without having brought anything.
+const IDLE_TRANSFERS: u32 = 3;
+/// The wait before a transfer is taken up again, for the first time.
+const RESUME: Duration = Duration::from_millis(100);
 
 /// The step of fetching an image that failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PullError {
+    /// The registry cannot be spoken to as its configuration says.
+    #[error("cannot connect to {host:?} as configured")]
+    Connect {
+        /// The host.
+        host: String,
+        /// What the registry client said.
+        source: Box<OciDistributionError>,
+    },
     /// The registry has no such image, refuses it or cannot be reached.
     #[error("failed to resolve reference {reference:?}")]
     Resolve {
@@ -79,6 +99,14 @@ pub(crate) enum PullError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A blob does not end where it should.
+    #[error("{digest} is longer than the {size} bytes that were announced")]
+    Longer {
+        /// The blob.
+        digest: String,
+        /// Its size.
+        size: u64,
+    },
     /// Content cannot be kept, or is not what was asked for.
     #[error("cannot keep content")]
     Store(#[from] StoreError),
@@ -93,30 +121,60 @@ pub(crate) enum PullError {
     Stopping,
 }
 
+impl PullError {
+    /// Whether another place may do better.
+    fn is_of_endpoint(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::Resolve { .. }
+            | Self::ManifestDigest { .. }
+            | Self::Parse { .. }
+            | Self::Fetch { .. }
+            | Self::Transfer { .. }
+            | Self::Longer { .. }
+            | Self::Store(StoreError::Mismatch { .. }) => true,
+            Self::TooLarge { .. }
+            | Self::Platform { .. }
+            | Self::Store(_)
+            | Self::Shape(_)
+            | Self::Layer(_)
+            | Self::Stopping => false,
+        }
+    }
+}
+
 /// Fetches images.
 pub(crate) struct Puller {
     store: Arc<ContentStore>,
-    http: oci_client::Client,
-    https: oci_client::Client,
+    registries: Arc<Registries>,
+    /// What talks to servers with no account or with the one that is configured.
+    clients: Mutex<HashMap<Server, oci_client::Client>>,
 }
 
-fn client(protocol: ClientProtocol) -> oci_client::Client {
+fn connect(endpoint: &Endpoint) -> Result<oci_client::Client, PullError> {
     // The client asks for the process's default TLS provider; whoever set one before has set the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    oci_client::Client::new(ClientConfig {
-        protocol,
-        user_agent: concat!("wherry/", env!("CARGO_PKG_VERSION")),
+    let authorities = endpoint.tls.authorities.iter();
+    let certificate = |data: &Vec<u8>| Certificate { encoding: CertificateEncoding::Der, data: data.clone() };
+    let config = ClientConfig {
+        protocol: if endpoint.server.encrypted { ClientProtocol::Https } else { ClientProtocol::Http },
+        extra_root_certificates: authorities.map(certificate).collect(),
+        accept_invalid_certificates: endpoint.tls.insecure,
+        user_agent: USER_AGENT,
         ..ClientConfig::default()
-    })
+    };
+    config
+        .try_into()
+        .map_err(|source| PullError::Connect { host: endpoint.server.host.clone(), source: Box::new(source) })
 }
 
 impl Puller {
     /// Fetches into `store`.
-    pub(crate) fn new(store: Arc<ContentStore>) -> Self {
-        Self { store, http: client(ClientProtocol::Http), https: client(ClientProtocol::Https) }
+    pub(crate) fn new(store: Arc<ContentStore>, registries: Arc<Registries>) -> Self {
+        Self { store, registries, clients: Mutex::default() }
     }
 
-    /// Fetches what is missing of the image and names it `index_name` in the store.
+    /// Fetches what is missing of the image, from whoever has it, and names it `index_name` in the store.
     pub(crate) async fn pull(
         &self,
         reference: &ImageReference,
@@ -124,52 +182,76 @@ impl Puller {
         auth: &RegistryAuth,
         index_name: &str,
     ) -> Result<Arc<Image>, PullError> {
-        let pull = Pull { store: &self.store, client: self.client(reference, auth), reference, auth };
-        let image = pull.run(selection).await?;
+        // Until the image has a name, nobody knows what it needs.
+        let lease = self.store.lease();
+        let (mirrors, last) = self.registries.endpoints(reference, auth);
+        for mirror in &mirrors {
+            match self.pull_from(mirror, reference, selection, &lease).await {
+                Err(error) if error.is_of_endpoint() => {
+                    let mirror = &mirror.server.host;
+                    tracing::info!(
+                        mirror,
+                        image = reference.full_name(),
+                        error = chain(&error),
+                        "a mirror was passed over"
+                    );
+                }
+                result => return Ok(self.store.record(index_name, result?)?),
+            }
+        }
+        let image = self.pull_from(&last, reference, selection, &lease).await?;
         Ok(self.store.record(index_name, image)?)
     }
 
+    async fn pull_from(
+        &self,
+        endpoint: &Endpoint,
+        image: &ImageReference,
+        selection: Selection,
+        lease: &Lease,
+    ) -> Result<Image, PullError> {
+        let pull = Pull { store: &self.store, client: self.client(endpoint)?, image, endpoint, lease };
+        pull.run(selection).await
+    }
+
     /// A client that holds somebody's credentials serves nobody else.
-    fn client(&self, reference: &ImageReference, auth: &RegistryAuth) -> oci_client::Client {
-        match (auth, reference.is_loopback()) {
-            (RegistryAuth::Anonymous, true) => self.http.clone(),
-            (RegistryAuth::Anonymous, false) => self.https.clone(),
-            (_, true) => client(ClientProtocol::Http),
-            (_, false) => client(ClientProtocol::Https),
+    fn client(&self, endpoint: &Endpoint) -> Result<oci_client::Client, PullError> {
+        if endpoint.is_private {
+            return connect(endpoint);
         }
+        let known = self.clients.lock().get(&endpoint.server).cloned();
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        let client = connect(endpoint)?;
+        self.clients.lock().insert(endpoint.server.clone(), client.clone());
+        Ok(client)
     }
 }
 
 struct Pull<'a> {
     store: &'a Arc<ContentStore>,
     client: oci_client::Client,
-    reference: &'a ImageReference,
-    auth: &'a RegistryAuth,
+    image: &'a ImageReference,
+    endpoint: &'a Endpoint,
+    lease: &'a Lease,
 }
 
 impl Pull<'_> {
     async fn run(&self, selection: Selection) -> Result<Image, PullError> {
-        let (top, digest) = self.manifest(self.reference.registry_form(), self.reference.digest()).await?;
+        let (top, digest) = self.manifest(&self.endpoint.reference, self.image.digest()).await?;
         let manifest = if top.manifests.is_empty() { top } else { self.choose(&top, selection).await? };
         let descriptor = manifest.config.clone().unwrap_or_default();
         let config = self.config(&descriptor).await?;
-        let (kind, size) = match classify(&manifest, &config)? {
-            Shape::WasmLayer(layer) => {
-                self.blob(&layer).await?;
-                (wasm(layer.digest.clone(), &config), layer.size)
-            }
-            Shape::WasmInImage { file } => {
-                let (layers, size) = self.layers(&manifest).await?;
-                (wasm(self.extract(layers, file).await?, &config), size)
-            }
-            Shape::Oci => {
-                let (layers, size) = self.layers(&manifest).await?;
-                (ImageKind::Oci { config: descriptor.digest.clone(), layers }, size)
-            }
-        };
+        let shape = classify(&manifest, &config)?;
+        match &shape {
+            Shape::WasmLayer(layer) => self.blob(layer).await?,
+            Shape::WasmInImage { .. } | Shape::Oci => self.layers(&manifest).await?,
+        }
+        let (kind, size, config) = self.take(shape, manifest, config).await?;
         let default_args = default_args(&kind, config);
-        let repo_digest = self.reference.repo_digest(&digest);
-        Ok(Image { repo_digest, size: size + descriptor.size, default_args, kind })
+        let repo_digest = self.image.repo_digest(&digest);
+        Ok(Image { repo_digest, size: size + descriptor.size, default_args, kind, keep: Keep::No })
     }
 
     async fn manifest(
@@ -178,9 +260,9 @@ impl Pull<'_> {
         digest: Option<&str>,
     ) -> Result<(Manifest, String), PullError> {
         let (bytes, _) =
-            self.client.pull_manifest_raw(reference, self.auth, ACCEPTED).await.map_err(|source| {
-                PullError::Resolve { reference: reference.whole(), source: Box::new(source) }
-            })?;
+            self.client.pull_manifest_raw(reference, &self.endpoint.auth, ACCEPTED).await.map_err(
+                |source| PullError::Resolve { reference: reference.whole(), source: Box::new(source) },
+            )?;
         let size = bytes.len() as u64;
         if size > MAX_DOCUMENT {
             return Err(PullError::TooLarge { what: "manifest", size });
@@ -212,14 +294,13 @@ impl Pull<'_> {
             };
             PullError::Platform { wanted, found: found.join(", ") }
         })?;
-        let reference = self.reference.at_digest(&chosen.digest);
+        let reference = self.endpoint.reference.clone_with_digest(chosen.digest.clone());
         Ok(self.manifest(&reference, Some(&chosen.digest)).await?.0)
     }
 
     /// The image configuration; an artifact's configuration, whatever it is, counts as an empty one.
     async fn config(&self, descriptor: &Descriptor) -> Result<ImageConfig, PullError> {
-        let is_image = descriptor.media_type.contains("image") || descriptor.media_type.is_empty();
-        if descriptor.digest.is_empty() || !is_image {
+        if !descriptor.is_image_config() {
             return Ok(ImageConfig::default());
         }
         if descriptor.size > MAX_DOCUMENT {
@@ -227,40 +308,40 @@ impl Pull<'_> {
         }
         self.blob(descriptor).await?;
         let path = self.store.blob_path(&descriptor.digest)?;
-        let bytes =
-            tokio::fs::read(&path).await.map_err(|source| StoreError::Io { action: "read", path, source })?;
+        let bytes = tokio::fs::read(&path).await.map_err(|source| StoreError::io("read", &path, source))?;
         serde_json::from_slice(&bytes)
             .map_err(|source| PullError::Parse { what: "image configuration", source })
     }
 
-    async fn layers(&self, manifest: &Manifest) -> Result<(Vec<(String, String)>, u64), PullError> {
+    async fn layers(&self, manifest: &Manifest) -> Result<(), PullError> {
         let blobs: Vec<_> = manifest.layers.iter().map(|layer| self.blob(layer)).collect();
-        futures::stream::iter(blobs).buffer_unordered(PARALLEL_LAYERS).try_collect::<Vec<()>>().await?;
-        let layers = manifest.layers.iter().map(|l| (l.digest.clone(), l.media_type.clone())).collect();
-        Ok((layers, manifest.layers.iter().map(|layer| layer.size).sum()))
+        futures::stream::iter(blobs).buffer_unordered(PARALLEL_LAYERS).try_collect().await
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> Result<(), PullError> {
         self.store.blob_path(&descriptor.digest)?;
+        self.lease.hold(&descriptor.digest);
         if self.store.has(&descriptor.digest) {
             return Ok(());
         }
-        let request = OciDescriptor {
-            media_type: descriptor.media_type.clone(),
-            digest: descriptor.digest.clone(),
-            size: i64::try_from(descriptor.size).unwrap_or(i64::MAX),
-            ..OciDescriptor::default()
-        };
-        let fetched = self.client.pull_blob_stream(self.reference.registry_form(), &request).await;
-        let mut stream = fetched.map_err(|source| PullError::Fetch {
-            digest: descriptor.digest.clone(),
-            source: Box::new(source),
-        })?;
         let mut ingest = self.store.ingest()?;
-        while let Some(chunk) = stream.stream.next().await {
-            let chunk =
-                chunk.map_err(|source| PullError::Transfer { digest: descriptor.digest.clone(), source })?;
-            ingest.push(&chunk)?;
+        let mut idle = 0;
+        // What is complete is judged by its digest, whatever the client says of it.
+        while let Err(error) = self.receive(descriptor, &mut ingest, &mut idle).await {
+            if descriptor.size > 0 && ingest.length() == descriptor.size {
+                break;
+            }
+            let is_broken = matches!(error, PullError::Fetch { .. } | PullError::Transfer { .. });
+            if !is_broken || ingest.length() == 0 || idle >= IDLE_TRANSFERS {
+                return Err(error);
+            }
+            tracing::debug!(
+                digest = descriptor.digest,
+                at = ingest.length(),
+                error = chain(&error),
+                "a transfer is taken up again"
+            );
+            tokio::time::sleep(RESUME * 2_u32.pow(idle)).await;
         }
         let (store, digest) = (self.store.clone(), descriptor.digest.clone());
         let kept = tokio::task::spawn_blocking(move || ingest.finish(&store, Some(&digest))).await;
@@ -268,23 +349,96 @@ impl Pull<'_> {
         Ok(())
     }
 
-    async fn extract(
+    /// Fetches what is missing of a blob; `idle` counts the transfers in a row that brought nothing.
+    async fn receive(
         &self,
-        layers: Vec<(String, String)>,
-        file: Option<String>,
-    ) -> Result<String, PullError> {
-        let store = self.store.clone();
-        let extracted =
-            tokio::task::spawn_blocking(move || extract_wasm(&store, &layers, file.as_deref())).await;
-        Ok(extracted.map_err(|_| PullError::Stopping)??)
+        descriptor: &Descriptor,
+        ingest: &mut Ingest,
+        idle: &mut u32,
+    ) -> Result<(), PullError> {
+        let digest = || descriptor.digest.clone();
+        let request = OciDescriptor {
+            media_type: descriptor.media_type.clone(),
+            digest: digest(),
+            size: i64::try_from(descriptor.size).unwrap_or(i64::MAX),
+            ..OciDescriptor::default()
+        };
+        *idle += 1;
+        let (at, reference) = (ingest.length(), &self.endpoint.reference);
+        let failed = |source| PullError::Fetch { digest: digest(), source: Box::new(source) };
+        let mut stream = if at == 0 {
+            self.client.pull_blob_stream(reference, &request).await.map_err(failed)?.stream
+        } else {
+            let rest =
+                resume::rest(&self.client, self.endpoint, &descriptor.digest, at).await.map_err(failed)?;
+            if !rest.is_partial {
+                ingest.restart()?;
+            }
+            rest.stream
+        };
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|source| PullError::Transfer { digest: digest(), source })?;
+            ingest.push(&chunk)?;
+            *idle = 0;
+            if descriptor.size > 0 && ingest.length() > descriptor.size {
+                return Err(PullError::Longer { digest: digest(), size: descriptor.size });
+            }
+        }
+        if ingest.length() < descriptor.size {
+            let source = std::io::ErrorKind::UnexpectedEof.into();
+            return Err(PullError::Transfer { digest: digest(), source });
+        }
+        Ok(())
     }
+
+    /// What the image is made of, once all of it is here.
+    async fn take(
+        &self,
+        shape: Shape,
+        manifest: Manifest,
+        config: ImageConfig,
+    ) -> Result<(ImageKind, u64, ImageConfig), PullError> {
+        let store = self.store.clone();
+        let work = move || -> Result<_, LayerError> {
+            let (kind, size) = kind_of(&store, shape, &manifest, &config)?;
+            Ok((kind, size, config))
+        };
+        let taken = tokio::task::spawn_blocking(work).await.map_err(|_| PullError::Stopping)??;
+        if let ImageKind::Wasm { digest, .. } = &taken.0 {
+            self.lease.hold(digest);
+        }
+        Ok(taken)
+    }
+}
+
+/// What an image of this shape is made of, and its size; all of it is here. Blocks.
+pub(super) fn kind_of(
+    store: &ContentStore,
+    shape: Shape,
+    manifest: &Manifest,
+    config: &ImageConfig,
+) -> Result<(ImageKind, u64), LayerError> {
+    let size = manifest.layers.iter().map(|layer| layer.size).sum();
+    let layers = || manifest.layers.iter().map(|l| (l.digest.clone(), l.media_type.clone())).collect();
+    Ok(match shape {
+        Shape::WasmLayer(layer) => (wasm(layer.digest, config), layer.size),
+        Shape::WasmInImage { file } => {
+            let layers: Vec<(String, String)> = layers();
+            (wasm(extract_wasm(store, &layers, file.as_deref())?, config), size)
+        }
+        Shape::Oci => {
+            let config = manifest.config.as_ref().map(|config| config.digest.clone()).unwrap_or_default();
+            (ImageKind::Oci { config, layers: layers() }, size)
+        }
+    })
 }
 
 fn wasm(digest: String, config: &ImageConfig) -> ImageKind {
     ImageKind::Wasm { digest, entrypoint: config.config.entrypoint.clone(), env: config.config.env.clone() }
 }
 
-fn default_args(kind: &ImageKind, config: ImageConfig) -> Vec<String> {
+/// The arguments of an image that its runtime does not read out of it.
+pub(super) fn default_args(kind: &ImageKind, config: ImageConfig) -> Vec<String> {
     match kind {
         ImageKind::Wasm { .. } => config.config.cmd,
         ImageKind::Oci { .. } => Vec::new(),

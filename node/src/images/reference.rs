@@ -38,11 +38,6 @@ impl ImageReference {
         self.parsed.whole()
     }
 
-    /// The same repository at this digest.
-    pub(crate) fn at_digest(&self, digest: &str) -> Reference {
-        self.parsed.clone_with_digest(digest.to_owned())
-    }
-
     /// `registry/repository@digest`, which a container status shows as its image id.
     pub(crate) fn repo_digest(&self, digest: &str) -> String {
         format!("{}/{}@{digest}", self.parsed.registry(), self.parsed.repository())
@@ -63,15 +58,28 @@ impl ImageReference {
         self.parsed.digest().is_none() && self.parsed.tag().is_none_or(|tag| tag == "latest")
     }
 
-    /// Whether the registry is on this machine and is spoken to without TLS.
-    pub(crate) fn is_loopback(&self) -> bool {
-        let registry = self.parsed.registry();
-        let host = match registry.strip_prefix('[') {
-            Some(rest) => rest.split(']').next().unwrap_or(rest),
-            None => registry.split(':').next().unwrap_or(registry),
-        };
-        host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    /// The repository without its registry.
+    pub(crate) fn repository(&self) -> &str {
+        self.parsed.repository()
     }
+
+    /// The same tag or digest of a repository elsewhere.
+    pub(crate) fn elsewhere(&self, registry: &str, repository: String) -> Reference {
+        let registry = registry.to_owned();
+        match (self.parsed.digest(), self.parsed.tag()) {
+            (Some(digest), _) => Reference::with_digest(registry, repository, digest.to_owned()),
+            (None, tag) => Reference::with_tag(registry, repository, tag.unwrap_or("latest").to_owned()),
+        }
+    }
+}
+
+/// Whether the registry is on this machine and is spoken to without TLS.
+pub(crate) fn is_loopback(registry: &str) -> bool {
+    let host = match registry.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => registry.split(':').next().unwrap_or(registry),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -95,7 +103,7 @@ mod tests {
     ) {
         let reference = ImageReference::parse(image).unwrap();
         assert_eq!(reference.full_name(), full);
-        assert_eq!((reference.is_loopback(), reference.is_latest()), (loopback, latest));
+        assert_eq!((is_loopback(reference.registry()), reference.is_latest()), (loopback, latest));
     }
 
     #[rstest]

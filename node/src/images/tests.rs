@@ -1,12 +1,12 @@
 //! Pulls from a registry on loopback.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -29,6 +29,10 @@ struct Content {
     blob_requests: AtomicUsize,
     /// User and password it wants, base64.
     account: Option<String>,
+    /// How many transfers of blobs break off halfway.
+    breaks: AtomicUsize,
+    /// From which byte on blobs were asked for.
+    offsets: Mutex<Vec<usize>>,
 }
 
 struct Registry {
@@ -99,6 +103,9 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
     let path = request.uri().path();
     if path.contains("/blobs/") {
         content.blob_requests.fetch_add(1, Ordering::SeqCst);
+        if let Some((_, bytes)) = content.documents.get(path) {
+            return blob(&content, bytes, request.headers().get(header::RANGE));
+        }
     }
     match content.documents.get(path) {
         Some((kind, bytes)) => ([(header::CONTENT_TYPE, kind.clone())], bytes.clone()).into_response(),
@@ -108,6 +115,28 @@ async fn answer(State(content): State<Arc<Content>>, request: Request) -> Respon
             (StatusCode::NOT_FOUND, axum::Json(error)).into_response()
         }
     }
+}
+
+/// A blob from where it is wanted, or half of that if the transfer is to break off.
+fn blob(content: &Content, bytes: &[u8], range: Option<&http::HeaderValue>) -> Response {
+    let range = range.and_then(|value| value.to_str().ok()?.strip_prefix("bytes=")?.strip_suffix('-'));
+    let offset: usize = range.map_or(0, |text| text.parse().unwrap());
+    content.offsets.lock().push(offset);
+    let rest = bytes[offset..].to_vec();
+    let status = if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let fewer = |left: usize| left.checked_sub(1);
+    if content.breaks.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer).is_err() {
+        return (status, rest).into_response();
+    }
+    let length = [(header::CONTENT_LENGTH, rest.len().to_string())];
+    let half = Ok(rest[..rest.len() / 2].to_vec());
+    let broken = async {
+        // What was sent before arrives before the connection ends.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    };
+    let parts = futures::stream::iter([half]).chain(futures::stream::once(broken));
+    (status, length, axum::body::Body::from_stream(parts)).into_response()
 }
 
 impl Served {
@@ -120,7 +149,7 @@ impl Served {
 fn open(dir: &tempfile::TempDir) -> Images {
     // Two tests may be first at the same time.
     let _already = rustls::crypto::ring::default_provider().install_default();
-    Images::open(dir.path()).unwrap()
+    Images::open(dir.path(), Arc::default()).unwrap()
 }
 
 async fn pull(
@@ -292,6 +321,107 @@ async fn a_private_image_needs_its_account() {
     let auth = RegistryAuth::Basic("u".to_owned(), "p".to_owned());
     let pulled = images.pull(&served.reference("v1"), Selection::NativeFirst, auth).await;
     assert!(pulled.is_ok(), "{:?}", pulled.err());
+}
+
+#[tokio::test]
+async fn a_transfer_that_breaks_off_goes_on_where_it_was() {
+    let mut registry = Registry::new();
+    let binary = vec![7; 1 << 20];
+    registry.image("v1", (WASM_CONFIG, json!({})), &[("application/wasm", &binary)]);
+    registry.content.breaks = AtomicUsize::new(2);
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let content = pull(&open(&dir), &served, "v1", Selection::Wasm).await.unwrap();
+    let ImageContent::Wasm { path, .. } = content else { panic!("expected WebAssembly") };
+    assert_eq!(std::fs::read(path).unwrap(), binary);
+    assert_eq!(*served.content.offsets.lock(), [0, 1 << 19, 3 << 18]);
+}
+
+#[tokio::test]
+async fn a_transfer_that_brings_nothing_more_is_given_up() {
+    let mut registry = Registry::new();
+    registry.image("v1", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm")]);
+    registry.content.breaks = AtomicUsize::new(usize::MAX);
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let error = pull(&open(&dir), &served, "v1", Selection::Wasm).await.unwrap_err();
+    assert!(error.contains("broke off"), "{error}");
+    assert_eq!(*served.content.offsets.lock(), [0, 2, 3, 3, 3]);
+    assert_eq!(std::fs::read_dir(dir.path().join("ingest")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_blob_that_is_longer_than_announced_is_not_taken() {
+    let mut registry = Registry::new();
+    let mut endless = registry.blob("application/wasm", b"\0asm and more");
+    endless["size"] = json!(4);
+    let config = registry.blob(WASM_CONFIG, b"{}");
+    registry.manifest("endless", OCI_MANIFEST, json!({ "config": config, "layers": [endless] }));
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let error = pull(&open(&dir), &served, "endless", Selection::Wasm).await.unwrap_err();
+    assert!(error.contains("is longer than the 4 bytes that were announced"), "{error}");
+}
+
+#[tokio::test]
+async fn a_mirror_is_asked_first_and_the_registry_for_what_it_does_not_have() {
+    let mut mirror = Registry::new();
+    mirror.image("both", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm mirror")]);
+    mirror.content.account = Some("dTpw".to_owned());
+    let mut registry = Registry::new();
+    registry.image("both", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm registry")]);
+    registry.image("own", (WASM_CONFIG, json!({})), &[("application/wasm", b"\0asm own")]);
+    let (mirror, registry) = (mirror.serve().await, registry.serve().await);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("registries.yaml");
+    let yaml = format!(
+        "mirrors:\n  \"{0}\":\n    endpoint: [\"http://{1}\"]\n    rewrite: {{ \"^named/(.*)$\": \"$1\" }}\n\
+         configs:\n  \"{1}\": {{ auth: {{ username: u, password: p }} }}\n",
+        registry.address, mirror.address
+    );
+    std::fs::write(&file, yaml).unwrap();
+    let registries = Arc::new(Registries::read(&file, false).unwrap());
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let images = Images::open(dir.path(), registries).unwrap();
+    let binary = |content: ImageContent| match content {
+        ImageContent::Wasm { path, .. } => std::fs::read(path).unwrap(),
+        ImageContent::Oci { .. } => panic!("expected WebAssembly"),
+    };
+    let pulled = |tag| pull(&images, &registry, tag, Selection::Wasm);
+    assert_eq!(binary(pulled("both").await.unwrap()), b"\0asm mirror");
+    assert_eq!(binary(pulled("own").await.unwrap()), b"\0asm own");
+    let renamed = ImageReference::parse(&format!("{}/named/app:both", registry.address)).unwrap();
+    let image = images.pull(&renamed, Selection::Wasm, RegistryAuth::Anonymous).await.unwrap();
+    assert_eq!(binary(images.content(&image).unwrap()), b"\0asm mirror");
+    assert!(
+        image.repo_digest.starts_with(&format!("{}/named/app@", registry.address)),
+        "{}",
+        image.repo_digest
+    );
+}
+
+#[tokio::test]
+async fn a_removed_image_leaves_what_others_need() {
+    let mut registry = Registry::new();
+    let config = |name: &str| json!({ "os": "linux", "architecture": "amd64", "author": name });
+    registry.image("a", (OCI_CONFIG, config("a")), &[(TAR, b"shared"), (TAR, b"a alone")]);
+    registry.image("b", (OCI_CONFIG, config("b")), &[(TAR, b"shared")]);
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    for tag in ["a", "b"] {
+        pull(&images, &served, tag, Selection::Native).await.unwrap();
+    }
+    let names: Vec<usize> = images.all().iter().map(|named| named.names.len()).collect();
+    assert_eq!(names, [2, 2], "each has its tag and its digest");
+    let image = images.lookup(&served.reference("a"), Selection::Native).unwrap();
+    let lease = images.store.lease();
+    lease.hold(&digest(b"a alone"));
+    let freed = images.remove(image.id()).unwrap();
+    assert_eq!(freed, config("a").to_string().len() as u64);
+    assert!(images.lookup(&served.reference("a"), Selection::Native).is_none());
+    assert!(images.lookup(&served.reference("b"), Selection::Native).is_some());
+    assert!(images.store.has(&digest(b"a alone")), "somebody is about to use it");
 }
 
 #[test]

@@ -30,13 +30,15 @@ pub(super) async fn run(
         ctx.events.pod(pod, happening);
         (CREATE_FAILED, message)
     })?;
-    let image = teller.fetch(container, forced).await?;
+    let name = container.image.as_deref().unwrap_or_default();
+    let reference = teller.reference(name)?;
+    let policy = PullPolicy::of(container.image_pull_policy.as_deref(), &reference);
+    let image = teller.fetch(name, &reference, policy, selection(ctx, forced)).await?;
     let content = ctx.images.content(&image).map_err(|error| (CREATE_FAILED, chain(&error)))?;
     let handler = Handler::of(&content);
     if let Some(forced) = forced.filter(|forced| *forced != handler) {
         let message = format!(
-            "the RuntimeClass asks for {forced}, but image {:?} is for {handler}: use an image for {forced} or another RuntimeClass",
-            container.image.as_deref().unwrap_or_default(),
+            "the RuntimeClass asks for {forced}, but image {name:?} is for {handler}: use an image for {forced} or another RuntimeClass",
         );
         return Err(teller.refuse(CREATE_FAILED, message));
     }
@@ -68,10 +70,22 @@ async fn check_runtime(ctx: &Context, pod: &Pod, handler: Handler) -> Result<(),
     Err((CREATE_FAILED, message))
 }
 
-struct Teller<'a> {
-    ctx: &'a Context,
-    pod: &'a Pod,
-    field_path: String,
+/// Which image of an index fits here.
+fn selection(ctx: &Context, forced: Option<Handler>) -> Selection {
+    match forced {
+        Some(Handler::Wasmtime) => Selection::Wasm,
+        Some(Handler::Runc) => Selection::Native,
+        None if ctx.has_namespaces => Selection::NativeFirst,
+        None => Selection::WasmFirst,
+    }
+}
+
+/// Fetches images for a pod, and tells it what becomes of that.
+pub(super) struct Teller<'a> {
+    pub(super) ctx: &'a Context,
+    pub(super) pod: &'a Pod,
+    /// What of the pod it is about.
+    pub(super) field_path: String,
 }
 
 impl Teller<'_> {
@@ -85,21 +99,24 @@ impl Teller<'_> {
         (reason, message)
     }
 
-    async fn fetch(&self, container: &Container, forced: Option<Handler>) -> Result<Arc<Image>, Refusal> {
-        let name = container.image.as_deref().unwrap_or_default();
-        let reference = ImageReference::parse(name).map_err(|error| {
+    /// The name of an image, made complete.
+    pub(super) fn reference(&self, name: &str) -> Result<ImageReference, Refusal> {
+        ImageReference::parse(name).map_err(|error| {
             self.tell(Severity::Warning, "InspectFailed", error.to_string());
             self.tell(Severity::Warning, "Failed", "Error: InvalidImageName".to_owned());
             ("InvalidImageName", error.to_string())
-        })?;
-        let selection = match forced {
-            Some(Handler::Wasmtime) => Selection::Wasm,
-            Some(Handler::Runc) => Selection::Native,
-            None if self.ctx.has_namespaces => Selection::NativeFirst,
-            None => Selection::WasmFirst,
-        };
-        let policy = PullPolicy::of(container.image_pull_policy.as_deref(), &reference);
-        let present = self.ctx.images.lookup(&reference, selection);
+        })
+    }
+
+    /// The image, from the disk or from its registry as the policy says.
+    pub(super) async fn fetch(
+        &self,
+        name: &str,
+        reference: &ImageReference,
+        policy: PullPolicy,
+        selection: Selection,
+    ) -> Result<Arc<Image>, Refusal> {
+        let present = self.ctx.images.lookup(reference, selection);
         match (should_pull(policy, present.is_some()), present) {
             (PullDecision::Use, Some(image)) => {
                 let message = format!("Container image {name:?} already present on machine");
@@ -112,7 +129,7 @@ impl Teller<'_> {
                 self.tell(Severity::Warning, "Failed", "Error: ErrImageNeverPull".to_owned());
                 Err(("ErrImageNeverPull", message))
             }
-            (PullDecision::Pull, _) => self.pull(name, &reference, selection).await,
+            (PullDecision::Pull, _) => self.pull(name, reference, selection).await,
         }
     }
 

@@ -7,15 +7,16 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
+use tokio_util::sync::CancellationToken;
 use wherry_runtime_api::{ContainerId, DnsConfig, NodeNamespaces, SandboxId, SandboxSpec};
 
-use super::launch;
 use super::memory::{PodNetworking, PreparedImage, Why};
 use super::plan::Action;
 use super::qos::qos_class;
 use super::resources;
 use super::specs::field_path;
 use super::storage::Usage;
+use super::{image_volumes, launch};
 use crate::admission::dotted;
 use crate::commands::Commands;
 use crate::context::{Context, chain};
@@ -84,10 +85,16 @@ pub(super) async fn mount_volumes(
     pod: Arc<Pod>,
     pod_ip: String,
     before: Option<Arc<Volumes>>,
+    ending: CancellationToken,
 ) -> Done {
     let sources = PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, pod: &pod };
     let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip), before.as_deref()).await;
-    Done::Volumes(set_up.map(Arc::new).map_err(|error| chain(&error)))
+    let mut volumes = match set_up {
+        Ok(volumes) => volumes,
+        Err(error) => return Done::Volumes(Err(chain(&error))),
+    };
+    let mounted = image_volumes::mount(&ctx, &pod, &mut volumes, &ending).await;
+    Done::Volumes(mounted.map(|()| Arc::new(volumes)))
 }
 
 /// Gives the pod its address.

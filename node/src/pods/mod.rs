@@ -18,6 +18,7 @@ mod conditions;
 mod ending;
 mod hooks;
 mod image_job;
+mod image_volumes;
 mod jobs;
 mod last_words;
 mod launch;

@@ -238,7 +238,8 @@ impl Worker {
         }
         let ip = self.memory.network.done().map(|network| network.ip.to_string()).unwrap_or_default();
         let (ctx, before) = (self.ctx.clone(), self.memory.volumes.done().cloned());
-        self.jobs.spawn(async move { Some(jobs::mount_volumes(ctx, pod, ip, before).await) });
+        let ending = self.ending.clone();
+        self.jobs.spawn(async move { Some(jobs::mount_volumes(ctx, pod, ip, before, ending).await) });
     }
 
     fn ensure_image(&mut self, pod: Arc<Pod>, container: String, attempt: u32) {

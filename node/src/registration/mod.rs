@@ -27,6 +27,7 @@ use tracing::{info, warn};
 
 use crate::context::{Context, chain};
 use crate::eviction::Pressure;
+use crate::images::NamedImage;
 pub(crate) use machine::{Machine, meminfo};
 pub(crate) use object::Facts;
 pub use range::{RangeError, pod_range};
@@ -109,9 +110,9 @@ impl Registration {
     }
 
     fn status(&self, before: Option<&NodeStatus>, now: Timestamp) -> NodeStatus {
-        let image = |(name, image): (String, Arc<crate::images::Image>)| ContainerImage {
-            names: Some(vec![image.repo_digest.clone(), name]),
-            size_bytes: i64::try_from(image.size).ok(),
+        let image = |named: NamedImage| ContainerImage {
+            names: Some(named.names.into_iter().collect()),
+            size_bytes: i64::try_from(named.image.size).ok(),
         };
         let images = self.ctx.images.all().into_iter().map(image).collect();
         self.facts.status(*self.pressure.borrow(), images, before, now)

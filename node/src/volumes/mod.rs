@@ -5,6 +5,7 @@
 //! | emptyDir | a directory of the pod; with `medium: Memory` a tmpfs |
 //! | hostPath | the path itself, checked against its `type` |
 //! | persistentVolumeClaim, ephemeral | where the PersistentVolume behind the claim is: a path or a directory ([`local`]) |
+//! | image | the layers of an image, mounted as one directory by who makes volumes of images ([`image`]) |
 //! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes or a token is to be renewed |
 //!
 //! # Guarantees
@@ -12,6 +13,7 @@
 
 mod atomic;
 mod host_path;
+mod image;
 mod local;
 mod mounted;
 mod mounts;
@@ -120,6 +122,8 @@ pub(crate) struct Volumes {
     pub(crate) paths: BTreeMap<String, PathBuf>,
     /// Those of them that nobody may write to.
     pub(crate) read_only: BTreeSet<String>,
+    /// Those in which nothing can be executed.
+    pub(crate) no_exec: BTreeSet<String>,
     /// Whether some of their files show the pod itself.
     pub(crate) shows_pod: bool,
     /// When files are to be written again, though nothing they come from changes.
@@ -174,7 +178,7 @@ impl VolumeRoot {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
-    /// Sets all volumes of the pod up, or brings those made of files up to date. Claims that were mounted `before` still
+    /// Sets all volumes of the pod up but those of images, or brings those made of files up to date. Claims that were mounted `before` still
     /// are.
     pub(crate) async fn set_up(
         &self,
@@ -186,7 +190,8 @@ impl VolumeRoot {
         let dir = self.pod_dir(pod.metadata.uid.as_deref().unwrap_or_default()).join("volumes");
         let group = fs_group(pod);
         let mut volumes = Volumes::default();
-        for volume in pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten()) {
+        let all = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        for volume in all.filter(|volume| volume.image.is_none()) {
             let failed = |source| SetUpError { volume: volume.name.clone(), source };
             if let Some((claim, is_ephemeral, read_only)) = persistent::claim(pod, volume) {
                 let known = before.and_then(|before| before.paths.get(&volume.name)).cloned();
@@ -326,7 +331,6 @@ fn kind_of(volume: &Volume) -> &'static str {
     match volume {
         Volume { csi: Some(_), .. } => "a csi volume",
         Volume { nfs: Some(_), .. } => "an nfs volume",
-        Volume { image: Some(_), .. } => "an image volume",
         _ => "this kind of volume",
     }
 }

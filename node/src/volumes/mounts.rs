@@ -80,7 +80,7 @@ impl Mounter<'_> {
                 Some("Bidirectional") => return Err(MountError::Bidirectional(volume.clone())),
                 propagation => propagation == Some("HostToContainer"),
             },
-            no_exec: false,
+            no_exec: self.volumes.no_exec.contains(volume),
         };
         Ok(Mount { host_path, container_path: mount.mount_path.clone(), read_only, options })
     }

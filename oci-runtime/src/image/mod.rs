@@ -9,6 +9,7 @@
 
 mod archive;
 pub(crate) mod layer;
+mod mount;
 pub(crate) mod root;
 mod unpack;
 
@@ -84,6 +85,12 @@ impl Images {
         }
         let layers = record.layers.iter().map(|hex| layer::content(&self.layers, hex)).collect();
         Ok(Prepared { config, layers })
+    }
+
+    /// Mounts the layers, as one file system that cannot be written to, at a directory.
+    pub(crate) fn mount(&self, source: &Source, target: &Path) -> Result<(), RuntimeError> {
+        let prepared = self.prepare(source)?;
+        mount::layers(&self.layers, &prepared.layers, target).map_err(failed("mount an image at", target))
     }
 
     /// Forgets the image; its layers go with the next [`Images::collect`].

@@ -131,6 +131,45 @@ fn whiteouts_become_those_of_overlayfs() {
 }
 
 #[test]
+fn mounted_layers_are_merged_and_cannot_be_written_to() {
+    let lower =
+        archive(&[item("gone", Regular, "x"), item("kept", Regular, "lower"), item("new", Regular, "lower")]);
+    let upper = archive(&[item(".wh.gone", Regular, ""), item("new", Regular, "upper")]);
+    let shown = std::thread::spawn(move || {
+        let flags = nix::sched::CloneFlags::CLONE_NEWNS;
+        nix::sched::unshare(flags).unwrap();
+        let private =
+            rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let layers: Vec<_> = [lower, upper]
+            .iter()
+            .zip(["one", "two"])
+            .map(|(layer, name)| {
+                let root = dir.path().join("layers").join(name).join("fs");
+                fs::create_dir_all(&root).unwrap();
+                unpack(layer.as_slice(), &root).unwrap();
+                root
+            })
+            .collect();
+        fs::create_dir(&target).unwrap();
+        super::mount::layers(&dir.path().join("layers"), &layers, &target).unwrap();
+        let mut names: Vec<_> =
+            fs::read_dir(&target).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let text = |name: &str| fs::read_to_string(target.join(name)).unwrap();
+        let (kept, new) = (text("kept"), text("new"));
+        let refused = fs::write(target.join("more"), "x").unwrap_err().kind();
+        rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+        (names, kept, new, refused)
+    });
+    let (names, kept, new, refused) = shown.join().unwrap();
+    assert_eq!(names, ["kept", "new"]);
+    assert_eq!((kept.as_str(), new.as_str(), refused), ("lower", "upper", io::ErrorKind::ReadOnlyFilesystem));
+}
+
+#[test]
 fn a_later_entry_replaces_an_earlier_one_of_another_kind() {
     let (_dir, root) = root_of(&[
         item("a", Directory, ""),

@@ -9,6 +9,8 @@ mod etc_hosts;
 #[cfg(test)]
 mod hooks;
 #[cfg(test)]
+mod images;
+#[cfg(test)]
 mod init;
 #[cfg(test)]
 mod kubelet;

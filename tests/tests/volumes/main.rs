@@ -13,6 +13,8 @@ mod empty_dir_wrapper;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
+mod image;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod projected_combined;

@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::eviction::{Evictions, Manager, Supplies};
 use crate::host_ports::HostPorts;
 use crate::images::Images;
+use crate::images::garbage::Garbage;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
@@ -84,7 +85,7 @@ impl Node {
         let (client, wakers) = (self.api.client(), Wakers::default());
         let (events, write) = Events::new(client.clone(), "node-1", clock.clone(), stop.clone());
         tasks.spawn(write);
-        let images = Images::open(&self.dir.path().join("content")).unwrap();
+        let images = Images::open(&self.dir.path().join("content"), Arc::default()).unwrap();
         images.insert("app:v1", true);
         images.insert("busybox:v1", false);
         let (services, mut writer) = reflector::store();
@@ -107,6 +108,7 @@ impl Node {
             containers: Containers::new(runtimes.clone(), wakers.clone()),
             runtimes,
             images,
+            garbage: Garbage::default(),
             objects: Objects::new(&client, &wakers, &tasks),
             tokens: Tokens::new(&client, &self.clock),
             dns: crate::dns::DnsSettings {

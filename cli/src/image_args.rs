@@ -1,0 +1,46 @@
+//! What the command line says of images: where they come from, and when they go.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use wherry_node::{ImageLimits, Registries};
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    /// Mirrors of registries, their credentials and certificates, in a file as k3s' registries.yaml.
+    #[arg(long)]
+    registries: Option<PathBuf>,
+    /// Ask only mirrors for images of registries that have some.
+    #[arg(long, requires = "registries")]
+    disable_default_registry_endpoint: bool,
+    /// How full the disk is, in percent, when images go that nothing uses; 100 is never.
+    #[arg(long, default_value_t = 85)]
+    image_gc_high_threshold: u8,
+    /// How full it may be, in percent, when no more images go.
+    #[arg(long, default_value_t = 80)]
+    image_gc_low_threshold: u8,
+    /// How long an image stays at least, as in 90s, 2m or 1h.
+    #[arg(long, default_value = "2m", value_parser = crate::audit::duration)]
+    minimum_image_ttl_duration: Duration,
+    /// How long an image stays that nothing uses; 0s is for ever.
+    #[arg(long, default_value = "0s", value_parser = crate::audit::duration)]
+    image_maximum_gc_age: Duration,
+}
+
+impl ImageArgs {
+    /// Where images come from.
+    pub(crate) fn registries(&self) -> anyhow::Result<Arc<Registries>> {
+        let Some(path) = &self.registries else { return Ok(Arc::default()) };
+        let read = Registries::read(path, self.disable_default_registry_endpoint);
+        Ok(Arc::new(read.context("--registries cannot be used")?))
+    }
+
+    /// When they go.
+    pub(crate) fn limits(&self) -> anyhow::Result<ImageLimits> {
+        let thresholds = (self.image_gc_high_threshold, self.image_gc_low_threshold);
+        Ok(ImageLimits::new(thresholds, self.minimum_image_ttl_duration, self.image_maximum_gc_age)?)
+    }
+}

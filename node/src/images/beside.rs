@@ -1,0 +1,104 @@
+//! The images of a node for commands that run beside its agent, or while there is none.
+
+use std::error::Error;
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::Arc;
+
+use oci_client::secrets::RegistryAuth;
+
+use super::import::import;
+use super::{ImageReference, Images, Keep, NamedImage, PullError, Registries, Selection};
+
+/// Why a command on images failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ImageStoreError(Box<dyn Error + Send + Sync>);
+
+impl ImageStoreError {
+    fn of(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
+
+/// An image as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedImage {
+    /// Its names.
+    pub names: Vec<String>,
+    /// The digest under which containers have it.
+    pub id: String,
+    /// Its bytes, as its registry counts them.
+    pub size: u64,
+    /// `pinned` or `imported` if it stays though nothing uses it, else empty.
+    pub keep: &'static str,
+}
+
+/// The images in the data directory of a node.
+pub struct ImageStore {
+    images: Images,
+}
+
+impl ImageStore {
+    /// Opens, or makes, the images of the node with this data directory.
+    pub fn open(data_dir: &Path, registries: Arc<Registries>) -> Result<Self, ImageStoreError> {
+        let images = Images::join(&data_dir.join("node/content"), registries).map_err(ImageStoreError::of)?;
+        Ok(Self { images })
+    }
+
+    /// All images, by their first names.
+    pub fn list(&self) -> Vec<ListedImage> {
+        let mut listed: Vec<ListedImage> = self.images.all().into_iter().map(ListedImage::of).collect();
+        listed.sort_by(|a, b| a.names.cmp(&b.names));
+        listed
+    }
+
+    /// Takes the images of an archive, which are never removed by themselves; their complete names.
+    pub fn import(&self, archive: impl BufRead) -> Result<Vec<String>, ImageStoreError> {
+        import(&self.images.store, archive).map_err(ImageStoreError::of)
+    }
+
+    /// Fetches an image in all the forms that containers here may ask for; its complete name.
+    pub async fn pull(&self, name: &str) -> Result<String, ImageStoreError> {
+        let reference = ImageReference::parse(name).map_err(ImageStoreError::of)?;
+        let mut missing = None;
+        let mut found = false;
+        for selection in Selection::ALL {
+            match self.images.pull(&reference, selection, RegistryAuth::Anonymous).await {
+                Ok(_) => found = true,
+                Err(error) if matches!(*error, PullError::Platform { .. }) => missing = Some(error),
+                Err(error) => return Err(ImageStoreError::of(error)),
+            }
+        }
+        match missing {
+            Some(error) if !found => Err(ImageStoreError::of(error)),
+            _ => Ok(reference.full_name()),
+        }
+    }
+
+    /// Says whether the image of this name, or with this digest, stays though nothing uses it.
+    pub fn pin(&self, name: &str, stays: bool) -> Result<(), ImageStoreError> {
+        let full = ImageReference::parse(name).map(|reference| reference.full_name()).unwrap_or_default();
+        let wanted = |named: &NamedImage| named.image.id() == name || named.names.contains(&full);
+        let found = self.images.all().into_iter().find(wanted);
+        let found =
+            found.ok_or_else(|| ImageStoreError::of(format!("there is no image {name:?} on this node")))?;
+        let keep = if stays { Keep::Pinned } else { Keep::No };
+        self.images.store.set_keep(found.image.id(), keep).map_err(ImageStoreError::of)
+    }
+}
+
+impl ListedImage {
+    fn of(named: NamedImage) -> Self {
+        Self {
+            names: named.names.into_iter().collect(),
+            id: named.image.id().to_owned(),
+            size: named.image.size,
+            keep: match named.image.keep {
+                Keep::No => "",
+                Keep::Imported => "imported",
+                Keep::Pinned => "pinned",
+            },
+        }
+    }
+}
