@@ -210,6 +210,12 @@ impl Drop for Node {
         for hierarchy in hierarchies() {
             clean(&hierarchy.join(&self.group[1..]));
         }
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for place in mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(Path::new) {
+            if place.starts_with(self.dir.path()) {
+                rustix::mount::unmount(place, rustix::mount::UnmountFlags::DETACH).ok();
+            }
+        }
     }
 }
 
