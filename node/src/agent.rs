@@ -34,6 +34,7 @@ use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
 use crate::objects::Objects;
 use crate::pods::{PodIndex, Supervisor};
+use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
@@ -224,6 +225,7 @@ impl Agent {
             allocatable: machine.allocatable(config.max_pods),
             has_namespaces: config.network == NetworkMode::Bridge,
             evictions: Evictions::new(wakers.clone()),
+            probe_tallies: Tallies::default(),
             admission: Arc::new(Admission::observe(config.sysctls.clone())),
             cgroup_root: config.cgroup_root.clone(),
             allocations: Allocations::new(wakers.clone()),

@@ -24,6 +24,7 @@ use crate::images::garbage::Garbage;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
+use crate::probes::Tallies;
 use crate::runtimes::Runtimes;
 use crate::tokens::Tokens;
 use crate::volumes::VolumeRoot;
@@ -81,6 +82,8 @@ pub(crate) struct Context {
     pub(crate) evictions: Evictions,
     /// Ports of the node that lead to pods.
     pub(crate) host_ports: Arc<HostPorts>,
+    /// How often probes looked.
+    pub(crate) probe_tallies: Tallies,
     /// Volumes.
     pub(crate) volumes: VolumeRoot,
     /// Container logs.

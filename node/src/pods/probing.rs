@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 use super::life::{Life, View};
 use super::memory::{ContainerMemory, ProbeKill, ProbeView};
 use crate::commands::Commands;
-use crate::probes::{Finding, Place, Probe, ProbeKind, Target, watch};
+use crate::context::Context;
+use crate::probes::{Finding, Place, Probe, ProbeKind, Tallies, Target, watch};
 use crate::runtimes::Runtimes;
 
 /// What a probe of one attempt at a container found.
@@ -30,6 +31,8 @@ type Key = (String, u32, ProbeKind);
 
 /// The running probes of one pod.
 pub(super) struct Probing {
+    uid: String,
+    tallies: Tallies,
     runtimes: Runtimes,
     tasks: TaskTracker,
     reports: mpsc::UnboundedSender<ProbeReport>,
@@ -37,13 +40,15 @@ pub(super) struct Probing {
 }
 
 impl Probing {
-    /// No probes yet; those to come run on `tasks` and report to the receiver.
+    /// No probes of the pod yet; those to come run on `tasks` and report to the receiver.
     pub(super) fn new(
-        runtimes: Runtimes,
+        uid: &str,
+        ctx: &Context,
         tasks: TaskTracker,
     ) -> (Self, mpsc::UnboundedReceiver<ProbeReport>) {
         let (reports, receiver) = mpsc::unbounded_channel();
-        (Self { runtimes, tasks, reports, running: BTreeMap::new() }, receiver)
+        let (uid, tallies, runtimes) = (uid.to_owned(), ctx.probe_tallies.clone(), ctx.runtimes.clone());
+        (Self { uid, tallies, runtimes, tasks, reports, running: BTreeMap::new() }, receiver)
     }
 
     /// Starts probes that should run and ends those that should not.
@@ -77,7 +82,8 @@ impl Probing {
             if !self.running.contains_key(&key) {
                 let running_for = now.duration_since(started_at).unsigned_abs();
                 let commands = Commands::of(&self.runtimes, running);
-                let target = Target { place: Place { ip, commands }, running_for, is_ready };
+                let tally = self.tallies.of(&self.uid, &key.0, key.2);
+                let target = Target { place: Place { ip, commands }, running_for, is_ready, tally };
                 let guard = self.start(&key, probe, target);
                 self.running.insert(key, guard);
             }

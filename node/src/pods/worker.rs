@@ -63,7 +63,7 @@ impl Worker {
         let pod = desired.borrow().pod.clone();
         let uid = jobs::uid(&pod).to_owned();
         let memory = Memory::recall(&pod, ctx.clock.now());
-        let (probing, reports) = Probing::new(ctx.runtimes.clone(), tasks);
+        let (probing, reports) = Probing::new(&uid, &ctx, tasks);
         let node = NodeFacts {
             host_ip: ctx.host_ip.clone(),
             has_namespaces: ctx.has_namespaces,
@@ -107,6 +107,7 @@ impl Worker {
         self.ctx.tokens.release(&self.uid);
         self.ctx.allocations.release(&self.uid);
         self.ctx.evictions.release(&self.uid);
+        self.ctx.probe_tallies.release(&self.uid);
     }
 
     /// Takes everything else that is already there, so that one plan serves all of it.

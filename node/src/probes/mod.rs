@@ -12,6 +12,7 @@
 
 mod check;
 mod grpc;
+mod tally;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 pub(crate) use check::{Check, HttpCheck, Miss, Place};
 use grpc::GrpcCheck;
+pub(crate) use tally::{Tallies, Tally};
 pub(crate) use task::{Finding, Target, watch};
 
 /// What a probe decides.

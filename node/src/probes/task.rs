@@ -1,8 +1,9 @@
 //! The life of one probe of one running container.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Check, Miss, Place, Probe, ProbeKind};
+use super::{Check, Miss, Place, Probe, ProbeKind, Tally};
 
 /// The first pause between additional looks; it doubles up to the probe's period.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -29,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) running_for: Duration,
     /// Whether it is held to be ready.
     pub(crate) is_ready: bool,
+    /// Where looks are counted.
+    pub(crate) tally: Arc<Tally>,
 }
 
 /// Looks again and again, and tells `tell` what it finds; ends when it is dropped, and a startup probe with its
@@ -45,6 +48,7 @@ pub(crate) async fn watch(probe: Probe, target: Target, mut tell: impl FnMut(Fin
     loop {
         let period_ends = tokio::time::Instant::now() + probe.period;
         let outcome = probe.check.run(&target.place, probe.timeout).await;
+        target.tally.add(&outcome);
         let mut succeeded = outcome.is_ok();
         if let Err(miss) = &outcome {
             tell(Finding::Unhealthy(unhealthy(probe.kind, miss)));
@@ -63,7 +67,11 @@ pub(crate) async fn watch(probe: Probe, target: Target, mut tell: impl FnMut(Fin
             if tokio::time::Instant::now() >= period_ends {
                 break;
             }
-            succeeded = probe.check.run(&target.place, probe.timeout).await.is_ok();
+            let outcome = probe.check.run(&target.place, probe.timeout).await;
+            succeeded = outcome.is_ok();
+            if succeeded {
+                target.tally.add(&outcome);
+            }
             if succeeded && let Some(verdict) = count.add(true) {
                 tell(verdict);
             }

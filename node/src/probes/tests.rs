@@ -105,7 +105,8 @@ async fn a_container_that_is_soon_ready_is_seen_long_before_its_period() {
     drop(reserved);
     let probe = parse(json!({ "tcpSocket": { "port": address.port() }, "periodSeconds": 3600 })).unwrap();
     let (sender, mut findings) = mpsc::unbounded_channel();
-    let target = Target { place: place().0, running_for: Duration::ZERO, is_ready: false };
+    let target =
+        Target { place: place().0, running_for: Duration::ZERO, is_ready: false, tally: Arc::default() };
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch(probe, target, move |finding| {
         sender.send(finding).ok();
@@ -136,7 +137,7 @@ async fn a_command_that_cannot_be_run_decides_nothing() {
     let (place, runtime) = place();
     let probe = parse(json!({ "exec": { "command": ["no-such"] }, "failureThreshold": 1 })).unwrap();
     let probe = Probe { kind: ProbeKind::Liveness, ..probe };
-    let target = Target { place, running_for: Duration::ZERO, is_ready: true };
+    let target = Target { place, running_for: Duration::ZERO, is_ready: true, tally: Arc::default() };
     let (sender, mut findings) = mpsc::unbounded_channel();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(watch(probe, target, move |finding| {

@@ -1,5 +1,5 @@
-//! What the node tells of itself and of its Pods: `/metrics`, `/metrics/resource`, `/metrics/cadvisor`, `/stats/summary`, `/pods`,
-//! `/configz` and `/healthz`, in kubelet's formats.
+//! What the node tells of itself and of its Pods: `/metrics`, `/metrics/resource`, `/metrics/cadvisor`, `/metrics/probes`,
+//! `/stats/summary`, `/pods`, `/configz` and `/healthz`, in kubelet's formats.
 //!
 //! Nothing is collected while nobody asks: each answer is read from the kernel, and from the wasm runtime's own accounts, when it
 //! is asked for.
@@ -10,6 +10,7 @@ mod cadvisor;
 mod exposition;
 mod host;
 mod kubelet;
+mod probes;
 mod resource;
 mod server;
 mod snapshot;

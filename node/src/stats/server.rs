@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::snapshot::{Snapshot, take};
 use super::summary::{DiskUsage, Surroundings};
-use super::{cadvisor, kubelet, resource, summary};
+use super::{cadvisor, kubelet, probes, resource, summary};
 use crate::config::Config;
 use crate::containers::Running;
 use crate::context::Context;
@@ -68,6 +68,7 @@ pub(crate) fn router(state: StatsState) -> Router {
         .route("/metrics", get(metrics))
         .route("/metrics/resource", get(resource_metrics))
         .route("/metrics/cadvisor", get(cadvisor_metrics))
+        .route("/metrics/probes", get(probe_metrics))
         .route("/stats/summary", get(stats_summary))
         .route("/pods", get(list_pods))
         .route("/configz", get(configz))
@@ -90,6 +91,10 @@ async fn resource_metrics(State(state): State<StatsState>) -> impl IntoResponse 
 
 async fn cadvisor_metrics(State(state): State<StatsState>) -> impl IntoResponse {
     text(cadvisor::page(&state.snapshot().await, &state.machine))
+}
+
+async fn probe_metrics(State(state): State<StatsState>) -> impl IntoResponse {
+    text(probes::page(&state.pods.all(), &state.ctx.probe_tallies))
 }
 
 async fn stats_summary(State(state): State<StatsState>) -> Json<Value> {

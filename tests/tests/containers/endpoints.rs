@@ -1,8 +1,8 @@
 //! What the node's endpoint tells of Pods, and to whom.
 
 use serde_json::{Value, json};
-use wherry_tests::pods::{IDLE, shell};
-use wherry_tests::{Cluster, Options, in_cluster, one_shot};
+use wherry_tests::pods::{IDLE, shell, with};
+use wherry_tests::{Cluster, Options, in_cluster, one_shot, wait};
 
 /// A page of the node, by way of the API server.
 fn page(cluster: &Cluster, path: &str) -> String {
@@ -23,10 +23,9 @@ fn sample(page: &str, name: &str) -> f64 {
 #[test]
 fn the_nodes_endpoint_tells_what_pods_use_as_kubelets_does() {
     in_cluster(Options::default(), |cluster| {
-        cluster.run_pod(
-            "oci",
-            &json!({ "terminationGracePeriodSeconds": 1, "containers": [shell("main", IDLE)] }),
-        );
+        let alive = json!({ "livenessProbe": { "exec": { "command": ["true"] }, "periodSeconds": 1 } });
+        let main = with(shell("main", IDLE), alive);
+        cluster.run_pod("oci", &json!({ "terminationGracePeriodSeconds": 1, "containers": [main] }));
         cluster.apply(&one_shot("wasm", "hello-wasm:v1", ""));
         cluster.wait_for("condition=Ready", &["pod/oci", "pod/wasm"]);
         resource_metrics(cluster);
@@ -38,6 +37,11 @@ fn the_nodes_endpoint_tells_what_pods_use_as_kubelets_does() {
             "{cadvisor}"
         );
         assert!(cadvisor.contains("machine_cpu_cores{boot_id=\""), "{cadvisor}");
+        wait::until("a look of the probe", || {
+            let probes = page(cluster, "/metrics/probes");
+            let counted = probes.contains("probe_type=\"Liveness\",result=\"successful\"} ");
+            if counted { Ok(()) } else { Err(probes) }
+        });
         assert!(sample(&page(cluster, "/metrics"), "kubelet_running_pods") >= 2.0);
         let pods: Value = serde_json::from_str(&page(cluster, "/pods")).expect("it is JSON");
         assert_eq!((&pods["kind"], &pods["apiVersion"]), (&json!("PodList"), &json!("v1")));

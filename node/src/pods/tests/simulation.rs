@@ -100,6 +100,7 @@ impl Node {
             max_container_restart_period: crate::config::Config::MAX_CONTAINER_RESTART_PERIOD,
             admission: Arc::default(),
             evictions: Evictions::new(wakers.clone()),
+            probe_tallies: crate::probes::Tallies::default(),
             cgroup_root: CgroupRoot::default(),
             allocations: Allocations::new(wakers.clone()),
             allocatable_amounts: Amounts { cpu: 4000, memory: 4 << 30 },
