@@ -58,8 +58,11 @@ mod tests {
         processor.count(tokio::time::sleep(std::time::Duration::from_millis(50))).await;
         let waited = processor.nanos();
         assert!(waited < 40_000_000, "{waited}");
-        let before = of_thread();
-        processor.count(async { while of_thread() - before < 5_000_000 {} }).await;
+        let compute = async {
+            let began = of_thread();
+            while of_thread() - began < 5_000_000 {}
+        };
+        processor.count(compute).await;
         assert!(processor.nanos() - waited >= 5_000_000);
     }
 }
