@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
     Basic,
+    /// As `Basic`, but all Pods are there before anybody schedules.
+    Backlog,
     PodAffinity,
     PodAntiAffinity,
     PreferredPodAffinity,
@@ -18,8 +20,9 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Basic,
+        Self::Backlog,
         Self::PodAffinity,
         Self::PodAntiAffinity,
         Self::PreferredPodAffinity,
@@ -34,6 +37,7 @@ impl Workload {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Basic => "basic",
+            Self::Backlog => "backlog",
             Self::PodAffinity => "pod_affinity",
             Self::PodAntiAffinity => "pod_anti_affinity",
             Self::PreferredPodAffinity => "preferred_pod_affinity",
@@ -53,6 +57,7 @@ impl Workload {
             Self::PodAntiAffinity => (nodes / 5, nodes.min(1_000) / 2),
             Self::Unschedulable => (200, 1_000),
             Self::Daemonset => (0, nodes),
+            Self::Backlog => (0, 3_000),
             _ => (nodes.min(1_000), 1_000),
         }
     }
@@ -76,7 +81,7 @@ impl Workload {
         let term =
             |key: &str| json!({"topologyKey": key, "labelSelector": {"matchLabels": {"color": "blue"}}});
         let more = match self {
-            Self::Basic | Self::Unschedulable | Self::MixedChurn => json!({}),
+            Self::Basic | Self::Backlog | Self::Unschedulable | Self::MixedChurn => json!({}),
             Self::PodAffinity => json!({"affinity": {"podAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": [term("topology.kubernetes.io/zone")]}}}),
             Self::PodAntiAffinity => json!({"affinity": {"podAntiAffinity": {
@@ -109,6 +114,26 @@ pub(crate) fn node(number: usize) -> Value {
             "kubernetes.io/hostname": name, "topology.kubernetes.io/zone": zone}},
         "status": {"capacity": amounts, "allocatable": amounts, "conditions": [{"type": "Ready", "status": "True"}]},
     })
+}
+
+/// The node of the churn, which has room for nobody.
+pub(crate) fn churned_node() -> Value {
+    json!({
+        "metadata": {"name": "node-churn"},
+        "status": {"capacity": {"pods": "0"}, "allocatable": {"pods": "0"}},
+    })
+}
+
+/// The Pod of the churn: more important than the others and too large for every node.
+pub(crate) fn churned_pod() -> Value {
+    let mut churned = pod("pod", 0, "100", &json!({"priority": 10}));
+    churned["metadata"] = json!({"name": "pod-churn"});
+    churned
+}
+
+/// The Service of the churn.
+pub(crate) fn churned_service() -> Value {
+    json!({"metadata": {"name": "service-churn"}, "spec": {"selector": {"app": "churn"}, "ports": [{"port": 8080}]}})
 }
 
 fn pod(name: &str, number: usize, cpu: &str, more: &Value) -> Value {

@@ -142,10 +142,21 @@ fn lifted_pods_are_put_back_as_they_were() {
         cluster.set_pod(&pod(uid, 3), "n0");
     }
     let index = cluster.node_named("n0").unwrap();
-    let lifted: Vec<_> = ["u1", "u3"].iter().filter_map(|uid| cluster.placed(uid)).collect();
-    let taken = cluster.lift(&lifted);
-    assert_eq!(cluster.node(index).requested.cpu, 6);
-    cluster.put_back(taken);
+    let before: Vec<_> = cluster.pods_on(index).map(|(_, pod)| pod.clone()).collect();
+    let indexes = |cluster: &Cluster| before.iter().map(|pod| cluster.placed(&pod.uid)).collect::<Vec<_>>();
+    let were = indexes(&cluster);
+    let lifted = [&before[1], &before[3]];
+    for pod in lifted {
+        cluster.lift(pod);
+    }
+    assert_eq!((cluster.node(index).requested.cpu, cluster.pod_count()), (6, 2));
+    // The last first, and they have the indexes that they had.
+    for pod in lifted.into_iter().rev() {
+        cluster.put_back(pod);
+    }
+    assert_eq!((cluster.node(index).requested.cpu, indexes(&cluster)), (12, were));
+    cluster.release(lifted[0]);
+    assert_eq!((cluster.node(index).requested.cpu, cluster.pod_count()), (9, 4), "only its node knows");
+    cluster.occupy(lifted[0]);
     assert_eq!(cluster.node(index).requested.cpu, 12);
-    assert_eq!(["u1", "u3"].iter().filter_map(|uid| cluster.placed(uid)).collect::<Vec<_>>(), lifted);
 }

@@ -59,10 +59,6 @@ impl NodeIndex {
     }
 }
 
-/// Pods taken out for a moment.
-#[must_use = "they must be put back"]
-pub(crate) struct Lifted(Vec<Placed>);
-
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Cluster {
@@ -273,19 +269,26 @@ impl Cluster {
         self.namespace_changes += u64::from(self.namespaces.remove(name).is_some());
     }
 
-    /// Takes Pods out for a moment, to see what would be without them; they must be put back.
-    pub(crate) fn lift(&mut self, pods: &[PodIndex]) -> Lifted {
-        let uids: Vec<_> = pods.iter().filter_map(|pod| Some(self.pod(*pod)?.uid.clone())).collect();
-        Lifted(uids.iter().filter_map(|uid| self.take_out(uid)).collect())
+    /// Takes what a Pod takes of its node off the node's sums, and nothing else: [`Cluster::occupy`] must follow before
+    /// anything but the node by itself is looked at.
+    pub(crate) fn release(&mut self, pod: &Placed) {
+        self.nodes[pod.node.get()].release(&pod.template);
     }
 
-    /// Puts them back; their indexes are what they were.
-    pub(crate) fn put_back(&mut self, lifted: Lifted) {
-        // Indexes are handed out again in the opposite order of their return.
-        for mut placed in lifted.0.into_iter().rev() {
-            placed.template_index = self.templates.add(&placed.template);
-            self.enter(placed);
-        }
+    /// Adds it again.
+    pub(crate) fn occupy(&mut self, pod: &Placed) {
+        self.nodes[pod.node.get()].occupy(&pod.template);
+    }
+
+    /// Takes a Pod out for a moment, wherever it counts: [`Cluster::put_back`] must follow.
+    pub(crate) fn lift(&mut self, pod: &Placed) {
+        self.take_out(&pod.uid);
+    }
+
+    /// Puts it back. Its index may be another one.
+    pub(crate) fn put_back(&mut self, pod: &Placed) {
+        let template_index = self.templates.add(&pod.template);
+        self.enter(Placed { template_index, ..pod.clone() });
     }
 
     fn place(&mut self, pod: &PodInfo, node: NodeIndex, assumed: bool) -> Event {

@@ -93,12 +93,31 @@ impl NodeInfo {
         *self = Self { name, requested, scored, ports, residents, pods, with_volumes, ..Self::default() };
     }
 
-    pub(super) fn add(&mut self, pod: PodIndex, index: TemplateIndex, template: &Template, is_leaving: bool) {
+    /// Adds what a Pod takes to the sums.
+    pub(super) fn occupy(&mut self, template: &Template) {
         self.requested += &template.requests;
         self.scored += &template.scored;
         for port in &template.ports {
             *self.ports.entry(port.clone()).or_default() += 1;
         }
+    }
+
+    /// Takes it off again.
+    pub(super) fn release(&mut self, template: &Template) {
+        self.requested -= &template.requests;
+        self.scored -= &template.scored;
+        for port in &template.ports {
+            if let Some(users) = self.ports.get_mut(port) {
+                *users -= 1;
+                if *users == 0 {
+                    self.ports.remove(port);
+                }
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, pod: PodIndex, index: TemplateIndex, template: &Template, is_leaving: bool) {
+        self.occupy(template);
         self.pods.push(pod);
         let at = match self.residents.binary_search_by_key(&index, |residents| residents.template) {
             Ok(at) => at,
@@ -112,16 +131,7 @@ impl NodeInfo {
     }
 
     pub(super) fn remove(&mut self, pod: PodIndex, index: TemplateIndex, template: &Template, leaving: bool) {
-        self.requested -= &template.requests;
-        self.scored -= &template.scored;
-        for port in &template.ports {
-            if let Some(users) = self.ports.get_mut(port) {
-                *users -= 1;
-                if *users == 0 {
-                    self.ports.remove(port);
-                }
-            }
-        }
+        self.release(template);
         self.pods.retain(|other| *other != pod);
         let found = self.residents.binary_search_by_key(&index, |residents| residents.template);
         let Ok(at) = found else { return };

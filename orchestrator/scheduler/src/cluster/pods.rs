@@ -23,7 +23,7 @@ impl PodIndex {
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     pub(crate) uid: Arc<str>,
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     pub(crate) priority: i32,
     pub(crate) started: Option<Timestamp>,
     pub(crate) is_leaving: bool,

@@ -36,6 +36,8 @@ pub(crate) struct Templates {
     serials: u64,
     /// How many templates have terms of affinity, of any kind.
     with_terms: usize,
+    /// How many keep others away.
+    keeping_away: usize,
 }
 
 impl Templates {
@@ -49,6 +51,7 @@ impl Templates {
         }
         self.serials += 1;
         self.with_terms += usize::from(template.has_terms());
+        self.keeping_away += usize::from(!template.anti_affinity.is_empty());
         let used = Used { template: template.clone(), serial: self.serials, pods: 1 };
         let index = if let Some(index) = self.free.pop() {
             self.slots[index.get()] = Some(used);
@@ -67,6 +70,7 @@ impl Templates {
         used.pods -= 1;
         if used.pods == 0 {
             self.with_terms -= usize::from(used.template.has_terms());
+            self.keeping_away -= usize::from(!used.template.anti_affinity.is_empty());
             self.by_content.remove(&used.template);
             self.slots[index.get()] = None;
             self.free.push(index);
@@ -81,5 +85,10 @@ impl Templates {
     /// Whether any placed Pod has terms of affinity.
     pub(crate) fn have_terms(&self) -> bool {
         self.with_terms > 0
+    }
+
+    /// Whether any must not be with some others.
+    pub(crate) fn keep_away(&self) -> bool {
+        self.keeping_away > 0
     }
 }

@@ -294,19 +294,8 @@ impl Basis {
     }
 }
 
-/// The no of the plugins that look at one node, asked without a class.
-pub(super) fn refusal_by_itself(
-    template: &Template,
-    node: &NodeInfo,
-    cluster: &Cluster,
-    profile: &Profile,
-) -> Option<Refusal> {
-    let prepared = Prepared::new(template, &profile.args, &cluster.symbols);
-    let ask = Ask { template, prepared: &prepared, args: &profile.args, cluster };
-    filter(&ask, profile, node).err()
-}
-
-fn filter(ask: &Ask<'_>, profile: &Profile, node: &NodeInfo) -> Result<(), Refusal> {
+/// The no of the plugins that look at one node.
+pub(super) fn filter(ask: &Ask<'_>, profile: &Profile, node: &NodeInfo) -> Result<(), Refusal> {
     let asked = FILTERS.iter().filter(|(plugin, _)| profile.filters.contains(*plugin));
     asked.into_iter().try_for_each(|(_, fits)| fits(ask, node))
 }

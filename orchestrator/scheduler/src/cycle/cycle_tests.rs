@@ -17,6 +17,13 @@ fn pod(name: &str, spec: &Value) -> PodInfo {
     PodInfo::new(Arc::new(serde_json::from_value(object).unwrap()))
 }
 
+/// One with a label `index`, which is its name, too.
+fn labelled(index: &str, rules: &Value) -> PodInfo {
+    let mut object = pod(index, rules).object.as_ref().clone();
+    object.metadata.labels = Some([("index".to_owned(), index.to_owned())].into());
+    PodInfo::new(Arc::new(object))
+}
+
 fn cpu(amount: &str) -> Value {
     json!({ "containers": [{ "name": "c", "resources": { "requests": { "cpu": amount } } }] })
 }
@@ -26,7 +33,7 @@ fn cluster(nodes: &[(&str, Value)]) -> Cluster {
     let mut cluster = Cluster::default();
     for (name, spec) in nodes {
         let object = json!({
-            "metadata": { "name": name },
+            "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
             "spec": spec,
             "status": { "allocatable": { "cpu": "2", "memory": "4Gi", "pods": "110" } },
         });
@@ -135,20 +142,49 @@ fn only_the_nodes_it_names_are_looked_at() {
     assert_eq!(pod("p", &named("b")).template, pod("p", &named("c")).template, "their template is shared");
 }
 
+/// Which of these Pods of node `a` another one would fit without; all are back after.
+fn fits_without(waiting: &PodInfo, cluster: &mut Cluster, uids: &[&str]) -> bool {
+    let node = cluster.node_named("a").unwrap();
+    let away: Vec<_> =
+        uids.iter().map(|uid| cluster.pod(cluster.placed(uid).unwrap()).unwrap().clone()).collect();
+    let (profile, mut scratch) = (Profile::new("default-scheduler".to_owned()), Scratch::default());
+    let asker = Asker::new(waiting, &profile, cluster, &mut scratch);
+    let mut supposed = Supposed::new(&asker, node, cluster, &mut scratch);
+    for pod in &away {
+        supposed.take_away(pod);
+    }
+    let fits = supposed.refusal().is_none();
+    for pod in &away {
+        supposed.put_back(pod);
+    }
+    assert!(away.is_empty() || supposed.refusal().is_some(), "those put back count again");
+    drop(supposed);
+    assert!(uids.iter().all(|uid| cluster.is_placed(uid)));
+    fits
+}
+
 #[test]
 fn what_would_fit_without_others() {
-    let mut cluster = cluster(&[("a", json!({}))]);
+    let mut cluster = cluster(&[("a", json!({})), ("b", json!({}))]);
     place(&pod("running", &cpu("1500m")), &mut cluster, "a");
-    let (node, running) = (cluster.node_named("a").unwrap(), cluster.placed("running").unwrap());
-    let profile = Profile::new("default-scheduler".to_owned());
     let waiting = pod("p", &cpu("1"));
-    let mut scratch = Scratch::default();
-    let mut refusal = |without: &[PodIndex]| {
-        refusal(&waiting, Spot { node, without }, &mut cluster, &profile, &mut scratch)
-    };
-    assert!(refusal(&[]).is_some());
-    assert!(refusal(&[running]).is_none());
-    assert!(cluster.is_placed("running"));
+    assert!(!fits_without(&waiting, &mut cluster, &[]));
+    assert!(fits_without(&waiting, &mut cluster, &["running"]));
+    assert!(!fits_without(&waiting, &mut cluster, &[]), "it counts again");
+}
+
+#[test]
+fn what_would_fit_without_those_who_keep_it_away() {
+    let mut cluster = cluster(&[("a", json!({})), ("b", json!({}))]);
+    let term = json!({ "labelSelector": { "matchLabels": { "index": "1" } }, "topologyKey": "kubernetes.io/hostname" });
+    let apart = json!({ "affinity": { "podAntiAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [term] } } });
+    let keeper = pod("keeper", &apart);
+    place(&keeper, &mut cluster, "a");
+    place(&pod("other", &json!({})), &mut cluster, "a");
+    let waiting = labelled("1", &json!({}));
+    assert!(!fits_without(&waiting, &mut cluster, &["other"]));
+    assert!(fits_without(&waiting, &mut cluster, &["keeper"]));
+    assert!(fits_without(&waiting, &mut cluster, &["other", "keeper"]));
 }
 
 #[test]
@@ -156,11 +192,6 @@ fn labels_that_nobody_asks_for_make_no_difference() {
     let mut cluster = cluster(&[("a", json!({})), ("b", json!({}))]);
     let profile = Profile::new("default-scheduler".to_owned());
     let mut scratch = Scratch::default();
-    let labelled = |index: &str, rules: &Value| {
-        let mut object = pod(index, rules).object.as_ref().clone();
-        object.metadata.labels = Some([("index".to_owned(), index.to_owned())].into());
-        PodInfo::new(Arc::new(object))
-    };
     for index in ["0", "1", "2"] {
         assert!(schedule(&labelled(index, &cpu("1m")), &mut cluster, &profile, &mut scratch, first).is_ok());
     }

@@ -2,7 +2,8 @@
 //!
 //! What is known of the nodes is kept for each template (`class`) and brought up to date by what changed, so a
 //! decision costs what changed since the last Pod of the template, not the number of nodes. Only where the domains
-//! of a topology matter (`plan`, `domains`) the nodes that fit by themselves are gone through.
+//! of a topology matter (`plan`, `domains`) the nodes that fit by themselves are gone through. What would be without
+//! some Pods (`suppose`) is asked of one node at a time.
 
 mod class;
 mod column;
@@ -10,9 +11,10 @@ mod domains;
 mod plan;
 mod ranking;
 mod steps;
+mod suppose;
 mod unschedulable;
 
-use crate::cluster::{Cluster, NodeIndex, PodIndex};
+use crate::cluster::{Cluster, NodeIndex};
 use crate::plugins::needs::{Needs, Steps};
 use crate::plugins::{NAME_REFUSAL, NOT_NAMED, Profile, Refusal};
 use crate::pod::PodInfo;
@@ -20,6 +22,7 @@ use crate::pod::PodInfo;
 use class::{Class, Highest, Verdict};
 use domains::{Checks, add_spread, add_wishes};
 pub(crate) use steps::{best_of, fitting, refusals};
+pub(crate) use suppose::{Asker, Supposed};
 pub(crate) use unschedulable::{Unschedulable, histogram};
 
 /// About how much memory the classes may take together.
@@ -124,64 +127,11 @@ pub(crate) fn schedule(
     Ok(Decision { node: NodeIndex::new(node as usize), feasible: nodes.len() })
 }
 
-/// A node, as it would be without some of its Pods.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Spot<'p> {
-    pub(crate) node: NodeIndex,
-    pub(crate) without: &'p [PodIndex],
-}
-
-impl From<NodeIndex> for Spot<'_> {
-    fn from(node: NodeIndex) -> Self {
-        Self { node, without: &[] }
-    }
-}
-
-/// The no to a Pod on one node.
-pub(crate) fn refusal(
-    pod: &PodInfo,
-    spot: Spot<'_>,
-    cluster: &mut Cluster,
-    profile: &Profile,
-    scratch: &mut Scratch,
-) -> Option<Refusal> {
-    let taken = cluster.lift(spot.without);
-    let by_itself = outside(pod, cluster, spot.node)
-        .or_else(|| class::refusal_by_itself(&pod.template, cluster.node(spot.node), cluster, profile));
-    let refusal = match by_itself {
-        None if !is_alone(pod, cluster, profile) => {
-            let class = scratch.class(pod, cluster, profile);
-            let class = &scratch.classes[class];
-            match Needs::of(pod, cluster, profile) {
-                Ok(needs) => {
-                    let question = Question { pod, needs: needs.as_ref(), cluster, profile };
-                    question.ask(class, &Checks::new(&class.plan, cluster), spot.node).err()
-                }
-                Err(everywhere) => {
-                    Some(Refusal::for_good(everywhere.plugin, "the Pod is refused on all nodes alike"))
-                }
-            }
-        }
-        other => other,
-    };
-    cluster.put_back(taken);
-    refusal
-}
-
 /// Whether neither other Pods nor what Pods belong together matters to one.
 fn is_plain(pod: &PodInfo, cluster: &Cluster, profile: &Profile) -> bool {
     !cluster.templates.have_terms()
         && !pod.template.has_terms()
         && plan::spreads(&pod.template, cluster, &profile.args.spread).is_empty()
-}
-
-/// Whether nothing but what each node is by itself decides where a Pod fits.
-fn is_alone(pod: &PodInfo, cluster: &Cluster, profile: &Profile) -> bool {
-    pod.volumes.is_none()
-        && !pod.template.claims_devices
-        && !cluster.templates.have_terms()
-        && !pod.template.has_terms()
-        && plan::spreads(&pod.template, cluster, &profile.args.spread).iter().all(|rule| rule.is_soft)
 }
 
 /// What has to be written about a Pod's volumes and devices before it can be bound to a node.

@@ -242,6 +242,11 @@ impl Plan {
             Kind::Apart | Kind::KeepsAway | Kind::Wishes => !column.is_empty(),
         })
     }
+
+    /// Whether some domain holds Pods that must not be with this one.
+    pub(super) fn is_kept_away_somewhere(&self) -> bool {
+        self.columns.iter().any(|column| column.kind == Kind::KeepsAway && !column.is_empty())
+    }
 }
 
 /// The constraints of a Pod: its own, or else those of the profile for the Pods it belongs with.

@@ -33,11 +33,17 @@ impl Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Point {
     PostFilter,
+    PreBind,
     Bind,
 }
 
 impl Point {
-    const ALL: [(Self, &'static str); 2] = [(Self::PostFilter, "PostFilter"), (Self::Bind, "Bind")];
+    /// With its name, and how a failure of it is called.
+    const ALL: [(Self, &'static str, &'static str); 3] = [
+        (Self::PostFilter, "PostFilter", "Unschedulable"),
+        (Self::PreBind, "PreBind", "Error"),
+        (Self::Bind, "Bind", "Error"),
+    ];
 }
 
 /// What is counted of one profile.
@@ -46,7 +52,7 @@ pub(crate) struct OfProfile {
     /// By how they ended.
     attempts: [Histogram; 3],
     /// By step, and whether it succeeded.
-    points: [[Histogram; 2]; 2],
+    points: [[Histogram; 2]; 3],
 }
 
 /// What the task that owns all state publishes.

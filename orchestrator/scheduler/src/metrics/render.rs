@@ -48,8 +48,8 @@ impl Metrics {
             "[STABLE] Latency for running all plugins of a specific extension point.",
         );
         for (profile, counts) in &*profiles {
-            for (point, text) in Point::ALL {
-                for (succeeded, status) in [(0, "Unschedulable"), (1, "Success")] {
+            for (point, text, failure) in Point::ALL {
+                for (succeeded, status) in [(0, failure), (1, "Success")] {
                     let labels =
                         format!("extension_point=\"{text}\",profile=\"{profile}\",status=\"{status}\"");
                     page.histogram(name, &labels, &counts.points[point as usize][succeeded]);
@@ -173,6 +173,7 @@ mod tests {
         profile.attempt(Attempt::Scheduled, Duration::from_millis(3));
         profile.attempt(Attempt::Unschedulable, Duration::from_micros(10));
         metrics.profile("default-scheduler").point(Point::Bind, true, Duration::from_millis(2));
+        profile.point(Point::PreBind, false, Duration::from_millis(7));
         metrics.bound(1, Duration::from_millis(15));
         metrics.bound(40, Duration::from_mins(1));
         metrics.preemption();
@@ -187,6 +188,7 @@ mod tests {
             "scheduler_scheduling_attempt_duration_seconds_bucket{profile=\"default-scheduler\",result=\"scheduled\",le=\"0.002\"} 0",
             "scheduler_scheduling_attempt_duration_seconds_bucket{profile=\"default-scheduler\",result=\"scheduled\",le=\"0.004\"} 1",
             "scheduler_framework_extension_point_duration_seconds_count{extension_point=\"Bind\",profile=\"default-scheduler\",status=\"Success\"} 1",
+            "scheduler_framework_extension_point_duration_seconds_count{extension_point=\"PreBind\",profile=\"default-scheduler\",status=\"Error\"} 1",
             "scheduler_pod_scheduling_sli_duration_seconds_count{attempts=\"1\"} 1",
             "scheduler_pod_scheduling_sli_duration_seconds_count{attempts=\"16+\"} 1",
             "scheduler_pod_scheduling_attempts_bucket{le=\"+Inf\"} 2",

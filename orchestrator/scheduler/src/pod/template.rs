@@ -153,7 +153,12 @@ impl Rules {
 
     /// Whether Pods already placed may matter to it, or it to Pods that come after.
     pub(crate) fn has_terms(&self) -> bool {
-        !(self.affinity.is_empty() && self.anti_affinity.is_empty() && self.preferred.is_empty())
+        self.has_required_terms() || !self.preferred.is_empty()
+    }
+
+    /// Whether it has some that must hold.
+    pub(crate) fn has_required_terms(&self) -> bool {
+        !(self.affinity.is_empty() && self.anti_affinity.is_empty())
     }
 
     fn read_affinity(&mut self, affinity: &Affinity) {

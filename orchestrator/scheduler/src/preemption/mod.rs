@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 
 pub(crate) use budgets::Budgets;
-pub(crate) use nominations::{Aside, Nominations};
+pub(crate) use nominations::{Aside, Nominations, counts_for};
 pub(crate) use victims::Victims;
 
 use crate::cluster::{Cluster, NodeIndex};
-use crate::cycle::{Scratch, Spot, Unschedulable, histogram, refusal};
+use crate::cycle::{Asker, Scratch, Supposed, Unschedulable, histogram};
 use crate::plugins::Profile;
 use crate::pod::PodInfo;
 
@@ -111,10 +111,18 @@ pub(crate) fn offers(
 /// Whether Pods already end for this one, where its room will be.
 fn awaits_victims(pod: &PodInfo, refused: &Unschedulable, world: &World<'_>) -> bool {
     let node = world.nominated.filter(|node| refused.resolvable.contains(node));
-    node.is_some_and(|node| {
-        let mut pods = world.cluster.pods_on(node);
-        pods.any(|(_, other)| other.priority < pod.priority && world.ending.contains(&*other.uid))
-    })
+    node.is_some_and(|node| are_ending(pod, node, world.cluster, world.ending))
+}
+
+/// Whether Pods of lower priority than this one end on a node because of a preemption.
+pub(crate) fn are_ending(
+    pod: &PodInfo,
+    node: NodeIndex,
+    cluster: &Cluster,
+    ending: &HashSet<String>,
+) -> bool {
+    let mut pods = cluster.pods_on(node);
+    pods.any(|(_, other)| other.priority < pod.priority && ending.contains(&*other.uid))
 }
 
 /// Nodes on which the Pod fits without some Pods of lower priority; counts why others are none. It stops at enough, if
@@ -133,8 +141,9 @@ fn candidates(
     let enough = (nodes.len() * world.args.percentage / 100).max(world.args.absolute);
     let (before, after) = nodes.split_at(draw(nodes.len()));
     let mut is_good = false;
+    let asker = Asker::new(pod, world.profile, world.cluster, world.scratch);
     for node in after.iter().chain(before) {
-        match on_node(pod, *node, world) {
+        match on_node(&asker, *node, world) {
             Ok(victims) => {
                 is_good |= victims.violations == 0;
                 found.push((*node, victims));
@@ -149,18 +158,16 @@ fn candidates(
 }
 
 /// The victims on one node, or why there are none, as the user reads it.
-fn on_node(pod: &PodInfo, node: NodeIndex, world: &mut World<'_>) -> Result<Victims, Vec<String>> {
+fn on_node(asker: &Asker<'_>, node: NodeIndex, world: &mut World<'_>) -> Result<Victims, Vec<String>> {
+    let pod = asker.pod();
     let lower = world.cluster.pods_on(node).filter(|(_, other)| other.priority < pod.priority);
-    let lower: Vec<_> = lower.map(|(index, other)| (index, other.clone())).collect();
+    let lower: Vec<_> = lower.map(|(_, other)| other.clone()).collect();
     if lower.is_empty() {
         return Err(vec!["No preemption victims found for incoming pod".to_owned()]);
     }
-    let World { cluster, scratch, profile, budgets, now, .. } = world;
-    let fits = |without: &[_]| match refusal(pod, Spot { node, without }, cluster, profile, scratch) {
-        None => Ok(()),
-        Some(refusal) => Err(refusal),
-    };
-    victims::select(lower, budgets, *now, fits).map_err(|refusal| refusal.texts(&pod.template))
+    let mut supposed = Supposed::new(asker, node, world.cluster, world.scratch);
+    let selected = victims::select(lower, world.budgets, world.now, &mut supposed);
+    selected.map_err(|refusal| refusal.texts(&pod.template))
 }
 
 #[cfg(test)]

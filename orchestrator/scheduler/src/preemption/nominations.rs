@@ -17,21 +17,20 @@ struct Nomination {
 
 /// See the module's documentation.
 #[derive(Default)]
-pub(crate) struct Nominations(HashMap<String, Nomination>);
+pub(crate) struct Nominations {
+    by_uid: HashMap<String, Nomination>,
+    /// The same Pods, by node.
+    by_node: HashMap<String, Vec<Arc<PodInfo>>>,
+}
 
 /// Those that do not count for the decision being made.
 #[must_use = "they must count again"]
 pub(crate) struct Aside(Vec<Arc<PodInfo>>);
 
 impl Nominations {
-    /// Whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The node that a Pod is nominated for.
     pub(crate) fn node_of(&self, uid: &str) -> Option<&str> {
-        self.0.get(uid).map(|nomination| nomination.node.as_str())
+        self.by_uid.get(uid).map(|nomination| nomination.node.as_str())
     }
 
     /// Nominates a Pod for a node; returns what changed if it was nominated for another one.
@@ -45,44 +44,46 @@ impl Nominations {
             return None;
         }
         let change = self.withdraw(cluster, &pod.uid);
-        self.0.insert(pod.uid.clone(), Nomination { pod: pod.clone(), node: node.to_owned() });
+        self.by_uid.insert(pod.uid.clone(), Nomination { pod: pod.clone(), node: node.to_owned() });
+        self.by_node.entry(node.to_owned()).or_default().push(pod.clone());
         self.count(cluster, &pod.uid);
         change
     }
 
     /// Takes a nomination back; returns what changed.
     pub(crate) fn withdraw(&mut self, cluster: &mut Cluster, uid: &str) -> Option<Event> {
-        self.0.remove(uid)?;
+        self.placed(uid)?;
         cluster.forget(uid)
     }
 
-    /// Drops a nomination of a Pod that is placed now.
-    pub(crate) fn placed(&mut self, uid: &str) {
-        self.0.remove(uid);
+    /// Drops a nomination of a Pod that is placed now, if it had one.
+    pub(crate) fn placed(&mut self, uid: &str) -> Option<()> {
+        let Nomination { node, .. } = self.by_uid.remove(uid)?;
+        if let Some(here) = self.by_node.get_mut(&node) {
+            here.retain(|pod| pod.uid != uid);
+            if here.is_empty() {
+                self.by_node.remove(&node);
+            }
+        }
+        Some(())
     }
 
     /// Counts those again that were nominated for a node before it was known.
     pub(crate) fn node_added(&mut self, cluster: &mut Cluster, node: &str) {
-        let waiting = self.0.iter().filter(|(_, nomination)| nomination.node == node);
-        let waiting: Vec<_> = waiting.map(|(uid, _)| uid.clone()).collect();
-        for uid in &waiting {
-            self.count(cluster, uid);
+        for pod in self.on(node) {
+            self.count(cluster, &pod.uid);
         }
     }
 
-    /// The Pods nominated for a node.
-    pub(crate) fn on(&self, node: &str) -> Vec<Arc<PodInfo>> {
-        let here = self.0.values().filter(|nomination| nomination.node == node);
-        let mut pods: Vec<_> = here.map(|nomination| nomination.pod.clone()).collect();
-        pods.sort_by(|a, b| a.uid.cmp(&b.uid));
-        pods
+    /// The Pods nominated for a node, the first nominated first.
+    pub(crate) fn on(&self, node: &str) -> &[Arc<PodInfo>] {
+        self.by_node.get(node).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Leaves out those that do not count for a decision on this Pod.
     pub(crate) fn step_aside(&self, cluster: &mut Cluster, pod: &PodInfo) -> Aside {
-        let below =
-            self.0.values().filter(|other| other.pod.priority < pod.priority || other.pod.uid == pod.uid);
-        let aside: Vec<_> = below.map(|nomination| nomination.pod.clone()).collect();
+        let aside = self.by_uid.values().filter(|other| !counts_for(&other.pod, pod));
+        let aside: Vec<_> = aside.map(|nomination| nomination.pod.clone()).collect();
         for other in &aside {
             cluster.forget(&other.uid);
         }
@@ -97,11 +98,16 @@ impl Nominations {
     }
 
     fn count(&self, cluster: &mut Cluster, uid: &str) {
-        let Some(nomination) = self.0.get(uid) else { return };
+        let Some(nomination) = self.by_uid.get(uid) else { return };
         if let Some(node) = cluster.node_named(&nomination.node)
             && !cluster.is_placed(uid)
         {
             cluster.assume(&nomination.pod, node);
         }
     }
+}
+
+/// Whether a nominated Pod counts for a decision on another one.
+pub(crate) fn counts_for(nominated: &PodInfo, pod: &PodInfo) -> bool {
+    nominated.priority >= pod.priority && nominated.uid != pod.uid
 }

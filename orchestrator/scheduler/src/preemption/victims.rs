@@ -5,7 +5,9 @@ use std::cmp::{Ordering, Reverse};
 use jiff::Timestamp;
 
 use super::budgets::Budgets;
-use crate::cluster::{Placed, PodIndex};
+use crate::cluster::Placed;
+use crate::cycle::Supposed;
+use crate::plugins::Refusal;
 
 /// The Pods to end on a node, the most important one first.
 #[derive(Clone, Debug)]
@@ -15,27 +17,30 @@ pub(crate) struct Victims {
     pub(crate) violations: usize,
 }
 
-/// Selects victims among the Pods of lower priority, or says why ending them all does not help. `fits` says whether the
-/// Pod fits without some of them.
+/// Selects victims among the Pods of a node that have lower priority, or says why ending them all does not help.
 ///
 /// Guarantees: the Pod fits without the victims, and would not if any one of them stayed as well.
-pub(super) fn select<R>(
-    mut lower: Vec<(PodIndex, Placed)>,
+pub(super) fn select(
+    mut lower: Vec<Placed>,
     budgets: &Budgets,
     now: Timestamp,
-    mut fits: impl FnMut(&[PodIndex]) -> Result<(), R>,
-) -> Result<Victims, R> {
-    let mut without: Vec<_> = lower.iter().map(|(index, _)| *index).collect();
-    fits(&without)?;
-    lower.sort_by(|(_, a), (_, b)| by_importance(a, b, now));
-    let violated = budgets.violated(lower.iter().map(|(_, pod)| pod));
+    node: &mut Supposed<'_>,
+) -> Result<Victims, Refusal> {
+    for pod in &lower {
+        node.take_away(pod);
+    }
+    if let Some(refusal) = node.refusal() {
+        return Err(refusal);
+    }
+    lower.sort_by(|a, b| by_importance(a, b, now));
+    let violated = budgets.violated(lower.iter());
     let mut spare = |violating: bool| {
         let concerned = lower.iter().zip(&violated).filter(|(_, violated)| **violated == violating);
         let mut victims = Vec::new();
-        for ((index, pod), _) in concerned {
-            without.retain(|other| other != index);
-            if fits(&without).is_err() {
-                without.push(*index);
+        for (pod, _) in concerned {
+            node.put_back(pod);
+            if node.refusal().is_some() {
+                node.take_away(pod);
                 victims.push(pod.clone());
             }
         }

@@ -9,7 +9,8 @@ use super::outcome::{Binding, Written};
 use super::wake::Hints;
 use super::{Scheduler, Shared};
 use crate::cluster::NodeIndex;
-use crate::cycle::{Decision, Unschedulable, refusal, schedule, steps};
+use crate::cycle::{Asker, Decision, Unschedulable, schedule, steps};
+use crate::event::Event;
 use crate::io::bind::{bind, bind_by};
 use crate::io::events::Notice;
 use crate::io::write::{self, Nominate};
@@ -86,7 +87,7 @@ impl Scheduler {
 
     /// Does what was decided.
     pub(super) fn conclude(&mut self, cycle: Cycle, outcome: Outcome) {
-        let Cycle { popped, own, aside, began, .. } = cycle;
+        let Cycle { popped, own, nominated, aside, began } = cycle;
         let pod = popped.pod.clone();
         match outcome {
             Outcome::Node(decision) => {
@@ -97,6 +98,10 @@ impl Scheduler {
                 self.nominations.step_back(&mut self.cluster, aside);
                 self.queue.decided(&pod.uid);
                 self.happened(Some(change));
+                if let Some(left) = nominated.filter(|node| *node != decision.node) {
+                    // It gives up the room that it held there.
+                    self.happened(Some(Event::PodGone { template: pod.template.clone(), node: left }));
+                }
                 if steps.is_empty() {
                     self.bind(popped, node, began, own);
                 } else {
@@ -119,12 +124,18 @@ impl Scheduler {
         nominated: Option<NodeIndex>,
     ) -> Result<Decision, Unschedulable> {
         if let Some(node) = nominated
-            && refusal(pod, node.into(), &mut self.cluster, &own.profile, &mut self.scratch).is_none()
+            && self.fits(pod, own, node)
         {
             return Ok(Decision { node, feasible: 1 });
         }
         let draw = |bound| self.random.below(bound);
         schedule(pod, &mut self.cluster, &own.profile, &mut self.scratch, draw)
+    }
+
+    /// Whether a Pod fits on a node as it is.
+    pub(super) fn fits(&mut self, pod: &PodInfo, own: &Own, node: NodeIndex) -> bool {
+        let asker = Asker::new(pod, &own.profile, &mut self.cluster, &mut self.scratch);
+        asker.refusal(node, &mut self.cluster, &mut self.scratch).is_none()
     }
 
     pub(super) fn bind(&mut self, popped: Popped, node: String, began: Instant, own: Arc<Own>) {
@@ -214,15 +225,15 @@ impl Scheduler {
 
     /// Lets a Pod wait for an event that helps.
     pub(super) fn park(&mut self, uid: &str, plugins: PluginSet) {
-        let Self { queue, cluster, scratch, profiles, nominations, .. } = self;
-        let mut hints = Hints { cluster, scratch, profiles, nominations };
+        let Self { queue, cluster, scratch, profiles, nominations, ending, .. } = self;
+        let mut hints = Hints { cluster, scratch, profiles, nominations, ending };
         let help = |event: &_, pod: &_, plugins| hints.help(event, pod, plugins);
         queue.park(uid, plugins, Instant::now(), help);
     }
 
     /// Pods of lower priority that are nominated for the same node look for another one.
     fn step_down(&mut self, pod: &Shared, node: &str) {
-        for other in self.nominations.on(node) {
+        for other in self.nominations.on(node).to_vec() {
             if other.priority < pod.priority {
                 self.withdraw(&other.uid);
                 self.patch(&other, write::unnominate_patch(&other.object));

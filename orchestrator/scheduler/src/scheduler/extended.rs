@@ -7,7 +7,7 @@ use tracing::warn;
 use super::Scheduler;
 use super::decide::{Cycle, Outcome};
 use super::panel::Panel;
-use crate::cycle::{Decision, Unschedulable, best_of, fitting, refusal, refusals};
+use crate::cycle::{Decision, Unschedulable, best_of, fitting, refusals};
 use crate::extender::{Extender, ExtenderError};
 use crate::io::write::Nominate;
 use crate::metrics::{Attempt, Point};
@@ -44,7 +44,7 @@ impl Scheduler {
     async fn choose_with(&mut self, cycle: &Cycle, extenders: &[Extender]) -> Result<Decision, Undecided> {
         let (pod, profile) = (cycle.pod().clone(), &cycle.own.profile);
         if let Some(node) = cycle.nominated
-            && refusal(&pod, node.into(), &mut self.cluster, profile, &mut self.scratch).is_none()
+            && self.fits(&pod, &cycle.own, node)
             && let Ok((fit, _)) = self.panel(cycle, extenders).filter(vec![node]).await
             && !fit.is_empty()
         {

@@ -139,8 +139,9 @@ impl Scheduler {
     fn node_gone(&mut self, name: &str) {
         self.extenders.remove_node(name);
         let change = self.cluster.remove_node(name);
-        for pod in self.nominations.on(name) {
+        for pod in self.nominations.on(name).to_vec() {
             self.withdraw(&pod.uid);
+            self.queue.again_if_parked(&pod.uid);
         }
         self.happened(change);
     }

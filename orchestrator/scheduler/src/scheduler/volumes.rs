@@ -17,7 +17,7 @@ use crate::cluster::{Cluster, Name, Storage};
 use crate::io::devices::reserve_all;
 use crate::io::volumes::{SELECTED_NODE, VolumeWrite, write_all};
 use crate::io::write::Nominate;
-use crate::metrics::Attempt;
+use crate::metrics::{Attempt, Point};
 use crate::plugins::dynamic_resources::Reservation;
 use crate::plugins::needs::Steps;
 use crate::plugins::volumes::{Step, is_bound};
@@ -37,6 +37,8 @@ struct Awaiting {
     popped: Popped,
     own: Arc<Own>,
     began: Instant,
+    /// Since when it waits.
+    since: Instant,
     wait: Wait,
 }
 
@@ -162,7 +164,7 @@ impl Scheduler {
             claims,
             reserving: !devices.is_empty(),
         };
-        let awaiting = Awaiting { popped, own, began, wait };
+        let awaiting = Awaiting { popped, own, began, since: Instant::now(), wait };
         self.awaited.0.insert(pod.uid.clone(), awaiting);
         let client = self.client.clone();
         self.writes.bind(async move {
@@ -210,7 +212,8 @@ impl Scheduler {
         for (uid, state) in ready {
             match state {
                 Ok(()) => {
-                    if let Some(Awaiting { popped, own, began, wait }) = self.stop_awaiting(&uid) {
+                    if let Some(Awaiting { popped, own, began, since, wait }) = self.stop_awaiting(&uid) {
+                        own.counts.point(Point::PreBind, true, since.elapsed());
                         self.bind(popped, wait.node, began, own);
                     }
                 }
@@ -238,7 +241,8 @@ impl Scheduler {
 
     /// The Pod is tried again after a while.
     fn volumes_failed(&mut self, uid: &str, text: &str) {
-        let Some(Awaiting { popped, own, began, .. }) = self.stop_awaiting(uid) else { return };
+        let Some(Awaiting { popped, own, began, since, .. }) = self.stop_awaiting(uid) else { return };
+        own.counts.point(Point::PreBind, false, since.elapsed());
         own.counts.attempt(Attempt::Error, began.elapsed());
         let change = self.cluster.forget(uid);
         let pod = popped.pod;

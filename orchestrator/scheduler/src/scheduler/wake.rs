@@ -1,15 +1,17 @@
 //! What an event does for the Pods that found no node.
 
+use std::collections::HashSet;
+
 use tokio::time::Instant;
 
 use super::Scheduler;
-use crate::cluster::{Cluster, NodeIndex, PodIndex};
-use crate::cycle::{Scratch, Spot, refusal};
+use crate::cluster::{Cluster, NodeIndex, Placed};
+use crate::cycle::{Asker, Scratch, Supposed};
 use crate::event::{Event, StorageKind};
 use crate::plugins::{Plugin, PluginSet, helps};
 use crate::pod::PodInfo;
-use crate::preemption::Nominations;
-use crate::profiles::Profiles;
+use crate::preemption::{Nominations, are_ending, counts_for};
+use crate::profiles::{Own, Profiles};
 use crate::queue::Help;
 
 /// The plugins whose no depends on more than the node it is about and its Pods.
@@ -30,14 +32,15 @@ pub(super) struct Hints<'s> {
     pub(super) scratch: &'s mut Scratch,
     pub(super) profiles: &'s Profiles,
     pub(super) nominations: &'s Nominations,
+    pub(super) ending: &'s HashSet<String>,
 }
 
 impl Scheduler {
     /// Wakes the Pods that an event helps.
     pub(super) fn happened(&mut self, event: Option<Event>) {
         let Some(event) = event else { return };
-        let Self { queue, cluster, scratch, profiles, nominations, .. } = self;
-        let mut hints = Hints { cluster, scratch, profiles, nominations };
+        let Self { queue, cluster, scratch, profiles, nominations, ending, .. } = self;
+        let mut hints = Hints { cluster, scratch, profiles, nominations, ending };
         queue.wake(
             &event,
             (Instant::now(), name(&event)),
@@ -54,27 +57,47 @@ impl Hints<'_> {
         if !concerns(event, plugins) || (!plugins.is_empty() && !helps(event, plugins, pod, self.cluster)) {
             return Help::No;
         }
-        let is_local =
-            !WIDE.into_iter().any(|plugin| plugins.contains(plugin)) && self.nominations.is_empty();
-        match (node(event).filter(|_| is_local), self.profiles.of(pod)) {
-            (Some(node), Some(own)) => {
-                let may_preempt = own.preempts && pod.may_preempt;
-                let lower = if may_preempt { below(self.cluster, node, pod.priority) } else { Vec::new() };
-                let mut fits = |without: &[_]| {
-                    let spot = Spot { node, without };
-                    refusal(pod, spot, self.cluster, &own.profile, self.scratch).is_none()
-                };
-                if fits(&[]) || (!lower.is_empty() && fits(&lower)) { Help::Surely } else { Help::No }
-            }
+        let is_local = !WIDE.into_iter().any(|plugin| plugins.contains(plugin));
+        match (node(event).filter(|_| is_local), self.profiles.of(pod).cloned()) {
+            (Some(node), Some(own)) => self.help_there(event, pod, (node, &own)),
             _ => Help::Maybe,
         }
     }
-}
 
-/// The Pods on a node of less than this priority.
-fn below(cluster: &Cluster, node: NodeIndex, priority: i32) -> Vec<PodIndex> {
-    let lower = cluster.pods_on(node).filter(|(_, other)| other.priority < priority);
-    lower.map(|(index, _)| index).collect()
+    fn help_there(&mut self, event: &Event, pod: &PodInfo, (node, own): (NodeIndex, &Own)) -> Help {
+        // Those that are only nominated for the node, and do not count for this Pod.
+        let beside = self.nominations.on(&self.cluster.node(node).name);
+        let beside = beside.iter().filter(|other| !counts_for(other, pod));
+        let beside = beside.filter_map(|other| self.cluster.pod(self.cluster.placed(&other.uid)?).cloned());
+        let mut away: Vec<_> = beside.collect();
+        let fits = |away: &[Placed], hints: &mut Self| {
+            let asker = Asker::new(pod, &own.profile, hints.cluster, hints.scratch);
+            let mut supposed = Supposed::new(&asker, node, hints.cluster, hints.scratch);
+            for pod in away {
+                supposed.take_away(pod);
+            }
+            supposed.refusal().is_none()
+        };
+        if fits(&away, self) {
+            return Help::Surely;
+        }
+        let nominated = self.nominations.node_of(&pod.uid).and_then(|name| self.cluster.node_named(name));
+        let awaits = nominated.is_some_and(|node| are_ending(pod, node, self.cluster, self.ending));
+        if own.preempts && pod.may_preempt && !awaits {
+            let before = away.len();
+            let lower = self.cluster.pods_on(node).filter(|(_, other)| other.priority < pod.priority);
+            let lower = lower.filter(|(_, other)| away.iter().all(|away| away.uid != other.uid));
+            let lower: Vec<_> = lower.map(|(_, other)| other.clone()).collect();
+            away.extend(lower);
+            if away.len() > before && fits(&away, self) {
+                return Help::Surely;
+            }
+        }
+        // The room that it was to have may not come about: then it looks for another.
+        let is_its_room = nominated == Some(node);
+        let goes_on = awaits && matches!(event, Event::PodGone { .. });
+        if is_its_room && !goes_on { Help::Maybe } else { Help::No }
+    }
 }
 
 /// Whether the event may help anybody that these plugins refused. Without plugins there was no node.

@@ -56,6 +56,11 @@ impl Cases {
             let node = self.node(place);
             pair.set_node(node);
         }
+        for (namespace, app) in [("default", "x"), ("other", "y")] {
+            if self.one_in(2) {
+                pair.set_budget(namespace, app, i32::try_from(self.random.below(2)).unwrap());
+            }
+        }
         for _ in 0..self.random.below(12) {
             let (pod, node) = (self.pod(), self.random.below(self.nodes + 1));
             pair.place(pod, &format!("n{node}"));
@@ -153,6 +158,10 @@ impl Cases {
         let name = format!("p{:04}", self.pods);
         pod["metadata"]["name"] = json!(name);
         pod["metadata"]["uid"] = json!(name);
+        pod["spec"]["priority"] = json!(self.random.below(4));
+        // No two of one moment, of which either could end.
+        let started = format!("2026-01-01T00:{:02}:{:02}Z", self.pods / 60, self.pods % 60);
+        pod["status"] = json!({ "startTime": started });
         if self.is_plain && self.one_in(3) {
             pod["metadata"]["labels"]["index"] = json!(name);
         }

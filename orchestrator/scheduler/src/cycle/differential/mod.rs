@@ -1,20 +1,22 @@
 //! The incremental engine beside a naive implementation of the same rules, on random clusters that keep changing:
-//! the nodes that fit, why the others do not, the scores and the choice must be equal.
+//! the nodes that fit, why the others do not, the scores, the choice and, where none fits, who has to end must be equal.
 //!
 //! `WHERRY_SCHEDULER_CASES` says how many decisions are compared, `WHERRY_SCHEDULER_SEED` where to begin.
 
 mod cases;
 mod filters;
+mod preemption;
 mod scores;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::io::random::Random;
+use crate::preemption::Budgets;
 use cases::Cases;
 use world::World;
 
@@ -27,6 +29,7 @@ struct Pair {
     cluster: Cluster,
     profile: Profile,
     scratch: Scratch,
+    budgets: Budgets,
 }
 
 impl Pair {
@@ -36,6 +39,7 @@ impl Pair {
             cluster: Cluster::default(),
             profile: Profile::new("default-scheduler".to_owned()),
             scratch: Scratch::default(),
+            budgets: Budgets::default(),
         }
     }
 
@@ -56,11 +60,22 @@ impl Pair {
     }
 
     fn set_service(&mut self, namespace: &str, name: &str, selector: &Value) {
-        let selector = serde_json::from_value(serde_json::json!({ "matchLabels": selector })).unwrap();
+        let selector = serde_json::from_value(json!({ "matchLabels": selector })).unwrap();
         let parsed = crate::pod::parse_selector(&selector);
         self.cluster.selectors.set_service(namespace, name, parsed);
         let selector = serde_json::to_value(selector).unwrap();
         self.world.services.insert((namespace.to_owned(), name.to_owned()), selector);
+    }
+
+    /// How many Pods with this label `app` may be ended.
+    fn set_budget(&mut self, namespace: &str, app: &str, allowed: i32) {
+        let budget = json!({
+            "metadata": { "name": app, "namespace": namespace },
+            "spec": { "selector": { "matchLabels": { "app": app } } },
+            "status": { "disruptionsAllowed": allowed, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1 },
+        });
+        self.budgets.set(&serde_json::from_value(budget).unwrap());
+        self.world.budgets.insert((namespace.to_owned(), app.to_owned()), allowed);
     }
 
     fn place(&mut self, pod: Value, node: &str) {
@@ -132,6 +147,7 @@ impl Pair {
             }
             Err(refused) => {
                 assert_eq!((fitting, refused.nodes), (0, self.world.nodes.len()));
+                self.compare_victims(pod, &refused);
                 None
             }
         }

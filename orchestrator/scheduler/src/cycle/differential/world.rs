@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Found;
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct World {
     pub(super) nodes: BTreeMap<String, Value>,
     /// Pods by uid, with their nodes.
@@ -15,6 +15,8 @@ pub(super) struct World {
     /// The labels of namespaces.
     pub(super) namespaces: BTreeMap<String, Value>,
     pub(super) services: BTreeMap<(String, String), Value>,
+    /// How many Pods of each label `app` may be ended in each namespace.
+    pub(super) budgets: BTreeMap<(String, String), i32>,
 }
 
 impl World {
