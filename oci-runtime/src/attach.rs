@@ -11,12 +11,12 @@ use std::os::unix::net::UnixStream;
 
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
+use wherry_runtime_api::terminal::{Side, watched};
 use wherry_runtime_api::{Execution, RuntimeError};
 
 use crate::container::Container;
 use crate::reports::{Attach, Report, receive, send};
 use crate::state::{ATTACH, ContainerDir};
-use crate::terminal;
 
 /// Joins the program's streams; `stdin` says whether its input is wanted.
 pub(crate) async fn attach(container: &Container, stdin: bool) -> Result<Execution, RuntimeError> {
@@ -36,7 +36,7 @@ async fn join(dir: &ContainerDir, terminal: bool, stdin: bool) -> io::Result<Exe
         std::iter::once(stdout_end.as_fd()).chain(stderr_end.as_ref().map(AsFd::as_fd)).collect();
     send(shim.as_fd(), &Attach { stdin }, &ends)?;
     drop((stdout_end, stderr_end));
-    let shim = terminal::watched(shim.into())?;
+    let shim = watched(shim.into())?;
     let mut handed = match receive(&shim).await? {
         (Report::Started, handed) => handed.into_iter(),
         (Report::Failed { reason }, _) => return Err(io::Error::other(reason)),
@@ -55,9 +55,9 @@ async fn join(dir: &ContainerDir, terminal: bool, stdin: bool) -> io::Result<Exe
     match handed.next() {
         Some(handed) if terminal => {
             // The shim alone reads what the terminal shows.
-            let (input, _, window) = terminal::split(handed)?;
-            execution.stdin = stdin.then(|| Box::new(input) as _);
-            execution.terminal = Some(Box::new(window));
+            let side = Side::new(handed)?;
+            execution.terminal = Some(Box::new(side.window()));
+            execution.stdin = stdin.then(|| Box::new(side) as _);
         }
         Some(handed) => execution.stdin = Some(Box::new(pipe::Sender::from_owned_fd(handed)?)),
         None => {}

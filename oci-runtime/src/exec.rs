@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
+use wherry_runtime_api::terminal::{Side, watched};
 use wherry_runtime_api::{ExecSpec, Execution, RuntimeError};
 
 use crate::container::Container;
@@ -22,7 +23,6 @@ use crate::files::{self, failed};
 use crate::reports::{Report, receive};
 use crate::runtime::Shared;
 use crate::state::ContainerDir;
-use crate::terminal;
 
 const STEP: &str = "runc exec";
 /// How much of what the OCI runtime said about a command it could not start is kept; the end says most.
@@ -52,7 +52,7 @@ pub(crate) async fn exec(
     let mut shim = shim.map_err(|error| refused(format!("cannot run the shim {program}: {error}")))?;
     // Only reaps: what the shim has to tell it reports.
     shared.track(async move { drop(Child::wait(&mut shim).await) });
-    let own = terminal::watched(own).map_err(|error| refused(error.to_string()))?;
+    let own = watched(own).map_err(|error| refused(error.to_string()))?;
     let (report, streams) = receive(&own).await.map_err(|error| refused(error.to_string()))?;
     match report {
         Report::Started => execution(spec, streams, own).map_err(|error| refused(error.to_string())),
@@ -107,9 +107,9 @@ fn execution(spec: &ExecSpec, streams: Vec<OwnedFd>, own: AsyncFd<OwnedFd>) -> i
     let mut streams = streams.into_iter();
     let mut next = || streams.next().ok_or_else(|| io::Error::other("the shim handed over too few streams"));
     if spec.terminal {
-        let (input, output, handle) = terminal::split(next()?)?;
-        let stdin = spec.stdin.then(|| Box::new(input) as _);
-        let (stdout, terminal) = (Box::new(output), Some(Box::new(handle) as _));
+        let side = Side::new(next()?)?;
+        let stdin = spec.stdin.then(|| Box::new(side.clone()) as _);
+        let (terminal, stdout) = (Some(Box::new(side.window()) as _), Box::new(side));
         return Ok(Execution { stdin, stdout, stderr: None, terminal, ended });
     }
     let stdout = Box::new(pipe::Receiver::from_owned_fd(next()?)?);

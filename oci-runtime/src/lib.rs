@@ -29,7 +29,6 @@ mod sandbox;
 mod shim;
 mod spec;
 mod state;
-mod terminal;
 
 pub use config::{Clock, Config};
 pub use runtime::OciRuntime;

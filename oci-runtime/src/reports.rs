@@ -99,7 +99,7 @@ mod tests {
         send(theirs.as_fd(), &Report::Started, &[writer.as_fd()]).unwrap();
         send(theirs.as_fd(), &Report::Exited { code: 3 }, &[]).unwrap();
         drop((theirs, writer));
-        let ours = crate::terminal::watched(ours).unwrap();
+        let ours = wherry_runtime_api::terminal::watched(ours).unwrap();
         let (report, mut descriptors) = receive(&ours).await.unwrap();
         assert_eq!((report, descriptors.len()), (Report::Started, 1));
         std::fs::File::from(descriptors.remove(0)).write_all(b"it").unwrap();

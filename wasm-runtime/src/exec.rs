@@ -9,7 +9,6 @@ use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use wherry_runtime_api::exec::Terminal;
 use wherry_runtime_api::{ExecSpec, Execution, RuntimeError};
 
 use crate::command::{self, Ended};
@@ -65,7 +64,7 @@ pub(crate) fn exec(
         stdin: client.stdin,
         stdout: client.stdout,
         stderr: client.stderr,
-        terminal: spec.terminal.then(|| Box::new(Window) as Box<dyn Terminal>),
+        terminal: client.terminal,
         ended: Box::pin(ended),
     })
 }
@@ -93,13 +92,4 @@ async fn run(
         errors.write_all(format!("{text}\n").as_bytes()).await.ok();
     }
     ended.exit.code
-}
-
-/// The window of a terminal: WASI has no way to ask for its size.
-struct Window;
-
-impl Terminal for Window {
-    fn resize(&self, _: u16, _: u16) -> io::Result<()> {
-        Ok(())
-    }
 }

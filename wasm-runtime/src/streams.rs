@@ -4,18 +4,16 @@
 //! signalled: Ctrl-C is told apart here.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex, empty};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex, empty};
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream, IsTerminal, StdinStream, StdoutStream};
-use wherry_runtime_api::exec::{Input, Output};
+use wherry_runtime_api::exec::{Input, Output, Terminal};
+use wherry_runtime_api::terminal::Side;
 
 /// How much is held between a command and whoever reads or writes.
 const CAPACITY: usize = 64 * 1024;
@@ -36,6 +34,7 @@ pub(crate) struct Client {
     pub(crate) stdin: Option<Input>,
     pub(crate) stdout: Output,
     pub(crate) stderr: Option<Output>,
+    pub(crate) terminal: Option<Box<dyn Terminal>>,
 }
 
 /// One end as WASI takes it.
@@ -95,13 +94,14 @@ pub(crate) fn pipes(stdin: bool) -> (Streams, Client) {
         stderr: output(to_stderr.clone(), false),
         errors: Box::new(to_stderr),
     };
-    (streams, Client { stdin, stdout: Box::new(stdout), stderr: Some(Box::new(stderr)) })
+    (streams, Client { stdin, stdout: Box::new(stdout), stderr: Some(Box::new(stderr)), terminal: None })
 }
 
 /// A terminal, which carries everything. `interrupt` is told of Ctrl-C.
 pub(crate) fn terminal(stdin: bool, interrupt: CancellationToken) -> io::Result<(Streams, Client)> {
     let pair = openpty(None, None)?;
     let (ours, theirs) = (Side::new(pair.master)?, Side::new(pair.slave)?);
+    let window = Box::new(ours.window());
     let streams = Streams {
         stdin: input(theirs.clone(), true),
         stdout: output(theirs.clone(), true),
@@ -109,7 +109,8 @@ pub(crate) fn terminal(stdin: bool, interrupt: CancellationToken) -> io::Result<
         errors: Box::new(theirs),
     };
     let keys = || Box::new(Keys { side: ours.clone(), interrupt }) as Input;
-    let client = Client { stdin: stdin.then(keys), stdout: Box::new(ours), stderr: None };
+    let stdin = stdin.then(keys);
+    let client = Client { stdin, stdout: Box::new(ours), stderr: None, terminal: Some(window) };
     Ok((streams, client))
 }
 
@@ -129,63 +130,6 @@ impl AsyncWrite for Shared {
     /// The pipe ends when both are gone.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
-    }
-}
-
-/// One side of a terminal.
-#[derive(Clone)]
-struct Side(Arc<AsyncFd<OwnedFd>>);
-
-impl Side {
-    #[expect(unsafe_code, reason = "tokio asks for a promise about the descriptor")]
-    fn new(fd: OwnedFd) -> io::Result<Self> {
-        let flags = OFlag::from_bits_retain(fcntl(&fd, FcntlArg::F_GETFL)?);
-        fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        // SAFETY: the descriptor is open, is owned by the `AsyncFd` and never replaced or closed before it.
-        let fd = unsafe { AsyncFd::register(fd)? };
-        Ok(Self(Arc::new(fd)))
-    }
-}
-
-impl AsyncRead for Side {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
-            match guard.try_io(|fd| rustix::io::read(fd, buffer.initialize_unfilled()).map_err(Into::into)) {
-                Ok(Ok(count)) => {
-                    buffer.advance(count);
-                    return Poll::Ready(Ok(()));
-                }
-                // So the kernel says that the other side is gone.
-                Ok(Err(error)) if error.raw_os_error() == Some(nix::libc::EIO) => return Poll::Ready(Ok(())),
-                Ok(Err(error)) => return Poll::Ready(Err(error)),
-                Err(_would_block) => {}
-            }
-        }
-    }
-}
-
-impl AsyncWrite for Side {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.0.poll_write_ready(cx))?;
-            match guard.try_io(|fd| rustix::io::write(fd, bytes).map_err(Into::into)) {
-                Ok(written) => return Poll::Ready(written),
-                Err(_would_block) => {}
-            }
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
     }
 }
 

@@ -11,7 +11,7 @@
 //! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
 //!
 //! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
-//! container's program), [`logs`], [`disk`].
+//! container's program) with its [`terminal`], [`logs`], [`disk`].
 
 pub mod disk;
 pub mod exec;
@@ -19,6 +19,7 @@ pub mod logs;
 mod runtime;
 pub mod spec;
 pub mod status;
+pub mod terminal;
 mod usage;
 
 pub use exec::{ExecSpec, Execution};

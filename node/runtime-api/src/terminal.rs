@@ -1,4 +1,4 @@
-//! The terminal of a command: the agent's side of it, read and written without a thread.
+//! The terminal of a command: one side of it, read and written without a thread.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,35 +9,41 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use wherry_runtime_api::exec::Terminal;
 
-/// What is typed into the terminal.
-pub(crate) struct Input(Arc<AsyncFd<OwnedFd>>);
+use crate::exec::Terminal;
 
-/// What the terminal shows.
-pub(crate) struct Output(Arc<AsyncFd<OwnedFd>>);
+/// One side of a terminal: what is typed there, and what it shows.
+#[derive(Clone, Debug)]
+pub struct Side(Arc<AsyncFd<OwnedFd>>);
 
-/// The terminal's window.
-pub(crate) struct Window(Arc<AsyncFd<OwnedFd>>);
+/// The window of a terminal.
+#[derive(Debug)]
+pub struct Window(Side);
 
 /// A descriptor that is waited for without a thread.
 #[expect(
     unsafe_code,
     reason = "the constructor trusts that a descriptor stays what it is, which owned ones do"
 )]
-pub(crate) fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     rustix::io::ioctl_fionbio(&descriptor, true)?;
     // SAFETY: an `OwnedFd` is open, and the same, until it is dropped.
     Ok(unsafe { AsyncFd::register(descriptor) }?)
 }
 
-/// Splits a terminal. It hangs up when all three parts are gone.
-pub(crate) fn split(terminal: OwnedFd) -> io::Result<(Input, Output, Window)> {
-    let terminal = Arc::new(watched(terminal)?);
-    Ok((Input(Arc::clone(&terminal)), Output(Arc::clone(&terminal)), Window(terminal)))
+impl Side {
+    /// The side of this descriptor. The terminal hangs up when it and all its clones and windows are gone.
+    pub fn new(terminal: OwnedFd) -> io::Result<Self> {
+        watched(terminal).map(|terminal| Self(Arc::new(terminal)))
+    }
+
+    /// The window of the terminal.
+    pub fn window(&self) -> Window {
+        Window(self.clone())
+    }
 }
 
-impl AsyncRead for Output {
+impl AsyncRead for Side {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -62,7 +68,7 @@ impl AsyncRead for Output {
     }
 }
 
-impl AsyncWrite for Input {
+impl AsyncWrite for Side {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.0.poll_write_ready(cx))?;
@@ -99,7 +105,7 @@ impl Terminal for Window {
         // SAFETY: TIOCSWINSZ reads one `struct winsize`, which `Size` is.
         unsafe {
             let set = rustix::ioctl::Setter::<SET_WINDOW_SIZE, Size>::new(size);
-            rustix::ioctl::ioctl(self.0.get_ref(), set)?;
+            rustix::ioctl::ioctl(self.0.0.get_ref(), set)?;
         }
         Ok(())
     }
