@@ -27,7 +27,7 @@ use http::HeaderValue;
 use http::header::ACCEPT;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, Namespace, Node, Pod, Service, ServiceAccount};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use kube::api::{DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
@@ -67,7 +67,9 @@ fn read<T: DeserializeOwned>(value: Value) -> T {
 /// The scheduler in a thread of its own.
 struct Scheduler {
     stop: CancellationToken,
-    thread: JoinHandle<Duration>,
+    thread: JoinHandle<()>,
+    /// The kernel's number of the thread.
+    number: i32,
     metrics: Arc<Metrics>,
 }
 
@@ -84,19 +86,27 @@ impl Scheduler {
                 let mut config = wherry_scheduler::Config::new(Arc::new(SystemClock));
                 config.metrics = counts;
                 let client = client.await;
-                ready.send(()).expect("somebody waits");
+                let number = rustix::thread::gettid().as_raw_nonzero().get();
+                ready.send(number).expect("somebody waits");
                 wherry_scheduler::run(client, config, token).await.expect("the scheduler runs");
-                processor_time()
-            })
+            });
         });
-        is_ready.recv().expect("the thread starts");
-        Self { stop, thread, metrics }
+        let number = is_ready.recv().expect("the thread starts");
+        Self { stop, thread, number, metrics }
     }
 
-    /// Stops it; returns the processor time it took.
-    fn stop(self) -> (Duration, Arc<Metrics>) {
+    /// The processor time it has taken.
+    fn processor_time(&self) -> Duration {
+        let path = format!("/proc/self/task/{}/schedstat", self.number);
+        let text = std::fs::read_to_string(path).expect("it can be read");
+        let first = text.split_whitespace().next().and_then(|time| time.parse().ok());
+        Duration::from_nanos(first.expect("a number"))
+    }
+
+    fn stop(self) -> Arc<Metrics> {
         self.stop.cancel();
-        (self.thread.join().expect("the scheduler ends"), self.metrics)
+        self.thread.join().expect("the scheduler ends");
+        self.metrics
     }
 }
 
@@ -125,13 +135,6 @@ async fn remote(kubeconfig: PathBuf) -> Client {
     });
     let builder = ClientBuilder::new(service, config.default_namespace.clone());
     builder.with_layer(&config.base_uri_layer()).build()
-}
-
-/// The processor time of this thread.
-fn processor_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("it can be read");
-    let first = text.split_whitespace().next().and_then(|time| time.parse().ok());
-    Duration::from_nanos(first.expect("a number"))
 }
 
 /// A server with its nodes.
@@ -200,6 +203,20 @@ impl Bench {
     async fn place(&self, pods: Vec<Value>, count: usize) {
         let bound = self.bound().await;
         tokio::join!(self.create(pods), bound.count(count));
+    }
+
+    /// Waits until events tell of so many bindings: what came before is not to be measured.
+    async fn events(&self, count: usize) {
+        let events = Api::<Event>::namespaced(self.plane.client("bench", "bench"), NAMESPACE);
+        loop {
+            let list = events.list(&ListParams::default().limit(1)).await.expect("a list");
+            let rest =
+                list.metadata.remaining_item_count.map_or(0, |rest| usize::try_from(rest).expect("a count"));
+            if list.items.len() + rest >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Makes and deletes a node, a Pod that fits nowhere and outranks the others, and a Service, again and again.
@@ -278,17 +295,19 @@ async fn run(workload: Workload, nodes: usize, way: Way) {
     let bench = Bench::start(nodes).await;
     let (before, measured) = workload.counts(nodes);
     let pods: Vec<_> = (0..measured).map(|number| workload.measured(number, "measured")).collect();
-    let (scheduler, begin) = if workload == Workload::Backlog {
+    let (scheduler, begin, processor) = if workload == Workload::Backlog {
         bench.create(pods).await;
         let bound = bench.bound().await;
         let (scheduler, begin) = (bench.schedule(way), Instant::now());
         bound.count(measured).await;
-        (scheduler, begin)
+        (scheduler, begin, Duration::ZERO)
     } else {
         let scheduler = bench.schedule(way);
         let old = (0..before).map(|number| workload.before(number)).collect();
-        bench.place(old, if workload == Workload::Unschedulable { 0 } else { before }).await;
-        let begin = Instant::now();
+        let placed = if workload == Workload::Unschedulable { 0 } else { before };
+        bench.place(old, placed).await;
+        bench.events(placed).await;
+        let (begin, processor) = (Instant::now(), scheduler.processor_time());
         let placed = bench.place(pods, measured);
         if workload == Workload::MixedChurn {
             // The churn goes on as long as Pods are placed.
@@ -299,13 +318,14 @@ async fn run(workload: Workload, nodes: usize, way: Way) {
         } else {
             placed.await;
         }
-        (scheduler, begin)
+        (scheduler, begin, processor)
     };
     let took = begin.elapsed().as_secs_f64();
-    let (processor, metrics) = scheduler.stop();
+    let processor = scheduler.processor_time() - processor;
+    let metrics = scheduler.stop();
     let name = format!("{}_{}_{nodes}", way.prefix(), workload.name());
     figure(&format!("{name}_rate"), float(measured) / took, "pods/s");
-    let per_pod = processor.as_secs_f64() * 1e6 / float(before + measured);
+    let per_pod = processor.as_secs_f64() * 1e6 / float(measured);
     figure(&format!("{name}_scheduler_processor_time"), per_pod, "us/pod");
     figure(&format!("{name}_cycles_within_1ms"), within_a_millisecond(&metrics.render()), "%");
     bench.plane.shutdown().await;

@@ -42,6 +42,7 @@ pub(super) struct Highest {
 }
 
 impl Highest {
+    #[inline]
     pub(super) fn include(&mut self, rates: Rates) {
         self.taints = self.taints.max(rates.taints);
         self.wishes = self.wishes.max(rates.wishes);
@@ -253,6 +254,7 @@ impl Class {
     }
 
     /// The sum of the scores that do not depend on domains, given the highest among the nodes that fit.
+    #[inline]
     pub(super) fn total(&self, rates: Rates, highest: Highest) -> i64 {
         let taints = match i64::from(highest.taints) {
             0 => 100,

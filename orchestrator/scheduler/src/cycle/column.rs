@@ -69,6 +69,7 @@ impl Column {
     }
 
     /// The sum of a domain.
+    #[inline]
     pub(super) fn sum(&self, domain: Domain) -> i64 {
         domain.get().and_then(|place| self.domains.get(place)).map_or(0, |(sum, _)| *sum)
     }

@@ -52,6 +52,7 @@ impl<'c> Checks<'c> {
     }
 
     /// Whether a node's domains are right.
+    #[inline]
     pub(super) fn pass(&self, node: usize) -> Result<(), Refusal> {
         self.0.iter().try_for_each(|check| {
             let domain = check.domains.get(node).copied().unwrap_or(Domain::NONE);
@@ -105,6 +106,7 @@ pub(super) fn add_wishes(
     }
 }
 
+#[inline]
 fn domain_of(domains: &[Domain], node: u32) -> Domain {
     domains.get(node as usize).copied().unwrap_or(Domain::NONE)
 }

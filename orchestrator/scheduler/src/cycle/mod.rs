@@ -165,10 +165,12 @@ impl Question<'_> {
         }
     }
 
+    #[inline]
     fn pass_volumes(&self, node: NodeIndex) -> Result<(), Refusal> {
         self.needs.map_or(Ok(()), |needs| needs.pass_volumes(node, self.cluster, self.profile))
     }
 
+    #[inline]
     fn pass_devices(&self, node: NodeIndex) -> Result<(), Refusal> {
         self.needs.map_or(Ok(()), |needs| needs.pass_devices(node, self.cluster))
     }
