@@ -321,7 +321,7 @@ async fn run(workload: Workload, nodes: usize, way: Way) {
         (scheduler, begin, processor)
     };
     let took = begin.elapsed().as_secs_f64();
-    let processor = scheduler.processor_time() - processor;
+    let processor = scheduler.processor_time().saturating_sub(processor);
     let metrics = scheduler.stop();
     let name = format!("{}_{}_{nodes}", way.prefix(), workload.name());
     figure(&format!("{name}_rate"), float(measured) / took, "pods/s");

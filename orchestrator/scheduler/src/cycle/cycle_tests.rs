@@ -145,17 +145,16 @@ fn only_the_nodes_it_names_are_looked_at() {
 /// Which of these Pods of node `a` another one would fit without; all are back after.
 fn fits_without(waiting: &PodInfo, cluster: &mut Cluster, uids: &[&str]) -> bool {
     let node = cluster.node_named("a").unwrap();
-    let away: Vec<_> =
-        uids.iter().map(|uid| cluster.pod(cluster.placed(uid).unwrap()).unwrap().clone()).collect();
+    let away: Vec<_> = uids.iter().map(|uid| cluster.placed(uid).unwrap()).collect();
     let (profile, mut scratch) = (Profile::new("default-scheduler".to_owned()), Scratch::default());
     let asker = Asker::new(waiting, &profile, cluster, &mut scratch);
     let mut supposed = Supposed::new(&asker, node, cluster, &mut scratch);
     for pod in &away {
-        supposed.take_away(pod);
+        supposed.take_away(*pod);
     }
     let fits = supposed.refusal().is_none();
     for pod in &away {
-        supposed.put_back(pod);
+        supposed.put_back(*pod);
     }
     assert!(away.is_empty() || supposed.refusal().is_some(), "those put back count again");
     drop(supposed);

@@ -6,7 +6,7 @@
 use super::class::filter;
 use super::domains::Checks;
 use super::{Question, Scratch, outside, plan};
-use crate::cluster::{Cluster, NodeIndex, Placed};
+use crate::cluster::{Cluster, NodeIndex, PodIndex};
 use crate::plugins::needs::Needs;
 use crate::plugins::{Ask, Prepared, Profile, Refusal};
 use crate::pod::PodInfo;
@@ -75,7 +75,7 @@ pub(crate) struct Supposed<'w> {
     node: NodeIndex,
     cluster: &'w mut Cluster,
     scratch: &'w mut Scratch,
-    away: Vec<Placed>,
+    away: Vec<PodIndex>,
 }
 
 impl<'w> Supposed<'w> {
@@ -90,18 +90,18 @@ impl<'w> Supposed<'w> {
     }
 
     /// Takes a Pod of the node away.
-    pub(crate) fn take_away(&mut self, pod: &Placed) {
+    pub(crate) fn take_away(&mut self, pod: PodIndex) {
         if self.asker.is_alone {
             self.cluster.release(pod);
         } else {
             self.cluster.lift(pod);
         }
-        self.away.push(pod.clone());
+        self.away.push(pod);
     }
 
     /// Puts one back that was taken away.
-    pub(crate) fn put_back(&mut self, pod: &Placed) {
-        let Some(at) = self.away.iter().rposition(|away| away.uid == pod.uid) else { return };
+    pub(crate) fn put_back(&mut self, pod: PodIndex) {
+        let Some(at) = self.away.iter().rposition(|away| *away == pod) else { return };
         self.away.swap_remove(at);
         self.enter(pod);
     }
@@ -111,7 +111,12 @@ impl<'w> Supposed<'w> {
         self.asker.refusal(self.node, self.cluster, self.scratch)
     }
 
-    fn enter(&mut self, pod: &Placed) {
+    /// The cluster, of which only what the node holds is supposed.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        self.cluster
+    }
+
+    fn enter(&mut self, pod: PodIndex) {
         if self.asker.is_alone {
             self.cluster.occupy(pod);
         } else {
@@ -122,9 +127,8 @@ impl<'w> Supposed<'w> {
 
 impl Drop for Supposed<'_> {
     fn drop(&mut self) {
-        // The last first, so that Pods have the indexes that they had.
         while let Some(pod) = self.away.pop() {
-            self.enter(&pod);
+            self.enter(pod);
         }
     }
 }

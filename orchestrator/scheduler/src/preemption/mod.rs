@@ -18,6 +18,7 @@ use jiff::Timestamp;
 pub(crate) use budgets::Budgets;
 pub(crate) use nominations::{Aside, Nominations, counts_for};
 pub(crate) use victims::Victims;
+use victims::{Candidate, Selected};
 
 use crate::cluster::{Cluster, NodeIndex};
 use crate::cycle::{Asker, Scratch, Supposed, Unschedulable, histogram};
@@ -69,17 +70,24 @@ pub(crate) fn plan(
     world: &mut World<'_>,
     draw: impl FnOnce(usize) -> usize,
 ) -> Plan {
-    match offers(pod, refused, world, draw) {
-        Ok(offers) => pick(offers, world.now),
+    match selections(pod, refused, world, draw) {
+        Ok(selections) => match selections.into_iter().min_by_key(|(_, selected)| selected.cost()) {
+            Some((node, selected)) => Plan::End { node, victims: selected.resolve(world.cluster) },
+            None => useless(),
+        },
         Err(plan) => plan,
     }
+}
+
+fn useless() -> Plan {
+    Plan::Useless("no candidate node for preemption".to_owned())
 }
 
 /// The best of some nodes on which Pods could end.
 pub(crate) fn pick(offers: Vec<(NodeIndex, Victims)>, now: Timestamp) -> Plan {
     match offers.into_iter().min_by_key(|(_, victims)| victims.cost(now)) {
         Some((node, victims)) => Plan::End { node, victims },
-        None => Plan::Useless("no candidate node for preemption".to_owned()),
+        None => useless(),
     }
 }
 
@@ -90,6 +98,16 @@ pub(crate) fn offers(
     world: &mut World<'_>,
     draw: impl FnOnce(usize) -> usize,
 ) -> Result<Vec<(NodeIndex, Victims)>, Plan> {
+    let selections = selections(pod, refused, world, draw)?;
+    Ok(selections.into_iter().map(|(node, selected)| (node, selected.resolve(world.cluster))).collect())
+}
+
+fn selections(
+    pod: &PodInfo,
+    refused: &Unschedulable,
+    world: &mut World<'_>,
+    draw: impl FnOnce(usize) -> usize,
+) -> Result<Vec<(NodeIndex, Selected)>, Plan> {
     if !pod.may_preempt {
         return Err(Plan::Ineligible("not eligible due to preemptionPolicy=Never."));
     }
@@ -133,7 +151,7 @@ fn candidates(
     world: &mut World<'_>,
     draw: impl FnOnce(usize) -> usize,
     reasons: &mut BTreeMap<String, usize>,
-) -> Vec<(NodeIndex, Victims)> {
+) -> Vec<(NodeIndex, Selected)> {
     let mut found = Vec::new();
     if nodes.is_empty() {
         return found;
@@ -144,9 +162,9 @@ fn candidates(
     let asker = Asker::new(pod, world.profile, world.cluster, world.scratch);
     for node in after.iter().chain(before) {
         match on_node(&asker, *node, world) {
-            Ok(victims) => {
-                is_good |= victims.violations == 0;
-                found.push((*node, victims));
+            Ok(selected) => {
+                is_good |= selected.violates_nothing();
+                found.push((*node, selected));
             }
             Err(texts) => texts.into_iter().for_each(|text| *reasons.entry(text).or_default() += 1),
         }
@@ -158,15 +176,15 @@ fn candidates(
 }
 
 /// The victims on one node, or why there are none, as the user reads it.
-fn on_node(asker: &Asker<'_>, node: NodeIndex, world: &mut World<'_>) -> Result<Victims, Vec<String>> {
+fn on_node(asker: &Asker<'_>, node: NodeIndex, world: &mut World<'_>) -> Result<Selected, Vec<String>> {
     let pod = asker.pod();
     let lower = world.cluster.pods_on(node).filter(|(_, other)| other.priority < pod.priority);
-    let lower: Vec<_> = lower.map(|(_, other)| other.clone()).collect();
+    let lower: Vec<_> = lower.map(|other| Candidate::new(other, world.now)).collect();
     if lower.is_empty() {
         return Err(vec!["No preemption victims found for incoming pod".to_owned()]);
     }
     let mut supposed = Supposed::new(asker, node, world.cluster, world.scratch);
-    let selected = victims::select(lower, world.budgets, world.now, &mut supposed);
+    let selected = victims::select(lower, world.budgets, &mut supposed);
     selected.map_err(|refusal| refusal.texts(&pod.template))
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tokio::time::Instant;
 
 use super::Scheduler;
-use crate::cluster::{Cluster, NodeIndex, Placed};
+use crate::cluster::{Cluster, NodeIndex, PodIndex};
 use crate::cycle::{Asker, Scratch, Supposed};
 use crate::event::{Event, StorageKind};
 use crate::plugins::{Plugin, PluginSet, helps};
@@ -68,13 +68,12 @@ impl Hints<'_> {
         // Those that are only nominated for the node, and do not count for this Pod.
         let beside = self.nominations.on(&self.cluster.node(node).name);
         let beside = beside.iter().filter(|other| !counts_for(other, pod));
-        let beside = beside.filter_map(|other| self.cluster.pod(self.cluster.placed(&other.uid)?).cloned());
-        let mut away: Vec<_> = beside.collect();
-        let fits = |away: &[Placed], hints: &mut Self| {
+        let mut away: Vec<_> = beside.filter_map(|other| self.cluster.placed(&other.uid)).collect();
+        let fits = |away: &[PodIndex], hints: &mut Self| {
             let asker = Asker::new(pod, &own.profile, hints.cluster, hints.scratch);
             let mut supposed = Supposed::new(&asker, node, hints.cluster, hints.scratch);
             for pod in away {
-                supposed.take_away(pod);
+                supposed.take_away(*pod);
             }
             supposed.refusal().is_none()
         };
@@ -86,8 +85,7 @@ impl Hints<'_> {
         if own.preempts && pod.may_preempt && !awaits {
             let before = away.len();
             let lower = self.cluster.pods_on(node).filter(|(_, other)| other.priority < pod.priority);
-            let lower = lower.filter(|(_, other)| away.iter().all(|away| away.uid != other.uid));
-            let lower: Vec<_> = lower.map(|(_, other)| other.clone()).collect();
+            let lower: Vec<_> = lower.map(|(index, _)| index).filter(|index| !away.contains(index)).collect();
             away.extend(lower);
             if away.len() > before && fits(&away, self) {
                 return Help::Surely;
