@@ -20,7 +20,7 @@ use crate::io::random::Random;
 use server::{Deed, Model, Server};
 
 /// How many histories a test goes through.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 300;
 
 /// Schedulers at work; they stop when this is dropped.
 struct Running {
