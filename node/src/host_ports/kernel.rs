@@ -146,23 +146,12 @@ table {TABLE} {{
     meta l4proto {{ tcp, udp }} dnat ip to ip daddr . meta l4proto . th dport map @at
     meta l4proto {{ tcp, udp }} fib daddr type local dnat ip to meta l4proto . th dport map @any
   }}
-  chain prerouting {{
-    type nat hook prerouting priority dstnat; policy accept;
-    jump lead
-  }}
-  chain output {{
-    type nat hook output priority -100; policy accept;
-    jump lead
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority srcnat; policy accept;
-    {answerable}
-  }}
+  {base_chains}
 }}
 ",
             services = self.services,
             local = self.layout.local,
-            answerable = nft::ANSWERABLE,
+            base_chains = nft::base_chains("lead", ""),
         )
     }
 

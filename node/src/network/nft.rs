@@ -23,10 +23,27 @@ pub enum NftError {
     },
 }
 
-/// The rules after routing of a table that translates destinations: a client whose answers would not come through
-/// here gets the node's address. The table's set `hairpin` has the Pods that may be their own clients, each twice.
-pub(crate) const ANSWERABLE: &str = "ct status dnat ip saddr . ip daddr @hairpin masquerade
-    ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade";
+/// The base chains of a table that translates destinations by its chain `lead`. After routing a client whose answers would
+/// not come through here gets the node's address, and what the rules `more` say: the table's set `hairpin` has the Pods
+/// that may be their own clients, each twice.
+pub(crate) fn base_chains(lead: &str, more: &str) -> String {
+    format!(
+        "chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    jump {lead}
+  }}
+  chain output {{
+    type nat hook output priority -100; policy accept;
+    jump {lead}
+  }}
+  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ct status dnat ip saddr . ip daddr @hairpin masquerade
+    ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade
+    {more}
+  }}"
+    )
+}
 
 /// Applies a script. When this returns without an error, every rule of it is in force.
 pub(crate) async fn apply(script: &str) -> Result<(), NftError> {

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::ruleset::Fragment;
 use crate::dns::PORT;
-use crate::network::nft::ANSWERABLE;
+use crate::network::nft::base_chains;
 
 const TABLE: &str = "ip wherry_services";
 
@@ -34,6 +34,7 @@ impl fmt::Display for Base {
         let own = self
             .dns
             .map(|ip| format!("ip daddr {ip} meta l4proto {{ tcp, udp }} th dport {PORT} return\n    "));
+        let marked = format!("meta mark & {MARK:#x} == {MARK:#x} ip daddr != {} masquerade", self.pod_cidr);
         write!(
             f,
             "add table {TABLE}
@@ -48,25 +49,13 @@ table {TABLE} {{
     ip daddr {services} meta l4proto udp reject
     ip daddr != {local} fib daddr type local meta l4proto . th dport vmap @node_ports
   }}
-  chain prerouting {{
-    type nat hook prerouting priority dstnat; policy accept;
-    jump services
-  }}
-  chain output {{
-    type nat hook output priority -100; policy accept;
-    jump services
-  }}
-  chain postrouting {{
-    type nat hook postrouting priority srcnat; policy accept;
-    {ANSWERABLE}
-    meta mark & {MARK:#x} == {MARK:#x} ip daddr != {pods} masquerade
-  }}
+  {base_chains}
 }}
 ",
             own = own.unwrap_or_default(),
             services = self.service_cidr,
             local = self.local,
-            pods = self.pod_cidr,
+            base_chains = base_chains("services", &marked),
         )
     }
 }
