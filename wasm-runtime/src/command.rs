@@ -8,7 +8,8 @@ use crate::container::{Exit, Signals};
 use crate::engine::Machine;
 use crate::guest::{Environment, ModuleGuest, Role};
 use crate::memory::LimitExceeded;
-use crate::program::{Program, Server};
+use crate::program::{Kind, Program, Server};
+use crate::trap;
 
 /// Runs `program` until it exits, traps, or is asked to end.
 pub(crate) async fn run(
@@ -17,7 +18,7 @@ pub(crate) async fn run(
     environment: Arc<Environment>,
     signals: Signals,
 ) -> Exit {
-    let Ok(_slot) = machine.slots.try_acquire() else {
+    let Ok(_slot) = machine.slots.try_acquire_many(program.places) else {
         return Exit::not_started("all instances of this node are in use".into());
     };
     let executed = execute(&machine, &program, &environment, Role::Program);
@@ -27,9 +28,12 @@ pub(crate) async fn run(
         () = signals.kill.cancelled() => Exit::killed(),
         () = signals.stop.cancelled() => Exit::terminated("interrupted: WebAssembly receives no signals"),
         outcome = outcome => {
-            let Ended { exit, text } = Ended::from(outcome);
+            let Ended { mut exit, text } = Ended::from(outcome);
             if let Some(text) = text {
                 environment.log.say(&text);
+            }
+            if exit.code != 0 && exit.message.is_empty() {
+                exit.message = environment.remarks.last().unwrap_or_default();
             }
             exit
         }
@@ -43,10 +47,10 @@ pub(crate) async fn execute(
     environment: &Environment,
     role: Role,
 ) -> wasmtime::Result<i32> {
-    let command = match program {
-        Program::Command(command) | Program::Server(Server { command: Some(command), .. }) => command,
-        Program::Module(module) => return start(machine, module, environment, role).await,
-        Program::Server(Server { command: None, .. }) => {
+    let command = match &program.kind {
+        Kind::Command(command) | Kind::Server(Server { command: Some(command), .. }) => command,
+        Kind::Module(module) => return start(machine, module, environment, role).await,
+        Kind::Server(Server { command: None, .. }) => {
             return Err(wasmtime::Error::msg("a server is no command"));
         }
     };
@@ -88,6 +92,7 @@ impl From<wasmtime::Result<i32>> for Ended {
             let text = exceeded.to_string();
             return Self { exit: Exit::out_of_memory(text.clone()), text: Some(text) };
         }
-        Self { exit: Exit::trapped(error.root_cause().to_string()), text: Some(format!("{error:?}")) }
+        let text = trap::explain(&error);
+        Self { exit: Exit::trapped(text.clone()), text: Some(text) }
     }
 }

@@ -52,6 +52,10 @@ pub struct Limits {
     pub queue_timeout: Duration,
     /// How long a component may take to begin its response before the client gets 504.
     pub response_timeout: Duration,
+    /// Sockets that the instances of one container may have open together, with connections of outgoing requests.
+    pub sockets: usize,
+    /// Files, sockets, streams and whatever else an instance may have open at one time.
+    pub handles: usize,
     /// How long a component may go on after its response ended or its client left.
     pub linger: Duration,
     /// A stopping server goes on accepting until no request has come for this long: those who send them learn
@@ -66,6 +70,8 @@ impl Default for Limits {
             concurrency: 256,
             queue_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_mins(5),
+            sockets: 1024,
+            handles: 4096,
             linger: Duration::from_secs(10),
             quiet: Duration::from_millis(300),
         }

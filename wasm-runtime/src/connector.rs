@@ -17,8 +17,10 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsConnector;
 
+use crate::held::{Allowance, TooMany};
 use crate::names::PodNames;
 use crate::network::PodNetwork;
 
@@ -41,6 +43,9 @@ pub(crate) enum ConnectError {
     /// The pod's network forbids it.
     #[error("{0} is out of this pod's reach")]
     Forbidden(SocketAddr),
+    /// The container has as many sockets as it may have.
+    #[error("no more connections")]
+    TooMany(#[source] TooMany),
     /// Nobody accepted.
     #[error("cannot connect to {address}")]
     Connect { address: SocketAddr, source: io::Error },
@@ -54,6 +59,7 @@ pub(crate) enum ConnectError {
 pub(crate) struct Connector {
     pub(crate) network: PodNetwork,
     pub(crate) names: PodNames,
+    pub(crate) sockets: Allowance,
 }
 
 impl tower::Service<Uri> for Connector {
@@ -66,11 +72,13 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        connect(self.network, self.names.clone(), uri).boxed()
+        connect(self.clone(), uri).boxed()
     }
 }
 
-async fn connect(network: PodNetwork, names: PodNames, uri: Uri) -> Result<Stream, ConnectError> {
+async fn connect(connector: Connector, uri: Uri) -> Result<Stream, ConnectError> {
+    let Connector { network, names, sockets } = connector;
+    let permit = sockets.take().map_err(ConnectError::TooMany)?;
     let tls = uri.scheme() == Some(&Scheme::HTTPS);
     let host = uri.host().ok_or(ConnectError::NoHost)?.trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
@@ -78,8 +86,8 @@ async fn connect(network: PodNetwork, names: PodNames, uri: Uri) -> Result<Strea
     let addresses = names.addresses(host).await;
     for ip in addresses.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })? {
         match reach(network, SocketAddr::new(ip, port)).await {
-            Ok(stream) if tls => return handshake(host, stream).await,
-            Ok(stream) => return Ok(Stream(TokioIo::new(Box::new(stream)))),
+            Ok(stream) if tls => return Ok(Stream::new(handshake(host, stream).await?, permit)),
+            Ok(stream) => return Ok(Stream::new(Box::new(stream), permit)),
             Err(error) => failure = Some(error),
         }
     }
@@ -108,12 +116,11 @@ async fn dial(network: PodNetwork, target: SocketAddr) -> io::Result<TcpStream> 
     Ok(stream)
 }
 
-async fn handshake(host: &str, stream: TcpStream) -> Result<Stream, ConnectError> {
+async fn handshake(host: &str, stream: TcpStream) -> Result<Box<dyn Duplex>, ConnectError> {
     let failed = |source| ConnectError::Tls { host: host.to_owned(), source };
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
     let connector = TLS.as_ref().ok_or_else(|| failed(io::ErrorKind::Unsupported.into()))?;
-    let stream = connector.connect(name, stream).await.map_err(failed)?;
-    Ok(Stream(TokioIo::new(Box::new(stream))))
+    Ok(Box::new(connector.connect(name, stream).await.map_err(failed)?))
 }
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -121,7 +128,16 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// An open connection.
-pub(crate) struct Stream(TokioIo<Box<dyn Duplex>>);
+pub(crate) struct Stream {
+    io: TokioIo<Box<dyn Duplex>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Stream {
+    fn new(stream: Box<dyn Duplex>, permit: OwnedSemaphorePermit) -> Self {
+        Self { io: TokioIo::new(stream), _permit: permit }
+    }
+}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
@@ -135,7 +151,7 @@ impl Read for Stream {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }
 
@@ -145,14 +161,14 @@ impl Write for Stream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.io).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }

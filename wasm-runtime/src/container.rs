@@ -10,12 +10,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent};
+use wherry_runtime_api::{
+    ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent, Resources,
+};
 
 use crate::guest::Environment;
 use crate::memory::Budget;
 use crate::processor::Processor;
 use crate::program::Program;
+use crate::settings::Settings;
+use crate::turns::Turns;
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub(crate) struct Signals {
 pub(crate) struct Container {
     /// What was asked.
     pub(crate) spec: ContainerSpec,
+    /// What its Pod's annotations ask.
+    pub(crate) settings: Settings,
     /// What it runs.
     pub(crate) program: Arc<Program>,
     /// The memory its instances may have together.
@@ -90,11 +96,18 @@ pub(crate) struct Container {
 
 impl Container {
     /// A container that was not started.
-    pub(crate) fn new(spec: ContainerSpec, program: Arc<Program>) -> Self {
+    pub(crate) fn new(
+        spec: ContainerSpec,
+        program: Arc<Program>,
+        settings: Settings,
+        turns: Arc<Turns>,
+    ) -> Self {
+        let Resources { cpu_request_millis, cpu_limit_millis, memory_limit_bytes, .. } = spec.resources;
         Self {
-            memory: Budget::new(spec.resources.memory_limit_bytes),
-            processor: Arc::default(),
+            memory: Budget::new(memory_limit_bytes),
+            processor: Processor::new(turns, cpu_request_millis, cpu_limit_millis),
             spec,
+            settings,
             program,
             signals: Signals::default(),
             starting: tokio::sync::Mutex::default(),

@@ -4,19 +4,31 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker as ComponentLinker;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, Linker, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::LinkOptions;
 
 use crate::guest::{Guest, ModuleGuest};
 use crate::ticker::Ticker;
-use crate::{names, sockets};
+use crate::turns::Turns;
+use crate::{executor, names, sockets};
 
 /// Memory of a used slot that is zeroed by hand instead of being given back, per linear memory and per table.
 const KEPT_MEMORY: usize = 256 * 1024;
 const KEPT_TABLE: usize = 32 * 1024;
 /// Slots that stay set up for the module that used them last.
 const WARM_SLOTS: u32 = 64;
+/// Core instances that one instance of a component may be made of. They are only counted, so there are enough for all.
+const CORE_INSTANCES: u32 = 256;
+/// Linear memories and tables that one instance of a component may have.
+const COMPONENT_MEMORIES: u32 = 8;
+const COMPONENT_TABLES: u32 = 24;
+/// Linear memories and tables of the pool for each instance; a component that needs more of them takes several places.
+pub(crate) const MEMORIES_PER_SLOT: u32 = 1;
+pub(crate) const TABLES_PER_SLOT: u32 = 3;
 
 /// The engine and everything that is linked once.
 pub(crate) struct Machine {
@@ -28,6 +40,8 @@ pub(crate) struct Machine {
     pub(crate) modules: Linker<ModuleGuest>,
     /// Makes guests give way.
     pub(crate) ticker: Arc<Ticker>,
+    /// Who computes next.
+    pub(crate) turns: Arc<Turns>,
     /// A permit for each instance there can be at one time.
     pub(crate) slots: Arc<Semaphore>,
 }
@@ -40,6 +54,7 @@ impl Machine {
             components: component_linker(&engine)?,
             modules: module_linker(&engine)?,
             ticker: Arc::new(Ticker::start(engine.clone())?),
+            turns: Turns::new(executor::processors()),
             engine,
             slots: Arc::new(Semaphore::new(slots as usize)),
         })
@@ -75,15 +90,20 @@ fn plain(instances: u32) -> wasmtime::Result<(Engine, u32)> {
 fn common() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true).memory_init_cow(true);
+    // Whatever the environment of this process says.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
 }
 
 fn pool(slots: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(slots)
-        .total_core_instances(slots.saturating_mul(4))
-        .total_memories(slots)
-        .total_tables(slots.saturating_mul(3))
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(COMPONENT_MEMORIES)
+        .max_tables_per_component(COMPONENT_TABLES)
+        .total_memories(slots.saturating_mul(MEMORIES_PER_SLOT))
+        .total_tables(slots.saturating_mul(TABLES_PER_SLOT))
         .total_stacks(slots)
         .total_gc_heaps(slots)
         .max_memories_per_module(4)
@@ -99,6 +119,7 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<ComponentLinker<Guest>>
     let mut linker = ComponentLinker::new(engine);
     wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &LinkOptions::default())?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    sockets::count(&mut linker)?;
     sockets::map_to_pod(&mut linker)?;
     names::map_to_pod(&mut linker)?;
     Ok(linker)

@@ -40,7 +40,7 @@ pub(crate) fn exec(
             "the component exports no wasi:cli/run, so nothing of it can run beside its server; export both",
         ));
     }
-    let slot = Arc::clone(&machine.slots).try_acquire_owned();
+    let slot = Arc::clone(&machine.slots).try_acquire_many_owned(container.program.places);
     let slot = slot.map_err(|_| refused("all instances of this node are in use"))?;
     let interrupt = CancellationToken::new();
     let (streams, client) = if spec.terminal {

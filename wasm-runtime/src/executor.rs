@@ -35,11 +35,14 @@ impl Drop for Owned {
 }
 
 impl Executor {
-    /// One thread per core, in the network namespace of this process.
+    /// One thread per processor, and one for whoever computes for a moment while all others compute for long; in the network
+    /// namespace of this process.
     pub(crate) fn of_node() -> io::Result<Self> {
-        let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let runtime =
-            Builder::new_multi_thread().worker_threads(threads).thread_name("wasm").enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(processors() + 1)
+            .thread_name("wasm")
+            .enable_all()
+            .build()?;
         Ok(Self::from(runtime))
     }
 
@@ -67,6 +70,11 @@ impl Executor {
     {
         self.runtime.0.as_ref().expect("taken only when dropped").spawn(future)
     }
+}
+
+/// How many processors there are.
+pub(crate) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn enter(namespace: &File) -> io::Result<()> {

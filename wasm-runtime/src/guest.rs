@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::logs::Stream;
 use wherry_runtime_api::{ContainerSpec, ImageContent};
 
+use crate::held::{Allowance, Held};
 use crate::log_file::LogFile;
 use crate::memory::{Budget, Meter};
 use crate::names::PodNames;
@@ -19,6 +20,7 @@ use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::preopens::Preopen;
 use crate::processor::Processor;
+use crate::remarks::Remarks;
 use crate::streams::End;
 use crate::ticker;
 
@@ -29,6 +31,10 @@ pub(crate) struct Guest {
     http: WasiHttpCtx,
     outgoing: Outgoing,
     memory: Meter,
+    /// The sockets it has open.
+    pub(crate) open_sockets: Held,
+    /// Where it is told what was refused.
+    pub(crate) remarks: Arc<Remarks>,
     /// The pod's network, for sockets.
     pub(crate) network: PodNetwork,
     /// The names the pod knows.
@@ -80,6 +86,12 @@ pub(crate) struct Environment {
     pub(crate) preopens: Vec<Preopen>,
     /// Where output goes.
     pub(crate) log: LogFile,
+    /// What was refused.
+    pub(crate) remarks: Arc<Remarks>,
+    /// The sockets there may be.
+    pub(crate) sockets: Allowance,
+    /// How much else an instance may have open.
+    pub(crate) handles: usize,
     /// The pod's network.
     pub(crate) network: PodNetwork,
     /// The names the pod knows.
@@ -95,12 +107,16 @@ pub(crate) struct Environment {
 impl Environment {
     /// A store for one instance of a component.
     pub(crate) fn store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<Guest>> {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(self.handles);
         let guest = Guest {
             wasi: self.wasi(role)?.build(),
-            table: ResourceTable::new(),
+            table,
             http: WasiHttpCtx::new(),
             outgoing: self.outgoing.clone(),
             memory: Meter::new(Arc::clone(&self.memory)),
+            open_sockets: Held::new(self.sockets.clone()),
+            remarks: Arc::clone(&self.remarks),
             network: self.network,
             names: self.names.clone(),
         };
@@ -112,8 +128,9 @@ impl Environment {
 
     /// A store for one instance of a wasip1 module.
     pub(crate) fn module_store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<ModuleGuest>> {
-        let guest =
-            ModuleGuest { wasi: self.wasi(role)?.build_p1(), memory: Meter::new(Arc::clone(&self.memory)) };
+        let mut wasi = self.wasi(role)?.build_p1();
+        wasi.ctx().table.set_max_capacity(self.handles);
+        let guest = ModuleGuest { wasi, memory: Meter::new(Arc::clone(&self.memory)) };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
         ticker::give_way(&mut store);

@@ -10,11 +10,14 @@
 //!   SIGTERM); removing a running container kills it (137).
 //! - **Exit codes**: a component tells its code by `exit-with-code`; one whose language library knows only success and
 //!   failure (Rust's on wasip2) ends with 0 or 1.
-//! - **Memory limit**: of a command, exceeding it ends the container (`OOMKilled`, 137). Of a server, it covers the
-//!   linear memories of all requests being served; the request that exceeds it fails with 500 and the server lives.
+//! - **Memory limit**: covers linear memories and tables of all instances together; exceeding it ends the container
+//!   (`OOMKilled`, 137), but of a command beside it only that command.
+//! - **Processors**: the request is a weight as of cgroups, the limit a budget in every 100 ms as of the kernel's bandwidth
+//!   control; guests are interrupted every few milliseconds to keep both.
 //! - **Commands beside it** (exec): are other instances of the image, with arguments of their own; a server's image must
 //!   export `wasi:cli/run` as well.
-//! - **Traps**: end a command with 134 (as an abort would), a request with 500. Their text is in the container's log.
+//! - **Traps**: end a command with 134 (as an abort would), a request with 500. Their cause and backtrace are in the container's log, and in the status of a
+//!   command.
 //! - **Lifetime**: containers live in this process. After a restart of it [`WasmRuntime`] lists none.
 //! - **Files**: there is no root file system, only the mounts.
 //! - **Network**: a pod without a network namespace has one address. Binding `0.0.0.0` binds that address,
@@ -23,9 +26,9 @@
 //! # Reading order
 //! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds),
 //! `container` (the state machine), `serve` and `command` (the two ways to run), `exec` and `streams` (commands beside
-//! them), `guest` (what an instance sees),
-//! `network`, `sockets`, `names` and `outgoing` (its network), `engine`, `ticker` and `executor` (what all share).
+//! them), `guest` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `network`, `sockets`, `names` and `outgoing` (its network), `engine`, `ticker` and `executor` (what all share).
 
+mod bandwidth;
 mod code_cache;
 mod command;
 pub mod config;
@@ -35,6 +38,7 @@ mod engine;
 mod exec;
 mod executor;
 mod guest;
+mod held;
 mod images;
 mod log_file;
 mod memory;
@@ -44,12 +48,16 @@ mod outgoing;
 mod preopens;
 mod processor;
 mod program;
+mod remarks;
 mod response;
 mod runtime;
 mod serve;
+mod settings;
 mod sockets;
 mod streams;
 mod ticker;
+mod trap;
+mod turns;
 
 pub use config::{Clock, Config, Limits};
 pub use names::Names;

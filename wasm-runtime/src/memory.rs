@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::ResourceLimiter;
 
-/// Table elements an instance may have in all; a host pointer each.
+/// Elements a table may have.
 const MAX_TABLE_ELEMENTS: usize = 1 << 20;
+/// What the host keeps of each element.
+const TABLE_ELEMENT: usize = 8;
 
-/// A guest wanted more linear memory than its container may have.
+/// A guest wanted more linear memory, or larger tables, than its container may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the memory limit of {limit} bytes was exceeded: {wanted} bytes of linear memory wanted")]
+#[error("the memory limit of {limit} bytes was exceeded: {wanted} bytes of memory wanted")]
 pub(crate) struct LimitExceeded {
     /// The container's limit.
     pub(crate) limit: u64,
@@ -57,7 +59,7 @@ impl Budget {
     }
 }
 
-/// Counts the linear memory of one instance; gives it back when dropped.
+/// Counts the linear memory and the tables of one instance; gives them back when dropped.
 #[derive(Debug)]
 pub(crate) struct Meter {
     budget: Arc<Budget>,
@@ -68,6 +70,13 @@ impl Meter {
     /// A meter that takes from `budget`.
     pub(crate) fn new(budget: Arc<Budget>) -> Self {
         Self { budget, taken: 0 }
+    }
+
+    fn take(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        let bytes = bytes as u64;
+        self.budget.take(bytes)?;
+        self.taken += bytes;
+        Ok(true)
     }
 }
 
@@ -88,14 +97,19 @@ impl ResourceLimiter for Meter {
         if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
-        let bytes = desired.saturating_sub(current) as u64;
-        self.budget.take(bytes)?;
-        self.taken += bytes;
-        Ok(true)
+        self.take(desired.saturating_sub(current))
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > maximum.unwrap_or(MAX_TABLE_ELEMENTS).min(MAX_TABLE_ELEMENTS) {
+            return Ok(false);
+        }
+        self.take(desired.saturating_sub(current) * TABLE_ELEMENT)
     }
 }
 
@@ -133,5 +147,15 @@ mod tests {
     fn growing_beyond_the_declared_maximum_is_refused_as_wasm_does() {
         let mut meter = Meter::new(Budget::new(Some(10)));
         assert!(!meter.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(!meter.table_growing(0, 60, Some(50)).unwrap());
+    }
+
+    #[test]
+    fn tables_count_as_memory() {
+        let mut meter = Meter::new(Budget::new(Some(100)));
+        assert!(meter.memory_growing(0, 60, None).unwrap());
+        assert!(meter.table_growing(0, 5, None).unwrap());
+        assert!(meter.table_growing(5, 6, None).is_err());
+        assert!(!Meter::new(Budget::new(None)).table_growing(0, MAX_TABLE_ELEMENTS + 1, None).unwrap());
     }
 }

@@ -16,8 +16,6 @@ use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::connector::{ConnectError, Connector};
-use crate::names::PodNames;
-use crate::network::PodNetwork;
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -36,13 +34,13 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A client for containers of a pod with this network, which knows these names.
-    pub(crate) fn new(network: PodNetwork, names: PodNames) -> Self {
+    /// A client whose connections are made so.
+    pub(crate) fn new(connector: Connector) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
-            .build(Connector { network, names });
+            .build(connector);
         Self { client }
     }
 }
@@ -92,6 +90,7 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Error {
                 }
                 ConnectError::Forbidden(_) => Error::DestinationIpProhibited,
                 ConnectError::Connect { source, .. } => refused(source),
+                ConnectError::TooMany(_) => Error::ConnectionLimitReached,
                 ConnectError::Tls { .. } => Error::TlsProtocolError,
             };
         }

@@ -1,32 +1,148 @@
-//! The processor time that the guests of a container take.
+//! The processor time of a container: what its guests took, and when they may take more.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
+use wherry_runtime_api::Resources;
 
-/// Counts the time of one container.
-#[derive(Debug, Default)]
-pub(crate) struct Processor(AtomicU64);
+use crate::bandwidth::Bandwidth;
+use crate::ticker;
+use crate::turns::{Turn, Turns};
+
+/// A container that took this much in a period takes turns for all it does while others compute for long.
+const MUCH: u64 = 10_000_000;
+/// The weight of one processor, and the least there is, as of cgroups.
+const SHARES: u64 = 1024;
+const LEAST_SHARES: u64 = 2;
+
+/// The processor time of one container.
+#[derive(Debug)]
+pub(crate) struct Processor {
+    turns: Arc<Turns>,
+    nanos: AtomicU64,
+    /// Its weight against others.
+    shares: AtomicU64,
+    /// What it had of turns, for its weight.
+    virtual_time: AtomicU64,
+    bandwidth: Mutex<Bandwidth>,
+}
 
 impl Processor {
-    /// Nanoseconds until now; of guests that compute at the moment, until they last gave way.
-    pub(crate) fn nanos(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    /// Of a container with this request and limit, in thousandths of a processor.
+    pub(crate) fn new(
+        turns: Arc<Turns>,
+        request_millis: Option<u64>,
+        limit_millis: Option<u64>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            turns,
+            nanos: AtomicU64::new(0),
+            shares: AtomicU64::new(shares(request_millis)),
+            virtual_time: AtomicU64::new(0),
+            bandwidth: Mutex::new(Bandwidth::new(limit_millis)),
+        })
     }
 
-    /// Counts the time in which `future` is polled.
+    /// Changes request and limit, from now on.
+    pub(crate) fn set(&self, limits: &Resources) {
+        self.shares.store(shares(limits.cpu_request_millis), Ordering::Relaxed);
+        self.bandwidth.lock().limit(limits.cpu_limit_millis);
+    }
+
+    /// Nanoseconds until now; of guests that compute at the moment, until they last gave way.
+    pub(crate) fn nanos(&self) -> u64 {
+        self.nanos.load(Ordering::Relaxed)
+    }
+
+    /// What it had of turns, for its weight.
+    pub(crate) fn virtual_time(&self) -> u64 {
+        self.virtual_time.load(Ordering::Relaxed)
+    }
+
+    /// It has no claim to turns of before this virtual time.
+    pub(crate) fn come_to(&self, reached: u64) {
+        self.virtual_time.fetch_max(reached, Ordering::Relaxed);
+    }
+
+    /// It computed for `nanos` in its turn.
+    pub(crate) fn charge(&self, nanos: u64) {
+        let weighted = nanos.saturating_mul(SHARES) / self.shares.load(Ordering::Relaxed);
+        self.virtual_time.fetch_add(weighted, Ordering::Relaxed);
+    }
+
+    /// Runs a guest, which is `future`: counts the time in which it is polled, and polls it when it may compute.
     pub(crate) fn count<F: Future>(self: &Arc<Self>, future: F) -> Counted<F> {
-        Counted { processor: Arc::clone(self), future: Box::pin(future) }
+        Counted { processor: Arc::clone(self), future: Box::pin(future), waits: Waits::Not }
+    }
+
+    fn spend(&self, nanos: u64) {
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.bandwidth.lock().spend(now(ClockId::Monotonic), nanos);
+    }
+
+    /// What a guest of it has to wait for. One that was interrupted, because it did not give way by itself, goes on in turns.
+    fn wait(self: &Arc<Self>, interrupted: bool) -> Waits {
+        let mut bandwidth = self.bandwidth.lock();
+        let now = now(ClockId::Monotonic);
+        if let Some(wait) = bandwidth.wait(now) {
+            return Waits::Budget { end: Box::pin(sleep(wait)), interrupted };
+        }
+        if interrupted || self.turns.contended() && bandwidth.spent(now) > MUCH {
+            return Waits::Turn(self.turns.ask(self));
+        }
+        Waits::Not
     }
 }
 
-/// A future whose time is counted.
+fn shares(request_millis: Option<u64>) -> u64 {
+    (request_millis.unwrap_or(0).saturating_mul(SHARES) / 1000).max(LEAST_SHARES)
+}
+
+/// What a guest waits for before it computes.
+enum Waits {
+    /// Nothing: it may be polled.
+    Not,
+    /// The next period; then, if it was interrupted, for its turn.
+    Budget { end: Pin<Box<Sleep>>, interrupted: bool },
+    /// Its turn.
+    Turn(oneshot::Receiver<Turn>),
+}
+
+/// A guest whose time is counted.
 pub(crate) struct Counted<F> {
     processor: Arc<Processor>,
     future: Pin<Box<F>>,
+    waits: Waits,
+}
+
+impl<F: Future> Counted<F> {
+    /// Waits until it may compute: for its container's budget first, so that nobody holds a turn and cannot use it.
+    fn poll_admitted(&mut self, context: &mut Context<'_>) -> Poll<Option<Turn>> {
+        loop {
+            let interrupted = match &mut self.waits {
+                Waits::Turn(turn) => {
+                    let turn = ready!(Pin::new(turn).poll(context));
+                    self.waits = Waits::Not;
+                    return Poll::Ready(turn.ok());
+                }
+                Waits::Budget { end, interrupted } => {
+                    ready!(end.as_mut().poll(context));
+                    *interrupted
+                }
+                Waits::Not => false,
+            };
+            self.waits = self.processor.wait(interrupted);
+            if matches!(self.waits, Waits::Not) {
+                return Poll::Ready(None);
+            }
+        }
+    }
 }
 
 impl<F: Future> Future for Counted<F> {
@@ -34,35 +150,72 @@ impl<F: Future> Future for Counted<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        let before = of_thread();
+        let turn = ready!(this.poll_admitted(context));
+        let before = now(ClockId::ThreadCPUTime);
         let polled = this.future.as_mut().poll(context);
-        this.processor.0.fetch_add(of_thread().saturating_sub(before), Ordering::Relaxed);
+        let took = now(ClockId::ThreadCPUTime).saturating_sub(before);
+        this.processor.spend(took);
+        if turn.is_some() {
+            this.processor.charge(took);
+        }
+        // It asks before its own turn goes on to another: it may be the one whom that is due to.
+        if ticker::interrupted() && polled.is_pending() {
+            this.waits = this.processor.wait(true);
+        }
         polled
     }
 }
 
-/// The processor time of this thread, in nanoseconds.
-fn of_thread() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+/// Nanoseconds of a clock: of this thread's processor time, or of the time since the machine started.
+fn now(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     let nanos = |count: i64| u64::try_from(count).unwrap_or(0);
     nanos(time.tv_sec) * 1_000_000_000 + nanos(time.tv_nsec)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    fn compute(nanos: u64) {
+        let began = now(ClockId::ThreadCPUTime);
+        while now(ClockId::ThreadCPUTime) - began < nanos {}
+    }
 
     #[tokio::test]
     async fn computing_counts_and_waiting_does_not() {
-        let processor = Arc::new(Processor::default());
-        processor.count(tokio::time::sleep(std::time::Duration::from_millis(50))).await;
+        let processor = Processor::new(Turns::new(1), None, None);
+        processor.count(sleep(Duration::from_millis(50))).await;
         let waited = processor.nanos();
         assert!(waited < 40_000_000, "{waited}");
-        let compute = async {
-            let began = of_thread();
-            while of_thread() - began < 5_000_000 {}
-        };
-        processor.count(compute).await;
+        processor.count(async { compute(5_000_000) }).await;
         assert!(processor.nanos() - waited >= 5_000_000);
+    }
+
+    #[tokio::test]
+    async fn who_used_up_the_budget_waits_and_who_has_another_goes_on() {
+        let (limited, other) =
+            (Processor::new(Turns::new(1), None, Some(50)), Processor::new(Turns::new(1), None, None));
+        let slices = async |processor: &Arc<Processor>, count| {
+            let began = now(ClockId::Monotonic);
+            let guest = async {
+                for _ in 0..count {
+                    compute(5_000_000);
+                    tokio::task::yield_now().await;
+                }
+            };
+            processor.count(guest).await;
+            now(ClockId::Monotonic) - began
+        };
+        let (slow, _) = tokio::join!(slices(&limited, 3), slices(&other, 3));
+        // Of 5 ms in each period, three took the rest of the first, the whole second, and began in the third.
+        assert!(slow >= 100_000_000, "{slow}");
+    }
+
+    #[test]
+    fn requests_are_weights_as_of_cgroups() {
+        assert_eq!([None, Some(0), Some(1), Some(500), Some(2000)].map(shares), [2, 2, 2, 512, 2048]);
     }
 }

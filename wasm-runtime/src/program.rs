@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use wasmtime::component::Component;
-use wasmtime::{Engine, InstancePre, Module, Precompiled};
+use wasmtime::{Engine, InstancePre, Module, Precompiled, ResourcesRequired};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
-use crate::engine::Machine;
+use crate::engine::{self, Machine};
 use crate::guest::{Guest, ModuleGuest};
 
 const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
@@ -17,7 +17,15 @@ const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 const RUN: &str = "wasi:cli/run@0.2.";
 
 /// Compiled code with its imports resolved: what instances are made of.
-pub(crate) enum Program {
+pub(crate) struct Program {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// The places an instance takes in the node's pool.
+    pub(crate) places: u32,
+}
+
+/// The kinds of programs.
+pub(crate) enum Kind {
     /// A server: a component that exports `wasi:http/incoming-handler`.
     Server(Server),
     /// A component that exports `wasi:cli/run`.
@@ -39,9 +47,9 @@ pub(crate) struct Server {
 impl Program {
     /// Whether it can run with arguments to an exit code.
     pub(crate) fn has_command(&self) -> bool {
-        match self {
-            Self::Server(server) => server.command.is_some(),
-            Self::Command(_) | Self::Module(_) => true,
+        match &self.kind {
+            Kind::Server(server) => server.command.is_some(),
+            Kind::Command(_) | Kind::Module(_) => true,
         }
     }
 }
@@ -122,7 +130,7 @@ fn link_module(machine: &Machine, module: &Module) -> Result<Program, ProgramErr
         ));
     }
     let linked = machine.modules.instantiate_pre(module).map_err(|error| link_error(&error))?;
-    Ok(Program::Module(linked))
+    Ok(Program { kind: Kind::Module(linked), places: places(Some(&module.resources_required())) })
 }
 
 fn link_component(machine: &Machine, component: &Component) -> Result<Program, ProgramError> {
@@ -133,13 +141,23 @@ fn link_component(machine: &Machine, component: &Component) -> Result<Program, P
         return Err(ProgramError::NoEntry(no_entry(&exports)));
     }
     let linked = machine.components.instantiate_pre(component).map_err(|error| link_error(&error))?;
+    let places = places(component.resources_required().as_ref());
     let command = || CommandPre::new(linked.clone()).map_err(|error| link_error(&error));
     if !exports_one(HANDLER) {
-        return command().map(Program::Command);
+        return Ok(Program { kind: Kind::Command(command()?), places });
     }
     let command = exports_one(RUN).then(command).transpose()?;
     let proxy = ProxyPre::new(linked).map_err(|error| link_error(&error))?;
-    Ok(Program::Server(Server { proxy, initial_memory: initial_memory(component), command }))
+    let server = Server { proxy, initial_memory: initial_memory(component), command };
+    Ok(Program { kind: Kind::Server(server), places })
+}
+
+/// The places of the pool that have the memories and tables an instance needs.
+fn places(required: Option<&ResourcesRequired>) -> u32 {
+    required.map_or(1, |required| {
+        let memories = required.num_memories.div_ceil(engine::MEMORIES_PER_SLOT);
+        memories.max(required.num_tables.div_ceil(engine::TABLES_PER_SLOT)).max(1)
+    })
 }
 
 fn no_entry(exports: &[&str]) -> String {

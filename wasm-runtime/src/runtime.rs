@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,18 +21,22 @@ use wherry_runtime_api::{
 
 use crate::code_cache::{CodeCache, private_directory};
 use crate::config::{Clock, Config, Limits};
+use crate::connector::Connector;
 use crate::container::{Container, Exit};
 use crate::engine::Machine;
 use crate::executor::Executor;
 use crate::guest::{self, Environment};
+use crate::held::Allowance;
 use crate::images::Images;
 use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
 use crate::names::{Names, PodNames};
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
-use crate::program::{Program, Server};
+use crate::program::{Kind, Server};
+use crate::remarks::Remarks;
 use crate::serve::{self, Service};
+use crate::settings::Settings;
 use crate::{command, exec, preopens};
 
 /// Port of a server whose container declares none.
@@ -134,14 +138,19 @@ impl WasmRuntime {
             .map_err(|error| RuntimeError::InvalidSpec { id: spec.id.clone(), reason: error.to_string() })?;
         let network = PodNetwork { ip: spec.sandbox.ip, own_namespace: spec.sandbox.netns.is_some() };
         let names = PodNames { names: Arc::clone(&self.names), dns: Arc::new(spec.sandbox.dns.clone()) };
+        let sockets = Allowance::new(self.limits.sockets);
+        let outgoing = Outgoing::new(Connector { network, names: names.clone(), sockets: sockets.clone() });
         Ok(Environment {
+            sockets,
+            handles: self.limits.handles,
+            remarks: Arc::new(Remarks::new(log.clone())),
             arguments: guest::arguments(spec),
             variables: guest::variables(spec),
             working_dir: spec.working_dir.clone(),
             preopens,
             log,
             network,
-            outgoing: Outgoing::new(network, names.clone()),
+            outgoing,
             names,
             memory: Arc::clone(&container.memory),
             processor: Arc::clone(&container.processor),
@@ -152,12 +161,12 @@ impl WasmRuntime {
     async fn launch(&self, container: &Arc<Container>) -> Result<(), RuntimeError> {
         let executor = self.executor(&container.spec.sandbox).await?;
         let environment = Arc::new(self.environment(container)?);
-        match &*container.program {
-            Program::Server(server) => {
+        match &container.program.kind {
+            Kind::Server(server) => {
                 let (service, listener) = self.listen(container, server, &environment, &executor).await?;
                 self.supervise(container, &executor, environment, serve::serve(service, listener));
             }
-            Program::Command(_) | Program::Module(_) => {
+            Kind::Command(_) | Kind::Module(_) => {
                 let (machine, program) = (Arc::clone(&self.machine), Arc::clone(&container.program));
                 let signals = container.signals.clone();
                 let run = command::run(machine, program, Arc::clone(&environment), signals);
@@ -198,6 +207,8 @@ impl WasmRuntime {
             program: Arc::clone(&container.program),
             environment: Arc::clone(environment),
             limits: self.limits,
+            request_timeout: container.settings.request_timeout,
+            exceeded: OnceLock::new(),
             signals: container.signals.clone(),
             permits: Arc::new(Semaphore::new(concurrency)),
             tasks: TaskTracker::new(),
@@ -284,16 +295,21 @@ impl Runtime for WasmRuntime {
     }
 
     async fn create(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        let refused = |reason| RuntimeError::InvalidSpec { id: spec.id.clone(), reason };
+        let settings = Settings::read(&spec.annotations).map_err(|error| refused(error.to_string()))?;
         let program = self.images.program(&spec.image).await?;
         let mut containers = self.containers.lock();
         match containers.get(&spec.id) {
             Some(existing) if existing.spec == *spec => {}
             Some(_) => {
-                let reason = "it exists already with another specification; remove it first".to_owned();
-                return Err(RuntimeError::InvalidSpec { id: spec.id.clone(), reason });
+                return Err(refused(
+                    "it exists already with another specification; remove it first".to_owned(),
+                ));
             }
             None => {
-                containers.insert(spec.id.clone(), Arc::new(Container::new(spec.clone(), program)));
+                let turns = Arc::clone(&self.machine.turns);
+                let container = Container::new(spec.clone(), program, settings, turns);
+                containers.insert(spec.id.clone(), Arc::new(container));
             }
         }
         Ok(())
@@ -318,7 +334,7 @@ impl Runtime for WasmRuntime {
         launched
     }
 
-    /// Memory may become more or less at once; a server goes on with as many requests at a time as it began with.
+    /// Processors and memory may become more or less at once; a server goes on with as many requests at a time as it began with.
     async fn update(&self, id: &ContainerId, limits: &Resources) -> Result<(), RuntimeError> {
         let container = self.container(id)?;
         if !matches!(container.state(), ContainerState::Running { .. }) {
@@ -326,7 +342,9 @@ impl Runtime for WasmRuntime {
         }
         let step = "changing the memory limit".to_owned();
         let refused = |error: LimitExceeded| RuntimeError::Failed { step, reason: error.to_string() };
-        container.memory.set(limits.memory_limit_bytes).map_err(refused)
+        container.memory.set(limits.memory_limit_bytes).map_err(refused)?;
+        container.processor.set(limits);
+        Ok(())
     }
 
     /// Nothing: it has no files but those of its mounts.

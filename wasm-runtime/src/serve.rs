@@ -4,11 +4,15 @@
 //! A server that is asked to stop goes on accepting until no request has come for [`Limits::quiet`] (but not longer than
 //! ten times that): whoever sends requests learns of the stop through the cluster, a little later. Meanwhile
 //! responses tell HTTP/1 clients to connect anew. Then the listener closes and requests in flight are finished.
+//!
+//! # Memory
+//! The memory limit holds for all instances together. The one that exceeds it ends the server, as a process does whose
+//! cgroup is full.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, Version, header};
@@ -32,8 +36,9 @@ use crate::container::{Exit, Signals};
 use crate::engine::Machine;
 use crate::guest::{Environment, Guest, Role};
 use crate::memory::LimitExceeded;
-use crate::program::{Program, Server};
+use crate::program::{Kind, Program, Server};
 use crate::response::{Done, Exchange, Problem};
+use crate::trap;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -46,6 +51,10 @@ pub(crate) struct Service {
     pub(crate) program: Arc<Program>,
     pub(crate) environment: Arc<Environment>,
     pub(crate) limits: Limits,
+    /// How long a request may take, with its response, if the Pod says so.
+    pub(crate) request_timeout: Option<Duration>,
+    /// The memory limit that was exceeded.
+    pub(crate) exceeded: OnceLock<LimitExceeded>,
     pub(crate) signals: Signals,
     /// A permit for each request that may be served at a time.
     pub(crate) permits: Arc<Semaphore>,
@@ -82,7 +91,7 @@ pub(crate) async fn serve(service: Arc<Service>, listener: TcpListener) -> Exit 
     service.tasks.close();
     let exit = tokio::select! {
         biased;
-        () = service.signals.kill.cancelled() => Exit::killed(),
+        () = service.signals.kill.cancelled() => service.killed(),
         () = service.tasks.wait() => Exit::with_code(0),
     };
     service.tasks.wait().await;
@@ -156,6 +165,11 @@ async fn connection(service: Arc<Service>, stream: TcpStream, closing: Cancellat
 }
 
 impl Service {
+    /// By whom.
+    fn killed(&self) -> Exit {
+        self.exceeded.get().map_or_else(Exit::killed, |exceeded| Exit::out_of_memory(exceeded.to_string()))
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<WasiBody> {
         *self.last_request.lock() = Instant::now();
         let http1 = request.version() < Version::HTTP_2;
@@ -169,16 +183,19 @@ impl Service {
     async fn respond(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<WasiBody>, Problem> {
         let permits = timeout(self.limits.queue_timeout, self.admit()).await.map_err(|_| Problem::Busy)??;
         let (sender, receiver) = oneshot::channel();
+        let began = Instant::now();
         let exchange = Arc::new(Exchange::default());
         let done = Done(Arc::clone(&exchange));
         self.tasks.spawn(Arc::clone(self).attend(request, sender, permits, Arc::clone(&exchange)));
-        let response = timeout(self.limits.response_timeout, receiver).await.map_err(|_| Problem::TooSlow)?;
+        let patience = self.request_timeout.unwrap_or(self.limits.response_timeout);
+        let response = timeout(patience, receiver).await.map_err(|_| Problem::TooSlow)?;
         match response {
             Ok(Ok(response)) => Ok(response.map(|body| done.tie(body))),
             Ok(Err(code)) => {
                 self.environment.log.say(&format!("the component answered a request with {code:?}"));
                 Err(Problem::Failed)
             }
+            Err(_) if began.elapsed() >= patience => Err(Problem::TooSlow),
             Err(_) => {
                 // `attend` logs failures.
                 if !exchange.failed() {
@@ -191,7 +208,8 @@ impl Service {
 
     async fn admit(&self) -> Result<[OwnedSemaphorePermit; 2], Problem> {
         let own = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Problem::Busy)?;
-        let slot = Arc::clone(&self.machine.slots).acquire_owned().await.map_err(|_| Problem::Busy)?;
+        let slots = Arc::clone(&self.machine.slots).acquire_many_owned(self.program.places);
+        let slot = slots.await.map_err(|_| Problem::Busy)?;
         Ok([own, slot])
     }
 
@@ -209,6 +227,10 @@ impl Service {
             biased;
             outcome = instance => outcome,
             () = self.signals.kill.cancelled() => return,
+            took = self.too_long() => {
+                exchange.fail();
+                Err(wasmtime::Error::msg(format!("interrupted: it took longer than {took:?}")))
+            }
             () = async { exchange.done.cancelled().await; sleep(self.limits.linger).await } => {
                 Err(wasmtime::Error::msg("interrupted: the response had ended or the client had left"))
             }
@@ -216,9 +238,24 @@ impl Service {
         match outcome {
             Ok(()) => {}
             Err(error) => match error.downcast_ref::<LimitExceeded>() {
-                Some(exceeded) => self.environment.log.say(&format!("a request failed: {exceeded}")),
-                None => self.environment.log.say(&format!("a request failed: {error:?}")),
+                Some(exceeded) => {
+                    self.environment.log.say(&format!("a request failed: {exceeded}"));
+                    let _ = self.exceeded.set(*exceeded);
+                    self.signals.kill.cancel();
+                }
+                None => self.environment.log.say(&format!("a request failed: {}", trap::explain(&error))),
             },
+        }
+    }
+
+    /// Ends when a request has taken as long as it may.
+    async fn too_long(&self) -> Duration {
+        match self.request_timeout {
+            Some(limit) => {
+                sleep(limit).await;
+                limit
+            }
+            None => std::future::pending().await,
         }
     }
 
@@ -240,7 +277,7 @@ impl Service {
         mut request: Request<Incoming>,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
     ) -> wasmtime::Result<()> {
-        let Program::Server(server) = &*self.program else {
+        let Kind::Server(server) = &self.program.kind else {
             return Err(wasmtime::Error::msg("a command is no server"));
         };
         if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {

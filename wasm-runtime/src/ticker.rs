@@ -4,6 +4,7 @@
 //! guest, or others get their turn. One thread advances the epoch, and only while some guest is being polled: an idle
 //! runtime does not wake up.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,6 +16,11 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 /// How long a guest may compute without giving way.
 const TICK: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// Whoever polls a guest learns here why it gave way: a guest and the callbacks of its store know nobody else in common.
+    static INTERRUPTED: Cell<bool> = const { Cell::new(false) };
+}
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -85,7 +91,15 @@ fn tick(engine: &Engine, shared: &Shared) {
 /// Lets the guest of `store` compute for at most two ticks at a time.
 pub(crate) fn give_way<T>(store: &mut Store<T>) {
     store.set_epoch_deadline(2);
-    store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(2, Box::pin(tokio::task::yield_now()))));
+    store.epoch_deadline_callback(|_| {
+        INTERRUPTED.set(true);
+        Ok(UpdateDeadline::YieldCustom(2, Box::pin(tokio::task::yield_now())))
+    });
+}
+
+/// Whether a guest was made to give way on this thread since somebody last asked.
+pub(crate) fn interrupted() -> bool {
+    INTERRUPTED.take()
 }
 
 /// A future during whose polls the epoch advances.

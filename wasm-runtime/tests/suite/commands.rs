@@ -210,9 +210,9 @@ async fn a_trap_is_told_in_status_and_log() {
         let spec = with_args(&node, guest, &["panic"]);
         let Exited { code, reason, message } = node.run(&spec).await;
         assert_eq!((code, reason), (134, ExitReason::Error));
-        assert_eq!(message, "wasm trap: wasm `unreachable` instruction executed");
+        assert!(message.starts_with("wasm trap: wasm `unreachable` instruction executed\n"), "{message}");
         let text = log(&spec, Stream::Stderr).join("\n");
-        assert!(text.contains("asked to") && text.contains("wasm backtrace"), "{text}");
+        assert!(text.contains("asked to") && text.contains(&message), "{text}");
     }
 }
 

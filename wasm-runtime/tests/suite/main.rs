@@ -11,9 +11,13 @@ mod exec;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod isolation;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod namespaces;
+#[cfg(test)]
+mod processors;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]

@@ -3,12 +3,13 @@
 //! ```text
 //! print TEXT | eprint TEXT | args | env NAME | cat FILE | write FILE TEXT | list DIR | rename FROM TO
 //! copy (input to output) | terminal | sleep MILLISECONDS | alloc MEBIBYTES | spin | panic | exit CODE | resolve HOST
+//! compute MILLIONS (of turns) | flood (lines without end) | sockets, files FILE (opened without end)
 //! ```
 //! A failing step prints its error to stderr and ends the command with 1; an unknown one with 64.
 
 use std::hint::black_box;
 use std::io::IsTerminal as _;
-use std::net::ToSocketAddrs as _;
+use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -34,6 +35,13 @@ fn main() {
             "sleep" => Ok(std::thread::sleep(Duration::from_millis(number(&operand())))),
             "alloc" => Ok(alloc(number(&operand()))),
             "spin" => spin(),
+            "compute" => Ok(compute(number(&operand()) * 1_000_000)),
+            "flood" => flood(),
+            "sockets" => open(|| UdpSocket::bind("0.0.0.0:0")),
+            "files" => {
+                let file = operand();
+                open(|| fs::File::open(&file))
+            }
             "resolve" => resolve(&operand()),
             "panic" => panic!("asked to"),
             "exit" => exit(number(&operand()) as u8),
@@ -92,8 +100,32 @@ fn alloc(mebibytes: u64) {
 
 fn spin() -> ! {
     println!("spinning");
-    let mut turns = 0_u64;
     loop {
-        turns = black_box(turns.wrapping_add(1));
+        compute(u64::MAX);
+    }
+}
+
+fn compute(turns: u64) {
+    for turn in 0..turns {
+        black_box(turn);
+    }
+}
+
+fn flood() -> ! {
+    loop {
+        println!("{:0100}", 0);
+    }
+}
+
+fn open<T>(one: impl Fn() -> std::io::Result<T>) -> std::io::Result<()> {
+    let mut all = Vec::new();
+    loop {
+        match one() {
+            Ok(opened) => all.push(opened),
+            Err(error) => {
+                println!("{} opened", all.len());
+                return Err(error);
+            }
+        }
     }
 }

@@ -1,0 +1,113 @@
+//! What the annotations of a Pod ask of the runtime.
+//!
+//! | annotation | value | |
+//! |---|---|---|
+//! | `run.wherry.dev/request-timeout` | `30s`, `1m 30s` | how long a request to a server may take, with its response |
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// The beginning of all our annotations.
+const PREFIX: &str = "run.wherry.dev/";
+const REQUEST_TIMEOUT: &str = "run.wherry.dev/request-timeout";
+
+/// What was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// How long a request may take, with its response.
+    pub(crate) request_timeout: Option<Duration>,
+}
+
+/// An annotation that asks for nothing there is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum SettingError {
+    /// Nobody knows it.
+    #[error("the annotation {0:?} is not known")]
+    Unknown(String),
+    /// Its value makes no sense.
+    #[error("the annotation {name:?} has the value {value:?}, which is not {expected}")]
+    Value {
+        /// The annotation.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What it could be.
+        expected: &'static str,
+    },
+}
+
+impl Settings {
+    /// Reads all annotations that are the runtime's.
+    pub(crate) fn read(annotations: &BTreeMap<String, String>) -> Result<Self, SettingError> {
+        let mut settings = Self::default();
+        for (name, value) in annotations.range(PREFIX.to_owned()..) {
+            if !name.starts_with(PREFIX) {
+                break;
+            }
+            match name.as_str() {
+                REQUEST_TIMEOUT => settings.request_timeout = Some(duration(REQUEST_TIMEOUT, value)?),
+                _ => return Err(SettingError::Unknown(name.clone())),
+            }
+        }
+        Ok(settings)
+    }
+}
+
+fn duration(name: &'static str, value: &str) -> Result<Duration, SettingError> {
+    let parsed = value.parse::<SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    parsed.filter(|duration| !duration.is_zero()).ok_or_else(|| SettingError::Value {
+        name,
+        value: value.to_owned(),
+        expected: "a duration above zero, as 30s or 1m 30s",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Settings::read(&pairs.collect())
+    }
+
+    #[test]
+    fn what_others_annotate_is_not_looked_at() {
+        assert_eq!(
+            read(&[("a/b", "x"), ("run.wherry.de/x", "y"), ("run.wherry.devel/x", "y")]),
+            Ok(Settings::default())
+        );
+    }
+
+    #[test]
+    fn the_request_timeout_is_a_duration() {
+        for (text, seconds) in [("30s", 30), ("1m 30s", 90), ("1m30s", 90), ("2h", 7200)] {
+            let settings = read(&[(REQUEST_TIMEOUT, text)]).unwrap();
+            assert_eq!(settings.request_timeout, Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "0s", "-1s", "30", "soon", "1 parsec"] {
+            let error = read(&[(REQUEST_TIMEOUT, text)]).unwrap_err().to_string();
+            assert!(error.contains(text) && error.contains("as 30s or 1m 30s"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_annotation_is_told() {
+        let error = read(&[("run.wherry.dev/request-timout", "1s")]).unwrap_err();
+        assert_eq!(error.to_string(), "the annotation \"run.wherry.dev/request-timout\" is not known");
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_read_or_refused_with_its_name(value in ".*") {
+            match read(&[(REQUEST_TIMEOUT, &value)]) {
+                Ok(settings) => prop_assert!(settings.request_timeout.is_some_and(|it| !it.is_zero())),
+                Err(error) => prop_assert!(error.to_string().contains(REQUEST_TIMEOUT)),
+            }
+        }
+    }
+}
