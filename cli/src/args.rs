@@ -206,6 +206,9 @@ pub(crate) struct NodeArgs {
     /// Domain of the names of Services and Pods.
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
+    /// A directory of manifests: the node runs the Pods they name, also without an API server, as long as they are there.
+    #[arg(long)]
+    pub(crate) pod_manifest_path: Option<PathBuf>,
     /// The longest wait before a container that ended is started again, in seconds.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub(crate) max_container_restart_period: u64,

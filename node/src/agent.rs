@@ -38,6 +38,7 @@ use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
+use crate::static_pods::{Directory, DirectoryError, StaticPods};
 use crate::stats::{self, StatsState};
 use crate::streams::{self, StreamState};
 use crate::tokens::Tokens;
@@ -70,6 +71,9 @@ pub enum NodeError {
     /// The endpoint cannot be opened.
     #[error("cannot open the node's endpoint")]
     Server(#[from] ServerError),
+    /// Static Pods cannot be found.
+    #[error("cannot find static Pods")]
+    Manifests(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Services cannot be served.
     #[error("cannot serve Services")]
     Services(#[from] ServicesError),
@@ -86,6 +90,12 @@ pub enum NodeError {
 impl From<StoreError> for NodeError {
     fn from(error: StoreError) -> Self {
         Self::Images(Box::new(error))
+    }
+}
+
+impl From<DirectoryError> for NodeError {
+    fn from(error: DirectoryError) -> Self {
+        Self::Manifests(Box::new(error))
     }
 }
 
@@ -178,11 +188,13 @@ pub(crate) async fn run_with(
     let others = streams.merge(stats::router(agent.stats_state(&index)));
     let access = Access::new(agent.ctx.client.clone(), config.node_name.clone());
     tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), others, access));
+    // Static Pods do not wait for the API server.
+    let manifests = agent.manifests(&tasks, &stop)?;
+    tasks.spawn(Supervisor::new(agent.ctx.clone(), index, manifests, tasks.clone(), stop.clone()).run());
     registration.register(&stop).await;
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
     tasks.spawn(evictions.run(stop.clone()));
-    tasks.spawn(Supervisor::new(agent.ctx.clone(), index, tasks.clone(), stop.clone()).run());
     if let Some(ip) = config.own_dns() {
         agent.own_dns_address(ip).await?;
         tasks.spawn(dns::serve(dns.clone(), ip, stop.clone()));
@@ -275,6 +287,18 @@ impl Agent {
             machine: self.machine.clone(),
             volumes: self.ctx.volumes.local().directory().to_owned(),
         }
+    }
+
+    /// The static Pods; none without a directory of manifests.
+    fn manifests(
+        &self,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<watch::Receiver<StaticPods>, DirectoryError> {
+        let Some(path) = &self.config.pod_manifests else { return Ok(watch::channel(StaticPods::new()).1) };
+        let (directory, pods) = Directory::open(path, &self.ctx.node_name, self.ctx.clock.clone())?;
+        tasks.spawn(directory.follow(stop.clone()));
+        Ok(pods)
     }
 
     fn log_state(&self, index: &PodIndex, tasks: &TaskTracker, stop: &CancellationToken) -> LogState {

@@ -49,6 +49,8 @@ pub struct Config {
     pub sysctls: Sysctls,
     /// The cgroup that those of Pods are below.
     pub cgroup_root: CgroupRoot,
+    /// The directory of manifests of static Pods, if there is one.
+    pub pod_manifests: Option<PathBuf>,
     /// When the node is short of something, and what it then does to its Pods.
     pub eviction: EvictionSettings,
     /// Where images are fetched from.

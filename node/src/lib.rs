@@ -7,6 +7,7 @@
 //! - `certificates`: how a node whose API server is elsewhere comes by its certificates ([`join`]).
 //! - `registration`: the Node object, its Lease and its conditions.
 //! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
+//! - `static_pods`: Pods of manifests on disk, and what the API shows of them.
 //! - `admission`: which Pods it takes at all.
 //! - `images`: from an image reference to content on disk, and what that content is.
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
@@ -36,6 +37,7 @@ mod dns;
 mod env;
 mod events;
 mod eviction;
+mod file_watch;
 mod host_ports;
 mod images;
 mod logs;
@@ -46,6 +48,7 @@ mod probes;
 mod registration;
 mod runtimes;
 pub mod services;
+mod static_pods;
 mod stats;
 mod streams;
 #[cfg(test)]

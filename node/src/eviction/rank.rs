@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 
+use crate::static_pods::is_static;
+
 /// The least priority of Pods that the node never ends: that of `system-cluster-critical`.
 const CRITICAL: i32 = 2_000_000_000;
-const SOURCE: &str = "kubernetes.io/config.source";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// What a Pod takes of what is short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,9 +53,7 @@ pub(super) fn order(sharing: Sharing, a: &Share, b: &Share) -> Ordering {
 
 /// Whether the node ends everything else before this Pod, and the Pod never.
 pub(super) fn is_critical(pod: &Pod) -> bool {
-    let annotation = |name: &str| pod.metadata.annotations.as_ref().and_then(|all| all.get(name));
-    annotation(SOURCE).is_some_and(|source| source != "api")
-        || annotation(MIRROR).is_some()
+    is_static(pod)
         || pod.spec.as_ref().and_then(|spec| spec.priority).is_some_and(|priority| priority >= CRITICAL)
 }
 
@@ -93,8 +91,8 @@ mod tests {
                 .unwrap()
         };
         assert!(is_critical(&pod(CRITICAL, ("a", ""))) && !is_critical(&pod(CRITICAL - 1, ("a", ""))));
-        assert!(is_critical(&pod(0, (MIRROR, "x"))) && is_critical(&pod(0, (SOURCE, "file"))));
-        assert!(!is_critical(&pod(0, (SOURCE, "api"))));
+        let source = "kubernetes.io/config.source";
+        assert!(is_critical(&pod(0, (source, "file"))) && !is_critical(&pod(0, (source, "api"))));
     }
 
     proptest! {

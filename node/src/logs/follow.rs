@@ -11,8 +11,8 @@ use wherry_runtime_api::ContainerId;
 
 use super::options::LogOptions;
 use super::stream::LogReader;
-use super::watch::FileWatch;
 use crate::containers::{Containers, Running};
+use crate::file_watch::FileWatch;
 
 /// One log being sent.
 #[derive(Clone)]

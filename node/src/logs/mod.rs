@@ -13,7 +13,6 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod trim;
-mod watch;
 
 pub(crate) use dir::LogDir;
 pub(crate) use follow::Following;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::dir::LogDir;
-use super::watch::FileWatch;
+use crate::file_watch::FileWatch;
 
 /// Bytes of a log that are kept.
 const KEPT: u64 = 50 << 20;

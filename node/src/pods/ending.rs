@@ -67,8 +67,7 @@ fn is_rejected(world: &World<'_>, views: &Views<'_>) -> bool {
 
 fn deadline(world: &World<'_>) -> Option<Timestamp> {
     let seconds = world.pod.spec.as_ref()?.active_deadline_seconds?;
-    let started = world.pod.status.as_ref()?.start_time.as_ref()?.0;
-    Some(later(started, Duration::from_secs(u64::try_from(seconds).ok()?)))
+    Some(later(world.memory.start_time, Duration::from_secs(u64::try_from(seconds).ok()?)))
 }
 
 fn is_done(views: &Views<'_>, init: Init) -> bool {

@@ -17,6 +17,7 @@ use crate::env::{self, PodSources, Request, expand};
 use crate::events::{Happening, Severity};
 use crate::probes::{Place, Probe, ProbeKind};
 use crate::runtimes::Handler;
+use crate::static_pods::is_static;
 use crate::volumes::{Mounter, Volumes};
 
 const CONFIG_ERROR: &str = "CreateContainerConfigError";
@@ -149,7 +150,11 @@ async fn environment(
     container: &Container,
 ) -> Result<Vec<(String, String)>, String> {
     let pod = &*order.pod;
-    ctx.services.wait_until_ready().await.map_err(|error| format!("cannot read Services: {error}"))?;
+    // Static Pods run without an API server, with what is known of Services by now.
+    if !is_static(pod) {
+        let known = ctx.services.wait_until_ready().await;
+        known.map_err(|error| format!("cannot read Services: {error}"))?;
+    }
     let services: Vec<Arc<Service>> = ctx.services.state();
     let sources = PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, pod };
     let node = ctx.node_fields(order.network.ip.to_string());

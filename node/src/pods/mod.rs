@@ -2,7 +2,8 @@
 //!
 //! # Flow
 //! [`Supervisor::run`] watches the Pods of this node and hands each to its [`worker::Worker`]. A worker observes
-//! (the Pod, its containers, its memory), lets the pure [`plan`] decide, and starts the steps the plan asks for.
+//! (the Pod, its containers, its memory), lets the pure [`plan`] decide, and starts the steps the plan asks for. Static Pods are run
+//! alike; what the API is told of them is told of their mirrors.
 //!
 //! # Guarantees
 //! - One worker per pod uid; a Pod of the same name created anew is another pod.
@@ -56,11 +57,22 @@ pub(crate) use specs::find_container;
 pub(crate) use storage::{Usage as DiskUsage, disk_usage};
 pub(crate) use supervisor::{PodIndex, Supervisor};
 
+use crate::static_pods::is_static;
+
 /// What is asked for: the newest state of the Pod object.
 #[derive(Clone, Debug)]
 struct Desired {
     /// The Pod as it was last seen.
     pod: Arc<Pod>,
+    /// What the API shows of it, if it is static.
+    mirror: Option<Arc<Pod>>,
     /// Whether it is gone.
     gone: bool,
+}
+
+impl Desired {
+    /// The API's object of the pod; `None` if a static one has no mirror now.
+    fn object(&self) -> Option<&Arc<Pod>> {
+        if is_static(&self.pod) { self.mirror.as_ref() } else { Some(&self.pod) }
+    }
 }

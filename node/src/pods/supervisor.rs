@@ -1,4 +1,6 @@
-//! Watches the Pods of this node and keeps a worker for each.
+//! Watches the Pods of this node, and those of manifests, and keeps a worker for each.
+
+mod manifests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tracing::{info, warn};
 use super::worker::Worker;
 use super::{Desired, jobs};
 use crate::context::{Context, chain};
+use crate::static_pods::{Mirrors, StaticPods, is_mirror, is_static, of_api};
 
 /// Pods by namespace and name.
 type Pods = HashMap<(String, String), Arc<Pod>>;
@@ -62,6 +65,10 @@ pub(crate) struct Supervisor {
     tasks: TaskTracker,
     shutdown: CancellationToken,
     workers: HashMap<String, watch::Sender<Desired>>,
+    /// What manifests name.
+    manifests: watch::Receiver<StaticPods>,
+    /// What the API shows of it.
+    mirrors: Mirrors,
     ended: (mpsc::UnboundedSender<String>, mpsc::UnboundedReceiver<String>),
     /// The pods seen in a list that is not complete yet.
     listing: Option<HashSet<String>>,
@@ -70,21 +77,33 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor whose workers run on `tasks` until `shutdown`.
+    /// A supervisor of these static Pods and of the API's, whose workers run on `tasks` until `shutdown`.
     pub(crate) fn new(
         ctx: Arc<Context>,
         index: PodIndex,
+        manifests: watch::Receiver<StaticPods>,
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        let (workers, ended) = (HashMap::new(), mpsc::unbounded_channel());
-        Self { ctx, index, tasks, shutdown, workers, ended, listing: None, leftovers: BTreeSet::new() }
+        Self {
+            ctx,
+            index,
+            tasks,
+            shutdown,
+            workers: HashMap::new(),
+            manifests,
+            mirrors: Mirrors::default(),
+            ended: mpsc::unbounded_channel(),
+            listing: None,
+            leftovers: BTreeSet::new(),
+        }
     }
 
     /// Follows the Pods of this node until `shutdown`.
     pub(crate) async fn run(mut self) {
         // Looked up before there are workers, so that nothing of a new pod is among it.
         self.leftovers = leftovers(&self.ctx).await;
+        self.begin_manifests().await;
         let api: Api<Pod> = Api::all(self.ctx.client.clone());
         let config = Config::default().fields(&format!("spec.nodeName={}", self.ctx.node_name));
         let mut events = std::pin::pin!(watcher(api, config).default_backoff().into_stream());
@@ -92,7 +111,9 @@ impl Supervisor {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                Some(uid) = self.ended.1.recv() => drop(self.workers.remove(&uid)),
+                Some(uid) = self.ended.1.recv() => self.ended(&uid),
+                // Without a directory of manifests nothing changes.
+                Ok(()) = self.manifests.changed() => self.run_manifests(),
                 event = events.next() => match event {
                     Some(Ok(event)) => self.observe(event),
                     Some(Err(error)) => warn!(error = %chain(&error), "watch of pods broke off"),
@@ -118,14 +139,25 @@ impl Supervisor {
     }
 
     fn apply(&mut self, pod: Pod) {
-        let pod = Arc::new(pod);
-        self.index.put(&pod);
-        let uid = jobs::uid(&pod).to_owned();
-        let desired = Desired { pod, gone: false };
-        if let Some(worker) = self.workers.get(&uid) {
+        let pod = Arc::new(of_api(pod));
+        if is_mirror(&pod) {
+            self.mirrored(&pod);
+            return;
+        }
+        let worker = self.workers.get(jobs::uid(&pod));
+        let desired = Desired { pod, mirror: None, gone: false };
+        if let Some(worker) = worker {
+            self.index.put(&desired.pod);
             worker.send_replace(desired);
             return;
         }
+        self.start(desired);
+    }
+
+    /// Gives the Pod a worker.
+    fn start(&mut self, desired: Desired) {
+        self.index.put(&desired.pod);
+        let uid = jobs::uid(&desired.pod).to_owned();
         let (sender, receiver) = watch::channel(desired);
         let worker = Worker::new(self.ctx.clone(), receiver, self.tasks.clone());
         let (shutdown, ended) = (self.shutdown.clone(), self.ended.0.clone());
@@ -142,10 +174,22 @@ impl Supervisor {
     }
 
     fn gone(&mut self, pod: Arc<Pod>) {
+        if is_mirror(&pod) {
+            self.not_mirrored(&pod);
+            return;
+        }
         self.index.remove(&pod);
         if let Some(worker) = self.workers.get(jobs::uid(&pod)) {
-            worker.send_replace(Desired { pod, gone: true });
+            worker.send_replace(Desired { pod, mirror: None, gone: true });
         }
+    }
+
+    fn ended(&mut self, uid: &str) {
+        if let Some(worker) = self.workers.remove(uid) {
+            self.index.remove(&worker.borrow().pod);
+        }
+        // A static Pod may have waited for the name.
+        self.run_manifests();
     }
 
     /// What a complete list does not name is gone.
@@ -156,12 +200,15 @@ impl Supervisor {
             .iter()
             .filter(|(uid, _)| !listed.contains(*uid))
             .map(|(_, worker)| worker.borrow().pod.clone())
+            .filter(|pod| !is_static(pod))
             .collect();
+        self.mirrors.listed(&listed);
         for pod in missing {
             self.gone(pod);
         }
+        let is_orphan = |uid: &String| !listed.contains(uid) && !self.workers.contains_key(uid);
         let orphans: Vec<String> =
-            std::mem::take(&mut self.leftovers).into_iter().filter(|uid| !listed.contains(uid)).collect();
+            std::mem::take(&mut self.leftovers).into_iter().filter(is_orphan).collect();
         if !orphans.is_empty() {
             let ctx = self.ctx.clone();
             let clean = async move { remove_orphans(&ctx, orphans).await };

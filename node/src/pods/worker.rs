@@ -125,7 +125,9 @@ impl Worker {
 
     fn turn(&mut self) -> Plan {
         let now = self.ctx.clock.now();
-        let Desired { pod, gone } = self.desired.borrow_and_update().clone();
+        let desired = self.desired.borrow_and_update().clone();
+        let object = desired.object().filter(|_| !desired.gone).cloned();
+        let Desired { pod, gone, .. } = desired;
         let pod = self.give(pod, gone);
         self.memory.evicted = self.memory.evicted.take().or_else(|| self.ctx.evictions.of(&self.uid));
         self.show(&pod);
@@ -147,22 +149,23 @@ impl Worker {
             self.ending.cancel();
             self.memory.ending_since.get_or_insert(now);
         }
-        if !gone {
-            self.report(&pod, &mut plan, now);
+        if let Some(object) = &object {
+            self.report(object, &mut plan, now);
         }
         self.allocate(&pod);
         self.apply(&pod, &mut plan, now);
         plan
     }
 
-    /// Has the status written, now or later.
-    fn report(&mut self, pod: &Arc<Pod>, plan: &mut Plan, now: Timestamp) {
-        self.writer.hear(pod);
+    /// Has the status of the API's object written, now or later.
+    fn report(&mut self, object: &Arc<Pod>, plan: &mut Plan, now: Timestamp) {
+        self.writer.turn_to(object);
+        self.writer.hear(object);
         match self.writer.decide(&plan.status, now) {
             Decision::Settled | Decision::Wait => {}
             Decision::Later(at) => plan.wake(at),
             Decision::Write(patch) => {
-                let write = write_status(self.ctx.clone(), pod.clone(), plan.status.clone(), patch);
+                let write = write_status(self.ctx.clone(), object.clone(), plan.status.clone(), patch);
                 self.jobs.spawn(async move { Some(write.await) });
             }
         }

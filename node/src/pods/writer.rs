@@ -50,6 +50,14 @@ impl StatusWriter {
         Self { uid: uid.to_owned(), written, revision: 0, is_writing: false, held_until: None, retry: None }
     }
 
+    /// Writes to this object from now on. Nothing was written yet to one that was made anew, as mirrors are.
+    pub(super) fn turn_to(&mut self, object: &Pod) {
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        if uid != self.uid && !self.is_writing {
+            *self = Self::new(uid, object.status.clone().unwrap_or_default());
+        }
+    }
+
     /// Takes over that somebody says since that the Pod is not ready, as is done to Pods of nodes that are not heard of.
     pub(super) fn hear(&mut self, pod: &Pod) {
         if let Some(told) = &pod.status
@@ -216,6 +224,25 @@ mod tests {
             writer.done(running.clone(), &failed(), at(now));
             assert_eq!(writer.decide(&running, at(now)), Decision::Later(at(now + wait)));
             now += wait;
+        }
+    }
+
+    #[test]
+    fn a_mirror_that_was_made_anew_is_written_anew() {
+        let running = status("Running", true, None);
+        let mirror = |uid: &str| Pod {
+            metadata: ObjectMeta { uid: Some(uid.to_owned()), ..ObjectMeta::default() },
+            ..Pod::default()
+        };
+        let mut writer = StatusWriter::new("hash", PodStatus::default());
+        for uid in ["m-1", "m-2"] {
+            writer.turn_to(&mirror(uid));
+            let Decision::Write(patch) = writer.decide(&running, at(0)) else { panic!("nothing is written") };
+            assert_eq!(patch["metadata"]["uid"], uid);
+            writer.turn_to(&mirror("m-2"));
+            assert_eq!(writer.decide(&running, at(0)), Decision::Wait, "one write at a time");
+            writer.done(running.clone(), &Ok(7), at(1));
+            assert_eq!(writer.decide(&running, at(2)), Decision::Settled);
         }
     }
 

@@ -72,6 +72,18 @@ impl FakeApi {
         let _nobody_watches = self.changes.send((path.to_owned(), kind, object));
     }
 
+    /// Makes an object of the collection, unless there is one of its name.
+    fn create(&self, collection: &str, mut object: Value) -> Response {
+        let path = format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
+        if self.get(&path).is_some() {
+            return status(StatusCode::CONFLICT);
+        }
+        let uid = format!("uid-{}", self.state.lock().revision);
+        object["metadata"]["uid"] = json!(uid);
+        self.put(&path, object.clone());
+        (StatusCode::CREATED, axum::Json(object)).into_response()
+    }
+
     /// Removes the object at the path.
     pub(crate) fn remove(&self, path: &str) -> Option<Value> {
         let mut state = self.state.lock();
@@ -274,11 +286,7 @@ async fn answer(State(api): State<Arc<FakeApi>>, request: Request) -> Response {
             None => status(StatusCode::NOT_FOUND),
         },
         Method::POST if path.ends_with("/token") => api.issue_token(&path, body),
-        Method::POST => {
-            let name = body["metadata"]["name"].as_str().unwrap_or_default();
-            api.put(&format!("{path}/{name}"), body.clone());
-            (StatusCode::CREATED, axum::Json(body)).into_response()
-        }
+        Method::POST => api.create(&path, body),
         Method::PATCH => api.patch(&path, &body),
         Method::DELETE => {
             api.state.lock().deletions.push((path.clone(), body));

@@ -3,6 +3,7 @@
 mod eviction;
 mod hooks;
 mod resize;
+mod static_pods;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,8 @@ struct Node {
     network: Arc<FakeNetwork>,
     dir: Arc<tempfile::TempDir>,
     has_namespaces: bool,
+    /// What manifests name.
+    manifests: tokio::sync::watch::Sender<crate::static_pods::StaticPods>,
     /// What the node has left.
     supplies: Arc<Mutex<Supplies>>,
     clock: Arc<dyn wherry_api::clock::Clock>,
@@ -61,6 +64,7 @@ impl Node {
             network,
             dir,
             has_namespaces,
+            manifests: tokio::sync::watch::Sender::default(),
             supplies: Arc::default(),
             clock: Arc::new(TestClock::new()),
             agent: None,
@@ -136,7 +140,8 @@ impl Node {
         let observe = Box::new(move || supplies.lock().clone());
         let (manager, _) = Manager::new(ctx.clone(), index.clone(), eviction::settings(), observe);
         tasks.spawn(manager.run(stop.clone()));
-        tasks.spawn(Supervisor::new(ctx, index, tasks.clone(), stop.clone()).run());
+        let manifests = self.manifests.subscribe();
+        tasks.spawn(Supervisor::new(ctx, index, manifests, tasks.clone(), stop.clone()).run());
         self.agent = Some((stop, tasks));
     }
 

@@ -12,13 +12,13 @@ use tokio::io::unix::AsyncFd;
 
 /// Tells that a watched file or directory changed.
 #[derive(Debug)]
-pub(super) struct FileWatch {
+pub(crate) struct FileWatch {
     fd: AsyncFd<OwnedFd>,
 }
 
 impl FileWatch {
     /// Watches nothing yet.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         #[expect(unsafe_code, reason = "tokio offers no safe way to wait for a descriptor")]
         // SAFETY: the descriptor was just opened, is owned by the `AsyncFd` and never replaced or closed before it.
@@ -27,14 +27,22 @@ impl FileWatch {
     }
 
     /// Watches a file for writes, or a directory for new entries.
-    pub(super) fn add(&self, path: &Path) -> io::Result<()> {
+    pub(crate) fn add(&self, path: &Path) -> io::Result<()> {
         let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::DELETE_SELF;
         inotify::add_watch(self.fd.get_ref(), path, flags)?;
         Ok(())
     }
 
+    /// Watches a directory for entries that come and go, and for files in it that were written and closed.
+    pub(crate) fn add_entries(&self, directory: &Path) -> io::Result<()> {
+        let entries = WatchFlags::CREATE | WatchFlags::MOVE | WatchFlags::DELETE | WatchFlags::CLOSE_WRITE;
+        let itself = WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF | WatchFlags::ONLYDIR;
+        inotify::add_watch(self.fd.get_ref(), directory, entries | itself)?;
+        Ok(())
+    }
+
     /// Waits until something watched changed since the last wait.
-    pub(super) async fn changed(&self) -> io::Result<()> {
+    pub(crate) async fn changed(&self) -> io::Result<()> {
         loop {
             let mut ready = self.fd.readable().await?;
             let drained = self.drain()?;
