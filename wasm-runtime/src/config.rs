@@ -46,6 +46,8 @@ impl fmt::Debug for Config {
 pub struct Limits {
     /// Instances there can be at one time; fewer where address space is scarce.
     pub instances: u32,
+    /// The largest image that is compiled.
+    pub image_bytes: u64,
     /// Requests one container serves at a time; more wait.
     pub concurrency: usize,
     /// How long a request may wait to be served before it is refused with 503.
@@ -67,6 +69,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             instances: 1000,
+            image_bytes: 256 << 20,
             concurrency: 256,
             queue_timeout: Duration::from_secs(10),
             response_timeout: Duration::from_mins(5),

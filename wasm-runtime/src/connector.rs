@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 use crate::held::{Allowance, TooMany};
 use crate::names::PodNames;
 use crate::network::PodNetwork;
+use crate::remarks::Remarks;
 
 static TLS: LazyLock<Option<TlsConnector>> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
@@ -41,7 +42,7 @@ pub(crate) enum ConnectError {
     #[error("cannot resolve {host:?}")]
     Resolve { host: String, source: io::Error },
     /// The pod's network forbids it.
-    #[error("{0} is out of this pod's reach")]
+    #[error("{0} is out of this Pod's reach")]
     Forbidden(SocketAddr),
     /// The container has as many sockets as it may have.
     #[error("no more connections")]
@@ -55,11 +56,13 @@ pub(crate) enum ConnectError {
 }
 
 /// Makes connections for one container.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Connector {
     pub(crate) network: PodNetwork,
     pub(crate) names: PodNames,
     pub(crate) sockets: Allowance,
+    /// Where it is told what was refused.
+    pub(crate) remarks: Arc<Remarks>,
 }
 
 impl tower::Service<Uri> for Connector {
@@ -77,18 +80,24 @@ impl tower::Service<Uri> for Connector {
 }
 
 async fn connect(connector: Connector, uri: Uri) -> Result<Stream, ConnectError> {
-    let Connector { network, names, sockets } = connector;
-    let permit = sockets.take().map_err(ConnectError::TooMany)?;
+    let Connector { network, names, sockets, remarks } = connector;
+    let permit = sockets.take().inspect_err(|error| remarks.refused(&error.to_string()));
+    let permit = permit.map_err(ConnectError::TooMany)?;
     let tls = uri.scheme() == Some(&Scheme::HTTPS);
     let host = uri.host().ok_or(ConnectError::NoHost)?.trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
     let mut failure = None;
     let addresses = names.addresses(host).await;
     for ip in addresses.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })? {
-        match reach(network, SocketAddr::new(ip, port)).await {
+        match reach(&network, SocketAddr::new(ip, port)).await {
             Ok(stream) if tls => return Ok(Stream::new(handshake(host, stream).await?, permit)),
             Ok(stream) => return Ok(Stream::new(Box::new(stream), permit)),
-            Err(error) => failure = Some(error),
+            Err(error) => {
+                if matches!(error, ConnectError::Forbidden(_)) {
+                    remarks.refused(&error.to_string());
+                }
+                failure = Some(error);
+            }
         }
     }
     Err(failure.unwrap_or_else(|| no_address(host)))
@@ -98,7 +107,7 @@ fn no_address(host: &str) -> ConnectError {
     ConnectError::Resolve { host: host.to_owned(), source: io::ErrorKind::NotFound.into() }
 }
 
-async fn reach(network: PodNetwork, address: SocketAddr) -> Result<TcpStream, ConnectError> {
+async fn reach(network: &PodNetwork, address: SocketAddr) -> Result<TcpStream, ConnectError> {
     let target = network.target(address);
     if !network.reaches(target.ip()) {
         return Err(ConnectError::Forbidden(target));
@@ -106,7 +115,7 @@ async fn reach(network: PodNetwork, address: SocketAddr) -> Result<TcpStream, Co
     dial(network, target).await.map_err(|source| ConnectError::Connect { address: target, source })
 }
 
-async fn dial(network: PodNetwork, target: SocketAddr) -> io::Result<TcpStream> {
+async fn dial(network: &PodNetwork, target: SocketAddr) -> io::Result<TcpStream> {
     let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if let Some(source) = network.source(target.ip()) {
         socket.bind(SocketAddr::new(source, 0))?;

@@ -117,7 +117,7 @@ impl Environment {
             memory: Meter::new(Arc::clone(&self.memory)),
             open_sockets: Held::new(self.sockets.clone()),
             remarks: Arc::clone(&self.remarks),
-            network: self.network,
+            network: self.network.clone(),
             names: self.names.clone(),
         };
         let mut store = Store::new(engine, guest);
@@ -138,7 +138,7 @@ impl Environment {
     }
 
     fn wasi(&self, role: Role) -> wasmtime::Result<WasiCtxBuilder> {
-        let network = self.network;
+        let (network, remarks) = (self.network.clone(), Arc::clone(&self.remarks));
         let mut builder = WasiCtx::builder();
         match role {
             Role::Program => builder
@@ -155,7 +155,11 @@ impl Environment {
             .allow_udp(true)
             .allow_ip_name_lookup(true)
             .socket_addr_check(move |address, operation| {
-                Box::pin(std::future::ready(network.permits(address, operation)))
+                let permitted = network.permits(address, operation);
+                if !permitted {
+                    remarks.refused(&format!("{address} is out of this Pod's reach"));
+                }
+                Box::pin(std::future::ready(permitted))
             });
         if let Some(directory) = &self.working_dir {
             builder.initial_cwd(directory);

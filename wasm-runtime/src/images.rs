@@ -23,6 +23,8 @@ pub(crate) struct Images {
     machine: Arc<Machine>,
     cache: Arc<CodeCache>,
     programs: Mutex<HashMap<String, Loaded>>,
+    /// The largest file that is compiled.
+    largest: u64,
     /// Compiling takes all cores and much memory: one image at a time.
     compiling: Semaphore,
     compiled: AtomicU64,
@@ -30,11 +32,12 @@ pub(crate) struct Images {
 
 impl Images {
     /// No program is loaded yet.
-    pub(crate) fn new(machine: Arc<Machine>, cache: CodeCache) -> Self {
+    pub(crate) fn new(machine: Arc<Machine>, cache: CodeCache, largest: u64) -> Self {
         Self {
             machine,
             cache: Arc::new(cache),
             programs: Mutex::default(),
+            largest,
             compiling: Semaphore::new(1),
             compiled: AtomicU64::new(0),
         }
@@ -101,9 +104,9 @@ impl Images {
         let _one = self.compiling.acquire().await.map_err(|error| step("compile", &error))?;
         self.compiled.fetch_add(1, Ordering::Relaxed);
         let (cache, machine) = (Arc::clone(&self.cache), Arc::clone(&self.machine));
-        let (digest, path) = (digest.to_owned(), path.to_owned());
+        let (digest, path, largest) = (digest.to_owned(), path.to_owned(), self.largest);
         blocking(move || {
-            let bytes = read(&digest, path)?;
+            let bytes = read(&digest, &path, largest)?;
             let code = program::compile(&machine.engine, &bytes).map_err(|error| invalid(&digest, &error))?;
             drop(bytes);
             let file = cache.store(&digest, &code).map_err(|error| step("write compiled code", &error))?;
@@ -126,19 +129,21 @@ fn wasm(image: &ImageContent) -> Result<(&str, &Path), RuntimeError> {
 }
 
 /// The bytes, which must be those of the digest: everything made of them is kept under it.
-fn read(wanted: &str, path: PathBuf) -> Result<Vec<u8>, RuntimeError> {
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(source) => return Err(RuntimeError::Io { action: "read", path, source }),
-    };
+fn read(wanted: &str, path: &Path, largest: u64) -> Result<Vec<u8>, RuntimeError> {
+    let refused = |reason| RuntimeError::InvalidImage { digest: wanted.to_owned(), reason };
+    let io = |source| RuntimeError::Io { action: "read", path: path.to_owned(), source };
+    let size = fs::metadata(path).map_err(io)?.len();
+    if size > largest {
+        let reason =
+            format!("the WebAssembly of {size} bytes is larger than the {largest} bytes that are compiled");
+        return Err(refused(reason));
+    }
+    let bytes = fs::read(path).map_err(io)?;
     let found = format!("sha256:{}", hex::encode(digest(&SHA256, &bytes)));
     if found == wanted {
         return Ok(bytes);
     }
-    Err(RuntimeError::InvalidImage {
-        digest: wanted.to_owned(),
-        reason: format!("the content has the digest {found}; pull the image again"),
-    })
+    Err(refused(format!("the content has the digest {found}; pull the image again")))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -26,14 +26,18 @@
 //! # Reading order
 //! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds),
 //! `container` (the state machine), `serve` and `command` (the two ways to run), `exec` and `streams` (commands beside
-//! them), `guest` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `network`, `sockets`, `names` and `outgoing` (its network), `engine`, `ticker` and `executor` (what all share).
+//! them), `guest` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
+//! `capabilities` and `egress` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
+//! `ticker` and `executor` (what all share).
 
 mod bandwidth;
+mod capabilities;
 mod code_cache;
 mod command;
 pub mod config;
 mod connector;
 mod container;
+mod egress;
 mod engine;
 mod exec;
 mod executor;

@@ -4,62 +4,75 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use wasmtime_wasi::sockets::SocketAddrUse;
 
+use crate::egress::Egress;
+
 /// The network of one pod.
 ///
 /// In a namespace of its own a guest may do what the namespace allows. Without one it lives in the node's, where it
 /// is held to the pod's address: it listens only there, its connections come from there, and the node's loopback
-/// services are out of its reach. `127.0.0.1` is the pod itself, as in every pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// services are out of its reach. `127.0.0.1` is the pod itself, as in every pod, and so is `0.0.0.0`. What is beyond the
+/// pod is reached as its [`Egress`] says, in a namespace too.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PodNetwork {
     /// The pod's address.
     pub(crate) ip: IpAddr,
     /// Whether the pod has a namespace.
     pub(crate) own_namespace: bool,
+    /// What is reached beyond the pod.
+    pub(crate) egress: Egress,
 }
 
 impl PodNetwork {
     /// Whether a guest's socket may be used so.
-    pub(crate) fn permits(self, address: SocketAddr, operation: SocketAddrUse) -> bool {
-        if self.own_namespace {
-            return true;
-        }
+    pub(crate) fn permits(&self, address: SocketAddr, operation: SocketAddrUse) -> bool {
         let ip = address.ip().to_canonical();
         match operation {
-            SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::UdpBind => ip == self.ip,
+            SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::UdpBind => {
+                self.own_namespace || ip == self.ip
+            }
             SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => true,
             SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => self.reaches(ip),
         }
     }
 
     /// The address a guest means by this one when it binds.
-    pub(crate) fn bound(self, mut address: SocketAddr) -> SocketAddr {
-        if !self.own_namespace && (address.ip().is_unspecified() || is_localhost(address.ip())) {
+    pub(crate) fn bound(&self, mut address: SocketAddr) -> SocketAddr {
+        if !self.own_namespace && (is_unspecified(address.ip()) || is_localhost(address.ip())) {
             address.set_ip(self.ip);
         }
         address
     }
 
     /// The address a guest means by this one when it connects.
-    pub(crate) fn target(self, mut address: SocketAddr) -> SocketAddr {
-        if !self.own_namespace && is_localhost(address.ip()) {
+    pub(crate) fn target(&self, mut address: SocketAddr) -> SocketAddr {
+        if !self.own_namespace && (is_unspecified(address.ip()) || is_localhost(address.ip())) {
             address.set_ip(self.ip);
         }
         address
     }
 
     /// Whether connections to `ip`, as [`Self::target`] gives it, are allowed.
-    pub(crate) fn reaches(self, ip: IpAddr) -> bool {
+    pub(crate) fn reaches(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        self.own_namespace || !is_localhost(ip) && (!ip.is_loopback() || self.ip.is_loopback())
+        let local = ip.is_loopback() || ip.is_unspecified();
+        if ip == self.ip || self.own_namespace && local {
+            return true;
+        }
+        let node = is_localhost(ip) || local && !self.ip.is_loopback() || ip.is_unspecified();
+        !node && self.egress.allows(ip)
     }
 
     /// The local address of a connection to `target`, if it is not the kernel's to choose.
-    pub(crate) fn source(self, target: IpAddr) -> Option<IpAddr> {
+    pub(crate) fn source(&self, target: IpAddr) -> Option<IpAddr> {
         // A loopback source reaches nothing beyond the machine.
         let usable =
             self.ip.is_ipv4() == target.is_ipv4() && (!self.ip.is_loopback() || target.is_loopback());
         (!self.own_namespace && usable).then_some(self.ip)
     }
+}
+
+fn is_unspecified(ip: IpAddr) -> bool {
+    ip.to_canonical().is_unspecified()
 }
 
 fn is_localhost(ip: IpAddr) -> bool {
@@ -72,19 +85,19 @@ mod tests {
     use super::*;
 
     fn pod(ip: &str) -> PodNetwork {
-        PodNetwork { ip: ip.parse().unwrap(), own_namespace: false }
+        PodNetwork { ip: ip.parse().unwrap(), own_namespace: false, egress: Egress::default() }
     }
 
-    fn permits(pod: PodNetwork, address: &str, operation: SocketAddrUse) -> bool {
+    fn permits(pod: &PodNetwork, address: &str, operation: SocketAddrUse) -> bool {
         pod.permits(address.parse().unwrap(), operation)
     }
 
     #[test]
     fn listens_only_on_its_own_address() {
         let pod = pod("10.244.0.130");
-        assert!(permits(pod, "10.244.0.130:80", SocketAddrUse::TcpBind));
-        assert!(!permits(pod, "10.244.0.131:80", SocketAddrUse::TcpBind));
-        assert!(!permits(pod, "0.0.0.0:80", SocketAddrUse::TcpBind));
+        assert!(permits(&pod, "10.244.0.130:80", SocketAddrUse::TcpBind));
+        assert!(!permits(&pod, "10.244.0.131:80", SocketAddrUse::TcpBind));
+        assert!(!permits(&pod, "0.0.0.0:80", SocketAddrUse::TcpBind));
         assert_eq!(pod.bound("0.0.0.0:80".parse().unwrap()), "10.244.0.130:80".parse().unwrap());
         assert_eq!(pod.bound("127.0.0.1:80".parse().unwrap()), "10.244.0.130:80".parse().unwrap());
     }
@@ -93,28 +106,37 @@ mod tests {
     fn localhost_is_the_pod_and_never_the_node() {
         for ip in ["10.244.0.130", "127.244.0.5"] {
             let pod = pod(ip);
-            assert_eq!(pod.target("127.0.0.1:80".parse().unwrap()).ip(), pod.ip);
-            assert!(!permits(pod, "127.0.0.1:6443", SocketAddrUse::TcpConnect));
-            assert!(!permits(pod, "[::1]:6443", SocketAddrUse::TcpConnect));
-            assert!(!permits(pod, "[::ffff:127.0.0.1]:6443", SocketAddrUse::TcpConnect));
+            for own in ["127.0.0.1:80", "0.0.0.0:80", "[::]:80", "[::ffff:0.0.0.0]:80"] {
+                assert_eq!(pod.target(own.parse().unwrap()).ip(), pod.ip);
+            }
+            assert!(!permits(&pod, "0.0.0.0:6443", SocketAddrUse::TcpConnect));
+            assert!(!permits(&pod, "127.0.0.1:6443", SocketAddrUse::TcpConnect));
+            assert!(!permits(&pod, "[::1]:6443", SocketAddrUse::TcpConnect));
+            assert!(!permits(&pod, "[::ffff:127.0.0.1]:6443", SocketAddrUse::TcpConnect));
         }
-        assert!(!permits(pod("10.244.0.130"), "127.0.0.53:53", SocketAddrUse::UdpSend));
+        assert!(!permits(&pod("10.244.0.130"), "127.0.0.53:53", SocketAddrUse::UdpSend));
     }
 
     #[test]
     fn pods_of_the_loopback_network_reach_each_other() {
         let pod = pod("127.244.0.5");
-        assert!(permits(pod, "127.244.0.6:80", SocketAddrUse::TcpConnect));
-        assert!(permits(pod, "127.96.0.1:443", SocketAddrUse::TcpConnect));
+        assert!(permits(&pod, "127.244.0.6:80", SocketAddrUse::TcpConnect));
+        assert!(permits(&pod, "127.96.0.1:443", SocketAddrUse::TcpConnect));
         assert_eq!(pod.source("127.244.0.6".parse().unwrap()), Some(pod.ip));
         assert_eq!(pod.source("192.0.2.1".parse().unwrap()), None);
     }
 
     #[test]
-    fn a_pod_with_a_namespace_is_held_by_it_alone() {
-        let pod = PodNetwork { ip: "10.244.0.2".parse().unwrap(), own_namespace: true };
-        assert!(permits(pod, "0.0.0.0:80", SocketAddrUse::TcpBind));
-        assert!(permits(pod, "127.0.0.1:80", SocketAddrUse::TcpConnect));
+    fn a_pod_with_a_namespace_is_held_by_it_and_by_its_egress() {
+        let pod = PodNetwork { own_namespace: true, ..pod("10.244.0.2") };
+        assert!(permits(&pod, "0.0.0.0:80", SocketAddrUse::TcpBind));
+        assert!(permits(&pod, "127.0.0.1:80", SocketAddrUse::TcpConnect));
         assert_eq!(pod.source("10.244.0.3".parse().unwrap()), None);
+        assert!(!permits(&pod, "169.254.169.254:80", SocketAddrUse::TcpConnect));
+        assert!(!permits(&pod, "169.254.169.254:53", SocketAddrUse::UdpSend));
+        let alone = PodNetwork { egress: Egress::parse("").unwrap(), ..pod };
+        assert!(permits(&alone, "127.0.0.1:80", SocketAddrUse::TcpConnect));
+        assert!(permits(&alone, "10.244.0.2:80", SocketAddrUse::TcpConnect));
+        assert!(!permits(&alone, "10.244.0.3:80", SocketAddrUse::TcpConnect));
     }
 }

@@ -28,7 +28,7 @@ type Finished = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Result<(Response<WasiBody>, Finished), Error>;
 
 /// The HTTP client of one container; its instances share the connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Outgoing {
     client: Client<Connector, WasiBody>,
 }

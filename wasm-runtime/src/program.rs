@@ -20,6 +20,8 @@ const RUN: &str = "wasi:cli/run@0.2.";
 pub(crate) struct Program {
     /// What it is.
     pub(crate) kind: Kind,
+    /// What it imports: interfaces of components, `module.function` of modules.
+    pub(crate) imports: Vec<String>,
     /// The places an instance takes in the node's pool.
     pub(crate) places: u32,
 }
@@ -130,26 +132,29 @@ fn link_module(machine: &Machine, module: &Module) -> Result<Program, ProgramErr
         ));
     }
     let linked = machine.modules.instantiate_pre(module).map_err(|error| link_error(&error))?;
-    Ok(Program { kind: Kind::Module(linked), places: places(Some(&module.resources_required())) })
+    let imports = module.imports().map(|import| format!("{}.{}", import.module(), import.name())).collect();
+    let places = places(Some(&module.resources_required()));
+    Ok(Program { kind: Kind::Module(linked), imports, places })
 }
 
 fn link_component(machine: &Machine, component: &Component) -> Result<Program, ProgramError> {
     let ty = component.component_type();
     let exports: Vec<&str> = ty.exports(&machine.engine).map(|(name, _)| name).collect();
     let exports_one = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
+    let linked = machine.components.instantiate_pre(component).map_err(|error| link_error(&error))?;
     if !exports_one(HANDLER) && !exports_one(RUN) {
         return Err(ProgramError::NoEntry(no_entry(&exports)));
     }
-    let linked = machine.components.instantiate_pre(component).map_err(|error| link_error(&error))?;
+    let imports = ty.imports(&machine.engine).map(|(name, _)| name.to_owned()).collect();
     let places = places(component.resources_required().as_ref());
     let command = || CommandPre::new(linked.clone()).map_err(|error| link_error(&error));
     if !exports_one(HANDLER) {
-        return Ok(Program { kind: Kind::Command(command()?), places });
+        return Ok(Program { kind: Kind::Command(command()?), imports, places });
     }
     let command = exports_one(RUN).then(command).transpose()?;
     let proxy = ProxyPre::new(linked).map_err(|error| link_error(&error))?;
     let server = Server { proxy, initial_memory: initial_memory(component), command };
-    Ok(Program { kind: Kind::Server(server), places })
+    Ok(Program { kind: Kind::Server(server), imports, places })
 }
 
 /// The places of the pool that have the memories and tables an instance needs.

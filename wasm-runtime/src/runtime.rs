@@ -19,6 +19,7 @@ use wherry_runtime_api::{
     Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
 };
 
+use crate::capabilities::Missing;
 use crate::code_cache::{CodeCache, private_directory};
 use crate::config::{Clock, Config, Limits};
 use crate::connector::Connector;
@@ -83,7 +84,7 @@ impl WasmRuntime {
         let staging = data_dir.join("mounts");
         remove_directory(&staging)?;
         Ok(Self {
-            images: Images::new(Arc::clone(&machine), cache),
+            images: Images::new(Arc::clone(&machine), cache, limits.image_bytes),
             executor: Executor::of_node().map_err(|error| unavailable(&error))?,
             containers: Mutex::default(),
             namespaces: tokio::sync::Mutex::default(),
@@ -136,14 +137,24 @@ impl WasmRuntime {
         })?;
         let preopens = preopens::prepare(&spec.mounts, &self.staging(&spec.id))
             .map_err(|error| RuntimeError::InvalidSpec { id: spec.id.clone(), reason: error.to_string() })?;
-        let network = PodNetwork { ip: spec.sandbox.ip, own_namespace: spec.sandbox.netns.is_some() };
+        let network = PodNetwork {
+            ip: spec.sandbox.ip,
+            own_namespace: spec.sandbox.netns.is_some(),
+            egress: container.settings.egress.clone(),
+        };
+        let remarks = Arc::new(Remarks::new(log.clone()));
         let names = PodNames { names: Arc::clone(&self.names), dns: Arc::new(spec.sandbox.dns.clone()) };
         let sockets = Allowance::new(self.limits.sockets);
-        let outgoing = Outgoing::new(Connector { network, names: names.clone(), sockets: sockets.clone() });
+        let outgoing = Outgoing::new(Connector {
+            network: network.clone(),
+            names: names.clone(),
+            sockets: sockets.clone(),
+            remarks: Arc::clone(&remarks),
+        });
         Ok(Environment {
             sockets,
             handles: self.limits.handles,
-            remarks: Arc::new(Remarks::new(log.clone())),
+            remarks,
             arguments: guest::arguments(spec),
             variables: guest::variables(spec),
             working_dir: spec.working_dir.clone(),
@@ -273,6 +284,10 @@ impl Runtime for WasmRuntime {
         self.images.program(image).await.map(|_| ())
     }
 
+    async fn imports(&self, image: &ImageContent) -> Result<Vec<String>, RuntimeError> {
+        Ok(self.images.program(image).await?.imports.clone())
+    }
+
     async fn forget_image(&self, digest: &str) -> Result<(), RuntimeError> {
         self.images.forget(digest)
     }
@@ -298,6 +313,9 @@ impl Runtime for WasmRuntime {
         let refused = |reason| RuntimeError::InvalidSpec { id: spec.id.clone(), reason };
         let settings = Settings::read(&spec.annotations).map_err(|error| refused(error.to_string()))?;
         let program = self.images.program(&spec.image).await?;
+        let id = || spec.id.clone();
+        let lacking = |missing: Missing| RuntimeError::NotGranted { id: id(), reason: missing.to_string() };
+        settings.capabilities.check(&program.imports).map_err(lacking)?;
         let mut containers = self.containers.lock();
         match containers.get(&spec.id) {
             Some(existing) if existing.spec == *spec => {}

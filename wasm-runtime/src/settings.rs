@@ -2,6 +2,8 @@
 //!
 //! | annotation | value | |
 //! |---|---|---|
+//! | `run.wherry.dev/capabilities` | `http-client, sockets` | what components may import, of what reaches others |
+//! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7` | the addresses that guests may reach |
 //! | `run.wherry.dev/request-timeout` | `30s`, `1m 30s` | how long a request to a server may take, with its response |
 
 use std::collections::BTreeMap;
@@ -9,13 +11,22 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::capabilities::Capabilities;
+use crate::egress::Egress;
+
 /// The beginning of all our annotations.
 const PREFIX: &str = "run.wherry.dev/";
+const CAPABILITIES: &str = "run.wherry.dev/capabilities";
+const EGRESS: &str = "run.wherry.dev/egress";
 const REQUEST_TIMEOUT: &str = "run.wherry.dev/request-timeout";
 
 /// What was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settings {
+    /// What its components may import.
+    pub(crate) capabilities: Capabilities,
+    /// What its guests may reach.
+    pub(crate) egress: Egress,
     /// How long a request may take, with its response.
     pub(crate) request_timeout: Option<Duration>,
 }
@@ -47,7 +58,18 @@ impl Settings {
                 break;
             }
             match name.as_str() {
-                REQUEST_TIMEOUT => settings.request_timeout = Some(duration(REQUEST_TIMEOUT, value)?),
+                CAPABILITIES => {
+                    let known = "a list of http-client and sockets, or empty";
+                    settings.capabilities = parsed(CAPABILITIES, value, known, Capabilities::parse(value))?;
+                }
+                EGRESS => {
+                    let known = "a list of CIDRs, as 10.0.0.0/8, 192.0.2.7";
+                    settings.egress = parsed(EGRESS, value, known, Egress::parse(value))?;
+                }
+                REQUEST_TIMEOUT => {
+                    let known = "a duration above zero, as 30s or 1m 30s";
+                    settings.request_timeout = Some(parsed(REQUEST_TIMEOUT, value, known, duration(value))?);
+                }
                 _ => return Err(SettingError::Unknown(name.clone())),
             }
         }
@@ -55,13 +77,18 @@ impl Settings {
     }
 }
 
-fn duration(name: &'static str, value: &str) -> Result<Duration, SettingError> {
-    let parsed = value.parse::<SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
-    parsed.filter(|duration| !duration.is_zero()).ok_or_else(|| SettingError::Value {
-        name,
-        value: value.to_owned(),
-        expected: "a duration above zero, as 30s or 1m 30s",
-    })
+fn duration(value: &str) -> Option<Duration> {
+    let duration = Duration::try_from(value.parse::<SignedDuration>().ok()?).ok()?;
+    Some(duration).filter(|duration| !duration.is_zero())
+}
+
+fn parsed<T>(
+    name: &'static str,
+    value: &str,
+    expected: &'static str,
+    parsed: Option<T>,
+) -> Result<T, SettingError> {
+    parsed.ok_or_else(|| SettingError::Value { name, value: value.to_owned(), expected })
 }
 
 #[cfg(test)]
@@ -104,9 +131,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_with_its_name(value in ".*") {
-            match read(&[(REQUEST_TIMEOUT, &value)]) {
-                Ok(settings) => prop_assert!(settings.request_timeout.is_some_and(|it| !it.is_zero())),
-                Err(error) => prop_assert!(error.to_string().contains(REQUEST_TIMEOUT)),
+            for name in [CAPABILITIES, EGRESS, REQUEST_TIMEOUT] {
+                match read(&[(name, &value)]) {
+                    Ok(settings) => prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some()),
+                    Err(error) => prop_assert!(error.to_string().contains(name)),
+                }
             }
         }
     }

@@ -30,6 +30,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Does what is needed once per image: unpacks layers, or validates and compiles wasm.
     async fn prepare_image(&self, image: &ImageContent) -> Result<(), RuntimeError>;
 
+    /// What the image's program asks of its host, by names, as far as that can be told before it runs.
+    async fn imports(&self, _image: &ImageContent) -> Result<Vec<String>, RuntimeError> {
+        Ok(Vec::new())
+    }
+
     /// Shows the image's files, read-only, in the existing directory `target`, until that is unmounted.
     async fn mount_image(&self, _image: &ImageContent, _target: &Path) -> Result<(), RuntimeError> {
         Err(RuntimeError::Unsupported { handler: self.handler(), what: "mounting of images" })
@@ -117,6 +122,14 @@ pub enum RuntimeError {
         /// The container.
         id: ContainerId,
         /// What is wrong and what to do.
+        reason: String,
+    },
+    /// The image's program asks for what its pod does not give.
+    #[error("container {id}: {reason}")]
+    NotGranted {
+        /// The container.
+        id: ContainerId,
+        /// What it asks for, and what would give it.
         reason: String,
     },
     /// No such container.

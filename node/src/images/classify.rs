@@ -145,6 +145,7 @@ pub(crate) fn native_architecture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::json;
 
@@ -200,6 +201,34 @@ mod tests {
         let empty = Manifest { config: Some(Descriptor::default()), ..Manifest::default() };
         assert_eq!(classify(&empty, &ImageConfig::default()), Err(ShapeError::Empty));
         assert_eq!(classify(&Manifest::default(), &ImageConfig::default()), Err(ShapeError::WithoutConfig));
+    }
+
+    proptest! {
+        /// Whatever a registry sends is one of the shapes or refused, and a file that is named is so from the image's root.
+        #[test]
+        fn any_documents_are_classified_or_refused(
+            types in prop::collection::vec(prop::sample::select(vec![OCI_CONFIG, TAR, "application/wasm",
+                "application/vnd.wasm.config.v0+json", "application/vnd.wasm.content.layer.v1+wasm", "", "x/y"]), 0..4),
+            platform in prop::sample::select(vec![("wasi", "wasm"), ("linux", "amd64"), ("", ""), ("wasip1", "wasm32")]),
+            entrypoint in prop::collection::vec("[a./]{0,12}", 0..2),
+            dir in "[a./]{0,8}",
+        ) {
+            let layers: Vec<_> =
+                types.iter().skip(1).map(|kind| json!({"mediaType": kind, "digest": "sha256:l", "size": 3})).collect();
+            let config = types.first().map(|kind| json!({"mediaType": kind, "digest": "sha256:c", "size": 2}));
+            let manifest: Manifest = serde_json::from_value(json!({"config": config, "layers": layers})).unwrap();
+            let run = json!({"Entrypoint": entrypoint, "WorkingDir": dir});
+            let config = json!({"os": platform.0, "architecture": platform.1, "config": run});
+            let config: ImageConfig = serde_json::from_value(config).unwrap();
+            match classify(&manifest, &config) {
+                Ok(Shape::WasmLayer(layer)) => prop_assert!(WASM_LAYERS.contains(&layer.media_type.as_str())),
+                Ok(Shape::WasmInImage { file: Some(file) }) => {
+                    let parts = || file.split('/').filter(|_| !file.is_empty());
+                    prop_assert!(parts().all(|part| !matches!(part, "" | ".")), "{file}");
+                }
+                Ok(Shape::WasmInImage { file: None } | Shape::Oci) | Err(_) => {}
+            }
+        }
     }
 
     #[rstest]

@@ -17,6 +17,8 @@ use crate::runtimes::Handler;
 
 const PULL_FAILED: &str = "ErrImagePull";
 const CREATE_FAILED: &str = "CreateContainerError";
+/// Bytes of imports that a message lists; events have at most 1024, with the image's name.
+const MOST_SAID: usize = 800;
 
 /// Makes the image of the container ready.
 pub(super) async fn run(
@@ -43,14 +45,35 @@ pub(super) async fn run(
         return Err(teller.refuse(CREATE_FAILED, message));
     }
     check_runtime(ctx, pod, handler).await?;
-    let prepared = ctx.runtimes.get(handler).prepare_image(&content).await;
+    let runtime = ctx.runtimes.get(handler);
+    let prepared = runtime.prepare_image(&content).await;
     prepared.map_err(|error| teller.refuse(CREATE_FAILED, chain(&error)))?;
+    let imports =
+        runtime.imports(&content).await.map_err(|error| teller.refuse(CREATE_FAILED, chain(&error)))?;
+    if !imports.is_empty() {
+        teller.tell(Severity::Normal, "Inspected", imported(name, &imports));
+    }
     Ok(Arc::new(PreparedImage {
         content,
         handler,
         image_id: image.repo_digest.clone(),
         default_args: image.default_args.clone(),
     }))
+}
+
+/// What an image imports; as much of it as an event can say.
+fn imported(image: &str, imports: &[String]) -> String {
+    let mut said = 0;
+    let fits = |import: &&String| {
+        said += import.len() + ", ".len();
+        said <= MOST_SAID
+    };
+    let listed = imports.iter().take_while(fits).count();
+    let names = imports[..listed].join(", ");
+    match imports.len() - listed {
+        0 => format!("Image {image:?} imports {names}"),
+        more => format!("Image {image:?} imports {names} and {more} more"),
+    }
 }
 
 /// Whether such containers can run on this node at all.
@@ -198,6 +221,18 @@ fn shown(began: Timestamp, ended: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn imports_are_listed_as_far_as_an_event_can_say_them() {
+        let names = |count: usize| {
+            (0..count).map(|n| format!("wasi:some/interface-{n:02}@0.2.0")).collect::<Vec<_>>()
+        };
+        assert_eq!(imported("a", &names(1)), "Image \"a\" imports wasi:some/interface-00@0.2.0");
+        let many = imported("a", &names(99));
+        assert!(many.len() <= 1024 && many.ends_with(" more"), "{many}");
+        let listed = many.matches("wasi:").count();
+        assert!(many.ends_with(&format!(" and {} more", 99 - listed)), "{many}");
+    }
 
     #[test]
     fn durations_are_shown_as_go_shows_them() {

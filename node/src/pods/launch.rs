@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{ContainerId, ContainerSpec, Mount, SandboxId, Streams};
+use wherry_runtime_api::{ContainerId, ContainerSpec, Mount, RuntimeError, SandboxId, Streams};
 
 use super::jobs::{Refusal, uid};
 use super::memory::{PodNetworking, PreparedImage};
@@ -60,7 +60,14 @@ pub(super) async fn run(ctx: &Context, order: Order) -> Result<(), Refusal> {
         ctx.events.pod(&order.pod, happening);
         return Err((CREATE_ERROR, message));
     }
-    runtime.create(&spec).await.map_err(|error| refuse(CREATE_ERROR, chain(&error)))?;
+    runtime.create(&spec).await.map_err(|error| {
+        let word = match error {
+            // The Pod can be given it, as it can be given a ConfigMap that is missing.
+            RuntimeError::NotGranted { .. } => CONFIG_ERROR,
+            _ => CREATE_ERROR,
+        };
+        refuse(word, chain(&error))
+    })?;
     tell(Severity::Normal, "Created", "Container created".to_owned());
     runtime.start(&spec.id).await.map_err(|error| refuse(RUN_ERROR, chain(&error)))?;
     tell(Severity::Normal, "Started", "Container started".to_owned());

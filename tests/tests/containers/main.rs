@@ -23,3 +23,5 @@ mod probes;
 #[cfg(test)]
 mod restarts;
 mod sandbox;
+#[cfg(test)]
+mod wasm;

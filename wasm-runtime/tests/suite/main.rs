@@ -3,6 +3,8 @@
 //! One binary for all suites: each links an engine and a compiler.
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;

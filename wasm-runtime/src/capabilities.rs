@@ -1,0 +1,100 @@
+//! What components may import beyond what reaches nobody: told from the names of their imports, before anything of them runs.
+
+use std::collections::BTreeSet;
+
+/// Something that not every Pod gives its components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Capability {
+    /// To send requests.
+    HttpClient,
+    /// To open sockets, for servers and clients, and to look up names.
+    Sockets,
+}
+
+impl Capability {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::HttpClient, Self::Sockets];
+
+    /// As the annotation has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::HttpClient => "http-client",
+            Self::Sockets => "sockets",
+        }
+    }
+
+    /// What an import needs.
+    fn of(import: &str) -> Option<Self> {
+        if import.starts_with("wasi:http/outgoing-handler@") {
+            return Some(Self::HttpClient);
+        }
+        let module = import.strip_prefix("wasi_snapshot_preview1.sock_").is_some();
+        (module || import.starts_with("wasi:sockets/")).then_some(Self::Sockets)
+    }
+}
+
+/// What a Pod gives its components.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Capabilities(BTreeSet<Capability>);
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        Self(Capability::ALL.into())
+    }
+}
+
+/// A component imports what its Pod does not give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it imports {import}, for which the annotation run.wherry.dev/capabilities of its Pod lacks {:?}", needed.as_str())]
+pub(crate) struct Missing {
+    import: String,
+    needed: Capability,
+}
+
+impl Capabilities {
+    /// Words as `http-client, sockets`; none of them is nothing.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+        let known = |word: &str| Capability::ALL.into_iter().find(|capability| capability.as_str() == word);
+        words.map(known).collect::<Option<_>>().map(Self)
+    }
+
+    /// Whether these imports are given, by the first that is not.
+    pub(crate) fn check(&self, imports: &[String]) -> Result<(), Missing> {
+        for import in imports {
+            if let Some(needed) = Capability::of(import).filter(|needed| !self.0.contains(needed)) {
+                return Err(Missing { import: import.clone(), needed });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_need_what_they_reach() {
+        let imports = [
+            "wasi:io/streams@0.2.0",
+            "wasi:http/types@0.2.3",
+            "wasi:http/outgoing-handler@0.2.3",
+            "wasi:sockets/tcp@0.2.0",
+        ]
+        .map(str::to_owned);
+        assert_eq!(Capabilities::default().check(&imports), Ok(()));
+        let lacks = |text: &str, imports: &[String]| {
+            Capabilities::parse(text).unwrap().check(imports).map_err(|missing| missing.to_string())
+        };
+        assert_eq!(lacks("http-client,sockets", &imports), Ok(()));
+        assert_eq!(
+            lacks("http-client", &imports).unwrap_err(),
+            "it imports wasi:sockets/tcp@0.2.0, for which the annotation run.wherry.dev/capabilities of its Pod lacks \"sockets\""
+        );
+        assert!(lacks("", &imports).unwrap_err().contains("lacks \"http-client\""));
+        assert_eq!(lacks("", &imports[..2]), Ok(()), "types reach nobody");
+        assert!(lacks("", &["wasi_snapshot_preview1.sock_accept".to_owned()]).is_err());
+        assert_eq!(Capabilities::parse("sockets, files"), None);
+    }
+}
