@@ -17,6 +17,7 @@ use crate::controllers::ControllerArgs;
 use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
+use crate::shutdown_args::ShutdownArgs;
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
 #[derive(Debug, Parser)]
@@ -225,6 +226,8 @@ pub(crate) struct NodeArgs {
     pub(crate) eviction_hard: Option<Thresholds>,
     #[command(flatten)]
     pub(crate) eviction: EvictionArgs,
+    #[command(flatten)]
+    pub(crate) shutdown: ShutdownArgs,
     #[command(flatten)]
     pub(crate) images: ImageArgs,
 }

@@ -20,6 +20,7 @@ mod paths;
 mod process;
 mod secrets;
 mod serving;
+mod shutdown_args;
 mod up;
 
 use std::process::ExitCode;

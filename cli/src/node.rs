@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{
     CgroupRoot, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, NodeEndpoint, NodeError, Registries,
-    Sysctls,
+    ShutdownGrace, Sysctls,
 };
 
 use crate::args::NodeArgs;
@@ -30,6 +30,7 @@ pub(crate) struct NodePlan {
     pub(crate) sysctls: Sysctls,
     pub(crate) cgroup_root: CgroupRoot,
     pub(crate) pod_manifests: Option<PathBuf>,
+    pub(crate) shutdown_grace: ShutdownGrace,
     pub(crate) eviction: EvictionSettings,
     pub(crate) registries: Arc<Registries>,
     pub(crate) image_limits: ImageLimits,
@@ -61,6 +62,7 @@ impl NodePlan {
             sysctls,
             cgroup_root: args.cgroup_root.clone(),
             pod_manifests: args.pod_manifest_path.clone(),
+            shutdown_grace: args.shutdown.grace()?,
             eviction,
             registries: args.images.registries()?,
             image_limits: args.images.limits()?,
@@ -91,6 +93,7 @@ impl NodePlan {
             sysctls: self.sysctls.clone(),
             cgroup_root: self.cgroup_root.clone(),
             pod_manifests: self.pod_manifests.clone(),
+            shutdown_grace: self.shutdown_grace,
             eviction: self.eviction.clone(),
             registries: self.registries.clone(),
             image_limits: self.image_limits,

@@ -38,6 +38,7 @@ use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
+use crate::shutdown::NodeShutdown;
 use crate::static_pods::{Directory, DirectoryError, StaticPods};
 use crate::stats::{self, StatsState};
 use crate::streams::{self, StreamState};
@@ -162,7 +163,7 @@ pub(crate) async fn run_with(
     shutdown: CancellationToken,
 ) -> Result<(), NodeError> {
     // Everything below ends with this token; the event writer goes on a little to tell the last events.
-    let stop = shutdown.child_token();
+    let stop = CancellationToken::new();
     let _stop_on_return = stop.clone().drop_guard();
     let tasks = TaskTracker::new();
     let server = LogServer::bind(&config.endpoint).await?;
@@ -188,6 +189,8 @@ pub(crate) async fn run_with(
     let others = streams.merge(stats::router(agent.stats_state(&index)));
     let access = Access::new(agent.ctx.client.clone(), config.node_name.clone());
     tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), others, access));
+    let ending = NodeShutdown::new(agent.ctx.clone(), index.clone(), config.shutdown_grace);
+    tasks.spawn(stop_after(ending, shutdown, stop.clone()));
     // Static Pods do not wait for the API server.
     let manifests = agent.manifests(&tasks, &stop)?;
     tasks.spawn(Supervisor::new(agent.ctx.clone(), index, manifests, tasks.clone(), stop.clone()).run());
@@ -202,6 +205,14 @@ pub(crate) async fn run_with(
     let result = agent.serve_services(clients.proxy, Feed::new(dns), &stop).await;
     shutdown_tasks(&tasks, &stop).await;
     result
+}
+
+/// Stops the agent when it was asked to and its Pods have ended, as far as they are to.
+async fn stop_after(ending: NodeShutdown, shutdown: CancellationToken, stop: CancellationToken) {
+    if stop.run_until_cancelled(shutdown.cancelled()).await.is_some() {
+        stop.run_until_cancelled(ending.run()).await;
+        stop.cancel();
+    }
 }
 
 async fn shutdown_tasks(tasks: &TaskTracker, stop: &CancellationToken) {

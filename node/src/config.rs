@@ -15,6 +15,7 @@ use crate::dns::DnsSettings;
 use crate::eviction::EvictionSettings;
 use crate::images::{ImageLimits, Registries};
 use crate::network::NetworkMode;
+use crate::shutdown::ShutdownGrace;
 
 /// How the agent of one node is set up.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Config {
     pub sysctls: Sysctls,
     /// The cgroup that those of Pods are below.
     pub cgroup_root: CgroupRoot,
+    /// How Pods end when the agent is asked to stop.
+    pub shutdown_grace: ShutdownGrace,
     /// The directory of manifests of static Pods, if there is one.
     pub pod_manifests: Option<PathBuf>,
     /// When the node is short of something, and what it then does to its Pods.

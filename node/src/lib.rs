@@ -8,7 +8,7 @@
 //! - `registration`: the Node object, its Lease and its conditions.
 //! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
 //! - `static_pods`: Pods of manifests on disk, and what the API shows of them.
-//! - `admission`: which Pods it takes at all.
+//! - `admission`: which Pods it takes at all. `shutdown`: how they end when the node does.
 //! - `images`: from an image reference to content on disk, and what that content is.
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
@@ -48,6 +48,7 @@ mod probes;
 mod registration;
 mod runtimes;
 pub mod services;
+mod shutdown;
 mod static_pods;
 mod stats;
 mod streams;
@@ -69,5 +70,6 @@ pub use images::{
 };
 pub use network::NetworkMode;
 pub use registration::{RangeError, pod_range};
+pub use shutdown::{ShutdownGrace, ShutdownGraceError};
 /// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.
 pub use wherry_oci_runtime::shim_main;

@@ -3,6 +3,7 @@
 mod sysctls;
 
 use k8s_openapi::api::core::v1::{AppArmorProfile, Pod};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use sysctls::dotted;
 pub use sysctls::{Sysctls, SysctlsError};
@@ -19,6 +20,8 @@ pub(crate) struct Rejection {
 /// What decides whether a Pod is taken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Admission {
+    /// Cancelled when the node shuts down.
+    closed: CancellationToken,
     /// The kernel settings that Pods may have.
     pub(crate) sysctls: Sysctls,
     /// Whether the kernel enforces AppArmor profiles.
@@ -29,12 +32,27 @@ impl Admission {
     /// The rules of this node.
     pub(crate) fn observe(sysctls: Sysctls) -> Self {
         let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
-        Self { sysctls, apparmor: enabled.starts_with('Y') }
+        Self { closed: CancellationToken::new(), sysctls, apparmor: enabled.starts_with('Y') }
     }
 
     /// Why the Pod cannot run here, if it cannot.
     pub(crate) fn check(&self, pod: &Pod) -> Option<Rejection> {
-        self.check_sysctls(pod).or_else(|| self.check_apparmor(pod))
+        self.check_shutdown().or_else(|| self.check_sysctls(pod)).or_else(|| self.check_apparmor(pod))
+    }
+
+    /// Takes no more Pods: the node shuts down.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    /// Cancelled when the node shuts down.
+    pub(crate) fn closed(&self) -> &CancellationToken {
+        &self.closed
+    }
+
+    fn check_shutdown(&self) -> Option<Rejection> {
+        let message = "Pod was rejected as the node is shutting down.".to_owned();
+        self.closed.is_cancelled().then_some(Rejection { reason: "NodeShutdown", message })
     }
 
     fn check_sysctls(&self, pod: &Pod) -> Option<Rejection> {

@@ -42,6 +42,7 @@ use settings::Urgency;
 
 pub(crate) use orders::{Eviction, Evictions};
 pub(crate) use pressure::Pressure;
+pub(crate) use rank::CRITICAL;
 pub use settings::{EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace};
 pub(crate) use supplies::{Supplies, observe};
 #[cfg(test)]
@@ -152,7 +153,7 @@ impl Manager {
         };
         let message = message::eviction(&pod, starved, &share);
         warn!(pod = uid(&pod), message, "evicting a pod");
-        self.ctx.evictions.order(uid(&pod), Eviction { message, grace });
+        self.ctx.evictions.order(uid(&pod), Eviction { reason: Eviction::EVICTED, message, grace });
         Some(uid(&pod).to_owned())
     }
 

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::static_pods::is_static;
 
-/// The least priority of Pods that the node never ends: that of `system-cluster-critical`.
-const CRITICAL: i32 = 2_000_000_000;
+/// The least priority of critical Pods: that of `system-cluster-critical`.
+pub(crate) const CRITICAL: i32 = 2_000_000_000;
 
 /// What a Pod takes of what is short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,9 +19,6 @@ use crate::volumes::recursive;
 /// How long a failed pull is shown as such before its back-off is.
 const PULL_ERROR_SHOWN: Duration = Duration::from_secs(2);
 
-/// The reason of a pod that the node ended because it took too much.
-pub(super) const EVICTED: &str = "Evicted";
-
 /// How a pod ends, and whether everything in it has stopped.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
@@ -63,7 +60,7 @@ pub(super) fn report(
     if let Some(eviction) = &world.memory.evicted
         && end.is_some_and(|end| end.ending == Ending::Evicted)
     {
-        status.reason = Some(EVICTED.to_owned());
+        status.reason = Some(eviction.reason.to_owned());
         status.message = Some(eviction.message.clone());
     }
     if end.is_some_and(|end| end.ending == Ending::Rejected)

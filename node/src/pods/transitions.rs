@@ -5,9 +5,9 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use super::allocation::told;
 use super::conditions::RESIZE_IN_PROGRESS;
 use super::specs::{field_path, find_container};
-use super::status::EVICTED;
 use crate::admission::Admission;
 use crate::events::{Happening, Severity};
+use crate::eviction::Eviction;
 
 /// The events to tell when a pod's status goes from one to the other.
 pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &PodStatus) -> Vec<Happening> {
@@ -34,9 +34,9 @@ pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &Po
         let message = "Pod was active on the node longer than the specified deadline";
         happenings.push(Happening::of_pod(Severity::Normal, "DeadlineExceeded", message));
     }
-    if is_new(EVICTED) {
+    if is_new(Eviction::EVICTED) {
         let message = to.message.clone().unwrap_or_default();
-        happenings.push(Happening::of_pod(Severity::Warning, EVICTED, message));
+        happenings.push(Happening::of_pod(Severity::Warning, Eviction::EVICTED, message));
     }
     if let Some(rejection) = admission.check(pod).filter(|rejection| is_new(rejection.reason)) {
         happenings.push(Happening::of_pod(Severity::Warning, rejection.reason, rejection.message));

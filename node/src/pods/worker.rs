@@ -154,6 +154,10 @@ impl Worker {
         }
         self.allocate(&pod);
         self.apply(&pod, &mut plan, now);
+        let is_told = object.is_none() || self.writer.is_settled(&plan.status);
+        if is_told && self.memory.teardown.done().is_some() {
+            self.ctx.evictions.over(&self.uid);
+        }
         plan
     }
 
@@ -379,7 +383,8 @@ impl Worker {
             Done::Storage(usage) => {
                 let pod = self.desired.borrow().pod.clone();
                 let excess = storage::excess(&pod, &usage);
-                let evict = |message| Eviction { message, grace: Eviction::AT_ONCE };
+                let (reason, grace) = (Eviction::EVICTED, Eviction::AT_ONCE);
+                let evict = |message| Eviction { reason, message, grace };
                 memory.evicted = memory.evicted.take().or(excess.map(evict));
                 memory.storage = Look::Next(super::backoff::later(now, storage::LOOKS_EVERY));
             }

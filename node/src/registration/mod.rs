@@ -30,6 +30,7 @@ use crate::eviction::Pressure;
 use crate::images::NamedImage;
 pub(crate) use machine::{Machine, meminfo};
 pub(crate) use object::Facts;
+use object::Health;
 pub use range::{RangeError, pod_range};
 
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
@@ -115,7 +116,11 @@ impl Registration {
             size_bytes: i64::try_from(named.image.size).ok(),
         };
         let images = self.ctx.images.all().into_iter().map(image).collect();
-        self.facts.status(*self.pressure.borrow(), images, before, now)
+        let health = Health {
+            pressure: *self.pressure.borrow(),
+            is_shutting_down: self.ctx.admission.closed().is_cancelled(),
+        };
+        self.facts.status(health, images, before, now)
     }
 
     async fn write_status(&mut self, status: NodeStatus, now: Timestamp) -> Result<(), kube::Error> {
@@ -142,10 +147,13 @@ impl Registration {
 
     /// Renews the Lease and keeps the status true, until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let closed = self.ctx.admission.closed().clone();
+        let mut is_closed = false;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LEASE_PERIOD) => {}
+                () = closed.cancelled(), if !is_closed => is_closed = true,
                 // Nobody is to be placed here a moment longer; without whoever tells, everything is ending.
                 Ok(()) = self.pressure.changed() => {}
             }

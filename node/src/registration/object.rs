@@ -19,6 +19,15 @@ pub(crate) const KUBELET_VERSION: &str = concat!("v1.36.0+wherry-", env!("CARGO_
 /// Images listed in the status, as kubelet's default says.
 const MAX_IMAGES: usize = 50;
 
+/// How the node is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Health {
+    /// What it is short of.
+    pub(crate) pressure: Pressure,
+    /// Whether it ends its Pods, to stop then.
+    pub(crate) is_shutting_down: bool,
+}
+
 /// What the object is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
@@ -80,7 +89,7 @@ impl Facts {
     /// The status to report. Transition times are those of `before` where a condition did not change.
     pub(crate) fn status(
         &self,
-        pressure: Pressure,
+        health: Health,
         images: Vec<ContainerImage>,
         before: Option<&NodeStatus>,
         now: Timestamp,
@@ -96,7 +105,7 @@ impl Facts {
             allocatable: quantities(self.machine.allocatable(self.max_pods)),
             addresses: Some(vec![address("InternalIP", &self.ip), address("Hostname", &self.name)]),
             daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
-            conditions: Some(conditions(pressure, before, now)),
+            conditions: Some(conditions(health, before, now)),
             node_info: Some(self.system_info()),
             features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
             images: Some(images.into_iter().take(MAX_IMAGES).collect()),
@@ -120,7 +129,7 @@ impl Facts {
     }
 }
 
-fn conditions(pressure: Pressure, before: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
+fn conditions(health: Health, before: Option<&NodeStatus>, now: Timestamp) -> Vec<NodeCondition> {
     let say = |type_: &str, met: bool, reason: &str, message: &str| {
         let status = if met { "True" } else { "False" };
         let old = before.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
@@ -138,6 +147,7 @@ fn conditions(pressure: Pressure, before: Option<&NodeStatus>, now: Timestamp) -
     let pick = |short: bool, no: (&'static str, &'static str), yes: (&'static str, &'static str)| {
         if short { yes } else { no }
     };
+    let Health { pressure, is_shutting_down } = health;
     let (memory_reason, memory) = pick(
         pressure.memory,
         ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -153,11 +163,16 @@ fn conditions(pressure: Pressure, before: Option<&NodeStatus>, now: Timestamp) -
         ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
     );
+    let (ready_reason, ready) = pick(
+        is_shutting_down,
+        ("KubeletReady", "kubelet is posting ready status"),
+        ("KubeletNotReady", "node is shutting down"),
+    );
     vec![
         say("MemoryPressure", pressure.memory, memory_reason, memory),
         say("DiskPressure", pressure.disk, disk_reason, disk),
         say("PIDPressure", pressure.pids, pid_reason, pid),
-        say("Ready", true, "KubeletReady", "kubelet is posting ready status"),
+        say("Ready", !is_shutting_down, ready_reason, ready),
     ]
 }
 
@@ -193,10 +208,11 @@ mod tests {
 
     #[test]
     fn conditions_change_their_transition_time_only_with_their_status() {
-        let first = facts().status(Pressure::default(), vec![], None, at(1));
-        let second = facts().status(Pressure::default(), vec![], Some(&first), at(2));
+        let first = facts().status(Health::default(), vec![], None, at(1));
+        let second = facts().status(Health::default(), vec![], Some(&first), at(2));
         assert!(same(&first, &second));
-        let short = Pressure { disk: true, ..Pressure::default() };
+        let pressure = Pressure { disk: true, ..Pressure::default() };
+        let short = Health { pressure, ..Health::default() };
         let third = facts().status(short, vec![], Some(&second), at(3));
         assert!(!same(&second, &third));
         let since = |status: &NodeStatus, type_: &str| {
