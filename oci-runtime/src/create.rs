@@ -83,6 +83,12 @@ fn fill(
     let mut oci = spec::build(spec, &image, &accounts, &host::read(), &record.cgroup)
         .map_err(|reason| invalid(&spec.id, reason))?;
     joined.apply(&mut oci).map_err(|error| invalid(&spec.id, error.to_string()))?;
+    for (place, shared) in dir.shared(&spec.mounts) {
+        let all = oci.mounts_mut().as_mut().into_iter().flatten();
+        for own in all.filter(|own| own.destination() == Path::new(&shared.container_path)) {
+            own.set_source(Some(place.clone()));
+        }
+    }
     record.user = oci.process().as_ref().map(|process| user(process.user()));
     files::create_dir(&dir.bundle().join("rootfs"))?;
     files::create_dir(&dir.path().join("work"))?;

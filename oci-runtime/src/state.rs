@@ -9,13 +9,14 @@
 //!   alive          a FIFO whose writing end the shim holds for as long as it lives
 //!   bundle/        config.json and the mount point of the root file system
 //!   upper/ work/   the writable layer;  l0, l1, ..: links to the image's layers, lowest first
+//!   shared/        where the shim alone sees volumes whose mounts the container and the node share
 //! ```
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use wherry_runtime_api::{ContainerSpec, ContainerState, ExitReason, RuntimeError, User};
+use wherry_runtime_api::{ContainerSpec, ContainerState, ExitReason, Mount, Propagation, RuntimeError, User};
 
 use crate::files;
 
@@ -93,6 +94,17 @@ impl ContainerDir {
 
     pub(crate) fn upper(&self) -> PathBuf {
         self.0.join("upper")
+    }
+
+    /// The mounts whose own mounts the container and the node share, and where the OCI runtime is to find each.
+    pub(crate) fn shared<'m>(
+        &self,
+        mounts: &'m [Mount],
+    ) -> impl Iterator<Item = (PathBuf, &'m Mount)> + use<'m> {
+        let dir = self.0.join("shared");
+        let all = mounts.iter().enumerate();
+        let shared = all.filter(|(_, mount)| mount.options.propagation == Propagation::Both);
+        shared.map(move |(number, mount)| (dir.join(number.to_string()), mount))
     }
 
     pub(crate) fn alive(&self) -> PathBuf {

@@ -11,11 +11,12 @@
 //! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
 //!
 //! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
-//! container's program) with its [`terminal`], [`logs`], [`disk`].
+//! container's program) with its [`terminal`], [`logs`], [`disk`], [`mounts`].
 
 pub mod disk;
 pub mod exec;
 pub mod logs;
+pub mod mounts;
 mod runtime;
 pub mod spec;
 pub mod status;
@@ -26,7 +27,7 @@ pub use exec::{ExecSpec, Execution};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use spec::{
     Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
-    Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 pub use status::{ContainerState, ContainerStatus, ExitReason, User};
 pub use usage::Usage;

@@ -210,8 +210,22 @@ pub struct MountOptions {
     pub recursive_read_only: bool,
     /// Whether nothing in it can be executed.
     pub no_exec: bool,
-    /// Whether mounts that the node makes below it later appear in the container.
-    pub follows_node: bool,
+    /// Which mounts that are made below it later appear on the other side.
+    #[serde(default)]
+    pub propagation: Propagation,
+}
+
+/// Who sees mounts that are made below a mount after the container began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Propagation {
+    /// Who made them.
+    #[default]
+    Private,
+    /// The container, too, if the node made them.
+    FromNode,
+    /// Both, whoever made them.
+    Both,
 }
 
 /// Limits; `None` means unlimited.

@@ -254,9 +254,7 @@ impl VolumeRoot {
         let dir = self.pod_dir(uid);
         // While a part of a volume is mounted here, removing the directory would remove what is in the volume.
         self.sub_paths(uid).tear_down()?;
-        for volume in std::fs::read_dir(dir.join("volumes")).into_iter().flatten().flatten() {
-            mounted::unmount(&volume.path())?;
-        }
+        mounted::unmount_below(&dir)?;
         atomic::remove_dir(&dir)
     }
 }

@@ -1,10 +1,12 @@
 //! What is mounted where, and how it is unmounted.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use rustix::mount::UnmountFlags;
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change};
+use wherry_runtime_api::mounts;
 
 use super::WriteError;
 
@@ -27,5 +29,37 @@ pub(super) fn unmount(path: &Path) -> Result<(), WriteError> {
                 return Err(WriteError::Io { action, path, source: errno.into() });
             }
         }
+    }
+}
+
+/// Unmounts all that is mounted below the directory, also what containers mounted in volumes that they share with the node.
+///
+/// What is mounted may be a part of the node's own file systems, with mounts of its own: nothing of it is unmounted where else it is seen.
+pub(super) fn unmount_below(dir: &Path) -> Result<(), WriteError> {
+    let failed = |action: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| WriteError::Io { action, path, source }
+    };
+    let dir = match std::fs::canonicalize(dir) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("find", dir)(error)),
+    };
+    let below = || -> Result<Vec<PathBuf>, WriteError> {
+        let all = mounts::list().map_err(failed("list the mounts below", &dir))?.into_iter();
+        Ok(all.map(|mount| mount.path).filter(|path| *path != dir && path.starts_with(&dir)).collect())
+    };
+    let found = below()?;
+    for path in &found {
+        mount_change(path, MountPropagationFlags::PRIVATE)
+            .map_err(|errno| failed("keep from others the mount", path)(errno.into()))?;
+    }
+    for path in found.iter().rev() {
+        unmount(path)?;
+    }
+    // Whoever removes the directory next would remove what is mounted there.
+    match below()?.first() {
+        Some(path) => Err(failed("unmount", path)(Errno::BUSY.into())),
+        None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! What a container mounts of its pod's volumes.
 
 use k8s_openapi::api::core::v1::{Container, VolumeMount};
-use wherry_runtime_api::{Mount, MountOptions};
+use wherry_runtime_api::{Mount, MountOptions, Propagation};
 
 use super::subpath::{SubPathError, SubPaths};
 use super::{Volumes, recursive};
@@ -31,11 +31,6 @@ pub(crate) enum MountError {
         /// The cause.
         source: SubPathError,
     },
-    /// Mounts made in the container cannot reach the node.
-    #[error(
-        "mountPropagation Bidirectional of volume {0:?} is not supported by this node: use HostToContainer"
-    )]
-    Bidirectional(String),
     /// The kernel is too old.
     #[error("recursiveReadOnly of volume {0:?} needs Linux 5.12 or newer: use IfPossible")]
     RecursiveReadOnly(String),
@@ -76,9 +71,10 @@ impl Mounter<'_> {
         let options = MountOptions {
             recursive_read_only: recursive::is_wanted(mount)
                 .ok_or_else(|| MountError::RecursiveReadOnly(volume.clone()))?,
-            follows_node: match mount.mount_propagation.as_deref() {
-                Some("Bidirectional") => return Err(MountError::Bidirectional(volume.clone())),
-                propagation => propagation == Some("HostToContainer"),
+            propagation: match mount.mount_propagation.as_deref() {
+                Some("Bidirectional") => Propagation::Both,
+                Some("HostToContainer") => Propagation::FromNode,
+                _ => Propagation::Private,
             },
             no_exec: self.volumes.no_exec.contains(volume),
         };

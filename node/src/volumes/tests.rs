@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume};
 use wherry_api::local_path;
+use wherry_runtime_api::Propagation;
 
 use super::*;
 use crate::tokens::Token;
@@ -174,15 +175,19 @@ async fn mounts_expand_expressions_and_refuse_unknown_volumes() {
             json!({ "name": "v", "mountPath": "/d", "subPathExpr": "$(OTHER)" }),
             "there is no variable \"OTHER\"",
         ),
-        (json!({ "name": "v", "mountPath": "/d", "mountPropagation": "Bidirectional" }), "not supported"),
     ];
     for (mount, expected) in cases {
         let error = mounts(mount).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
-    let options =
-        json!({ "name": "v", "mountPath": "/d", "readOnly": true, "mountPropagation": "HostToContainer" });
-    assert!(mounts(options).unwrap()[0].options.follows_node);
+    for (word, expected) in [
+        ("None", Propagation::Private),
+        ("HostToContainer", Propagation::FromNode),
+        ("Bidirectional", Propagation::Both),
+    ] {
+        let mount = json!({ "name": "v", "mountPath": "/d", "mountPropagation": word });
+        assert_eq!(mounts(mount).unwrap()[0].options.propagation, expected);
+    }
     root.tear_down("u-1").unwrap();
 }
 

@@ -16,6 +16,7 @@ use wherry_runtime_api::logs::Stream;
 use super::attached::{Attached, Input};
 use super::mounts::within_own_mounts;
 use super::output::Output;
+use super::shared::Shared;
 use super::{Failure, Launched, runtime};
 use crate::state::{ContainerDir, Record};
 
@@ -25,7 +26,9 @@ pub(super) fn launch(dir: &ContainerDir, record: &Record) -> Result<Launched, Fa
         .create(true)
         .open(&record.spec.log_path)
         .map_err(|error| format!("cannot open the log {}: {error}", record.spec.log_path.display()))?;
+    let shared = Shared::copy(dir, record)?;
     let streams = within_own_mounts(|| {
+        shared.place()?;
         mount_root(dir, record).map_err(|error| format!("cannot mount the root file system: {error}"))?;
         if record.spec.streams.terminal { on_terminal(dir, record) } else { on_pipes(dir, record) }
     })?;

@@ -26,6 +26,7 @@ mod mounts;
 mod output;
 mod pause;
 mod runtime;
+mod shared;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

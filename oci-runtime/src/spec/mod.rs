@@ -24,7 +24,7 @@ use oci_spec::runtime::{
     LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimitBuilder, PosixRlimitType, Process,
     ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
-use wherry_runtime_api::{ContainerSpec, Resources};
+use wherry_runtime_api::{ContainerSpec, Propagation, Resources};
 
 use crate::cgroup;
 use user::{Accounts, Identity};
@@ -153,6 +153,10 @@ fn linux(spec: &ContainerSpec, host: &Host, cgroup: &str) -> Result<Linux, OciSp
         (!spec.user.privileged).then(|| paths.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
     linux.set_masked_paths(hidden(&mounts::MASKED)).set_readonly_paths(hidden(&mounts::READ_ONLY));
+    if spec.mounts.iter().any(|mount| mount.options.propagation == Propagation::Both) {
+        // Else the OCI runtime would cut all of the container's mounts off from their peers first.
+        linux.set_rootfs_propagation(Some("rshared".to_owned()));
+    }
     if spec.user.privileged {
         linux.set_devices(Some(host.devices.clone()));
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{Mount, MountBuilder};
-use wherry_runtime_api::{ContainerSpec, Mount as Bind};
+use wherry_runtime_api::{ContainerSpec, Mount as Bind, Propagation};
 
 /// Kernel files that tell about or change the node, hidden from containers: the list of containerd.
 pub(super) const MASKED: [&str; 11] = [
@@ -70,7 +70,11 @@ pub(super) fn all(spec: &ContainerSpec) -> Result<Vec<Mount>, OciSpecError> {
 }
 
 fn options_of(bind: &Bind) -> Vec<&'static str> {
-    let propagation = if bind.options.follows_node { "rslave" } else { "rprivate" };
+    let propagation = match bind.options.propagation {
+        Propagation::Private => "rprivate",
+        Propagation::FromNode => "rslave",
+        Propagation::Both => "rshared",
+    };
     let access = match (bind.read_only, bind.options.recursive_read_only) {
         (true, true) => "rro",
         (true, false) => "ro",

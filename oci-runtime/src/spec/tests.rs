@@ -8,7 +8,7 @@ use oci_spec::image::Config;
 use serde_json::Value;
 use wherry_runtime_api::{
     Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
-    Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 
 use super::joined::Joined;
@@ -181,15 +181,20 @@ fn a_bind_replaces_the_kernels_mount_of_the_same_place() {
 fn binds_are_made_from_the_top_down_with_their_options() {
     let mut spec = container();
     let bind = |place: &str, read_only, options| Mount { options, ..Mount::new("/v", place, read_only) };
-    let all = MountOptions { recursive_read_only: true, no_exec: true, follows_node: false };
-    let follows = MountOptions { follows_node: true, ..MountOptions::default() };
+    let all = MountOptions { recursive_read_only: true, no_exec: true, ..MountOptions::default() };
+    let follows = MountOptions { propagation: Propagation::FromNode, ..MountOptions::default() };
     spec.mounts = vec![bind("/a/b", true, all), bind("/a", false, follows), bind("/b", true, follows)];
+    assert!(!built(&spec)["linux"]["rootfsPropagation"].is_string());
+    let shares = MountOptions { propagation: Propagation::Both, ..MountOptions::default() };
+    spec.mounts.push(bind("/c", false, shares));
     let found = built(&spec);
+    assert_eq!(found["linux"]["rootfsPropagation"], "rshared");
     let binds = found["mounts"].as_array().unwrap().iter().filter(|mount| mount["type"] == "bind");
     let shown: Vec<_> = binds.map(|bind| format!("{} {}", bind["destination"], bind["options"])).collect();
     let expected = [
         r#""/a" ["rbind","rslave","rw"]"#,
         r#""/b" ["rbind","rslave","ro"]"#,
+        r#""/c" ["rbind","rshared","rw"]"#,
         r#""/a/b" ["rbind","rprivate","rro","noexec"]"#,
     ];
     assert_eq!(shown, expected);

@@ -25,6 +25,8 @@ mod projected_downward_api;
 #[cfg(test)]
 mod projected_secret;
 #[cfg(test)]
+mod propagation;
+#[cfg(test)]
 mod secret;
 #[cfg(test)]
 mod sub_path;
