@@ -17,7 +17,9 @@ use crate::controllers::ControllerArgs;
 use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
+use crate::run::RunArgs;
 use crate::shutdown_args::ShutdownArgs;
+use crate::wasm::{InspectArgs, PushArgs};
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
 #[derive(Debug, Parser)]
@@ -42,6 +44,12 @@ pub(crate) enum Command {
     /// Show the images of a node, or bring some.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Show what a WebAssembly file or image is, imports and exports.
+    Inspect(InspectArgs),
+    /// Send a WebAssembly file to a registry, as an image.
+    Push(PushArgs),
+    /// Run or serve a WebAssembly file or image at once, without a cluster, until it ends or is asked to stop.
+    Run(Box<RunArgs>),
     /// Change how Secrets are kept.
     #[command(subcommand)]
     Secrets(SecretsCommand),

@@ -18,10 +18,12 @@ mod network;
 mod node;
 mod paths;
 mod process;
+mod run;
 mod secrets;
 mod serving;
 mod shutdown_args;
 mod up;
+mod wasm;
 
 use std::process::ExitCode;
 
@@ -37,7 +39,7 @@ fn main() -> ExitCode {
     }
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             logging::fatal(&error);
             ExitCode::FAILURE
@@ -45,20 +47,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let started = tokio::time::Instant::now();
     logging::init(cli.log_format)?;
     allocator::give_back_while_idle();
     // One TLS provider for whatever asks for the process's default. It is the first one, so this cannot fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match cli.command {
+    let done = match cli.command {
         Command::Agent(args) => runtime.block_on(agent::run(*args, started)),
         Command::Apiserver(args) => runtime.block_on(apiserver::run(*args, started)),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args),
         Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),
         Command::Image(command) => runtime.block_on(image::run(command)),
+        Command::Inspect(args) => runtime.block_on(wasm::show(args)),
+        Command::Push(args) => runtime.block_on(wasm::push(args)),
+        Command::Run(args) => return runtime.block_on(run::run(*args)),
         Command::Secrets(SecretsCommand::Rotate(args)) => runtime.block_on(secrets::rotate(args)),
         Command::Up(args) => runtime.block_on(up::run(*args, started)),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -25,7 +25,10 @@ const OURS: &[(&str, &[&str])] = &[
         "wherry-node",
         &["wherry-api", "wherry-dns", "wherry-runtime-api", "wherry-wasm-runtime", "wherry-oci-runtime"],
     ),
-    ("wherry", &["wherry-api", "wherry-orchestrator", "wherry-node"]),
+    (
+        "wherry",
+        &["wherry-api", "wherry-orchestrator", "wherry-node", "wherry-runtime-api", "wherry-wasm-runtime"],
+    ),
 ];
 
 /// Which of our crates may use a third-party crate (tests may use all of them).
@@ -35,6 +38,7 @@ const THEIRS: &[(&str, &[&str])] = &[
         "k8s-openapi",
         &["wherry-controllers", "wherry-scheduler", "wherry-node", "wherry-orchestrator", "wherry"],
     ),
+    ("wasmparser", &["wherry-wasm-runtime"]),
     ("wasmtime", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi-http", &["wherry-wasm-runtime"]),

@@ -24,7 +24,7 @@ impl Capability {
     }
 
     /// What an import needs.
-    fn of(import: &str) -> Option<Self> {
+    pub(crate) fn of(import: &str) -> Option<Self> {
         if import.starts_with("wasi:http/outgoing-handler@") {
             return Some(Self::HttpClient);
         }

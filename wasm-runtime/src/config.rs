@@ -23,12 +23,25 @@ pub struct Config {
     pub limits: Limits,
     /// How guests find hosts by their names.
     pub names: Arc<dyn Names>,
+    /// Where the output of programs goes.
+    pub output: Output,
+}
+
+/// Where the output of programs goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// To the log file of their container.
+    #[default]
+    Logs,
+    /// To that of this process, whose input they read.
+    Inherited,
 }
 
 impl Config {
     /// The default bounds, and the node's own resolver.
     pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
-        Self { data_dir: data_dir.into(), clock, limits: Limits::default(), names: Arc::new(NodeNames) }
+        let (limits, names, output) = (Limits::default(), Arc::new(NodeNames), Output::default());
+        Self { data_dir: data_dir.into(), clock, limits, names, output }
     }
 }
 

@@ -141,10 +141,13 @@ impl Environment {
         let (network, remarks) = (self.network.clone(), Arc::clone(&self.remarks));
         let mut builder = WasiCtx::builder();
         match role {
-            Role::Program => builder
-                .args(&self.arguments)
-                .stdout(self.log.stream(Stream::Stdout))
-                .stderr(self.log.stream(Stream::Stderr)),
+            Role::Program => {
+                builder.args(&self.arguments);
+                match (self.log.stream(Stream::Stdout), self.log.stream(Stream::Stderr)) {
+                    (Some(stdout), Some(stderr)) => builder.stdout(stdout).stderr(stderr),
+                    _ => builder.inherit_stdio(),
+                }
+            }
             Role::Beside { arguments, stdin, stdout, stderr } => {
                 builder.args(&arguments).stdin(stdin).stdout(stdout).stderr(stderr)
             }

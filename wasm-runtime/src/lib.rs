@@ -24,7 +24,7 @@
 //!   connections come from it, `127.0.0.1` means it.
 //!
 //! # Reading order
-//! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds),
+//! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds), `inspect`,
 //! `container` (the state machine), `serve` and `command` (the two ways to run), `exec` and `streams` (commands beside
 //! them), `guest` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `capabilities` and `egress` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
@@ -44,6 +44,7 @@ mod executor;
 mod guest;
 mod held;
 mod images;
+mod inspect;
 mod log_file;
 mod memory;
 mod names;
@@ -63,6 +64,7 @@ mod ticker;
 mod trap;
 mod turns;
 
-pub use config::{Clock, Config, Limits};
+pub use config::{Clock, Config, Limits, Output};
+pub use inspect::{Form, InspectError, Inspection, Start, inspect};
 pub use names::Names;
 pub use runtime::{Statistics, WasmRuntime};

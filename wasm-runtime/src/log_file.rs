@@ -1,7 +1,7 @@
-//! Guest output as CRI log records.
+//! Guest output as CRI log records, or as that of this process.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ const WRITE_SIZE: usize = 64 * 1024;
 /// The log file of one container.
 #[derive(Clone)]
 pub(crate) struct LogFile {
-    file: Arc<File>,
+    /// None: what is written goes to the output of this process.
+    file: Option<Arc<File>>,
     clock: Clock,
 }
 
@@ -30,21 +31,31 @@ impl LogFile {
     /// Opens the file for appending.
     pub(crate) fn open(path: &Path, clock: Clock) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
-        Ok(Self { file: Arc::new(file), clock })
+        Ok(Self { file: Some(Arc::new(file)), clock })
     }
 
-    /// A stream of one instance: its lines never mix with those of another.
-    pub(crate) fn stream(&self, stream: Stream) -> LogStream {
-        LogStream { lines: Arc::new(Mutex::new(Lines { log: self.clone(), encoder: Encoder::new(stream) })) }
+    /// The output of this process in place of a file.
+    pub(crate) fn of_process(clock: Clock) -> Self {
+        Self { file: None, clock }
+    }
+
+    /// A stream of one instance: its lines never mix with those of another. None if it has that of this process.
+    pub(crate) fn stream(&self, stream: Stream) -> Option<LogStream> {
+        let (file, clock) = (Arc::clone(self.file.as_ref()?), Arc::clone(&self.clock));
+        let lines = Lines { file, clock, encoder: Encoder::new(stream) };
+        Some(LogStream { lines: Arc::new(Mutex::new(lines)) })
     }
 
     /// Writes what the runtime has to say about the container.
     pub(crate) fn say(&self, text: &str) {
         let mut stream = Encoder::new(Stream::Stderr);
         let now = (self.clock)();
-        let written = stream
-            .push(text.as_bytes(), now, &mut &*self.file)
-            .and_then(|()| stream.finish(now, &mut &*self.file));
+        let written = match &self.file {
+            Some(file) => stream
+                .push(text.as_bytes(), now, &mut &**file)
+                .and_then(|()| stream.finish(now, &mut &**file)),
+            None => writeln!(io::stderr(), "{text}"),
+        };
         if let Err(error) = written {
             tracing::warn!(%error, "cannot write a container log");
         }
@@ -52,19 +63,20 @@ impl LogFile {
 }
 
 struct Lines {
-    log: LogFile,
+    file: Arc<File>,
+    clock: Clock,
     encoder: Encoder,
 }
 
 impl Lines {
     fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.encoder.push(bytes, (self.log.clock)(), &mut &*self.log.file)
+        self.encoder.push(bytes, (self.clock)(), &mut &*self.file)
     }
 }
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        if let Err(error) = self.encoder.finish((self.log.clock)(), &mut &*self.log.file) {
+        if let Err(error) = self.encoder.finish((self.clock)(), &mut &*self.file) {
             tracing::warn!(%error, "cannot write a container log");
         }
     }

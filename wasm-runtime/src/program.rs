@@ -13,8 +13,10 @@ use crate::guest::{Guest, ModuleGuest};
 const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
-const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
-const RUN: &str = "wasi:cli/run@0.2.";
+/// What servers export, of any 0.2.
+pub(crate) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
+/// What commands export, of any 0.2.
+pub(crate) const RUN: &str = "wasi:cli/run@0.2.";
 
 /// Compiled code with its imports resolved: what instances are made of.
 pub(crate) struct Program {
@@ -86,7 +88,8 @@ pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, ProgramE
     compiled.map_err(|error| ProgramError::Invalid(format!("{error:#}")))
 }
 
-fn not_wasm(bytes: &[u8]) -> String {
+/// What bytes are that begin as no WebAssembly does.
+pub(crate) fn not_wasm(bytes: &[u8]) -> String {
     match bytes {
         [] => "the WebAssembly file is empty".into(),
         [0x7f, b'E', b'L', b'F', ..] => {

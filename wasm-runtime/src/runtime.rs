@@ -21,7 +21,7 @@ use wherry_runtime_api::{
 
 use crate::capabilities::Missing;
 use crate::code_cache::{CodeCache, private_directory};
-use crate::config::{Clock, Config, Limits};
+use crate::config::{Clock, Config, Limits, Output};
 use crate::connector::Connector;
 use crate::container::{Container, Exit};
 use crate::engine::Machine;
@@ -52,6 +52,7 @@ pub struct WasmRuntime {
     clock: Clock,
     limits: Limits,
     names: Arc<dyn Names>,
+    output: Output,
     staging: PathBuf,
     containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
     /// Executors of sandboxes that have a network namespace.
@@ -72,7 +73,7 @@ pub struct Statistics {
 impl WasmRuntime {
     /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
     pub fn new(config: Config) -> Result<Self, RuntimeError> {
-        let Config { data_dir, clock, limits, names } = config;
+        let Config { data_dir, clock, limits, names, output } = config;
         let io = |action: &'static str, path: &Path| {
             let path = path.to_owned();
             move |source| RuntimeError::Io { action, path, source }
@@ -90,6 +91,7 @@ impl WasmRuntime {
             namespaces: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             names,
+            output,
             machine,
             clock,
             limits,
@@ -132,8 +134,15 @@ impl WasmRuntime {
 
     fn environment(&self, container: &Container) -> Result<Environment, RuntimeError> {
         let spec = &container.spec;
-        let log = LogFile::open(&spec.log_path, Arc::clone(&self.clock)).map_err(|source| {
-            RuntimeError::Io { action: "open the log file", path: spec.log_path.clone(), source }
+        let opened = match self.output {
+            Output::Logs => LogFile::open(&spec.log_path, Arc::clone(&self.clock)),
+            Output::Inherited => Ok(LogFile::of_process(Arc::clone(&self.clock))),
+        };
+        let path = || spec.log_path.clone();
+        let log = opened.map_err(|source| RuntimeError::Io {
+            action: "open the log file",
+            path: path(),
+            source,
         })?;
         let preopens = preopens::prepare(&spec.mounts, &self.staging(&spec.id))
             .map_err(|error| RuntimeError::InvalidSpec { id: spec.id.clone(), reason: error.to_string() })?;

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use oci_client::secrets::RegistryAuth;
+use wherry_runtime_api::ImageContent;
 
 use super::import::import;
+use super::push::{WasmArtifact, push};
 use super::{ImageReference, Images, Keep, NamedImage, PullError, Registries, Selection};
 
 /// Why a command on images failed.
@@ -76,6 +78,21 @@ impl ImageStore {
         }
     }
 
+    /// The WebAssembly of an image, which is fetched unless it is here, with its default arguments.
+    pub async fn fetch_wasm(&self, name: &str) -> Result<(ImageContent, Vec<String>), ImageStoreError> {
+        let reference = ImageReference::parse(name).map_err(ImageStoreError::of)?;
+        let image = match self.images.lookup(&reference, Selection::Wasm) {
+            Some(image) => image,
+            None => self
+                .images
+                .pull(&reference, Selection::Wasm, RegistryAuth::Anonymous)
+                .await
+                .map_err(ImageStoreError::of)?,
+        };
+        let content = self.images.content(&image).map_err(ImageStoreError::of)?;
+        Ok((content, image.default_args.clone()))
+    }
+
     /// Says whether the image of this name, or with this digest, stays though nothing uses it.
     pub fn pin(&self, name: &str, stays: bool) -> Result<(), ImageStoreError> {
         let full = ImageReference::parse(name).map(|reference| reference.full_name()).unwrap_or_default();
@@ -86,6 +103,16 @@ impl ImageStore {
         let keep = if stays { Keep::Pinned } else { Keep::No };
         self.images.store.set_keep(found.image.id(), keep).map_err(ImageStoreError::of)
     }
+}
+
+/// Sends a WebAssembly file to the registry that the image's name names; its name with its digest.
+pub async fn push_wasm(
+    registries: &Registries,
+    name: &str,
+    artifact: WasmArtifact,
+) -> Result<String, ImageStoreError> {
+    let reference = ImageReference::parse(name).map_err(ImageStoreError::of)?;
+    push(registries, &reference, artifact).await.map_err(ImageStoreError::of)
 }
 
 impl ListedImage {

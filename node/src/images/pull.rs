@@ -151,7 +151,8 @@ pub(crate) struct Puller {
     clients: Mutex<HashMap<Server, oci_client::Client>>,
 }
 
-fn connect(endpoint: &Endpoint) -> Result<oci_client::Client, PullError> {
+/// A client of the endpoint.
+pub(super) fn connect(endpoint: &Endpoint) -> Result<oci_client::Client, PullError> {
     // The client asks for the process's default TLS provider; whoever set one before has set the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let authorities = endpoint.tls.authorities.iter();
