@@ -58,6 +58,7 @@ impl Workload {
             Self::Unschedulable => (200, 1_000),
             Self::Daemonset => (0, nodes),
             Self::Backlog => (0, 3_000),
+            Self::Basic => (nodes.min(1_000), 3_000),
             _ => (nodes.min(1_000), 1_000),
         }
     }

@@ -35,16 +35,15 @@ pub(super) fn settle(value: &mut Value, node: Node) {
     match (node, value) {
         (Node::Struct(index), Value::Object(object)) => {
             for field in &schemas.structure(index).fields {
+                let is_nullable = field.always && matches!(field.node, Node::List(_) | Node::Map(_));
+                if !is_nullable && !holds_structs(field.node) {
+                    continue;
+                }
                 let Some(value) = object.get_mut(field.name) else { continue };
-                match (field.node, &*value) {
-                    (Node::List(_), Value::Array(items)) if field.always && items.is_empty() => {
-                        *value = Value::Null;
-                    }
-                    (Node::Map(_), Value::Object(map)) if field.always && map.is_empty() => {
-                        *value = Value::Null;
-                    }
-                    (node, _) if holds_structs(node) => settle(value, node),
-                    _ => {}
+                match &*value {
+                    Value::Array(items) if is_nullable && items.is_empty() => *value = Value::Null,
+                    Value::Object(map) if is_nullable && map.is_empty() => *value = Value::Null,
+                    _ => settle(value, field.node),
                 }
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! Sorted, so that equal objects have equal bytes, look-ups are binary searches and two objects merge in one pass.
 
+use std::cmp::Ordering;
+
 use super::{Str, Value};
 
 /// The fields of a JSON object, sorted by name, each name once.
@@ -33,7 +35,7 @@ impl Object {
     }
 
     fn find(&self, name: &str) -> Result<usize, usize> {
-        self.fields.binary_search_by(|(key, _)| key.as_str().cmp(name))
+        self.fields.binary_search_by(|(key, _)| order(key, name))
     }
 
     /// The value of a field.
@@ -124,6 +126,14 @@ impl Object {
     /// The values in order of their names.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> + Clone {
         self.fields.iter().map(|(_, value)| value)
+    }
+}
+
+/// The order of two names. Most differ in their first byte, which takes no call to see.
+fn order(a: &str, b: &str) -> Ordering {
+    match (a.as_bytes().first(), b.as_bytes().first()) {
+        (Some(x), Some(y)) if x != y => x.cmp(y),
+        _ => a.cmp(b),
     }
 }
 
