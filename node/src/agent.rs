@@ -31,6 +31,7 @@ use crate::host_ports::{HostPortError, HostPorts};
 use crate::images::garbage::{self, Garbage};
 use crate::images::{Images, StoreError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
+use crate::network::peers::{self, Own, Routes};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
 use crate::objects::Objects;
 use crate::pods::{PodIndex, Supervisor};
@@ -201,6 +202,10 @@ pub(crate) async fn run_with(
     if let Some(ip) = config.own_dns() {
         agent.own_dns_address(ip).await?;
         tasks.spawn(dns::serve(dns.clone(), ip, stop.clone()));
+    }
+    if config.network == NetworkMode::Bridge {
+        let own = Own { name: config.node_name.clone(), address: config.node_ip, pods: config.pod_cidr };
+        tasks.spawn(peers::keep(clients.proxy.clone(), Routes::open(own)?, stop.clone()));
     }
     let result = agent.serve_services(clients.proxy, Feed::new(dns), &stop).await;
     shutdown_tasks(&tasks, &stop).await;

@@ -7,36 +7,68 @@ use std::process::{Child, Command};
 use serde_json::{Value, json};
 
 use crate::cluster::ENOUGH_DISK;
+use crate::leftovers::Traces;
 use crate::process::{launch, read, terminate};
-use crate::{Cluster, wherry_binary};
+use crate::{Cluster, Host, Registry, wherry_binary};
 
-/// A running agent in loopback mode; stopped when dropped.
+/// A running agent; stopped, with everything it ran, when dropped.
 pub struct Agent {
     dir: PathBuf,
     name: String,
+    /// What the command begins with.
+    host: Vec<String>,
+    flags: Vec<String>,
     process: Option<Child>,
+    traces: Traces,
 }
 
 impl Agent {
-    /// Starts an agent whose data is in `dir`; returns when its node is ready.
+    /// Starts an agent in loopback mode whose data is in `dir`; returns when its node is ready.
     pub fn start(dir: &Path, cluster: &Cluster, name: &str, token: &str) -> Self {
+        let flags = ["--network", "loopback"].map(str::to_owned).to_vec();
+        Self::start_on(dir, cluster, name, token, (Vec::new(), flags))
+    }
+
+    /// The same with the network of a machine of its own, which pulls images from the registry of another.
+    pub fn on_host(dir: &Path, cluster: &Cluster, host: &Host, token: &str, registry: &str) -> Self {
+        fs::create_dir_all(dir).expect("the directory can be made");
+        let mirrors = json!({ "mirrors": { (Registry::ADDRESS): { "endpoint": [registry] } } });
+        let file = dir.join("registries.yaml");
+        fs::write(&file, mirrors.to_string()).expect("the directory is writable");
+        let flags = ["--network", "bridge", "--registries", &file.to_string_lossy()].map(str::to_owned);
+        Self::start_on(dir, cluster, host.name(), token, (host.command(), flags.to_vec()))
+    }
+
+    fn start_on(
+        dir: &Path,
+        cluster: &Cluster,
+        name: &str,
+        token: &str,
+        (host, flags): (Vec<String>, Vec<String>),
+    ) -> Self {
         fs::create_dir_all(dir).expect("the directory can be made");
         let text = fs::read_to_string(cluster.kubeconfig()).expect("the cluster has a kubeconfig");
         let mut bootstrap: Value = serde_json::from_str(&text).expect("the kubeconfig is JSON");
         bootstrap["users"][0]["user"] = json!({ "token": token });
         fs::write(dir.join("bootstrap"), bootstrap.to_string()).expect("the directory is writable");
-        let mut agent = Self { dir: dir.to_owned(), name: name.to_owned(), process: None };
+        let traces = Traces::of(dir);
+        let (dir, name) = (dir.to_owned(), name.to_owned());
+        let mut agent = Self { dir, name, host, flags, process: None, traces };
         agent.launch();
         agent
     }
 
     /// Starts the process again after [`Self::terminate`].
     pub fn launch(&mut self) {
-        let mut command = Command::new(wherry_binary());
+        let binary = wherry_binary().into_os_string();
+        let mut words = self.host.iter().map(Into::into).chain([binary]);
+        let mut command = Command::new(words.next().expect("a command has a program"));
         command
+            .args(words)
             .arg("agent")
             .args(ENOUGH_DISK)
-            .args(["--network", "loopback", "--node-name", &self.name])
+            .args(["--node-name", &self.name, "--cgroup-root", self.traces.group()])
+            .args(&self.flags)
             .arg("--bootstrap-kubeconfig")
             .arg(self.dir.join("bootstrap"))
             .arg("--data-dir")
@@ -59,5 +91,6 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.terminate();
+        self.traces.erase();
     }
 }

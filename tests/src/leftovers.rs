@@ -62,7 +62,7 @@ impl Traces {
         };
         let links = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
         let names = links.lines().filter_map(|line| Some(line.split_once(':')?.0.trim()));
-        let of_pods = names.filter(|name| name.starts_with("wh") && *name != "wherry0");
+        let of_pods = names.filter(|name| name.starts_with("wh") && !name.starts_with("wherry"));
         let files = PLACES.iter().flat_map(|place| entries(&self.data.join(place)));
         groups
             .chain(mounts.lines().filter(below).map(str::to_owned))

@@ -1,7 +1,7 @@
 //! The harness of the end-to-end suites: real binary, real kubectl, real registry, real runc.
 //!
 //! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
-//! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`ApiServer`], [`Registry`], [`Viewer`],
+//! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`Host`], [`ApiServer`], [`Registry`], [`Viewer`],
 //! [`wait`].
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
@@ -9,6 +9,7 @@
 mod agent;
 mod api_server;
 mod cluster;
+mod hosts;
 pub mod http;
 mod leftovers;
 mod netns;
@@ -23,6 +24,7 @@ pub mod websocket;
 pub use agent::Agent;
 pub use api_server::ApiServer;
 pub use cluster::{Cluster, Options, in_cluster, one_shot};
+pub use hosts::{Host, Link};
 pub use netns::{isolated, isolated_on_disk};
 pub use proxy::Proxy;
 pub use registry::Registry;

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::{wait, workspace};
 
-/// Debian's `docker-registry` on 127.0.0.1:5000 of the test's network namespace; stopped when dropped.
+/// Debian's `docker-registry` on port 5000 of all addresses of the test's network namespace; stopped when dropped.
 pub struct Registry {
     process: Child,
 }
@@ -19,9 +19,8 @@ impl Registry {
     pub fn start(dir: &Path) -> Self {
         let config = dir.join("registry.yml");
         let yaml = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: {}}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: ':5000'}}\n",
             dir.join("registry").display(),
-            Self::ADDRESS
         );
         std::fs::write(&config, yaml).expect("the test's directory is writable");
         let process = Command::new("docker-registry")

@@ -209,7 +209,7 @@ pub(crate) fn host_interface(ip: Ipv4Addr) -> String {
 }
 
 /// A locally administered unicast address made of an IP address.
-fn hardware_address(ip: Ipv4Addr) -> [u8; 6] {
+pub(super) fn hardware_address(ip: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = ip.octets();
     [0x0a, 0x58, a, b, c, d]
 }

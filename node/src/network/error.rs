@@ -1,6 +1,7 @@
 //! What can go wrong between a Pod and its address.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -75,6 +76,12 @@ pub enum NetworkError {
     /// No netlink socket.
     #[error("cannot open a netlink socket")]
     NetlinkSocket(#[source] io::Error),
+    /// Packets to a node would go nowhere.
+    #[error("there is no route to node {address}")]
+    NoRoute {
+        /// The node's address.
+        address: Ipv4Addr,
+    },
     /// An interface that must exist does not.
     #[error("there is no interface {name}")]
     NoInterface {

@@ -16,7 +16,9 @@
 //! Everything happens in the network namespace the node agent runs in. Which addresses are taken is written
 //! down before an address is handed out (`ipam`), so a killed agent finds its Pods again.
 //!
-//! Reading order: `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`, `conntrack`.
+//! Pods of other nodes are reached by routes (`peers`).
+//!
+//! Reading order: `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`, `conntrack`, `peers`.
 
 mod bridge;
 pub(crate) mod conntrack;
@@ -26,6 +28,7 @@ mod loopback;
 mod namespace;
 mod netlink;
 pub(crate) mod nft;
+pub(crate) mod peers;
 mod protocol;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -28,7 +28,7 @@ const NO_DEVICE: i32 = -(nix::errno::Errno::ENODEV as i32);
 
 /// A netlink socket and the task that drives it.
 pub(super) struct Netlink {
-    handle: Handle,
+    pub(super) handle: Handle,
     _driver: JoinSet<()>,
 }
 
@@ -186,7 +186,8 @@ impl Netlink {
         self.add_route(route.build(), format!("make {range} local")).await
     }
 
-    async fn add_route(&self, route: RouteMessage, step: String) -> Result<(), NetworkError> {
+    /// Adds a route, or puts it in the place of the one there is.
+    pub(super) async fn add_route(&self, route: RouteMessage, step: String) -> Result<(), NetworkError> {
         self.handle.route().add(route).replace().execute().await.map_err(failed(step))
     }
 }
@@ -218,6 +219,7 @@ fn is_no_device(error: &rtnetlink::Error) -> bool {
     matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == NO_DEVICE)
 }
 
-fn failed(step: String) -> impl FnOnce(rtnetlink::Error) -> NetworkError {
+/// What a request failed at.
+pub(super) fn failed(step: String) -> impl FnOnce(rtnetlink::Error) -> NetworkError {
     move |source| NetworkError::Netlink { step, source }
 }

@@ -1,0 +1,216 @@
+//! The Pods of other nodes: for each node a route to its range, by the address that its Node names.
+//!
+//! A node on the same link is the gateway of its range: packets go there as they are. One behind a router is reached by a
+//! tunnel, VXLAN (RFC 7348) with network identifier 1 on UDP port 8472, whose endpoints find each other without asking:
+//! the hardware address of a node's end follows from its range, and the nodes' addresses are in the Nodes. Every node has its end, as
+//! two nodes need not find the same way to each other.
+//!
+//! Routes are marked as ours (protocol 87), so those of a node that left are removed, also after a restart. What is wanted is
+//! compared with what is there when a Node changes and once a minute, because links come and go with routes over them.
+
+mod kernel;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt};
+use ipnet::{IpNet, Ipv4Net};
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::kernel::{Towards, Tunnel};
+use super::NetworkError;
+use super::bridge::{Layout, hardware_address};
+use super::ipam::ipv4;
+use super::netlink::Netlink;
+
+/// How often the kernel's routes are compared with those wanted although no Node changed.
+const RESYNC: Duration = Duration::from_mins(1);
+
+/// This node, as others find it.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    /// Its name.
+    pub(crate) name: String,
+    /// The address it is reached at.
+    pub(crate) address: IpAddr,
+    /// The addresses of its Pods.
+    pub(crate) pods: IpNet,
+}
+
+/// By the range of their Pods, the addresses of other nodes.
+type Peers = BTreeMap<Ipv4Net, Ipv4Addr>;
+
+/// Keeps routes to the Pods of other nodes until `shutdown`. The routes stay: Pods outlive the agent.
+pub(crate) async fn keep(client: Client, mut routes: Routes, shutdown: CancellationToken) {
+    let nodes = watcher(Api::<Node>::all(client), watcher::Config::default()).default_backoff();
+    let mut nodes = std::pin::pin!(nodes);
+    let mut known = Known::default();
+    let mut resync = tokio::time::interval(RESYNC);
+    loop {
+        let mut events = Vec::new();
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = resync.tick() => routes.stale = true,
+            Some(event) = nodes.next() => events.push(event),
+        }
+        while let Some(Some(event)) = nodes.next().now_or_never() {
+            events.push(event);
+        }
+        for event in events {
+            match event {
+                Ok(event) => known.record(event),
+                Err(error) => {
+                    warn!(error = &error as &dyn std::error::Error, "the watch on Nodes was interrupted");
+                }
+            }
+        }
+        if known.complete {
+            let peers = known.peers(&routes.node);
+            routes.sync(&peers).await;
+        }
+    }
+}
+
+/// What the Nodes say.
+#[derive(Default)]
+struct Known {
+    nodes: BTreeMap<String, Peers>,
+    /// The Nodes of a list that is not at its end.
+    listed: BTreeMap<String, Peers>,
+    complete: bool,
+}
+
+impl Known {
+    fn record(&mut self, event: Event<Node>) {
+        match event {
+            Event::Apply(node) => {
+                self.nodes.insert(node.name_any(), ranges(&node));
+            }
+            Event::Delete(node) => {
+                self.nodes.remove(&node.name_any());
+            }
+            Event::Init => self.listed.clear(),
+            Event::InitApply(node) => {
+                self.listed.insert(node.name_any(), ranges(&node));
+            }
+            Event::InitDone => {
+                self.nodes = std::mem::take(&mut self.listed);
+                self.complete = true;
+            }
+        }
+    }
+
+    /// The nodes but for this one.
+    fn peers(&self, own: &str) -> Peers {
+        let others = self.nodes.iter().filter(|(name, _)| *name != own);
+        others.flat_map(|(_, ranges)| ranges).map(|(range, address)| (*range, *address)).collect()
+    }
+}
+
+/// The ranges of a node's Pods with its address; none while it has no address.
+fn ranges(node: &Node) -> Peers {
+    let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
+    let mut internal = addresses.filter(|address| address.type_ == "InternalIP");
+    let Some(address) = internal.find_map(|address| address.address.parse::<Ipv4Addr>().ok()) else {
+        return Peers::new();
+    };
+    let ranges = node.spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten());
+    ranges.filter_map(|range| range.parse().ok()).map(|range: Ipv4Net| (range.trunc(), address)).collect()
+}
+
+/// The kernel's routes to the Pods of other nodes.
+pub(crate) struct Routes {
+    /// The name of this node.
+    node: String,
+    netlink: Netlink,
+    tunnel: Tunnel,
+    /// What the kernel was told last.
+    told: Peers,
+    /// Whether the kernel may have something else by now.
+    stale: bool,
+}
+
+impl Routes {
+    /// Those of this node.
+    pub(crate) fn open(own: Own) -> Result<Self, NetworkError> {
+        let layout = Layout::of(own.pods)?;
+        let IpAddr::V4(address) = own.address else {
+            return Err(NetworkError::Cidr { cidr: own.address.into(), reason: "only IPv4 is supported" });
+        };
+        let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
+        let tunnel = Tunnel { local: address, mac: end_of(ipv4(own.pods)?), source: layout.gateway };
+        Ok(Self { node: own.name, netlink, tunnel, told: Peers::new(), stale: true })
+    }
+
+    /// Makes the kernel's routes those to these nodes. What fails is tried again at the next change or resync.
+    async fn sync(&mut self, peers: &Peers) {
+        if !self.stale && self.told == *peers {
+            return;
+        }
+        self.stale = false;
+        if let Err(error) = self.remove_all_but(peers).await {
+            self.failed(&error);
+        }
+        if let Err(error) = self.lead_to(peers).await {
+            self.failed(&error);
+        }
+        self.told.clone_from(peers);
+    }
+
+    fn failed(&mut self, error: &NetworkError) {
+        self.stale = true;
+        let error = error as &dyn std::error::Error;
+        warn!(error, "Pods of another node cannot be reached");
+    }
+
+    async fn remove_all_but(&self, peers: &Peers) -> Result<(), NetworkError> {
+        for (range, route) in self.netlink.own_routes().await? {
+            if !peers.contains_key(&range) {
+                self.netlink.remove_route(route, range).await?;
+                info!(%range, "removed the way to the Pods of a node that left");
+            }
+        }
+        Ok(())
+    }
+
+    async fn lead_to(&mut self, peers: &Peers) -> Result<(), NetworkError> {
+        let (mut ways, mut over) = (Vec::new(), BTreeSet::new());
+        for (range, address) in peers {
+            let towards = self.netlink.towards(*address).await?;
+            if let Towards::Link(interface) | Towards::Router(interface) = towards {
+                over.insert(interface);
+                ways.push((*range, *address, towards));
+            }
+        }
+        if ways.is_empty() {
+            return Ok(());
+        }
+        // Also where nothing is sent through it: another node may find that we are behind a router.
+        let tunnel = self.netlink.tunnel(&self.tunnel, &over).await?;
+        for (range, address, towards) in ways {
+            let led = match towards {
+                Towards::Link(interface) => self.netlink.lead_over_link(range, address, interface).await,
+                _ => self.netlink.lead_through(tunnel, &self.tunnel, (range, end_of(range)), address).await,
+            };
+            match led {
+                Ok(()) if self.told.get(&range) == Some(&address) => {}
+                Ok(()) => info!(%range, node = %address, "led the way to the Pods of another node"),
+                Err(error) => self.failed(&error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The hardware address of a node's end of tunnels: that of the first address of its range, which nobody has.
+fn end_of(range: Ipv4Net) -> [u8; 6] {
+    hardware_address(range.network())
+}

@@ -1,0 +1,153 @@
+//! Three nodes: two on one link, the third behind a router.
+
+use std::path::Path;
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::{NodeAddress, NodeSpec, NodeStatus};
+use kube::api::ObjectMeta;
+
+use super::super::testing::{ask_tcp, inside, isolated, serve_tcp};
+use super::*;
+
+fn run(line: &str) -> String {
+    let mut words = line.split_whitespace();
+    let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A namespace with an interface in the one the test runs in, which is the router of all.
+fn host(name: &str, address: &str, bridge: &str, gateway: &str, pods: &str) {
+    for line in [
+        format!("ip netns add {name}"),
+        format!("ip link add {name} type veth peer name eth0 netns {name}"),
+        format!("ip link set {name} master {bridge} up"),
+        format!("ip -n {name} link set lo up"),
+        format!("ip -n {name} addr add {address}/24 dev eth0"),
+        format!("ip -n {name} link set eth0 up"),
+        format!("ip -n {name} route add default via {gateway}"),
+        format!("ip -n {name} addr add {pods} dev lo"),
+        format!("ip netns exec {name} sysctl -qw net.ipv4.ip_forward=1"),
+    ] {
+        run(&line);
+    }
+}
+
+fn network() {
+    for (bridge, gateway) in [("near", "10.1.1.1/24"), ("far", "10.1.2.1/24")] {
+        run(&format!("ip link add {bridge} type bridge"));
+        run(&format!("ip addr add {gateway} dev {bridge}"));
+        run(&format!("ip link set {bridge} up"));
+    }
+    run("sysctl -qw net.ipv4.ip_forward=1");
+    // Pods are the addresses of an interface here: who has them is not what is tested.
+    host("host-a", "10.1.1.2", "near", "10.1.1.1", "10.244.0.1/32");
+    host("host-b", "10.1.1.3", "near", "10.1.1.1", "10.244.1.1/32");
+    host("host-c", "10.1.2.2", "far", "10.1.2.1", "10.244.2.1/32");
+}
+
+const NODES: [(&str, &str, &str); 3] = [
+    ("host-a", "10.1.1.2", "10.244.0.0/24"),
+    ("host-b", "10.1.1.3", "10.244.1.0/24"),
+    ("host-c", "10.1.2.2", "10.244.2.0/24"),
+];
+
+fn peers(of: &str) -> Peers {
+    let others = NODES.iter().filter(|(name, ..)| *name != of);
+    others.map(|(_, address, range)| (range.parse().unwrap(), address.parse().unwrap())).collect()
+}
+
+/// Makes the routes of a node those to these peers, as an agent that starts does.
+fn sync(name: &'static str, peers: Peers) {
+    let (_, address, range) = NODES.into_iter().find(|(node, ..)| *node == name).unwrap();
+    let own = Own { name: name.to_owned(), address: address.parse().unwrap(), pods: range.parse().unwrap() };
+    inside(Some(&Path::new("/run/netns").join(name)), move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut routes = Routes::open(own).unwrap();
+            routes.sync(&peers).await;
+            assert!(!routes.stale, "a route was refused");
+        });
+    });
+}
+
+fn routes(name: &str) -> String {
+    run(&format!("ip -n {name} route show proto 87"))
+}
+
+#[test]
+fn pods_of_other_nodes_are_reached_over_the_link_or_through_a_tunnel() {
+    isolated(|| async {
+        network();
+        for (name, ..) in NODES {
+            sync(name, peers(name));
+            // A second time changes nothing.
+            let before = routes(name);
+            sync(name, peers(name));
+            assert_eq!(routes(name), before);
+            serve_tcp(Some(&Path::new("/run/netns").join(name)), "0.0.0.0:80", "pod");
+        }
+        assert!(routes("host-a").contains("10.244.1.0/24 via 10.1.1.3 dev eth0"), "{}", routes("host-a"));
+        assert!(
+            routes("host-a").contains("10.244.2.0/24 via 10.244.2.0 dev wherry-vxlan"),
+            "{}",
+            routes("host-a")
+        );
+        assert!(run("ip -n host-a link show wherry-vxlan").contains("mtu 1450"));
+        for (from, ..) in NODES {
+            for (to, _, range) in NODES {
+                let pod = range.replace("0/24", "1");
+                let answer = ask_tcp(Some(&Path::new("/run/netns").join(from)), &format!("{pod}:80"));
+                assert!(answer.is_ok_and(|text| text.starts_with("pod ")), "{from} to {to}");
+            }
+        }
+    });
+}
+
+#[test]
+fn routes_to_nodes_that_left_are_removed_and_those_of_others_stay() {
+    isolated(|| async {
+        network();
+        run("ip -n host-a route add 10.9.0.0/16 via 10.1.1.1 proto static");
+        sync("host-a", peers("host-a"));
+        sync("host-a", Peers::from([("10.244.1.0/24".parse().unwrap(), "10.1.2.2".parse().unwrap())]));
+        let left = routes("host-a");
+        assert!(left.contains("10.244.1.0/24 via 10.244.1.0 dev wherry-vxlan"), "{left}");
+        assert_eq!(left.lines().count(), 1, "{left}");
+        assert!(run("ip -n host-a route").contains("10.9.0.0/16 via 10.1.1.1"));
+    });
+}
+
+fn node(name: &str, address: Option<&str>, ranges: &[&str]) -> Node {
+    let addresses = address
+        .map(|address| vec![NodeAddress { type_: "InternalIP".to_owned(), address: address.to_owned() }]);
+    Node {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        spec: Some(NodeSpec {
+            pod_cidrs: Some(ranges.iter().map(|range| (*range).to_owned()).collect()),
+            ..NodeSpec::default()
+        }),
+        status: Some(NodeStatus { addresses, ..NodeStatus::default() }),
+    }
+}
+
+#[test]
+fn peers_are_the_other_nodes_that_have_an_address_and_a_range() {
+    let mut known = Known::default();
+    known.record(Event::Init);
+    for listed in [
+        node("own", Some("10.1.1.2"), &["10.244.0.0/24"]),
+        node("b", Some("10.1.1.3"), &["fd00::/64", "10.244.1.0/24"]),
+        node("new", None, &["10.244.3.0/24"]),
+        node("broken", Some("nowhere"), &["10.244.4.0/24", "x"]),
+    ] {
+        known.record(Event::InitApply(listed));
+    }
+    assert!(!known.complete);
+    known.record(Event::InitDone);
+    let peer = |range: &str, address: &str| (range.parse().unwrap(), address.parse().unwrap());
+    assert_eq!(known.peers("own"), Peers::from([peer("10.244.1.0/24", "10.1.1.3")]));
+    known.record(Event::Apply(node("new", Some("10.1.1.4"), &["10.244.3.0/24"])));
+    known.record(Event::Delete(node("b", None, &[])));
+    assert_eq!(known.peers("own"), Peers::from([peer("10.244.3.0/24", "10.1.1.4")]));
+}

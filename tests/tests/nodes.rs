@@ -1,0 +1,187 @@
+//! A cluster of three machines: two on one link, the third behind a router.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use wherry_tests::pods::{IDLE, shell};
+use wherry_tests::{Agent, Cluster, Host, Link, Options, Registry, isolated, wait};
+
+const TOKEN: &str = "abcdef.0123456789abcdef";
+const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
+/// Kinds of Pods: of a wasm container, of an OCI container, of one of each.
+const KINDS: [&str; 3] = ["wasm", "oci", "mixed"];
+
+/// Lets nodes join, and approves the certificates they serve with.
+fn invite(cluster: &Cluster) {
+    let data = json!({ "token-id": "abcdef", "token-secret": "0123456789abcdef",
+        "usage-bootstrap-authentication": "true" });
+    let metadata = json!({ "name": "bootstrap-token-abcdef", "namespace": "kube-system" });
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+        "metadata": metadata, "stringData": data });
+    cluster.apply(&secret.to_string());
+}
+
+fn approve_all(cluster: &Cluster, count: usize) {
+    wait::until("requests for serving certificates", || {
+        let list = cluster.get(&["csr"]);
+        let serving = |request: &&Value| request["spec"]["signerName"] == "kubernetes.io/kubelet-serving";
+        let names: Vec<_> = list["items"].as_array().unwrap().iter().filter(serving).collect();
+        let names: Vec<_> = names.iter().filter_map(|request| request["metadata"]["name"].as_str()).collect();
+        if names.len() < count {
+            return Err(format!("{names:?}"));
+        }
+        cluster.kubectl(&[&["certificate", "approve"], &names[..]].concat());
+        Ok(())
+    });
+}
+
+/// A server that answers the path `/env/WHO` with its name, and a Service of it.
+fn server(kind: &str, node: &str) -> [Value; 2] {
+    let name = format!("{kind}-{node}");
+    let wasm = json!({ "name": "wasm", "image": "127.0.0.1:5000/http:v1",
+        "env": [{ "name": "WHO", "value": name }], "ports": [{ "containerPort": 8080 }] });
+    let page = format!("mkdir -p /tmp/env; printf {name} > /tmp/env/WHO; exec httpd -f -p 8080 -h /tmp");
+    let containers = match kind {
+        "wasm" => json!([wasm]),
+        "oci" => json!([shell("oci", &page)]),
+        _ => json!([wasm, shell("oci", IDLE)]),
+    };
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "name": name, "labels": { "who": name } },
+        "spec": { "nodeName": node, "containers": containers, "terminationGracePeriodSeconds": 1 } });
+    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
+        "spec": { "type": "NodePort", "selector": { "who": name }, "ports": [{ "port": 80, "targetPort": 8080 }] } });
+    [pod, service]
+}
+
+/// Ways to a server, but for its Pod's address all through its Service.
+fn ways(cluster: &Cluster, name: &str, node_addresses: &[&str]) -> Vec<String> {
+    let pod = cluster.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"]);
+    let service = cluster.get(&["service", name]);
+    let service_ip = service["spec"]["clusterIP"].as_str().unwrap();
+    let node_port = &service["spec"]["ports"][0]["nodePort"];
+    let mut ways = vec![format!("{pod}:8080"), format!("{service_ip}:80")];
+    ways.extend(node_addresses.iter().map(|address| format!("{address}:{node_port}")));
+    ways
+}
+
+/// A script that asks along ways and prints those that do not lead to the server of this name.
+fn asking(begin: &str, asked: &[(String, Vec<String>)]) -> String {
+    let mut script = String::new();
+    for (name, ways) in asked {
+        for way in ways {
+            let url = format!("http://{begin}{way}/env/WHO");
+            writeln!(
+                script,
+                "a=$(busybox timeout 5 busybox wget -q -O- {url}); [ \"$a\" = {name} ] || echo \"{name} {url} $a\""
+            )
+            .unwrap();
+        }
+    }
+    script
+}
+
+/// Waits until a script prints nothing.
+fn until_silent(what: &str, mut run: impl FnMut() -> std::process::Output) {
+    wait::until(what, || {
+        let output = run();
+        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        if output.status.success() && told.is_empty() { Ok(()) } else { Err(told) }
+    });
+}
+
+/// [sig-architecture] Conformance Tests should have at least two untainted nodes.
+fn conformance_tests_minimum_number_of_nodes(cluster: &Cluster) {
+    let nodes = cluster.get(&["nodes"]);
+    let untainted = nodes["items"].as_array().unwrap().iter().filter(|node| node["spec"]["taints"].is_null());
+    assert!(untainted.count() >= 2, "{nodes}");
+}
+
+/// Whoever asks, on whichever node, reaches every server on every node by every way.
+fn everybody_reaches_everybody(cluster: &Cluster, hosts: &[Host], router: &str) {
+    let addresses: Vec<&str> = [router].into_iter().chain(hosts.iter().map(Host::address)).collect();
+    let names = || NODES.into_iter().flat_map(|node| KINDS.map(|kind| format!("{kind}-{node}")));
+    let plain: Vec<_> = names().map(|name| (name.clone(), ways(cluster, &name, &addresses))).collect();
+    let mut named = plain.clone();
+    for (name, ways) in &mut named {
+        ways.push(format!("{name}.default.svc.cluster.local:80"));
+    }
+    // Nodes have no names of Services.
+    let script = asking("", &plain);
+    until_silent("node-1 to reach all", || Command::new("sh").args(["-c", &script]).output().unwrap());
+    for host in hosts {
+        until_silent(&format!("{} to reach all", host.name()), || host.run(&script));
+    }
+    for node in NODES {
+        for kind in ["oci", "mixed"] {
+            let pod = format!("{kind}-{node}");
+            let script = asking("", &named);
+            until_silent(&format!("{pod} to reach all"), || {
+                cluster.try_kubectl(&["exec", &pod, "-c", "oci", "--", "sh", "-c", &script])
+            });
+        }
+        // The wasm server asks for whom it is asked.
+        for kind in ["wasm", "mixed"] {
+            let pod = format!("{kind}-{node}");
+            let at = cluster.kubectl(&["get", "pod", &pod, "-o", "jsonpath={.status.podIP}"]);
+            let script = asking(&format!("{at}:8080/get/"), &named);
+            until_silent(&format!("wasm in {pod} to reach all"), || {
+                Command::new("sh").args(["-c", &script]).output().unwrap()
+            });
+        }
+    }
+}
+
+/// More than a tunnel's packet holds arrives whole, both ways.
+fn large_answers_arrive(cluster: &Cluster) {
+    let script = "head -c 3000000 /dev/zero > /tmp/large";
+    cluster.kubectl(&["exec", "oci-node-3", "--", "sh", "-c", script]);
+    let at = cluster.kubectl(&["get", "pod", "oci-node-3", "-o", "jsonpath={.status.podIP}"]);
+    let script = format!("busybox wget -q -O- http://{at}:8080/large | wc -c");
+    cluster.exec_until("oci-node-2", &script, |count| count.trim() == "3000000");
+}
+
+#[test]
+fn pods_of_three_machines_reach_each_other() {
+    isolated(|| {
+        let (near, far) = (Link::new("near", "10.9.1"), Link::new("far", "10.9.2"));
+        near.is_default();
+        let dirs: Vec<_> = NODES.iter().map(|_| tempfile::tempdir().unwrap()).collect();
+        let _registry = Registry::start(dirs[0].path());
+        let registry = format!("http://{}:5000", near.router());
+        let hosts = [near.host("node-2", 2), far.host("node-3", 2)];
+        let flags = vec!["--listen".to_owned(), format!("{}:6443", near.router())];
+        let cluster = Cluster::start(dirs[0].path(), Options { flags, ..Options::default() });
+        invite(&cluster);
+        let mut agents: Vec<_> = hosts
+            .iter()
+            .zip(&dirs[1..])
+            .map(|(host, dir)| Agent::on_host(dir.path(), &cluster, host, TOKEN, &registry))
+            .collect();
+        approve_all(&cluster, hosts.len());
+        cluster.wait_for("condition=Ready", &["nodes", "--all"]);
+        conformance_tests_minimum_number_of_nodes(&cluster);
+
+        let servers: Vec<_> =
+            NODES.iter().flat_map(|node| KINDS.iter().flat_map(|kind| server(kind, node))).collect();
+        cluster.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": servers }).to_string());
+        cluster.wait_for("condition=Ready", &["pods", "--all"]);
+        everybody_reaches_everybody(&cluster, &hosts, &near.router());
+        large_answers_arrive(&cluster);
+
+        let routes = || {
+            let routes = Command::new("ip").args(["route", "show", "10.244.1.0/24"]).output().unwrap();
+            String::from_utf8(routes.stdout).unwrap()
+        };
+        assert!(routes().contains("via 10.9.1.2"), "{}", routes());
+        drop(agents.remove(0));
+        cluster.kubectl(&["delete", "node", "node-2"]);
+        wait::until("the route to a node that left to go", || {
+            let routes = routes();
+            if routes.is_empty() { Ok(()) } else { Err(routes) }
+        });
+    });
+}
