@@ -1,6 +1,7 @@
 //! Load on the API server over TLS: one connection per client, requests one after the other.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,11 +14,15 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 const CLIENTS: u64 = 32;
+/// Connections over which Pods are made at once.
+const MAKERS: usize = 10;
 
 /// One connection to the API server.
 struct Connection {
@@ -38,7 +43,7 @@ impl Connection {
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             // A connection ends with its sender; requests report their own errors.
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         });
         Self { sender, host: address, _driver: driver }
     }
@@ -67,8 +72,8 @@ impl Connection {
 }
 
 fn read_kubeconfig(path: &Path) -> (String, ClientConfig) {
-    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let decode = |text: &serde_json::Value| decode_base64(text.as_str().unwrap());
+    let config: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let decode = |text: &Value| decode_base64(text.as_str().unwrap());
     let server = config["clusters"][0]["cluster"]["server"]
         .as_str()
         .unwrap()
@@ -159,34 +164,124 @@ pub(crate) async fn list_config_maps(kubeconfig: &Path, total: u64) -> f64 {
     rate(kubeconfig, total, |_| ("GET", MANY.to_owned(), Bytes::new(), 200)).await
 }
 
-/// Creates a Pod and reads a watch until it is Ready: the time from sending the POST to reading that event, over
-/// connections that are open already.
-pub(crate) async fn create_until_ready(kubeconfig: &Path, name: &str, pod: &str) -> Duration {
-    let path = "/api/v1/namespaces/default/pods";
-    let mut watch = Connection::open(kubeconfig).await;
-    let mut create = Connection::open(kubeconfig).await;
-    let events = watch
-        .send("GET", &format!("{path}?watch=1&fieldSelector=metadata.name%3D{name}"), Bytes::new())
-        .await;
-    let mut body = events.into_body();
-    let start = super::clock();
-    create.expect("POST", path, pod.to_owned().into(), 201).await;
-    let mut seen = Vec::new();
-    while let Some(frame) = body.frame().await {
-        seen.extend_from_slice(frame.unwrap().data_ref().map(|d| &d[..]).unwrap_or_default());
-        if is_ready(&seen) {
-            return start.elapsed();
-        }
-    }
-    panic!("the watch ended before {name} was Ready");
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// What a watch of the Pods tells.
+pub(crate) struct Watched {
+    body: Incoming,
+    read: Vec<u8>,
+    _connection: Connection,
 }
 
-fn is_ready(events: &[u8]) -> bool {
-    events
-        .split(|b| *b == b'\n')
-        .filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok())
-        .any(|event| {
-            let conditions = event["object"]["status"]["conditions"].as_array();
-            conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
-        })
+impl Watched {
+    /// The next Pod that is told of, as it is now.
+    pub(crate) async fn next(&mut self) -> Value {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                let event: Value = serde_json::from_slice(&line).unwrap();
+                assert_ne!(event["type"], "ERROR", "{event}");
+                return event;
+            }
+            let frame = self.body.frame().await.expect("the watch goes on").unwrap();
+            self.read.extend_from_slice(frame.data_ref().map(|data| &data[..]).unwrap_or_default());
+        }
+    }
+
+    /// Reads on until so many Pods, by their names, have been seen to be such.
+    pub(crate) async fn until(&mut self, count: usize, seen: impl Fn(&Value) -> bool) {
+        let mut found = HashSet::new();
+        while found.len() < count {
+            let event = self.next().await;
+            if seen(&event) {
+                found.insert(event["object"]["metadata"]["name"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+}
+
+/// The Pods of the namespace default over connections that are open.
+pub(crate) struct Pods {
+    kubeconfig: PathBuf,
+    makers: Vec<Connection>,
+}
+
+impl Pods {
+    pub(crate) async fn connect(kubeconfig: &Path) -> Self {
+        let mut makers = Vec::new();
+        for _ in 0..MAKERS {
+            makers.push(Connection::open(kubeconfig).await);
+        }
+        Self { kubeconfig: kubeconfig.to_owned(), makers }
+    }
+
+    /// A watch of what happens from now on.
+    pub(crate) async fn watch(&mut self) -> Watched {
+        let list = self.makers[0].send("GET", &format!("{PODS}?limit=1"), Bytes::new()).await;
+        let list = list.into_body().collect().await.unwrap().to_bytes();
+        let list: Value = serde_json::from_slice(&list).unwrap();
+        let since = list["metadata"]["resourceVersion"].as_str().unwrap();
+        let mut connection = Connection::open(&self.kubeconfig).await;
+        let path = format!("{PODS}?watch=1&resourceVersion={since}");
+        let body = connection.send("GET", &path, Bytes::new()).await.into_body();
+        Watched { body, read: Vec::new(), _connection: connection }
+    }
+
+    /// Makes Pods, several at once if there are several.
+    pub(crate) async fn create(&mut self, pods: &[String]) {
+        let shares = pods.chunks(pods.len().div_ceil(self.makers.len()));
+        futures::future::join_all(self.makers.iter_mut().zip(shares).map(|(maker, share)| async move {
+            for pod in share {
+                maker.expect("POST", PODS, pod.clone().into(), 201).await;
+            }
+        }))
+        .await;
+    }
+
+    /// Deletes them all.
+    pub(crate) async fn delete_all(&mut self) {
+        self.makers[0].expect("DELETE", PODS, Bytes::new(), 200).await;
+    }
+}
+
+/// Runs `true` in a container over a connection of its own: from its first packet to the end of the streams.
+pub(crate) async fn exec(kubeconfig: &Path, pod: &str) -> Duration {
+    let start = super::clock();
+    let mut connection = Connection::open(kubeconfig).await;
+    let request = Request::builder()
+        .uri(format!("{PODS}/{pod}/exec?command=true&stdout=1"))
+        .header("host", &connection.host)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "v5.channel.k8s.io")
+        .body(Full::new(Bytes::new()))
+        .unwrap();
+    connection.sender.ready().await.unwrap();
+    let response = connection.sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 101);
+    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    // What comes first is empty, as `true` says nothing; then a status, then the end.
+    let mut told = Vec::new();
+    while !String::from_utf8_lossy(&told).contains("\"status\":\"Success\"") {
+        assert_ne!(stream.read_buf(&mut told).await.unwrap(), 0, "{}", String::from_utf8_lossy(&told));
+    }
+    start.elapsed()
+}
+
+/// Creates a Pod and reads a watch until it is Ready: the time from sending the POST to reading that event, over
+/// connections that are open already.
+pub(crate) async fn create_until_ready(kubeconfig: &Path, pod: &str) -> Duration {
+    let mut pods = Pods::connect(kubeconfig).await;
+    let mut watched = pods.watch().await;
+    let start = super::clock();
+    pods.create(&[pod.to_owned()]).await;
+    watched.until(1, is_ready).await;
+    start.elapsed()
+}
+
+fn is_ready(event: &Value) -> bool {
+    let conditions = event["object"]["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
 }

@@ -4,7 +4,7 @@
 //! cargo build --release -p wherry && cargo bench -p wherry-tests --bench figures [-- NAME...]
 //! ```
 //! Each line reads `figure: name = value unit[, baseline ...]`; names select what runs: ready, rss, pods,
-//! killed, http, api.
+//! killed, http, api, node.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,6 +13,7 @@
 )]
 
 mod api_load;
+mod node;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,13 +29,14 @@ type Bench = fn(&Path);
 
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let benches: [(&str, Bench); 6] = [
+    let benches: [(&str, Bench); 7] = [
         ("ready", ready),
         ("rss", idle_rss),
         ("pods", pods),
         ("killed", killed),
         ("http", http_rates),
         ("api", api_rates),
+        ("node", node::figures),
     ];
     for (name, bench) in benches {
         if names.is_empty() || names.iter().any(|n| n == name) {
@@ -129,8 +131,7 @@ fn pods(dir: &Path) {
         for run in 0..=RUNS {
             let pod_name = format!("bench-{run}");
             let body = pod(&pod_name, image);
-            let took =
-                runtime.block_on(api_load::create_until_ready(&cluster.kubeconfig(), &pod_name, &body));
+            let took = runtime.block_on(api_load::create_until_ready(&cluster.kubeconfig(), &body));
             if run > 0 {
                 times.push(took.as_secs_f64() * 1000.0);
             }
