@@ -4,11 +4,12 @@
 //!
 //! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`cron`],
 //! [`certificates`], [`data`] (how values are read in place), [`quota`] (what objects count for),
-//! [`local_path`] (volumes that are directories of a node), [`events`] (which of them are told, and how).
+//! [`local_path`] (volumes that are directories of a node), [`csi`] (volumes of drivers), [`events`] (which of them are told, and how).
 
 pub mod certificates;
 pub mod clock;
 pub mod cron;
+pub mod csi;
 pub mod data;
 pub mod events;
 pub mod kinds;

@@ -138,6 +138,7 @@ fn specify(
         env,
         working_dir: None,
         mounts,
+        devices: Vec::new(),
         resources: Resources::default(),
         user: UserSpec::default(),
         confinement: Confinement::default(),

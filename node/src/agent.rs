@@ -24,6 +24,7 @@ use crate::cgroups::Cgroups;
 use crate::config::Config;
 use crate::containers::Containers;
 use crate::context::{Context, chain};
+use crate::csi::Csi;
 use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
 use crate::events::{Events, Happening, Severity};
 use crate::eviction::{self, Evictions};
@@ -34,6 +35,7 @@ use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::peers::{self, Own, Routes};
 use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
 use crate::objects::Objects;
+use crate::plugins;
 use crate::pods::{PodIndex, Supervisor};
 use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
@@ -198,6 +200,7 @@ pub(crate) async fn run_with(
     registration.register(&stop).await;
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
+    tasks.spawn(plugins::follow(agent.ctx.clone(), config.data_dir.join("node"), stop.clone()));
     tasks.spawn(evictions.run(stop.clone()));
     if let Some(ip) = config.own_dns() {
         agent.own_dns_address(ip).await?;
@@ -272,6 +275,7 @@ impl Agent {
             events,
             network: parts.network,
             host_ports: parts.host_ports,
+            csi: Csi::new(client.clone(), config.clock.clone(), &config.node_name, &dir),
             volumes: VolumeRoot::new(dir.join("pods"), local_volumes(config)),
             logs: LogDir::new(dir.join("logs/pods")),
             wakers,

@@ -14,6 +14,7 @@ use crate::admission::Admission;
 use crate::allocations::{Allocations, Amounts};
 use crate::cgroups::CgroupRoot;
 use crate::containers::Containers;
+use crate::csi::Csi;
 use crate::dns::DnsSettings;
 use crate::env::NodeFields;
 use crate::events::Events;
@@ -84,6 +85,8 @@ pub(crate) struct Context {
     pub(crate) host_ports: Arc<HostPorts>,
     /// How often probes looked.
     pub(crate) probe_tallies: Tallies,
+    /// Drivers of volumes.
+    pub(crate) csi: Csi,
     /// Volumes.
     pub(crate) volumes: VolumeRoot,
     /// Container logs.

@@ -38,22 +38,18 @@ pub(crate) struct Token {
     pub(crate) text: String,
     /// When to ask again.
     pub(crate) renew_at: Timestamp,
+    /// When nobody takes it any more.
+    pub(crate) expires_at: Timestamp,
 }
 
 /// What a pod's tokens are told apart by: the pod's uid, the audience, the lifetime.
 type Key = (String, String, i64);
 
-#[derive(Clone)]
-struct Held {
-    token: Token,
-    expires_at: Timestamp,
-}
-
 /// The tokens of all pods.
 pub(crate) struct Tokens {
     client: Client,
     clock: Arc<dyn Clock>,
-    held: Mutex<HashMap<Key, Held>>,
+    held: Mutex<HashMap<Key, Token>>,
 }
 
 impl Tokens {
@@ -73,18 +69,18 @@ impl Tokens {
         let key = (uid, audience.to_owned(), seconds.unwrap_or(DEFAULT_SECONDS));
         let held = self.held.lock().get(&key).cloned();
         let now = self.clock.now();
-        if let Some(held) = held.as_ref().filter(|held| now < held.token.renew_at) {
-            return Ok(held.token.clone());
+        if let Some(held) = held.as_ref().filter(|held| now < held.renew_at) {
+            return Ok(held.clone());
         }
         match self.request(pod, audience, key.2).await {
             Ok(fresh) => {
                 self.held.lock().insert(key, fresh.clone());
-                Ok(fresh.token)
+                Ok(fresh)
             }
             Err(error) => {
                 let Some(held) = held.filter(|held| now < held.expires_at) else { return Err(error) };
                 tracing::warn!(pod = %key.0, error = %error, "a token cannot be renewed yet");
-                Ok(Token { renew_at: after(now, RETRY), ..held.token })
+                Ok(Token { renew_at: after(now, RETRY), ..held })
             }
         }
     }
@@ -94,7 +90,7 @@ impl Tokens {
         self.held.lock().retain(|(of, _, _), _| of != uid);
     }
 
-    async fn request(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<Held, TokenError> {
+    async fn request(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<Token, TokenError> {
         let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
         let account = account.filter(|name| !name.is_empty()).unwrap_or("default");
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
@@ -107,8 +103,7 @@ impl Tokens {
         let (Some(text), Some(expires_at)) = (status.token, status.expiration_timestamp) else {
             return Err(TokenError { reason: "the answer has no token".to_owned() });
         };
-        let token = Token { text, renew_at: renewal(expires_at.0, granted) };
-        Ok(Held { token, expires_at: expires_at.0 })
+        Ok(Token { text, renew_at: renewal(expires_at.0, granted), expires_at: expires_at.0 })
     }
 }
 

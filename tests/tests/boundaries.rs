@@ -19,11 +19,19 @@ const OURS: &[(&str, &[&str])] = &[
     ),
     ("wherry-runtime-api", &[]),
     ("wherry-dns", &[]),
+    ("wherry-plugin-api", &[]),
     ("wherry-wasm-runtime", &["wherry-runtime-api"]),
     ("wherry-oci-runtime", &["wherry-runtime-api"]),
     (
         "wherry-node",
-        &["wherry-api", "wherry-dns", "wherry-runtime-api", "wherry-wasm-runtime", "wherry-oci-runtime"],
+        &[
+            "wherry-api",
+            "wherry-dns",
+            "wherry-plugin-api",
+            "wherry-runtime-api",
+            "wherry-wasm-runtime",
+            "wherry-oci-runtime",
+        ],
     ),
     (
         "wherry",
@@ -44,6 +52,7 @@ const THEIRS: &[(&str, &[&str])] = &[
     ("wasmtime-wasi-http", &["wherry-wasm-runtime"]),
     ("redb", &["wherry-store"]),
     ("hickory-proto", &["wherry-dns"]),
+    ("prost", &["wherry-plugin-api"]),
     ("axum", &["wherry-apiserver", "wherry-node"]),
 ];
 

@@ -280,6 +280,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         env: vec![("POD_NAME".into(), "bench".into())],
         working_dir: None,
         mounts: Vec::new(),
+        devices: Vec::new(),
         resources: Resources::default(),
         user: UserSpec::default(),
         confinement: Confinement::default(),

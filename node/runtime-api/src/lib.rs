@@ -26,8 +26,8 @@ mod usage;
 pub use exec::{ExecSpec, Execution};
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 pub use spec::{
-    Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
-    Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, Device, DnsConfig, ImageContent, Mount, MountOptions,
+    NodeNamespaces, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 pub use status::{ContainerState, ContainerStatus, ExitReason, User};
 pub use usage::Usage;

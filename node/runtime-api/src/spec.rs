@@ -103,6 +103,9 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// Bind mounts, in order.
     pub mounts: Vec<Mount>,
+    /// Devices of the node, which only runtimes with devices of their own heed.
+    #[serde(default)]
+    pub devices: Vec<Device>,
     /// Limits of this container.
     pub resources: Resources,
     /// Who runs it.
@@ -226,6 +229,17 @@ pub enum Propagation {
     FromNode,
     /// Both, whoever made them.
     Both,
+}
+
+/// A device of the node that a container may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// An existing device, or a link to one.
+    pub host_path: PathBuf,
+    /// Absolute path in the container.
+    pub container_path: String,
+    /// What the container may do: some of `r`, `w` and `m`.
+    pub permissions: String,
 }
 
 /// Limits; `None` means unlimited.

@@ -24,6 +24,7 @@ pub(crate) use expand::{expand, expand_known};
 pub(crate) use fields::{FieldError, NodeFields, field, resource};
 
 use crate::claims::{self, ClaimError, ClaimOfPod};
+use crate::csi::{self, Csi, CsiError};
 use crate::objects::{ObjectError, Objects};
 use crate::tokens::{Token, TokenError, Tokens};
 
@@ -80,6 +81,13 @@ pub(crate) trait Sources: Sync {
     async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError>;
     /// The volume that a claim of the pod's namespace is bound to.
     async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError>;
+    /// A volume that a driver gives, or gave before, with files of this group.
+    async fn csi(
+        &self,
+        source: csi::Source<'_>,
+        group: Option<u32>,
+        again: bool,
+    ) -> Result<csi::Given, CsiError>;
 }
 
 /// What one pod can read.
@@ -90,6 +98,8 @@ pub(crate) struct PodSources<'a> {
     pub(crate) objects: &'a Objects,
     /// Where its tokens are.
     pub(crate) tokens: &'a Tokens,
+    /// The drivers of the node.
+    pub(crate) csi: &'a Csi,
     /// The pod.
     pub(crate) pod: &'a Pod,
 }
@@ -124,6 +134,15 @@ impl Sources for PodSources<'_> {
 
     async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {
         claims::volume_of(self.client, self.pod, claim).await
+    }
+
+    async fn csi(
+        &self,
+        source: csi::Source<'_>,
+        group: Option<u32>,
+        again: bool,
+    ) -> Result<csi::Given, CsiError> {
+        self.csi.set_up(self.tokens, &csi::Asked { pod: self.pod, source, group, again }).await
     }
 }
 

@@ -16,6 +16,10 @@ impl Sources for Fixed {
         unreachable!("variables show no volumes")
     }
 
+    async fn csi(&self, _: csi::Source<'_>, _: Option<u32>, _: bool) -> Result<csi::Given, CsiError> {
+        unreachable!("variables show no volumes")
+    }
+
     async fn config_map(&self, name: &str) -> Result<Option<Arc<ConfigMap>>, ObjectError> {
         let object = json!({ "data": { "color": "blue", "size": "1" }, "binaryData": { "logo": "AP8=" } });
         Ok((name == "settings").then(|| Arc::new(serde_json::from_value(object).unwrap())))

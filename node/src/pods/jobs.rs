@@ -87,7 +87,13 @@ pub(super) async fn mount_volumes(
     before: Option<Arc<Volumes>>,
     ending: CancellationToken,
 ) -> Done {
-    let sources = PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, pod: &pod };
+    let sources = PodSources {
+        client: &ctx.client,
+        objects: &ctx.objects,
+        tokens: &ctx.tokens,
+        csi: &ctx.csi,
+        pod: &pod,
+    };
     let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip), before.as_deref()).await;
     let mut volumes = match set_up {
         Ok(volumes) => volumes,
@@ -291,6 +297,7 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     ctx.host_ports.withdraw(uid).await.map_err(|error| chain(&error))?;
     ctx.network.detach(uid).await.map_err(|error| chain(&error))?;
     ctx.objects.release(uid);
+    ctx.csi.tear_down(uid).await.map_err(|error| chain(&error))?;
     ctx.volumes.tear_down(uid).map_err(|error| chain(&error))?;
     ctx.containers.refresh().await;
     Ok(())

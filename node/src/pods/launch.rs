@@ -18,7 +18,7 @@ use crate::events::{Happening, Severity};
 use crate::probes::{Place, Probe, ProbeKind};
 use crate::runtimes::Handler;
 use crate::static_pods::is_static;
-use crate::volumes::{Mounter, Volumes};
+use crate::volumes::{Mounter, Volumes, devices};
 
 const CONFIG_ERROR: &str = "CreateContainerConfigError";
 const CREATE_ERROR: &str = "CreateContainerError";
@@ -126,6 +126,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         args,
         working_dir: container.working_dir.clone().filter(|dir| !dir.is_empty()),
         mounts,
+        devices: devices(container, &order.volumes).map_err(|error| chain(&error))?,
         resources: resources::of_container(container),
         user: security.user(),
         confinement: security.confinement(&ctx.seccomp_profiles),
@@ -163,7 +164,8 @@ async fn environment(
         known.map_err(|error| format!("cannot read Services: {error}"))?;
     }
     let services: Vec<Arc<Service>> = ctx.services.state();
-    let sources = PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, pod };
+    let sources =
+        PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, csi: &ctx.csi, pod };
     let node = ctx.node_fields(order.network.ip.to_string());
     let request = Request { pod, container, services: &services, node: &node };
     env::resolve(&request, &sources).await.map_err(|error| chain(&error))

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::backoff::setup_delay;
 use super::worker::Worker;
 use super::{Desired, jobs};
 use crate::context::{Context, chain};
@@ -226,13 +227,25 @@ async fn leftovers(ctx: &Context) -> BTreeSet<String> {
     pods
 }
 
-/// Removes what pods left that went away while the agent did not run.
-async fn remove_orphans(ctx: &Context, orphans: Vec<String>) {
-    for uid in orphans {
-        info!(pod = %uid, "removing what a deleted pod left");
-        match jobs::tear_down(ctx, &uid).await {
-            Ok(()) => ctx.logs.remove_pod(&uid),
-            Err(error) => warn!(pod = %uid, error, "cannot remove what a deleted pod left"),
+/// Removes what pods left that went away while the agent did not run. What cannot be undone yet, for instance because the driver of
+/// a volume has not registered again, is tried ever less often.
+async fn remove_orphans(ctx: &Context, mut orphans: Vec<String>) {
+    for failures in 1.. {
+        let mut left = Vec::new();
+        for uid in orphans {
+            info!(pod = %uid, "removing what a deleted pod left");
+            match jobs::tear_down(ctx, &uid).await {
+                Ok(()) => ctx.logs.remove_pod(&uid),
+                Err(error) => {
+                    warn!(pod = %uid, error, "cannot remove what a deleted pod left");
+                    left.push(uid);
+                }
+            }
         }
+        if left.is_empty() {
+            return;
+        }
+        orphans = left;
+        tokio::time::sleep(setup_delay(failures)).await;
     }
 }

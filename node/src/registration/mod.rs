@@ -12,7 +12,7 @@ mod machine;
 mod object;
 mod range;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::eviction::Pressure;
 use crate::images::NamedImage;
 pub(crate) use machine::{Machine, meminfo};
 pub(crate) use object::Facts;
-use object::Health;
+use object::{Health, OfNode};
 pub use range::{RangeError, pod_range};
 
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
@@ -44,6 +44,7 @@ pub(crate) struct Registration {
     ctx: Arc<Context>,
     facts: Facts,
     pressure: watch::Receiver<Pressure>,
+    in_use: watch::Receiver<BTreeSet<String>>,
     node: Option<Node>,
     written: Option<(NodeStatus, Timestamp)>,
 }
@@ -51,7 +52,8 @@ pub(crate) struct Registration {
 impl Registration {
     /// A node that is not registered yet.
     pub(crate) fn new(ctx: Arc<Context>, facts: Facts, pressure: watch::Receiver<Pressure>) -> Self {
-        Self { client: ctx.client.clone(), ctx, facts, pressure, node: None, written: None }
+        let in_use = ctx.csi.in_use().follow();
+        Self { client: ctx.client.clone(), ctx, facts, pressure, in_use, node: None, written: None }
     }
 
     /// Registers the node, however often it takes, unless `shutdown` comes first.
@@ -115,12 +117,15 @@ impl Registration {
             names: Some(named.names.into_iter().collect()),
             size_bytes: i64::try_from(named.image.size).ok(),
         };
-        let images = self.ctx.images.all().into_iter().map(image).collect();
+        let of_node = OfNode {
+            images: self.ctx.images.all().into_iter().map(image).collect(),
+            volumes_in_use: self.in_use.borrow().clone(),
+        };
         let health = Health {
             pressure: *self.pressure.borrow(),
             is_shutting_down: self.ctx.admission.closed().is_cancelled(),
         };
-        self.facts.status(health, images, before, now)
+        self.facts.status(health, of_node, before, now)
     }
 
     async fn write_status(&mut self, status: NodeStatus, now: Timestamp) -> Result<(), kube::Error> {
@@ -128,6 +133,7 @@ impl Registration {
         let api: Api<Node> = Api::all(self.client.clone());
         let patch = json!({ "status": status });
         api.patch_status(&self.facts.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
+        self.ctx.csi.in_use().tell(status.volumes_in_use.iter().flatten().cloned().collect());
         self.written = Some((status, now));
         Ok(())
     }
@@ -156,6 +162,8 @@ impl Registration {
                 () = closed.cancelled(), if !is_closed => is_closed = true,
                 // Nobody is to be placed here a moment longer; without whoever tells, everything is ending.
                 Ok(()) = self.pressure.changed() => {}
+                // Somebody waits until it is told.
+                Ok(()) = self.in_use.changed() => {}
             }
             if let Err(error) = self.beat().await {
                 warn!(error = %chain(&error), "cannot renew the node");

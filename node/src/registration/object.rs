@@ -1,6 +1,6 @@
 //! The Node object as this node wants it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -47,6 +47,15 @@ pub(crate) struct Facts {
     pub(crate) volumes: String,
 }
 
+/// What changes while the node runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OfNode {
+    /// Its images.
+    pub(crate) images: Vec<ContainerImage>,
+    /// Volumes that must stay attached.
+    pub(crate) volumes_in_use: BTreeSet<String>,
+}
+
 impl Facts {
     /// Labels every node has.
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
@@ -90,7 +99,7 @@ impl Facts {
     pub(crate) fn status(
         &self,
         health: Health,
-        images: Vec<ContainerImage>,
+        of_node: OfNode,
         before: Option<&NodeStatus>,
         now: Timestamp,
     ) -> NodeStatus {
@@ -108,7 +117,8 @@ impl Facts {
             conditions: Some(conditions(health, before, now)),
             node_info: Some(self.system_info()),
             features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
-            images: Some(images.into_iter().take(MAX_IMAGES).collect()),
+            images: Some(of_node.images.into_iter().take(MAX_IMAGES).collect()),
+            volumes_in_use: named(of_node.volumes_in_use, before),
             ..NodeStatus::default()
         }
     }
@@ -176,6 +186,12 @@ fn conditions(health: Health, before: Option<&NodeStatus>, now: Timestamp) -> Ve
     ]
 }
 
+/// The volumes as a list, which is written empty only over another.
+fn named(volumes: BTreeSet<String>, before: Option<&NodeStatus>) -> Option<Vec<String>> {
+    let had = before.is_some_and(|before| before.volumes_in_use.is_some());
+    (had || !volumes.is_empty()).then(|| volumes.into_iter().collect())
+}
+
 /// Whether the two say the same but for the time they were said.
 pub(crate) fn same(a: &NodeStatus, b: &NodeStatus) -> bool {
     let timeless = |status: &NodeStatus| {
@@ -208,17 +224,30 @@ mod tests {
 
     #[test]
     fn conditions_change_their_transition_time_only_with_their_status() {
-        let first = facts().status(Health::default(), vec![], None, at(1));
-        let second = facts().status(Health::default(), vec![], Some(&first), at(2));
+        let first = facts().status(Health::default(), OfNode::default(), None, at(1));
+        let second = facts().status(Health::default(), OfNode::default(), Some(&first), at(2));
         assert!(same(&first, &second));
         let pressure = Pressure { disk: true, ..Pressure::default() };
         let short = Health { pressure, ..Health::default() };
-        let third = facts().status(short, vec![], Some(&second), at(3));
+        let third = facts().status(short, OfNode::default(), Some(&second), at(3));
         assert!(!same(&second, &third));
         let since = |status: &NodeStatus, type_: &str| {
             let conditions = status.conditions.as_ref().unwrap();
             conditions.iter().find(|c| c.type_ == type_).unwrap().last_transition_time.clone().unwrap().0
         };
         assert_eq!((since(&third, "Ready"), since(&third, "DiskPressure")), (at(1), at(3)));
+    }
+
+    #[test]
+    fn volumes_that_are_not_in_use_any_more_are_taken_out() {
+        let with = |volumes: &[&str], before: Option<&NodeStatus>| {
+            let volumes_in_use = volumes.iter().map(|volume| (*volume).to_owned()).collect();
+            let of_node = OfNode { volumes_in_use, ..OfNode::default() };
+            facts().status(Health::default(), of_node, before, at(1))
+        };
+        let first = with(&["v"], Some(&with(&[], None)));
+        assert_eq!(first.volumes_in_use, Some(vec!["v".to_owned()]));
+        assert_eq!(with(&[], Some(&first)).volumes_in_use, Some(vec![]));
+        assert_eq!(with(&[], None).volumes_in_use, None);
     }
 }

@@ -287,6 +287,10 @@ async fn answer(State(api): State<Arc<FakeApi>>, request: Request) -> Response {
         },
         Method::POST if path.ends_with("/token") => api.issue_token(&path, body),
         Method::POST => api.create(&path, body),
+        Method::PUT => {
+            api.put(&path, body.clone());
+            axum::Json(body).into_response()
+        }
         Method::PATCH => api.patch(&path, &body),
         Method::DELETE => {
             api.state.lock().deletions.push((path.clone(), body));

@@ -5,6 +5,7 @@
 //! | emptyDir | a directory of the pod; with `medium: Memory` a tmpfs |
 //! | hostPath | the path itself, checked against its `type` |
 //! | persistentVolumeClaim, ephemeral | where the PersistentVolume behind the claim is: a path or a directory ([`local`]) |
+//! | csi, and claims on volumes of drivers | where a driver mounts it ([`crate::csi`]) |
 //! | image | the layers of an image, mounted as one directory by who makes volumes of images ([`image`]) |
 //! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes or a token is to be renewed |
 //!
@@ -12,6 +13,7 @@
 //! Setting up and tearing down may be repeated at any point; a failed set-up names the volume and what to do.
 
 mod atomic;
+mod devices;
 mod host_path;
 mod image;
 mod local;
@@ -33,10 +35,13 @@ use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
 use wherry_runtime_api::disk;
 
 use crate::claims::{ClaimError, ClaimOfPod};
+use crate::context::chain;
+use crate::csi::{self, CsiError};
 use crate::env::{FieldError, NodeFields, Sources};
 use crate::objects::ObjectError;
 use crate::tokens::TokenError;
 pub(crate) use atomic::WriteError;
+pub(crate) use devices::devices;
 pub(crate) use local::{LocalVolumes, remove_deleted};
 pub(crate) use mounts::Mounter;
 pub(crate) use subpath::SubPaths;
@@ -62,8 +67,8 @@ pub(crate) enum VolumeError {
     },
     /// Not supported.
     #[error(
-        "{what} is not supported by this node yet: remove it or use a configMap, secret, downwardAPI, emptyDir, hostPath or \
-         a claim of the class local-path"
+        "{what} is not supported by this node yet: remove it or use a configMap, secret, downwardAPI, emptyDir, hostPath, a \
+         claim of the class local-path or a volume of a CSI driver"
     )]
     Unsupported {
         /// The kind of volume or source.
@@ -77,6 +82,9 @@ pub(crate) enum VolumeError {
         /// What it should be.
         expected: String,
     },
+    /// A volume of volumeMode Block is none.
+    #[error("volumeMode is Block, but {} is no block device", .0.display())]
+    NoDevice(PathBuf),
     /// There is nothing where a local PersistentVolume should be.
     #[error("path {0:?} does not exist")]
     LocalPath(PathBuf),
@@ -90,6 +98,9 @@ pub(crate) enum VolumeError {
         /// The cause.
         source: ClaimError,
     },
+    /// A driver does not give it.
+    #[error(transparent)]
+    Csi(#[from] CsiError),
     /// A size that cannot be parsed.
     #[error("cannot parse quantity {0:?}")]
     Size(String),
@@ -124,6 +135,10 @@ pub(crate) struct Volumes {
     pub(crate) read_only: BTreeSet<String>,
     /// Those in which nothing can be executed.
     pub(crate) no_exec: BTreeSet<String>,
+    /// Where those are that are devices.
+    pub(crate) devices: BTreeMap<String, PathBuf>,
+    /// Those of them and of the others that a driver gives.
+    pub(crate) of_drivers: BTreeSet<String>,
     /// Whether some of their files show the pod itself.
     pub(crate) shows_pod: bool,
     /// When files are to be written again, though nothing they come from changes.
@@ -193,26 +208,18 @@ impl VolumeRoot {
         let all = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
         for volume in all.filter(|volume| volume.image.is_none()) {
             let failed = |source| SetUpError { volume: volume.name.clone(), source };
-            if let Some((claim, is_ephemeral, read_only)) = persistent::claim(pod, volume) {
-                let known = before.and_then(|before| before.paths.get(&volume.name)).cloned();
-                let path = match known {
-                    Some(path) => path,
-                    None => self.claim(pod, &claim, is_ephemeral, sources).await.map_err(failed)?,
-                };
-                volumes.paths.insert(volume.name.clone(), path);
-                if read_only {
-                    volumes.read_only.insert(volume.name.clone());
-                }
-                continue;
-            }
-            let setup = SetUp { pod, dir: dir.join(&volume.name), group };
-            let made = setup.run(volume, sources, node).await.map_err(failed)?;
-            volumes.paths.insert(volume.name.clone(), made.path);
-            if made.read_only {
-                volumes.read_only.insert(volume.name.clone());
-            }
+            let known = before.and_then(|before| before.made(&volume.name));
+            let made = if let Some(source) = &volume.csi {
+                let source = csi::Source::Inline(&volume.name, source);
+                of_driver(sources, source, (group, known)).await
+            } else if let Some(claim) = persistent::claim(pod, volume) {
+                self.claim(pod, &claim, sources, known).await
+            } else {
+                let setup = SetUp { pod, dir: dir.join(&volume.name), group };
+                setup.run(volume, sources, node).await
+            };
+            volumes.add(&volume.name, made.map_err(failed)?);
             volumes.shows_pod |= payload::shows_pod(volume);
-            volumes.refresh_at = volumes.refresh_at.into_iter().chain(made.refresh_at).min();
         }
         Ok(volumes)
     }
@@ -221,17 +228,33 @@ impl VolumeRoot {
     async fn claim(
         &self,
         pod: &Pod,
-        name: &str,
-        is_ephemeral: bool,
+        claim: &persistent::Claim,
         sources: &dyn Sources,
-    ) -> Result<PathBuf, VolumeError> {
-        let volume = sources.volume(&ClaimOfPod { name, is_ephemeral }).await;
-        let volume = volume.map_err(|source| VolumeError::Claim {
-            namespace: pod.metadata.namespace.clone().unwrap_or_default(),
-            name: name.to_owned(),
-            source,
-        })?;
-        persistent::mount(&volume, &self.local, fs_group(pod))
+        known: Option<Made>,
+    ) -> Result<Made, VolumeError> {
+        // What is mounted stays, whatever becomes of the claim; of drivers alone it is looked at again.
+        let known = match known {
+            Some(made) if !made.is_of_driver => return Ok(Made { read_only: claim.read_only, ..made }),
+            known => known,
+        };
+        let volume =
+            sources.volume(&ClaimOfPod { name: &claim.name, is_ephemeral: claim.is_ephemeral }).await;
+        let volume = match (volume, known.clone()) {
+            (Ok(volume), _) => volume,
+            (Err(_), Some(known)) => return Ok(known),
+            (Err(source), None) => {
+                let (namespace, name) =
+                    (pod.metadata.namespace.clone().unwrap_or_default(), claim.name.clone());
+                return Err(VolumeError::Claim { namespace, name, source });
+            }
+        };
+        if volume.spec.as_ref().is_some_and(|spec| spec.csi.is_some()) {
+            let source = csi::Source::Persistent(&volume, claim.read_only);
+            return of_driver(sources, source, (fs_group(pod), known)).await;
+        }
+        let mut made = persistent::mount(&volume, &self.local, fs_group(pod))?;
+        made.read_only |= claim.read_only;
+        Ok(made)
     }
 
     /// Where parts of the pod's volumes are mounted for its containers.
@@ -242,14 +265,16 @@ impl VolumeRoot {
     /// The bytes of the disk that each volume takes that is the pod's own.
     pub(crate) fn usage(&self, uid: &str) -> BTreeMap<String, u64> {
         let volumes = std::fs::read_dir(self.pod_dir(uid).join("volumes")).into_iter().flatten().flatten();
-        let on_disk = volumes.filter(|volume| !mounted::is_other_file_system(&volume.path()));
+        // What drivers mounted is theirs.
+        let own = volumes.filter(|volume| !volume.file_name().as_encoded_bytes().contains(&b'~'));
+        let on_disk = own.filter(|volume| !mounted::is_other_file_system(&volume.path()));
         let usage = |volume: std::fs::DirEntry| {
             Some((volume.file_name().into_string().ok()?, disk::usage(&volume.path()).ok()?))
         };
         on_disk.filter_map(usage).collect()
     }
 
-    /// Removes everything of the pod.
+    /// Removes everything of the pod; what drivers mounted they have unmounted before.
     pub(crate) fn tear_down(&self, uid: &str) -> Result<(), WriteError> {
         let dir = self.pod_dir(uid);
         // While a part of a volume is mounted here, removing the directory would remove what is in the volume.
@@ -265,16 +290,73 @@ fn fs_group(pod: &Pod) -> Option<u32> {
     u32::try_from(group).ok().filter(|_| rustix::process::geteuid().is_root())
 }
 
+/// What a driver gives; what it gave before stays when it fails.
+async fn of_driver(
+    sources: &dyn Sources,
+    source: csi::Source<'_>,
+    (group, known): (Option<u32>, Option<Made>),
+) -> Result<Made, VolumeError> {
+    match (sources.csi(source, group, known.is_some()).await, known) {
+        (Ok(given), _) => Ok(Made {
+            path: given.path,
+            is_block: given.is_block,
+            is_of_driver: true,
+            read_only: given.read_only,
+            refresh_at: given.again_at,
+        }),
+        (Err(error), Some(known)) => {
+            tracing::warn!(volume = %known.path.display(), error = %chain(&error), "cannot look at a volume again yet");
+            Ok(known)
+        }
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+/// Gives all files of a volume to the group.
+pub(crate) async fn give_to_group(path: PathBuf, group: Option<u32>) -> Result<(), WriteError> {
+    let given = tokio::task::spawn_blocking(move || atomic::own_all(&path, group)).await;
+    given.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
 /// A volume that was set up.
+#[derive(Clone)]
 struct Made {
     path: PathBuf,
+    is_block: bool,
+    is_of_driver: bool,
     read_only: bool,
     refresh_at: Option<Timestamp>,
 }
 
 impl Made {
     fn writable(path: PathBuf) -> Self {
-        Self { path, read_only: false, refresh_at: None }
+        Self { path, is_block: false, is_of_driver: false, read_only: false, refresh_at: None }
+    }
+}
+
+impl Volumes {
+    fn add(&mut self, name: &str, made: Made) {
+        let places = if made.is_block { &mut self.devices } else { &mut self.paths };
+        places.insert(name.to_owned(), made.path);
+        if made.read_only {
+            self.read_only.insert(name.to_owned());
+        }
+        if made.is_of_driver {
+            self.of_drivers.insert(name.to_owned());
+        }
+        self.refresh_at = self.refresh_at.into_iter().chain(made.refresh_at).min();
+    }
+
+    /// The volume as it was set up.
+    fn made(&self, name: &str) -> Option<Made> {
+        let (files, device) = (self.paths.get(name), self.devices.get(name));
+        Some(Made {
+            path: files.or(device)?.clone(),
+            is_block: device.is_some(),
+            is_of_driver: self.of_drivers.contains(name),
+            read_only: self.read_only.contains(name),
+            refresh_at: self.refresh_at.filter(|_| self.of_drivers.contains(name)),
+        })
     }
 }
 
@@ -305,7 +387,8 @@ impl SetUp<'_> {
                 }
             }
             atomic::write(&self.dir, &payload.files, self.group)?;
-            return Ok(Made { path: self.dir.clone(), read_only: true, refresh_at: payload.refresh_at });
+            let refresh_at = payload.refresh_at;
+            return Ok(Made { read_only: true, refresh_at, ..Made::writable(self.dir.clone()) });
         }
         Err(VolumeError::Unsupported { what: kind_of(volume) })
     }
@@ -327,7 +410,6 @@ impl SetUp<'_> {
 
 fn kind_of(volume: &Volume) -> &'static str {
     match volume {
-        Volume { csi: Some(_), .. } => "a csi volume",
         Volume { nfs: Some(_), .. } => "an nfs volume",
         _ => "this kind of volume",
     }

@@ -29,12 +29,29 @@ impl Sources for Fixed {
 
     async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError> {
         let renew_at = Timestamp::from_second(seconds.unwrap_or_default()).unwrap();
-        Ok(Token { text: format!("for {audience:?}"), renew_at })
+        Ok(Token { text: format!("for {audience:?}"), renew_at, expires_at: Timestamp::MAX })
     }
 
     async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {
         let found = self.0.iter().find(|(name, _)| *name == (claim.name, claim.is_ephemeral));
         found.map(|(_, volume)| serde_json::from_value(volume.clone()).unwrap()).ok_or(ClaimError::Unbound)
+    }
+
+    /// A driver that gives what is to be read later, and nothing again.
+    async fn csi(
+        &self,
+        source: csi::Source<'_>,
+        _: Option<u32>,
+        again: bool,
+    ) -> Result<csi::Given, CsiError> {
+        let csi::Source::Inline(name, _) = source else { return Err(CsiError::NoSource) };
+        let given = csi::Given {
+            path: Path::new("/of-driver").join(name),
+            is_block: false,
+            read_only: true,
+            again_at: Timestamp::from_second(60).ok(),
+        };
+        if again { Err(CsiError::NoDriver("d".to_owned())) } else { Ok(given) }
     }
 }
 
@@ -228,11 +245,8 @@ async fn claims_that_cannot_be_mounted_say_why() {
     let cases = [
         (None, "error processing PVC shop/data"),
         (Some(elsewhere), "elsewhere\" does not exist"),
-        (
-            Some(json!({"csi": {"driver": "d", "volumeHandle": "h"}})),
-            "a csi PersistentVolume is not supported",
-        ),
-        (Some(json!({"volumeMode": "Block", "local": {"path": "/"}})), "volumeMode Block is not supported"),
+        (Some(json!({"csi": {"driver": "d", "volumeHandle": "h"}})), "is not of a CSI driver"),
+        (Some(json!({"volumeMode": "Block", "local": {"path": "/"}})), "/ is no block device"),
     ];
     for (spec, expected) in cases {
         let sources =
@@ -242,4 +256,16 @@ async fn claims_that_cannot_be_mounted_say_why() {
         let failed = failed.unwrap_err();
         assert!(failed.source.to_string().contains(expected), "{}", failed.source);
     }
+}
+
+#[tokio::test]
+async fn what_a_driver_gave_stays_when_it_cannot_be_asked_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = root_in(dir.path());
+    let (pod, fields) = (pod(json!({ "csi": { "driver": "d" } })), NodeFields::default());
+    let volumes = root.set_up(&pod, &Fixed::default(), &fields, None).await.unwrap();
+    assert_eq!(volumes.paths["v"], Path::new("/of-driver/v"));
+    assert!(volumes.read_only.contains("v") && volumes.refresh_at == Timestamp::from_second(60).ok());
+    let again = root.set_up(&pod, &Fixed::default(), &fields, Some(&volumes)).await.unwrap();
+    assert_eq!(again, volumes);
 }

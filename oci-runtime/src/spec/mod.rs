@@ -61,6 +61,7 @@ pub(crate) fn build(
 ) -> Result<Spec, String> {
     let identity = user::resolve(&spec.user, image.user().as_deref().unwrap_or_default(), accounts)?;
     check_mounts(spec)?;
+    devices::check(&spec.devices)?;
     let process = process(spec, image, &identity, host)?;
     let mut linux = linux(spec, host, cgroup).map_err(|error| error.to_string())?;
     if !spec.user.privileged {
@@ -157,8 +158,9 @@ fn linux(spec: &ContainerSpec, host: &Host, cgroup: &str) -> Result<Linux, OciSp
         // Else the OCI runtime would cut all of the container's mounts off from their peers first.
         linux.set_rootfs_propagation(Some("rshared".to_owned()));
     }
-    if spec.user.privileged {
-        linux.set_devices(Some(host.devices.clone()));
+    let of_node = if spec.user.privileged { host.devices.clone() } else { Vec::new() };
+    if let Some(devices) = devices::with(of_node, &spec.devices) {
+        linux.set_devices(Some(devices));
     }
     Ok(linux)
 }
@@ -172,7 +174,9 @@ fn resources(spec: &ContainerSpec) -> Result<LinuxResources, OciSpecError> {
             .quota(i64::try_from(cgroup::quota(millis)).unwrap_or(i64::MAX))
             .period(cgroup::CPU_PERIOD_MICROS);
     }
-    let mut resources = LinuxResourcesBuilder::default().devices(vec![device]).cpu(cpu.build()?);
+    let rules = std::iter::once(Ok(device)).chain(spec.devices.iter().filter_map(devices::rule));
+    let rules = rules.collect::<Result<Vec<_>, _>>()?;
+    let mut resources = LinuxResourcesBuilder::default().devices(rules).cpu(cpu.build()?);
     if let Some(bytes) = limits.memory_limit_bytes {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         resources = resources.memory(LinuxMemoryBuilder::default().limit(bytes).build()?);

@@ -46,6 +46,7 @@ pub(crate) fn container() -> ContainerSpec {
         env: Vec::new(),
         working_dir: None,
         mounts: Vec::new(),
+        devices: Vec::new(),
         resources: Resources::default(),
         user: UserSpec::default(),
         confinement: Confinement::default(),

@@ -83,6 +83,7 @@ impl Node {
             env: Vec::new(),
             working_dir: None,
             mounts: Vec::new(),
+            devices: Vec::new(),
             resources: Resources::default(),
             user: UserSpec::default(),
             confinement: Confinement::default(),

@@ -20,7 +20,7 @@ use k8s_openapi::api::networking::v1::{IPAddress, ServiceCIDR};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::resource::v1::{ResourceClaim, ResourceClaimTemplate};
-use k8s_openapi::api::storage::v1::{StorageClass, VolumeAttributesClass};
+use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass, VolumeAttachment, VolumeAttributesClass};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
@@ -98,6 +98,8 @@ caches! {
     resource_claims: ResourceClaim, Hold::All;
     resource_claim_templates: ResourceClaimTemplate, Hold::All;
     storage_classes: StorageClass, Hold::All;
+    csi_drivers: CSIDriver, Hold::All;
+    volume_attachments: VolumeAttachment, Hold::All;
     volume_attributes_classes: VolumeAttributesClass, Hold::All;
     pods: Pod, Hold::All, trim::pod;
     jobs: Job, Hold::All;

@@ -37,6 +37,7 @@ use crate::service_account::ServiceAccountController;
 use crate::service_cidrs::ServiceCidrController;
 use crate::service_cidrs::repair::AddressRepairController;
 use crate::stateful_set::StatefulSetController;
+use crate::storage::attach::AttachDetachController;
 use crate::storage::binder::VolumeBinder;
 use crate::storage::ephemeral::EphemeralVolumesController;
 use crate::storage::expansion::ExpansionController;
@@ -80,6 +81,7 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<GarbageCollector>,
     start::<ClusterRoleController>,
     start::<VolumeBinder>,
+    start::<AttachDetachController>,
     start::<ClaimProtectionController>,
     start::<VolumeProtectionController>,
     start::<AttributesProtectionController>,

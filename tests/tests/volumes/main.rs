@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod config_map;
 #[cfg(test)]
+mod csi;
+#[cfg(test)]
 mod downward;
 #[cfg(test)]
 mod downward_api;
+#[cfg(test)]
+mod driver;
 #[cfg(test)]
 mod empty_dir;
 #[cfg(test)]

@@ -152,6 +152,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         env: Vec::new(),
         working_dir: None,
         mounts: Vec::new(),
+        devices: Vec::new(),
         resources: Resources::default(),
         user: UserSpec::default(),
         confinement: Confinement::default(),

@@ -95,8 +95,10 @@ impl Node {
         let (services, mut writer) = reflector::store();
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Init);
         writer.apply_watcher_event(&kube::runtime::watcher::Event::InitDone);
+        let csi = crate::csi::Csi::new(client.clone(), clock.clone(), "node-1", self.dir.path());
         let ctx = Arc::new(Context {
             clock,
+            csi,
             node_name: "node-1".to_owned(),
             host_ip: "192.0.2.1".to_owned(),
             allocatable: BTreeMap::new(),
