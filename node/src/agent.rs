@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::containers::Containers;
 use crate::context::{Context, chain};
 use crate::csi::Csi;
+use crate::devices::{self, Devices};
 use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
 use crate::events::{Events, Happening, Severity};
 use crate::eviction::{self, Evictions};
@@ -78,6 +79,12 @@ pub enum NodeError {
     /// Static Pods cannot be found.
     #[error("cannot find static Pods")]
     Manifests(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What containers have of devices cannot be read.
+    #[error(
+        "cannot read which containers have which devices; if nothing can be done about it, remove the file, and they are \
+             given to others"
+    )]
+    Devices(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Services cannot be served.
     #[error("cannot serve Services")]
     Services(#[from] ServicesError),
@@ -200,6 +207,7 @@ pub(crate) async fn run_with(
     registration.register(&stop).await;
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
+    tasks.spawn(devices::serve(agent.ctx.devices.clone(), stop.clone()));
     tasks.spawn(plugins::follow(agent.ctx.clone(), config.data_dir.join("node"), stop.clone()));
     tasks.spawn(evictions.run(stop.clone()));
     if let Some(ip) = config.own_dns() {
@@ -275,6 +283,7 @@ impl Agent {
             events,
             network: parts.network,
             host_ports: parts.host_ports,
+            devices: Arc::new(Devices::open(&dir).map_err(|error| NodeError::Devices(Box::new(error)))?),
             csi: Csi::new(client.clone(), config.clock.clone(), &config.node_name, &dir),
             volumes: VolumeRoot::new(dir.join("pods"), local_volumes(config)),
             logs: LogDir::new(dir.join("logs/pods")),

@@ -15,6 +15,7 @@ use crate::allocations::{Allocations, Amounts};
 use crate::cgroups::CgroupRoot;
 use crate::containers::Containers;
 use crate::csi::Csi;
+use crate::devices::Devices;
 use crate::dns::DnsSettings;
 use crate::env::NodeFields;
 use crate::events::Events;
@@ -85,6 +86,8 @@ pub(crate) struct Context {
     pub(crate) host_ports: Arc<HostPorts>,
     /// How often probes looked.
     pub(crate) probe_tallies: Tallies,
+    /// Devices that plugins offer.
+    pub(crate) devices: Arc<Devices>,
     /// Drivers of volumes.
     pub(crate) csi: Csi,
     /// Volumes.

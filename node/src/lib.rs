@@ -10,7 +10,7 @@
 //! - `static_pods`: Pods of manifests on disk, and what the API shows of them.
 //! - `admission`: which Pods it takes at all. `shutdown`: how they end when the node does.
 //! - `images`: from an image reference to content on disk, and what that content is.
-//! - `csi`, `plugins`: volumes of drivers, and how drivers say that they are there.
+//! - `csi`, `plugins`: volumes of drivers, and how drivers say that they are there. `devices`: those that plugins offer.
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
 //!   their end inside of it.
@@ -35,6 +35,7 @@ mod config;
 mod containers;
 mod context;
 mod csi;
+mod devices;
 mod dns;
 mod env;
 mod events;

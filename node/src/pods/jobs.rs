@@ -239,7 +239,7 @@ pub(super) async fn forced_handler(ctx: &Context, pod: &Pod) -> Result<Option<Ha
 /// Creates and starts an attempt at a container.
 pub(super) async fn launch(ctx: Arc<Context>, order: launch::Order) -> Done {
     let (container, attempt) = (order.container.clone(), order.attempt);
-    let result = launch::run(&ctx, order).await;
+    let result = Box::pin(launch::run(&ctx, order)).await;
     ctx.containers.refresh().await;
     Done::Launch { container, attempt, result }
 }
@@ -297,7 +297,10 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     ctx.host_ports.withdraw(uid).await.map_err(|error| chain(&error))?;
     ctx.network.detach(uid).await.map_err(|error| chain(&error))?;
     ctx.objects.release(uid);
+    // A part of a volume that is still mounted would keep its driver from letting go of it.
+    ctx.volumes.sub_paths(uid).tear_down().map_err(|error| chain(&error))?;
     ctx.csi.tear_down(uid).await.map_err(|error| chain(&error))?;
+    ctx.devices.release(uid).map_err(|error| chain(&error))?;
     ctx.volumes.tear_down(uid).map_err(|error| chain(&error))?;
     ctx.containers.refresh().await;
     Ok(())

@@ -94,6 +94,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
                 .to_owned(),
         );
     }
+    let equipment = ctx.devices.equip(pod, container).await.map_err(|error| chain(&error))?;
     let env = environment(ctx, order, container).await?;
     let mounter = Mounter {
         container,
@@ -103,6 +104,9 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         links_files: order.image.handler == Handler::Wasmtime,
     };
     let mut mounts = mounter.mounts().map_err(|error| chain(&error))?;
+    mounts.extend(equipment.mounts);
+    let mut devices = devices(container, &order.volumes).map_err(|error| chain(&error))?;
+    devices.extend(equipment.devices);
     if order.image.handler == Handler::Runc {
         add_pod_files(ctx, order, container, &mut mounts)?;
     }
@@ -126,7 +130,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         args,
         working_dir: container.working_dir.clone().filter(|dir| !dir.is_empty()),
         mounts,
-        devices: devices(container, &order.volumes).map_err(|error| chain(&error))?,
+        devices,
         resources: resources::of_container(container),
         user: security.user(),
         confinement: security.confinement(&ctx.seccomp_profiles),
@@ -139,9 +143,21 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         },
         ports: ports(container),
         log_path,
-        annotations: pod.metadata.annotations.clone().unwrap_or_default(),
-        env,
+        annotations: pod
+            .metadata
+            .annotations
+            .iter()
+            .flatten()
+            .map(owned)
+            .chain(equipment.annotations)
+            .collect(),
+        // What the Pod sets itself comes later, and so counts.
+        env: equipment.env.into_iter().chain(env).collect(),
     })
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
 }
 
 fn default_args(image: &PreparedImage, has_command: bool) -> Option<Vec<String>> {

@@ -45,6 +45,7 @@ pub(crate) struct Registration {
     facts: Facts,
     pressure: watch::Receiver<Pressure>,
     in_use: watch::Receiver<BTreeSet<String>>,
+    devices: watch::Receiver<u64>,
     node: Option<Node>,
     written: Option<(NodeStatus, Timestamp)>,
 }
@@ -52,8 +53,8 @@ pub(crate) struct Registration {
 impl Registration {
     /// A node that is not registered yet.
     pub(crate) fn new(ctx: Arc<Context>, facts: Facts, pressure: watch::Receiver<Pressure>) -> Self {
-        let in_use = ctx.csi.in_use().follow();
-        Self { client: ctx.client.clone(), ctx, facts, pressure, in_use, node: None, written: None }
+        let (in_use, devices) = (ctx.csi.in_use().follow(), ctx.devices.follow());
+        Self { client: ctx.client.clone(), ctx, facts, pressure, in_use, devices, node: None, written: None }
     }
 
     /// Registers the node, however often it takes, unless `shutdown` comes first.
@@ -120,6 +121,7 @@ impl Registration {
         let of_node = OfNode {
             images: self.ctx.images.all().into_iter().map(image).collect(),
             volumes_in_use: self.in_use.borrow().clone(),
+            devices: self.ctx.devices.counts(),
         };
         let health = Health {
             pressure: *self.pressure.borrow(),
@@ -164,6 +166,7 @@ impl Registration {
                 Ok(()) = self.pressure.changed() => {}
                 // Somebody waits until it is told.
                 Ok(()) = self.in_use.changed() => {}
+                Ok(()) = self.devices.changed() => {}
             }
             if let Err(error) = self.beat().await {
                 warn!(error = %chain(&error), "cannot renew the node");

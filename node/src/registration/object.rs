@@ -54,6 +54,8 @@ pub(crate) struct OfNode {
     pub(crate) images: Vec<ContainerImage>,
     /// Volumes that must stay attached.
     pub(crate) volumes_in_use: BTreeSet<String>,
+    /// How many devices there are of each resource, and how many can be given to containers.
+    pub(crate) devices: BTreeMap<String, (usize, usize)>,
 }
 
 impl Facts {
@@ -103,15 +105,17 @@ impl Facts {
         before: Option<&NodeStatus>,
         now: Timestamp,
     ) -> NodeStatus {
-        let quantities = |list: BTreeMap<String, String>| -> Option<BTreeMap<String, Quantity>> {
-            Some(list.into_iter().map(|(name, value)| (name, Quantity(value))).collect())
+        let devices = &of_node.devices;
+        let quantities = |list: BTreeMap<String, String>, count: fn((usize, usize)) -> usize| {
+            let devices = devices.iter().map(|(name, counts)| (name.clone(), count(*counts).to_string()));
+            Some(list.into_iter().chain(devices).map(|(name, value)| (name, Quantity(value))).collect())
         };
         let address =
             |type_: &str, address: &str| NodeAddress { type_: type_.to_owned(), address: address.to_owned() };
         let endpoint = DaemonEndpoint { port: i32::from(self.port) };
         NodeStatus {
-            capacity: quantities(self.machine.capacity(self.max_pods)),
-            allocatable: quantities(self.machine.allocatable(self.max_pods)),
+            capacity: quantities(self.machine.capacity(self.max_pods), |(all, _)| all),
+            allocatable: quantities(self.machine.allocatable(self.max_pods), |(_, healthy)| healthy),
             addresses: Some(vec![address("InternalIP", &self.ip), address("Hostname", &self.name)]),
             daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
             conditions: Some(conditions(health, before, now)),

@@ -75,7 +75,7 @@ impl SubPaths {
     }
 
     /// Unmounts everything.
-    pub(super) fn tear_down(&self) -> Result<(), WriteError> {
+    pub(crate) fn tear_down(&self) -> Result<(), WriteError> {
         let entries = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
         let places = entries(self.dir.clone()).flat_map(entries).flat_map(entries);
         places.into_iter().try_for_each(|place| mounted::unmount(&place))

@@ -1,6 +1,8 @@
 //! Containers as the node keeps them, with real programs. A test that does what a conformance description says bears its name.
 
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod endpoints;
 #[cfg(test)]
 mod ephemeral;

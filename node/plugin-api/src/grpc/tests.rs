@@ -121,7 +121,7 @@ proptest! {
         let mut came = BytesMut::new();
         let mut read = Vec::new();
         // As pieces come that end anywhere.
-        for byte in sent.iter().flat_map(|message| frame::of(message)) {
+        for byte in sent.iter().flat_map(frame::of) {
             came.extend_from_slice(&[byte]);
             while let Some(message) = frame::next(&mut came).unwrap() {
                 read.push(frame::decode::<Devices>(message).unwrap());

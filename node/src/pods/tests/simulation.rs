@@ -99,6 +99,7 @@ impl Node {
         let ctx = Arc::new(Context {
             clock,
             csi,
+            devices: Arc::new(crate::devices::Devices::open(self.dir.path()).unwrap()),
             node_name: "node-1".to_owned(),
             host_ip: "192.0.2.1".to_owned(),
             allocatable: BTreeMap::new(),

@@ -1,0 +1,242 @@
+//! Devices that plugins offer to containers, as extended resources (`example.com/gpu`).
+//!
+//! ```text
+//! (plugin registers) -> its devices, again and again -> the Node's capacity and allocatable
+//! (container starts) -> devices chosen -> Allocate -> written down -> PreStartContainer
+//! (all of a pod is given back) -> its devices are free
+//! ```
+//! # Guarantees
+//! - A device is one container's alone, but that containers which start later have those of init containers of their Pod that ended.
+//! - What a container was given is written down before it starts: an agent that starts again gives it the same, and nobody else.
+//! - A device that is not healthy is given to nobody; who has it keeps it.
+//!
+//! Reading order: [`Devices`], [`state`] (who has what, which device is next), [`server`] (plugins that register), `endpoint` (one of them).
+
+mod endpoint;
+mod server;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use wherry_plugin_api::device::{
+    self, AllocateRequest, AllocateResponse, ContainerAllocateRequest, ContainerPreferredRequest,
+    PreStartRequest, PreferredRequest, PreferredResponse,
+};
+use wherry_plugin_api::grpc::{self, CallError, Message};
+use wherry_plugin_api::registration::Empty;
+use wherry_runtime_api::{Device, Mount};
+
+use crate::volumes::WriteError;
+pub(crate) use server::serve;
+use state::{Given, Needs, Offer, State};
+
+/// How long a plugin may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a container cannot have its devices.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DeviceError {
+    /// There are too few.
+    #[error("requested number of devices unavailable for {resource}. Requested: {wanted}, Available: {free}")]
+    TooFew {
+        /// Their resource.
+        resource: String,
+        /// How many it wants.
+        wanted: usize,
+        /// How many nobody has.
+        free: usize,
+    },
+    /// The plugin refused, or cannot be reached.
+    #[error("{call} of the device plugin of {resource} failed")]
+    Call {
+        /// What it was asked.
+        call: &'static str,
+        /// Its resource.
+        resource: String,
+        /// The cause.
+        source: CallError,
+    },
+    /// The plugin does not answer.
+    #[error("{call} of the device plugin of {resource} failed: no answer within {} s", PATIENCE.as_secs())]
+    Late {
+        /// What it was asked.
+        call: &'static str,
+        /// Its resource.
+        resource: String,
+    },
+    /// The plugin wants something that this node does not do.
+    #[error("the device plugin of {0} names CDI devices, which this node does not know: have it name paths")]
+    Cdi(String),
+    /// The plugin answered for another number of containers.
+    #[error("the device plugin of {0} did not answer for the one container it was asked about")]
+    Answer(String),
+    /// It cannot be written down.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What a container gets with its devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Equipment {
+    /// Environment.
+    pub(crate) env: Vec<(String, String)>,
+    /// Files.
+    pub(crate) mounts: Vec<Mount>,
+    /// Devices.
+    pub(crate) devices: Vec<Device>,
+    /// Annotations for the runtime.
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+impl Equipment {
+    fn add(&mut self, needs: &Needs) {
+        self.env.extend(needs.env.clone());
+        self.annotations.extend(needs.annotations.clone());
+        let mounts = needs.mounts.iter();
+        self.mounts
+            .extend(mounts.map(|(host, container, read_only)| Mount::new(host, container, *read_only)));
+        self.devices.extend(needs.devices.iter().cloned());
+    }
+}
+
+/// The devices of this node.
+pub(crate) struct Devices {
+    directory: PathBuf,
+    state: Mutex<State>,
+    /// Counted up when there are more or fewer devices.
+    changed: watch::Sender<u64>,
+    /// One allocation at a time: what is chosen must be free until it is written down.
+    allocating: tokio::sync::Mutex<()>,
+}
+
+impl Devices {
+    /// Those of plugins with sockets below the directory of the node, and what containers have of them.
+    pub(crate) fn open(root: &Path) -> Result<Self, WriteError> {
+        let directory = root.join("device-plugins");
+        let state = State::read(&directory)?;
+        let changed = watch::Sender::default();
+        Ok(Self { directory, state: Mutex::new(state), changed, allocating: tokio::sync::Mutex::default() })
+    }
+
+    /// How many devices of each resource there are, and how many can be given to containers.
+    pub(crate) fn counts(&self) -> BTreeMap<String, (usize, usize)> {
+        self.state.lock().counts()
+    }
+
+    /// Tells when there are more or fewer.
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Takes what a plugin offers; the resource of nobody else changes.
+    fn offer(&self, resource: &str, offer: Option<Offer>) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        let before = state.counts();
+        state.offer(resource, offer);
+        if state.counts() != before {
+            self.changed.send_modify(|count| *count += 1);
+        }
+        state.write(&self.directory)
+    }
+
+    /// What the container gets with the devices it asks for; the same however often it is started.
+    pub(crate) async fn equip(&self, pod: &Pod, container: &Container) -> Result<Equipment, DeviceError> {
+        let _alone = self.allocating.lock().await;
+        let mut equipment = Equipment::default();
+        for (resource, wanted) in self.wanted(container) {
+            let known = self.state.lock().given(pod, &container.name, &resource).cloned();
+            let given = match known {
+                Some(given) => given,
+                None => self.allocate(pod, container, &resource, wanted).await?,
+            };
+            let offer = self.state.lock().offered(&resource).cloned();
+            if let Some(offer) = offer.filter(|offer| offer.options.pre_start_required) {
+                let request = PreStartRequest { devices_ids: given.devices.clone() };
+                let call = ("PreStartContainer", device::PRE_START);
+                ask::<_, Empty>(&offer.socket, &resource, call, &request).await?;
+            }
+            equipment.add(&given.needs);
+        }
+        Ok(equipment)
+    }
+
+    /// The resources of plugins that the container asks for, and how much.
+    fn wanted(&self, container: &Container) -> Vec<(String, usize)> {
+        let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+        let state = self.state.lock();
+        let limits = limits.into_iter().flatten().filter(|(resource, _)| state.knows(resource));
+        let count = |amount: &str| amount.parse().ok().filter(|count| *count > 0);
+        limits.filter_map(|(resource, amount)| Some((resource.clone(), count(&amount.0)?))).collect()
+    }
+
+    async fn allocate(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        resource: &str,
+        wanted: usize,
+    ) -> Result<Given, DeviceError> {
+        let (offer, choice) = {
+            let state = self.state.lock();
+            (state.offered(resource).cloned(), state.choose(pod, &container.name, resource))
+        };
+        let too_few = || DeviceError::TooFew { resource: resource.to_owned(), wanted, free: choice.len() };
+        let offer = offer.filter(|_| choice.len() >= wanted).ok_or_else(too_few)?;
+        let mut devices = choice.first(wanted);
+        if offer.options.get_preferred_allocation_available {
+            let request = PreferredRequest {
+                container_requests: vec![ContainerPreferredRequest {
+                    available_device_ids: choice.all(),
+                    must_include_device_ids: choice.reused(wanted),
+                    allocation_size: i32::try_from(wanted).unwrap_or(i32::MAX),
+                }],
+            };
+            let call = ("GetPreferredAllocation", device::GET_PREFERRED);
+            let answer: PreferredResponse = ask(&offer.socket, resource, call, &request).await?;
+            let preferred = answer.container_responses.into_iter().next().unwrap_or_default().device_ids;
+            devices = choice.preferring(&preferred, wanted);
+        }
+        let request = AllocateRequest {
+            container_requests: vec![ContainerAllocateRequest { devices_ids: devices.clone() }],
+        };
+        let call = ("Allocate", device::ALLOCATE);
+        let answer: AllocateResponse = ask(&offer.socket, resource, call, &request).await?;
+        let [response] = <[_; 1]>::try_from(answer.container_responses)
+            .map_err(|_| DeviceError::Answer(resource.to_owned()))?;
+        if !response.cdi_devices.is_empty() {
+            return Err(DeviceError::Cdi(resource.to_owned()));
+        }
+        let given = Given { devices, needs: Needs::of(response) };
+        let mut state = self.state.lock();
+        state.give(pod, &container.name, resource, given.clone());
+        state.write(&self.directory)?;
+        Ok(given)
+    }
+
+    /// Takes back what the pod was given.
+    pub(crate) fn release(&self, uid: &str) -> Result<(), WriteError> {
+        let mut state = self.state.lock();
+        if state.release(uid) { state.write(&self.directory) } else { Ok(()) }
+    }
+}
+
+async fn ask<Q: Message, A: Message + Default>(
+    socket: &Path,
+    resource: &str,
+    (call, method): (&'static str, &str),
+    question: &Q,
+) -> Result<A, DeviceError> {
+    match tokio::time::timeout(PATIENCE, grpc::call(socket, method, question)).await {
+        Ok(answer) => {
+            answer.map_err(|source| DeviceError::Call { call, resource: resource.to_owned(), source })
+        }
+        Err(_) => Err(DeviceError::Late { call, resource: resource.to_owned() }),
+    }
+}

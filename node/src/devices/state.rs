@@ -1,0 +1,224 @@
+//! Who has which device, in memory and on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Pod;
+use serde::{Deserialize, Serialize};
+use wherry_plugin_api::device::{ContainerAllocateResponse, HEALTHY, Options};
+use wherry_runtime_api::Device;
+
+use crate::volumes::WriteError;
+
+const FILE: &str = "wherry_checkpoint.json";
+
+/// What a plugin that is there offers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Offer {
+    pub(super) socket: PathBuf,
+    pub(super) options: Options,
+    /// Its devices, and whether each is healthy.
+    pub(super) devices: BTreeMap<String, bool>,
+}
+
+impl Offer {
+    /// The same, with these devices.
+    pub(super) fn with(&self, devices: wherry_plugin_api::device::Devices) -> Self {
+        let devices = devices.devices.into_iter().map(|device| (device.id, device.health == HEALTHY));
+        Self { devices: devices.collect(), ..self.clone() }
+    }
+}
+
+/// Devices that a container has, and what it needs to use them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Given {
+    pub(super) devices: Vec<String>,
+    pub(super) needs: Needs,
+}
+
+/// What a plugin answered for a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Needs {
+    pub(super) env: BTreeMap<String, String>,
+    /// Paths on the node and in the container, and whether the container only reads.
+    pub(super) mounts: Vec<(PathBuf, String, bool)>,
+    pub(super) devices: Vec<Device>,
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+impl Needs {
+    pub(super) fn of(response: ContainerAllocateResponse) -> Self {
+        let mounts = response.mounts.into_iter();
+        let devices = response.devices.into_iter();
+        Self {
+            env: response.envs,
+            annotations: response.annotations,
+            mounts: mounts.map(|one| (one.host_path.into(), one.container_path, one.read_only)).collect(),
+            devices: devices
+                .map(|one| Device {
+                    host_path: one.host_path.into(),
+                    container_path: one.container_path,
+                    permissions: one.permissions,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What is written down.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Checkpoint {
+    /// By uid, container and resource.
+    given: BTreeMap<String, BTreeMap<String, BTreeMap<String, Given>>>,
+    /// All resources there were: their amount in the Node has to be set to nothing where no plugin offers any.
+    resources: BTreeSet<String>,
+}
+
+/// See the module's documentation.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    kept: Checkpoint,
+    offers: BTreeMap<String, Offer>,
+}
+
+/// Devices that a container may be given.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Those of init containers of its pod, which come first.
+    reusable: Vec<String>,
+    free: Vec<String>,
+}
+
+impl Choice {
+    pub(super) fn len(&self) -> usize {
+        self.reusable.len() + self.free.len()
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        self.reusable.iter().chain(&self.free).cloned().collect()
+    }
+
+    /// So many of them.
+    pub(super) fn first(&self, count: usize) -> Vec<String> {
+        self.all().into_iter().take(count).collect()
+    }
+
+    /// Those among so many that have to be taken.
+    pub(super) fn reused(&self, count: usize) -> Vec<String> {
+        self.reusable.iter().take(count).cloned().collect()
+    }
+
+    /// So many, with those that are preferred where they may be given.
+    pub(super) fn preferring(&self, preferred: &[String], count: usize) -> Vec<String> {
+        let all = self.all();
+        let must = self.reused(count);
+        let liked = preferred.iter().filter(|device| all.contains(device));
+        let mut chosen = Vec::new();
+        for device in must.iter().chain(liked).chain(&all) {
+            if chosen.len() < count && !chosen.contains(device) {
+                chosen.push(device.clone());
+            }
+        }
+        chosen
+    }
+}
+
+impl State {
+    /// What an earlier agent wrote down.
+    pub(super) fn read(directory: &Path) -> Result<Self, WriteError> {
+        let path = directory.join(FILE);
+        let failed = |source| WriteError::Io { action: "read", path: path.clone(), source };
+        let kept = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Checkpoint::default(),
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(Self { kept, offers: BTreeMap::new() })
+    }
+
+    /// Writes down what is to outlive the agent.
+    pub(super) fn write(&self, directory: &Path) -> Result<(), WriteError> {
+        let path = directory.join(FILE);
+        let failed = |source| WriteError::Io { action: "write", path: path.clone(), source };
+        fs::create_dir_all(directory).map_err(failed)?;
+        let text = serde_json::to_vec(&self.kept).map_err(|error| failed(error.into()))?;
+        let file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+        fs::write(file.path(), text).map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist(&path).map_err(|error| failed(error.error))?;
+        Ok(())
+    }
+
+    /// What is offered now, or that nothing is any more: whoever has devices keeps them.
+    pub(super) fn offer(&mut self, resource: &str, offer: Option<Offer>) {
+        self.kept.resources.insert(resource.to_owned());
+        match offer {
+            Some(offer) => drop(self.offers.insert(resource.to_owned(), offer)),
+            None => drop(self.offers.remove(resource)),
+        }
+    }
+
+    pub(super) fn offered(&self, resource: &str) -> Option<&Offer> {
+        self.offers.get(resource)
+    }
+
+    /// Whether a plugin offers the resource, or one did.
+    pub(super) fn knows(&self, resource: &str) -> bool {
+        self.kept.resources.contains(resource)
+    }
+
+    pub(super) fn counts(&self) -> BTreeMap<String, (usize, usize)> {
+        let count = |resource: &String| {
+            let devices = self.offers.get(resource).map(|offer| &offer.devices);
+            let healthy = devices.map_or(0, |devices| devices.values().filter(|healthy| **healthy).count());
+            (resource.clone(), (devices.map_or(0, BTreeMap::len), healthy))
+        };
+        self.kept.resources.iter().map(count).collect()
+    }
+
+    /// What the container was given of the resource.
+    pub(super) fn given(&self, pod: &Pod, container: &str, resource: &str) -> Option<&Given> {
+        self.kept.given.get(uid(pod))?.get(container)?.get(resource)
+    }
+
+    pub(super) fn give(&mut self, pod: &Pod, container: &str, resource: &str, given: Given) {
+        let of_pod = self.kept.given.entry(uid(pod).to_owned()).or_default();
+        of_pod.entry(container.to_owned()).or_default().insert(resource.to_owned(), given);
+    }
+
+    /// Forgets what the pod was given; says whether it was given something.
+    pub(super) fn release(&mut self, uid: &str) -> bool {
+        self.kept.given.remove(uid).is_some()
+    }
+
+    /// The devices of the resource that the container may be given.
+    pub(super) fn choose(&self, pod: &Pod, container: &str, resource: &str) -> Choice {
+        let Some(offer) = self.offers.get(resource) else { return Choice::default() };
+        let ended = inits(pod).filter(|name| *name != container).collect::<BTreeSet<_>>();
+        let (mut taken, mut left) = (BTreeSet::new(), BTreeSet::new());
+        for (of, containers) in &self.kept.given {
+            for (name, given) in containers {
+                let is_left = of == uid(pod) && ended.contains(name.as_str());
+                let devices = given.get(resource).into_iter().flat_map(|given| &given.devices);
+                if is_left { left.extend(devices) } else { taken.extend(devices) }
+            }
+        }
+        let healthy = offer.devices.iter().filter(|(_, healthy)| **healthy).map(|(device, _)| device);
+        let open = healthy.filter(|device| !taken.contains(device));
+        let (reusable, free) = open.cloned().partition(|device| left.contains(device));
+        Choice { reusable, free }
+    }
+}
+
+fn uid(pod: &Pod) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+/// The init containers that end before others start.
+fn inits(pod: &Pod) -> impl Iterator<Item = &str> {
+    let init = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    init.filter(|container| container.restart_policy.as_deref() != Some("Always"))
+        .map(|container| container.name.as_str())
+}

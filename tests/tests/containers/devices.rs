@@ -1,0 +1,118 @@
+//! Devices that plugins offer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use serde_json::json;
+use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
+use wherry_plugin_api::device::{
+    ALLOCATE, AllocateRequest, AllocateResponse, ContainerAllocateResponse, Device, DeviceSpec, Devices,
+    HEALTHY, LIST_AND_WATCH, REGISTER, RegisterRequest, VERSION,
+};
+use wherry_plugin_api::grpc::{Question, Reply, Service, Status, UNIMPLEMENTED, call, serve};
+use wherry_plugin_api::registration::Empty;
+use wherry_tests::pods::{IDLE, shell, with};
+use wherry_tests::{Options, in_cluster, wait};
+
+const RESOURCE: &str = "example.com/loop";
+
+/// Two devices that are `/dev/loop-control`, only to be read.
+struct Loops;
+
+impl Service for Loops {
+    async fn answer(&self, method: &str, question: Question) -> Result<Reply, Status> {
+        match method {
+            LIST_AND_WATCH => {
+                let device = |id: &str| Device { id: id.to_owned(), health: HEALTHY.to_owned() };
+                let all = Devices { devices: vec![device("one"), device("two")] };
+                Ok(Reply::many(stream::iter([all]).chain(stream::pending())))
+            }
+            ALLOCATE => {
+                let request: AllocateRequest = question.read()?;
+                let one = |request: &wherry_plugin_api::device::ContainerAllocateRequest| {
+                    ContainerAllocateResponse {
+                        envs: [("LOOPS".to_owned(), request.devices_ids.join("+"))].into(),
+                        devices: vec![DeviceSpec {
+                            container_path: "/dev/mine".to_owned(),
+                            host_path: "/dev/loop-control".to_owned(),
+                            permissions: "r".to_owned(),
+                        }],
+                        ..ContainerAllocateResponse::default()
+                    }
+                };
+                let container_responses = request.container_requests.iter().map(one).collect();
+                Ok(Reply::one(&AllocateResponse { container_responses }))
+            }
+            other => Err(Status::new(UNIMPLEMENTED, other)),
+        }
+    }
+}
+
+/// Runs the plugin beside the node until `stop`.
+fn plug(node: &Path, stop: CancellationToken) {
+    let directory = node.join("device-plugins");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime starts").block_on(async {
+        let listener = UnixListener::bind(directory.join("loops.sock")).expect("the socket is free");
+        let request = RegisterRequest {
+            version: VERSION.to_owned(),
+            endpoint: "loops.sock".to_owned(),
+            resource_name: RESOURCE.to_owned(),
+            options: None,
+        };
+        let serving = serve(listener, Arc::new(Loops), stop);
+        let register = async {
+            let answer = call::<_, Empty>(&directory.join("kubelet.sock"), REGISTER, &request).await;
+            answer.expect("the node takes the plugin");
+        };
+        tokio::join!(serving, register);
+    });
+}
+
+/// The devices of a plugin are resources of the node: a container that asks for one has it, with what the plugin says, and a Pod for
+/// which none is left waits until the other gives it back; when the plugin goes, nothing can be had any more.
+#[test]
+fn containers_have_the_devices_of_plugins() {
+    in_cluster(Options::default(), |cluster| {
+        let node = cluster.data_dir().join("node");
+        wait::until("the node to take plugins", || {
+            if node.join("device-plugins/kubelet.sock").exists() {
+                Ok(())
+            } else {
+                Err("no socket".to_owned())
+            }
+        });
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let plugin = std::thread::spawn(move || plug(&node, stopped));
+        let allocatable =
+            ["get", "node", "node-1", "-o", "jsonpath={.status.allocatable.example\\.com/loop}"];
+        cluster.kubectl_until(&allocatable, |count| count == "2");
+        let script = format!(
+            "(exec 3</dev/mine) && echo opened; echo $LOOPS; (exec 3>/dev/mine) 2>/dev/null || echo refused; {IDLE}"
+        );
+        let spec = |count: u32| {
+            let asks = json!({"resources": {"limits": {RESOURCE: count}}});
+            json!({"terminationGracePeriodSeconds": 1, "containers": [with(shell("main", &script), asks)]})
+        };
+        cluster.run_pod("first", &spec(1));
+        let logs = cluster.kubectl_until(&["logs", "first"], |logs| logs.contains("refused"));
+        assert_eq!(logs, "opened\none\nrefused\n");
+        cluster.run_pod("second", &spec(2));
+        let why = [
+            "get",
+            "pod",
+            "second",
+            "-o",
+            "jsonpath={.status.conditions[?(@.type==\"PodScheduled\")].message}",
+        ];
+        cluster.kubectl_until(&why, |message| message.contains("Insufficient example.com/loop"));
+        cluster.kubectl(&["delete", "pod", "first"]);
+        cluster.kubectl_until(&["logs", "second"], |logs| logs.contains("one+two"));
+        stop.cancel();
+        plugin.join().expect("the plugin ends well");
+        cluster.kubectl_until(&allocatable, |count| count == "0");
+    });
+}
