@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use wherry_api::csi;
 
 use super::source::Wanted;
-use crate::volumes::WriteError;
+use crate::volumes::{WriteError, remove_file};
 
 const FILE: &str = "vol_data.json";
 const PLUGIN: &str = "kubernetes.io~csi";
@@ -176,15 +176,6 @@ pub(super) fn make(dir: &Path) -> Result<(), WriteError> {
         path: dir.to_owned(),
         source,
     })
-}
-
-fn remove_file(path: &Path) -> Result<(), WriteError> {
-    match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(WriteError::Io { action: "remove", path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Removes an empty directory, or an empty file in the place of a device.

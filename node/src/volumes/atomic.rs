@@ -245,7 +245,8 @@ pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<(), WriteError> {
     })
 }
 
-fn remove_file(path: &Path) -> Result<(), WriteError> {
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<(), WriteError> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(WriteError::Io { action: "remove", path: path.to_owned(), source })

@@ -40,7 +40,7 @@ use crate::csi::{self, CsiError};
 use crate::env::{FieldError, NodeFields, Sources};
 use crate::objects::ObjectError;
 use crate::tokens::TokenError;
-pub(crate) use atomic::WriteError;
+pub(crate) use atomic::{WriteError, remove_file};
 pub(crate) use devices::devices;
 pub(crate) use local::{LocalVolumes, remove_deleted};
 pub(crate) use mounts::Mounter;
