@@ -162,6 +162,7 @@ impl Node<'_> {
         figure("oci_rss_per_pod", per_pod * 1024.0, "KiB");
         let shims = shims(&self.cluster.data_dir());
         figure("oci_shim_rss", median(shims.iter().map(|shim| rss_mib(*shim)).collect()) * 1024.0, "KiB");
+        figure("oci_shim_pss", median(shims.iter().map(|shim| pss_kib(*shim)).collect()), "KiB");
         figure("oci_shims_per_pod", float(shims.len()) / float(MANY), "processes");
         let all: Vec<u32> = shims.into_iter().chain([self.cluster.pid()]).collect();
         let busy = processor_ticks(&all);
@@ -263,6 +264,13 @@ fn process_with(mark: &str) -> Pid {
 fn shims(data: &Path) -> Vec<u32> {
     let data = data.to_str().unwrap();
     processes().filter(|(_, args)| args.contains("shim") && args.contains(data)).map(|(pid, _)| pid).collect()
+}
+
+/// A process's memory, where what several share counts in part for each.
+fn pss_kib(process: u32) -> f64 {
+    let sums = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
+    let line = sums.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// What processes have taken of the processors, in ticks.
