@@ -19,6 +19,7 @@ use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
 use crate::run::RunArgs;
 use crate::shutdown_args::ShutdownArgs;
+use crate::token::TokenCommand;
 use crate::wasm::{InspectArgs, PushArgs};
 
 /// Kubernetes, rebuilt small and fast: containers and WebAssembly side by side.
@@ -53,6 +54,9 @@ pub(crate) enum Command {
     /// Change how Secrets are kept.
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Let nodes join the cluster.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Run a whole cluster, control plane and node, in this process until SIGTERM or Ctrl-C.
     Up(Box<UpArgs>),
 }
@@ -177,7 +181,7 @@ pub(crate) struct UpArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct AgentArgs {
-    /// Leads to the API server, with credentials that may ask for a node's certificate, as a bootstrap token may.
+    /// Leads to the API server, with credentials that may ask for a node's certificate: what `wherry token create` prints there.
     #[arg(long)]
     pub(crate) bootstrap_kubeconfig: PathBuf,
     /// The Pod addresses of this node, a part of the cluster's range that no other node has [default: what the control

@@ -22,6 +22,7 @@ mod run;
 mod secrets;
 mod serving;
 mod shutdown_args;
+mod token;
 mod up;
 mod wasm;
 
@@ -30,6 +31,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::{CertificateCommand, Cli, Command, SecretsCommand};
+use crate::token::TokenCommand;
 
 fn main() -> ExitCode {
     // A shim is a small process per container: it needs neither the parser below nor an async runtime.
@@ -64,6 +66,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Push(args) => runtime.block_on(wasm::push(args)),
         Command::Run(args) => return runtime.block_on(run::run(*args)),
         Command::Secrets(SecretsCommand::Rotate(args)) => runtime.block_on(secrets::rotate(args)),
+        Command::Token(TokenCommand::Create(args)) => runtime.block_on(token::create(args)),
         Command::Up(args) => runtime.block_on(up::run(*args, started)),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -23,34 +23,28 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent in loopback mode whose data is in `dir`; returns when its node is ready.
+    /// Starts an agent in loopback mode whose data is in `dir`, by a bootstrap token; returns when its node is ready.
     pub fn start(dir: &Path, cluster: &Cluster, name: &str, token: &str) -> Self {
+        let text = fs::read_to_string(cluster.kubeconfig()).expect("the cluster has a kubeconfig");
+        let mut bootstrap: Value = serde_json::from_str(&text).expect("the kubeconfig is JSON");
+        bootstrap["users"][0]["user"] = json!({ "token": token });
         let flags = ["--network", "loopback"].map(str::to_owned).to_vec();
-        Self::start_on(dir, cluster, name, token, (Vec::new(), flags))
+        Self::start_on(dir, name, &bootstrap.to_string(), (Vec::new(), flags))
     }
 
-    /// The same with the network of a machine of its own, which pulls images from the registry of another.
-    pub fn on_host(dir: &Path, cluster: &Cluster, host: &Host, token: &str, registry: &str) -> Self {
-        fs::create_dir_all(dir).expect("the directory can be made");
+    /// Starts an agent with the network of a machine of its own, by a kubeconfig to join with. It pulls images from the
+    /// registry of another.
+    pub fn on_host(dir: &Path, host: &Host, invitation: &str, registry: &str) -> Self {
         let mirrors = json!({ "mirrors": { (Registry::ADDRESS): { "endpoint": [registry] } } });
         let file = dir.join("registries.yaml");
         fs::write(&file, mirrors.to_string()).expect("the directory is writable");
         let flags = ["--network", "bridge", "--registries", &file.to_string_lossy()].map(str::to_owned);
-        Self::start_on(dir, cluster, host.name(), token, (host.command(), flags.to_vec()))
+        Self::start_on(dir, host.name(), invitation, (host.command(), flags.to_vec()))
     }
 
-    fn start_on(
-        dir: &Path,
-        cluster: &Cluster,
-        name: &str,
-        token: &str,
-        (host, flags): (Vec<String>, Vec<String>),
-    ) -> Self {
+    fn start_on(dir: &Path, name: &str, bootstrap: &str, (host, flags): (Vec<String>, Vec<String>)) -> Self {
         fs::create_dir_all(dir).expect("the directory can be made");
-        let text = fs::read_to_string(cluster.kubeconfig()).expect("the cluster has a kubeconfig");
-        let mut bootstrap: Value = serde_json::from_str(&text).expect("the kubeconfig is JSON");
-        bootstrap["users"][0]["user"] = json!({ "token": token });
-        fs::write(dir.join("bootstrap"), bootstrap.to_string()).expect("the directory is writable");
+        fs::write(dir.join("bootstrap"), bootstrap).expect("the directory is writable");
         let traces = Traces::of(dir);
         let (dir, name) = (dir.to_owned(), name.to_owned());
         let mut agent = Self { dir, name, host, flags, process: None, traces };

@@ -7,23 +7,25 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell};
-use wherry_tests::{Agent, Cluster, Host, Link, Options, Registry, isolated, wait};
+use wherry_tests::{Agent, Cluster, Host, Link, Options, Registry, isolated, wait, wherry_binary};
 
-const TOKEN: &str = "abcdef.0123456789abcdef";
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 /// Kinds of Pods: of a wasm container, of an OCI container, of one of each.
 const KINDS: [&str; 3] = ["wasm", "oci", "mixed"];
 
-/// Lets nodes join, and approves the certificates they serve with.
-fn invite(cluster: &Cluster) {
-    let data = json!({ "token-id": "abcdef", "token-secret": "0123456789abcdef",
-        "usage-bootstrap-authentication": "true" });
-    let metadata = json!({ "name": "bootstrap-token-abcdef", "namespace": "kube-system" });
-    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
-        "metadata": metadata, "stringData": data });
-    cluster.apply(&secret.to_string());
+/// What an agent joins with.
+fn invitation(cluster: &Cluster) -> String {
+    let data = cluster.data_dir();
+    let output = Command::new(wherry_binary())
+        .args(["token", "create", "--ttl", "10m", "--data-dir"])
+        .arg(data)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
+/// Approves the certificates that nodes serve with.
 fn approve_all(cluster: &Cluster, count: usize) {
     wait::until("requests for serving certificates", || {
         let list = cluster.get(&["csr"]);
@@ -155,11 +157,11 @@ fn pods_of_three_machines_reach_each_other() {
         let hosts = [near.host("node-2", 2), far.host("node-3", 2)];
         let flags = vec!["--listen".to_owned(), format!("{}:6443", near.router())];
         let cluster = Cluster::start(dirs[0].path(), Options { flags, ..Options::default() });
-        invite(&cluster);
+        let invitation = invitation(&cluster);
         let mut agents: Vec<_> = hosts
             .iter()
             .zip(&dirs[1..])
-            .map(|(host, dir)| Agent::on_host(dir.path(), &cluster, host, TOKEN, &registry))
+            .map(|(host, dir)| Agent::on_host(dir.path(), host, &invitation, &registry))
             .collect();
         approve_all(&cluster, hosts.len());
         cluster.wait_for("condition=Ready", &["nodes", "--all"]);
