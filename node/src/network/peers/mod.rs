@@ -184,10 +184,14 @@ impl Routes {
     async fn lead_to(&mut self, peers: &Peers) -> Result<(), NetworkError> {
         let (mut ways, mut over) = (Vec::new(), BTreeSet::new());
         for (range, address) in peers {
-            let towards = self.netlink.towards(*address).await?;
-            if let Towards::Link(interface) | Towards::Router(interface) = towards {
-                over.insert(interface);
-                ways.push((*range, *address, towards));
+            match self.netlink.towards(*address).await {
+                Ok(Towards::Self_) => {}
+                Ok(towards @ (Towards::Link(interface) | Towards::Router(interface))) => {
+                    over.insert(interface);
+                    ways.push((*range, *address, towards));
+                }
+                // The others may be reached all the same.
+                Err(error) => self.failed(&error),
             }
         }
         if ways.is_empty() {

@@ -57,8 +57,8 @@ fn peers(of: &str) -> Peers {
     others.map(|(_, address, range)| (range.parse().unwrap(), address.parse().unwrap())).collect()
 }
 
-/// Makes the routes of a node those to these peers, as an agent that starts does.
-fn sync(name: &'static str, peers: Peers) {
+/// Makes the routes of a node those to these peers, as an agent that starts does; whether one was refused.
+fn sync_as(name: &'static str, peers: Peers) -> bool {
     let (_, address, range) = NODES.into_iter().find(|(node, ..)| *node == name).unwrap();
     let own = Own { name: name.to_owned(), address: address.parse().unwrap(), pods: range.parse().unwrap() };
     inside(Some(&Path::new("/run/netns").join(name)), move || {
@@ -66,9 +66,13 @@ fn sync(name: &'static str, peers: Peers) {
         runtime.block_on(async {
             let mut routes = Routes::open(own).unwrap();
             routes.sync(&peers).await;
-            assert!(!routes.stale, "a route was refused");
-        });
-    });
+            routes.stale
+        })
+    })
+}
+
+fn sync(name: &'static str, peers: Peers) {
+    assert!(!sync_as(name, peers), "a route was refused");
 }
 
 fn routes(name: &str) -> String {
@@ -115,6 +119,20 @@ fn routes_to_nodes_that_left_are_removed_and_those_of_others_stay() {
         assert!(left.contains("10.244.1.0/24 via 10.244.1.0 dev wherry-vxlan"), "{left}");
         assert_eq!(left.lines().count(), 1, "{left}");
         assert!(run("ip -n host-a route").contains("10.9.0.0/16 via 10.1.1.1"));
+    });
+}
+
+#[test]
+fn a_node_that_cannot_be_reached_keeps_no_other_from_being() {
+    isolated(|| async {
+        network();
+        run("ip -n host-a route add unreachable 10.0.0.0/24");
+        let all = [("10.244.0.128/25", "10.0.0.1"), ("10.244.1.0/24", "10.1.1.3")];
+        let peers: Peers =
+            all.iter().map(|(range, node)| (range.parse().unwrap(), node.parse().unwrap())).collect();
+        let is_stale = sync_as("host-a", peers);
+        assert!(is_stale, "it is to be tried again");
+        assert!(routes("host-a").contains("10.244.1.0/24 via 10.1.1.3"), "{}", routes("host-a"));
     });
 }
 
