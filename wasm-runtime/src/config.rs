@@ -76,6 +76,8 @@ pub struct Limits {
     /// A stopping server goes on accepting until no request has come for this long: those who send them learn
     /// of the stop a little later than the server.
     pub quiet: Duration,
+    /// How long an instance that may be used again waits for its next request.
+    pub reuse_idle: Duration,
 }
 
 impl Default for Limits {
@@ -92,4 +94,5 @@ impl Default for Limits {
             quiet: Duration::from_millis(300),
         }
     }
+            reuse_idle: Duration::from_secs(5),
 }

@@ -21,6 +21,8 @@ const KEPT_MEMORY: usize = 256 * 1024;
 const KEPT_TABLE: usize = 32 * 1024;
 /// Slots that stay set up for the module that used them last.
 const WARM_SLOTS: u32 = 64;
+/// Of so many instances one may wait for its next request.
+const KEPT_OF_SLOTS: u32 = 4;
 /// Core instances that one instance of a component may be made of. They are only counted, so there are enough for all.
 const CORE_INSTANCES: u32 = 256;
 /// Linear memories and tables that one instance of a component may have.
@@ -44,12 +46,16 @@ pub(crate) struct Machine {
     pub(crate) turns: Arc<Turns>,
     /// A permit for each instance there can be at one time.
     pub(crate) slots: Arc<Semaphore>,
+    /// A permit for each instance that may be kept for the next request, so that there are always others to be had.
+    pub(crate) kept: Arc<Semaphore>,
+    may_be_kept: usize,
 }
 
 impl Machine {
     /// An engine with a pool of `instances`, or of fewer if address space is scarce, or without a pool.
     pub(crate) fn new(instances: u32) -> wasmtime::Result<Self> {
         let (engine, slots) = pooled(instances).map_or_else(|| plain(instances), Ok)?;
+        let may_be_kept = (slots / KEPT_OF_SLOTS) as usize;
         Ok(Self {
             components: component_linker(&engine)?,
             modules: module_linker(&engine)?,
@@ -57,7 +63,14 @@ impl Machine {
             turns: Turns::new(executor::processors()),
             engine,
             slots: Arc::new(Semaphore::new(slots as usize)),
+            kept: Arc::new(Semaphore::new(may_be_kept)),
+            may_be_kept,
         })
+    }
+
+    /// How many instances wait for their next request.
+    pub(crate) fn kept_instances(&self) -> usize {
+        self.may_be_kept - self.kept.available_permits()
     }
 }
 

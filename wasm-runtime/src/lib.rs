@@ -25,7 +25,7 @@
 //!
 //! # Reading order
 //! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds), `inspect`,
-//! `container` (the state machine), `serve` and `command` (the two ways to run), `exec` and `streams` (commands beside
+//! `container` (the state machine), `serve`, `reuse` and `command` (the two ways to run), `exec` and `streams` (commands beside
 //! them), `guest` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `capabilities` and `egress` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
 //! `ticker` and `executor` (what all share).
@@ -57,6 +57,7 @@ mod remarks;
 mod response;
 mod runtime;
 mod serve;
+mod reuse;
 mod settings;
 mod sockets;
 mod streams;

@@ -1,10 +1,12 @@
 //! Guest output as CRI log records, or as that of this process.
+//!
+//! A log is open from the first record on: a container that says nothing holds no file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -23,14 +25,35 @@ const WRITE_SIZE: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct LogFile {
     /// None: what is written goes to the output of this process.
-    file: Option<Arc<File>>,
+    file: Option<Arc<Lazy>>,
     clock: Clock,
 }
 
+/// A file that is opened when it is first written to.
+struct Lazy {
+    path: PathBuf,
+    opened: OnceLock<File>,
+}
+
+impl Lazy {
+    fn file(&self) -> io::Result<&File> {
+        if let Some(file) = self.opened.get() {
+            return Ok(file);
+        }
+        let file = open(&self.path)?;
+        Ok(self.opened.get_or_init(|| file))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
 impl LogFile {
-    /// Opens the file for appending.
+    /// Makes the file, if it is not there, to be appended to.
     pub(crate) fn open(path: &Path, clock: Clock) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        open(path)?;
+        let file = Lazy { path: path.to_owned(), opened: OnceLock::new() };
         Ok(Self { file: Some(Arc::new(file)), clock })
     }
 
@@ -51,9 +74,10 @@ impl LogFile {
         let mut stream = Encoder::new(Stream::Stderr);
         let now = (self.clock)();
         let written = match &self.file {
-            Some(file) => stream
-                .push(text.as_bytes(), now, &mut &**file)
-                .and_then(|()| stream.finish(now, &mut &**file)),
+            Some(file) => file.file().and_then(|mut file| {
+                stream.push(text.as_bytes(), now, &mut file)?;
+                stream.finish(now, &mut file)
+            }),
             None => writeln!(io::stderr(), "{text}"),
         };
         if let Err(error) = written {
@@ -63,20 +87,22 @@ impl LogFile {
 }
 
 struct Lines {
-    file: Arc<File>,
+    file: Arc<Lazy>,
     clock: Clock,
     encoder: Encoder,
 }
 
 impl Lines {
     fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.encoder.push(bytes, (self.clock)(), &mut &*self.file)
+        self.encoder.push(bytes, (self.clock)(), &mut self.file.file()?)
     }
 }
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        if let Err(error) = self.encoder.finish((self.clock)(), &mut &*self.file) {
+        // What was not opened has no line to finish.
+        let Some(mut file) = self.file.opened.get() else { return };
+        if let Err(error) = self.encoder.finish((self.clock)(), &mut file) {
             tracing::warn!(%error, "cannot write a container log");
         }
     }

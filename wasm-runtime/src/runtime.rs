@@ -36,6 +36,7 @@ use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::program::{Kind, Server};
 use crate::remarks::Remarks;
+use crate::reuse::Reuse;
 use crate::serve::{self, Service};
 use crate::settings::Settings;
 use crate::{command, exec, preopens};
@@ -69,6 +70,8 @@ pub struct Statistics {
     /// Instances that can still be made at this moment.
     pub free_instances: usize,
 }
+    /// Instances that wait for their next request.
+    pub kept_instances: usize,
 
 impl WasmRuntime {
     /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
@@ -106,6 +109,7 @@ impl WasmRuntime {
             free_instances: self.machine.slots.available_permits(),
         }
     }
+            kept_instances: self.machine.kept_instances(),
 
     fn container(&self, id: &ContainerId) -> Result<Arc<Container>, RuntimeError> {
         let containers = self.containers.lock();
@@ -232,6 +236,10 @@ impl WasmRuntime {
             signals: container.signals.clone(),
             permits: Arc::new(Semaphore::new(concurrency)),
             tasks: TaskTracker::new(),
+            reuse: container
+                .settings
+                .instance_reuse
+                .map(|requests| Reuse::new(requests, self.limits.reuse_idle, Arc::clone(&self.machine.kept))),
             address,
             last_request: Mutex::new(Instant::now()),
         };

@@ -1,4 +1,5 @@
-//! Serves a `wasi:http/proxy` component: HTTP/1 and cleartext HTTP/2, a fresh instance for every request.
+//! Serves a `wasi:http/proxy` component: HTTP/1 and cleartext HTTP/2, a fresh instance for every request unless the Pod
+//! wants instances to be used again.
 //!
 //! # Stopping
 //! A server that is asked to stop goes on accepting until no request has come for [`Limits::quiet`] (but not longer than
@@ -26,7 +27,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
@@ -34,10 +34,11 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 use crate::config::Limits;
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
-use crate::guest::{Environment, Guest, Role};
+use crate::guest::{Environment, Role};
 use crate::memory::LimitExceeded;
 use crate::program::{Kind, Program, Server};
 use crate::response::{Done, Exchange, Problem};
+use crate::reuse::{Instance, Place, Reuse};
 use crate::trap;
 
 /// Connections the kernel holds until they are accepted.
@@ -53,6 +54,8 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     /// How long a request may take, with its response, if the Pod says so.
     pub(crate) request_timeout: Option<Duration>,
+    /// Instances that wait for their next request, if the Pod wants them to be used again.
+    pub(crate) reuse: Option<Arc<Reuse>>,
     /// The memory limit that was exceeded.
     pub(crate) exceeded: OnceLock<LimitExceeded>,
     pub(crate) signals: Signals,
@@ -181,12 +184,12 @@ impl Service {
     }
 
     async fn respond(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<WasiBody>, Problem> {
-        let permits = timeout(self.limits.queue_timeout, self.admit()).await.map_err(|_| Problem::Busy)??;
+        let place = timeout(self.limits.queue_timeout, self.admit()).await.map_err(|_| Problem::Busy)??;
         let (sender, receiver) = oneshot::channel();
         let began = Instant::now();
         let exchange = Arc::new(Exchange::default());
         let done = Done(Arc::clone(&exchange));
-        self.tasks.spawn(Arc::clone(self).attend(request, sender, permits, Arc::clone(&exchange)));
+        self.tasks.spawn(Arc::clone(self).attend(request, sender, place, Arc::clone(&exchange)));
         let patience = self.request_timeout.unwrap_or(self.limits.response_timeout);
         let response = timeout(patience, receiver).await.map_err(|_| Problem::TooSlow)?;
         match response {
@@ -206,11 +209,14 @@ impl Service {
         }
     }
 
-    async fn admit(&self) -> Result<[OwnedSemaphorePermit; 2], Problem> {
+    async fn admit(&self) -> Result<(OwnedSemaphorePermit, Place), Problem> {
         let own = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Problem::Busy)?;
+        if let Some(kept) = self.reuse.as_ref().and_then(|reuse| reuse.take()) {
+            return Ok((own, Place::Taken(kept)));
+        }
         let slots = Arc::clone(&self.machine.slots).acquire_many_owned(self.program.places);
         let slot = slots.await.map_err(|_| Problem::Busy)?;
-        Ok([own, slot])
+        Ok((own, Place::Free(slot)))
     }
 
     /// Runs one instance to its end.
@@ -218,10 +224,10 @@ impl Service {
         self: Arc<Self>,
         request: Request<Incoming>,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
-        _permits: [OwnedSemaphorePermit; 2],
+        (_permit, place): (OwnedSemaphorePermit, Place),
         exchange: Arc<Exchange>,
     ) {
-        let handled = self.environment.processor.count(self.handle(request, sender, &exchange));
+        let handled = self.environment.processor.count(self.handle(request, sender, place, &exchange));
         let instance = self.machine.ticker.attend(handled);
         let outcome = tokio::select! {
             biased;
@@ -263,30 +269,47 @@ impl Service {
         &self,
         request: Request<Incoming>,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+        place: Place,
         exchange: &Exchange,
     ) -> wasmtime::Result<()> {
-        let store = self.environment.store(&self.machine.engine, Role::Program);
-        let mut store = store.inspect_err(|_| exchange.fail())?;
         // Told before the store is dropped, which ends the body.
-        self.call(&mut store, request, sender).await.inspect_err(|_| exchange.fail())
+        let mut instance = self.instance(place).await.inspect_err(|_| exchange.fail())?;
+        self.call(&mut instance, request, sender).await.inspect_err(|_| exchange.fail())?;
+        let Some(reuse) = &self.reuse else { return Ok(()) };
+        // A body that the component left unfinished ends only with the instance.
+        if timeout(self.limits.linger, exchange.done.cancelled()).await.is_ok() {
+            reuse.keep(instance);
+        }
+        Ok(())
+    }
+
+    /// The instance that was kept, or a new one.
+    async fn instance(&self, place: Place) -> wasmtime::Result<Box<Instance>> {
+        let slot = match place {
+            Place::Taken(instance) => return Ok(instance),
+            Place::Free(slot) => slot,
+        };
+        let Kind::Server(server) = &self.program.kind else {
+            return Err(wasmtime::Error::msg("a command is no server"));
+        };
+        let mut store = self.environment.store(&self.machine.engine, Role::Program)?;
+        let proxy = server.proxy.instantiate_async(&mut store).await?;
+        Ok(Box::new(Instance::new(store, proxy, slot)))
     }
 
     async fn call(
         &self,
-        store: &mut Store<Guest>,
+        Instance { store, proxy, answered, .. }: &mut Instance,
         mut request: Request<Incoming>,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
     ) -> wasmtime::Result<()> {
-        let Kind::Server(server) = &self.program.kind else {
-            return Err(wasmtime::Error::msg("a command is no server"));
-        };
+        *answered += 1;
         if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
             let host = HeaderValue::try_from(self.address.to_string())?;
             request.headers_mut().insert(header::HOST, host);
         }
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
         let out = store.data_mut().http().new_response_outparam(sender)?;
-        let proxy = server.proxy.instantiate_async(&mut *store).await?;
         proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
     }
 }

@@ -4,9 +4,11 @@
 //! |---|---|---|
 //! | `run.wherry.dev/capabilities` | `http-client, sockets` | what components may import, of what reaches others |
 //! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7` | the addresses that guests may reach |
+//! | `run.wherry.dev/instance-reuse` | `1000` | how many requests an instance may answer, one after the other |
 //! | `run.wherry.dev/request-timeout` | `30s`, `1m 30s` | how long a request to a server may take, with its response |
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -18,6 +20,7 @@ use crate::egress::Egress;
 const PREFIX: &str = "run.wherry.dev/";
 const CAPABILITIES: &str = "run.wherry.dev/capabilities";
 const EGRESS: &str = "run.wherry.dev/egress";
+const INSTANCE_REUSE: &str = "run.wherry.dev/instance-reuse";
 const REQUEST_TIMEOUT: &str = "run.wherry.dev/request-timeout";
 
 /// What was asked.
@@ -27,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) capabilities: Capabilities,
     /// What its guests may reach.
     pub(crate) egress: Egress,
+    /// How many requests an instance may answer, one after the other; one if nothing is said.
+    pub(crate) instance_reuse: Option<NonZeroU32>,
     /// How long a request may take, with its response.
     pub(crate) request_timeout: Option<Duration>,
 }
@@ -65,6 +70,11 @@ impl Settings {
                 EGRESS => {
                     let known = "a list of CIDRs, as 10.0.0.0/8, 192.0.2.7";
                     settings.egress = parsed(EGRESS, value, known, Egress::parse(value))?;
+                }
+                INSTANCE_REUSE => {
+                    let known = "a number above zero, as 1000";
+                    settings.instance_reuse =
+                        Some(parsed(INSTANCE_REUSE, value, known, value.parse().ok())?);
                 }
                 REQUEST_TIMEOUT => {
                     let known = "a duration above zero, as 30s or 1m 30s";
@@ -131,9 +141,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_with_its_name(value in ".*") {
-            for name in [CAPABILITIES, EGRESS, REQUEST_TIMEOUT] {
+            for name in [CAPABILITIES, EGRESS, INSTANCE_REUSE, REQUEST_TIMEOUT] {
                 match read(&[(name, &value)]) {
-                    Ok(settings) => prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some()),
+                    Ok(settings) => {
+                        prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());
+                        prop_assert!(name != INSTANCE_REUSE || settings.instance_reuse.is_some());
+                    }
                     Err(error) => prop_assert!(error.to_string().contains(name)),
                 }
             }

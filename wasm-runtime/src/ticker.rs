@@ -88,9 +88,14 @@ fn tick(engine: &Engine, shared: &Shared) {
     }
 }
 
+/// Lets the guest of `store` compute for at most two ticks from now.
+pub(crate) fn begin<T>(store: &mut Store<T>) {
+    store.set_epoch_deadline(2);
+}
+
 /// Lets the guest of `store` compute for at most two ticks at a time.
 pub(crate) fn give_way<T>(store: &mut Store<T>) {
-    store.set_epoch_deadline(2);
+    begin(store);
     store.epoch_deadline_callback(|_| {
         INTERRUPTED.set(true);
         Ok(UpdateDeadline::YieldCustom(2, Box::pin(tokio::task::yield_now())))

@@ -378,3 +378,35 @@ async fn a_failed_outgoing_request_tells_the_guest_why() {
     let answer = asked(&local.local_addr().unwrap().to_string()).await;
     assert_eq!(answer, "ErrorCode::ConnectionRefused", "the node's own services are out of reach");
 }
+
+/// Asks, and waits until so many instances wait for the next request.
+async fn asked(node: &Node, spec: &ContainerSpec, path: &str, kept: usize) -> (u16, String) {
+    let answer = get(address(spec), path).await;
+    while node.runtime.statistics().kept_instances != kept {
+        tokio::task::yield_now().await;
+    }
+    answer
+}
+
+#[tokio::test]
+async fn an_instance_is_used_again_where_the_pod_says_so() {
+    let node = Node::with(|config| config.limits.reuse_idle = Duration::from_secs(1));
+    let mut spec = node.container("server", "http");
+    spec.annotations.insert("run.wherry.dev/instance-reuse".into(), "3".into());
+    node.start(&spec).await.unwrap();
+    for (count, kept) in [("1", 1), ("2", 1), ("3", 0), ("1", 1)] {
+        assert_eq!(asked(&node, &spec, "/count", kept).await, (200, count.to_owned()));
+    }
+    assert_eq!(asked(&node, &spec, "/trap", 0).await.0, 500);
+    assert_eq!(asked(&node, &spec, "/count", 1).await.1, "1", "one that failed is not used again");
+    while node.runtime.statistics().kept_instances > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.runtime.statistics().free_instances, 1000, "nobody waits for long without a request");
+    asked(&node, &spec, "/", 1).await;
+    node.runtime.stop(&spec.id, PATIENCE).await.unwrap();
+    assert_eq!(node.exited(&spec.id).await.code, 0);
+    node.runtime.remove(&spec.id).await.unwrap();
+    let left = node.runtime.statistics();
+    assert_eq!((left.kept_instances, left.free_instances), (0, 1000));
+}

@@ -1,0 +1,120 @@
+//! Instances that answer several requests, one after the other, where a Pod asks for it.
+//!
+//! What such an instance keeps from one request to the next is its own memory: nobody but later requests of the same
+//! container sees it. One that failed, was interrupted or left a body unfinished is not used again. Instances that wait hold
+//! places of the node's pool, but never more than a quarter of them together; nobody waits for long without a request.
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant as Time, sleep};
+use tokio_util::task::TaskTracker;
+use wasmtime::Store;
+use wasmtime_wasi_http::p2::bindings::Proxy;
+
+use crate::guest::Guest;
+use crate::ticker;
+
+/// One instance of a server.
+pub(crate) struct Instance {
+    pub(crate) store: Store<Guest>,
+    pub(crate) proxy: Proxy,
+    /// How many requests it was given.
+    pub(crate) answered: u32,
+    /// Its place in the node's pool.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Instance {
+    /// One that has answered nothing yet.
+    pub(crate) fn new(store: Store<Guest>, proxy: Proxy, slot: OwnedSemaphorePermit) -> Self {
+        Self { store, proxy, answered: 0, _slot: slot }
+    }
+}
+
+/// Where the next request is answered.
+pub(crate) enum Place {
+    /// By an instance that is there.
+    Taken(Box<Instance>),
+    /// By a new one.
+    Free(OwnedSemaphorePermit),
+}
+
+/// The instances of one container that wait.
+pub(crate) struct Reuse {
+    /// How many requests each may answer.
+    requests: NonZeroU32,
+    /// How long one waits; it is gone after twice that.
+    idle: Duration,
+    /// What all containers of the node may keep.
+    allowed: Arc<Semaphore>,
+    waiting: Mutex<Waiting>,
+    tasks: TaskTracker,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// The last is the one that was used last.
+    instances: Vec<Kept>,
+    /// Whether somebody looks after them.
+    attended: bool,
+}
+
+struct Kept {
+    instance: Box<Instance>,
+    since: Time,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Reuse {
+    /// Of instances that answer so many requests each and wait so long; all that are `allowed` are shared with others.
+    pub(crate) fn new(requests: NonZeroU32, idle: Duration, allowed: Arc<Semaphore>) -> Arc<Self> {
+        Arc::new(Self { requests, idle, allowed, waiting: Mutex::default(), tasks: TaskTracker::new() })
+    }
+
+    /// One that waits, ready for a request.
+    pub(crate) fn take(&self) -> Option<Box<Instance>> {
+        let mut kept = self.waiting.lock().instances.pop()?;
+        ticker::begin(&mut kept.instance.store);
+        Some(kept.instance)
+    }
+
+    /// Lets it wait for its next request, if it may have one.
+    pub(crate) fn keep(self: &Arc<Self>, instance: Box<Instance>) {
+        if instance.answered >= self.requests.get() {
+            return;
+        }
+        let Ok(permit) = Arc::clone(&self.allowed).try_acquire_owned() else { return };
+        let mut waiting = self.waiting.lock();
+        waiting.instances.push(Kept { instance, since: Time::now(), _permit: permit });
+        if !std::mem::replace(&mut waiting.attended, true) {
+            self.tasks.spawn(attend(Arc::downgrade(self), self.idle));
+        }
+    }
+
+    /// Ends those that waited too long; whether some are left.
+    fn expire(&self) -> bool {
+        let mut waiting = self.waiting.lock();
+        let fresh = waiting.instances.partition_point(|kept| kept.since.elapsed() >= self.idle);
+        let expired: Vec<_> = waiting.instances.drain(..fresh).collect();
+        waiting.attended = !waiting.instances.is_empty();
+        let left = waiting.attended;
+        drop(waiting);
+        drop(expired);
+        left
+    }
+}
+
+/// Looks after them while there are some.
+async fn attend(reuse: Weak<Reuse>, idle: Duration) {
+    loop {
+        sleep(idle).await;
+        let Some(reuse) = reuse.upgrade() else { return };
+        if !reuse.expire() {
+            return;
+        }
+    }
+}
