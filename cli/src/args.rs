@@ -222,6 +222,9 @@ pub(crate) struct NodeArgs {
     /// A directory of manifests: the node runs the Pods they name, also without an API server, as long as they are there.
     #[arg(long)]
     pub(crate) pod_manifest_path: Option<PathBuf>,
+    /// How many Pods the scheduler may place on this node.
+    #[arg(long, default_value_t = wherry_node::Config::MAX_PODS, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_pods: u32,
     /// The longest wait before a container that ended is started again, in seconds.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub(crate) max_container_restart_period: u64,

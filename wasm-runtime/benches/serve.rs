@@ -1,9 +1,11 @@
 //! Figures of the wasm runtime: `cargo bench -p wherry-wasm-runtime`.
 //!
 //! Needs the guests of `scripts/guests`. Prints one `figure:` line each. The baseline is the server of wasmtime's
-//! documentation: the on-demand allocator, hyper and `wasmtime_wasi_http` as they come, without epochs, logs or limits.
+//! documentation with the pool that `wasmtime serve` has: hyper and `wasmtime_wasi_http` as they come, without epochs, logs or limits.
 //! Requests come from 32 connections of a client in the same process.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints and may panic")]
+
+mod plain;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,18 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use ring::digest::{SHA256, digest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::{
     Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, NodeNamespaces, Resources,
     Runtime as _, SandboxId, SandboxSpec, Streams, UserSpec,
@@ -94,7 +89,8 @@ async fn throughput(runtime: &WasmRuntime, dir: &Path, image: &ImageContent) {
     let spec = spec(dir, image, 0);
     runtime.create(&spec).await.unwrap();
     runtime.start(&spec.id).await.unwrap();
-    let plain = baseline(image).await;
+    let mut served = JoinSet::new();
+    let plain = baseline(image, &mut served).await;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
         ours.push(load(address(&spec)).await);
@@ -149,95 +145,12 @@ async fn exchange(connection: &mut TcpStream, buffer: &mut [u8]) {
     }
 }
 
-struct Plain {
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    table: ResourceTable,
-}
-
-impl WasiView for Plain {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for Plain {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: Default::default() }
-    }
-}
-
-/// The server of wasmtime's documentation.
-async fn baseline(image: &ImageContent) -> SocketAddr {
+async fn baseline(image: &ImageContent, served: &mut JoinSet<()>) -> SocketAddr {
     let ImageContent::Wasm { path, .. } = image else { unreachable!() };
-    let engine = Engine::default();
-    let component = Component::from_file(&engine, path).unwrap();
-    let mut linker = Linker::new(&engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).unwrap();
-    let pre = ProxyPre::<Plain>::new(linker.instantiate_pre(&component).unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let mut accepting = JoinSet::new();
-    accepting.spawn(async move {
-        let mut connections = JoinSet::new();
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let pre = pre.clone();
-            connections.spawn(async move {
-                let answer = hyper::service::service_fn(|request| plain_answer(pre.clone(), request));
-                let served = hyper::server::conn::http1::Builder::new();
-                let _ = served.serve_connection(TokioIo::new(stream), answer).await;
-            });
-        }
-    });
-    accepting.detach_all();
+    served.spawn(plain::serve(path.clone(), listener));
     address
-}
-
-async fn plain_answer(
-    pre: ProxyPre<Plain>,
-    request: hyper::Request<hyper::body::Incoming>,
-) -> wasmtime::Result<hyper::Response<wasmtime_wasi_http::p2::body::HyperOutgoingBody>> {
-    let plain =
-        Plain { wasi: WasiCtx::builder().build(), http: WasiHttpCtx::new(), table: ResourceTable::new() };
-    let mut store = Store::new(pre.engine(), plain);
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-    let out = store.data_mut().http().new_response_outparam(sender)?;
-    let instance = wasmtime_wasi::runtime::spawn(async move {
-        let proxy = pre.instantiate_async(&mut store).await?;
-        proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
-    });
-    let response = receiver.await??;
-    // The body is written by the instance, which must live as long.
-    Ok(response.map(|body| http_body_util::BodyExt::boxed_unsync(WithInstance { body, _instance: instance })))
-}
-
-struct WithInstance<T> {
-    body: wasmtime_wasi_http::p2::body::HyperOutgoingBody,
-    _instance: wasmtime_wasi::runtime::AbortOnDropJoinHandle<T>,
-}
-
-impl<T: 'static> http_body::Body for WithInstance<T> {
-    type Data = bytes::Bytes;
-    type Error = wasmtime_wasi_http::Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
-        std::pin::Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
-    }
 }
 
 fn runtime(dir: &Path) -> WasmRuntime {

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 const CLIENTS: u64 = 32;
-/// Connections over which Pods are made at once.
+/// Connections over which objects are made at once.
 const MAKERS: usize = 10;
 
 /// One connection to the API server.
@@ -53,7 +53,7 @@ impl Connection {
             .method(method)
             .uri(path)
             .header("host", &self.host)
-            .header("content-type", "application/json")
+            .header("content-type", content_type(method))
             .header("accept", "application/json")
             .body(Full::new(body))
             .unwrap();
@@ -69,6 +69,11 @@ impl Connection {
             frame.unwrap();
         }
     }
+}
+
+/// A patch is merged into what is there.
+fn content_type(method: &str) -> &'static str {
+    if method == "PATCH" { "application/merge-patch+json" } else { "application/json" }
 }
 
 fn read_kubeconfig(path: &Path) -> (String, ClientConfig) {
@@ -164,9 +169,10 @@ pub(crate) async fn list_config_maps(kubeconfig: &Path, total: u64) -> f64 {
     rate(kubeconfig, total, |_| ("GET", MANY.to_owned(), Bytes::new(), 200)).await
 }
 
-const PODS: &str = "/api/v1/namespaces/default/pods";
+/// Where Pods are.
+pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 
-/// What a watch of the Pods tells.
+/// What a watch tells.
 pub(crate) struct Watched {
     body: Incoming,
     read: Vec<u8>,
@@ -174,7 +180,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// The next Pod that is told of, as it is now.
+    /// The next object that is told of, as it is now.
     pub(crate) async fn next(&mut self) -> Value {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -188,7 +194,7 @@ impl Watched {
         }
     }
 
-    /// Reads on until so many Pods, by their names, have been seen to be such.
+    /// Reads on until so many objects, by their names, have been seen to be such.
     pub(crate) async fn until(&mut self, count: usize, seen: impl Fn(&Value) -> bool) {
         let mut found = HashSet::new();
         while found.len() < count {
@@ -200,47 +206,54 @@ impl Watched {
     }
 }
 
-/// The Pods of the namespace default over connections that are open.
-pub(crate) struct Pods {
+/// What is in collections, over connections that are open.
+pub(crate) struct Client {
     kubeconfig: PathBuf,
-    makers: Vec<Connection>,
+    connections: Vec<Connection>,
 }
 
-impl Pods {
+impl Client {
     pub(crate) async fn connect(kubeconfig: &Path) -> Self {
-        let mut makers = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..MAKERS {
-            makers.push(Connection::open(kubeconfig).await);
+            connections.push(Connection::open(kubeconfig).await);
         }
-        Self { kubeconfig: kubeconfig.to_owned(), makers }
+        Self { kubeconfig: kubeconfig.to_owned(), connections }
     }
 
-    /// A watch of what happens from now on.
-    pub(crate) async fn watch(&mut self) -> Watched {
-        let list = self.makers[0].send("GET", &format!("{PODS}?limit=1"), Bytes::new()).await;
+    /// A watch of what happens in a collection from now on.
+    pub(crate) async fn watch(&mut self, collection: &str) -> Watched {
+        let list = self.connections[0].send("GET", &format!("{collection}?limit=1"), Bytes::new()).await;
         let list = list.into_body().collect().await.unwrap().to_bytes();
         let list: Value = serde_json::from_slice(&list).unwrap();
         let since = list["metadata"]["resourceVersion"].as_str().unwrap();
         let mut connection = Connection::open(&self.kubeconfig).await;
-        let path = format!("{PODS}?watch=1&resourceVersion={since}");
+        let path = format!("{collection}?watch=1&resourceVersion={since}");
         let body = connection.send("GET", &path, Bytes::new()).await.into_body();
         Watched { body, read: Vec::new(), _connection: connection }
     }
 
-    /// Makes Pods, several at once if there are several.
-    pub(crate) async fn create(&mut self, pods: &[String]) {
-        let shares = pods.chunks(pods.len().div_ceil(self.makers.len()));
-        futures::future::join_all(self.makers.iter_mut().zip(shares).map(|(maker, share)| async move {
-            for pod in share {
-                maker.expect("POST", PODS, pod.clone().into(), 201).await;
-            }
-        }))
+    /// Makes objects, several at once if there are several.
+    pub(crate) async fn create(&mut self, collection: &str, objects: &[String]) {
+        let shares = objects.chunks(objects.len().div_ceil(self.connections.len()));
+        futures::future::join_all(self.connections.iter_mut().zip(shares).map(
+            |(connection, share)| async move {
+                for object in share {
+                    connection.expect("POST", collection, object.clone().into(), 201).await;
+                }
+            },
+        ))
         .await;
     }
 
-    /// Deletes them all.
-    pub(crate) async fn delete_all(&mut self) {
-        self.makers[0].expect("DELETE", PODS, Bytes::new(), 200).await;
+    /// Changes an object.
+    pub(crate) async fn patch(&mut self, object: &str, patch: &Value) {
+        self.connections[0].expect("PATCH", object, patch.to_string().into(), 200).await;
+    }
+
+    /// Deletes all of a collection.
+    pub(crate) async fn delete_all(&mut self, collection: &str) {
+        self.connections[0].expect("DELETE", collection, Bytes::new(), 200).await;
     }
 }
 
@@ -273,15 +286,19 @@ pub(crate) async fn exec(kubeconfig: &Path, pod: &str) -> Duration {
 /// Creates a Pod and reads a watch until it is Ready: the time from sending the POST to reading that event, over
 /// connections that are open already.
 pub(crate) async fn create_until_ready(kubeconfig: &Path, pod: &str) -> Duration {
-    let mut pods = Pods::connect(kubeconfig).await;
-    let mut watched = pods.watch().await;
+    let mut client = Client::connect(kubeconfig).await;
+    let mut watched = client.watch(PODS).await;
     let start = super::clock();
-    pods.create(&[pod.to_owned()]).await;
+    client.create(PODS, &[pod.to_owned()]).await;
     watched.until(1, is_ready).await;
     start.elapsed()
 }
 
-fn is_ready(event: &Value) -> bool {
+pub(crate) fn is_ready(event: &Value) -> bool {
     let conditions = event["object"]["status"]["conditions"].as_array();
     conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"))
+}
+
+pub(crate) fn is_deleted(event: &Value) -> bool {
+    event["type"] == "DELETED"
 }

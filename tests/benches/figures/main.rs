@@ -4,7 +4,7 @@
 //! cargo build --release -p wherry && cargo bench -p wherry-tests --bench figures [-- NAME...]
 //! ```
 //! Each line reads `figure: name = value unit[, baseline ...]`; names select what runs: ready, rss, pods,
-//! killed, http, api, node.
+//! killed, http, api, node. After `wasm` names are those of the wasm runtime's: http, start, density, isolation, rolling.
 
 #![expect(
     clippy::unwrap_used,
@@ -13,7 +13,9 @@
 )]
 
 mod api_load;
+mod load;
 mod node;
+mod wasm;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,19 +29,35 @@ const RUNS: usize = 5;
 /// Measures in a directory of its own, within a network namespace of its own.
 type Bench = fn(&Path);
 
+const BENCHES: [(&str, Bench); 7] = [
+    ("ready", ready),
+    ("rss", idle_rss),
+    ("pods", pods),
+    ("killed", killed),
+    ("http", http_rates),
+    ("api", api_rates),
+    ("node", node::figures),
+];
+
 fn main() {
     let names: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let benches: [(&str, Bench); 7] = [
-        ("ready", ready),
-        ("rss", idle_rss),
-        ("pods", pods),
-        ("killed", killed),
-        ("http", http_rates),
-        ("api", api_rates),
-        ("node", node::figures),
-    ];
+    match names.split_first() {
+        None => {
+            run(&BENCHES, &[]);
+            run(&wasm::BENCHES, &[]);
+        }
+        Some((first, parts)) if first == "wasm" => run(&wasm::BENCHES, parts),
+        Some(_) => run(&BENCHES, &names),
+    }
+}
+
+/// Runs those that are named, or all.
+fn run(benches: &[(&str, Bench)], names: &[String]) {
+    for name in names {
+        assert!(benches.iter().any(|(known, _)| known == name), "there is no benchmark {name:?}");
+    }
     for (name, bench) in benches {
-        if names.is_empty() || names.iter().any(|n| n == name) {
+        if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             isolated_on_disk(|| {
                 let dir = tempfile::tempdir().unwrap();
                 bench(dir.path());
@@ -76,7 +94,35 @@ const REFERENCE: [(&str, &str); 5] = [
 fn figure(name: &str, value: f64, unit: &str) {
     let baseline = REFERENCE.iter().find(|(of, _)| *of == name);
     let baseline = baseline.map_or(String::new(), |(_, value)| format!(", baseline {value} (recorded)"));
-    println!("figure: {name} = {value:.1} {unit}{baseline}");
+    println!("figure: {name} = {value:.2} {unit}{baseline}");
+}
+
+/// A figure beside what somebody else did in the same run.
+fn figure_beside(name: &str, value: f64, unit: &str, (baseline, whose): (f64, &str)) {
+    println!("figure: {name} = {value:.2} {unit}, baseline {baseline:.2} {unit} ({whose})");
+}
+
+fn remark(text: &str) {
+    println!("figures: {text}");
+}
+
+/// How many there are of what a variable of the environment may say, for a quick look.
+fn count(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+fn float(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap())
+}
+
+/// What processes have taken of the processors, in ticks.
+fn processor_ticks(processes: &[u32]) -> f64 {
+    let of = |process: &u32| -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum()
+    };
+    processes.iter().map(of).sum()
 }
 
 fn ready_ms(cluster: &Cluster) -> f64 {

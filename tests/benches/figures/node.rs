@@ -14,8 +14,8 @@ use tokio::runtime::Runtime;
 use wherry_tests::pods::BUSYBOX;
 use wherry_tests::{Cluster, Options, Registry};
 
-use super::api_load::{self, Pods};
-use super::{clock, figure, idle_for, median, rss_mib};
+use super::api_load::{self, Client, PODS, is_deleted};
+use super::{clock, figure, float, idle_for, median, processor_ticks, rss_mib};
 
 /// How often what is done one at a time is done.
 const TIMES: usize = 20;
@@ -48,10 +48,6 @@ fn is_running(event: &Value) -> bool {
     event["object"]["status"]["phase"] == "Running"
 }
 
-fn is_deleted(event: &Value) -> bool {
-    event["type"] == "DELETED"
-}
-
 fn has_restarted(event: &Value) -> bool {
     let container = &event["object"]["status"]["containerStatuses"][0];
     container["restartCount"].as_u64() > Some(0) && container["state"]["running"].is_object()
@@ -77,17 +73,17 @@ struct Node<'a> {
 }
 
 impl Node<'_> {
-    fn client(&self) -> Pods {
-        self.runtime.block_on(Pods::connect(&self.cluster.kubeconfig()))
+    fn client(&self) -> Client {
+        self.runtime.block_on(Client::connect(&self.cluster.kubeconfig()))
     }
 
     /// Makes Pods; milliseconds until all run.
     fn run(&self, pods: &[String]) -> f64 {
         let mut client = self.client();
         self.runtime.block_on(async {
-            let mut watched = client.watch().await;
+            let mut watched = client.watch(PODS).await;
             let start = clock();
-            client.create(pods).await;
+            client.create(PODS, pods).await;
             watched.until(pods.len(), is_running).await;
             start.elapsed().as_secs_f64() * 1000.0
         })
@@ -99,9 +95,9 @@ impl Node<'_> {
         let count = list["items"].as_array().unwrap().len();
         let mut client = self.client();
         self.runtime.block_on(async {
-            let mut watched = client.watch().await;
+            let mut watched = client.watch(PODS).await;
             let start = clock();
-            client.delete_all().await;
+            client.delete_all(PODS).await;
             watched.until(count, is_deleted).await;
             start.elapsed().as_secs_f64() * 1000.0
         })
@@ -137,7 +133,7 @@ impl Node<'_> {
             let process = process_with(&mark);
             let mut client = self.client();
             let took = self.runtime.block_on(async {
-                let mut watched = client.watch().await;
+                let mut watched = client.watch(PODS).await;
                 let start = clock();
                 kill(process, Signal::SIGKILL).unwrap();
                 watched.until(1, has_restarted).await;
@@ -172,10 +168,6 @@ impl Node<'_> {
         figure("oci_idle_100_processor", busy / f64::from(IDLE_SECONDS), "% of a core");
         figure("oci_delete_100", self.delete_all() / 1000.0, "s");
     }
-}
-
-fn float(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap())
 }
 
 /// The bundle of a container that runs, made to run without its Pod.
@@ -271,14 +263,4 @@ fn pss_kib(process: u32) -> f64 {
     let sums = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap();
     let line = sums.lines().find(|line| line.starts_with("Pss:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-/// What processes have taken of the processors, in ticks.
-fn processor_ticks(processes: &[u32]) -> f64 {
-    let of = |process: &u32| -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap()).sum()
-    };
-    processes.iter().map(of).sum()
 }
