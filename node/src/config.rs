@@ -72,6 +72,11 @@ impl Config {
     /// The default of [`Config::max_container_restart_period`].
     pub const MAX_CONTAINER_RESTART_PERIOD: Duration = Duration::from_mins(5);
 
+    /// The addresses at which the node itself is: the one it is reached at, and the gateway of its Pods.
+    pub(crate) fn own_addresses(&self) -> Vec<IpAddr> {
+        std::iter::once(self.node_ip).chain(self.pod_cidr.hosts().next()).collect()
+    }
+
     /// The address at which this node answers for the cluster's names. One that is no Service's is somebody else's.
     pub(crate) fn own_dns(&self) -> Option<IpAddr> {
         Some(self.dns.server).filter(|server| self.service_cidr.contains(server))

@@ -92,6 +92,7 @@ pub(crate) fn open(config: &Config, names: Arc<dyn Names>) -> Result<Opened, Run
     let now: wherry_wasm_runtime::Clock = Arc::new(move || clock.now());
     let mut wasm = wherry_wasm_runtime::Config::new(dir.join("wasm"), now.clone());
     wasm.names = names;
+    wasm.node_addresses = config.own_addresses();
     let wasm = WasmRuntime::new(wasm)?;
     let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"), &config.shim_program);
     oci.clock = now;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::level::Level;
+
 /// Something that not every Pod gives its components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Capability {
@@ -37,12 +39,6 @@ impl Capability {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities(BTreeSet<Capability>);
 
-impl Default for Capabilities {
-    fn default() -> Self {
-        Self(Capability::ALL.into())
-    }
-}
-
 /// A component imports what its Pod does not give.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it imports {import}, for which the annotation run.wherry.dev/capabilities of its Pod lacks {:?}", needed.as_str())]
@@ -52,6 +48,14 @@ pub(crate) struct Missing {
 }
 
 impl Capabilities {
+    /// What is given in a namespace of this level to a Pod that asks for nothing.
+    pub(crate) fn usual(level: Level) -> Self {
+        match level {
+            Level::Privileged | Level::Baseline => Self(Capability::ALL.into()),
+            Level::Restricted => Self(BTreeSet::new()),
+        }
+    }
+
     /// Words as `http-client, sockets`; none of them is nothing.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
@@ -83,7 +87,7 @@ mod tests {
             "wasi:sockets/tcp@0.2.0",
         ]
         .map(str::to_owned);
-        assert_eq!(Capabilities::default().check(&imports), Ok(()));
+        assert_eq!(Capabilities::usual(Level::Baseline).check(&imports), Ok(()));
         let lacks = |text: &str, imports: &[String]| {
             Capabilities::parse(text).unwrap().check(imports).map_err(|missing| missing.to_string())
         };
@@ -92,6 +96,7 @@ mod tests {
             lacks("http-client", &imports).unwrap_err(),
             "it imports wasi:sockets/tcp@0.2.0, for which the annotation run.wherry.dev/capabilities of its Pod lacks \"sockets\""
         );
+        assert_eq!(Capabilities::parse(""), Some(Capabilities::usual(Level::Restricted)));
         assert!(lacks("", &imports).unwrap_err().contains("lacks \"http-client\""));
         assert_eq!(lacks("", &imports[..2]), Ok(()), "types reach nobody");
         assert!(lacks("", &["wasi_snapshot_preview1.sock_accept".to_owned()]).is_err());

@@ -1,6 +1,7 @@
 //! What a [`WasmRuntime`](crate::WasmRuntime) is told when it is made.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Config {
     pub limits: Limits,
     /// How guests find hosts by their names.
     pub names: Arc<dyn Names>,
+    /// The node's own addresses, which guests reach only where they are named.
+    pub node_addresses: Vec<IpAddr>,
     /// Where the output of programs goes.
     pub output: Output,
 }
@@ -41,7 +44,7 @@ impl Config {
     /// The default bounds, and the node's own resolver.
     pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
         let (limits, names, output) = (Limits::default(), Arc::new(NodeNames), Output::default());
-        Self { data_dir: data_dir.into(), clock, limits, names, output }
+        Self { data_dir: data_dir.into(), clock, limits, names, node_addresses: Vec::new(), output }
     }
 }
 
@@ -73,11 +76,11 @@ pub struct Limits {
     pub handles: usize,
     /// How long a component may go on after its response ended or its client left.
     pub linger: Duration,
+    /// How long an instance that may be used again waits for its next request.
+    pub reuse_idle: Duration,
     /// A stopping server goes on accepting until no request has come for this long: those who send them learn
     /// of the stop a little later than the server.
     pub quiet: Duration,
-    /// How long an instance that may be used again waits for its next request.
-    pub reuse_idle: Duration,
 }
 
 impl Default for Limits {
@@ -91,8 +94,8 @@ impl Default for Limits {
             sockets: 1024,
             handles: 4096,
             linger: Duration::from_secs(10),
+            reuse_idle: Duration::from_secs(5),
             quiet: Duration::from_millis(300),
         }
     }
-            reuse_idle: Duration::from_secs(5),
 }

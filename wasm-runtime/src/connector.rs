@@ -41,6 +41,9 @@ pub(crate) enum ConnectError {
     /// The name has no address.
     #[error("cannot resolve {host:?}")]
     Resolve { host: String, source: io::Error },
+    /// Not even the question for its addresses is allowed.
+    #[error("its name may not be asked for")]
+    Unnamed(#[source] io::Error),
     /// The pod's network forbids it.
     #[error("{0} is out of this Pod's reach")]
     Forbidden(SocketAddr),
@@ -87,8 +90,14 @@ async fn connect(connector: Connector, uri: Uri) -> Result<Stream, ConnectError>
     let host = uri.host().ok_or(ConnectError::NoHost)?.trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
     let mut failure = None;
-    let addresses = names.addresses(host).await;
-    for ip in addresses.map_err(|source| ConnectError::Resolve { host: host.to_owned(), source })? {
+    let addresses = names.addresses(host, &network).await.map_err(|source| {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            remarks.refused(&source.to_string());
+            return ConnectError::Unnamed(source);
+        }
+        ConnectError::Resolve { host: host.to_owned(), source }
+    })?;
+    for ip in addresses {
         match reach(&network, SocketAddr::new(ip, port)).await {
             Ok(stream) if tls => return Ok(Stream::new(handshake(host, stream).await?, permit)),
             Ok(stream) => return Ok(Stream::new(Box::new(stream), permit)),

@@ -27,7 +27,7 @@
 //! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds), `inspect`,
 //! `container` (the state machine), `serve`, `reuse` and `command` (the two ways to run), `exec` and `streams` (commands beside
 //! them), `guest` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
-//! `capabilities` and `egress` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
+//! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
 //! `ticker` and `executor` (what all share).
 
 mod bandwidth;
@@ -41,10 +41,12 @@ mod egress;
 mod engine;
 mod exec;
 mod executor;
+mod found;
 mod guest;
 mod held;
 mod images;
 mod inspect;
+mod level;
 mod log_file;
 mod memory;
 mod names;
@@ -55,9 +57,9 @@ mod processor;
 mod program;
 mod remarks;
 mod response;
+mod reuse;
 mod runtime;
 mod serve;
-mod reuse;
 mod settings;
 mod sockets;
 mod streams;

@@ -18,6 +18,8 @@ use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 use wherry_runtime_api::DnsConfig;
 
 use crate::guest::Guest;
+use crate::network::PodNetwork;
+use crate::remarks::Remarks;
 
 /// The interface as `wasmtime_wasi` names it; guests of any 0.2 are linked to it.
 const LOOKUP: &str = "wasi:sockets/ip-name-lookup@0.2.12";
@@ -48,13 +50,27 @@ pub(crate) struct PodNames {
 }
 
 impl PodNames {
-    /// The addresses of a host, which may be given as an address.
-    pub(crate) async fn addresses(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        match host.trim_matches(['[', ']']).parse() {
-            Ok(ip) => Ok(vec![ip]),
-            Err(_) => self.names.addresses(host, &self.dns).await,
+    /// The addresses of a host, which may be given as an address. Where a name may be reached, so may be what it leads to.
+    pub(crate) async fn addresses(&self, host: &str, network: &PodNetwork) -> io::Result<Vec<IpAddr>> {
+        if let Ok(ip) = host.trim_matches(['[', ']']).parse() {
+            return Ok(vec![ip]);
         }
+        if !is_localhost(host) && !network.egress.asks(host) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotNamed(host.to_owned())));
+        }
+        let addresses = self.names.addresses(host, &self.dns).await?;
+        network.learn(host, &addresses);
+        Ok(addresses)
     }
+}
+
+/// A question that would reach others.
+#[derive(Debug, thiserror::Error)]
+#[error("the name {0:?} is not one that the annotation run.wherry.dev/egress of this Pod has")]
+pub(crate) struct NotNamed(String);
+
+fn is_localhost(host: &str) -> bool {
+    host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
 }
 
 impl fmt::Debug for PodNames {
@@ -92,7 +108,9 @@ pub(crate) fn map_to_pod(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "resolve-addresses",
         |mut store: StoreContextMut<'_, Guest>, (_, name): (Resource<Network>, String)| {
             let guest = store.data_mut();
-            let found = Addresses::Awaited(spawn(find(guest.names.clone(), name)));
+            let (names, network) = (guest.names.clone(), guest.network.clone());
+            let remarks = Arc::clone(&guest.remarks);
+            let found = Addresses::Awaited(spawn(find(names, network, name, remarks)));
             Ok((Ok::<_, ErrorCode>(guest.ctx().table.push(found)?),))
         },
     )?;
@@ -114,9 +132,13 @@ pub(crate) fn map_to_pod(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-async fn find(names: PodNames, name: String) -> Found {
-    match names.addresses(&name).await {
+async fn find(names: PodNames, network: PodNetwork, name: String, remarks: Arc<Remarks>) -> Found {
+    match names.addresses(&name, &network).await {
         Ok(addresses) => Ok(addresses.into_iter()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            remarks.refused(&error.to_string());
+            Err(ErrorCode::AccessDenied)
+        }
         Err(error) => {
             tracing::debug!(name, %error, "a guest's name was not resolved");
             Err(ErrorCode::NameUnresolvable)

@@ -1,10 +1,12 @@
 //! What a pod's guests may reach and where they come from.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-use crate::egress::Egress;
+use crate::egress::{Egress, is_for_all};
+use crate::found::Found;
 
 /// The network of one pod.
 ///
@@ -12,7 +14,7 @@ use crate::egress::Egress;
 /// is held to the pod's address: it listens only there, its connections come from there, and the node's loopback
 /// services are out of its reach. `127.0.0.1` is the pod itself, as in every pod, and so is `0.0.0.0`. What is beyond the
 /// pod is reached as its [`Egress`] says, in a namespace too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct PodNetwork {
     /// The pod's address.
     pub(crate) ip: IpAddr,
@@ -20,6 +22,10 @@ pub(crate) struct PodNetwork {
     pub(crate) own_namespace: bool,
     /// What is reached beyond the pod.
     pub(crate) egress: Egress,
+    /// The node's own addresses.
+    pub(crate) node: Arc<[IpAddr]>,
+    /// Where hosts are that may be reached by their names.
+    pub(crate) found: Arc<Found>,
 }
 
 impl PodNetwork {
@@ -59,7 +65,15 @@ impl PodNetwork {
             return true;
         }
         let node = is_localhost(ip) || local && !self.ip.is_loopback() || ip.is_unspecified();
-        !node && self.egress.allows(ip)
+        let by_name = || self.found.has(ip) && is_for_all(ip, &self.node);
+        !node && (self.egress.allows(ip, &self.node) || by_name())
+    }
+
+    /// A name led to these addresses; if it is one that may be reached, they may be.
+    pub(crate) fn learn(&self, name: &str, addresses: &[IpAddr]) {
+        if self.egress.names(name) {
+            self.found.add(addresses);
+        }
     }
 
     /// The local address of a connection to `target`, if it is not the kernel's to choose.
@@ -83,9 +97,18 @@ fn is_localhost(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::Level;
+
+    const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 1));
 
     fn pod(ip: &str) -> PodNetwork {
-        PodNetwork { ip: ip.parse().unwrap(), own_namespace: false, egress: Egress::default() }
+        PodNetwork {
+            ip: ip.parse().unwrap(),
+            own_namespace: false,
+            egress: Egress::usual(Level::Privileged),
+            node: Arc::new([NODE]),
+            found: Arc::default(),
+        }
     }
 
     fn permits(pod: &PodNetwork, address: &str, operation: SocketAddrUse) -> bool {
@@ -134,9 +157,22 @@ mod tests {
         assert_eq!(pod.source("10.244.0.3".parse().unwrap()), None);
         assert!(!permits(&pod, "169.254.169.254:80", SocketAddrUse::TcpConnect));
         assert!(!permits(&pod, "169.254.169.254:53", SocketAddrUse::UdpSend));
-        let alone = PodNetwork { egress: Egress::parse("").unwrap(), ..pod };
+        let alone = PodNetwork { egress: Egress::parse("", Level::Privileged).unwrap(), ..pod };
         assert!(permits(&alone, "127.0.0.1:80", SocketAddrUse::TcpConnect));
         assert!(permits(&alone, "10.244.0.2:80", SocketAddrUse::TcpConnect));
         assert!(!permits(&alone, "10.244.0.3:80", SocketAddrUse::TcpConnect));
+    }
+
+    #[test]
+    fn a_host_that_is_named_is_reached_where_it_was_found_but_not_on_the_node() {
+        let egress = Egress::parse("example.com", Level::Privileged).unwrap();
+        let pod = PodNetwork { egress, ..pod("10.244.0.130") };
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        pod.learn("example.org", &[ip("192.0.2.8")]);
+        pod.learn("example.com", &[ip("192.0.2.7"), ip("169.254.169.254"), ip("127.0.0.1"), NODE]);
+        assert!(pod.reaches(ip("192.0.2.7")) && !pod.reaches(ip("192.0.2.8")));
+        for kept in ["169.254.169.254", "127.0.0.1", "10.244.0.1"] {
+            assert!(!pod.reaches(ip(kept)), "{kept}");
+        }
     }
 }

@@ -88,7 +88,7 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Error {
                 ConnectError::Resolve { source, .. } => {
                     Error::DnsError { rcode: Some(source.to_string()), info_code: None }
                 }
-                ConnectError::Forbidden(_) => Error::DestinationIpProhibited,
+                ConnectError::Unnamed(_) | ConnectError::Forbidden(_) => Error::DestinationIpProhibited,
                 ConnectError::Connect { source, .. } => refused(source),
                 ConnectError::TooMany(_) => Error::ConnectionLimitReached,
                 ConnectError::Tls { .. } => Error::TlsProtocolError,

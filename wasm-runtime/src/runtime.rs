@@ -53,6 +53,7 @@ pub struct WasmRuntime {
     clock: Clock,
     limits: Limits,
     names: Arc<dyn Names>,
+    node_addresses: Arc<[IpAddr]>,
     output: Output,
     staging: PathBuf,
     containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
@@ -69,14 +70,14 @@ pub struct Statistics {
     pub images_compiled: u64,
     /// Instances that can still be made at this moment.
     pub free_instances: usize,
-}
     /// Instances that wait for their next request.
     pub kept_instances: usize,
+}
 
 impl WasmRuntime {
     /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
     pub fn new(config: Config) -> Result<Self, RuntimeError> {
-        let Config { data_dir, clock, limits, names, output } = config;
+        let Config { data_dir, clock, limits, names, node_addresses, output } = config;
         let io = |action: &'static str, path: &Path| {
             let path = path.to_owned();
             move |source| RuntimeError::Io { action, path, source }
@@ -94,6 +95,7 @@ impl WasmRuntime {
             namespaces: tokio::sync::Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             names,
+            node_addresses: node_addresses.into(),
             output,
             machine,
             clock,
@@ -107,9 +109,9 @@ impl WasmRuntime {
         Statistics {
             images_compiled: self.images.compiled(),
             free_instances: self.machine.slots.available_permits(),
+            kept_instances: self.machine.kept_instances(),
         }
     }
-            kept_instances: self.machine.kept_instances(),
 
     fn container(&self, id: &ContainerId) -> Result<Arc<Container>, RuntimeError> {
         let containers = self.containers.lock();
@@ -154,6 +156,8 @@ impl WasmRuntime {
             ip: spec.sandbox.ip,
             own_namespace: spec.sandbox.netns.is_some(),
             egress: container.settings.egress.clone(),
+            node: Arc::clone(&self.node_addresses),
+            found: Arc::default(),
         };
         let remarks = Arc::new(Remarks::new(log.clone()));
         let names = PodNames { names: Arc::clone(&self.names), dns: Arc::new(spec.sandbox.dns.clone()) };
@@ -232,14 +236,14 @@ impl WasmRuntime {
             environment: Arc::clone(environment),
             limits: self.limits,
             request_timeout: container.settings.request_timeout,
-            exceeded: OnceLock::new(),
-            signals: container.signals.clone(),
-            permits: Arc::new(Semaphore::new(concurrency)),
-            tasks: TaskTracker::new(),
             reuse: container
                 .settings
                 .instance_reuse
                 .map(|requests| Reuse::new(requests, self.limits.reuse_idle, Arc::clone(&self.machine.kept))),
+            exceeded: OnceLock::new(),
+            signals: container.signals.clone(),
+            permits: Arc::new(Semaphore::new(concurrency)),
+            tasks: TaskTracker::new(),
             address,
             last_request: Mutex::new(Instant::now()),
         };

@@ -3,7 +3,8 @@
 //! | annotation | value | |
 //! |---|---|---|
 //! | `run.wherry.dev/capabilities` | `http-client, sockets` | what components may import, of what reaches others |
-//! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7` | the addresses that guests may reach |
+//! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7, *.example.com` | the addresses and hosts that guests may reach |
+//! | `run.wherry.dev/level` | `baseline` | what its namespace is held to; the API server writes it |
 //! | `run.wherry.dev/instance-reuse` | `1000` | how many requests an instance may answer, one after the other |
 //! | `run.wherry.dev/request-timeout` | `30s`, `1m 30s` | how long a request to a server may take, with its response |
 
@@ -15,16 +16,18 @@ use jiff::SignedDuration;
 
 use crate::capabilities::Capabilities;
 use crate::egress::Egress;
+use crate::level::Level;
 
 /// The beginning of all our annotations.
 const PREFIX: &str = "run.wherry.dev/";
 const CAPABILITIES: &str = "run.wherry.dev/capabilities";
 const EGRESS: &str = "run.wherry.dev/egress";
+const LEVEL: &str = "run.wherry.dev/level";
 const INSTANCE_REUSE: &str = "run.wherry.dev/instance-reuse";
 const REQUEST_TIMEOUT: &str = "run.wherry.dev/request-timeout";
 
 /// What was asked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// What its components may import.
     pub(crate) capabilities: Capabilities,
@@ -55,9 +58,18 @@ pub(crate) enum SettingError {
 }
 
 impl Settings {
+    /// What is given to a Pod that asks for nothing, in a namespace of this level.
+    fn usual(level: Level) -> Self {
+        let capabilities = Capabilities::usual(level);
+        Self { capabilities, egress: Egress::usual(level), instance_reuse: None, request_timeout: None }
+    }
+
     /// Reads all annotations that are the runtime's.
     pub(crate) fn read(annotations: &BTreeMap<String, String>) -> Result<Self, SettingError> {
-        let mut settings = Self::default();
+        let level = annotations.get(LEVEL).map_or(Ok(Level::default()), |value| {
+            parsed(LEVEL, value, "privileged, baseline or restricted", Level::parse(value))
+        })?;
+        let mut settings = Self::usual(level);
         for (name, value) in annotations.range(PREFIX.to_owned()..) {
             if !name.starts_with(PREFIX) {
                 break;
@@ -68,13 +80,13 @@ impl Settings {
                     settings.capabilities = parsed(CAPABILITIES, value, known, Capabilities::parse(value))?;
                 }
                 EGRESS => {
-                    let known = "a list of CIDRs, as 10.0.0.0/8, 192.0.2.7";
-                    settings.egress = parsed(EGRESS, value, known, Egress::parse(value))?;
+                    let known = "a list of CIDRs and hosts, as 10.0.0.0/8, 192.0.2.7, *.example.com";
+                    settings.egress = parsed(EGRESS, value, known, Egress::parse(value, level))?;
                 }
+                LEVEL => {}
                 INSTANCE_REUSE => {
                     let known = "a number above zero, as 1000";
-                    settings.instance_reuse =
-                        Some(parsed(INSTANCE_REUSE, value, known, value.parse().ok())?);
+                    settings.instance_reuse = Some(parsed(INSTANCE_REUSE, value, known, value.parse().ok())?);
                 }
                 REQUEST_TIMEOUT => {
                     let known = "a duration above zero, as 30s or 1m 30s";
@@ -116,7 +128,7 @@ mod tests {
     fn what_others_annotate_is_not_looked_at() {
         assert_eq!(
             read(&[("a/b", "x"), ("run.wherry.de/x", "y"), ("run.wherry.devel/x", "y")]),
-            Ok(Settings::default())
+            Ok(Settings::usual(Level::Privileged))
         );
     }
 
@@ -133,6 +145,16 @@ mod tests {
     }
 
     #[test]
+    fn a_restricted_namespace_gives_what_is_asked_for_and_no_more() {
+        let nothing = read(&[(CAPABILITIES, ""), (EGRESS, ""), (LEVEL, "restricted")]).unwrap();
+        assert_eq!(read(&[(LEVEL, "restricted")]), Ok(nothing.clone()));
+        let asked =
+            read(&[(CAPABILITIES, "http-client"), (EGRESS, "192.0.2.0/24"), (LEVEL, "restricted")]).unwrap();
+        assert_ne!(asked, nothing);
+        assert_ne!(read(&[(LEVEL, "baseline")]), Ok(nothing));
+    }
+
+    #[test]
     fn a_misspelt_annotation_is_told() {
         let error = read(&[("run.wherry.dev/request-timout", "1s")]).unwrap_err();
         assert_eq!(error.to_string(), "the annotation \"run.wherry.dev/request-timout\" is not known");
@@ -141,7 +163,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_with_its_name(value in ".*") {
-            for name in [CAPABILITIES, EGRESS, INSTANCE_REUSE, REQUEST_TIMEOUT] {
+            for name in [CAPABILITIES, EGRESS, INSTANCE_REUSE, LEVEL, REQUEST_TIMEOUT] {
                 match read(&[(name, &value)]) {
                     Ok(settings) => {
                         prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());

@@ -151,9 +151,64 @@ async fn addresses_that_the_pod_does_not_name() {
         assert_eq!(get(address(&front), &own).await.1, "1", "a Pod reaches itself");
         node.runtime.remove(&front.id).await.unwrap();
     }
-    let error =
-        node.start(&with(node.container("front", "http"), "egress", "example.com")).await.unwrap_err();
-    assert!(error.to_string().contains("the value \"example.com\", which is not a list of CIDRs"), "{error}");
+    let error = node.start(&with(node.container("front", "http"), "egress", "10.0.0.300")).await.unwrap_err();
+    assert!(error.to_string().contains("the value \"10.0.0.300\", which is not a list of CIDRs"), "{error}");
+}
+
+/// A host that is named is reached wherever it is, but not on the link; no other is even looked up.
+async fn hosts_that_the_pod_does_not_name() {
+    let names = Arc::new(Rebinding::default());
+    let node = Node::with(|config| config.names = names.clone());
+    let mut back = node.container("back", "http");
+    back.sandbox.ip = pod_ip(0);
+    node.start(&back).await.unwrap();
+    let mut front = with(node.container("front", "http"), "egress", "*.example.com");
+    front.sandbox.ip = pod_ip(1);
+    node.start(&front).await.unwrap();
+    let asked = async |host: &str| get(address(&front), &format!("/get/{host}:8080/count")).await.1;
+    let prohibited = "ErrorCode::DestinationIpProhibited";
+    assert_eq!(asked(&pod_ip(0).to_string()).await, prohibited, "nobody found it by its name yet");
+    assert_eq!(asked("example.org").await, prohibited);
+    assert_eq!(names.asked.load(Ordering::SeqCst), 0, "a question is a way out, too");
+    assert_eq!(asked("db.example.com").await, "1");
+    assert_eq!(asked("api.example.com").await, prohibited, "it leads to the link");
+    assert_eq!(
+        asked(&pod_ip(0).to_string()).await,
+        "1",
+        "a host that was found may be called by its address"
+    );
+    let text = log(&front, Stream::Stderr).join("\n");
+    assert!(text.contains("the name \"example.org\" is not one that the annotation"), "{text}");
+}
+
+/// What the namespace is held to, as the API server tells it.
+async fn what_a_restricted_namespace_does_not_give() {
+    let node = Node::new();
+    let mut back = node.container("back", "http");
+    back.sandbox.ip = pod_ip(1);
+    node.start(&back).await.unwrap();
+    let restricted = |name| with(node.container(name, "http"), "level", "restricted");
+    let error = node.start(&restricted("refused")).await.unwrap_err();
+    assert!(error.to_string().contains("it imports wasi:http/outgoing-handler@0.2."), "{error}");
+    let path = format!("/get/{}/count", address(&back));
+    let asking = with(restricted("asking"), "capabilities", "http-client, sockets");
+    node.start(&asking).await.unwrap();
+    assert_eq!(get(address(&asking), &path).await.1, "ErrorCode::DestinationIpProhibited");
+    node.runtime.remove(&asking.id).await.unwrap();
+    let named = with(asking, "egress", &format!("169.254.0.0/16, {}", pod_ip(1)));
+    node.start(&named).await.unwrap();
+    assert_eq!(get(address(&named), &path).await.1, "1");
+    let link = get(address(&named), "/get/169.254.169.254/").await.1;
+    assert_eq!(link, "ErrorCode::DestinationIpProhibited", "not even if it is named");
+}
+
+async fn addresses_of_the_node_that_are_not_local_ones() {
+    let node = Node::with(|config| config.node_addresses = vec![pod_ip(1)]);
+    let listener = TcpListener::bind((pod_ip(1), 0)).await.unwrap();
+    let spec = node.container("server", "http");
+    node.start(&spec).await.unwrap();
+    let path = format!("/get/{}/", listener.local_addr().unwrap());
+    assert_eq!(get(address(&spec), &path).await.1, "ErrorCode::DestinationIpProhibited");
 }
 
 async fn code_that_is_not_webassembly() {
@@ -208,6 +263,9 @@ async fn every_attack_is_refused() {
     paths_out_of_a_volume().await;
     addresses_of_the_node().await;
     addresses_that_the_pod_does_not_name().await;
+    addresses_of_the_node_that_are_not_local_ones().await;
+    hosts_that_the_pod_does_not_name().await;
+    what_a_restricted_namespace_does_not_give().await;
     code_that_is_not_webassembly().await;
     smuggled_requests().await;
 }

@@ -112,7 +112,7 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             priority::admit(cx, object)?;
             runtime_class(cx, object)?;
             tolerations(object);
-            Ok(())
+            pod_security::tell(cx, object)
         }
         ("scheduling.k8s.io", "PriorityClass") if !object.has("preemptionPolicy") => {
             object.put("preemptionPolicy", "PreemptLowerPriority");
@@ -138,6 +138,13 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             node_restriction::create(cx, object)
         }
         _ => Ok(()),
+    }
+}
+
+/// Keeps of an object what nobody changes.
+pub(crate) fn keep(cx: &Cx<'_>, object: &mut Value, old: &Value) {
+    if cx.is("", "Pod") {
+        pod_security::keep(object, old);
     }
 }
 

@@ -153,6 +153,7 @@ impl Update<'_> {
         self.check_versions(&object)?;
         object.assign("metadata.resourceVersion", self.old.field("metadata.resourceVersion").cloned());
         self.keep(&mut object);
+        admission::keep(cx, &mut object, self.old);
         let given = if cx.kind.storage == "services" && self.part == Part::Whole {
             allocate::give(cx, &self.entry.key, &mut object, self.options.dry_run).await?
         } else {

@@ -5,11 +5,13 @@
 
 mod checks;
 mod policy;
+mod told;
 
 use wherry_schema::Value;
 
 use self::checks::{Finding, evaluate};
 use self::policy::{NOTHING, PREFIX, Policy, Standard};
+pub(super) use self::told::{keep, tell};
 use super::kind;
 use crate::codec;
 use crate::error::Failure;

@@ -29,7 +29,8 @@ impl Level {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// As labels have it.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Privileged => "privileged",
             Self::Baseline => "baseline",
