@@ -20,6 +20,10 @@ pub(crate) struct ControllerArgs {
     /// How long the prefix of a node's part of the cluster's range is.
     #[arg(long, alias = "node-cidr-mask-size-ipv4", default_value_t = NODE_PREFIX)]
     pub(crate) node_cidr_mask_size: u8,
+    /// Leave Services of type LoadBalancer to somebody else, as k3s' flag of that name. Otherwise those without a class, or of class
+    /// `wherry`, are reached at the addresses of the nodes.
+    #[arg(long = "disable-load-balancer", alias = "disable-servicelb")]
+    no_load_balancer: bool,
     #[command(flatten)]
     autoscaling: AutoscalingArgs,
     #[command(flatten)]
@@ -99,7 +103,8 @@ impl ControllerArgs {
         };
         let node_ranges = self.allocate_node_cidrs.then(|| ranges(network)).transpose()?;
         let leader_election = self.election.options()?;
-        Ok(ControllerOptions { autoscaling, node_ranges, leader_election })
+        let no_load_balancer = self.no_load_balancer;
+        Ok(ControllerOptions { no_load_balancer, autoscaling, node_ranges, leader_election })
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Config {
 /// How the controllers go about their work.
 #[derive(Clone, Debug, Default)]
 pub struct ControllerOptions {
+    /// Leave all Services of type LoadBalancer to others.
+    pub no_load_balancer: bool,
     /// How HorizontalPodAutoscalers are followed.
     pub autoscaling: Autoscaling,
     /// What nodes get their Pod addresses from; without it they come by them in other ways.
@@ -283,6 +285,7 @@ impl ControlPlane {
         config.token_minter = Some(mint);
         config.autoscaling = options.autoscaling;
         config.node_ranges = options.node_ranges;
+        config.load_balancer = !options.no_load_balancer;
         self.spawn_role(role, client.clone(), move |stop| {
             let (client, config) = (client.clone(), config.clone());
             async move {

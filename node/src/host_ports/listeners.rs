@@ -35,7 +35,8 @@ impl Listeners {
                 return Err(HostPortError::Datagrams { port: port.number });
             }
             let address = SocketAddr::new(port.address.map_or(self.node, IpAddr::V4), port.number);
-            let route = Route { backends: vec![SocketAddrV4::new(ip, port.to)], affinity: None };
+            let route =
+                Route { backends: vec![SocketAddrV4::new(ip, port.to)], affinity: None, sources: None };
             let listener = match before.remove(&address) {
                 Some(listener) => {
                     listener.change(route);

@@ -1,16 +1,19 @@
-//! Services on this node: what is sent to a ClusterIP or a NodePort reaches an endpoint.
+//! Services on this node: what is sent to a ClusterIP, a NodePort, an external address or a load balancer's reaches an endpoint.
 //!
-//! Flow: `watch` (Services and EndpointSlices) -> `world` (what is known, which Services changed) -> `plan`
+//! Flow: `watch` (Services, EndpointSlices, this node) -> `world` (what is known, which Services changed) -> `plan`
 //! (pure: the endpoints of each port) -> a data plane, which applies only what differs:
 //! - bridge mode: `nftables`, one transaction per batch of changes; the kernel does the rest;
 //! - loopback mode: `proxy`, listeners in this process.
 //!
-//! The same events then go to the names of Services and endpoints (`dns`).
+//! Load balancers ask the node how it stands with a Service (`health`). The same events then go to the names of Services and
+//! endpoints (`dns`).
 //!
 //! A change is applied at once; what is already queued behind it goes into the same batch. Rules of an earlier
 //! run stay in force until both lists are complete, and stay when the agent ends.
 
 mod dataplane;
+mod fronts;
+mod health;
 mod model;
 mod nftables;
 mod plan;
@@ -23,7 +26,7 @@ mod tests;
 mod watch;
 mod world;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 use kube::Client;
@@ -32,9 +35,11 @@ use tokio_util::sync::CancellationToken;
 use crate::dns::Feed;
 use crate::network::{NetworkError, NetworkMode};
 use dataplane::Dataplane;
+use health::HealthChecks;
 pub(crate) use model::{ObjectKey, service_of};
 pub(crate) use proxy::{Connections, Listener, Route};
 pub(crate) use replica::Replica;
+use watch::Told;
 
 /// What serving the Services of this node needs to know.
 #[derive(Clone, Debug)]
@@ -71,6 +76,10 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), ServicesError> {
     let dataplane = Dataplane::open(&config).await?;
-    watch::serve(client, &config.node_name, dataplane, names, shutdown).await;
+    let health = HealthChecks::new(match config.mode {
+        NetworkMode::Bridge => Ipv4Addr::UNSPECIFIED.into(),
+        NetworkMode::Loopback => config.node_port_address,
+    });
+    watch::serve(client, &config.node_name, Told { dataplane, health, names }, shutdown).await;
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! What the data planes need of Services and EndpointSlices, parsed once when an object arrives.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use kube::ResourceExt;
@@ -9,6 +11,7 @@ use kube::ResourceExt;
 use crate::network::Protocol;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 /// The default of `service.spec.sessionAffinityConfig.clientIP.timeoutSeconds`.
 const AFFINITY_SECONDS: u32 = 10_800;
 
@@ -56,7 +59,17 @@ impl Scope {
 /// A Service with an address of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Service {
+    /// Seconds since 1970.
+    pub(super) made: i64,
     pub(super) cluster_ips: Vec<Ipv4Addr>,
+    /// Addresses of others that lead here as well.
+    pub(super) external_ips: Vec<Ipv4Addr>,
+    /// The addresses of its load balancer.
+    pub(super) balancer_ips: Vec<Ipv4Addr>,
+    /// Whom the load balancer lets in; everybody, where nothing is said.
+    pub(super) sources: Option<Vec<Ipv4Net>>,
+    /// Where every node tells whether it has endpoints.
+    pub(super) health_port: Option<u16>,
     pub(super) ports: Vec<Port>,
     /// How long a client stays with its endpoint, in seconds.
     pub(super) affinity: Option<u32>,
@@ -97,6 +110,10 @@ pub(super) struct Endpoint {
     pub(super) ready: bool,
     /// It answers, although it is about to end.
     pub(super) winding_down: bool,
+    /// The nodes whose clients should be sent here.
+    pub(super) for_nodes: BTreeSet<String>,
+    /// The zones whose clients should be sent here.
+    pub(super) for_zones: BTreeSet<String>,
 }
 
 impl Service {
@@ -113,14 +130,59 @@ impl Service {
         if cluster_ips.is_empty() {
             return None;
         }
+        let made = object.metadata.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second());
         Some(Self {
+            made,
             cluster_ips,
+            external_ips: addresses(spec.external_ips.iter().flatten()),
+            balancer_ips: balancer_ips(object),
+            sources: sources(object),
+            health_port: spec
+                .health_check_node_port
+                .and_then(|port| u16::try_from(port).ok())
+                .filter(|port| *port > 0),
             ports: spec.ports.iter().flatten().filter_map(|port| Port::parse(object, port)).collect(),
             affinity: affinity(spec),
             internal: Scope::parse(spec.internal_traffic_policy.as_deref()),
             external: Scope::parse(spec.external_traffic_policy.as_deref()),
         })
     }
+}
+
+fn addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<Ipv4Addr> {
+    let addresses: BTreeSet<Ipv4Addr> = texts.filter_map(|text| text.parse().ok()).collect();
+    addresses.into_iter().collect()
+}
+
+/// Those at which packets arrive as they were sent; what comes through a proxy is sent to a NodePort.
+fn balancer_ips(service: &core::Service) -> Vec<Ipv4Addr> {
+    if !is_balanced(service) {
+        return Vec::new();
+    }
+    let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = status.and_then(|balancer| balancer.ingress.as_ref()).into_iter().flatten();
+    let direct = ingress.filter(|ingress| ingress.ip_mode.as_deref().unwrap_or("VIP") == "VIP");
+    addresses(direct.filter_map(|ingress| ingress.ip.as_ref()))
+}
+
+/// By the field, or by the annotation that came before it.
+fn sources(service: &core::Service) -> Option<Vec<Ipv4Net>> {
+    if !is_balanced(service) {
+        return None;
+    }
+    let listed = service.spec.as_ref().and_then(|spec| spec.load_balancer_source_ranges.as_ref());
+    let listed: Vec<&str> = match listed.filter(|listed| !listed.is_empty()) {
+        Some(listed) => listed.iter().map(String::as_str).collect(),
+        None => service.annotations().get(SOURCE_RANGES)?.split(',').collect(),
+    };
+    let mut listed = listed.into_iter().map(str::trim).filter(|range| !range.is_empty()).peekable();
+    listed.peek()?;
+    // Ranges of the other family let nobody of this one in.
+    Some(Ipv4Net::aggregate(&listed.filter_map(|range| range.parse().ok()).collect()))
+}
+
+fn is_balanced(service: &core::Service) -> bool {
+    service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer")
 }
 
 fn affinity(spec: &core::ServiceSpec) -> Option<u32> {
@@ -173,6 +235,11 @@ impl SlicePort {
 }
 
 impl Endpoint {
+    /// Whether its Pod is on that node.
+    pub(super) fn is_on(&self, node: &str) -> bool {
+        self.node.as_deref() == Some(node)
+    }
+
     fn parse(object: &discovery::Endpoint) -> Option<Self> {
         // The addresses of one endpoint are interchangeable; like everybody else, use the first.
         let ip = object.addresses.first()?.parse().ok()?;
@@ -181,6 +248,10 @@ impl Endpoint {
         let serving = conditions.and_then(|found| found.serving).unwrap_or(ready);
         let terminating = conditions.and_then(|found| found.terminating).unwrap_or(false);
         let winding_down = serving && terminating;
-        Some(Self { ip, node: object.node_name.clone(), ready, winding_down })
+        let (nodes, zones) =
+            object.hints.clone().map(|hints| (hints.for_nodes, hints.for_zones)).unwrap_or_default();
+        let for_nodes = nodes.into_iter().flatten().map(|hint| hint.name).collect();
+        let for_zones = zones.into_iter().flatten().map(|hint| hint.name).collect();
+        Some(Self { ip, node: object.node_name.clone(), ready, winding_down, for_nodes, for_zones })
     }
 }

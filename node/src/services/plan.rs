@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::model::{Endpoint, Scope, Service, Slice};
+use ipnet::Ipv4Net;
+
+use super::model::{Endpoint, Port, Scope, Service, Slice};
 use crate::network::Protocol;
 
 /// One port of a Service, as a data plane has to serve it.
@@ -13,13 +15,19 @@ pub(super) struct ServicePort {
     pub(super) name: String,
     pub(super) protocol: Protocol,
     pub(super) cluster_ips: Vec<Ipv4Addr>,
+    /// Addresses of the outside that lead here, but for those that other Services have.
+    pub(super) external_ips: Vec<Ipv4Addr>,
+    /// The same of the load balancer.
+    pub(super) balancer_ips: Vec<Ipv4Addr>,
+    /// Whom the load balancer lets in; everybody, where nothing is said.
+    pub(super) sources: Option<Vec<Ipv4Net>>,
     pub(super) port: u16,
     pub(super) node_port: Option<u16>,
     /// How long a client stays with its endpoint, in seconds.
     pub(super) affinity: Option<u32>,
     /// What traffic to a ClusterIP may use.
     pub(super) internal: Scope,
-    /// What traffic to a NodePort may use.
+    /// What traffic from outside may use: to a NodePort, an external address or the load balancer.
     pub(super) external: Scope,
     /// Every endpoint that new connections may go to, in order.
     pub(super) cluster: Vec<SocketAddrV4>,
@@ -35,31 +43,62 @@ impl ServicePort {
             Scope::Local => &self.local,
         }
     }
+
+    /// Whether it is reached in other ways than by its ClusterIP.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.node_port.is_some() || !self.external_ips.is_empty() || !self.balancer_ips.is_empty()
+    }
 }
 
-/// The ports of a Service with the endpoints its slices name, on the node of that name.
-pub(super) fn plan(service: &Service, slices: &[&Slice], node: &str) -> Vec<ServicePort> {
+/// Where this node is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) node: String,
+    pub(super) zone: Option<String>,
+}
+
+/// The ports of a Service with the endpoints its slices name. `has` says whether an address of the outside is the
+/// Service's at this port.
+pub(super) fn plan(
+    service: &Service,
+    slices: &[&Slice],
+    here: &Place,
+    has: impl Fn(Ipv4Addr, &Port) -> bool,
+) -> Vec<ServicePort> {
     let ports = service.ports.iter().map(|port| {
         let candidates = candidates(slices, &port.name, port.protocol);
-        let mut here = candidates.clone();
-        here.retain(|(_, endpoint)| endpoint.node.as_deref() == Some(node));
+        let mut local = candidates.clone();
+        local.retain(|(_, endpoint)| endpoint.is_on(&here.node));
+        let own = |ips: &[Ipv4Addr]| ips.iter().copied().filter(|ip| has(*ip, port)).collect();
         ServicePort {
             name: port.name.clone(),
             protocol: port.protocol,
             cluster_ips: service.cluster_ips.clone(),
+            external_ips: own(&service.external_ips),
+            balancer_ips: own(&service.balancer_ips),
+            sources: service.sources.clone(),
             port: port.number,
             node_port: port.on_node,
             affinity: service.affinity,
             internal: service.internal,
             external: service.external,
-            cluster: choose(&candidates),
-            local: choose(&here),
+            cluster: choose(&near(&candidates, here)),
+            local: choose(&local),
         }
     });
     ports.collect()
 }
 
-fn candidates<'a>(slices: &[&'a Slice], name: &str, protocol: Protocol) -> Vec<(SocketAddrV4, &'a Endpoint)> {
+/// How many ready endpoints the Service has on the node.
+pub(super) fn ready_on(slices: &[&Slice], node: &str) -> usize {
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let ready = endpoints.filter(|endpoint| endpoint.ready && endpoint.is_on(node));
+    ready.map(|endpoint| endpoint.ip).collect::<BTreeSet<_>>().len()
+}
+
+type Candidate<'a> = (SocketAddrV4, &'a Endpoint);
+
+fn candidates<'a>(slices: &[&'a Slice], name: &str, protocol: Protocol) -> Vec<Candidate<'a>> {
     let mut found = Vec::new();
     for slice in slices {
         let ports = slice.ports.iter().filter(|port| port.name == name && port.protocol == protocol);
@@ -72,8 +111,24 @@ fn candidates<'a>(slices: &[&'a Slice], name: &str, protocol: Protocol) -> Vec<(
     found
 }
 
+/// Those that clients of this node, else of its zone, should use. Hints count only where every ready endpoint has some, so
+/// that no endpoint is forgotten by all, and where one is for this place.
+fn near<'a>(candidates: &[Candidate<'a>], here: &Place) -> Vec<Candidate<'a>> {
+    let ready: Vec<Candidate<'a>> =
+        candidates.iter().copied().filter(|(_, endpoint)| endpoint.ready).collect();
+    let hinted = |hints: fn(&Endpoint) -> &BTreeSet<String>, place: &str| {
+        let meant: Vec<_> =
+            ready.iter().copied().filter(|(_, endpoint)| hints(endpoint).contains(place)).collect();
+        let all_have_some = ready.iter().all(|(_, endpoint)| !hints(endpoint).is_empty());
+        (all_have_some && !meant.is_empty()).then_some(meant)
+    };
+    hinted(|endpoint| &endpoint.for_nodes, &here.node)
+        .or_else(|| hinted(|endpoint| &endpoint.for_zones, here.zone.as_deref()?))
+        .unwrap_or_else(|| candidates.to_vec())
+}
+
 /// The ready ones; when there are none, those that still answer while they end.
-fn choose(candidates: &[(SocketAddrV4, &Endpoint)]) -> Vec<SocketAddrV4> {
+fn choose(candidates: &[Candidate<'_>]) -> Vec<SocketAddrV4> {
     let those = |wanted: fn(&Endpoint) -> bool| -> BTreeSet<SocketAddrV4> {
         candidates.iter().filter(|(_, endpoint)| wanted(endpoint)).map(|(address, _)| *address).collect()
     };

@@ -13,7 +13,12 @@ fn service(ports: &[(&str, Protocol, u16)]) -> Service {
         on_node: None,
     };
     Service {
+        made: 0,
         cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 1)],
+        external_ips: vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)],
+        balancer_ips: vec![Ipv4Addr::new(192, 0, 2, 3)],
+        sources: None,
+        health_port: None,
         ports: ports.iter().map(port).collect(),
         affinity: None,
         internal: Scope::Cluster,
@@ -21,18 +26,38 @@ fn service(ports: &[(&str, Protocol, u16)]) -> Service {
     }
 }
 
-/// Endpoints by the last number of the address: `r`eady, `e`nding but still serving, `d`own; `*` on this node.
+fn here() -> Place {
+    Place { node: "here".to_owned(), zone: Some("north".to_owned()) }
+}
+
+fn planned(service: &Service, slices: &[&Slice]) -> Vec<ServicePort> {
+    plan(service, slices, &here(), |_, _| true)
+}
+
+/// Endpoints by the last number of the address: `r`eady, `e`nding but still serving, `d`own; `*` on this node. Hints go before
+/// it: `north/`, `south/` for zones, `here/`, `there/` for nodes with their zone.
 fn slice(ports: &[(&str, Protocol, u16)], endpoints: &str) -> Slice {
     let port = |(name, protocol, port): &(&str, Protocol, u16)| SlicePort {
         name: (*name).to_owned(),
         protocol: *protocol,
         port: *port,
     };
-    let endpoint = |word: &str| Endpoint {
-        ip: Ipv4Addr::new(10, 244, 0, word.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()),
-        node: Some(if word.ends_with('*') { "here" } else { "there" }.to_owned()),
-        ready: word.starts_with('r'),
-        winding_down: word.starts_with('e'),
+    let hinted = |hint: &str| hint.split_whitespace().map(str::to_owned).collect();
+    let endpoint = |word: &str| {
+        let (hint, word) = word.rsplit_once('/').unwrap_or(("", word));
+        let (for_nodes, for_zones) = match hint {
+            "here" => (hint, "north"),
+            "there" => (hint, "south"),
+            zone => ("", zone),
+        };
+        Endpoint {
+            for_nodes: hinted(for_nodes),
+            for_zones: hinted(for_zones),
+            ip: Ipv4Addr::new(10, 244, 0, word.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()),
+            node: Some(if word.ends_with('*') { "here" } else { "there" }.to_owned()),
+            ready: word.starts_with('r'),
+            winding_down: word.starts_with('e'),
+        }
     };
     Slice {
         service: ObjectKey { namespace: "default".to_owned(), name: "web".to_owned() },
@@ -56,14 +81,49 @@ const HTTP: (&str, Protocol, u16) = ("http", Protocol::Tcp, 80);
 #[case::local_ones_end_while_others_are_ready("r1 e2*", "1", "2")]
 #[case::in_order("r9 r10* r2", "2 9 10", "10")]
 fn endpoints_are_chosen(#[case] endpoints: &str, #[case] cluster: &str, #[case] local: &str) {
-    let ports = plan(&service(&[HTTP]), &[&slice(&[HTTP], endpoints)], "here");
+    let ports = planned(&service(&[HTTP]), &[&slice(&[HTTP], endpoints)]);
     assert_eq!((numbers(&ports[0].cluster).as_str(), numbers(&ports[0].local).as_str()), (cluster, local));
+}
+
+#[rstest]
+#[case::of_this_zone("north/r1 south/r2", "1")]
+#[case::only_if_all_have_hints("north/r1 r2", "1 2")]
+#[case::those_that_are_not_ready_need_none("north/r1 south/r2 d3 e4", "1")]
+#[case::none_for_this_zone("south/r1 south/r2", "1 2")]
+#[case::none_ready_here("north/d1 south/r2", "2")]
+#[case::of_this_node("here/r1 there/r2", "1")]
+#[case::of_this_zone_when_none_is_here("there/r1 north/r2", "2")]
+#[case::all_end("north/e1 south/e2", "1 2")]
+fn hints_say_which_endpoints_are_near(#[case] endpoints: &str, #[case] cluster: &str) {
+    let ports = planned(&service(&[HTTP]), &[&slice(&[HTTP], endpoints)]);
+    assert_eq!(numbers(&ports[0].cluster), cluster);
+}
+
+#[test]
+fn a_node_without_a_zone_sends_everywhere() {
+    let elsewhere = Place { node: "elsewhere".to_owned(), zone: None };
+    let ports = plan(&service(&[HTTP]), &[&slice(&[HTTP], "north/r1 south/r2")], &elsewhere, |_, _| true);
+    assert_eq!(numbers(&ports[0].cluster), "1 2");
+}
+
+#[test]
+fn addresses_that_others_have_are_left_out() {
+    let first = Ipv4Addr::new(192, 0, 2, 1);
+    let ports = plan(&service(&[HTTP]), &[], &here(), |ip, port| ip != first && port.number == 80);
+    assert_eq!(ports[0].external_ips, [Ipv4Addr::new(192, 0, 2, 2)]);
+    assert_eq!(ports[0].balancer_ips, [Ipv4Addr::new(192, 0, 2, 3)]);
+}
+
+#[test]
+fn ready_endpoints_of_this_node_are_counted_once() {
+    let slices = [slice(&[HTTP], "r1* r2 e3* d4*"), slice(&[("other", Protocol::Tcp, 1)], "r1* r5*")];
+    assert_eq!(ready_on(&slices.each_ref(), "here"), 2);
 }
 
 #[test]
 fn slices_are_joined_and_an_endpoint_counts_once() {
     let slices = [slice(&[HTTP], "r1 r2"), slice(&[HTTP], "r2 r3")];
-    let ports = plan(&service(&[HTTP]), &slices.each_ref(), "here");
+    let ports = planned(&service(&[HTTP]), &slices.each_ref());
     assert_eq!(numbers(&ports[0].cluster), "1 2 3");
 }
 
@@ -72,7 +132,7 @@ fn a_port_is_found_by_name_and_protocol() {
     let tcp = ("dns", Protocol::Tcp, 53);
     let udp = ("dns", Protocol::Udp, 53);
     let slices = [slice(&[("dns", Protocol::Tcp, 8053), ("dns", Protocol::Udp, 9053)], "r1")];
-    let ports = plan(&service(&[tcp, udp, HTTP]), &slices.each_ref(), "here");
+    let ports = planned(&service(&[tcp, udp, HTTP]), &slices.each_ref());
     assert_eq!(ports[0].cluster, [SocketAddrV4::new(Ipv4Addr::new(10, 244, 0, 1), 8053)]);
     assert_eq!(ports[1].cluster, [SocketAddrV4::new(Ipv4Addr::new(10, 244, 0, 1), 9053)]);
     assert!(ports[2].cluster.is_empty());
@@ -82,7 +142,7 @@ fn a_port_is_found_by_name_and_protocol() {
 fn replicas_may_listen_on_different_ports() {
     let slices =
         [slice(&[("http", Protocol::Tcp, 8080)], "r1"), slice(&[("http", Protocol::Tcp, 8081)], "r2")];
-    let ports = plan(&service(&[HTTP]), &slices.each_ref(), "here");
+    let ports = planned(&service(&[HTTP]), &slices.each_ref());
     let found: Vec<u16> = ports[0].cluster.iter().map(SocketAddrV4::port).collect();
     assert_eq!(found, [8080, 8081]);
 }

@@ -24,10 +24,12 @@ use super::tests::{Node, backend, config, key, web};
 use super::*;
 use crate::network::testing::{ask_tcp, isolated, serve_tcp};
 
-/// An API server with one list of Services, one of EndpointSlices and a watch on each.
+/// An API server with one list of Services, one of EndpointSlices and a watch on each; there are no Nodes.
 struct Api {
-    lists: [Value; 2],
-    watches: [Mutex<Option<UnboundedReceiver<Value>>>; 2],
+    lists: [Value; 3],
+    watches: [Mutex<Option<UnboundedReceiver<Value>>>; 3],
+    /// Keeps the watch on Nodes open.
+    _nodes: UnboundedSender<Value>,
 }
 
 /// Sends watch events: of Services and of EndpointSlices.
@@ -38,12 +40,15 @@ impl Api {
         let list = |kind: &str, version: &str, items: &[Value]| json!({"kind": kind, "apiVersion": version, "metadata": {"resourceVersion": "1"}, "items": items});
         let ((to_services, services_watch), (to_slices, slices_watch)) =
             (unbounded_channel(), unbounded_channel());
+        let (nodes, nodes_watch) = unbounded_channel();
         let api = Arc::new(Self {
             lists: [
                 list("ServiceList", "v1", services),
                 list("EndpointSliceList", "discovery.k8s.io/v1", slices),
+                list("NodeList", "v1", &[]),
             ],
-            watches: [Mutex::new(Some(services_watch)), Mutex::new(Some(slices_watch))],
+            watches: [services_watch, slices_watch, nodes_watch].map(|watch| Mutex::new(Some(watch))),
+            _nodes: nodes,
         });
         let service = tower::service_fn(move |request: Request<Body>| {
             let api = api.clone();
@@ -53,7 +58,8 @@ impl Api {
     }
 
     fn answer(&self, request: &Request<Body>) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
-        let at = usize::from(request.uri().path().ends_with("/endpointslices"));
+        let kinds = ["/services", "/endpointslices", "/nodes"];
+        let at = kinds.iter().position(|kind| request.uri().path().ends_with(kind)).expect("a known kind");
         let watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
         if !watch {
             return Response::new(Full::from(self.lists[at].to_string()).boxed_unsync());

@@ -94,6 +94,9 @@ pub(super) fn web(backends: &[SocketAddrV4]) -> ServicePort {
         name: "http".to_owned(),
         protocol: Protocol::Tcp,
         cluster_ips: vec![CLUSTER_IP],
+        external_ips: Vec::new(),
+        balancer_ips: Vec::new(),
+        sources: None,
         port: 80,
         node_port: Some(30080),
         affinity: None,
@@ -226,19 +229,23 @@ fn a_client_stays_with_its_endpoint_until_that_leaves() {
     });
 }
 
+/// A machine at 198.51.100.2 that is not of the cluster, and whose packets to it come to this node.
+fn outside() -> PathBuf {
+    run("ip netns add outside");
+    run("ip link add outside type veth peer name eth0 netns outside");
+    run("ip addr add 198.51.100.1/24 dev outside");
+    run("ip link set outside up");
+    run("ip -n outside addr add 198.51.100.2/24 dev eth0");
+    run("ip -n outside link set eth0 up");
+    run("ip -n outside route add default via 198.51.100.1");
+    PathBuf::from("/run/netns/outside")
+}
+
 #[test]
 fn local_policies_use_endpoints_of_this_node_only() {
     isolated(|| async {
         let mut node = Node::start().await;
-        run("ip netns add outside");
-        run("ip link add outside type veth peer name eth0 netns outside");
-        run("ip addr add 198.51.100.1/24 dev outside");
-        run("ip link set outside up");
-        run("ip -n outside addr add 198.51.100.2/24 dev eth0");
-        run("ip -n outside link set eth0 up");
-        run("ip -n outside route add default via 198.51.100.1");
-        let outside = PathBuf::from("/run/netns/outside");
-
+        let outside = outside();
         let (here, netns) = node.oci_pod("here").await;
         let (there, _) = node.oci_pod("there").await;
         let mut port = web(&[here, there]);
@@ -254,6 +261,73 @@ fn local_policies_use_endpoints_of_this_node_only() {
         port.internal = Scope::Local;
         node.apply(vec![port]).await;
         assert_eq!(answering(None, "10.96.0.10:80"), ["here"]);
+    });
+}
+
+/// A Service with an address of nobody and those of two load balancers: this node's and another's.
+fn exposed(backends: &[SocketAddrV4]) -> ServicePort {
+    ServicePort {
+        node_port: None,
+        external_ips: vec![Ipv4Addr::new(203, 0, 113, 7)],
+        balancer_ips: vec![NODE, Ipv4Addr::new(203, 0, 113, 8)],
+        ..web(backends)
+    }
+}
+
+#[test]
+fn addresses_of_the_outside_lead_to_the_service() {
+    isolated(|| async {
+        let mut node = Node::start().await;
+        let outside = outside();
+        run("ip route add default via 192.0.2.254 dev uplink");
+        let (here, netns) = node.oci_pod("here").await;
+        let wasm = node.wasm_pod("wasm").await;
+        node.apply(vec![exposed(&[here, wasm])]).await;
+        for from in [None, Some(&outside), Some(&netns)] {
+            for to in ["203.0.113.7:80", "203.0.113.8:80", "192.0.2.1:80"] {
+                assert_eq!(answering(from, to), ["here", "wasm"], "{from:?} {to}");
+            }
+        }
+        // The node's other addresses and ports stay what they are.
+        ask_tcp(None, "127.0.0.1:80").unwrap_err();
+        ask_tcp(Some(&outside), "192.0.2.1:81").unwrap_err();
+
+        let local = ServicePort { external: Scope::Local, local: vec![here], ..exposed(&[here, wasm]) };
+        node.apply(vec![local]).await;
+        assert_eq!(answering(Some(&outside), "192.0.2.1:80"), ["here"]);
+        assert_eq!(ask_tcp(Some(&outside), "203.0.113.7:80").unwrap(), "here 198.51.100.2");
+        assert_eq!(answering(Some(&netns), "203.0.113.8:80"), ["here", "wasm"]);
+
+        node.apply(Vec::new()).await;
+        ask_tcp(Some(&outside), "192.0.2.1:80").unwrap_err();
+    });
+}
+
+#[test]
+fn a_load_balancer_lets_in_whom_it_may() {
+    isolated(|| async {
+        let mut node = Node::start().await;
+        let outside = outside();
+        let (here, netns) = node.oci_pod("here").await;
+        let only =
+            |range: &str| ServicePort { sources: Some(vec![range.parse().unwrap()]), ..exposed(&[here]) };
+        let dropped = |from: &PathBuf| {
+            let connect = || {
+                let address = "192.0.2.1:80".parse().unwrap();
+                std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).unwrap_err().kind()
+            };
+            assert_eq!(inside(Some(from), connect), std::io::ErrorKind::TimedOut);
+        };
+        node.apply(vec![only("10.244.0.0/16")]).await;
+        dropped(&outside);
+        assert_eq!(answering(Some(&netns), "192.0.2.1:80"), ["here"]);
+        // The other addresses are not the load balancer's.
+        assert_eq!(answering(Some(&outside), "203.0.113.7:80"), ["here"]);
+        node.apply(vec![only("198.51.100.0/24")]).await;
+        dropped(&netns);
+        assert_eq!(answering(Some(&outside), "192.0.2.1:80"), ["here"]);
+        node.apply(vec![ServicePort { sources: Some(Vec::new()), ..exposed(&[here]) }]).await;
+        dropped(&outside);
     });
 }
 
@@ -317,15 +391,22 @@ fn refused_rules_are_replaced_as_a_whole_by_the_next_attempt() {
 fn any_ports() -> impl Strategy<Value = Vec<ServicePort>> {
     let endpoints = prop::collection::btree_set(2u8..6, 0..4);
     let policies = (any::<bool>(), any::<bool>(), prop::option::of(60u32..62), any::<bool>());
-    prop::option::of((endpoints.clone(), endpoints, policies)).prop_map(|state| {
-        let Some((here, there, (internal, external, affinity, node_port))) = state else { return Vec::new() };
+    let outside = (any::<bool>(), any::<bool>(), prop::option::of(prop::bool::ANY));
+    prop::option::of((endpoints.clone(), endpoints, policies, outside)).prop_map(|state| {
+        let Some((here, there, policies, outside)) = state else { return Vec::new() };
+        let ((internal, external, affinity, node_port), (named, balanced, sources)) = (policies, outside);
         let scope = |local| if local { Scope::Local } else { Scope::Cluster };
         let local: Vec<_> = here.iter().map(|at| backend(&format!("10.244.3.{at}"))).collect();
         let remote = there.iter().map(|at| backend(&format!("10.244.4.{at}")));
         let cluster = local.iter().copied().chain(remote).collect();
         let (internal, external) = (scope(internal), scope(external));
         let node_port = node_port.then_some(30080);
-        vec![ServicePort { node_port, affinity, internal, external, cluster, local, ..web(&[]) }]
+        let ips = |has: bool, number| if has { vec![Ipv4Addr::new(203, 0, 113, number)] } else { Vec::new() };
+        let (external_ips, balancer_ips) = (ips(named, 7), ips(balanced, 8));
+        let range = |some: bool| if some { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
+        let sources = sources.map(range);
+        let policies = ServicePort { node_port, affinity, internal, external, ..web(&[]) };
+        vec![ServicePort { external_ips, balancer_ips, sources, cluster, local, ..policies }]
     })
 }
 
@@ -336,6 +417,8 @@ fn batch(
 ) -> BTreeMap<ObjectKey, Vec<ServicePort>> {
     let elsewhere = |port: ServicePort| ServicePort {
         cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 11)],
+        external_ips: port.external_ips.iter().map(|_| Ipv4Addr::new(203, 0, 113, 9)).collect(),
+        balancer_ips: port.balancer_ips.iter().map(|_| Ipv4Addr::new(203, 0, 113, 10)).collect(),
         node_port: port.node_port.map(|port| port + 1),
         ..port
     };

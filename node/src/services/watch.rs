@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 
 use super::dataplane::Dataplane;
+use super::health::HealthChecks;
 use super::world::World;
 use crate::dns::Feed;
 
@@ -21,24 +22,28 @@ const RETRY: Duration = Duration::from_secs(1);
 enum Change {
     Service(Box<Event<Service>>),
     Slice(Box<Event<EndpointSlice>>),
+    /// Of this node.
+    Node(Box<Event<Node>>),
     Failed(watcher::Error),
 }
 
-/// Keeps the data plane and the names as the API server's objects want them, until `shutdown`.
-pub(super) async fn serve(
-    client: Client,
-    node: &str,
-    mut dataplane: Dataplane,
-    mut names: Feed,
-    shutdown: CancellationToken,
-) {
-    let mut changes = changes(client);
-    let mut world = World::default();
+/// What is told of the Services.
+pub(super) struct Told {
+    pub(super) dataplane: Dataplane,
+    pub(super) health: HealthChecks,
+    pub(super) names: Feed,
+}
+
+/// Keeps the data plane, the health checks and the names as the API server's objects want them, until `shutdown`.
+pub(super) async fn serve(client: Client, node: &str, told: Told, shutdown: CancellationToken) {
+    let Told { mut dataplane, mut health, mut names } = told;
+    let mut changes = changes(client, node);
+    let mut world = World::new(node);
     loop {
         let mut batch = Vec::new();
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = tokio::time::sleep(RETRY), if dataplane.wants_retry() => {}
+            () = tokio::time::sleep(RETRY), if dataplane.wants_retry() || health.wants_retry() => {}
             Some(change) = changes.next() => batch.push(change),
         }
         while let Some(Some(change)) = changes.next().now_or_never() {
@@ -48,7 +53,9 @@ pub(super) async fn serve(
             record(&mut world, change);
         }
         if world.complete() {
-            dataplane.apply(world.take_changes(node)).await;
+            let changes = world.take_changes();
+            dataplane.apply(changes.ports).await;
+            health.apply(changes.health).await;
         }
         // Whoever finds a name finds its address served.
         for change in &batch {
@@ -56,22 +63,28 @@ pub(super) async fn serve(
         }
     }
     dataplane.close().await;
+    health.close().await;
 }
 
-fn changes(client: Client) -> BoxStream<'static, Change> {
+fn changes(client: Client, node: &str) -> BoxStream<'static, Change> {
     let services = watcher(Api::<Service>::all(client.clone()), watcher::Config::default())
         .default_backoff()
         .map(|item| item.map_or_else(Change::Failed, |event| Change::Service(Box::new(event))));
-    let slices = watcher(Api::<EndpointSlice>::all(client), watcher::Config::default())
+    let slices = watcher(Api::<EndpointSlice>::all(client.clone()), watcher::Config::default())
         .default_backoff()
         .map(|item| item.map_or_else(Change::Failed, |event| Change::Slice(Box::new(event))));
-    futures::stream::select(services, slices).boxed()
+    let own = watcher::Config::default().fields(&format!("metadata.name={node}"));
+    let nodes = watcher(Api::<Node>::all(client), own)
+        .default_backoff()
+        .map(|item| item.map_or_else(Change::Failed, |event| Change::Node(Box::new(event))));
+    futures::stream::select_all([services.boxed(), slices.boxed(), nodes.boxed()]).boxed()
 }
 
 fn record(world: &mut World, change: &Change) {
     match change {
         Change::Service(event) => world.record_service(event),
         Change::Slice(event) => world.record_slice(event),
+        Change::Node(event) => world.record_node(event),
         Change::Failed(error) => {
             tracing::warn!(error = error as &dyn std::error::Error, "the watch on Services was interrupted");
         }
@@ -82,6 +95,6 @@ fn tell(names: &mut Feed, change: &Change) {
     match change {
         Change::Service(event) => names.record_service(event),
         Change::Slice(event) => names.record_slice(event),
-        Change::Failed(_) => {}
+        Change::Node(_) | Change::Failed(_) => {}
     }
 }

@@ -38,6 +38,8 @@ pub struct Config {
     pub node_ranges: Option<NodeRanges>,
     /// How HorizontalPodAutoscalers are followed.
     pub autoscaling: Autoscaling,
+    /// Whether Services of type LoadBalancer are reached at the addresses of the nodes.
+    pub load_balancer: bool,
 }
 
 impl Config {
@@ -55,6 +57,7 @@ impl Config {
             terminated_pods: 12_500,
             node_ranges: None,
             autoscaling: Autoscaling::default(),
+            load_balancer: true,
         }
     }
 }

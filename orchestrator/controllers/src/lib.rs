@@ -25,6 +25,7 @@ mod endpoint_slice_mirroring;
 mod endpoints;
 mod garbage;
 mod job;
+mod load_balancer;
 mod namespace;
 mod nodes;
 mod objects;

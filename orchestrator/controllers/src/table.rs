@@ -21,6 +21,7 @@ use crate::endpoints::EndpointsController;
 use crate::garbage::GarbageCollector;
 use crate::job::JobController;
 use crate::job::orphans::JobOrphansController;
+use crate::load_balancer::LoadBalancerController;
 use crate::namespace::NamespaceController;
 use crate::nodes::lifecycle::NodeLifecycleController;
 use crate::nodes::pod_gc::PodGcController;
@@ -68,6 +69,7 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<EndpointSliceController>,
     start::<EndpointSliceMirroringController>,
     start::<EndpointsController>,
+    start::<LoadBalancerController>,
     start::<ServiceCidrController>,
     start::<AddressRepairController>,
     start::<ServiceAccountController>,

@@ -8,5 +8,6 @@ mod endpoints;
 mod guestbook;
 mod host_ports;
 mod latency;
+mod load_balancer;
 mod networking;
 mod reach;

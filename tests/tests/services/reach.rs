@@ -8,6 +8,10 @@ use crate::endpoints::{service_endpoints, service_endpoints_with_multiple_ports}
 use crate::guestbook::kubectl_guestbook_application;
 use crate::host_ports::scheduling_hostport_matching_and_hostip_and_protocol_not_matching;
 use crate::latency::service_endpoint_latency_thresholds;
+use crate::load_balancer::{
+    external_ips_lead_to_their_service, load_balancers_ask_nodes_for_their_endpoints,
+    load_balancers_open_ports_of_nodes,
+};
 use crate::networking;
 
 /// All that follow share a cluster with three web servers that answer with their names, and a client.
@@ -35,6 +39,9 @@ fn services_lead_to_their_endpoints() {
         service_change_type_external_name_to_node_port(cluster);
         service_change_type_node_port_to_external_name(cluster);
         service_should_serve_endpoints_on_same_port_and_different_protocols(cluster);
+        load_balancers_open_ports_of_nodes(cluster);
+        load_balancers_ask_nodes_for_their_endpoints(cluster);
+        external_ips_lead_to_their_service(cluster);
         service_endpoints(cluster);
         service_endpoints_with_multiple_ports(cluster);
         service_endpoint_latency_thresholds(cluster);
@@ -66,7 +73,7 @@ fn hosts() -> String {
 }
 
 /// A Service of the three servers, with more fields; its address.
-fn service_of_hosts(cluster: &Cluster, name: &str, more: &str) -> String {
+pub(crate) fn service_of_hosts(cluster: &Cluster, name: &str, more: &str) -> String {
     cluster.apply(&format!(
         "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec:\n  selector: {{app: hosts}}\n  {more}\n  \
          ports: [{{port: 80, targetPort: 9376}}]\n"

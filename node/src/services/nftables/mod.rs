@@ -1,8 +1,9 @@
 //! The kernel's data plane: one nftables table, changed by transactions.
 //!
 //! ```text
-//! prerouting, output (nat) -> services --- map cluster: address . protocol . port --+-> all_… / here_…  (dnat, reject or drop)
-//!                                      \-- map node_ports: protocol . port -> ext_… -+
+//! prerouting, output (nat) -> services --- map cluster: address . protocol . port --> all_… / here_…  (dnat, reject or drop)
+//!                                      |-- map external: address . protocol . port -> lb_… -> ext_… -> all_… / here_…
+//!                                      \-- map node_ports: protocol . port -----------------> ext_… -> all_… / here_…
 //! postrouting (nat) -> masquerade what could not be answered otherwise
 //! ```
 //!

@@ -1,9 +1,11 @@
 //! The nftables objects of one Service. Pure.
 //!
-//! Every port has up to four kinds of chains, named by a hash of the port's identity:
+//! Every port has up to five kinds of chains, named by a hash of the port's identity:
 //! - `all_…` sends to any endpoint, `here_…` to one of this node. Without endpoints `all_…` rejects;
 //!   `here_…` rejects when there are none anywhere, and drops when they are on other nodes.
-//! - `ext_…` is for traffic to the NodePort: it decides which of the two, and marks what must be masqueraded.
+//! - `ext_…` is for traffic to the NodePort and to addresses of the outside: it decides which of the two, and marks what must be
+//!   masqueraded.
+//! - `lb_…` is for traffic to the load balancer that lets only some in: those it sends to `ext_…`.
 //! - `ep_…` exists with session affinity only: it remembers the client in the set `aff_…` and sends to its endpoint.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +28,8 @@ pub(super) struct Fragment {
     pub(super) sets: BTreeMap<String, u32>,
     /// Elements of the map `cluster`: key and chain.
     pub(super) cluster: BTreeMap<String, String>,
+    /// Elements of the map `external`: key and chain.
+    pub(super) external: BTreeMap<String, String>,
     /// Elements of the map `node_ports`: key and chain.
     pub(super) node_ports: BTreeMap<String, String>,
     /// Endpoints that may be their own clients.
@@ -43,21 +47,35 @@ impl Fragment {
     }
 
     fn add(&mut self, names: &Names, port: &ServicePort, base: &Base) {
-        let protocol = port.protocol.as_str();
-        for ip in &port.cluster_ips {
-            let key = format!("{ip} . {protocol} . {}", port.port);
-            self.cluster.insert(key, names.pool(port.internal));
-        }
+        let key = |ip: &Ipv4Addr| format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
+        self.cluster.extend(port.cluster_ips.iter().map(|ip| (key(ip), names.pool(port.internal))));
         self.add_pool(names, port, port.internal);
-        if let Some(node_port) = port.node_port {
-            self.node_ports.insert(format!("{protocol} . {node_port}"), names.external());
+        if port.is_exposed() {
             self.chains.insert(names.external(), external_rules(names, port.external, base));
             self.add_pool(names, port, Scope::Cluster);
             self.add_pool(names, port, port.external);
+            self.external.extend(port.external_ips.iter().map(|ip| (key(ip), names.external())));
+            let balanced = self.add_balancer(names, port);
+            self.external.extend(port.balancer_ips.iter().map(|ip| (key(ip), balanced.clone())));
+        }
+        if let Some(node_port) = port.node_port {
+            self.node_ports.insert(format!("{} . {node_port}", port.protocol.as_str()), names.external());
         }
         // Endpoints that people write need not name their node.
         let own = port.cluster.iter().chain(&port.local).map(|backend| *backend.ip());
         self.hairpin.extend(own.filter(|ip| base.namespaced.contains(ip)));
+    }
+
+    /// The chain for traffic to the load balancer.
+    fn add_balancer(&mut self, names: &Names, port: &ServicePort) -> String {
+        let Some(sources) = port.sources.as_ref().filter(|_| !port.balancer_ips.is_empty()) else {
+            return names.external();
+        };
+        let ranges: Vec<String> = sources.iter().map(ToString::to_string).collect();
+        let admit = format!("ip saddr {{ {} }} goto {}", ranges.join(", "), names.external());
+        let admit = Some(admit).filter(|_| !ranges.is_empty());
+        self.chains.insert(names.balancer(), admit.into_iter().chain(["drop".to_owned()]).collect());
+        names.balancer()
     }
 
     fn add_pool(&mut self, names: &Names, port: &ServicePort, scope: Scope) {
@@ -170,6 +188,10 @@ impl Names {
 
     fn external(&self) -> String {
         format!("ext_{}", self.id)
+    }
+
+    fn balancer(&self) -> String {
+        format!("lb_{}", self.id)
     }
 
     fn endpoint(&self, backend: SocketAddrV4) -> String {

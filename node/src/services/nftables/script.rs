@@ -41,12 +41,14 @@ impl fmt::Display for Base {
 delete table {TABLE}
 table {TABLE} {{
   map cluster {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+  map external {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
   map node_ports {{ type inet_proto . inet_service : verdict; }}
   set hairpin {{ type ipv4_addr . ipv4_addr; }}
   chain services {{
     {own}ip daddr . meta l4proto . th dport vmap @cluster
     ip daddr {services} meta l4proto tcp reject with tcp reset
     ip daddr {services} meta l4proto udp reject
+    ip daddr . meta l4proto . th dport vmap @external
     ip daddr != {local} fib daddr type local meta l4proto . th dport vmap @node_ports
   }}
   {base_chains}
@@ -67,6 +69,7 @@ pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Add
     // Elements first: they refer to chains that may go, and a key may move from one Service to another.
     for (old, new) in changes {
         script.remove_elements("cluster", &old.cluster, &new.cluster);
+        script.remove_elements("external", &old.external, &new.external);
         script.remove_elements("node_ports", &old.node_ports, &new.node_ports);
     }
     for (old, new) in changes {
@@ -74,6 +77,7 @@ pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Add
     }
     for (old, new) in changes {
         script.add_elements("cluster", &old.cluster, &new.cluster);
+        script.add_elements("external", &old.external, &new.external);
         script.add_elements("node_ports", &old.node_ports, &new.node_ports);
     }
     script.change_hairpin(changes, kept);

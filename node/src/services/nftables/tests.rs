@@ -29,6 +29,9 @@ fn port(cluster: &[u8], local: &[u8]) -> ServicePort {
         name: "http".to_owned(),
         protocol: Protocol::Tcp,
         cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 10)],
+        external_ips: Vec::new(),
+        balancer_ips: Vec::new(),
+        sources: None,
         port: 80,
         node_port: None,
         affinity: None,
@@ -92,6 +95,17 @@ fn local_endpoints_only() {
         ..port(&[2, 200], &[])
     };
     assert_eq!(step(&[], &[new]), include_str!("golden/local.nft"));
+}
+
+#[test]
+fn a_load_balancer_with_source_ranges_and_an_external_address() {
+    let new = ServicePort {
+        external_ips: vec![Ipv4Addr::new(203, 0, 113, 7)],
+        balancer_ips: vec![Ipv4Addr::new(192, 0, 2, 1)],
+        sources: Some(vec!["198.51.100.0/24".parse().unwrap(), "203.0.113.4/32".parse().unwrap()]),
+        ..port(&[2], &[2])
+    };
+    assert_eq!(step(&[], &[new]), include_str!("golden/balancer.nft"));
 }
 
 #[test]

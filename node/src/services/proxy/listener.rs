@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -28,6 +29,17 @@ pub(crate) struct Route {
     pub(crate) backends: Vec<SocketAddrV4>,
     /// How long a client stays with its endpoint, in seconds.
     pub(crate) affinity: Option<u32>,
+    /// Whom it is for; everybody, where nothing is said.
+    pub(crate) sources: Option<Vec<Ipv4Net>>,
+}
+
+impl Route {
+    fn admits(&self, client: IpAddr) -> bool {
+        self.sources.as_ref().is_none_or(|sources| match client {
+            IpAddr::V4(ip) => sources.iter().any(|range| range.contains(&ip)),
+            IpAddr::V6(_) => false,
+        })
+    }
 }
 
 /// The connections that listeners took.
@@ -129,7 +141,8 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, mut client: TcpStream) {
-        let Some(mut endpoint) = self.connect().await else {
+        let endpoint = if self.route.admits(self.from) { self.connect().await } else { None };
+        let Some(mut endpoint) = endpoint else {
             // The client sees a reset rather than an orderly end without an answer.
             let _ = client.set_zero_linger();
             return;

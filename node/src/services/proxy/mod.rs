@@ -1,5 +1,7 @@
 //! The data plane without privileges: listeners on ClusterIPs and NodePorts, and bytes copied by this process.
 //!
+//! - Of external addresses and of those of load balancers, which are anybody's, the node's own and those of loopback are listened
+//!   on.
 //! - A port without endpoints is not listened on, so that a client is refused as it is in the kernel's plane.
 //! - Endpoints take turns; an endpoint that refuses is passed over for the next one.
 //! - Established connections keep their endpoint whatever changes.
@@ -8,7 +10,9 @@
 mod listener;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::Ipv4Net;
 
 use super::model::{ObjectKey, Scope};
 use super::plan::ServicePort;
@@ -90,17 +94,25 @@ impl Proxy {
     fn routes(&self) -> BTreeMap<SocketAddr, Route> {
         let mut routes = BTreeMap::new();
         for port in self.wanted.values().flatten().filter(|port| port.protocol == Protocol::Tcp) {
-            let mut add = |ip: IpAddr, number: u16, scope: Scope| {
+            let mut add = |ip: IpAddr, number: u16, scope: Scope, sources: Option<&Vec<Ipv4Net>>| {
                 let backends = port.backends(scope).to_vec();
                 if !backends.is_empty() {
-                    routes.insert(SocketAddr::new(ip, number), Route { backends, affinity: port.affinity });
+                    let route = Route { backends, affinity: port.affinity, sources: sources.cloned() };
+                    routes.insert(SocketAddr::new(ip, number), route);
                 }
             };
+            let own = |ip: &&Ipv4Addr| ip.is_loopback() || self.node_address == IpAddr::V4(**ip);
+            for ip in port.external_ips.iter().filter(own) {
+                add(IpAddr::V4(*ip), port.port, port.external, None);
+            }
+            for ip in port.balancer_ips.iter().filter(own) {
+                add(IpAddr::V4(*ip), port.port, port.external, port.sources.as_ref());
+            }
             for ip in &port.cluster_ips {
-                add(IpAddr::V4(*ip), port.port, port.internal);
+                add(IpAddr::V4(*ip), port.port, port.internal, None);
             }
             if let Some(node_port) = port.node_port {
-                add(self.node_address, node_port, port.external);
+                add(self.node_address, node_port, port.external, None);
             }
         }
         routes

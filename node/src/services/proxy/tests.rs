@@ -56,10 +56,17 @@ impl Case {
     }
 
     async fn apply(&mut self, backends: &[SocketAddrV4], affinity: Option<u32>) {
-        let port = ServicePort {
+        self.serve(self.port(backends, affinity)).await;
+    }
+
+    fn port(&self, backends: &[SocketAddrV4], affinity: Option<u32>) -> ServicePort {
+        ServicePort {
             name: String::new(),
             protocol: Protocol::Tcp,
             cluster_ips: vec![*self.front().ip()],
+            external_ips: Vec::new(),
+            balancer_ips: Vec::new(),
+            sources: None,
             port: self.front().port(),
             node_port: Some(self.node_port().port()),
             affinity,
@@ -67,7 +74,10 @@ impl Case {
             external: Scope::Cluster,
             cluster: backends.to_vec(),
             local: backends.to_vec(),
-        };
+        }
+    }
+
+    async fn serve(&mut self, port: ServicePort) {
         let key = ObjectKey { namespace: "default".to_owned(), name: "web".to_owned() };
         self.proxy.apply([(key, vec![port])].into()).await;
     }
@@ -94,6 +104,27 @@ async fn endpoints_take_turns_on_cluster_ip_and_node_port() {
         answers.sort();
         assert_eq!(answers, ["1:hi", "2:hi"]);
     }
+}
+
+#[tokio::test]
+async fn a_load_balancer_listens_where_the_node_does_and_lets_in_whom_it_may() {
+    let (mut case, tasks) = (Case::new(9), TaskTracker::new());
+    let backend = case.server(1, &tasks).await;
+    let front = SocketAddrV4::new(*case.node_port().ip(), case.front().port());
+    let mut port = case.port(&[backend], None);
+    // Nobody listens at the addresses of others.
+    port.external_ips = vec![Ipv4Addr::new(192, 0, 2, 7)];
+    port.balancer_ips = vec![*front.ip()];
+    case.serve(port.clone()).await;
+    assert!(!case.proxy.wants_retry());
+    assert_eq!(ask(front).await.unwrap(), "1:hi");
+    port.sources = Some(vec!["192.0.2.0/24".parse().unwrap()]);
+    case.serve(port.clone()).await;
+    assert_eq!(ask(front).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(ask(case.node_port()).await.unwrap(), "1:hi");
+    port.sources = Some(vec!["127.0.0.0/8".parse().unwrap()]);
+    case.serve(port).await;
+    assert_eq!(ask(front).await.unwrap(), "1:hi");
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use k8s_openapi::api::discovery::v1::{
+    Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
+};
 use kube::api::ObjectMeta;
 
 use crate::objects::meta::controller_reference;
@@ -24,14 +26,17 @@ pub(super) struct Group {
     pub(super) endpoints: Vec<Endpoint>,
 }
 
+/// The zone of the node of that name.
+pub(super) type ZoneOf<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// All endpoints, grouped by ports; at least one group, perhaps an empty one.
-pub(super) fn groups(service: &Service, pods: &[Arc<Pod>]) -> Vec<Group> {
+pub(super) fn groups(service: &Service, pods: &[Arc<Pod>], zone_of: ZoneOf<'_>) -> Vec<Group> {
     let mut groups = BTreeMap::<String, Group>::new();
     for pod in pods.iter().filter(|pod| !is_terminal(pod)) {
         let Some(ip) = pod_ip(pod) else { continue };
         let ports = endpoint_ports(service, pod);
         let group = groups.entry(port_key(&ports)).or_insert_with(|| Group { ports, endpoints: Vec::new() });
-        group.endpoints.push(endpoint(service, pod, ip));
+        group.endpoints.push(endpoint(service, pod, ip, zone_of));
     }
     if groups.is_empty() {
         groups.insert(port_key(&[]), Group { ports: Vec::new(), endpoints: Vec::new() });
@@ -54,19 +59,36 @@ fn endpoint_ports(service: &Service, pod: &Pod) -> Vec<EndpointPort> {
         .collect()
 }
 
-fn endpoint(service: &Service, pod: &Pod, ip: &str) -> Endpoint {
+fn endpoint(service: &Service, pod: &Pod, ip: &str, zone_of: ZoneOf<'_>) -> Endpoint {
     let (serving, terminating) = (is_ready(pod), is_terminating(pod));
     let ready = publishes_not_ready(service) || (serving && !terminating);
     let conditions =
         EndpointConditions { ready: Some(ready), serving: Some(serving), terminating: Some(terminating) };
+    let node = node_name(pod);
+    let zone = node.and_then(zone_of);
     Endpoint {
         addresses: vec![ip.to_owned()],
         conditions: Some(conditions),
+        deprecated_topology: None,
+        hints: hints(service, node, zone.as_deref()).filter(|_| ready),
         hostname: hostname(service, pod),
-        node_name: node_name(pod).map(str::to_owned),
+        node_name: node.map(str::to_owned),
         target_ref: Some(target(pod)),
-        ..Endpoint::default()
+        zone,
     }
+}
+
+/// Whose clients should be sent to an endpoint of this place, if the Service wants them to stay near.
+fn hints(service: &Service, node: Option<&str>, zone: Option<&str>) -> Option<EndpointHints> {
+    let of_node = match service.spec.as_ref()?.traffic_distribution.as_deref()? {
+        "PreferSameNode" => node,
+        "PreferSameZone" | "PreferClose" => None,
+        _ => return None,
+    };
+    let for_zones = zone.map(|zone| vec![ForZone { name: zone.to_owned() }]);
+    let for_nodes = of_node.map(|node| vec![ForNode { name: node.to_owned() }]);
+    let some = for_zones.is_some() || for_nodes.is_some();
+    some.then_some(EndpointHints { for_nodes, for_zones })
 }
 
 /// A new slice without endpoints.

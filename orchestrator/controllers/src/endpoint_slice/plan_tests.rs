@@ -7,7 +7,12 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::endpoint_slice::desired::groups;
+use crate::endpoint_slice::desired;
+
+/// Where no node says its zone.
+fn groups(service: &Service, pods: &[Arc<Pod>]) -> Vec<Group> {
+    desired::groups(service, pods, &|_| None)
+}
 
 fn service(ports: &serde_json::Value) -> Service {
     let object = json!({
@@ -99,6 +104,29 @@ fn endpoints_say_what_their_pods_are() {
     assert_eq!(slice.metadata.owner_references.as_ref().unwrap()[0].uid, "svc");
     let target = endpoints(slice)[0].target_ref.clone().unwrap();
     assert_eq!((target.kind.as_deref(), target.uid.as_deref()), (Some("Pod"), Some("u0")));
+}
+
+#[test]
+fn ready_endpoints_say_whose_clients_should_stay_near() {
+    let pods = [pod(0, "ready"), pod(1, "starting")];
+    let hints = |distribution: Option<&str>, zone: Option<&str>| {
+        let mut service = http();
+        service.spec.as_mut().unwrap().traffic_distribution = distribution.map(str::to_owned);
+        let groups =
+            desired::groups(&service, &pods, &|node| (node == "node").then(|| zone.map(str::to_owned))?);
+        let endpoints = &groups[0].endpoints;
+        assert!(endpoints.iter().all(|endpoint| endpoint.zone.as_deref() == zone));
+        assert_eq!(endpoints[1].hints, None);
+        serde_json::to_value(&endpoints[0].hints).unwrap()
+    };
+    let near = json!({"forZones": [{"name": "north"}]});
+    assert_eq!(hints(Some("PreferSameZone"), Some("north")), near);
+    assert_eq!(hints(Some("PreferClose"), Some("north")), near);
+    assert_eq!(hints(Some("PreferSameZone"), None), json!(null));
+    let nearer = json!({"forNodes": [{"name": "node"}], "forZones": [{"name": "north"}]});
+    assert_eq!(hints(Some("PreferSameNode"), Some("north")), nearer);
+    assert_eq!(hints(Some("PreferSameNode"), None), json!({"forNodes": [{"name": "node"}]}));
+    assert_eq!(hints(None, Some("north")), json!(null));
 }
 
 #[test]
