@@ -44,7 +44,7 @@ pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyho
         }
     };
     let clients = Clients { node: joined.client.clone(), proxy: joined.client.clone() };
-    let config = plan.config(plan.ip, joined.tls, &clock)?;
+    let config = plan.config(plan.ip, joined.tls, &clock);
     let mut node = tasks.spawn(wherry_node::run(clients, config, stop.clone()));
     let told = async {
         node_ready(joined.client, &plan.name).await?;

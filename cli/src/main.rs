@@ -34,11 +34,6 @@ use crate::args::{CertificateCommand, Cli, Command, SecretsCommand};
 use crate::token::TokenCommand;
 
 fn main() -> ExitCode {
-    // A shim is a small process per container: it needs neither the parser below nor an async runtime.
-    let mut words = std::env::args_os();
-    if words.nth(1).is_some_and(|word| word == "shim") {
-        return wherry_node::shim_main(words);
-    }
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,

@@ -77,8 +77,8 @@ impl NodePlan {
         listen: IpAddr,
         tls: watch::Receiver<Option<EndpointTls>>,
         clock: &Arc<dyn Clock>,
-    ) -> anyhow::Result<wherry_node::Config> {
-        Ok(wherry_node::Config {
+    ) -> wherry_node::Config {
+        wherry_node::Config {
             node_name: self.name.clone(),
             data_dir: self.data_dir.clone(),
             network: self.network.mode,
@@ -88,7 +88,6 @@ impl NodePlan {
             dns: DnsSettings { domain: self.cluster_domain.clone(), server: self.network.dns },
             node_ip: self.ip,
             endpoint: NodeEndpoint { listen: SocketAddr::from((listen, 0)), tls },
-            shim_program: std::env::current_exe().context("cannot tell the path of the wherry binary")?,
             max_pods: self.max_pods,
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
             max_container_restart_period: self.max_container_restart_period,
@@ -100,7 +99,7 @@ impl NodePlan {
             registries: self.registries.clone(),
             image_limits: self.image_limits,
             clock: clock.clone(),
-        })
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
             node: plane.client_as(node_user(&plan.name), "kubelet"),
             proxy: plane.client_as(UserInfo::new("system:kube-proxy", &[]), "kube-proxy"),
         },
-        plan.config(IpAddr::V4(Ipv4Addr::LOCALHOST), tls, &clock)?,
+        plan.config(IpAddr::V4(Ipv4Addr::LOCALHOST), tls, &clock),
         stop_node.clone(),
     );
     let mut node = tasks.spawn(node);

@@ -38,8 +38,6 @@ pub struct Config {
     pub node_ip: IpAddr,
     /// Where logs are served.
     pub endpoint: NodeEndpoint,
-    /// Our own binary, which outlives the agent as a shim: `<program> shim <args>`.
-    pub shim_program: PathBuf,
     /// How many Pods the scheduler may place here.
     pub max_pods: u32,
     /// How long a ready Pod goes on serving after it was deleted, so that proxies stop sending to it first.

@@ -76,5 +76,3 @@ pub use images::{
 pub use network::NetworkMode;
 pub use registration::{RangeError, pod_range};
 pub use shutdown::{ShutdownGrace, ShutdownGraceError};
-/// The shim that holds an OCI container for as long as it lives; `<our binary> shim <args>` runs it.
-pub use wherry_oci_runtime::shim_main;

@@ -94,7 +94,7 @@ pub(crate) fn open(config: &Config, names: Arc<dyn Names>) -> Result<Opened, Run
     wasm.names = names;
     wasm.node_addresses = config.own_addresses();
     let wasm = WasmRuntime::new(wasm)?;
-    let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"), &config.shim_program);
+    let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"));
     oci.clock = now;
     oci.shims_cgroup = config.cgroup_root.shims();
     let oci = Arc::new(OciRuntime::new(oci)?);

@@ -13,10 +13,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe;
 use wherry_runtime_api::terminal::{Side, watched};
 use wherry_runtime_api::{Execution, RuntimeError};
+use wherry_shim::reports::{ATTACH, Attach, Report, send};
 
 use crate::container::Container;
-use crate::reports::{Attach, Report, receive, send};
-use crate::state::{ATTACH, ContainerDir};
+use crate::reports::receive;
+use crate::state::ContainerDir;
 
 /// Joins the program's streams; `stdin` says whether its input is wanted.
 pub(crate) async fn attach(container: &Container, stdin: bool) -> Result<Execution, RuntimeError> {
@@ -34,7 +35,7 @@ async fn join(dir: &ContainerDir, terminal: bool, stdin: bool) -> io::Result<Exe
     let (stderr, stderr_end) = errors.unzip();
     let ends: Vec<BorrowedFd<'_>> =
         std::iter::once(stdout_end.as_fd()).chain(stderr_end.as_ref().map(AsFd::as_fd)).collect();
-    send(shim.as_fd(), &Attach { stdin }, &ends)?;
+    send(shim.as_fd(), Attach { stdin }.packet(), &ends)?;
     drop((stdout_end, stderr_end));
     let shim = watched(shim.into())?;
     let mut handed = match receive(&shim).await? {

@@ -1,38 +1,26 @@
-//! Control groups through their files, version 1 (one hierarchy per controller) and version 2.
+//! The limits of control groups, through their files, version 1 (one hierarchy per controller) and version 2.
 //!
-//! The OCI runtime makes the container's own group; this module makes what is above and beside it (the pod's
-//! group with its limits, the shim's group), counts out-of-memory kills, kills what is left and removes groups.
-//! A version 1 group is a directory of the same relative path in several hierarchies.
+//! The OCI runtime makes the container's own group, the shim its own; this module makes what is above them (the pod's
+//! group with its limits), changes limits, and removes groups.
 
 mod usage;
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use wherry_runtime_api::{Resources, RuntimeError};
+use wherry_shim::cgroup::{Cgroups as Hierarchies, below, find, process_ids, tree};
 
-use crate::files::failed;
+use crate::files::{failed, io_error};
 
-const MOUNT_POINT: &str = "/sys/fs/cgroup";
 /// The file of version 1 that holds the microseconds of a processor in each period.
 const QUOTA: &str = "cpu.cfs_quota_us";
-/// How long a killed process may take to end; only one stuck in the kernel takes longer.
-const KILL_SECONDS: i64 = 10;
 pub(crate) const CPU_PERIOD_MICROS: u64 = 100_000;
 
-/// The machine's cgroup file systems.
+/// The machine's cgroups.
 #[derive(Clone, Debug)]
-pub(crate) enum Cgroups {
-    /// One directory per hierarchy, named by controller (`memory`, `pids`, `systemd`); a version 2 hierarchy
-    /// without controllers (`unified`) may be among them.
-    V1(Vec<PathBuf>),
-    /// The one hierarchy.
-    V2(PathBuf),
-}
+pub(crate) struct Cgroups(Hierarchies);
 
 /// The `cpu.shares` of a request in thousandths of a core.
 pub(crate) fn shares(millis: u64) -> u64 {
@@ -47,35 +35,21 @@ pub(crate) fn quota(millis: u64) -> u64 {
 impl Cgroups {
     /// Finds what is mounted; an error says what is missing.
     pub(crate) fn detect() -> Result<Self, String> {
-        let root = Path::new(MOUNT_POINT);
-        if root.join("cgroup.controllers").exists() {
-            return Ok(Self::V2(root.to_path_buf()));
-        }
-        let entries = fs::read_dir(root).map_err(|error| format!("cannot read {MOUNT_POINT}: {error}"))?;
-        let mut hierarchies: Vec<PathBuf> = entries
-            .filter_map(|entry| entry.ok()?.path().canonicalize().ok())
-            .filter(|path| path.join("cgroup.procs").exists())
-            .collect();
-        hierarchies.sort();
-        hierarchies.dedup();
-        if hierarchies.is_empty() {
-            return Err(format!("no cgroup file system is mounted at {MOUNT_POINT}"));
-        }
-        Ok(Self::V1(hierarchies))
+        Hierarchies::detect().map(Self)
     }
 
     /// Creates the group `path` with `limits`, or changes them.
     pub(crate) fn ensure(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
-        match self {
-            Self::V1(_) => self.ensure_v1(path, limits),
-            Self::V2(root) => ensure_v2(root, path, limits),
+        match &self.0 {
+            Hierarchies::V1(all) => ensure_v1(all, path, limits),
+            Hierarchies::V2(root) => ensure_v2(root, path, limits),
         }
     }
 
     /// Changes the limits of a group that has processes. Less memory than they need is refused: of version 1 the kernel does
     /// that, of version 2 it would end them.
     pub(crate) fn update(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
-        if let (Self::V2(root), Some(limit)) = (self, limits.memory_limit_bytes)
+        if let (Hierarchies::V2(root), Some(limit)) = (&self.0, limits.memory_limit_bytes)
             && let Some(needed) = working_set(&below(root, path)).filter(|needed| *needed > limit)
         {
             let reason = format!("its processes need {needed} bytes");
@@ -87,107 +61,53 @@ impl Cgroups {
         self.ensure(path, limits)
     }
 
-    /// Moves this process into a group of its own, out of the limits and the reach of its parent's.
-    pub(crate) fn join(&self, path: &str) -> Result<(), RuntimeError> {
-        for hierarchy in self.own_hierarchies() {
-            let directory = below(&hierarchy, path);
-            fs::create_dir_all(&directory).map_err(failed("create cgroup", &directory))?;
-        }
-        self.enter(path)
-    }
-
-    /// Moves this process into a group that exists.
-    pub(crate) fn enter(&self, path: &str) -> Result<(), RuntimeError> {
-        let mut hierarchies = self.own_hierarchies().into_iter();
-        hierarchies.try_for_each(|hierarchy| write(&below(&hierarchy, path), "cgroup.procs", "0"))
-    }
-
     /// Kills every process in the group and in those below it, and waits until they are gone.
     pub(crate) fn kill(&self, path: &str) -> Result<(), RuntimeError> {
-        for hierarchy in self.own_hierarchies() {
-            let directory = below(&hierarchy, path);
-            while let Some(processes) = open_processes(&directory).map_err(failed("read", &directory))? {
-                kill_all(&processes).map_err(failed("kill the processes of cgroup", &directory))?;
-            }
-        }
-        Ok(())
+        self.0.kill(path).map_err(io_error)
     }
 
     /// Whether anything runs in the group or in those below it.
     pub(crate) fn has_processes(&self, path: &str) -> bool {
-        let mut hierarchies = self.own_hierarchies().into_iter();
-        hierarchies.any(|hierarchy| process_ids(&below(&hierarchy, path)).is_ok_and(|ids| !ids.is_empty()))
+        self.0.has_processes(path)
     }
 
     /// Removes the group and those below it; what is absent is fine.
     pub(crate) fn remove(&self, path: &str) -> Result<(), RuntimeError> {
-        for hierarchy in self.all() {
+        for hierarchy in self.0.all() {
             let directory = below(hierarchy, path);
             remove_tree(&directory).map_err(failed("remove cgroup", &directory))?;
         }
         Ok(())
     }
+}
 
-    /// How many processes of the group the kernel killed for want of memory.
-    pub(crate) fn oom_kills(&self, path: &str) -> u64 {
-        let file = match self {
-            Self::V1(hierarchies) => match find(hierarchies, "memory") {
-                Some(memory) => below(memory, path).join("memory.oom_control"),
-                None => return 0,
-            },
-            Self::V2(root) => below(root, path).join("memory.events"),
-        };
-        let text = fs::read_to_string(file).unwrap_or_default();
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
-    }
-
-    fn all(&self) -> &[PathBuf] {
-        match self {
-            Self::V1(hierarchies) => hierarchies,
-            Self::V2(root) => std::slice::from_ref(root),
+fn ensure_v1(hierarchies: &[PathBuf], path: &str, limits: &Resources) -> Result<(), RuntimeError> {
+    let period = CPU_PERIOD_MICROS.to_string();
+    let unlimited = || "-1".to_owned();
+    let files = [
+        ("cpu", "cpu.shares", shares(limits.cpu_request_millis.unwrap_or(0)).to_string()),
+        ("cpu", "cpu.cfs_period_us", period),
+        ("cpu", QUOTA, limits.cpu_limit_millis.map_or_else(unlimited, |m| quota(m).to_string())),
+        (
+            "memory",
+            "memory.limit_in_bytes",
+            limits.memory_limit_bytes.map_or_else(unlimited, |b| b.to_string()),
+        ),
+        ("pids", "pids.max", limits.pids_limit.map_or("max".to_owned(), |n| n.to_string())),
+    ];
+    for (controller, file, value) in files {
+        let Some(hierarchy) = find(hierarchies, controller) else { continue };
+        let directory = below(hierarchy, path);
+        fs::create_dir_all(&directory).map_err(failed("create cgroup", &directory))?;
+        let written = write(&directory, file, &value);
+        if file == QUOTA && written.is_err() {
+            lift_quotas(&directory);
+            write(&directory, file, &value)?;
+        } else {
+            written?;
         }
     }
-
-    /// The hierarchies a shim joins: enough to be outside the agent's limits and its service manager's reach.
-    fn own_hierarchies(&self) -> Vec<PathBuf> {
-        match self {
-            Self::V1(hierarchies) => ["memory", "pids", "systemd"]
-                .iter()
-                .filter_map(|name| find(hierarchies, name).cloned())
-                .collect(),
-            Self::V2(root) => vec![root.clone()],
-        }
-    }
-
-    fn ensure_v1(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
-        let period = CPU_PERIOD_MICROS.to_string();
-        let unlimited = || "-1".to_owned();
-        let files = [
-            ("cpu", "cpu.shares", shares(limits.cpu_request_millis.unwrap_or(0)).to_string()),
-            ("cpu", "cpu.cfs_period_us", period),
-            ("cpu", QUOTA, limits.cpu_limit_millis.map_or_else(unlimited, |m| quota(m).to_string())),
-            (
-                "memory",
-                "memory.limit_in_bytes",
-                limits.memory_limit_bytes.map_or_else(unlimited, |b| b.to_string()),
-            ),
-            ("pids", "pids.max", limits.pids_limit.map_or("max".to_owned(), |n| n.to_string())),
-        ];
-        for (controller, file, value) in files {
-            let Some(hierarchy) = find(self.all(), controller) else { continue };
-            let directory = below(hierarchy, path);
-            fs::create_dir_all(&directory).map_err(failed("create cgroup", &directory))?;
-            let written = write(&directory, file, &value);
-            if file == QUOTA && written.is_err() {
-                lift_quotas(&directory);
-                write(&directory, file, &value)?;
-            } else {
-                written?;
-            }
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// Lifts the quotas of groups in which nothing runs any more: the kernel gives no group less than those below it have.
@@ -237,77 +157,9 @@ fn ensure_v2(root: &Path, path: &str, limits: &Resources) -> Result<(), RuntimeE
     Ok(())
 }
 
-fn find<'a>(hierarchies: &'a [PathBuf], controller: &str) -> Option<&'a PathBuf> {
-    hierarchies.iter().find(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.split(',').any(|part| part == controller)
-    })
-}
-
-/// The directory of a group, whose path is absolute within the hierarchy.
-fn below(hierarchy: &Path, path: &str) -> PathBuf {
-    hierarchy.join(path.trim_start_matches('/'))
-}
-
 fn write(directory: &Path, file: &str, value: &str) -> Result<(), RuntimeError> {
     let path = directory.join(file);
     fs::write(&path, value).map_err(failed("write", &path))
-}
-
-/// The directory and those below it, deepest first; none if it does not exist.
-fn tree(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = vec![directory.to_path_buf()];
-    let mut next = 0;
-    while next < found.len() {
-        match fs::read_dir(&found[next]) {
-            Ok(entries) => {
-                let directories = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
-                found.extend(directories.map(|entry| entry.path()));
-                next += 1;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => drop(found.remove(next)),
-            Err(error) => return Err(error),
-        }
-    }
-    found.reverse();
-    Ok(found)
-}
-
-fn process_ids(directory: &Path) -> io::Result<Vec<i32>> {
-    let mut ids = Vec::new();
-    for directory in tree(directory)? {
-        let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-        ids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|id| *id > 0));
-    }
-    Ok(ids)
-}
-
-/// Handles on the processes of a group, `None` if there are none.
-///
-/// An id is only trusted if it is still listed once its handle is open: then the handle is the process listed.
-fn open_processes(directory: &Path) -> io::Result<Option<Vec<OwnedFd>>> {
-    let ids = process_ids(directory)?;
-    let open = |id: &i32| Some((*id, pidfd_open(Pid::from_raw(*id)?, PidfdFlags::empty()).ok()?));
-    let handles: Vec<(i32, OwnedFd)> = ids.iter().filter_map(open).collect();
-    let still = process_ids(directory)?;
-    if still.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(handles.into_iter().filter(|(id, _)| still.contains(id)).map(|(_, handle)| handle).collect()))
-}
-
-fn kill_all(processes: &[OwnedFd]) -> io::Result<()> {
-    for process in processes {
-        // It may have ended by itself, which is what is wanted.
-        pidfd_send_signal(process, Signal::KILL).ok();
-    }
-    for process in processes {
-        let mut wait = [PollFd::new(process, PollFlags::IN)];
-        if poll(&mut wait, Some(&Timespec { tv_sec: KILL_SECONDS, tv_nsec: 0 }))? == 0 {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "a killed process does not end"));
-        }
-    }
-    Ok(())
 }
 
 /// Removes the directories of a group. A process that just ended may hold its group for a moment longer: the
@@ -342,7 +194,7 @@ mod tests {
     fn version_1_writes_each_limit_to_its_hierarchy() {
         let dir = tempfile::tempdir().unwrap();
         let hierarchies = ["cpu,cpuacct", "memory", "pids"].map(|name| dir.path().join(name));
-        let cgroups = Cgroups::V1(hierarchies.to_vec());
+        let cgroups = Cgroups(Hierarchies::V1(hierarchies.to_vec()));
         let files = [
             "cpu,cpuacct/w/pod/cpu.shares",
             "cpu,cpuacct/w/pod/cpu.cfs_quota_us",
@@ -353,14 +205,12 @@ mod tests {
         assert_eq!(written(dir.path(), &files), ["256", "150000", "1048576", "7"]);
         cgroups.ensure("/w/pod", &Resources::default()).unwrap();
         assert_eq!(written(dir.path(), &files), ["2", "-1", "-1", "max"]);
-        fs::write(dir.path().join("memory/w/pod/memory.oom_control"), "under_oom 0\noom_kill 3\n").unwrap();
-        assert_eq!((cgroups.oom_kills("/w/pod"), cgroups.oom_kills("/w")), (3, 0));
     }
 
     #[test]
     fn version_2_enables_the_controllers_above_and_writes_the_limits() {
         let dir = tempfile::tempdir().unwrap();
-        let cgroups = Cgroups::V2(dir.path().to_path_buf());
+        let cgroups = Cgroups(Hierarchies::V2(dir.path().to_path_buf()));
         cgroups.ensure("/w/pod", &LIMITS).unwrap();
         let files = ["cpu.weight", "cpu.max", "memory.max", "pids.max"].map(|file| format!("w/pod/{file}"));
         let files = files.each_ref().map(String::as_str);
@@ -371,8 +221,6 @@ mod tests {
         );
         cgroups.ensure("/w/pod", &Resources::default()).unwrap();
         assert_eq!(written(dir.path(), &files), ["1", "max 100000", "max", "max"]);
-        fs::write(dir.path().join("w/pod/memory.events"), "oom 1\noom_kill 2\noom_group_kill 0\n").unwrap();
-        assert_eq!(cgroups.oom_kills("/w/pod"), 2);
         fs::write(dir.path().join("w/pod/memory.current"), "3000000\n").unwrap();
         fs::write(dir.path().join("w/pod/memory.stat"), "anon 7\ninactive_file 1000000\n").unwrap();
         let refused = cgroups.update("/w/pod", &LIMITS).unwrap_err().to_string();

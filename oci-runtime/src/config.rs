@@ -16,8 +16,6 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The OCI runtime: a path, or a name looked up in `PATH` (`runc`, `crun`, `youki`).
     pub runtime_binary: PathBuf,
-    /// The program that, run as `PROGRAM shim ARGS`, calls [`crate::shim_main`] with `ARGS`.
-    pub shim_program: PathBuf,
     /// The cgroup that the shims' own are below: beside the pods', so that the pods' limits are theirs alone.
     pub shims_cgroup: String,
     /// The time recorded for what the agent, not a shim, observes.
@@ -28,11 +26,10 @@ pub struct Config {
 
 impl Config {
     /// The usual set-up: runc, the system's time, layers of up to 64 GiB.
-    pub fn new(data_dir: impl Into<PathBuf>, shim_program: impl Into<PathBuf>) -> Self {
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
             runtime_binary: PathBuf::from("runc"),
-            shim_program: shim_program.into(),
             shims_cgroup: "/wherry-shims".to_owned(),
             clock: Arc::new(Timestamp::now),
             max_layer_bytes: 64 << 30,
@@ -59,7 +56,6 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("data_dir", &self.data_dir)
             .field("runtime_binary", &self.runtime_binary)
-            .field("shim_program", &self.shim_program)
             .field("shims_cgroup", &self.shims_cgroup)
             .field("max_layer_bytes", &self.max_layer_bytes)
             .finish_non_exhaustive()

@@ -19,11 +19,12 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, watch};
 use wherry_runtime_api::{ContainerId, ContainerStatus, ExitReason, RuntimeError, RuntimeEvent};
+use wherry_shim::START_ERROR_CODE;
+use wherry_shim::records::Exit;
 
 use crate::files::failed;
 use crate::runtime::{Shared, cgroups};
-use crate::shim::START_ERROR_CODE;
-use crate::state::{ContainerDir, Exit, Phase, Record};
+use crate::state::{ContainerDir, Phase, Record};
 
 /// 128 + SIGKILL.
 const KILLED: i32 = 137;
@@ -219,7 +220,7 @@ impl Container {
             Err(error) => {
                 // Without a shim there was no attempt: the container is still merely created.
                 fs::remove_file(&path).ok();
-                let program = shared.config.shim_program.display();
+                let program = shared.shim.display();
                 Err(RuntimeError::Failed {
                     step: format!("run the shim {program}"),
                     reason: error.to_string(),
@@ -230,9 +231,8 @@ impl Container {
 
     fn shim(&self, shared: &Shared, alive: File) -> io::Result<Child> {
         let log = OpenOptions::new().append(true).create(true).open(self.dir.shim_log())?;
-        Command::new(&shared.config.shim_program)
-            .arg("shim")
-            .arg(self.dir.path())
+        Command::new(&shared.shim)
+            .args(self.record.task(&self.dir).to_args())
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(alive)

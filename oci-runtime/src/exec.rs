@@ -6,7 +6,6 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::process::Stdio;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -17,16 +16,15 @@ use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use wherry_runtime_api::terminal::{Side, watched};
 use wherry_runtime_api::{ExecSpec, Execution, RuntimeError};
+use wherry_shim::reports::Report;
 
 use crate::container::Container;
 use crate::files::{self, failed};
-use crate::reports::{Report, receive};
+use crate::reports::receive;
 use crate::runtime::Shared;
 use crate::state::ContainerDir;
 
 const STEP: &str = "runc exec";
-/// How much of what the OCI runtime said about a command it could not start is kept; the end says most.
-const MAX_MESSAGE: usize = 2048;
 
 /// Starts the command and returns once it runs.
 pub(crate) async fn exec(
@@ -39,16 +37,14 @@ pub(crate) async fn exec(
     let (own, theirs) = sockets.map_err(|error| refused(error.to_string()))?;
     let log = fs::OpenOptions::new().append(true).create(true).open(container.dir().shim_log());
     let log = log.map_err(failed("open", &container.dir().shim_log()))?;
-    let shim = Command::new(&shared.config.shim_program)
-        .args(["shim", "exec"])
-        .arg(container.dir().path())
-        .arg(place.path())
+    let shim = Command::new(&shared.shim)
+        .args(container.record().command(place.path(), spec.terminal).to_args())
         .current_dir("/")
         .stdin(theirs)
         .stdout(Stdio::null())
         .stderr(log)
         .spawn();
-    let program = shared.config.shim_program.display();
+    let program = shared.shim.display();
     let mut shim = shim.map_err(|error| refused(format!("cannot run the shim {program}: {error}")))?;
     // Only reaps: what the shim has to tell it reports.
     shared.track(async move { drop(Child::wait(&mut shim).await) });
@@ -72,13 +68,8 @@ fn prepare(dir: &ContainerDir, spec: &ExecSpec) -> Result<TempDir, RuntimeError>
     let bundle: Option<Value> = files::read_json(&dir.config())?;
     let program = bundle.and_then(|mut bundle| bundle.get_mut("process").map(Value::take));
     let program = program.ok_or_else(|| refused("the container's bundle describes no process".to_owned()))?;
-    files::write_json(&process_file(place.path()), &process(program, spec))?;
+    files::write_json(&place.path().join("process.json"), &process(program, spec))?;
     Ok(place)
-}
-
-/// Where the command is described.
-pub(crate) fn process_file(place: &Path) -> std::path::PathBuf {
-    place.join("process.json")
 }
 
 /// What runs: as the container's program, but for the command and the terminal.
@@ -116,11 +107,6 @@ fn execution(spec: &ExecSpec, streams: Vec<OwnedFd>, own: AsyncFd<OwnedFd>) -> i
     let stderr = Some(Box::new(pipe::Receiver::from_owned_fd(next()?)?) as _);
     let stdin = if spec.stdin { Some(Box::new(pipe::Sender::from_owned_fd(next()?)?) as _) } else { None };
     Ok(Execution { stdin, stdout, stderr, terminal: None, ended })
-}
-
-/// The end of a text that is too long to pass on.
-pub(crate) fn tail(text: &[u8]) -> String {
-    String::from_utf8_lossy(&text[text.len().saturating_sub(MAX_MESSAGE)..]).trim().to_owned()
 }
 
 #[cfg(test)]

@@ -10,11 +10,17 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wherry_runtime_api::RuntimeError;
+use wherry_shim::FileError;
 
 /// Makes the error of a failed file operation.
 pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RuntimeError + use<> {
     let path = path.to_path_buf();
     move |source| RuntimeError::Io { action, path, source }
+}
+
+/// What failed in the code shared with the shim, in the words of the contract.
+pub(crate) fn io_error(error: FileError) -> RuntimeError {
+    RuntimeError::Io { action: error.action, path: error.path, source: error.source }
 }
 
 /// Creates a directory with its parents.

@@ -1,8 +1,8 @@
 //! A container runtime on runc (or another OCI runtime), with a shim per container that outlives the agent.
 //!
 //! Reading order: `sandbox` sets up what the containers of a pod share, `state` says what is on disk of a container, `image` turns
-//! layer blobs into directories, `spec` turns a request into an OCI runtime specification, `create` joins the two, `shim` runs the result,
-//! `container` is the agent's side of a shim, `exec` runs commands beside a container's program, `attach` joins the program's
+//! layer blobs into directories, `spec` turns a request into an OCI runtime specification, `create` joins the two, the program of the crate `wherry-shim`, which
+//! `program` puts on disk, runs the result, `container` is the agent's side of a shim, `exec` runs commands beside a container's program, `attach` joins the program's
 //! own streams, `runtime` implements the contract.
 //!
 //! The crate needs root, Linux 5.6 or later (`openat2`), overlayfs and cgroups of version 1 or 2, which it drives
@@ -23,13 +23,12 @@ mod files;
 mod host;
 mod image;
 mod locks;
+mod program;
 mod reports;
 mod runtime;
 mod sandbox;
-mod shim;
 mod spec;
 mod state;
 
 pub use config::{Clock, Config};
 pub use runtime::OciRuntime;
-pub use shim::shim_main;

@@ -29,6 +29,7 @@ use crate::files::{self, failed};
 use crate::host;
 use crate::image::Images;
 use crate::locks::KeyedLocks;
+use crate::program;
 use crate::sandbox::SandboxDir;
 use crate::spec::joined::Joined;
 use crate::state::ContainerDir;
@@ -61,6 +62,8 @@ pub struct OciRuntime {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// The shim's program.
+    pub(crate) shim: PathBuf,
     events: broadcast::Sender<RuntimeEvent>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -123,9 +126,10 @@ impl OciRuntime {
         for directory in [containers_dir(&config), sandboxes_dir(&config), runtime_root(&config.data_dir)] {
             files::create_dir(&directory)?;
         }
+        let shim = program::install(&config.data_dir)?;
         let (events, _) = broadcast::channel(EVENTS);
-        let shared =
-            Arc::new(Shared { config, events, tasks: TaskTracker::new(), stop: CancellationToken::new() });
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let shared = Arc::new(Shared { config, shim, events, tasks, stop });
         let containers = load(&shared)?;
         images.collect(used_layers(containers.values()))?;
         Ok(Self {
@@ -255,7 +259,7 @@ impl Runtime for OciRuntime {
         let dir = sandbox_dir(&self.shared.config, &sandbox.id)?;
         let _one = self.by_sandbox.lock(&sandbox.id.0).await;
         let (cgroups, sandbox) = (cgroups()?, sandbox.clone());
-        let program = self.shared.config.shim_program.clone();
+        let program = self.shared.shim.clone();
         self.shared.blocking(move || dir.ensure(&sandbox, &cgroups, &program)).await
     }
 

@@ -19,21 +19,23 @@
 //!   others for the containers to come.
 
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, TMPFS_MAGIC, statfs};
 use serde::{Deserialize, Serialize};
 use wherry_runtime_api::{RuntimeError, SandboxSpec};
+use wherry_shim::namespaces::{enter, pin};
+use wherry_shim::tail;
+use wherry_shim::task::{Pause, Task};
 
 use crate::cgroup::Cgroups;
-use crate::exec::tail;
-use crate::files::{self, failed};
+use crate::files::{self, failed, io_error};
 use crate::spec::joined::Joined;
 
 const THREAD_IPC: &str = "/proc/thread-self/ns/ipc";
@@ -43,9 +45,9 @@ const SHARED_MEMORY: &str = "mode=1777,size=65536k";
 
 /// What is kept on disk of a sandbox.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
+struct Record {
     /// What was asked.
-    pub(crate) spec: SandboxSpec,
+    spec: SandboxSpec,
     /// The boot of the machine in which the pod's settings were made.
     settled_in: Option<String>,
 }
@@ -59,19 +61,19 @@ impl SandboxDir {
         Self(path)
     }
 
-    pub(crate) fn record(&self) -> Result<Option<Record>, RuntimeError> {
+    fn record(&self) -> Result<Option<Record>, RuntimeError> {
         files::read_json(&self.record_file())
     }
 
-    pub(crate) fn ipc(&self) -> PathBuf {
+    fn ipc(&self) -> PathBuf {
         self.0.join("ipc")
     }
 
-    pub(crate) fn processes(&self) -> PathBuf {
+    fn processes(&self) -> PathBuf {
         self.0.join("pid")
     }
 
-    pub(crate) fn root(&self) -> PathBuf {
+    fn root(&self) -> PathBuf {
         self.0.join("root")
     }
 
@@ -154,7 +156,7 @@ impl SandboxDir {
                 dir.enter_ipc()?;
             }
             if let Some(network) = &spec.netns {
-                enter(network, CloneFlags::CLONE_NEWNET)?;
+                enter(network, CloneFlags::CLONE_NEWNET).map_err(io_error)?;
             }
             spec.sysctls.iter().try_for_each(|(name, value)| set(name, value))
         });
@@ -166,10 +168,10 @@ impl SandboxDir {
     fn enter_ipc(&self) -> Result<(), RuntimeError> {
         let place = self.ipc();
         if is_namespace(&place) {
-            return enter(&place, CloneFlags::CLONE_NEWIPC);
+            return enter(&place, CloneFlags::CLONE_NEWIPC).map_err(io_error);
         }
         unshare(CloneFlags::CLONE_NEWIPC).map_err(step_failed("make an IPC namespace"))?;
-        pin(Path::new(THREAD_IPC), &place)
+        pin(Path::new(THREAD_IPC), &place).map_err(io_error)
     }
 
     /// Starts the first of the pod's processes unless it lives.
@@ -186,7 +188,14 @@ impl SandboxDir {
         cgroups.kill(&group)?;
         unmount(&self.processes())?;
         let step = "start the first process of a pod";
-        let shim = Command::new(program).args(["shim", "pause"]).arg(&self.0).stdin(Stdio::null()).output();
+        let task = Task::Pause(Pause {
+            cgroup: group,
+            ipc: (!spec.node_namespaces.ipc).then(|| self.ipc()),
+            network: spec.netns.clone(),
+            root: self.root(),
+            namespace: self.processes(),
+        });
+        let shim = Command::new(program).args(task.to_args()).stdin(Stdio::null()).output();
         let shim = shim.map_err(step_failed(step))?;
         if shim.status.success() {
             return Ok(());
@@ -196,21 +205,8 @@ impl SandboxDir {
 }
 
 /// The cgroup of the first process of a pod that shares them.
-pub(crate) fn pause_group(spec: &SandboxSpec) -> String {
+fn pause_group(spec: &SandboxSpec) -> String {
     format!("{}/pause", spec.cgroup_parent.trim_end_matches('/'))
-}
-
-/// Mounts a namespace at a file, where it stays without processes and is found by name.
-pub(crate) fn pin(namespace: &Path, place: &Path) -> Result<(), RuntimeError> {
-    File::create(place).map_err(failed("create", place))?;
-    mount(Some(namespace), place, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|error| failed("mount a namespace at", place)(error.into()))
-}
-
-/// Puts this thread into a namespace that is mounted at a file.
-pub(crate) fn enter(namespace: &Path, kind: CloneFlags) -> Result<(), RuntimeError> {
-    let file = File::open(namespace).map_err(failed("open", namespace))?;
-    setns(file, kind).map_err(|error| failed("enter the namespace", namespace)(error.into()))
 }
 
 fn is_namespace(path: &Path) -> bool {

@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use wherry_runtime_api::{ContainerSpec, ContainerState, ExitReason, Mount, Propagation, RuntimeError, User};
+use wherry_runtime_api::{ContainerSpec, ContainerState, Mount, Propagation, RuntimeError, User};
+use wherry_shim::records::{Exit, Running};
+use wherry_shim::task::{Command, Container, OciRuntime, Shared, Stdin, Task};
 
 use crate::files;
 
-/// The name of the socket of those who attach, in the container's directory.
-pub(crate) const ATTACH: &str = "attach";
-
-/// How to run one container; all the shim needs to know.
+/// How to run one container.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// What was asked.
@@ -47,28 +46,39 @@ pub(crate) struct Record {
     pub(crate) shim_cgroup: String,
 }
 
-/// The program runs.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Running {
-    /// The container's first process, a child of the shim.
-    pub(crate) pid: i32,
-    /// When it was started.
-    pub(crate) started_at: Timestamp,
-}
+impl Record {
+    /// What the container's shim is to do.
+    pub(crate) fn task(&self, dir: &ContainerDir) -> Task {
+        let streams = self.spec.streams;
+        let shared = dir.shared(&self.spec.mounts);
+        Task::Container(Box::new(Container {
+            dir: dir.path().to_owned(),
+            log: self.spec.log_path.clone(),
+            runtime: self.runtime(),
+            layers: self.layers,
+            cgroup: self.cgroup.clone(),
+            shim_cgroup: self.shim_cgroup.clone(),
+            stdin: match (streams.stdin, streams.stdin_once) {
+                (false, _) => Stdin::Empty,
+                (true, false) => Stdin::Open,
+                (true, true) => Stdin::Once,
+            },
+            terminal: streams.terminal,
+            leaves_processes: self.spec.sees_other_processes(),
+            shared: shared.map(|(place, mount)| Shared { source: mount.host_path.clone(), place }).collect(),
+        }))
+    }
 
-/// The program ended, or never began.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Exit {
-    /// When it was started; `None` if it never ran.
-    pub(crate) started_at: Option<Timestamp>,
-    /// When it ended.
-    pub(crate) finished_at: Timestamp,
-    /// The exit code, 128 + signal for a signal.
-    pub(crate) code: i32,
-    /// Why it ended.
-    pub(crate) reason: ExitReason,
-    /// A sentence for a person.
-    pub(crate) message: String,
+    /// What the shim of a command is to do that is described in the directory `place`.
+    pub(crate) fn command(&self, place: &Path, terminal: bool) -> Task {
+        let (dir, shim_cgroup) = (place.to_owned(), self.shim_cgroup.clone());
+        Task::Command(Command { dir, runtime: self.runtime(), shim_cgroup, terminal })
+    }
+
+    fn runtime(&self) -> OciRuntime {
+        let (binary, root) = (self.runtime_binary.clone(), self.runtime_root.clone());
+        OciRuntime { binary, root, id: self.spec.id.to_string() }
+    }
 }
 
 /// The directory of one container.
@@ -115,14 +125,6 @@ impl ContainerDir {
         self.0.join("shim.log")
     }
 
-    pub(crate) fn runtime_log(&self) -> PathBuf {
-        self.0.join("runtime.log")
-    }
-
-    pub(crate) fn pid_file(&self) -> PathBuf {
-        self.0.join("pid")
-    }
-
     pub(crate) fn record(&self) -> Result<Option<Record>, RuntimeError> {
         files::read_json(&self.0.join("record.json"))
     }
@@ -132,19 +134,15 @@ impl ContainerDir {
     }
 
     pub(crate) fn running(&self) -> Result<Option<Running>, RuntimeError> {
-        files::read_json(&self.0.join("running.json"))
-    }
-
-    pub(crate) fn set_running(&self, running: &Running) -> Result<(), RuntimeError> {
-        files::write_json(&self.0.join("running.json"), running)
+        files::read_json(&Running::file(&self.0))
     }
 
     pub(crate) fn exit(&self) -> Result<Option<Exit>, RuntimeError> {
-        files::read_json(&self.0.join("exit.json"))
+        files::read_json(&Exit::file(&self.0))
     }
 
     pub(crate) fn set_exit(&self, exit: &Exit) -> Result<(), RuntimeError> {
-        files::write_json(&self.0.join("exit.json"), exit)
+        exit.write(&self.0).map_err(files::io_error)
     }
 }
 

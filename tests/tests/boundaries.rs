@@ -21,7 +21,8 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-dns", &[]),
     ("wherry-plugin-api", &[]),
     ("wherry-wasm-runtime", &["wherry-runtime-api"]),
-    ("wherry-oci-runtime", &["wherry-runtime-api"]),
+    ("wherry-shim", &["wherry-runtime-api"]),
+    ("wherry-oci-runtime", &["wherry-runtime-api", "wherry-shim"]),
     (
         "wherry-node",
         &[

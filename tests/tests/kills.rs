@@ -146,7 +146,7 @@ fn an_agent_that_is_killed_takes_over_what_it_left() {
                 match phase {
                     // At another step each time: when it is made, when its shim is there, when runc is.
                     Phase::Start => {
-                        let _seen = victim.process(&[["shim"], ["runc"], ["/"]][round % 3]);
+                        let _seen = victim.process(&[["wherry-shim"], ["runc"], ["/"]][round % 3]);
                     }
                     Phase::Run => victim.until_running(0..=0),
                     Phase::Stop => {
@@ -179,9 +179,9 @@ fn a_shim_that_is_killed_takes_its_container_along() {
                 if phase == Phase::Stop {
                     victim.delete();
                 }
-                let shim =
-                    command_lines().find(|(_, line)| line.contains(" shim ") && line.contains(&victim.uid));
-                let shim = shim.map(|(id, _)| id).or_else(|| victim.process(&[" shim "]));
+                let shim = command_lines()
+                    .find(|(_, line)| line.contains("wherry-shim") && line.contains(&victim.uid));
+                let shim = shim.map(|(id, _)| id).or_else(|| victim.process(&["wherry-shim"]));
                 assert!(strike(shim), "{phase:?}: there is a shim");
                 match phase {
                     Phase::Start => victim.until_running(1..=1),

@@ -12,22 +12,37 @@
 //!
 //! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
 //! container's program) with its [`terminal`], [`logs`], [`disk`], [`mounts`].
+//!
+//! Without the feature `contract` there is no more than logs, mounts and the reasons of exits, for programs that must stay small.
 
 pub mod disk;
+#[cfg(feature = "contract")]
 pub mod exec;
+mod exit_reason;
 pub mod logs;
 pub mod mounts;
+#[cfg(feature = "contract")]
 mod runtime;
+#[cfg(feature = "contract")]
 pub mod spec;
+#[cfg(feature = "contract")]
 pub mod status;
+#[cfg(feature = "contract")]
 pub mod terminal;
+#[cfg(feature = "contract")]
 mod usage;
 
+#[cfg(feature = "contract")]
 pub use exec::{ExecSpec, Execution};
+pub use exit_reason::ExitReason;
+#[cfg(feature = "contract")]
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
+#[cfg(feature = "contract")]
 pub use spec::{
     Confinement, ContainerId, ContainerSpec, Device, DnsConfig, ImageContent, Mount, MountOptions,
     NodeNamespaces, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
-pub use status::{ContainerState, ContainerStatus, ExitReason, User};
+#[cfg(feature = "contract")]
+pub use status::{ContainerState, ContainerStatus, User};
+#[cfg(feature = "contract")]
 pub use usage::Usage;

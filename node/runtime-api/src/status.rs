@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::exit_reason::ExitReason;
 use crate::spec::ContainerId;
 
 /// One container known to a runtime.
@@ -58,29 +59,4 @@ pub enum ContainerState {
         /// A sentence for a person, empty if there is nothing to say.
         message: String,
     },
-}
-
-/// Why a container ended, in the words of kubelet's `terminated.reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExitReason {
-    /// Exit code 0.
-    Completed,
-    /// Another exit code, or a wasm trap.
-    Error,
-    /// The memory limit was exceeded.
-    OOMKilled,
-    /// It could not be started.
-    StartError,
-}
-
-impl ExitReason {
-    /// The word kubelet uses.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "Completed",
-            Self::Error => "Error",
-            Self::OOMKilled => "OOMKilled",
-            Self::StartError => "StartError",
-        }
-    }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use wherry_runtime_api::Usage;
 
-use super::{Cgroups, below, find};
+use super::{Cgroups, Hierarchies, below, find};
 
 impl Cgroups {
     /// What the group takes; zero of what the kernel does not count.
     pub(crate) fn usage(&self, path: &str) -> Usage {
-        match self {
-            Self::V1(hierarchies) => {
+        match &self.0 {
+            Hierarchies::V1(hierarchies) => {
                 let directory = |controller| find(hierarchies, controller).map(|root| below(root, path));
                 let value =
                     |controller, file: &str| directory(controller).map_or(0, |dir| number(&dir.join(file)));
@@ -28,7 +28,7 @@ impl Cgroups {
                     processes: value("pids", "pids.current"),
                 }
             }
-            Self::V2(root) => {
+            Hierarchies::V2(root) => {
                 let directory = below(root, path);
                 let statistics = text(&directory.join("memory.stat"));
                 let memory = number(&directory.join("memory.current"));
@@ -97,7 +97,7 @@ mod tests {
             ],
         );
         let hierarchies = ["cpuacct", "memory", "pids"].map(|name| dir.path().join(name)).to_vec();
-        assert_eq!(Cgroups::V1(hierarchies).usage("/p/c"), EXPECTED);
+        assert_eq!(Cgroups(Hierarchies::V1(hierarchies)).usage("/p/c"), EXPECTED);
         let statistics = "anon 700\ninactive_file 1000\npgfault 8\npgmajfault 1\n";
         write(
             dir.path(),
@@ -108,7 +108,7 @@ mod tests {
                 ("p/c/pids.current", "4\n"),
             ],
         );
-        let two = Cgroups::V2(dir.path().to_path_buf());
+        let two = Cgroups(Hierarchies::V2(dir.path().to_path_buf()));
         assert_eq!((two.usage("/p/c"), two.usage("/gone")), (EXPECTED, Usage::default()));
     }
 }

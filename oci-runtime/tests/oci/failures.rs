@@ -1,5 +1,6 @@
 //! What is wrong is said, and nothing else changes.
 
+use std::fs;
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -88,8 +89,8 @@ async fn without_runc_the_runtime_says_how_to_get_it() {
 
 #[tokio::test]
 async fn a_shim_that_cannot_be_run_leaves_the_container_created() {
-    let node = Node::with(|config, dir| config.shim_program = dir.join("absent")).await;
-    assert!(node.runtime.ready().await.unwrap_err().to_string().contains("absent does not exist"));
+    let node = Node::new().await;
+    fs::remove_file(node.shim_program()).unwrap();
     let spec = node.script("main", "");
     node.runtime.create(&spec).await.unwrap();
     let failed = node.runtime.start(&spec.id).await.unwrap_err().to_string();
@@ -100,11 +101,8 @@ async fn a_shim_that_cannot_be_run_leaves_the_container_created() {
 
 #[tokio::test]
 async fn a_shim_that_dies_at_once_is_a_start_error_with_its_words() {
-    let node = Node::with(|config, dir| {
-        config.shim_program = dir.join("broken");
-        program(&dir.join("broken"), "#!/bin/sh\necho out of luck >&2\nexit 1\n");
-    })
-    .await;
+    let node = Node::new().await;
+    program(&node.shim_program(), "#!/bin/sh\necho out of luck >&2\nexit 1\n");
     let spec = node.script("main", "");
     node.runtime.create(&spec).await.unwrap();
     let failed = node.runtime.start(&spec.id).await.unwrap_err().to_string();

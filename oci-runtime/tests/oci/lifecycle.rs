@@ -189,3 +189,17 @@ async fn layers_stay_while_an_image_or_a_container_needs_them() {
     assert_eq!(names(&layers).len(), 0);
     node.finish().await;
 }
+
+#[tokio::test]
+async fn a_shim_takes_less_than_three_megabytes() {
+    let node = Node::new().await;
+    let spec = node.script("main", LOOP);
+    node.run(&spec).await;
+    let [shim] = node.shim_processes(&spec.id)[..] else { panic!("one shim") };
+    let status = fs::read_to_string(format!("/proc/{shim}/status")).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+    let kib: u64 = resident.unwrap().parse().unwrap();
+    assert!(kib < 3000, "{kib} KiB");
+    assert_eq!(fs::read_link(format!("/proc/{shim}/exe")).unwrap(), node.shim_program());
+    node.finish().await;
+}

@@ -40,7 +40,7 @@ impl Node {
     /// A node whose set-up is changed before it starts; the path is a directory for the test's own files.
     pub(crate) async fn with(change: impl FnOnce(&mut Config, &Path)) -> Self {
         let dir = tempfile::Builder::new().prefix("oci").tempdir().unwrap();
-        let mut config = Config::new(dir.path().join("data"), env!("CARGO_BIN_EXE_wherry-test-shim"));
+        let mut config = Config::new(dir.path().join("data"));
         change(&mut config, dir.path());
         let name = dir.path().file_name().unwrap().to_string_lossy().into_owned();
         let group = format!("/wherry-test-{name}");
@@ -175,6 +175,13 @@ impl Node {
 
     pub(crate) fn container_dir(&self, id: &ContainerId) -> PathBuf {
         self.config.data_dir.join("containers").join(id.to_string())
+    }
+
+    /// The program that shims are started from.
+    pub(crate) fn shim_program(&self) -> PathBuf {
+        let directory = self.config.data_dir.join("shim");
+        let [name] = &names(&directory)[..] else { panic!("one program of shims") };
+        directory.join(name)
     }
 
     /// Ids of the processes in the shim's cgroup.

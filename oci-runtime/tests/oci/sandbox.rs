@@ -64,7 +64,7 @@ async fn containers_that_share_processes_see_them_all_below_one_that_reaps() {
          busybox ls -A /proc/1/root/ 2>&1; readlink /proc/1/exe 2>&1; \
          sh -c 'sleep 0.01 & echo $! > /tmp/orphan'; until ! test -e /proc/$(cat /tmp/orphan); do sleep 0.01; done; echo reaped";
     let log = node.output(&node.script("looker", look)).await.join("\n");
-    assert!(log.contains("/pause shim pause") && log.contains("sleep 1000"), "{log}");
+    assert!(log.contains("/pause first-process") && log.contains("sleep 1000"), "{log}");
     // Nobody who lacks the capability may look at it, and its file system is empty anyway.
     assert!(log.contains("/proc/1/root/: Permission denied") && log.ends_with("reaped"), "{log}");
     let mut tracer = node.script(

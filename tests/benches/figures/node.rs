@@ -255,7 +255,10 @@ fn process_with(mark: &str) -> Pid {
 /// The shims of the containers whose data is here.
 fn shims(data: &Path) -> Vec<u32> {
     let data = data.to_str().unwrap();
-    processes().filter(|(_, args)| args.contains("shim") && args.contains(data)).map(|(pid, _)| pid).collect()
+    processes()
+        .filter(|(_, args)| args.contains("wherry-shim") && args.contains(data))
+        .map(|(pid, _)| pid)
+        .collect()
 }
 
 /// A process's memory, where what several share counts in part for each.

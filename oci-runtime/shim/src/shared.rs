@@ -6,39 +6,39 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::CWD;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
-use wherry_runtime_api::{Mount, mounts};
+use wherry_runtime_api::mounts;
+use wherry_shim::task::Shared;
 
-use super::Failure;
-use crate::state::{ContainerDir, Record};
+use crate::Failure;
 
 /// Copies of such volumes that are nowhere yet, and where each is to be.
-pub(super) struct Shared(Vec<(OwnedFd, PathBuf)>);
+pub(super) struct Copies<'s>(Vec<(OwnedFd, &'s Shared)>);
 
-impl Shared {
-    /// Copies the container's volumes; to be called among the node's mounts.
-    pub(super) fn copy(dir: &ContainerDir, record: &Record) -> Result<Self, Failure> {
-        let copy = |(place, mount): (PathBuf, &Mount)| -> Result<_, Failure> {
-            let source = mount.host_path.as_path();
+impl<'s> Copies<'s> {
+    /// Copies the volumes; to be called among the node's mounts.
+    pub(super) fn of(volumes: &'s [Shared]) -> Result<Self, Failure> {
+        let copy = |shared: &'s Shared| -> Result<_, Failure> {
+            let source = shared.source.as_path();
             check(source)?;
             let told = |error: io::Error| format!("cannot share the mount {}: {error}", source.display());
-            make_place(&place, source).map_err(told)?;
+            make_place(&shared.place, source).map_err(told)?;
             let flags = OpenTreeFlags::OPEN_TREE_CLONE
                 | OpenTreeFlags::OPEN_TREE_CLOEXEC
                 | OpenTreeFlags::AT_RECURSIVE;
             let copied = open_tree(CWD, source, flags).map_err(|error| told(error.into()))?;
-            Ok((copied, place))
+            Ok((copied, shared))
         };
-        Ok(Self(dir.shared(&record.spec.mounts).map(copy).collect::<Result<_, _>>()?))
+        Ok(Self(volumes.iter().map(copy).collect::<Result<_, _>>()?))
     }
 
     /// Puts them where the OCI runtime looks for them; to be called among the container's mounts.
     pub(super) fn place(self) -> Result<(), Failure> {
-        for (copied, place) in self.0 {
-            move_mount(&copied, "", CWD, &place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        for (copied, Shared { place, .. }) in self.0 {
+            move_mount(&copied, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
                 .map_err(|error| format!("cannot mount at {}: {error}", place.display()))?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
@@ -12,28 +12,28 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wherry_runtime_api::logs::Stream;
+use wherry_shim::task::{Container, Stdin};
 
-use super::attached::{Attached, Input};
-use super::mounts::within_own_mounts;
-use super::output::Output;
-use super::shared::Shared;
-use super::{Failure, Launched, runtime};
-use crate::state::{ContainerDir, Record};
+use crate::attached::{Attached, Input};
+use crate::mounts::within_own_mounts;
+use crate::output::Output;
+use crate::shared::Copies;
+use crate::{Failure, Launched, runtime};
 
-pub(super) fn launch(dir: &ContainerDir, record: &Record) -> Result<Launched, Failure> {
+pub(super) fn launch(container: &Container) -> Result<Launched, Failure> {
     let log = OpenOptions::new()
         .append(true)
         .create(true)
-        .open(&record.spec.log_path)
-        .map_err(|error| format!("cannot open the log {}: {error}", record.spec.log_path.display()))?;
-    let shared = Shared::copy(dir, record)?;
+        .open(&container.log)
+        .map_err(|error| format!("cannot open the log {}: {error}", container.log.display()))?;
+    let shared = Copies::of(&container.shared)?;
     let streams = within_own_mounts(|| {
         shared.place()?;
-        mount_root(dir, record).map_err(|error| format!("cannot mount the root file system: {error}"))?;
-        if record.spec.streams.terminal { on_terminal(dir, record) } else { on_pipes(dir, record) }
+        mount_root(container).map_err(|error| format!("cannot mount the root file system: {error}"))?;
+        if container.terminal { on_terminal(container) } else { on_pipes(container) }
     })?;
-    let (pid, process) = process(&dir.pid_file())?;
-    let attached = Attached::open(dir, streams.input)
+    let (pid, process) = process(&pid_file(container))?;
+    let attached = Attached::open(&container.dir, streams.input)
         .map_err(|error| format!("cannot listen for those who attach: {error}"))?;
     let output = Output::new(log, streams.output, attached);
     let output = output.map_err(|error| format!("cannot read output: {error}"))?;
@@ -46,43 +46,41 @@ struct Streams {
     output: Vec<(OwnedFd, Stream)>,
 }
 
-fn on_terminal(dir: &ContainerDir, record: &Record) -> Result<Streams, Failure> {
+fn on_terminal(container: &Container) -> Result<Streams, Failure> {
     // Where the OCI runtime goes, too, before it looks for the socket.
-    let bundle = dir.bundle();
+    let bundle = bundle(container);
     let told = |error: Errno| format!("cannot enter {}: {error}", bundle.display());
     rustix::process::chdir(&bundle).map_err(told)?;
-    let terminal = runtime::on_terminal(command(dir, record), record)?;
+    let terminal = runtime::on_terminal(command(container), &container.runtime)?;
     rustix::process::chdir("/").map_err(told)?;
     let input = terminal.try_clone().map_err(|error| format!("cannot share the terminal: {error}"))?;
     Ok(Streams { input: Input::Terminal(input), output: vec![(terminal, Stream::Stdout)] })
 }
 
-fn on_pipes(dir: &ContainerDir, record: &Record) -> Result<Streams, Failure> {
+fn on_pipes(container: &Container) -> Result<Streams, Failure> {
     let told = |error: io::Error| format!("cannot create a pipe: {error}");
     let (stdout, stdout_end) = io::pipe().map_err(told)?;
     let (stderr, stderr_end) = io::pipe().map_err(told)?;
-    let mut command = command(dir, record);
-    let wanted = record.spec.streams;
-    let input = if wanted.stdin {
-        let (stdin_end, stdin) = io::pipe().map_err(told)?;
-        command.stdin(stdin_end);
-        if wanted.stdin_once { Input::Once(stdin.into()) } else { Input::Pipe(stdin.into()) }
-    } else {
-        command.stdin(Stdio::null());
-        Input::None
+    let mut command = command(container);
+    let (stdin_end, stdin) = io::pipe().map_err(told)?;
+    let input = match container.stdin {
+        Stdin::Empty => Input::None,
+        Stdin::Open => Input::Pipe(stdin.into()),
+        Stdin::Once => Input::Once(stdin.into()),
     };
-    let status = command.arg(record.spec.id.to_string()).stdout(stdout_end).stderr(stderr_end).status();
+    command.stdin(if container.stdin == Stdin::Empty { Stdio::null() } else { stdin_end.into() });
+    let status = command.arg(&container.runtime.id).stdout(stdout_end).stderr(stderr_end).status();
     drop(command);
-    runtime::check(record, status, &stderr)?;
+    runtime::check(&container.runtime, status, &stderr)?;
     let output = vec![(stdout.into(), Stream::Stdout), (stderr.into(), Stream::Stderr)];
     Ok(Streams { input, output })
 }
 
 /// Mounts the overlay with paths relative to the container's directory: the kernel takes one page of options,
 /// and an image may have over a hundred layers.
-fn mount_root(dir: &ContainerDir, record: &Record) -> io::Result<()> {
-    rustix::process::chdir(dir.path())?;
-    let lower: Vec<String> = (0..record.layers).rev().map(|index| format!("l{index}")).collect();
+fn mount_root(container: &Container) -> io::Result<()> {
+    rustix::process::chdir(&container.dir)?;
+    let lower: Vec<String> = (0..container.layers).rev().map(|index| format!("l{index}")).collect();
     let options = CString::new(format!("lowerdir={},upperdir=upper,workdir=work", lower.join(":")))?;
     let mounted = mount("overlay", "bundle/rootfs", "overlay", MountFlags::empty(), options.as_c_str());
     rustix::process::chdir("/")?;
@@ -90,13 +88,21 @@ fn mount_root(dir: &ContainerDir, record: &Record) -> io::Result<()> {
 }
 
 /// What starts the container, but for its id.
-fn command(dir: &ContainerDir, record: &Record) -> Command {
-    let mut command = Command::new(&record.runtime_binary);
-    command.arg("--root").arg(&record.runtime_root);
-    command.arg("--log").arg(dir.runtime_log());
-    command.args(["run", "--detach", "--bundle"]).arg(dir.bundle());
-    command.arg("--pid-file").arg(dir.pid_file());
+fn command(container: &Container) -> Command {
+    let mut command = Command::new(&container.runtime.binary);
+    command.arg("--root").arg(&container.runtime.root);
+    command.arg("--log").arg(container.dir.join("runtime.log"));
+    command.args(["run", "--detach", "--bundle"]).arg(bundle(container));
+    command.arg("--pid-file").arg(pid_file(container));
     command
+}
+
+fn bundle(container: &Container) -> PathBuf {
+    container.dir.join("bundle")
+}
+
+fn pid_file(container: &Container) -> PathBuf {
+    container.dir.join("pid")
 }
 
 /// The process whose id the OCI runtime wrote to a file.

@@ -1,8 +1,8 @@
 //! The first process of a pod whose containers see each other's processes.
 //!
 //! ```text
-//! agent --spawns--> shim pause DIRECTORY: own cgroup, the pod's namespaces and a new one of processes
-//!                     \--> shim pause: process 1 in that namespace, reaps --"ready"--> the namespace is mounted, the shim ends
+//! agent --spawns--> shim: own cgroup, the pod's namespaces and a new one of processes
+//!                     \--> shim: process 1 in that namespace, reaps --"ready"--> the namespace is mounted, the shim ends
 //! ```
 //!
 //! # Guarantees
@@ -25,10 +25,12 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Gid, Uid, pivot_root, setgroups, setresgid, setresuid};
 use rustix::process::DumpableBehavior;
 
-use super::Failure;
-use super::mounts::within_own_mounts;
-use crate::cgroup::Cgroups;
-use crate::sandbox::{self, SandboxDir};
+use wherry_shim::cgroup::Cgroups;
+use wherry_shim::namespaces;
+use wherry_shim::task::{Pause, Task};
+
+use crate::Failure;
+use crate::mounts::within_own_mounts;
 
 /// The name of the program, for those who list the pod's processes.
 const NAME: &str = "pause";
@@ -39,26 +41,23 @@ const OOM_SCORE: &str = "-998";
 const READY: &str = "ready";
 
 /// Starts process 1 of the sandbox and mounts its namespace.
-pub(super) fn start(dir: &SandboxDir) -> Result<(), Failure> {
-    let record = dir.record().map_err(|error| error.to_string())?.ok_or("the sandbox has no record")?;
-    let spec = record.spec;
-    let cgroups = Cgroups::detect()?;
-    cgroups.join(&sandbox::pause_group(&spec)).map_err(|error| error.to_string())?;
+pub(super) fn start(task: &Pause) -> Result<(), Failure> {
+    Cgroups::detect()?.join(&task.cgroup)?;
     // Fails only for a process group leader, which has no session of the agent to leave.
     rustix::process::setsid().ok();
     // Without the privilege to lower it the kernel may choose this process like any other.
     fs::write("/proc/self/oom_score_adj", OOM_SCORE).ok();
-    let ipc = (!spec.node_namespaces.ipc).then(|| (dir.ipc(), CloneFlags::CLONE_NEWIPC));
-    let network = spec.netns.map(|path| (path, CloneFlags::CLONE_NEWNET));
+    let ipc = task.ipc.as_ref().map(|path| (path, CloneFlags::CLONE_NEWIPC));
+    let network = task.network.as_ref().map(|path| (path, CloneFlags::CLONE_NEWNET));
     for (path, kind) in ipc.into_iter().chain(network) {
-        sandbox::enter(&path, kind).map_err(|error| error.to_string())?;
+        namespaces::enter(path, kind)?;
     }
     let own = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
     unshare(own).map_err(|error| format!("cannot create namespaces: {error}"))?;
-    let root = dir.root();
-    fs::create_dir_all(&root).map_err(|error| format!("cannot create {}: {error}", root.display()))?;
+    let root = task.root.as_path();
+    fs::create_dir_all(root).map_err(|error| format!("cannot create {}: {error}", root.display()))?;
     let report =
-        within_own_mounts(|| spawn(&root).map_err(|error| format!("cannot start process 1: {error}")))?;
+        within_own_mounts(|| spawn(root).map_err(|error| format!("cannot start process 1: {error}")))?;
     let mut told = String::new();
     BufReader::new(report)
         .read_line(&mut told)
@@ -66,8 +65,7 @@ pub(super) fn start(dir: &SandboxDir) -> Result<(), Failure> {
     if told.trim_end() != READY {
         return Err(format!("process 1 failed: {}", told.trim_end()));
     }
-    let namespace = Path::new("/proc/self/ns/pid_for_children");
-    sandbox::pin(namespace, &dir.processes()).map_err(|error| error.to_string())
+    Ok(namespaces::pin(Path::new("/proc/self/ns/pid_for_children"), &task.namespace)?)
 }
 
 /// Runs this program once more, from a file system that has nothing else.
@@ -82,7 +80,7 @@ fn spawn(root: &Path) -> io::Result<ChildStdout> {
     mount(none, &program, none, read_only, none)?;
     let mut child = Command::new(&program)
         .arg0(format!("/{NAME}"))
-        .args(["shim", NAME])
+        .args(Task::FirstProcess.to_args())
         .env_clear()
         .current_dir(root)
         .stdin(Stdio::null())

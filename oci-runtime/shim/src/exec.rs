@@ -10,29 +10,27 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
-use std::process::Command;
+use std::process;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
+use wherry_shim::cgroup::Cgroups;
+use wherry_shim::reports::Report;
+use wherry_shim::task::Command;
 
-use super::{Failure, adopt, exit_code, launch, runtime};
-use crate::cgroup::Cgroups;
-use crate::exec::process_file;
-use crate::reports::{Report, send};
-use crate::state::{ContainerDir, Record};
+use crate::{Failure, adopt, exit_code, launch, runtime};
 
 /// Where the OCI runtime writes the command's process id, below the command's directory.
 const PID: &str = "pid";
 
-/// Runs the command that is described in the directory `place` until it ends, or the agent is gone.
-pub(super) fn run(dir: &ContainerDir, place: &Path) {
+/// Runs the command until it ends, or the agent is gone.
+pub(super) fn run(command: &Command) {
     let socket = io::stdin();
-    let report = match start(dir, place) {
+    let report = match start(command) {
         Ok(started) => {
             let streams: Vec<BorrowedFd<'_>> = started.streams.iter().map(AsFd::as_fd).collect();
-            let told = send(socket.as_fd(), &Report::Started, &streams);
+            let told = Report::Started.send(socket.as_fd(), &streams);
             drop(streams);
             drop(started.streams);
             attend(socket.as_fd(), told.is_ok(), started.pid, &started.process)
@@ -40,7 +38,7 @@ pub(super) fn run(dir: &ContainerDir, place: &Path) {
         Err(reason) => Report::Failed { reason },
     };
     // An agent that is gone does not want to know.
-    send(socket.as_fd(), &report, &[]).ok();
+    report.send(socket.as_fd(), &[]).ok();
 }
 
 /// A command that runs, with the agent's ends of its streams.
@@ -50,48 +48,39 @@ struct Started {
     streams: Vec<OwnedFd>,
 }
 
-fn start(dir: &ContainerDir, place: &Path) -> Result<Started, Failure> {
-    let record = dir.record().map_err(|error| error.to_string())?.ok_or("the container has no record")?;
+fn start(task: &Command) -> Result<Started, Failure> {
     adopt()?;
-    Cgroups::detect()?.enter(&record.shim_cgroup).map_err(|error| error.to_string())?;
-    std::env::set_current_dir(place).map_err(|error| format!("cannot enter {}: {error}", place.display()))?;
-    let described: Described = crate::files::read_json(&process_file(place))
-        .map_err(|error| error.to_string())?
-        .ok_or("the command is not described")?;
-    let streams = if described.terminal {
-        vec![runtime::on_terminal(command(&record), &record)?]
+    Cgroups::detect()?.enter(&task.shim_cgroup)?;
+    std::env::set_current_dir(&task.dir)
+        .map_err(|error| format!("cannot enter {}: {error}", task.dir.display()))?;
+    let streams = if task.terminal {
+        vec![runtime::on_terminal(command(task), &task.runtime)?]
     } else {
-        on_pipes(&record)?
+        on_pipes(task)?
     };
-    let (pid, process) = launch::process(&place.join(PID))?;
+    let (pid, process) = launch::process(&task.dir.join(PID))?;
     Ok(Started { pid, process, streams })
 }
 
-/// What of the command's description matters here.
-#[derive(serde::Deserialize)]
-struct Described {
-    terminal: bool,
-}
-
-fn command(record: &Record) -> Command {
-    let mut command = Command::new(&record.runtime_binary);
-    command.arg("--root").arg(&record.runtime_root);
+fn command(task: &Command) -> process::Command {
+    let mut command = process::Command::new(&task.runtime.binary);
+    command.arg("--root").arg(&task.runtime.root);
     // Its log is apart, so that its complaint is a sentence alone.
     command.args(["--log", "log"]);
     command.args(["exec", "--detach", "--process", "process.json", "--pid-file", PID]);
     command
 }
 
-fn on_pipes(record: &Record) -> Result<Vec<OwnedFd>, Failure> {
+fn on_pipes(task: &Command) -> Result<Vec<OwnedFd>, Failure> {
     let told = |error: io::Error| format!("cannot create a pipe: {error}");
     let (stdin_end, stdin) = io::pipe().map_err(told)?;
     let (stdout, stdout_end) = io::pipe().map_err(told)?;
     let (stderr, stderr_end) = io::pipe().map_err(told)?;
-    let mut command = command(record);
-    command.arg(record.spec.id.to_string()).stdin(stdin_end).stdout(stdout_end).stderr(stderr_end);
+    let mut command = command(task);
+    command.arg(&task.runtime.id).stdin(stdin_end).stdout(stdout_end).stderr(stderr_end);
     let status = command.status();
     drop(command);
-    runtime::check(record, status, &stderr)?;
+    runtime::check(&task.runtime, status, &stderr)?;
     Ok(vec![stdout.into(), stderr.into(), stdin.into()])
 }
 

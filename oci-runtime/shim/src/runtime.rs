@@ -6,26 +6,27 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::Failure;
-use crate::exec::tail;
-use crate::reports::take;
-use crate::state::Record;
+use wherry_shim::reports::take;
+use wherry_shim::tail;
+use wherry_shim::task::OciRuntime;
+
+use crate::Failure;
 
 /// Where the terminal's descriptor is handed over, below the working directory.
 const CONSOLE: &str = "console";
 
 /// Runs a command of the OCI runtime, which lacks only the container's id, and returns the terminal it makes. The socket's name
 /// is relative to the working directory: a data directory may have a longer path than a socket can.
-pub(super) fn on_terminal(mut command: Command, record: &Record) -> Result<OwnedFd, Failure> {
+pub(super) fn on_terminal(mut command: Command, oci: &OciRuntime) -> Result<OwnedFd, Failure> {
     let told = |error: io::Error| format!("cannot set up a terminal: {error}");
     let listener = UnixListener::bind(CONSOLE).map_err(told)?;
     let (stderr, stderr_end) = io::pipe().map_err(told)?;
-    command.args(["--console-socket", CONSOLE]).arg(record.spec.id.to_string());
+    command.args(["--console-socket", CONSOLE]).arg(&oci.id);
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr_end).status();
     drop(command);
     // Nobody else comes this way; what is left of it goes with the directory.
     fs::remove_file(CONSOLE).ok();
-    check(record, status, &stderr)?;
+    check(oci, status, &stderr)?;
     // The OCI runtime has connected and sent the terminal before it ended.
     listener.set_nonblocking(true).map_err(told)?;
     let (connection, _) = listener.accept().map_err(told)?;
@@ -35,11 +36,11 @@ pub(super) fn on_terminal(mut command: Command, record: &Record) -> Result<Owned
 
 /// What the OCI runtime said if it failed; nothing else wrote to the pipe, as no program was started.
 pub(super) fn check(
-    record: &Record,
+    oci: &OciRuntime,
     status: io::Result<ExitStatus>,
     mut stderr: &PipeReader,
 ) -> Result<(), Failure> {
-    let binary = record.runtime_binary.display();
+    let binary = oci.binary.display();
     let status = status.map_err(|error| format!("cannot run {binary}: {error}; is it installed?"))?;
     if status.success() {
         return Ok(());

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{MountPropagationFlags, mount_change};
 
-use super::Failure;
+use crate::Failure;
 
 /// Runs `work` in a mount namespace that ends with the call: what `work` started keeps its own copy.
 pub(super) fn within_own_mounts<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {

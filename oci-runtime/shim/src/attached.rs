@@ -7,14 +7,13 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionbio;
 use wherry_runtime_api::logs::Stream;
-
-use crate::reports::{Attach, Report, send, take};
-use crate::state::{ATTACH, ContainerDir};
+use wherry_shim::reports::{ATTACH, Attach, Report, take};
 
 /// How long one who connects may take to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,8 +47,8 @@ struct Client {
 
 impl Attached {
     /// Listens in the container's directory, which is the working directory meanwhile.
-    pub(super) fn open(dir: &ContainerDir, input: Input) -> io::Result<Self> {
-        rustix::process::chdir(dir.path())?;
+    pub(super) fn open(dir: &Path, input: Input) -> io::Result<Self> {
+        rustix::process::chdir(dir)?;
         // Left by a shim that was killed; without it there is nothing to remove.
         fs::remove_file(ATTACH).ok();
         let listener = UnixListener::bind(ATTACH);
@@ -80,7 +79,7 @@ impl Attached {
         connection.set_nonblocking(false)?;
         connection.set_read_timeout(Some(PATIENCE))?;
         let (bytes, outputs) = take(connection.as_fd())?;
-        let wanted: Attach = serde_json::from_slice(&bytes)?;
+        let wanted = Attach::read(&bytes).ok_or(io::ErrorKind::InvalidData)?;
         let mut outputs = outputs.into_iter().map(File::from);
         let stdout = outputs.next().ok_or(io::ErrorKind::InvalidInput)?;
         let client = Client { connection, stdout, stderr: outputs.next() };
@@ -92,7 +91,7 @@ impl Attached {
             Input::Pipe(input) | Input::Once(input) => wanted.stdin.then(|| input.as_fd()),
             Input::None => None,
         };
-        send(client.connection.as_fd(), &Report::Started, input.as_slice())?;
+        Report::Started.send(client.connection.as_fd(), input.as_slice())?;
         if wanted.stdin && matches!(self.input, Input::Once(_)) {
             self.input = Input::None;
         }

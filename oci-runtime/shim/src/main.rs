@@ -28,67 +28,51 @@ mod pause;
 mod runtime;
 mod shared;
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use nix::sys::signal::{SigSet, Signal};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use wherry_runtime_api::ExitReason;
+use wherry_shim::START_ERROR_CODE;
+use wherry_shim::cgroup::Cgroups;
+use wherry_shim::records::{Exit, Running};
+use wherry_shim::task::{Container, Task};
 
-use crate::cgroup::Cgroups;
-use crate::sandbox::SandboxDir;
-use crate::state::{ContainerDir, Exit, Record, Running};
 use output::Output;
-
-/// What a runtime that could not start a container reports, as containerd does.
-pub(crate) const START_ERROR_CODE: i32 = 128;
 
 /// What went wrong, in words; a shim has nobody to handle an error but its log.
 type Failure = String;
 
-/// Runs the shim of one container until the container has ended, or that of one command until the command has, or what begins
-/// the processes of a pod.
-///
-/// `args` are the arguments after the word `shim`: the container's directory, or `exec`, the container's directory and
-/// the command's, or `pause` and the sandbox's directory. The calling process must have only one thread (no async runtime may have been started) and is used
-/// up by the call.
-pub fn shim_main(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.collect();
-    let container = |directory: &OsString| ContainerDir::new(PathBuf::from(directory));
-    let ran = match args.as_slice() {
-        [word] if word == "pause" => pause::first_process(),
-        [word, directory] if word == "pause" => pause::start(&SandboxDir::new(PathBuf::from(directory))),
-        [directory] => run(&container(directory)),
-        [word, directory, place] if word == "exec" => {
-            exec::run(&container(directory), Path::new(place));
+fn main() -> ExitCode {
+    let ran = Task::from_args(std::env::args_os().skip(1)).and_then(|task| match task {
+        Task::Container(container) => run(&container),
+        Task::Command(command) => {
+            exec::run(&command);
             Ok(())
         }
-        _ => return fail("usage: shim [exec|pause] DIRECTORY.. (started by the node agent, not by hand)"),
-    };
+        Task::Pause(pause) => pause::start(&pause),
+        Task::FirstProcess => pause::first_process(),
+    });
     match ran {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => fail(&reason),
+        Err(reason) => {
+            // Standard error is the shim's log; with nowhere to write there is nobody to tell.
+            writeln!(io::stderr(), "{reason}").ok();
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn fail(reason: &str) -> ExitCode {
-    // Standard error is the shim's log; with nowhere to write there is nobody to tell.
-    writeln!(io::stderr(), "{reason}").ok();
-    ExitCode::FAILURE
-}
-
-fn run(dir: &ContainerDir) -> Result<(), Failure> {
-    let record = dir.record().map_err(|error| error.to_string())?.ok_or("the container has no record")?;
-    let cgroups = detach(&record)?;
-    let exit = match launch::launch(dir, &record) {
-        Ok(launched) => supervise(dir, &record, &cgroups, launched)?,
+fn run(container: &Container) -> Result<(), Failure> {
+    let cgroups = detach(container)?;
+    let exit = match launch::launch(container) {
+        Ok(launched) => supervise(container, &cgroups, launched)?,
         Err(reason) => {
             // An OCI runtime that was killed leaves what was to become the program. The agent removes what cannot be ended here.
-            cgroups.kill(&record.cgroup).ok();
+            cgroups.kill(&container.cgroup).ok();
             Exit {
                 started_at: None,
                 finished_at: Timestamp::now(),
@@ -98,14 +82,14 @@ fn run(dir: &ContainerDir) -> Result<(), Failure> {
             }
         }
     };
-    dir.set_exit(&exit).map_err(|error| error.to_string())
+    Ok(exit.write(&container.dir)?)
 }
 
 /// Leaves the agent's session, signals and cgroup, and becomes the parent of orphans.
-fn detach(record: &Record) -> Result<Cgroups, Failure> {
+fn detach(container: &Container) -> Result<Cgroups, Failure> {
     adopt()?;
     let cgroups = Cgroups::detect()?;
-    cgroups.join(&record.shim_cgroup).map_err(|error| error.to_string())?;
+    cgroups.join(&container.shim_cgroup)?;
     Ok(cgroups)
 }
 
@@ -132,14 +116,9 @@ struct Launched {
     started_at: Timestamp,
 }
 
-fn supervise(
-    dir: &ContainerDir,
-    record: &Record,
-    cgroups: &Cgroups,
-    mut launched: Launched,
-) -> Result<Exit, Failure> {
+fn supervise(container: &Container, cgroups: &Cgroups, mut launched: Launched) -> Result<Exit, Failure> {
     let running = Running { pid: launched.pid.as_raw_nonzero().get(), started_at: launched.started_at };
-    dir.set_running(&running).map_err(|error| error.to_string())?;
+    running.write(&container.dir)?;
     // Without an agent there is no reader; the next one reads the files.
     io::stdout().write_all(b"r").and_then(|()| io::stdout().flush()).ok();
     launched
@@ -147,13 +126,13 @@ fn supervise(
         .copy_until_exit(&launched.process)
         .map_err(|error| format!("cannot wait for output: {error}"))?;
     let code = exit_code(launched.pid)?;
-    if record.spec.sees_other_processes() {
+    if container.leaves_processes {
         // The kernel ends what the program left only with a namespace of its own.
-        cgroups.kill(&record.cgroup).map_err(|error| error.to_string())?;
+        cgroups.kill(&container.cgroup)?;
     }
     let reason = match code {
         0 => ExitReason::Completed,
-        _ if cgroups.oom_kills(&record.cgroup) > 0 => ExitReason::OOMKilled,
+        _ if cgroups.oom_kills(&container.cgroup) > 0 => ExitReason::OOMKilled,
         _ => ExitReason::Error,
     };
     let started_at = Some(launched.started_at);

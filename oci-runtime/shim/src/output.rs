@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, ioctl_fionbio};
 use wherry_runtime_api::logs::{Encoder, Stream};
 
-use super::attached::Attached;
+use crate::attached::Attached;
 
 const CHUNK: usize = 16 * 1024;
 /// How long output may stay silent after the program ended; a process outside the container may hold the pipe.
