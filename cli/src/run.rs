@@ -121,6 +121,7 @@ fn specify(
         node_namespaces: NodeNamespaces::default(),
         shares_processes: false,
         sysctls: BTreeMap::new(),
+        users: None,
     };
     let name = source.path.file_stem().and_then(|name| name.to_str()).unwrap_or("run").to_owned();
     let args = if args.is_empty() { source.default_args } else { args };

@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{debug, warn};
 use wherry_dns::Zone;
 use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::RuntimeError;
@@ -40,13 +40,14 @@ use crate::plugins;
 use crate::pods::{PodIndex, Supervisor};
 use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
-use crate::runtimes::{self, Runtimes};
+use crate::runtimes::{self, Handler, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError};
 use crate::shutdown::NodeShutdown;
 use crate::static_pods::{Directory, DirectoryError, StaticPods};
 use crate::stats::{self, StatsState};
 use crate::streams::{self, StreamState};
 use crate::tokens::Tokens;
+use crate::user_ids::{IdRange, UserIds};
 use crate::volumes::{LocalVolumes, VolumeRoot, remove_deleted};
 use crate::wakers::Wakers;
 
@@ -85,6 +86,9 @@ pub enum NodeError {
              given to others"
     )]
     Devices(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Users cannot be set aside for pods.
+    #[error("cannot set users aside for pods")]
+    Users(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Services cannot be served.
     #[error("cannot serve Services")]
     Services(#[from] ServicesError),
@@ -194,7 +198,7 @@ pub(crate) async fn run_with(
         stop.clone(),
     ));
     let (evictions, pressure) = agent.evictions(&index);
-    let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()), pressure);
+    let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()).await, pressure);
     let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
     let others = streams.merge(stats::router(agent.stats_state(&index)));
     let access = Access::new(agent.ctx.client.clone(), config.node_name.clone());
@@ -221,6 +225,11 @@ pub(crate) async fn run_with(
     let result = agent.serve_services(clients.proxy, Feed::new(dns), &stop).await;
     shutdown_tasks(&tasks, &stop).await;
     result
+}
+
+/// The users that pods may have for themselves.
+fn users(dir: &Path, max_pods: u32) -> Result<UserIds, Box<dyn std::error::Error + Send + Sync>> {
+    Ok(UserIds::open(dir.join("users"), IdRange::of_machine(max_pods)?)?)
 }
 
 /// Stops the agent when it was asked to and its Pods have ended, as far as they are to.
@@ -284,6 +293,7 @@ impl Agent {
             network: parts.network,
             host_ports: parts.host_ports,
             devices: Arc::new(Devices::open(&dir).map_err(|error| NodeError::Devices(Box::new(error)))?),
+            user_ids: users(&dir, config.max_pods).map_err(NodeError::Users)?,
             csi: Csi::new(client.clone(), config.clock.clone(), &config.node_name, &dir),
             volumes: VolumeRoot::new(dir.join("pods"), local_volumes(config)),
             logs: LogDir::new(dir.join("logs/pods")),
@@ -306,7 +316,7 @@ impl Agent {
         eviction::Manager::new(self.ctx.clone(), index.clone(), self.config.eviction.clone(), observe)
     }
 
-    fn facts(&self, port: u16) -> Facts {
+    async fn facts(&self, port: u16) -> Facts {
         Facts {
             name: self.config.node_name.clone(),
             ip: self.config.node_ip.to_string(),
@@ -315,7 +325,21 @@ impl Agent {
             max_pods: self.config.max_pods,
             machine: self.machine.clone(),
             volumes: self.ctx.volumes.local().directory().to_owned(),
+            handlers: self.handlers().await,
         }
+    }
+
+    /// The runtimes, and whether pods can have users of their own in each.
+    async fn handlers(&self) -> Vec<(Handler, bool)> {
+        let mut handlers = Vec::new();
+        for (handler, runtime) in self.ctx.runtimes.all() {
+            let can = runtime.can_map_users().await;
+            if let Err(error) = &can {
+                debug!(%handler, error = %chain(error), "pods cannot have users of their own");
+            }
+            handlers.push((handler, can.is_ok()));
+        }
+        handlers
     }
 
     /// The static Pods; none without a directory of manifests.

@@ -29,6 +29,7 @@ use crate::objects::Objects;
 use crate::probes::Tallies;
 use crate::runtimes::Runtimes;
 use crate::tokens::Tokens;
+use crate::user_ids::UserIds;
 use crate::volumes::VolumeRoot;
 use crate::wakers::Wakers;
 
@@ -90,6 +91,8 @@ pub(crate) struct Context {
     pub(crate) devices: Arc<Devices>,
     /// Drivers of volumes.
     pub(crate) csi: Csi,
+    /// Users of pods that have some for themselves.
+    pub(crate) user_ids: UserIds,
     /// Volumes.
     pub(crate) volumes: VolumeRoot,
     /// Container logs.

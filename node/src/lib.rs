@@ -59,6 +59,7 @@ mod streams;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod user_ids;
 mod volumes;
 mod wakers;
 

@@ -5,7 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::Config as ImageConfig;
-use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, RuntimeError, User};
+use oci_spec::runtime::Spec;
+use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, PodUsers, RuntimeError, User};
 
 use crate::config::Config;
 use crate::files::{self, failed};
@@ -83,16 +84,15 @@ fn fill(
     let mut oci = spec::build(spec, &image, &accounts, &host::read(), &record.cgroup)
         .map_err(|reason| invalid(&spec.id, reason))?;
     joined.apply(&mut oci).map_err(|error| invalid(&spec.id, error.to_string()))?;
-    for (place, shared) in dir.shared(&spec.mounts) {
-        let all = oci.mounts_mut().as_mut().into_iter().flatten();
-        for own in all.filter(|own| own.destination() == Path::new(&shared.container_path)) {
-            own.set_source(Some(place.clone()));
-        }
+    if spec.sandbox.users.is_some() {
+        dir.mapped(&spec.mounts).for_each(|mount| redirect(&mut oci, mount));
+    } else {
+        dir.shared(&spec.mounts).for_each(|mount| redirect(&mut oci, mount));
     }
     record.user = oci.process().as_ref().map(|process| user(process.user()));
     files::create_dir(&dir.bundle().join("rootfs"))?;
     files::create_dir(&dir.path().join("work"))?;
-    make_upper(&dir.upper(), prepared.layers.last())?;
+    make_upper(&dir.upper(), prepared.layers.last(), spec.sandbox.users.as_ref())?;
     for (index, layer) in prepared.layers.iter().enumerate() {
         let link = dir.path().join(format!("l{index}"));
         symlink(layer, &link).map_err(failed("create", &link))?;
@@ -100,6 +100,14 @@ fn fill(
     files::write_json(&dir.config(), &oci)?;
     dir.set_record(&record)?;
     Ok(record)
+}
+
+/// Lets the OCI runtime find a mount where the shim puts it.
+fn redirect(oci: &mut Spec, (place, mount): (PathBuf, &Mount)) {
+    let all = oci.mounts_mut().as_mut().into_iter().flatten();
+    for own in all.filter(|own| own.destination() == Path::new(&mount.container_path)) {
+        own.set_source(Some(place.clone()));
+    }
 }
 
 fn record(
@@ -141,12 +149,15 @@ pub(crate) fn runtime_root(data_dir: &Path) -> PathBuf {
     data_dir.join("runtime")
 }
 
-/// The writable layer, whose own attributes are those of the container's root directory.
-fn make_upper(path: &Path, top: Option<&PathBuf>) -> Result<(), RuntimeError> {
+/// The writable layer, whose own attributes are those of the container's root directory. What users of the pod's own write is
+/// theirs on the disk, too.
+fn make_upper(path: &Path, top: Option<&PathBuf>, users: Option<&PodUsers>) -> Result<(), RuntimeError> {
     files::create_dir(path)?;
     let Some(top) = top else { return Ok(()) };
     let metadata = fs::metadata(top).map_err(failed("read", top))?;
-    chown(path, Some(metadata.uid()), Some(metadata.gid())).map_err(failed("change the owner of", path))?;
+    let on_node = |id: u32| users.map_or(Some(id), |users| users.on_node(id));
+    chown(path, on_node(metadata.uid()), on_node(metadata.gid()))
+        .map_err(failed("change the owner of", path))?;
     let mode = fs::Permissions::from_mode(metadata.mode() & 0o7777);
     fs::set_permissions(path, mode).map_err(failed("change the mode of", path))
 }

@@ -15,8 +15,8 @@ use tokio::sync::{RwLock, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, Resources, Runtime,
-    RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage, disk,
+    ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, PodUsers, Resources,
+    Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage, disk,
 };
 
 use crate::attach::attach;
@@ -33,6 +33,7 @@ use crate::program;
 use crate::sandbox::SandboxDir;
 use crate::spec::joined::Joined;
 use crate::state::ContainerDir;
+use crate::users;
 
 const HANDLER: &str = "runc";
 const EVENTS: usize = 256;
@@ -253,6 +254,18 @@ impl Runtime for OciRuntime {
     async fn ensure_group(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
         let (cgroups, path, limits) = (cgroups()?, path.to_owned(), *limits);
         self.shared.blocking(move || cgroups.ensure(&path, &limits)).await
+    }
+
+    async fn can_map_users(&self) -> Result<(), RuntimeError> {
+        let (config, program) = (self.shared.config.clone(), self.shared.shim.clone());
+        let layers = self.images.layers().to_owned();
+        self.shared.blocking(move || users::check(&config.data_dir, &program, &layers)).await
+    }
+
+    async fn ensure_users(&self, users: &PodUsers) -> Result<(), RuntimeError> {
+        let (users, program) = (users.clone(), self.shared.shim.clone());
+        let layers = self.images.layers().to_owned();
+        self.shared.blocking(move || users::ensure(&users, &program, &layers)).await
     }
 
     async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError> {

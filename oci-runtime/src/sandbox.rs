@@ -29,7 +29,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, TMPFS_MAGIC, statfs};
 use serde::{Deserialize, Serialize};
-use wherry_runtime_api::{RuntimeError, SandboxSpec};
+use wherry_runtime_api::{PodUsers, RuntimeError, SandboxSpec};
 use wherry_shim::namespaces::{enter, pin};
 use wherry_shim::tail;
 use wherry_shim::task::{Pause, Task};
@@ -107,14 +107,20 @@ impl SandboxDir {
         files::write_json(&self.record_file(), &Record { spec: spec.clone(), settled_in })?;
         cgroups.ensure(&spec.cgroup_parent, &spec.resources)?;
         if !spec.node_namespaces.ipc {
-            self.ensure_shared_memory()?;
+            self.ensure_shared_memory(spec.users.as_ref().map_or(0, |users| users.first_id))?;
         }
         self.ensure_namespaces(spec, is_settled)?;
         if !is_settled {
             let record = Record { spec: spec.clone(), settled_in: Some(boot) };
             files::write_json(&self.record_file(), &record)?;
         }
-        if spec.shares_processes { self.ensure_processes(spec, cgroups, program) } else { Ok(()) }
+        match (spec.shares_processes, &spec.users) {
+            (false, _) => Ok(()),
+            (true, None) => self.ensure_processes(spec, cgroups, program),
+            (true, Some(_)) => Err(step_failed("share the processes of a pod")(
+                "the runtime cannot do that for users of the pod's own: leave hostUsers or shareProcessNamespace out",
+            )),
+        }
     }
 
     /// Ends what is left in the sandbox and removes it. Each step may be repeated.
@@ -132,14 +138,15 @@ impl SandboxDir {
         files::remove_tree(&self.0)
     }
 
-    fn ensure_shared_memory(&self) -> Result<(), RuntimeError> {
+    fn ensure_shared_memory(&self, owner: u32) -> Result<(), RuntimeError> {
         let place = self.shared_memory();
         files::create_dir(&place)?;
         if statfs(&place).is_ok_and(|info| info.filesystem_type() == TMPFS_MAGIC) && is_mount(&place) {
             return Ok(());
         }
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC | MsFlags::MS_NODEV;
-        mount(Some("shm"), &place, Some("tmpfs"), flags, Some(SHARED_MEMORY))
+        let options = format!("{SHARED_MEMORY},uid={owner},gid={owner}");
+        mount(Some("shm"), &place, Some("tmpfs"), flags, Some(options.as_str()))
             .map_err(|error| failed("mount", &place)(error.into()))
     }
 
@@ -153,7 +160,7 @@ impl SandboxDir {
         let thread = std::thread::Builder::new().name("wherry-sandbox".to_owned());
         let thread = thread.spawn(move || {
             if !spec.node_namespaces.ipc {
-                dir.enter_ipc()?;
+                dir.enter_ipc(spec.users.as_ref())?;
             }
             if let Some(network) = &spec.netns {
                 enter(network, CloneFlags::CLONE_NEWNET).map_err(io_error)?;
@@ -164,13 +171,16 @@ impl SandboxDir {
         thread.join().map_err(|_| step_failed(step)("its thread panicked"))?
     }
 
-    /// Puts this thread into the pod's IPC namespace, the one there is or a new one.
-    fn enter_ipc(&self) -> Result<(), RuntimeError> {
+    /// Puts this thread into the pod's IPC namespace, the one there is, that of the pod's own users, or a new one.
+    fn enter_ipc(&self, users: Option<&PodUsers>) -> Result<(), RuntimeError> {
         let place = self.ipc();
         if is_namespace(&place) {
             return enter(&place, CloneFlags::CLONE_NEWIPC).map_err(io_error);
         }
-        unshare(CloneFlags::CLONE_NEWIPC).map_err(step_failed("make an IPC namespace"))?;
+        match users {
+            Some(users) => enter(&users.ipc(), CloneFlags::CLONE_NEWIPC).map_err(io_error)?,
+            None => unshare(CloneFlags::CLONE_NEWIPC).map_err(step_failed("make an IPC namespace"))?,
+        }
         pin(Path::new(THREAD_IPC), &place).map_err(io_error)
     }
 
@@ -209,7 +219,8 @@ fn pause_group(spec: &SandboxSpec) -> String {
     format!("{}/pause", spec.cgroup_parent.trim_end_matches('/'))
 }
 
-fn is_namespace(path: &Path) -> bool {
+/// Whether a namespace is mounted there.
+pub(crate) fn is_namespace(path: &Path) -> bool {
     statfs(path).is_ok_and(|info| info.filesystem_type() == NSFS_MAGIC)
 }
 
@@ -220,7 +231,8 @@ fn is_mount(directory: &Path) -> bool {
     directory.parent().is_some_and(|parent| device(directory) != device(parent))
 }
 
-fn unmount(place: &Path) -> Result<(), RuntimeError> {
+/// Unmounts what is there, if anything is.
+pub(crate) fn unmount(place: &Path) -> Result<(), RuntimeError> {
     match umount2(place, MntFlags::MNT_DETACH) {
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
         Err(error) => Err(failed("unmount", place)(error.into())),
@@ -234,7 +246,8 @@ fn set(name: &str, value: &str) -> Result<(), RuntimeError> {
     fs::write(file, value).map_err(refused)
 }
 
-fn step_failed<E: Display>(step: &str) -> impl FnOnce(E) -> RuntimeError + use<E> {
+/// Makes the error of a failed step.
+pub(crate) fn step_failed<E: Display>(step: &str) -> impl FnOnce(E) -> RuntimeError + use<E> {
     let step = step.to_owned();
     move |error| RuntimeError::Failed { step, reason: error.to_string() }
 }

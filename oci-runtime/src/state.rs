@@ -10,6 +10,7 @@
 //!   bundle/        config.json and the mount point of the root file system
 //!   upper/ work/   the writable layer;  l0, l1, ..: links to the image's layers, lowest first
 //!   shared/        where the shim alone sees volumes whose mounts the container and the node share
+//!   layers/ mapped/  where it alone sees layers and volumes as if they belonged to the users of the pod
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use wherry_runtime_api::{ContainerSpec, ContainerState, Mount, Propagation, RuntimeError, User};
 use wherry_shim::records::{Exit, Running};
-use wherry_shim::task::{Command, Container, OciRuntime, Shared, Stdin, Task};
+use wherry_shim::task::{Bind, Command, Container, Mapping, OciRuntime, Stdin, Task};
 
 use crate::files;
 
@@ -49,8 +50,8 @@ pub(crate) struct Record {
 impl Record {
     /// What the container's shim is to do.
     pub(crate) fn task(&self, dir: &ContainerDir) -> Task {
-        let streams = self.spec.streams;
-        let shared = dir.shared(&self.spec.mounts);
+        let (streams, users) = (self.spec.streams, self.spec.sandbox.users.as_ref());
+        let bind = |(place, mount): (PathBuf, &Mount)| Bind { source: mount.host_path.clone(), place };
         Task::Container(Box::new(Container {
             dir: dir.path().to_owned(),
             log: self.spec.log_path.clone(),
@@ -65,14 +66,25 @@ impl Record {
             },
             terminal: streams.terminal,
             leaves_processes: self.spec.sees_other_processes(),
-            shared: shared.map(|(place, mount)| Shared { source: mount.host_path.clone(), place }).collect(),
+            shared: dir.shared(&self.spec.mounts).map(bind).collect(),
+            users: users.map(|users| Mapping { namespace: users.user(), first_id: users.first_id }),
+            mapped: if users.is_some() {
+                dir.mapped(&self.spec.mounts).map(bind).collect()
+            } else {
+                Vec::new()
+            },
         }))
     }
 
     /// What the shim of a command is to do that is described in the directory `place`.
     pub(crate) fn command(&self, place: &Path, terminal: bool) -> Task {
-        let (dir, shim_cgroup) = (place.to_owned(), self.shim_cgroup.clone());
-        Task::Command(Command { dir, runtime: self.runtime(), shim_cgroup, terminal })
+        Task::Command(Command {
+            dir: place.to_owned(),
+            runtime: self.runtime(),
+            shim_cgroup: self.shim_cgroup.clone(),
+            terminal,
+            first_id: self.spec.sandbox.users.as_ref().map(|users| users.first_id),
+        })
     }
 
     fn runtime(&self) -> OciRuntime {
@@ -111,10 +123,24 @@ impl ContainerDir {
         &self,
         mounts: &'m [Mount],
     ) -> impl Iterator<Item = (PathBuf, &'m Mount)> + use<'m> {
-        let dir = self.0.join("shared");
-        let all = mounts.iter().enumerate();
-        let shared = all.filter(|(_, mount)| mount.options.propagation == Propagation::Both);
-        shared.map(move |(number, mount)| (dir.join(number.to_string()), mount))
+        self.placed("shared", mounts).filter(|(_, mount)| mount.options.propagation == Propagation::Both)
+    }
+
+    /// The mounts that are shown as if they belonged to the pod's users, and where the OCI runtime is to find each.
+    pub(crate) fn mapped<'m>(
+        &self,
+        mounts: &'m [Mount],
+    ) -> impl Iterator<Item = (PathBuf, &'m Mount)> + use<'m> {
+        self.placed("mapped", mounts)
+    }
+
+    fn placed<'m>(
+        &self,
+        kind: &str,
+        mounts: &'m [Mount],
+    ) -> impl Iterator<Item = (PathBuf, &'m Mount)> + use<'m> {
+        let dir = self.0.join(kind);
+        mounts.iter().enumerate().map(move |(number, mount)| (dir.join(number.to_string()), mount))
     }
 
     pub(crate) fn alive(&self) -> PathBuf {

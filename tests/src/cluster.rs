@@ -1,6 +1,8 @@
 //! One `wherry up` with the kubectl to drive it.
 
+use std::fs::Permissions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -32,7 +34,9 @@ impl Options {
 /// Runs a test with a cluster and a registry of its own, in a network namespace of its own.
 pub fn in_cluster(options: Options, test: impl FnOnce(&mut Cluster) + Send) {
     isolated(|| {
-        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        // Users that pods have for themselves go through it to their files.
+        let dir = tempfile::Builder::new().permissions(Permissions::from_mode(0o711)).tempdir();
+        let dir = dir.expect("a temporary directory can be made");
         let _registry = Registry::start(dir.path());
         let mut cluster = Cluster::start(dir.path(), options);
         test(&mut cluster);

@@ -183,6 +183,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         node_namespaces: NodeNamespaces::default(),
         shares_processes: false,
         sysctls: BTreeMap::new(),
+        users: None,
     };
     ContainerSpec {
         id: ContainerId { sandbox: sandbox.id.clone(), name: "bench".into(), attempt },

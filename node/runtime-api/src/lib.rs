@@ -40,7 +40,7 @@ pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 #[cfg(feature = "contract")]
 pub use spec::{
     Confinement, ContainerId, ContainerSpec, Device, DnsConfig, ImageContent, Mount, MountOptions,
-    NodeNamespaces, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    NodeNamespaces, PodUsers, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 #[cfg(feature = "contract")]
 pub use status::{ContainerState, ContainerStatus, User};

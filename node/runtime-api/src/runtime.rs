@@ -7,9 +7,12 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::exec::{ExecSpec, Execution};
-use crate::spec::{ContainerId, ContainerSpec, ImageContent, Resources, SandboxId, SandboxSpec};
+use crate::spec::{ContainerId, ContainerSpec, ImageContent, PodUsers, Resources, SandboxId, SandboxSpec};
 use crate::status::ContainerStatus;
 use crate::usage::Usage;
+
+/// What a runtime lacks that has no users.
+const NO_USERS: &str = "a pod with users of its own";
 
 /// Runs containers of one kind.
 ///
@@ -46,6 +49,16 @@ pub trait Runtime: Send + Sync + 'static {
     /// Makes the cgroup `path`, which those of sandboxes are below, or changes its limits. A runtime without cgroups has nothing
     /// to do.
     async fn ensure_group(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError>;
+
+    /// Says whether pods can have users of their own here; an error names what is missing.
+    async fn can_map_users(&self) -> Result<(), RuntimeError> {
+        Err(RuntimeError::Unsupported { handler: self.handler(), what: NO_USERS })
+    }
+
+    /// Makes those namespaces of a pod's users that are missing, before its sandbox and its network.
+    async fn ensure_users(&self, _users: &PodUsers) -> Result<(), RuntimeError> {
+        Err(RuntimeError::Unsupported { handler: self.handler(), what: NO_USERS })
+    }
 
     /// Sets up what the pod's containers of this runtime share, or changes its limits.
     async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError>;

@@ -62,6 +62,42 @@ pub struct SandboxSpec {
     /// Kernel settings of the pod's namespaces, by their names with dots; they are made once, before any container.
     #[serde(default)]
     pub sysctls: BTreeMap<String, String>,
+    /// The pod's users, if it has some for itself.
+    #[serde(default)]
+    pub users: Option<PodUsers>,
+}
+
+/// Users that a pod has for itself: its ids, from 0 on, are others on the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodUsers {
+    /// The directory in which the namespaces are mounted that belong to these users.
+    pub namespaces: PathBuf,
+    /// The id of the node that is 0 in the pod.
+    pub first_id: u32,
+    /// How many there are, of users as of groups.
+    pub count: u32,
+}
+
+impl PodUsers {
+    /// The namespace of the users.
+    pub fn user(&self) -> PathBuf {
+        self.namespaces.join("user")
+    }
+
+    /// A network namespace, as it was made.
+    pub fn network(&self) -> PathBuf {
+        self.namespaces.join("network")
+    }
+
+    /// An IPC namespace.
+    pub fn ipc(&self) -> PathBuf {
+        self.namespaces.join("ipc")
+    }
+
+    /// The id of the node that is this one in the pod; `None` if it is none of the pod's.
+    pub fn on_node(&self, id: u32) -> Option<u32> {
+        if id < self.count { self.first_id.checked_add(id) } else { None }
+    }
 }
 
 /// What a resolver is told, as in `resolv.conf`.
@@ -284,6 +320,9 @@ pub struct Confinement {
     pub seccomp: Seccomp,
     /// The AppArmor profile, loaded into the kernel by somebody; `None` leaves the runtime's own.
     pub apparmor_profile: Option<String>,
+    /// Whether it sees, and may write to, what of the kernel's files is kept from others.
+    #[serde(default)]
+    pub bare_proc: bool,
 }
 
 /// Which system calls a container may make.

@@ -15,7 +15,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use ipnet::{IpNet, Ipv4Net};
@@ -111,8 +111,8 @@ impl BridgeNetwork {
         &self.locks[sum % self.locks.len()]
     }
 
-    async fn connect(&self, uid: &str, lease: Lease) -> Result<PathBuf, NetworkError> {
-        let namespace = self.namespaces.ensure(uid, lease.ip).await?;
+    async fn connect(&self, uid: &str, lease: Lease, made: Option<&Path>) -> Result<PathBuf, NetworkError> {
+        let namespace = self.namespaces.ensure(uid, lease.ip, made).await?;
         let host = host_interface(lease.ip);
         let inside = namespace.netlink.find(POD_INTERFACE).await?;
         if inside.is_none() || self.netlink.find(&host).await?.is_none() {
@@ -145,8 +145,15 @@ impl PodNetwork for BridgeNetwork {
     async fn attach(&self, pod_uid: &str, needs_netns: bool) -> Result<PodAddress, NetworkError> {
         let _turn = self.lock(pod_uid).lock().await;
         let lease = self.ipam.allocate(pod_uid, needs_netns)?;
-        let netns = if lease.netns { Some(self.connect(pod_uid, lease).await?) } else { None };
+        let netns = if lease.netns { Some(self.connect(pod_uid, lease, None).await?) } else { None };
         Ok(PodAddress { ip: IpAddr::V4(lease.ip), netns })
+    }
+
+    async fn attach_made(&self, pod_uid: &str, made: &Path) -> Result<PodAddress, NetworkError> {
+        let _turn = self.lock(pod_uid).lock().await;
+        let lease = self.ipam.allocate(pod_uid, true)?;
+        let netns = self.connect(pod_uid, lease, Some(made)).await?;
+        Ok(PodAddress { ip: IpAddr::V4(lease.ip), netns: Some(netns) })
     }
 
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {

@@ -4,7 +4,7 @@
 //! network namespace.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
@@ -43,6 +43,10 @@ impl PodNetwork for LoopbackNetwork {
         }
         let lease = self.ipam.allocate(pod_uid, false)?;
         Ok(PodAddress { ip: IpAddr::V4(lease.ip), netns: None })
+    }
+
+    async fn attach_made(&self, _: &str, _: &Path) -> Result<PodAddress, NetworkError> {
+        Err(NetworkError::Unsupported)
     }
 
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {

@@ -88,6 +88,9 @@ pub trait PodNetwork: Send + Sync {
     /// Connects a Pod, or finds what it already has (and repairs what is missing of it).
     async fn attach(&self, pod_uid: &str, needs_netns: bool) -> Result<PodAddress, NetworkError>;
 
+    /// As [`PodNetwork::attach`], of a Pod whose network namespace somebody made, unless it has one by now.
+    async fn attach_made(&self, pod_uid: &str, made: &Path) -> Result<PodAddress, NetworkError>;
+
     /// Disconnects a Pod and gives its address back; a Pod nobody knows is no error.
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError>;
 

@@ -62,14 +62,19 @@ impl Namespaces {
         self.directory.join(uid)
     }
 
-    /// The Pod's namespace: the one there is, else a new one.
-    pub(super) async fn ensure(&self, uid: &str, ip: Ipv4Addr) -> Result<Namespace, NetworkError> {
+    /// The Pod's namespace: the one there is, else the one that was made for it, else a new one.
+    pub(super) async fn ensure(
+        &self,
+        uid: &str,
+        ip: Ipv4Addr,
+        made: Option<&Path>,
+    ) -> Result<Namespace, NetworkError> {
         let path = self.directory.join(uid);
         let runtime = Handle::current();
-        let inside = path.clone();
+        let (inside, made) = (path.clone(), made.map(Path::to_owned));
         let (file, netlink) = on_thread(&path, move || {
             let _context = runtime.enter();
-            let file = enter(&inside, ip)?;
+            let file = enter(&inside, ip, made.as_deref())?;
             Ok((file, Netlink::open().map_err(NetworkError::NetlinkSocket)?))
         })
         .await?;
@@ -105,8 +110,7 @@ impl Namespaces {
 pub(super) async fn connect(path: &Path, port: u16) -> Result<TcpStream, NetworkError> {
     let inside = path.to_owned();
     let stream = on_thread(path, move || {
-        let file = File::open(&inside).map_err(failed(&inside, "open the file"))?;
-        setns(&file, CloneFlags::CLONE_NEWNET).map_err(|error| failed(&inside, "enter")(error.into()))?;
+        enter_mounted(&inside)?;
         let addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, port)), (Ipv6Addr::LOCALHOST, port).into()];
         let stream = std::net::TcpStream::connect(&addresses[..1])
             .or_else(|first| std::net::TcpStream::connect(&addresses[1..]).map_err(|_| first));
@@ -134,14 +138,16 @@ async fn on_thread<T: Send + 'static>(
 }
 
 /// Puts the calling thread into the Pod's namespace.
-fn enter(path: &Path, ip: Ipv4Addr) -> Result<File, NetworkError> {
+fn enter(path: &Path, ip: Ipv4Addr, made: Option<&Path>) -> Result<File, NetworkError> {
     if is_namespace(path) {
-        let file = File::open(path).map_err(failed(path, "open the file"))?;
-        setns(&file, CloneFlags::CLONE_NEWNET).map_err(|error| failed(path, "enter")(error.into()))?;
-        return Ok(file);
+        return enter_mounted(path);
     }
     if !enter_unmounted(path, ip) {
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|error| failed(path, "create")(error.into()))?;
+        if let Some(made) = made {
+            enter_mounted(made)?;
+        } else {
+            unshare(CloneFlags::CLONE_NEWNET).map_err(|error| failed(path, "create")(error.into()))?;
+        }
         for (name, value) in SETTINGS {
             sysctl(name, value)?;
         }
@@ -151,6 +157,12 @@ fn enter(path: &Path, ip: Ipv4Addr) -> Result<File, NetworkError> {
     mount(Some(THIS), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .map_err(|error| failed(path, "mount the file")(error.into()))?;
     File::open(path).map_err(failed(path, "open the file"))
+}
+
+fn enter_mounted(path: &Path) -> Result<File, NetworkError> {
+    let file = File::open(path).map_err(failed(path, "open the file"))?;
+    setns(&file, CloneFlags::CLONE_NEWNET).map_err(|error| failed(path, "enter")(error.into()))?;
+    Ok(file)
 }
 
 fn is_namespace(path: &Path) -> bool {

@@ -8,7 +8,7 @@ use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{ContainerId, DnsConfig, NodeNamespaces, SandboxId, SandboxSpec};
+use wherry_runtime_api::{ContainerId, DnsConfig, NodeNamespaces, PodUsers, SandboxId, SandboxSpec};
 
 use super::memory::{PodNetworking, PreparedImage, Why};
 use super::plan::Action;
@@ -105,9 +105,13 @@ pub(super) async fn mount_volumes(
 
 /// Gives the pod its address.
 pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool) -> Done {
-    if let Some(refusal) = refuse_claims(&pod).or_else(|| refuse_user_namespace(&pod)) {
+    if let Some(refusal) = refuse_claims(&pod) {
         return Done::Network(Err(refusal));
     }
+    let users = match own_users(&ctx, &pod, netns).await {
+        Ok(users) => users,
+        Err(cause) => return no_sandbox(&cause),
+    };
     let uid = uid(&pod);
     let spec = pod.spec.as_ref();
     let host_network = spec.and_then(|spec| spec.host_network) == Some(true);
@@ -117,7 +121,7 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
             Err(_) => return no_sandbox(&format!("the node's address {:?} is invalid", ctx.host_ip)),
         }
     } else {
-        match attach(&ctx, &pod, netns).await {
+        match attach(&ctx, &pod, netns, users.as_ref()).await {
             Ok(address) => (address.ip, address.netns),
             Err(cause) => return no_sandbox(&cause),
         }
@@ -143,14 +147,24 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         },
         shares_processes: spec.and_then(|spec| spec.share_process_namespace) == Some(true),
         sysctls: sysctls(&pod),
+        users,
     };
     Done::Network(Ok(Box::new(PodNetworking { ip, fqdn, sandbox })))
 }
 
 /// Connects the pod, and the ports of the node that are to lead to it.
-async fn attach(ctx: &Context, pod: &Pod, netns: bool) -> Result<PodAddress, String> {
+async fn attach(
+    ctx: &Context,
+    pod: &Pod,
+    netns: bool,
+    users: Option<&PodUsers>,
+) -> Result<PodAddress, String> {
     let ports = HostPort::of(pod).map_err(|error| chain(&error))?;
-    let address = ctx.network.attach(uid(pod), netns).await.map_err(|error| chain(&error))?;
+    let attached = match users {
+        Some(users) => ctx.network.attach_made(uid(pod), &users.network()).await,
+        None => ctx.network.attach(uid(pod), netns).await,
+    };
+    let address = attached.map_err(|error| chain(&error))?;
     ctx.host_ports.lead(uid(pod), address.ip, ports).await.map_err(|error| chain(&error))?;
     Ok(address)
 }
@@ -176,11 +190,16 @@ fn refuse_claims(pod: &Pod) -> Option<Refusal> {
     Some(("FailedPrepareDynamicResources", format!("Failed to prepare dynamic resources: {cause}")))
 }
 
-/// Why a pod that is to have users of its own does not start.
-fn refuse_user_namespace(pod: &Pod) -> Option<Refusal> {
-    let asked = pod.spec.as_ref()?.host_users == Some(false);
-    let cause = "this node makes no user namespaces for pods: leave hostUsers out";
-    asked.then(|| ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {cause}")))
+/// The users of a pod that is to have some for itself, and their namespaces. WebAssembly has no users.
+async fn own_users(ctx: &Context, pod: &Pod, netns: bool) -> Result<Option<PodUsers>, String> {
+    let asked = pod.spec.as_ref().and_then(|spec| spec.host_users) == Some(false);
+    if !asked || !netns {
+        return Ok(None);
+    }
+    let users = ctx.user_ids.ensure(uid(pod)).map_err(|error| chain(&error))?;
+    let runtime = ctx.runtimes.get(Handler::Runc);
+    runtime.ensure_users(&users).await.map_err(|error| chain(&error))?;
+    Ok(Some(users))
 }
 
 /// What the pod asks of the kernel.
@@ -296,6 +315,7 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     }
     ctx.host_ports.withdraw(uid).await.map_err(|error| chain(&error))?;
     ctx.network.detach(uid).await.map_err(|error| chain(&error))?;
+    ctx.user_ids.release(uid).map_err(|error| chain(&error))?;
     ctx.objects.release(uid);
     // A part of a volume that is still mounted would keep its driver from letting go of it.
     ctx.volumes.sub_paths(uid).tear_down().map_err(|error| chain(&error))?;

@@ -63,6 +63,7 @@ impl<'a> Asked<'a> {
         Confinement {
             seccomp: seccomp.map_or(Seccomp::Unconfined, |profile| seccomp_of(profile, profiles)),
             apparmor_profile: apparmor.and_then(apparmor_of),
+            bare_proc: self.own.and_then(|own| own.proc_mount.as_deref()) == Some("Unmasked"),
         }
     }
 

@@ -223,6 +223,7 @@ async fn leftovers(ctx: &Context) -> BTreeSet<String> {
     let mut pods = ctx.containers.pods();
     pods.extend(ctx.network.known().await);
     pods.extend(ctx.volumes.pods());
+    pods.extend(ctx.user_ids.pods());
     pods.extend(ctx.logs.pods());
     pods
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, Node, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
-    NodeSpec, NodeStatus, NodeSystemInfo,
+    NodeRuntimeHandler, NodeRuntimeHandlerFeatures, NodeSpec, NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -13,6 +13,7 @@ use wherry_api::local_path;
 
 use super::machine::Machine;
 use crate::eviction::Pressure;
+use crate::runtimes::Handler;
 
 /// The version of kubelet this node stands in for.
 pub(crate) const KUBELET_VERSION: &str = concat!("v1.36.0+wherry-", env!("CARGO_PKG_VERSION"));
@@ -45,6 +46,8 @@ pub(crate) struct Facts {
     pub(crate) machine: Machine,
     /// Where its volumes are.
     pub(crate) volumes: String,
+    /// Its runtimes, and whether pods can have users of their own in each.
+    pub(crate) handlers: Vec<(Handler, bool)>,
 }
 
 /// What changes while the node runs.
@@ -121,10 +124,27 @@ impl Facts {
             conditions: Some(conditions(health, before, now)),
             node_info: Some(self.system_info()),
             features: Some(NodeFeatures { supplemental_groups_policy: Some(true) }),
+            runtime_handlers: Some(self.runtime_handlers()),
             images: Some(of_node.images.into_iter().take(MAX_IMAGES).collect()),
             volumes_in_use: named(of_node.volumes_in_use, before),
             ..NodeStatus::default()
         }
+    }
+
+    fn runtime_handlers(&self) -> Vec<NodeRuntimeHandler> {
+        let handler = |(handler, maps_users): &(Handler, bool)| NodeRuntimeHandler {
+            name: Some(handler.as_str().to_owned()),
+            features: Some(NodeRuntimeHandlerFeatures {
+                user_namespaces: Some(*maps_users),
+                ..NodeRuntimeHandlerFeatures::default()
+            }),
+        };
+        let mut all: Vec<_> = self.handlers.iter().map(handler).collect();
+        // Without a RuntimeClass the image decides, and only OCI images have users.
+        let usual =
+            all.iter().find(|handler| handler.name.as_deref() == Some(Handler::Runc.as_str())).cloned();
+        all.extend(usual.map(|usual| NodeRuntimeHandler { name: Some(String::new()), ..usual }));
+        all
     }
 
     fn system_info(&self) -> NodeSystemInfo {
@@ -219,6 +239,7 @@ mod tests {
             max_pods: 110,
             machine: Machine::observe(std::path::Path::new("/")),
             volumes: "/data/volumes".to_owned(),
+            handlers: vec![(Handler::Wasmtime, false), (Handler::Runc, true)],
         }
     }
 
@@ -240,6 +261,16 @@ mod tests {
             conditions.iter().find(|c| c.type_ == type_).unwrap().last_transition_time.clone().unwrap().0
         };
         assert_eq!((since(&third, "Ready"), since(&third, "DiskPressure")), (at(1), at(3)));
+    }
+
+    #[test]
+    fn the_runtimes_say_whether_pods_have_users_of_their_own() {
+        let status = facts().status(Health::default(), OfNode::default(), None, at(1));
+        let said = status.runtime_handlers.unwrap().into_iter().map(|handler| {
+            (handler.name.unwrap(), handler.features.and_then(|features| features.user_namespaces).unwrap())
+        });
+        let expected = [("wasmtime", false), ("runc", true), ("", true)];
+        assert_eq!(said.collect::<Vec<_>>(), expected.map(|(name, can)| (name.to_owned(), can)));
     }
 
     #[test]

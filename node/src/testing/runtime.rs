@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -316,6 +316,10 @@ impl PodNetwork for FakeNetwork {
         let ip = IpAddr::V4(Ipv4Addr::new(127, 244, 0, next));
         let netns = needs_netns.then(|| PathBuf::from("/run/netns/test"));
         Ok(pods.entry(pod_uid.to_owned()).or_insert(PodAddress { ip, netns }).clone())
+    }
+
+    async fn attach_made(&self, pod_uid: &str, _: &Path) -> Result<PodAddress, NetworkError> {
+        self.attach(pod_uid, true).await
     }
 
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {

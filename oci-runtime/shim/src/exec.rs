@@ -76,6 +76,7 @@ fn on_pipes(task: &Command) -> Result<Vec<OwnedFd>, Failure> {
     let (stdin_end, stdin) = io::pipe().map_err(told)?;
     let (stdout, stdout_end) = io::pipe().map_err(told)?;
     let (stderr, stderr_end) = io::pipe().map_err(told)?;
+    runtime::give(task.first_id, [stdout_end.as_fd(), stderr_end.as_fd()])?;
     let mut command = command(task);
     command.arg(&task.runtime.id).stdin(stdin_end).stdout(stdout_end).stderr(stderr_end);
     let status = command.status();

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,9 +15,9 @@ use wherry_runtime_api::logs::Stream;
 use wherry_shim::task::{Container, Stdin};
 
 use crate::attached::{Attached, Input};
+use crate::copies::{Copies, layer, mapped_layer};
 use crate::mounts::within_own_mounts;
 use crate::output::Output;
-use crate::shared::Copies;
 use crate::{Failure, Launched, runtime};
 
 pub(super) fn launch(container: &Container) -> Result<Launched, Failure> {
@@ -26,9 +26,9 @@ pub(super) fn launch(container: &Container) -> Result<Launched, Failure> {
         .create(true)
         .open(&container.log)
         .map_err(|error| format!("cannot open the log {}: {error}", container.log.display()))?;
-    let shared = Copies::of(&container.shared)?;
+    let copies = Copies::of(container)?;
     let streams = within_own_mounts(|| {
-        shared.place()?;
+        copies.place()?;
         mount_root(container).map_err(|error| format!("cannot mount the root file system: {error}"))?;
         if container.terminal { on_terminal(container) } else { on_pipes(container) }
     })?;
@@ -69,6 +69,10 @@ fn on_pipes(container: &Container) -> Result<Streams, Failure> {
         Stdin::Once => Input::Once(stdin.into()),
     };
     command.stdin(if container.stdin == Stdin::Empty { Stdio::null() } else { stdin_end.into() });
+    runtime::give(
+        container.users.as_ref().map(|users| users.first_id),
+        [stdout_end.as_fd(), stderr_end.as_fd()],
+    )?;
     let status = command.arg(&container.runtime.id).stdout(stdout_end).stderr(stderr_end).status();
     drop(command);
     runtime::check(&container.runtime, status, &stderr)?;
@@ -80,7 +84,8 @@ fn on_pipes(container: &Container) -> Result<Streams, Failure> {
 /// and an image may have over a hundred layers.
 fn mount_root(container: &Container) -> io::Result<()> {
     rustix::process::chdir(&container.dir)?;
-    let lower: Vec<String> = (0..container.layers).rev().map(|index| format!("l{index}")).collect();
+    let name = if container.users.is_some() { mapped_layer } else { layer };
+    let lower: Vec<String> = (0..container.layers).rev().map(name).collect();
     let options = CString::new(format!("lowerdir={},upperdir=upper,workdir=work", lower.join(":")))?;
     let mounted = mount("overlay", "bundle/rootfs", "overlay", MountFlags::empty(), options.as_c_str());
     rustix::process::chdir("/")?;

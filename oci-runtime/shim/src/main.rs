@@ -8,7 +8,8 @@
 //!
 //! Whoever attaches to the program gets a copy of its output and the means to write to it ([`attached`]).
 //! A command that runs beside the container's program has a shim of its own ([`exec`]), which does not outlive the agent.
-//! The processes of a pod that shares them have a first one that is not a container's ([`pause`]).
+//! The processes of a pod that shares them have a first one that is not a container's ([`pause`]). A pod that has users for itself
+//! has namespaces that belong to these ([`users`]).
 //!
 //! # Guarantees
 //! - A single thread, no async runtime; killing or restarting the agent does not disturb it.
@@ -20,13 +21,15 @@
 //!   says that the shim is gone, for whatever reason.
 
 mod attached;
+mod copies;
 mod exec;
+mod idmap;
 mod launch;
 mod mounts;
 mod output;
 mod pause;
 mod runtime;
-mod shared;
+mod users;
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -55,6 +58,8 @@ fn main() -> ExitCode {
         }
         Task::Pause(pause) => pause::start(&pause),
         Task::FirstProcess => pause::first_process(),
+        Task::Users(task) => users::make(&task),
+        Task::AsUsers => users::live(),
     });
     match ran {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, ExitStatus, Stdio};
 
+use rustix::fs::{Gid, Uid, fchown};
 use wherry_shim::reports::take;
 use wherry_shim::tail;
 use wherry_shim::task::OciRuntime;
@@ -32,6 +33,16 @@ pub(super) fn on_terminal(mut command: Command, oci: &OciRuntime) -> Result<Owne
     let (connection, _) = listener.accept().map_err(told)?;
     let (_, terminal) = take(connection.as_fd()).map_err(told)?;
     terminal.into_iter().next().ok_or_else(|| "the OCI runtime handed over no terminal".to_owned())
+}
+
+/// Lets the first user of a pod that has some for itself open its own output by name. The OCI runtime does that for others.
+pub(super) fn give(first_id: Option<u32>, outputs: [BorrowedFd<'_>; 2]) -> Result<(), Failure> {
+    let Some(id) = first_id else { return Ok(()) };
+    let (owner, group) = (Some(Uid::from_raw(id)), Some(Gid::from_raw(id)));
+    let mut outputs = outputs.into_iter();
+    outputs
+        .try_for_each(|output| fchown(output, owner, group))
+        .map_err(|error| format!("cannot give output to user {id}: {error}"))
 }
 
 /// What the OCI runtime said if it failed; nothing else wrote to the pipe, as no program was started.

@@ -16,6 +16,8 @@ const CONTAINER: &str = "container";
 const COMMAND: &str = "command";
 const PAUSE: &str = "pause";
 const FIRST_PROCESS: &str = "first-process";
+const USERS: &str = "users";
+const AS_USERS: &str = "as-users";
 
 /// What a shim does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,10 @@ pub enum Task {
     Pause(Pause),
     /// Is the first of a pod's processes, until it is killed.
     FirstProcess,
+    /// Makes the namespaces of a pod's own users.
+    Users(Users),
+    /// Is in the namespaces that are made so, until its standard input is closed.
+    AsUsers,
 }
 
 /// How a container is run.
@@ -52,7 +58,20 @@ pub struct Container {
     /// Whether what its program leaves has to be killed, because the kernel does not.
     pub leaves_processes: bool,
     /// Volumes whose mounts it shares with the node.
-    pub shared: Vec<Shared>,
+    pub shared: Vec<Bind>,
+    /// The users it has, if its pod has some for itself.
+    pub users: Option<Mapping>,
+    /// Volumes that are shown as if they belonged to these users.
+    pub mapped: Vec<Bind>,
+}
+
+/// The users of a pod that has some for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// Their namespace.
+    pub namespace: PathBuf,
+    /// The id of the node that is 0 in the pod.
+    pub first_id: u32,
 }
 
 /// An OCI runtime that runs one container.
@@ -77,9 +96,9 @@ pub enum Stdin {
     Once,
 }
 
-/// A volume whose mounts a container and the node share.
+/// A volume that the shim mounts before the OCI runtime does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shared {
+pub struct Bind {
     /// Where it is on the node.
     pub source: PathBuf,
     /// Where the OCI runtime finds it.
@@ -97,6 +116,8 @@ pub struct Command {
     pub shim_cgroup: String,
     /// Whether it has a terminal.
     pub terminal: bool,
+    /// The id of the node that is 0 in a pod that has users for itself.
+    pub first_id: Option<u32>,
 }
 
 /// How the processes of a pod begin.
@@ -114,6 +135,23 @@ pub struct Pause {
     pub namespace: PathBuf,
 }
 
+/// How a pod gets users of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Users {
+    /// Where their namespace is mounted.
+    pub user: PathBuf,
+    /// Where a network namespace of theirs is mounted.
+    pub network: PathBuf,
+    /// Where an IPC namespace of theirs is mounted.
+    pub ipc: PathBuf,
+    /// The id of the node that is 0 in the pod.
+    pub first_id: u32,
+    /// How many there are.
+    pub count: u32,
+    /// A directory that must be one that can be shown as if it belonged to them.
+    pub maps: PathBuf,
+}
+
 impl Task {
     /// As arguments of the shim's program.
     pub fn to_args(&self) -> Vec<OsString> {
@@ -122,6 +160,8 @@ impl Task {
             Self::Command(task) => task.write(Writer::new(COMMAND)),
             Self::Pause(task) => task.write(Writer::new(PAUSE)),
             Self::FirstProcess => Writer::new(FIRST_PROCESS),
+            Self::Users(task) => task.write(Writer::new(USERS)),
+            Self::AsUsers => Writer::new(AS_USERS),
         }
         .finish()
     }
@@ -136,6 +176,8 @@ impl Task {
             Some(COMMAND) => Self::Command(Command::read(&mut fields)?),
             Some(PAUSE) => Self::Pause(Pause::read(&mut fields)?),
             Some(FIRST_PROCESS) => Self::FirstProcess,
+            Some(USERS) => Self::Users(Users::read(&mut fields)?),
+            Some(AS_USERS) => Self::AsUsers,
             _ => return Err("shims are started by the node agent, not by hand".to_owned()),
         };
         fields.finish().map(|()| task)
@@ -154,10 +196,12 @@ impl Container {
         fields.flag("stdin-once", self.stdin == Stdin::Once);
         fields.flag("terminal", self.terminal);
         fields.flag("leaves-processes", self.leaves_processes);
-        for shared in &self.shared {
-            fields.put("shared", &shared.source);
-            fields.put("shared-at", &shared.place);
+        write_binds(&mut fields, SHARED, &self.shared);
+        if let Some(users) = &self.users {
+            fields.put("users", &users.namespace);
+            fields.put("first-id", users.first_id.to_string());
         }
+        write_binds(&mut fields, MAPPED, &self.mapped);
         fields
     }
 
@@ -167,26 +211,46 @@ impl Container {
             (true, false) => Stdin::Open,
             (true, true) => Stdin::Once,
         };
-        let (sources, places) = (fields.all("shared"), fields.all("shared-at"));
-        if sources.len() != places.len() {
-            return Err("as many fields shared as shared-at are expected".to_owned());
-        }
-        let shared = sources.into_iter().zip(places);
+        let users = match fields.optional("users") {
+            Some(namespace) => Some(Mapping { namespace, first_id: fields.number("first-id")? }),
+            None => None,
+        };
         Ok(Self {
             dir: fields.path("dir")?,
             log: fields.path("log")?,
             runtime: OciRuntime::read(fields)?,
-            layers: fields.text("layers")?.parse().map_err(|_| "the field layers is no number")?,
+            layers: fields.number("layers")?,
             cgroup: fields.text("cgroup")?,
             shim_cgroup: fields.text("shim-cgroup")?,
             stdin,
             terminal: fields.flag("terminal"),
             leaves_processes: fields.flag("leaves-processes"),
-            shared: shared
-                .map(|(source, place)| Shared { source: source.into(), place: place.into() })
-                .collect(),
+            shared: read_binds(fields, SHARED)?,
+            users,
+            mapped: read_binds(fields, MAPPED)?,
         })
     }
+}
+
+/// The names of the fields of binds: where they come from, and where they are put.
+type BindFields = (&'static str, &'static str);
+const SHARED: BindFields = ("shared", "shared-at");
+const MAPPED: BindFields = ("mapped", "mapped-at");
+
+fn write_binds(fields: &mut Writer, (source, place): BindFields, binds: &[Bind]) {
+    for bind in binds {
+        fields.put(source, &bind.source);
+        fields.put(place, &bind.place);
+    }
+}
+
+fn read_binds(fields: &mut Reader, (source, place): BindFields) -> Result<Vec<Bind>, String> {
+    let (sources, places) = (fields.all(source), fields.all(place));
+    if sources.len() != places.len() {
+        return Err(format!("as many fields {source} as {place} are expected"));
+    }
+    let binds = sources.into_iter().zip(places);
+    Ok(binds.map(|(source, place)| Bind { source: source.into(), place: place.into() }).collect())
 }
 
 impl OciRuntime {
@@ -208,12 +272,18 @@ impl Command {
         self.runtime.write(&mut fields);
         fields.put("shim-cgroup", &self.shim_cgroup);
         fields.flag("terminal", self.terminal);
+        fields.maybe("first-id", self.first_id.map(|id| id.to_string()));
         fields
     }
 
     fn read(fields: &mut Reader) -> Result<Self, String> {
-        let (dir, runtime) = (fields.path("dir")?, OciRuntime::read(fields)?);
-        Ok(Self { dir, runtime, shim_cgroup: fields.text("shim-cgroup")?, terminal: fields.flag("terminal") })
+        Ok(Self {
+            dir: fields.path("dir")?,
+            runtime: OciRuntime::read(fields)?,
+            shim_cgroup: fields.text("shim-cgroup")?,
+            terminal: fields.flag("terminal"),
+            first_id: if fields.has("first-id") { Some(fields.number("first-id")?) } else { None },
+        })
     }
 }
 
@@ -234,6 +304,29 @@ impl Pause {
             network: fields.optional("network"),
             root: fields.path("root")?,
             namespace: fields.path("namespace")?,
+        })
+    }
+}
+
+impl Users {
+    fn write(&self, mut fields: Writer) -> Writer {
+        fields.put("user", &self.user);
+        fields.put("network", &self.network);
+        fields.put("ipc", &self.ipc);
+        fields.put("first-id", self.first_id.to_string());
+        fields.put("count", self.count.to_string());
+        fields.put("maps", &self.maps);
+        fields
+    }
+
+    fn read(fields: &mut Reader) -> Result<Self, String> {
+        Ok(Self {
+            user: fields.path("user")?,
+            network: fields.path("network")?,
+            ipc: fields.path("ipc")?,
+            first_id: fields.number("first-id")?,
+            count: fields.number("count")?,
+            maps: fields.path("maps")?,
         })
     }
 }

@@ -65,6 +65,11 @@ impl Images {
         Ok(images)
     }
 
+    /// The directory of the layers.
+    pub(crate) fn layers(&self) -> &Path {
+        &self.layers
+    }
+
     /// Unpacks what is not unpacked yet. Idempotent and cheap when all is there.
     pub(crate) fn prepare(&self, source: &Source) -> Result<Prepared, RuntimeError> {
         let config = read_config(source)?;

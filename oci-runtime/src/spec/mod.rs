@@ -61,6 +61,7 @@ pub(crate) fn build(
 ) -> Result<Spec, String> {
     let identity = user::resolve(&spec.user, image.user().as_deref().unwrap_or_default(), accounts)?;
     check_mounts(spec)?;
+    check_users(spec, &identity)?;
     devices::check(&spec.devices)?;
     let process = process(spec, image, &identity, host)?;
     let mut linux = linux(spec, host, cgroup).map_err(|error| error.to_string())?;
@@ -74,6 +75,22 @@ fn check_mounts(spec: &ContainerSpec) -> Result<(), String> {
     let relative = spec.mounts.iter().find(|mount| !mount.container_path.starts_with('/'));
     relative
         .map_or(Ok(()), |mount| Err(format!("mountPath {:?} is not an absolute path", mount.container_path)))
+}
+
+/// What pods with users of their own cannot have, because it would be of the node's users, or of nobody.
+fn check_users(spec: &ContainerSpec, identity: &Identity) -> Result<(), String> {
+    let Some(users) = &spec.sandbox.users else { return Ok(()) };
+    if spec.mounts.iter().any(|mount| mount.options.propagation == Propagation::Both) {
+        return Err("mountPropagation Bidirectional needs the node's users: leave hostUsers out".to_owned());
+    }
+    let mut ids = [identity.uid, identity.gid].into_iter().chain(identity.groups.iter().copied());
+    match ids.find(|id| users.on_node(*id).is_none()) {
+        Some(id) => Err(format!(
+            "user or group {id} is none of the {} that a pod with hostUsers: false has",
+            users.count
+        )),
+        None => Ok(()),
+    }
 }
 
 fn assemble(spec: &ContainerSpec, process: Process, linux: Linux) -> Result<Spec, OciSpecError> {
@@ -150,10 +167,13 @@ fn linux(spec: &ContainerSpec, host: &Host, cgroup: &str) -> Result<Linux, OciSp
         .cgroups_path(cgroup)
         .build()?;
     // What is not set here the builder has filled in.
-    let hidden = |paths: &[&str]| {
-        (!spec.user.privileged).then(|| paths.iter().map(ToString::to_string).collect::<Vec<_>>())
-    };
+    let bare = spec.user.privileged || spec.confinement.bare_proc;
+    let hidden = |paths: &[&str]| (!bare).then(|| paths.iter().map(ToString::to_string).collect::<Vec<_>>());
     linux.set_masked_paths(hidden(&mounts::MASKED)).set_readonly_paths(hidden(&mounts::READ_ONLY));
+    if let Some(users) = &spec.sandbox.users {
+        let ids = namespaces::ids(users)?;
+        linux.set_uid_mappings(Some(ids.clone())).set_gid_mappings(Some(ids));
+    }
     if spec.mounts.iter().any(|mount| mount.options.propagation == Propagation::Both) {
         // Else the OCI runtime would cut all of the container's mounts off from their peers first.
         linux.set_rootfs_propagation(Some("rshared".to_owned()));

@@ -1,12 +1,14 @@
 //! The kernel namespaces of a container.
 
 use oci_spec::OciSpecError;
-use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType};
-use wherry_runtime_api::SandboxSpec;
+use oci_spec::runtime::{
+    LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
+};
+use wherry_runtime_api::{PodUsers, SandboxSpec};
 
-/// New namespaces, and the pod's for the network; a pod without one shares the node's network.
+/// New namespaces, the pod's for its users if it has some for itself, and the pod's for the network; a pod without one shares the node's network.
 pub(super) fn of(sandbox: &SandboxSpec) -> Result<Vec<LinuxNamespace>, OciSpecError> {
-    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, Uts};
+    use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
     let of_node = sandbox.node_namespaces;
     let new = [Pid, Ipc, Uts, Mount, Cgroup].into_iter().filter(|kind| match kind {
         Pid => !of_node.pid,
@@ -14,7 +16,14 @@ pub(super) fn of(sandbox: &SandboxSpec) -> Result<Vec<LinuxNamespace>, OciSpecEr
         _ => true,
     });
     let new = new.map(|kind| LinuxNamespaceBuilder::default().typ(kind).build());
-    let network = sandbox.netns.as_ref();
-    let network = network.map(|path| LinuxNamespaceBuilder::default().typ(Network).path(path).build());
-    new.chain(network).collect()
+    let joined = |kind, path| LinuxNamespaceBuilder::default().typ(kind).path(path).build();
+    let network = sandbox.netns.clone().map(|path| joined(Network, path));
+    let user = sandbox.users.as_ref().map(|users| joined(User, users.user()));
+    new.chain(network).chain(user).collect()
+}
+
+/// Which ids of the node the users and groups of a pod have that has some for itself.
+pub(super) fn ids(users: &PodUsers) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
+    let all = LinuxIdMappingBuilder::default().host_id(users.first_id).container_id(0_u32).size(users.count);
+    Ok(vec![all.build()?])
 }

@@ -16,3 +16,5 @@ mod node;
 mod running;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod users;

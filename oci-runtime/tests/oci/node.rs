@@ -56,6 +56,7 @@ impl Node {
             node_namespaces: NodeNamespaces::default(),
             shares_processes: false,
             sysctls: BTreeMap::new(),
+            users: None,
         };
         let runtime = OciRuntime::new(config.clone()).unwrap();
         runtime.ensure_sandbox(&sandbox).await.unwrap();

@@ -111,12 +111,32 @@ fn system_calls_are_those_of_the_profile() {
 }
 
 #[test]
-fn what_a_node_cannot_honour_it_refuses() {
+fn a_pod_has_users_of_its_own_if_it_asks_for_them() {
     in_cluster(Options::default(), |cluster| {
-        let mut users = pod("users", &json!({}));
-        users["spec"]["hostUsers"] = json!(false);
-        cluster.apply(&users.to_string());
-        let events = ["get", "events", "--field-selector=reason=FailedCreatePodSandBox"];
-        cluster.kubectl_until(&events, |text| text.contains("leave hostUsers out"));
+        let path = "jsonpath={.status.runtimeHandlers[?(@.name==\"runc\")].features.userNamespaces}";
+        assert_eq!(cluster.kubectl(&["get", "node", "node-1", "-o", path]), "true");
+        let script = "id -u; cat /proc/self/uid_map; cat /conf/key; echo; touch /data/made && stat -c %u /data/made; \
+            grep -c ' /proc/sys ' /proc/mounts; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; cat /etc/hosts > /dev/null";
+        let mount = |name: &str, path: &str| json!({ "name": name, "mountPath": path });
+        let context = json!({ "runAsUser": 0, "procMount": "Unmasked" });
+        let container = json!({
+            "command": ["sh", "-c", script], "securityContext": context,
+            "volumeMounts": [mount("conf", "/conf"), mount("data", "/data"), mount("memory", "/memory")],
+        });
+        let mut own = pod("own", &container);
+        own["spec"]["hostUsers"] = json!(false);
+        own["spec"]["securityContext"] =
+            json!({ "sysctls": [{ "name": "net.ipv4.ip_unprivileged_port_start", "value": "5" }] });
+        own["spec"]["volumes"] = json!([
+            { "name": "conf", "configMap": { "name": "conf" } },
+            { "name": "data", "emptyDir": {} },
+            { "name": "memory", "emptyDir": { "medium": "Memory" } },
+        ]);
+        cluster.kubectl(&["create", "configmap", "conf", "--from-literal=key=value"]);
+        let output = output_of(cluster, &own);
+        let words: Vec<&str> = output.split_whitespace().collect();
+        let [uid, inside, outside, count, rest @ ..] = &words[..] else { panic!("{output}") };
+        assert_eq!([*uid, *inside, *outside, *count], ["0", "0", "65536", "65536"]);
+        assert_eq!(rest, ["value", "0", "0", "5"]);
     });
 }

@@ -142,6 +142,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         node_namespaces: NodeNamespaces::default(),
         shares_processes: false,
         sysctls: BTreeMap::new(),
+        users: None,
     };
     ContainerSpec {
         id: ContainerId { sandbox: sandbox.id.clone(), name: name.into(), attempt: 0 },

@@ -115,6 +115,7 @@ impl Scene {
             node_namespaces: NodeNamespaces::default(),
             shares_processes: false,
             sysctls: BTreeMap::new(),
+            users: None,
         };
         scene.memory.network = Step::Done(PodNetworking { ip, fqdn: None, sandbox });
         for name in scene.names() {

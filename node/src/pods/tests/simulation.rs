@@ -30,6 +30,7 @@ use crate::objects::Objects;
 use crate::pods::{PodIndex, Supervisor};
 use crate::testing::{FakeApi, FakeNetwork, FakeRuntime, TestClock, runtimes};
 use crate::tokens::Tokens;
+use crate::user_ids::{IdRange, UserIds};
 use crate::volumes::{LocalVolumes, VolumeRoot};
 use crate::wakers::Wakers;
 
@@ -100,6 +101,7 @@ impl Node {
             clock,
             csi,
             devices: Arc::new(crate::devices::Devices::open(self.dir.path()).unwrap()),
+            user_ids: UserIds::open(self.dir.path().join("users"), IdRange::of(65536, 9)).unwrap(),
             node_name: "node-1".to_owned(),
             host_ip: "192.0.2.1".to_owned(),
             allocatable: BTreeMap::new(),

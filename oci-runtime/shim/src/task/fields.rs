@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// The value of a field that says no more than that it is there.
 const YES: &str = "yes";
@@ -70,6 +71,14 @@ impl Reader {
     pub(super) fn text(&mut self, name: &str) -> Result<String, String> {
         let text = self.path(name)?.into_os_string().into_string();
         text.map_err(|_| format!("the field {name} is no text"))
+    }
+
+    pub(super) fn number<N: FromStr>(&mut self, name: &str) -> Result<N, String> {
+        self.text(name)?.parse().map_err(|_| format!("the field {name} is no number"))
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
     }
 
     pub(super) fn flag(&mut self, name: &str) -> bool {

@@ -17,24 +17,41 @@ prop_compose! {
     }
 }
 
+fn bind() -> impl Strategy<Value = Bind> {
+    (path(), path()).prop_map(|(source, place)| Bind { source, place })
+}
+
 prop_compose! {
     fn container()(
         (dir, log, runtime, layers) in (path(), path(), runtime(), any::<usize>()),
         (cgroup, shim_cgroup) in ("[^\0]{0,9}", "[^\0]{0,9}"),
         stdin in prop_oneof![Just(Stdin::Empty), Just(Stdin::Open), Just(Stdin::Once)],
         (terminal, leaves_processes) in any::<(bool, bool)>(),
-        shared in vec((path(), path()), 0..4),
+        (shared, mapped) in (vec(bind(), 0..3), vec(bind(), 0..3)),
+        users in proptest::option::of((path(), any::<u32>())),
     ) -> Task {
-        let shared = shared.into_iter().map(|(source, place)| Shared { source, place }).collect();
+        let users = users.map(|(namespace, first_id)| Mapping { namespace, first_id });
         Task::Container(Box::new(Container {
-            dir, log, runtime, layers, cgroup, shim_cgroup, stdin, terminal, leaves_processes, shared,
+            dir, log, runtime, layers, cgroup, shim_cgroup, stdin, terminal, leaves_processes, shared, users, mapped,
         }))
     }
 }
 
 prop_compose! {
-    fn command()(dir in path(), runtime in runtime(), shim_cgroup in "[^\0]{0,9}", terminal in any::<bool>()) -> Task {
-        Task::Command(Command { dir, runtime, shim_cgroup, terminal })
+    fn command()(
+        (dir, runtime, shim_cgroup) in (path(), runtime(), "[^\0]{0,9}"),
+        (terminal, first_id) in any::<(bool, Option<u32>)>(),
+    ) -> Task {
+        Task::Command(Command { dir, runtime, shim_cgroup, terminal, first_id })
+    }
+}
+
+prop_compose! {
+    fn users()(
+        (user, network, ipc, maps) in (path(), path(), path(), path()),
+        (first_id, count) in any::<(u32, u32)>(),
+    ) -> Task {
+        Task::Users(Users { user, network, ipc, first_id, count, maps })
     }
 }
 
@@ -51,7 +68,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn a_task_is_read_as_it_was_written(
-        task in prop_oneof![container(), command(), pause(), Just(Task::FirstProcess)],
+        task in prop_oneof![container(), command(), pause(), users(), Just(Task::FirstProcess), Just(Task::AsUsers)],
         extra in "[a-z]{3,9}",
     ) {
         let mut args = task.to_args();
