@@ -24,6 +24,10 @@ pub(crate) struct ControllerArgs {
     /// `wherry`, are reached at the addresses of the nodes.
     #[arg(long = "disable-load-balancer", alias = "disable-servicelb")]
     no_load_balancer: bool,
+    /// Say what nodes and Pods use (metrics.k8s.io), unless an APIService names another server that does.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, default_value_t = true,
+          action = clap::ArgAction::Set)]
+    metrics_server: bool,
     #[command(flatten)]
     autoscaling: AutoscalingArgs,
     #[command(flatten)]
@@ -103,8 +107,8 @@ impl ControllerArgs {
         };
         let node_ranges = self.allocate_node_cidrs.then(|| ranges(network)).transpose()?;
         let leader_election = self.election.options()?;
-        let no_load_balancer = self.no_load_balancer;
-        Ok(ControllerOptions { no_load_balancer, autoscaling, node_ranges, leader_election })
+        let (no_load_balancer, metrics) = (self.no_load_balancer, self.metrics_server);
+        Ok(ControllerOptions { no_load_balancer, autoscaling, node_ranges, metrics, leader_election })
     }
 }
 

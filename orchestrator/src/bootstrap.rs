@@ -308,7 +308,7 @@ fn addresses(slice: &EndpointSlice) -> Vec<&String> {
     slice.endpoints.iter().flatten().flat_map(|e| &e.addresses).collect()
 }
 
-async fn create_all<K>(client: &Client, body: Value) -> Result<(), kube::Error>
+pub(crate) async fn create_all<K>(client: &Client, body: Value) -> Result<(), kube::Error>
 where
     K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {

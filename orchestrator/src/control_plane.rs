@@ -26,6 +26,7 @@ use wherry_apiserver::{
     Admission, ApiServer, Authentication, Authorization, Build, RequestHeaders, Tokens, UserInfo,
 };
 use wherry_controllers::{Autoscaling, NodeRanges, TokenMinter};
+use wherry_metrics::MetricsServer;
 use wherry_scheduler::Configuration;
 use wherry_store::{Seal, Store};
 
@@ -37,6 +38,7 @@ use crate::encryption::{self, EncryptionFile};
 use crate::pki::sign::RequestSigner;
 use crate::pki::{Pki, PkiError, rotation};
 use crate::secrets::{self, SecretsError};
+use crate::usage::{self, UsageMetrics};
 
 /// What clients in this process take, unless they say so themselves.
 const LEAN: HeaderValue = HeaderValue::from_static("application/json;managedFields=omit");
@@ -94,6 +96,8 @@ pub struct ControllerOptions {
     pub autoscaling: Autoscaling,
     /// What nodes get their Pod addresses from; without it they come by them in other ways.
     pub node_ranges: Option<NodeRanges>,
+    /// Whether this control plane itself says what nodes and Pods use (metrics.k8s.io).
+    pub metrics: bool,
     /// How the one is elected that runs the controllers, and the one that schedules; without it, this process does both.
     pub leader_election: Option<LeaderElection>,
 }
@@ -138,6 +142,8 @@ pub struct ControlPlane {
     stop_serving: CancellationToken,
     /// What the scheduler counts.
     scheduling: Arc<wherry_scheduler::Metrics>,
+    /// What says how much nodes and Pods use.
+    usage: UsageMetrics,
 }
 
 impl ControlPlane {
@@ -154,6 +160,7 @@ impl ControlPlane {
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::local_path_class(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
+        usage::bootstrap(&client, controllers.metrics).await.map_err(StartError::Bootstrap)?;
         if let Some(ip) = cluster_dns {
             bootstrap::dns_service(&client, ip).await;
         }
@@ -181,9 +188,11 @@ impl ControlPlane {
         let certificates = Arc::new(Certificates::new(config.pki.clone()));
         let mut api = api_config(&config, &certificates, store.clone())?;
         let scheduling = Arc::<wherry_scheduler::Metrics>::default();
+        let usage = UsageMetrics::default();
         if admission == Admission::Basic {
             let scheduling = scheduling.clone();
             api.more_metrics = Some(Arc::new(move || scheduling.render()));
+            api.hosted.extend(config.controllers.metrics.then(|| usage.version()));
         }
         let api = ApiServer::new(wherry_apiserver::Config {
             admission,
@@ -201,7 +210,12 @@ impl ControlPlane {
             serving: TaskTracker::new(),
             stop_serving: CancellationToken::new(),
             scheduling,
+            usage,
         };
+        if config.controllers.metrics {
+            let client = plane.client_as(usage::user(), "metrics-server");
+            plane.usage.serve(MetricsServer::new(client, config.clock.clone()));
+        }
         if let Some(file) = config.encryption.filter(|file| file.reload) {
             let follow = encryption::follow(file.path, encryption, plane.stop_serving.clone());
             plane.serving.spawn(follow.map_err(StartError::Follow)?);
@@ -255,7 +269,7 @@ impl ControlPlane {
         self.stop_serving.cancel();
         self.serving.close();
         self.serving.wait().await;
-        drop(self.api);
+        drop((self.usage, self.api));
         self.store.close().await;
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`ControlPlane`] (what runs and in which order it starts and stops), [`pki`] (who trusts whom),
 //! [`kubeconfig`] (how a user gets in), [`bootstrap`] (the objects every cluster begins with), [`secrets`] (how Secrets are sealed on disk),
-//! [`encryption`] (the file that says otherwise).
+//! [`encryption`] (the file that says otherwise), [`usage`] (how metrics.k8s.io is reached).
 
 mod account_tokens;
 pub mod bootstrap;
@@ -15,6 +15,7 @@ pub mod pki;
 mod policy;
 mod scheduler;
 pub mod secrets;
+mod usage;
 
 pub use account_tokens::AccountTokens;
 pub use certificates::CertificatesInUse;

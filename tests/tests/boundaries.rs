@@ -12,10 +12,18 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-cel", &["wherry-api"]),
     ("wherry-apiserver", &["wherry-api", "wherry-cel", "wherry-schema", "wherry-store"]),
     ("wherry-controllers", &["wherry-api"]),
+    ("wherry-metrics", &["wherry-api"]),
     ("wherry-scheduler", &["wherry-api", "wherry-cel"]),
     (
         "wherry-orchestrator",
-        &["wherry-api", "wherry-apiserver", "wherry-controllers", "wherry-scheduler", "wherry-store"],
+        &[
+            "wherry-api",
+            "wherry-apiserver",
+            "wherry-controllers",
+            "wherry-metrics",
+            "wherry-scheduler",
+            "wherry-store",
+        ],
     ),
     ("wherry-runtime-api", &[]),
     ("wherry-dns", &[]),
@@ -40,13 +48,20 @@ const OURS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Those that are clients of the API.
+const CLIENTS: &[&str] = &[
+    "wherry-controllers",
+    "wherry-metrics",
+    "wherry-scheduler",
+    "wherry-node",
+    "wherry-orchestrator",
+    "wherry",
+];
+
 /// Which of our crates may use a third-party crate (tests may use all of them).
 const THEIRS: &[(&str, &[&str])] = &[
-    ("kube", &["wherry-controllers", "wherry-scheduler", "wherry-node", "wherry-orchestrator", "wherry"]),
-    (
-        "k8s-openapi",
-        &["wherry-controllers", "wherry-scheduler", "wherry-node", "wherry-orchestrator", "wherry"],
-    ),
+    ("kube", CLIENTS),
+    ("k8s-openapi", CLIENTS),
     ("wasmparser", &["wherry-wasm-runtime"]),
     ("wasmtime", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi", &["wherry-wasm-runtime"]),

@@ -4,6 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
 use ipnet::IpNet;
 use wherry_api::clock::Clock;
 use wherry_store::Store;
@@ -21,6 +24,22 @@ pub type Ids = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Metrics of another part of the process, as a page in Prometheus' text format.
 pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Answers requests that are allowed; they have no bodies, as all they do is read.
+pub type Answerer = Arc<dyn Fn(Request<()>) -> BoxFuture<'static, Response<Bytes>> + Send + Sync>;
+
+/// A version of a group that another part of the process serves.
+#[derive(Clone)]
+pub struct HostedVersion {
+    /// The group.
+    pub group: &'static str,
+    /// The version of it.
+    pub version: &'static str,
+    /// `groupPriorityMinimum` and `versionPriority` of its APIService.
+    pub priorities: (i64, i64),
+    /// Who answers.
+    pub answer: Answerer,
+}
 
 /// What an API server is made with.
 #[derive(Clone)]
@@ -55,6 +74,8 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// What `/metrics` tells besides what this server counts.
     pub more_metrics: Option<MetricsPage>,
+    /// What other parts of the process serve, where no APIService names a server for it.
+    pub hosted: Vec<HostedVersion>,
     /// What this program was built from.
     pub build: Build,
     /// The address that discovery tells clients.
@@ -137,6 +158,7 @@ impl Config {
             type_checking: false,
             audit: None,
             more_metrics: None,
+            hosted: Vec::new(),
             build: Build::default(),
             address: None,
             concurrency: 600,

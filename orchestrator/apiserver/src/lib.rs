@@ -67,7 +67,9 @@ pub use authentication::{
 };
 pub use authorize::{AuthorizationConfiguration, AuthorizationError, WebhookFlags};
 pub use codec::{from_yaml, rewrite};
-pub use config::{Admission, Authorization, Build, Config, MetricsPage, NodeClientTls};
+pub use config::{
+    Admission, Answerer, Authorization, Build, Config, HostedVersion, MetricsPage, NodeClientTls,
+};
 pub use extract::extractor;
 pub use jose::KeyError;
 pub use request_headers::RequestHeaders;

@@ -101,7 +101,7 @@ impl State {
             node_client: config.node_client.map(|tls| NodeClient::new(tls, &config.clock)),
             node_address: config.node_address,
             trusting: proxy::trusting(),
-            aggregated: Aggregated::new(&config.store),
+            aggregated: Aggregated::new(&config.store, &config.hosted),
             openapi_protobuf: Protobuf::default(),
             identity: config.front_proxy.map(|tls| Derived::new(tls, |tls| Arc::new(tls.clone()))),
             dynamic: Dynamic::new(&config.store),

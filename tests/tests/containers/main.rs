@@ -26,4 +26,6 @@ mod probes;
 mod restarts;
 mod sandbox;
 #[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod wasm;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ACCEPT, ETAG, HOST, IF_NONE_MATCH};
+use http::header::{ACCEPT, ETAG, IF_NONE_MATCH};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
@@ -40,11 +40,11 @@ pub(super) async fn ask(state: &State, remote: &Remote, question: &Question<'_>)
 
 async fn send(state: &State, remote: &Remote, question: &Question<'_>) -> Result<Answer, String> {
     let mut request = Request::get(question.path)
-        .header(HOST, &remote.place.authority)
         .header(ACCEPT, "application/json")
         .body(Body::empty())
         .map_err(|error| error.to_string())?;
     forward::identify(request.headers_mut(), &question.user);
+    forward::name(request.headers_mut(), remote);
     if let Some(tag) = question.known.and_then(|tag| tag.try_into().ok()) {
         request.headers_mut().insert(IF_NONE_MATCH, tag);
     }

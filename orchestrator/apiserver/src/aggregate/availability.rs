@@ -10,6 +10,7 @@ use wherry_schema::Value;
 use wherry_store::Watch;
 
 use super::ask::{Question, ask};
+use super::remote::Elsewhere;
 use super::{Remote, Remotes};
 use crate::auth::{MASTERS, UserInfo};
 use crate::codec;
@@ -83,7 +84,8 @@ impl Changes {
     async fn next(&mut self, state: &State) {
         let concerns = |key: &str| {
             let remotes = state.aggregated.remotes();
-            remotes.all().any(|remote| key.contains(&format!("/{}/{}", remote.service.0, remote.service.1)))
+            let mut there = remotes.all().filter_map(|remote| remote.there());
+            there.any(|there| key.contains(&format!("/{}/{}", there.service.0, there.service.1)))
         };
         let [services, slices] = &mut self.ways;
         let going_on = tokio::select! {
@@ -120,7 +122,10 @@ async fn check(state: &State, due: bool) {
         } else if due || state.aggregated.documents.lacks(remote) {
             state.aggregated.documents.renew(state, remote).await;
         }
-        if let Err(failure) = record(state, &remote.name, &verdict).await {
+        // What is served in this process is always available, and its APIService says so.
+        if remote.there().is_some()
+            && let Err(failure) = record(state, &remote.name, &verdict).await
+        {
             tracing::warn!(service = remote.name, error = %failure, "the condition of an APIService cannot be written");
         }
     }
@@ -128,22 +133,27 @@ async fn check(state: &State, due: bool) {
 
 /// Finds out whether a server works.
 async fn judge(state: &State, remote: &Remote) -> Verdict {
-    let (namespace, name, _) = &remote.service;
+    let Some(there) = remote.there() else { return discovered(state, remote, &path(remote)).await };
+    let (namespace, name, _) = &there.service;
     let key = by_kind("", "v1", "Service").map(|kind| codec::key(kind, namespace, name));
     let Some(service) = key.and_then(|key| state.find(&key).ok().flatten()) else {
         let message = format!("service/{name} in {namespace:?} is not present");
         return Verdict::no("ServiceNotFound", message);
     };
     if service.text("spec.type") == "ClusterIP"
-        && let Some(verdict) = way(state, remote, &service)
+        && let Some(verdict) = way(state, there, &service)
     {
         return verdict;
     }
-    if let Err(why) = remote.place.find(state) {
+    if let Err(why) = there.place.find(state) {
         return Verdict::no("FailedDiscoveryCheck", why);
     }
-    let url = url(remote, &service);
-    match resources(state, remote, &url).await {
+    discovered(state, remote, &url(there, &service, &path(remote))).await
+}
+
+/// Whether a server tells of its resources, which are kept for discovery.
+async fn discovered(state: &State, remote: &Remote, url: &str) -> Verdict {
+    match resources(state, remote, url).await {
         Ok(resources) => {
             state.aggregated.told.lock().insert(remote.name.clone(), Arc::new(resources));
             Verdict { works: true, reason: "Passed", message: "all checks passed".to_owned() }
@@ -155,8 +165,8 @@ async fn judge(state: &State, remote: &Remote) -> Verdict {
 }
 
 /// Why a Service with an address of its own does not lead to a server.
-fn way(state: &State, remote: &Remote, service: &Value) -> Option<Verdict> {
-    let (namespace, name, port) = &remote.service;
+fn way(state: &State, there: &Elsewhere, service: &Value) -> Option<Verdict> {
+    let (namespace, name, port) = &there.service;
     let mut ports = service.items("spec.ports").iter();
     let Some(found) = ports.find(|found| found.int("port") == Some(i64::from(*port))) else {
         let message = format!("service/{name} in {namespace:?} is not listening on port {port}");
@@ -178,13 +188,13 @@ fn way(state: &State, remote: &Remote, service: &Value) -> Option<Verdict> {
 }
 
 /// Where a server is asked, as messages say it.
-fn url(remote: &Remote, service: &Value) -> String {
+fn url(there: &Elsewhere, service: &Value, path: &str) -> String {
     let address = match service.text("spec.clusterIP") {
-        "" | "None" => remote.place.authority.clone(),
-        ip if ip.contains(':') => format!("[{ip}]:{}", remote.service.2),
-        ip => format!("{ip}:{}", remote.service.2),
+        "" | "None" => there.place.authority.clone(),
+        ip if ip.contains(':') => format!("[{ip}]:{}", there.service.2),
+        ip => format!("{ip}:{}", there.service.2),
     };
-    format!("https://{address}{}", path(remote))
+    format!("https://{address}{path}")
 }
 
 fn path(remote: &Remote) -> String {

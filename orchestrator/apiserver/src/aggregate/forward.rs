@@ -11,6 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Remote;
+use super::remote::Server;
 use crate::auth::UserInfo;
 use crate::outbound;
 use crate::proxy::headers::{self, wants_upgrade};
@@ -30,7 +31,7 @@ pub(crate) async fn forward(
     user: &UserInfo,
     (parts, body): (&Parts, Body),
 ) -> Response {
-    if !remote.available {
+    if remote.there().is_some_and(|there| !there.available) {
         return passed(plain(StatusCode::SERVICE_UNAVAILABLE, "service unavailable\n"));
     }
     let upgrade = parts.extensions.get::<OnUpgrade>().filter(|_| wants_upgrade(&parts.headers));
@@ -62,10 +63,15 @@ fn passed(mut answer: Response) -> Response {
     answer
 }
 
-/// Sends a request to a server over a connection of its own.
+/// Sends a request to a server over a connection of its own, or hands it to the part of this process that answers it.
 pub(super) async fn send(state: &State, remote: &Remote, request: Request<Body>) -> Result<Response, String> {
-    let tls = remote.tls(state)?;
-    let opening = outbound::connect::open(state, &remote.place, &tls);
+    let there = match &remote.server {
+        // What is served here is only read, so no body belongs to a request.
+        Server::Here(answer) => return Ok(answer(request.map(drop)).await.map(Body::from)),
+        Server::Elsewhere(there) => there,
+    };
+    let tls = there.tls(state)?;
+    let opening = outbound::connect::open(state, &there.place, &tls);
     let stream =
         tokio::time::timeout(PATIENCE, opening).await.unwrap_or_else(|_| Err("i/o timeout".to_owned()))?;
     connect::send(state, Box::new(stream), request).await.map_err(|error| error.to_string())
@@ -77,10 +83,16 @@ fn outgoing(remote: &Remote, user: &UserInfo, parts: &Parts, upgrade: bool) -> H
     headers::keep_secrets(&mut all);
     headers::forward(&mut all, upgrade, parts.extensions.get::<Peer>().map(|peer| peer.0));
     identify(&mut all, user);
-    if let Ok(host) = HeaderValue::try_from(&remote.place.authority) {
-        all.insert(HOST, host);
-    }
+    name(&mut all, remote);
     all
+}
+
+/// Says by what name the server is meant.
+pub(super) fn name(headers: &mut HeaderMap, remote: &Remote) {
+    let host = remote.there().and_then(|there| HeaderValue::try_from(&there.place.authority).ok());
+    if let Some(host) = host {
+        headers.insert(HOST, host);
+    }
 }
 
 /// Says who the caller is, in the headers that this server's certificate makes believable.
