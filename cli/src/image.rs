@@ -1,13 +1,13 @@
 //! `wherry image`: the images of a node, whether or not its agent runs.
 
 use std::fs::File;
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, BufWriter, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
-use wherry_node::{ImageStore, ListedImage, Registries};
+use clap::{Args, Subcommand, ValueEnum};
+use wherry_node::{ArchiveForm, ImageStore, ListedImage, Registries, RemovedImage};
 
 use crate::args::DataDirArgs;
 
@@ -18,12 +18,53 @@ pub(crate) enum ImageCommand {
     /// Take the images of an archive (an OCI layout, or of docker save, also compressed). They are never removed by
     /// themselves.
     Import(ImportArgs),
+    /// Write images into an archive (an OCI layout), which import and other tools read.
+    Export(ExportArgs),
     /// Fetch an image from its registry.
     Pull(PullArgs),
     /// Keep an image, whether or not anything uses it.
     Pin(NamedArgs),
     /// Let an image that was pinned or imported go when nothing uses it.
     Unpin(NamedArgs),
+    /// Remove images by all their names, unless something uses them. The node must be running.
+    Rm(RemoveArgs),
+    /// Remove all images that nothing uses, but for those that were pinned or imported. The node must be running.
+    Prune(DataDirArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The images, as Pods would name them.
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// The archive; - is the standard output.
+    #[arg(long, short)]
+    output: PathBuf,
+    /// How images lie in it.
+    #[arg(long, value_enum, default_value_t = FormatArg::Oci)]
+    format: FormatArg,
+    #[command(flatten)]
+    data_dir: DataDirArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    /// An OCI layout.
+    Oci,
+    /// As docker save writes it; images of WebAssembly cannot be in it.
+    Docker,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// The images' names, or their digests.
+    #[arg(required = true)]
+    names: Vec<String>,
+    /// Remove pinned ones, too.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    data_dir: DataDirArgs,
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +114,21 @@ pub(crate) async fn run(command: ImageCommand) -> anyhow::Result<()> {
             let lines: Vec<String> = names.iter().map(|name| format!("imported {name}\n")).collect();
             print(&lines.concat())
         }
+        ImageCommand::Export(args) => export(&open(args.data_dir.clone())?, &args),
+        ImageCommand::Rm(args) => {
+            let store = open(args.data_dir)?;
+            let mut removed = Vec::new();
+            let mut remove = |name: &String| -> anyhow::Result<()> {
+                let images = store.remove(name, args.force);
+                removed.extend(images.with_context(|| format!("cannot remove {name:?}"))?);
+                Ok(())
+            };
+            let done = args.names.iter().try_for_each(&mut remove);
+            // What is gone is told, whatever became of the rest.
+            print(&freed(&removed))?;
+            done
+        }
+        ImageCommand::Prune(data_dir) => print(&freed(&open(data_dir)?.prune()?)),
         ImageCommand::Pull(args) => {
             let registries = match &args.registries {
                 Some(path) => Registries::read(path, false).context("--registries cannot be used")?,
@@ -86,6 +142,32 @@ pub(crate) async fn run(command: ImageCommand) -> anyhow::Result<()> {
         ImageCommand::Pin(args) => Ok(open(args.data_dir)?.pin(&args.name, true)?),
         ImageCommand::Unpin(args) => Ok(open(args.data_dir)?.pin(&args.name, false)?),
     }
+}
+
+/// Writes an archive; one that cannot be finished does not stay.
+fn export(store: &ImageStore, args: &ExportArgs) -> anyhow::Result<()> {
+    let form = match args.format {
+        FormatArg::Oci => ArchiveForm::Oci,
+        FormatArg::Docker => ArchiveForm::Docker,
+    };
+    if args.output.as_os_str() == "-" {
+        return Ok(store.export(&args.names, form, std::io::stdout().lock())?);
+    }
+    let path = args.output.display();
+    let file = File::create(&args.output).with_context(|| format!("cannot create {path}"))?;
+    let written = store.export(&args.names, form, BufWriter::new(file));
+    if written.is_err() {
+        std::fs::remove_file(&args.output).with_context(|| format!("cannot remove the unfinished {path}"))?;
+    }
+    Ok(written?)
+}
+
+/// A line for each name that is gone, and the bytes that are free again.
+fn freed(images: &[RemovedImage]) -> String {
+    let names = images.iter().flat_map(|image| &image.names);
+    let lines: Vec<String> = names.map(|name| format!("removed {name}\n")).collect();
+    let bytes: u64 = images.iter().map(|image| image.freed).sum();
+    format!("{}{bytes} bytes freed\n", lines.concat())
 }
 
 /// A line for each name of each image.
@@ -121,6 +203,14 @@ fn print(text: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_gone_is_told_with_what_that_freed() {
+        let image = |name: &str, freed| RemovedImage { names: vec![name.to_owned()], freed };
+        let told = freed(&[image("a:1", 5), image("b:2", 7)]);
+        assert_eq!(told, "removed a:1\nremoved b:2\n12 bytes freed\n");
+        assert_eq!(freed(&[]), "0 bytes freed\n");
+    }
 
     #[test]
     fn images_are_shown_by_their_names() {

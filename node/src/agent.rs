@@ -30,6 +30,7 @@ use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
 use crate::events::{Events, Happening, Severity};
 use crate::eviction::{self, Evictions};
 use crate::host_ports::{HostPortError, HostPorts};
+use crate::images::control;
 use crate::images::garbage::{self, Garbage};
 use crate::images::{Images, StoreError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
@@ -189,6 +190,7 @@ pub(crate) async fn run_with(
     tasks.spawn(remove_deleted(agent.ctx.client.clone(), agent.ctx.volumes.local().clone(), stop.clone()));
     let content = config.data_dir.join("node/content");
     tasks.spawn(garbage::collect(agent.ctx.clone(), content, stop.clone()));
+    tasks.spawn(control::serve(agent.ctx.clone(), config.data_dir.join("node"), stop.clone()));
     for (_, runtime) in agent.ctx.runtimes.all() {
         tasks.spawn(agent.ctx.containers.clone().follow(runtime.clone(), stop.clone()));
     }

@@ -71,8 +71,8 @@ pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use dns::DnsSettings;
 pub use eviction::{EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds, ThresholdsError};
 pub use images::{
-    GarbageError, ImageLimits, ImageStore, ImageStoreError, Interfaces, ListedImage, Registries,
-    RegistriesError, WasmArtifact, push_wasm,
+    ArchiveForm, ControlError, GarbageError, ImageLimits, ImageStore, ImageStoreError, Interfaces,
+    ListedImage, Registries, RegistriesError, RemovedImage, WasmArtifact, push_wasm,
 };
 pub use network::NetworkMode;
 pub use registration::{RangeError, pod_range};

@@ -9,6 +9,7 @@
 mod agent;
 mod api_server;
 mod cluster;
+mod disk;
 mod hosts;
 pub mod http;
 mod leftovers;
@@ -24,6 +25,7 @@ pub mod websocket;
 pub use agent::Agent;
 pub use api_server::ApiServer;
 pub use cluster::{Cluster, Options, in_cluster, one_shot};
+pub use disk::FullDisk;
 pub use hosts::{Host, Link};
 pub use netns::{isolated, isolated_on_disk};
 pub use proxy::Proxy;

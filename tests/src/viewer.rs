@@ -68,8 +68,13 @@ impl Viewer {
         for container in self.pod["spec"]["containers"].as_array_mut().into_iter().flatten() {
             container["command"] = json!(["sleep", "600"]);
         }
-        cluster.create(&self.pod.to_string());
+        self.create(cluster);
         cluster.wait_for("condition=Ready", &["pod", Self::NAME]);
+    }
+
+    /// Makes the Pod.
+    pub fn create(&self, cluster: &Cluster) {
+        cluster.create(&self.pod.to_string());
     }
 
     /// Waits until the file shows the text to the container.

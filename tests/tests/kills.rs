@@ -6,15 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
-use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use wherry_tests::pods::{shell, with};
-use wherry_tests::{Cluster, Options, in_cluster, wait};
+use wherry_tests::{Cluster, FullDisk, Options, in_cluster, wait};
 
 /// When something happens to a Pod.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -238,45 +237,17 @@ fn a_program_that_is_killed_is_started_again_once() {
     });
 }
 
-/// Takes all room of the node's disk; gives it back when dropped.
-struct Full(PathBuf);
-
-impl Full {
-    fn fill(disk: &Path) -> Self {
-        let path = disk.join("ballast");
-        let mut file = fs::File::create(&path).unwrap();
-        let mut block = vec![0_u8; 1 << 20];
-        while !block.is_empty() {
-            // Ever smaller pieces, until not one more byte fits.
-            if std::io::Write::write_all(&mut file, &block).is_err() {
-                block.truncate(block.len() / 2);
-            }
-        }
-        Self(path)
-    }
-}
-
-impl Drop for Full {
-    fn drop(&mut self) {
-        // It goes with the disk otherwise.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 #[test]
 fn a_full_disk_delays_starts_and_nothing_else() {
     in_cluster(Options::hasty(), |cluster| {
-        assert!(cluster.terminate());
-        let disk = cluster.data_dir().join("node");
-        mount(Some("tmpfs"), &disk, Some("tmpfs"), MsFlags::empty(), Some("size=64m")).unwrap();
-        cluster.launch();
+        let disk = cluster.move_to_small_disk();
         // Its image is there from now on.
         let first = Victim::create(cluster, "first");
         first.until_running(0..=0);
         first.is_gone_without_a_trace();
         for _ in 0..rounds() {
             for phase in PHASES {
-                let full = (phase == Phase::Start).then(|| Full::fill(&disk));
+                let full = (phase == Phase::Start).then(|| FullDisk::fill(&disk));
                 let victim = Victim::create(cluster, "disk");
                 if phase == Phase::Start {
                     let of_victim = format!("involvedObject.uid={}", victim.uid);
@@ -286,7 +257,7 @@ fn a_full_disk_delays_starts_and_nothing_else() {
                     victim.was_started(1);
                 } else {
                     victim.until_running(0..=0);
-                    let _full = Full::fill(&disk);
+                    let _full = FullDisk::fill(&disk);
                     if phase == Phase::Stop {
                         victim.is_gone_without_a_trace();
                         continue;

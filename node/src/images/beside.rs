@@ -1,13 +1,15 @@
 //! The images of a node for commands that run beside its agent, or while there is none.
 
 use std::error::Error;
-use std::io::BufRead;
-use std::path::Path;
+use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use oci_client::secrets::RegistryAuth;
 use wherry_runtime_api::ImageContent;
 
+use super::control::{ControlError, Question, RemovedImage, ask};
+use super::export::{ArchiveForm, export};
 use super::import::import;
 use super::push::{WasmArtifact, push};
 use super::{ImageReference, Images, Keep, NamedImage, PullError, Registries, Selection};
@@ -39,13 +41,15 @@ pub struct ListedImage {
 /// The images in the data directory of a node.
 pub struct ImageStore {
     images: Images,
+    node_dir: PathBuf,
 }
 
 impl ImageStore {
     /// Opens, or makes, the images of the node with this data directory.
     pub fn open(data_dir: &Path, registries: Arc<Registries>) -> Result<Self, ImageStoreError> {
-        let images = Images::join(&data_dir.join("node/content"), registries).map_err(ImageStoreError::of)?;
-        Ok(Self { images })
+        let node_dir = data_dir.join("node");
+        let images = Images::join(&node_dir.join("content"), registries).map_err(ImageStoreError::of)?;
+        Ok(Self { images, node_dir })
     }
 
     /// All images, by their first names.
@@ -58,6 +62,28 @@ impl ImageStore {
     /// Takes the images of an archive, which are never removed by themselves; their complete names.
     pub fn import(&self, archive: impl BufRead) -> Result<Vec<String>, ImageStoreError> {
         import(&self.images.store, archive).map_err(ImageStoreError::of)
+    }
+
+    /// Writes the images of these names into an archive. Blocks.
+    pub fn export(
+        &self,
+        names: &[String],
+        form: ArchiveForm,
+        out: impl Write,
+    ) -> Result<(), ImageStoreError> {
+        let names = names.iter().map(|name| ImageReference::parse(name));
+        let names = names.collect::<Result<Vec<_>, _>>().map_err(ImageStoreError::of)?;
+        export(&self.images.store, &names, form, out).map_err(ImageStoreError::of)
+    }
+
+    /// Has the node's agent remove an image that nothing uses; a pinned one only by `force`. Blocks.
+    pub fn remove(&self, name: &str, force: bool) -> Result<Vec<RemovedImage>, ControlError> {
+        ask(&self.node_dir, &Question::Remove { image: name.to_owned(), force })
+    }
+
+    /// Has the node's agent remove all images that nothing uses and that need not stay. Blocks.
+    pub fn prune(&self) -> Result<Vec<RemovedImage>, ControlError> {
+        ask(&self.node_dir, &Question::Prune)
     }
 
     /// Fetches an image in all the forms that containers here may ask for; its complete name.

@@ -19,7 +19,9 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{Keep, StoreError};
+use super::control::RemovedImage;
+use super::reference::ImageReference;
+use super::{Keep, NamedImage, StoreError};
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
 
@@ -162,6 +164,53 @@ pub(crate) async fn reclaim(ctx: &Context) -> Result<u64, StoreError> {
     remove(ctx, &to_free(unused(ctx, now), ctx.garbage.limits, now, u64::MAX)).await
 }
 
+/// Why an image that somebody wanted gone stays.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RemoveError {
+    /// There is none of this name.
+    #[error("there is no image {0:?} on this node")]
+    Missing(String),
+    /// A container or a volume has it.
+    #[error("image {0:?} is in use by Pods of this node: delete them first")]
+    InUse(String),
+    /// Somebody said that it stays.
+    #[error("image {0:?} is pinned: unpin it first, or use --force")]
+    Pinned(String),
+    /// It could not be removed.
+    #[error("cannot remove the image")]
+    Store(#[from] StoreError),
+}
+
+/// Removes the image of this name or digest, by all its names, if nothing uses it.
+pub(super) async fn remove_named(
+    ctx: &Context,
+    name: &str,
+    force: bool,
+) -> Result<RemovedImage, RemoveError> {
+    let full = ImageReference::parse(name).map(|reference| reference.full_name()).unwrap_or_default();
+    let wanted = |named: &NamedImage| named.image.id() == name || named.names.contains(&full);
+    let found = ctx.images.all().into_iter().find(wanted);
+    let found = found.ok_or_else(|| RemoveError::Missing(name.to_owned()))?;
+    if found.image.keep == Keep::Pinned && !force {
+        return Err(RemoveError::Pinned(name.to_owned()));
+    }
+    match remove_unused(ctx, found.image.id()).await? {
+        Some(freed) => Ok(RemovedImage { names: found.names.into_iter().collect(), freed }),
+        None => Err(RemoveError::InUse(name.to_owned())),
+    }
+}
+
+/// Removes all images that nothing uses and that need not stay, however new they are.
+pub(super) async fn prune(ctx: &Context) -> Result<Vec<RemovedImage>, StoreError> {
+    let mut removed = Vec::new();
+    for named in ctx.images.all().into_iter().filter(|named| named.image.keep == Keep::No) {
+        if let Some(freed) = remove_unused(ctx, named.image.id()).await? {
+            removed.push(RemovedImage { names: named.names.into_iter().collect(), freed });
+        }
+    }
+    Ok(removed)
+}
+
 /// Notes what is used, and tells what is not: the least recently used first.
 fn unused(ctx: &Context, now: Timestamp) -> Vec<Unused> {
     let in_use = in_use(ctx);
@@ -214,18 +263,24 @@ fn to_free(unused: Vec<Unused>, limits: ImageLimits, now: Timestamp, excess: u64
 async fn remove(ctx: &Context, images: &[Unused]) -> Result<u64, StoreError> {
     let mut freed = 0;
     for image in images {
-        if in_use(ctx).contains(&image.id) {
-            continue;
-        }
-        for (handler, runtime) in ctx.runtimes.all() {
-            if let Err(error) = runtime.forget_image(&image.id).await {
-                tracing::warn!(image = image.id, %handler, error = %chain(&error), "an unpacked image stays");
-            }
-        }
-        freed += ctx.images.remove(&image.id)?;
-        tracing::info!(image = image.id, size = image.size, "removed an image that nothing uses");
+        freed += remove_unused(ctx, &image.id).await?.unwrap_or(0);
     }
     Ok(freed)
+}
+
+/// Removes the image of this id unless something uses it; the bytes that this freed.
+async fn remove_unused(ctx: &Context, id: &str) -> Result<Option<u64>, StoreError> {
+    if in_use(ctx).contains(id) {
+        return Ok(None);
+    }
+    for (handler, runtime) in ctx.runtimes.all() {
+        if let Err(error) = runtime.forget_image(id).await {
+            tracing::warn!(image = id, %handler, error = %chain(&error), "an unpacked image stays");
+        }
+    }
+    let freed = ctx.images.remove(id)?;
+    tracing::info!(image = id, freed, "removed an image that nothing uses");
+    Ok(Some(freed))
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! credentials that overlap are one pull. Whether to ask at all is the pull policy's decision ([`should_pull`]).
 //!
 //! Reading order: `reference` (names), `registries` (where they lead), `manifest` and `classify` (what an image is), `pull`,
-//! `layer`, `store`, `garbage` (what goes when the disk gets full).
+//! `layer`, `store`, `import` and `export` (archives), `garbage` (what goes when the disk gets full) and `control` (what people want gone).
 
 mod beside;
 mod classify;
+pub(crate) mod control;
 mod credentials;
+mod export;
 pub(crate) mod garbage;
 mod import;
 mod layer;
@@ -34,7 +36,9 @@ use wherry_runtime_api::ImageContent;
 
 pub use beside::{ImageStore, ImageStoreError, ListedImage, push_wasm};
 pub(crate) use classify::{Selection, native_architecture};
+pub use control::{ControlError, RemovedImage};
 pub(crate) use credentials::credentials;
+pub use export::ArchiveForm;
 pub use garbage::{GarbageError, ImageLimits};
 pub(crate) use pull::PullError;
 use pull::Puller;

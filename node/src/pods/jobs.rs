@@ -34,10 +34,25 @@ const HOSTNAME_LETTERS: usize = 64;
 /// A step of a container that failed: kubelet's word and a sentence.
 pub(super) type Refusal = (&'static str, String);
 
+/// Why the pod's volumes are not there.
+pub(super) struct VolumeRefusal {
+    /// Kubelet's word, and a sentence.
+    pub(super) refusal: Refusal,
+    /// The volume whose image cannot be had, if it is that. The pod was told of it.
+    pub(super) image_of: Option<String>,
+}
+
+impl VolumeRefusal {
+    /// A volume cannot be mounted.
+    pub(super) fn mount(message: String) -> Self {
+        Self { refusal: ("FailedMount", message), image_of: None }
+    }
+}
+
 /// How a step went.
 pub(super) enum Done {
     /// [`Action::MountVolumes`].
-    Volumes(Result<Arc<Volumes>, String>),
+    Volumes(Result<Arc<Volumes>, VolumeRefusal>),
     /// [`Action::EnsureImage`]; `None` if the pod is ending.
     Image {
         /// The container.
@@ -97,7 +112,7 @@ pub(super) async fn mount_volumes(
     let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip), before.as_deref()).await;
     let mut volumes = match set_up {
         Ok(volumes) => volumes,
-        Err(error) => return Done::Volumes(Err(chain(&error))),
+        Err(error) => return Done::Volumes(Err(VolumeRefusal::mount(chain(&error)))),
     };
     let mounted = image_volumes::mount(&ctx, &pod, &mut volumes, &ending).await;
     Done::Volumes(mounted.map(|()| Arc::new(volumes)))

@@ -276,6 +276,8 @@ pub(super) struct Memory {
     pub(super) volumes_busy: bool,
     /// How often setting volumes up failed in a row.
     pub(super) volume_failures: u32,
+    /// The volume whose image could not be had, if it was that.
+    pub(super) image_volume: Option<String>,
     /// Address and sandbox.
     pub(super) network: Step<PodNetworking>,
     /// How often setting the network up failed in a row.

@@ -218,11 +218,25 @@ impl Reporter<'_, '_> {
         if let Some(failure) = launch {
             return Some((failure.reason, failure.message.clone()));
         }
-        let failure = memory.image.failure().filter(|_| memory.image_attempt == attempt)?;
-        Some(self.image_failure(view, failure))
+        if let Some(failure) = memory.image.failure().filter(|_| memory.image_attempt == attempt) {
+            return Some(self.image_failure(view.spec.image.as_deref().unwrap_or_default(), failure));
+        }
+        self.volume_failure(view)
     }
 
-    fn image_failure(&mut self, view: &View<'_>, failure: &Failure) -> (&'static str, String) {
+    /// Why the image is not here that a volume of the container is to show.
+    fn volume_failure(&mut self, view: &View<'_>) -> Option<(&'static str, String)> {
+        let world = self.world;
+        let name = world.memory.image_volume.as_deref()?;
+        let failure = world.memory.volumes.failure()?;
+        let mut mounts = view.spec.volume_mounts.iter().flatten();
+        let mut volumes = world.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+        let volume = volumes.find(|volume| volume.name == name && mounts.any(|mount| mount.name == name))?;
+        let image = volume.image.as_ref()?.reference.as_deref().unwrap_or_default();
+        Some(self.image_failure(image, failure))
+    }
+
+    fn image_failure(&mut self, image: &str, failure: &Failure) -> (&'static str, String) {
         let shown_until = later(failure.at, PULL_ERROR_SHOWN);
         if failure.reason != "ErrImagePull" || self.world.now < shown_until {
             if failure.reason == "ErrImagePull" {
@@ -230,7 +244,6 @@ impl Reporter<'_, '_> {
             }
             return (failure.reason, failure.message.clone());
         }
-        let image = view.spec.image.as_deref().unwrap_or_default();
         let message = format!("Back-off pulling image {image:?}: ErrImagePull: {}", failure.message);
         ("ImagePullBackOff", message)
     }

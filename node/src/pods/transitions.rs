@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 use super::allocation::told;
 use super::conditions::RESIZE_IN_PROGRESS;
-use super::specs::{field_path, find_container};
+use super::specs::field_path;
 use crate::admission::Admission;
 use crate::events::{Happening, Severity};
 use crate::eviction::Eviction;
@@ -76,11 +76,12 @@ fn of_container(pod: &Pod, status: &ContainerStatus, reason: &str) -> Vec<Happen
     };
     match reason {
         "ImagePullBackOff" => {
-            let container = find_container(pod, &status.name);
-            let image =
-                container.as_ref().and_then(|container| container.image.as_deref()).unwrap_or_default();
+            // The image is that of the container or of a volume; the cause was told before.
+            let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+            let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
+            let message = message.split(": ErrImagePull").next().unwrap_or_default();
             vec![
-                tell(Severity::Normal, "BackOff", format!("Back-off pulling image {image:?}")),
+                tell(Severity::Normal, "BackOff", message.to_owned()),
                 tell(Severity::Warning, "Failed", "Error: ImagePullBackOff".to_owned()),
             ]
         }

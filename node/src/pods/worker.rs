@@ -28,7 +28,7 @@ use tracing::{info, warn};
 use wherry_runtime_api::{ContainerId, ContainerState};
 
 use super::backoff::{retry_delay, setup_delay};
-use super::jobs::{self, Done};
+use super::jobs::{self, Done, VolumeRefusal};
 use super::memory::{ContainerMemory, Failure, Look, Memory, PreparedImage, Shown, Step, StopOrder, Why};
 use super::plan::{Action, NodeFacts, Plan, Views, World, plan};
 use super::probing::{ProbeReport, Probing, note};
@@ -411,7 +411,7 @@ impl Worker {
         }
     }
 
-    fn volumes_done(&mut self, result: Result<Arc<crate::volumes::Volumes>, String>, now: Timestamp) {
+    fn volumes_done(&mut self, result: Result<Arc<crate::volumes::Volumes>, VolumeRefusal>, now: Timestamp) {
         self.memory.volumes_busy = false;
         if std::mem::take(&mut self.memory.volumes_outdated) {
             let pod = self.desired.borrow().pod.clone();
@@ -419,8 +419,13 @@ impl Worker {
         }
         match result {
             Ok(volumes) => (self.memory.volumes, self.memory.volume_failures) = (Step::Done(volumes), 0),
-            Err(message) => {
-                self.tell(Severity::Warning, "FailedMount", message.clone());
+            Err(VolumeRefusal { refusal, image_of }) => {
+                if image_of.is_none() {
+                    self.tell(Severity::Warning, refusal.0, refusal.1.clone());
+                }
+                // Registries are not asked more often than for a container's image.
+                let delay = if image_of.is_some() { retry_delay } else { setup_delay };
+                self.memory.image_volume = image_of;
                 let failures = self.memory.volume_failures;
                 self.memory.volume_failures += 1;
                 self.memory.volumes = match self.memory.volumes.done() {
@@ -429,7 +434,7 @@ impl Worker {
                         let retry_at = super::backoff::later(now, setup_delay(failures + 1));
                         Step::Done(Arc::new(volumes.refreshed_later(retry_at)))
                     }
-                    None => Failure::after(Some(failures), ("FailedMount", message), now, setup_delay),
+                    None => Failure::after(Some(failures), refusal, now, delay),
                 };
             }
         }

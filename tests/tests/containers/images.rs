@@ -1,16 +1,19 @@
-//! Images that are brought to a node by hand.
+//! Images that are brought to a node by hand, and how images go.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell, with};
-use wherry_tests::{Cluster, Options, build_dir, in_cluster, wherry_binary};
+use wherry_tests::{Cluster, FullDisk, Options, build_dir, in_cluster, wait, wherry_binary};
 
 /// A name that no registry has.
 const NAME: &str = "nowhere.example/imported:1";
+/// An image that shares nothing with it.
+const OTHER: &str = "127.0.0.1:5000/side-by-side-backend:v1";
+const WASM: &str = "127.0.0.1:5000/hello-wasm:v1";
 
-fn image(cluster: &Cluster, args: &[&str], input: Stdio) -> String {
+fn try_image(cluster: &Cluster, args: &[&str], input: Stdio) -> (bool, String) {
     let output = Command::new(wherry_binary())
         .arg("image")
         .args(args)
@@ -19,9 +22,21 @@ fn image(cluster: &Cluster, args: &[&str], input: Stdio) -> String {
         .stdin(input)
         .output()
         .expect("wherry runs");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "wherry image {}: {out}{err}", args.join(" "));
-    out.into_owned()
+    let text = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn image(cluster: &Cluster, args: &[&str], input: Stdio) -> String {
+    let (done, text) = try_image(cluster, args, input);
+    assert!(done, "wherry image {}: {text}", args.join(" "));
+    text
+}
+
+/// What is said of an image that is not removed.
+fn refusal(cluster: &Cluster, args: &[&str]) -> String {
+    let (done, text) = try_image(cluster, args, Stdio::null());
+    assert!(!done, "wherry image {}: {text}", args.join(" "));
+    text
 }
 
 /// An OCI layout in an archive, with a name for its image.
@@ -68,4 +83,88 @@ fn an_image_that_is_imported_beside_a_running_node_needs_no_registry() {
         image(cluster, &["pin", NAME], Stdio::null());
         assert_eq!(kept(cluster).as_deref(), Some("pinned"));
     });
+}
+
+/// The names of all images.
+fn names(cluster: &Cluster) -> Vec<String> {
+    let list = image(cluster, &["list"], Stdio::null());
+    list.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+fn has(cluster: &Cluster, name: &str) -> bool {
+    names(cluster).iter().any(|known| known == name)
+}
+
+#[test]
+fn images_go_when_they_are_told_to_and_when_the_disk_gets_full() {
+    let flags =
+        ["--image-gc-high-threshold=1", "--image-gc-low-threshold=0", "--minimum-image-ttl-duration=0s"];
+    let options = Options { flags: flags.map(str::to_owned).to_vec(), ..Options::default() };
+    in_cluster(options, |cluster| {
+        let disk = cluster.move_to_small_disk();
+        exported_and_removed(cluster);
+        pruned(cluster);
+        while_the_disk_is_full(cluster, &disk);
+        // The agent looks at the disk when it starts, and this one is fuller than it should be.
+        assert!(has(cluster, OTHER) && cluster.terminate());
+        let without = refusal(cluster, &["prune"]);
+        assert!(without.contains("no agent of this node answers"), "{without}");
+        cluster.launch();
+        wait::until("unused images are gone", || {
+            let names = names(cluster);
+            if names.iter().all(|name| name.contains("nowhere.example")) {
+                Ok(())
+            } else {
+                Err(names.join(" "))
+            }
+        });
+        assert!(has(cluster, NAME), "what was imported stays");
+    });
+}
+
+/// An archive brings back what was removed; what is in use or pinned stays.
+fn exported_and_removed(cluster: &Cluster) {
+    let dir = tempfile::tempdir().expect("a temporary directory can be made");
+    image(cluster, &["import", "-"], archive(dir.path()).into());
+    let exported = dir.path().join("exported.tar");
+    let exported = exported.to_str().expect("the path is text");
+    image(cluster, &["export", NAME, "--output", exported], Stdio::null());
+    let removed = image(cluster, &["rm", NAME], Stdio::null());
+    assert!(
+        removed.contains(&format!("removed {NAME}\n")) && !removed.contains("\n0 bytes freed"),
+        "{removed}"
+    );
+    assert!(!has(cluster, NAME));
+    assert!(refusal(cluster, &["rm", NAME]).contains("there is no image"));
+    image(cluster, &["import", exported], Stdio::null());
+    let pod = with(shell("main", IDLE), json!({ "image": NAME, "imagePullPolicy": "Never" }));
+    cluster.run_pod("user", &json!({ "terminationGracePeriodSeconds": 0, "containers": [pod] }));
+    cluster.wait_for("condition=Ready", &["pod/user"]);
+    let used = refusal(cluster, &["rm", "--force", NAME]);
+    assert!(used.contains("is in use by Pods of this node"), "{used}");
+    cluster.kubectl(&["delete", "pod", "user"]);
+    image(cluster, &["pin", NAME], Stdio::null());
+    let pinned = refusal(cluster, &["rm", NAME]);
+    assert!(pinned.contains("is pinned"), "{pinned}");
+    image(cluster, &["rm", "--force", NAME], Stdio::null());
+    image(cluster, &["import", exported], Stdio::null());
+}
+
+/// What nothing uses goes, but for what was imported.
+fn pruned(cluster: &Cluster) {
+    image(cluster, &["pull", WASM], Stdio::null());
+    let told = image(cluster, &["prune"], Stdio::null());
+    assert!(told.contains(&format!("removed {WASM}\n")) && !told.contains("\n0 bytes freed"), "{told}");
+    assert!(!has(cluster, WASM) && has(cluster, NAME));
+}
+
+/// An image that does not fit is waited for, and told of in words.
+fn while_the_disk_is_full(cluster: &Cluster, disk: &Path) {
+    let full = FullDisk::fill(disk);
+    let main = with(shell("main", IDLE), json!({ "image": OTHER }));
+    cluster.run_pod("late", &json!({ "terminationGracePeriodSeconds": 0, "containers": [main] }));
+    cluster.until_told("involvedObject.name=late", |told| told.contains("no space is left on the disk of"));
+    drop(full);
+    cluster.wait_for("condition=Ready", &["pod/late"]);
+    cluster.kubectl(&["delete", "pod", "late"]);
 }

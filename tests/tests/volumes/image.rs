@@ -23,5 +23,15 @@ fn image_volume() {
         let pulled = events.matches(&format!("Successfully pulled image {BUSYBOX:?}")).count();
         assert!(pulled >= 1, "{events}");
         cluster.kubectl(&["delete", "pod", Viewer::NAME]);
+        let missing = json!({ "image": { "reference": "127.0.0.1:5000/nowhere:v1" } });
+        let mut viewer = Viewer::of(&[missing]);
+        viewer.container()["volumeMounts"] = json!([{ "name": "v0", "mountPath": "/data" }]);
+        viewer.create(cluster);
+        let waiting = "jsonpath={.status.containerStatuses[0].state.waiting}";
+        cluster.kubectl_until(&["get", "pod", Viewer::NAME, "-o", waiting], |waiting| {
+            waiting.contains("ImagePullBackOff")
+                && waiting.contains("pulling image \\\"127.0.0.1:5000/nowhere:v1")
+        });
+        cluster.kubectl(&["delete", "pod", Viewer::NAME]);
     });
 }

@@ -90,6 +90,26 @@ fn an_image_failure_is_shown(
 }
 
 #[test]
+fn containers_that_mount_the_volume_wait_for_its_image() {
+    let volumes = json!([{ "name": "data", "image": { "reference": "data:v1" } }]);
+    let mounts = json!([{ "name": "data", "mountPath": "/data" }]);
+    let containers = json!([{ "name": "a", "volumeMounts": mounts }, { "name": "b" }]);
+    let mut scene = Scene::prepared(pod_with(json!({ "volumes": volumes, "containers": containers }))).at(1);
+    scene.memory.image_volume = Some("data".to_owned());
+    let refusal = ("ErrImagePull", "no such image".to_owned());
+    scene.memory.volumes = Failure::after(None, refusal, at(0), |_| Duration::from_secs(10));
+    let waiting = |scene: &Scene| {
+        let status = status(scene);
+        [0, 1].map(|index| status["containerStatuses"][index]["state"]["waiting"].clone())
+    };
+    let other = json!({ "reason": "ContainerCreating" });
+    let expected = json!({ "reason": "ErrImagePull", "message": "no such image" });
+    assert_eq!(waiting(&scene), [expected, other.clone()]);
+    scene.memory.image_volume = None;
+    assert_eq!(waiting(&scene), [other.clone(), other]);
+}
+
+#[test]
 fn a_crash_loop_is_shown_with_how_it_ended() {
     let mut scene = Scene::prepared(pod()).with(vec![exited("main", 1, 3, 20)]).at(21);
     for time in [0, 10] {
