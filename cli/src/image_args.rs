@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use wherry_node::{ImageLimits, Registries};
+use wherry_node::{CredentialProviders, ImageLimits, Registries};
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
@@ -16,6 +16,12 @@ pub(crate) struct ImageArgs {
     /// Ask only mirrors for images of registries that have some.
     #[arg(long, requires = "registries")]
     disable_default_registry_endpoint: bool,
+    /// Programs that know accounts of registries: a CredentialProviderConfig, as kubelet's.
+    #[arg(long, requires = "image_credential_provider_bin_dir")]
+    image_credential_provider_config: Option<PathBuf>,
+    /// The directory of these programs.
+    #[arg(long, requires = "image_credential_provider_config")]
+    image_credential_provider_bin_dir: Option<PathBuf>,
     /// How full the disk is, in percent, when images go that nothing uses; 100 is never.
     #[arg(long, default_value_t = 85)]
     image_gc_high_threshold: u8,
@@ -36,6 +42,14 @@ impl ImageArgs {
         let Some(path) = &self.registries else { return Ok(Arc::default()) };
         let read = Registries::read(path, self.disable_default_registry_endpoint);
         Ok(Arc::new(read.context("--registries cannot be used")?))
+    }
+
+    /// Who knows accounts there.
+    pub(crate) fn credential_providers(&self) -> anyhow::Result<Arc<CredentialProviders>> {
+        let paths = (&self.image_credential_provider_config, &self.image_credential_provider_bin_dir);
+        let (Some(file), Some(programs)) = paths else { return Ok(Arc::default()) };
+        let read = CredentialProviders::read(file, programs);
+        Ok(Arc::new(read.context("--image-credential-provider-config cannot be used")?))
     }
 
     /// When they go.

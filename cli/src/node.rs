@@ -12,8 +12,8 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{
-    CgroupRoot, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, NodeEndpoint, NodeError, Registries,
-    ShutdownGrace, Sysctls,
+    CgroupRoot, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, NodeEndpoint,
+    NodeError, Registries, ShutdownGrace, Sysctls,
 };
 
 use crate::args::NodeArgs;
@@ -34,6 +34,7 @@ pub(crate) struct NodePlan {
     pub(crate) shutdown_grace: ShutdownGrace,
     pub(crate) eviction: EvictionSettings,
     pub(crate) registries: Arc<Registries>,
+    pub(crate) credential_providers: Arc<CredentialProviders>,
     pub(crate) image_limits: ImageLimits,
 }
 
@@ -67,6 +68,7 @@ impl NodePlan {
             shutdown_grace: args.shutdown.grace()?,
             eviction,
             registries: args.images.registries()?,
+            credential_providers: args.images.credential_providers()?,
             image_limits: args.images.limits()?,
         })
     }
@@ -97,6 +99,7 @@ impl NodePlan {
             shutdown_grace: self.shutdown_grace,
             eviction: self.eviction.clone(),
             registries: self.registries.clone(),
+            credential_providers: self.credential_providers.clone(),
             image_limits: self.image_limits,
             clock: clock.clone(),
         }

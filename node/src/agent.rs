@@ -286,6 +286,7 @@ impl Agent {
             containers: Containers::new(parts.runtimes.clone(), wakers.clone()),
             runtimes: parts.runtimes,
             garbage: Garbage::new(config.image_limits),
+            credential_providers: config.credential_providers.clone(),
             images: Images::open(&dir.join("content"), config.registries.clone())?,
             objects: Objects::new(&client, &wakers, tasks),
             tokens: Tokens::new(&client, &config.clock),

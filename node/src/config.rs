@@ -13,7 +13,7 @@ use crate::admission::Sysctls;
 use crate::cgroups::CgroupRoot;
 use crate::dns::DnsSettings;
 use crate::eviction::EvictionSettings;
-use crate::images::{ImageLimits, Registries};
+use crate::images::{CredentialProviders, ImageLimits, Registries};
 use crate::network::NetworkMode;
 use crate::shutdown::ShutdownGrace;
 
@@ -56,6 +56,8 @@ pub struct Config {
     pub eviction: EvictionSettings,
     /// Where images are fetched from.
     pub registries: Arc<Registries>,
+    /// Plugins that know accounts of registries.
+    pub credential_providers: Arc<CredentialProviders>,
     /// When images go that nothing uses.
     pub image_limits: ImageLimits,
     /// The time.

@@ -21,8 +21,8 @@ use crate::env::NodeFields;
 use crate::events::Events;
 use crate::eviction::Evictions;
 use crate::host_ports::HostPorts;
-use crate::images::Images;
 use crate::images::garbage::Garbage;
+use crate::images::{CredentialProviders, Images};
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
@@ -67,6 +67,8 @@ pub(crate) struct Context {
     pub(crate) containers: Arc<Containers>,
     /// Images.
     pub(crate) images: Images,
+    /// Who knows accounts of registries.
+    pub(crate) credential_providers: Arc<CredentialProviders>,
     /// Which of them nothing used for how long.
     pub(crate) garbage: Garbage,
     /// ConfigMaps and Secrets.

@@ -71,8 +71,9 @@ pub use config::{Config, EndpointTls, NodeEndpoint};
 pub use dns::DnsSettings;
 pub use eviction::{EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds, ThresholdsError};
 pub use images::{
-    ArchiveForm, ControlError, GarbageError, ImageLimits, ImageStore, ImageStoreError, Interfaces,
-    ListedImage, Registries, RegistriesError, RemovedImage, WasmArtifact, push_wasm,
+    ArchiveForm, ControlError, CredentialProviders, GarbageError, ImageLimits, ImageStore, ImageStoreError,
+    Interfaces, ListedImage, ProvidersError, Registries, RegistriesError, RemovedImage, WasmArtifact,
+    push_wasm,
 };
 pub use network::NetworkMode;
 pub use registration::{RangeError, pod_range};

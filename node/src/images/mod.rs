@@ -3,7 +3,7 @@
 //! [`Images::lookup`] answers from the disk; [`Images::pull`] asks the registry. Pulls of one image with the same
 //! credentials that overlap are one pull. Whether to ask at all is the pull policy's decision ([`should_pull`]).
 //!
-//! Reading order: `reference` (names), `registries` (where they lead), `manifest` and `classify` (what an image is), `pull`,
+//! Reading order: `reference` (names), `registries` (where they lead), `credentials` and `providers` (accounts), `manifest` and `classify` (what an image is), `pull`,
 //! `layer`, `store`, `import` and `export` (archives), `garbage` (what goes when the disk gets full) and `control` (what people want gone).
 
 mod beside;
@@ -15,6 +15,7 @@ pub(crate) mod garbage;
 mod import;
 mod layer;
 mod manifest;
+pub(crate) mod providers;
 mod pull;
 mod push;
 mod reference;
@@ -40,6 +41,7 @@ pub use control::{ControlError, RemovedImage};
 pub(crate) use credentials::credentials;
 pub use export::ArchiveForm;
 pub use garbage::{GarbageError, ImageLimits};
+pub use providers::{CredentialProviders, ProvidersError};
 pub(crate) use pull::PullError;
 use pull::Puller;
 pub use push::{Interfaces, WasmArtifact};

@@ -12,6 +12,7 @@ use super::memory::PreparedImage;
 use super::specs::field_path;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
+use crate::images::providers::Asker;
 use crate::images::{Image, ImageReference, PullDecision, PullPolicy, Selection, credentials, should_pull};
 use crate::runtimes::Handler;
 
@@ -184,7 +185,7 @@ impl Teller<'_> {
         }
     }
 
-    /// The first credentials of the pod's pull secrets that are for the registry.
+    /// The first credentials of the pod's pull secrets that are for the registry, else those that a plugin knows.
     async fn auth(&self, reference: &ImageReference) -> RegistryAuth {
         let secrets = self.pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
         for secret in secrets.into_iter().flatten() {
@@ -203,7 +204,10 @@ impl Teller<'_> {
                 self.ctx.events.pod(self.pod, happening);
             }
         }
-        RegistryAuth::Anonymous
+        let image = format!("{}/{}", reference.registry(), reference.repository());
+        let asker = Asker { pod: self.pod, tokens: &self.ctx.tokens, clock: &*self.ctx.clock };
+        let known = self.ctx.credential_providers.account(&image, &asker).await;
+        known.unwrap_or(RegistryAuth::Anonymous)
     }
 }
 

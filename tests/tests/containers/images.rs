@@ -1,11 +1,14 @@
 //! Images that are brought to a node by hand, and how images go.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell, with};
-use wherry_tests::{Cluster, FullDisk, Options, build_dir, in_cluster, wait, wherry_binary};
+use wherry_tests::{
+    Cluster, FullDisk, Options, Registry, build_dir, in_cluster, isolated, wait, wherry_binary,
+};
 
 /// A name that no registry has.
 const NAME: &str = "nowhere.example/imported:1";
@@ -167,4 +170,48 @@ fn while_the_disk_is_full(cluster: &Cluster, disk: &Path) {
     drop(full);
     cluster.wait_for("condition=Ready", &["pod/late"]);
     cluster.kubectl(&["delete", "pod", "late"]);
+}
+
+/// A directory of one program that knows the account of the private registry, and the file that names it.
+fn provider(dir: &Path) -> [String; 2] {
+    let (user, password) = Registry::ACCOUNT;
+    let answer = json!({
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1", "kind": "CredentialProviderResponse",
+        "cacheKeyType": "Registry", "auth": { Registry::PRIVATE: { "username": user, "password": password } },
+    });
+    let programs = dir.join("programs");
+    std::fs::create_dir(&programs).expect("the test's directory is writable");
+    let program = programs.join("accounts");
+    std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\necho '{answer}'\n"))
+        .expect("it is writable");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("the file is ours");
+    let config = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1", "kind": "CredentialProviderConfig",
+        "providers": [{
+            "name": "accounts", "matchImages": [Registry::PRIVATE], "defaultCacheDuration": "1m",
+            "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+        }],
+    });
+    let file = dir.join("providers.json");
+    std::fs::write(&file, config.to_string()).expect("the test's directory is writable");
+    [
+        format!("--image-credential-provider-config={}", file.display()),
+        format!("--image-credential-provider-bin-dir={}", programs.display()),
+    ]
+}
+
+#[test]
+fn an_image_of_a_private_registry_is_fetched_with_the_account_that_a_program_knows() {
+    isolated(|| {
+        let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let _registry = Registry::start(dir.path());
+        let _private = Registry::start_private(dir.path());
+        let options = Options { flags: provider(dir.path()).into(), ..Options::default() };
+        let cluster = Cluster::start(dir.path(), options);
+        let name = format!("{}/hello-oci:v1", Registry::PRIVATE);
+        assert!(refusal(&cluster, &["pull", &name]).contains("cannot pull"), "nobody else knows the account");
+        let main = with(shell("main", IDLE), json!({ "image": name }));
+        cluster.run_pod("private", &json!({ "terminationGracePeriodSeconds": 0, "containers": [main] }));
+        cluster.wait_for("condition=Ready", &["pod/private"]);
+    });
 }

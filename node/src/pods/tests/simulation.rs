@@ -118,6 +118,7 @@ impl Node {
             containers: Containers::new(runtimes.clone(), wakers.clone()),
             runtimes,
             images,
+            credential_providers: Arc::default(),
             garbage: Garbage::default(),
             objects: Objects::new(&client, &wakers, &tasks),
             tokens: Tokens::new(&client, &self.clock),
