@@ -374,7 +374,6 @@ impl Agent {
             containers: self.ctx.containers.clone(),
             runtimes: self.ctx.runtimes.clone(),
             network: self.ctx.network.clone(),
-            dir: self.ctx.logs.clone(),
             tasks: tasks.clone(),
             shutdown: stop.clone(),
         }

@@ -26,6 +26,7 @@ const OURS: &[(&str, &[&str])] = &[
         ],
     ),
     ("wherry-runtime-api", &[]),
+    ("wherry-runtime-suite", &["wherry-runtime-api"]),
     ("wherry-dns", &[]),
     ("wherry-plugin-api", &[]),
     ("wherry-wasm-runtime", &["wherry-runtime-api"]),

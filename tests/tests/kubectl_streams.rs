@@ -166,22 +166,17 @@ fn attach_shows_what_is_written_from_then_on() {
 #[test]
 fn input_for_one_reaches_a_container_and_ends() {
     wherry_tests::in_cluster(Options::default(), |cluster| {
-        for (name, websockets) in [("new", "true"), ("old", "false")] {
-            let image = "--image=127.0.0.1:5000/hello-oci:v1";
-            let script = "cat && echo 'stdin closed'";
-            let mut command = cluster.kubectl_command(&[
-                "run",
-                name,
-                image,
-                "--restart=Never",
-                "--stdin",
-                "--attach",
-                "--command",
-                "--",
-                "sh",
-                "-c",
-                script,
-            ]);
+        let shell = ["--command", "--", "sh", "-c", "cat && echo 'stdin closed'"];
+        let steps = ["--", "copy", "print", "stdin closed"];
+        for (name, websockets, image, words) in [
+            ("new", "true", "hello-oci", &shell[..]),
+            ("old", "false", "hello-oci", &shell),
+            ("new-wasm", "true", "cli-p2", &steps),
+            ("old-wasm", "false", "cli-p1", &steps),
+        ] {
+            let image = format!("--image=127.0.0.1:5000/{image}:v1");
+            let mut command = cluster.kubectl_command(&["run", name, &image]);
+            command.args(["--restart=Never", "--stdin", "--attach"]).args(words);
             command.env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets);
             let output = feed(&mut command, b"abcd1234\n");
             assert_eq!(text(&output.stdout), "abcd1234\nstdin closed\n", "{}", text(&output.stderr));

@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt as _;
+use tokio_util::sync::CancellationToken;
 use wasmtime_wasi::I32Exit;
+use wherry_runtime_api::logs::Stream;
+use wherry_runtime_api::terminal::Side;
 
+use crate::attach::Ends;
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
 use crate::guest::{Environment, ModuleGuest, Role};
+use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
 use crate::program::{Kind, Program, Server};
+use crate::streams::Streams;
 use crate::trap;
 
 /// Runs `program` until it exits, traps, or is asked to end.
@@ -16,17 +24,41 @@ pub(crate) async fn run(
     machine: Arc<Machine>,
     program: Arc<Program>,
     environment: Arc<Environment>,
+    ends: Ends,
     signals: Signals,
 ) -> Exit {
     let Ok(_slot) = machine.slots.try_acquire_many(program.places) else {
         return Exit::not_started("all instances of this node are in use".into());
     };
-    let executed = execute(&machine, &program, &environment, Role::Program);
-    let outcome = machine.ticker.attend(environment.processor.count(executed));
+    let run = async |role, interrupt| {
+        let executed = execute(&machine, &program, &environment, role);
+        end(machine.ticker.attend(environment.processor.count(executed)), &environment, &signals, interrupt)
+            .await
+    };
+    match ends {
+        Ends::Log { stdin } => run(Role::Program { stdin }, CancellationToken::new()).await,
+        Ends::Terminal { streams: Streams { stdin, stdout, stderr, errors }, shown, interrupt } => {
+            // What there is to say is logged; the terminal ends when nobody has the program's side of it.
+            drop(errors);
+            let arguments = environment.arguments.clone();
+            let role = Role::Streaming { arguments, stdin, stdout, stderr };
+            tokio::join!(run(role, interrupt), show(shown, &environment.log)).0
+        }
+    }
+}
+
+/// Waits for the end of what runs, whatever ends it.
+async fn end(
+    outcome: impl Future<Output = wasmtime::Result<i32>>,
+    environment: &Environment,
+    signals: &Signals,
+    interrupt: CancellationToken,
+) -> Exit {
     tokio::select! {
         biased;
         () = signals.kill.cancelled() => Exit::killed(),
         () = signals.stop.cancelled() => Exit::terminated("interrupted: WebAssembly receives no signals"),
+        () = interrupt.cancelled() => Exit::interrupted(),
         outcome = outcome => {
             let Ended { mut exit, text } = Ended::from(outcome);
             if let Some(text) = text {
@@ -36,6 +68,17 @@ pub(crate) async fn run(
                 exit.message = environment.remarks.last().unwrap_or_default();
             }
             exit
+        }
+    }
+}
+
+/// Logs what a terminal shows until the program has gone from it.
+async fn show(mut shown: Side, log: &LogFile) {
+    let Some(log) = log.stream(Stream::Stdout) else { return };
+    let mut bytes = BytesMut::new();
+    while let Ok(1..) = shown.read_buf(&mut bytes).await {
+        if let Err(error) = log.push(&bytes.split()) {
+            tracing::warn!(%error, "cannot write a container log");
         }
     }
 }

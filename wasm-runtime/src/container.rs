@@ -46,6 +46,11 @@ impl Exit {
         Self { code: 137, reason: ExitReason::Error, message: "killed".into() }
     }
 
+    /// By Ctrl-C: 128 + SIGINT.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: 130, reason: ExitReason::Error, message: "interrupted by Ctrl-C".into() }
+    }
+
     /// By its memory limit: 128 + SIGKILL.
     pub(crate) fn out_of_memory(message: String) -> Self {
         Self { code: 137, reason: ExitReason::OOMKilled, message }
@@ -54,6 +59,11 @@ impl Exit {
     /// By a trap: 128 + SIGABRT.
     pub(crate) fn trapped(message: String) -> Self {
         Self { code: 134, reason: ExitReason::Error, message }
+    }
+
+    /// By a stop before it was started.
+    pub(crate) fn never_started() -> Self {
+        Self { message: "stopped before it was started".into(), ..Self::killed() }
     }
 
     /// Before it ran; 128 as runc's callers report it.
@@ -155,7 +165,9 @@ impl Container {
         let Exit { code, reason, message } = exit;
         *state = ContainerState::Exited { started_at, finished_at: now, code, reason, message };
         drop(state);
-        self.environment.lock().take();
+        if let Some(environment) = self.environment.lock().take() {
+            environment.log.followers().end();
+        }
         self.signals.ended.cancel();
         true
     }

@@ -16,10 +16,7 @@ use crate::container::{Container, Exit};
 use crate::engine::Machine;
 use crate::executor::Executor;
 use crate::guest::{Environment, Role};
-use crate::streams::{Streams, pipes, terminal};
-
-/// The exit code of a command that Ctrl-C ended: 128 + SIGINT.
-const INTERRUPTED: i32 = 130;
+use crate::streams::{Client, Streams, pipes, terminal};
 
 /// Runs a command.
 pub(crate) fn exec(
@@ -45,7 +42,10 @@ pub(crate) fn exec(
     let interrupt = CancellationToken::new();
     let (streams, client) = if spec.terminal {
         let failed = |source: io::Error| refused(&format!("no terminal: {source}"));
-        terminal(spec.stdin, interrupt.clone()).map_err(failed)?
+        let (streams, screen) = terminal(interrupt.clone()).map_err(failed)?;
+        let stdin = spec.stdin.then(|| screen.keys());
+        let (stdout, terminal) = (Box::new(screen.shown()), Some(screen.window()));
+        (streams, Client { stdin, stdout, stderr: None, terminal })
     } else {
         pipes(spec.stdin)
     };
@@ -77,14 +77,14 @@ async fn run(
     interrupt: CancellationToken,
 ) -> i32 {
     let Streams { stdin, stdout, stderr, mut errors } = streams;
-    let role = Role::Beside { arguments, stdin, stdout, stderr };
+    let role = Role::Streaming { arguments, stdin, stdout, stderr };
     let executed = command::execute(machine, &container.program, environment, role);
     let command = machine.ticker.attend(environment.processor.count(executed));
     let ended = tokio::select! {
         biased;
         () = container.signals.kill.cancelled() => return Exit::killed().code,
         () = container.signals.ended.cancelled() => return Exit::killed().code,
-        () = interrupt.cancelled() => return INTERRUPTED,
+        () = interrupt.cancelled() => return Exit::interrupted().code,
         outcome = command => Ended::from(outcome),
     };
     if let Some(text) = ended.text {

@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::logs::Stream;
 use wherry_runtime_api::{ContainerSpec, ImageContent};
 
+use crate::attach::Doors;
 use crate::held::{Allowance, Held};
 use crate::log_file::LogFile;
 use crate::memory::{Budget, Meter};
@@ -62,10 +63,13 @@ pub(crate) struct ModuleGuest {
 
 /// What an instance is to its container.
 pub(crate) enum Role {
-    /// Its program.
-    Program,
-    /// A command beside it.
-    Beside {
+    /// Its program, which writes to its log.
+    Program {
+        /// What it reads, if anything.
+        stdin: Option<End<AsyncStdinStream>>,
+    },
+    /// What has streams of its own: a command beside the program, or a program with a terminal.
+    Streaming {
         /// `argv`, never empty.
         arguments: Vec<String>,
         stdin: End<AsyncStdinStream>,
@@ -86,6 +90,8 @@ pub(crate) struct Environment {
     pub(crate) preopens: Vec<Preopen>,
     /// Where output goes.
     pub(crate) log: LogFile,
+    /// What those who attach to the program may use.
+    pub(crate) doors: Doors,
     /// What was refused.
     pub(crate) remarks: Arc<Remarks>,
     /// The sockets there may be.
@@ -141,14 +147,17 @@ impl Environment {
         let (network, remarks) = (self.network.clone(), Arc::clone(&self.remarks));
         let mut builder = WasiCtx::builder();
         match role {
-            Role::Program => {
+            Role::Program { stdin } => {
                 builder.args(&self.arguments);
+                if let Some(stdin) = stdin {
+                    builder.stdin(stdin);
+                }
                 match (self.log.stream(Stream::Stdout), self.log.stream(Stream::Stderr)) {
                     (Some(stdout), Some(stderr)) => builder.stdout(stdout).stderr(stderr),
                     _ => builder.inherit_stdio(),
                 }
             }
-            Role::Beside { arguments, stdin, stdout, stderr } => {
+            Role::Streaming { arguments, stdin, stdout, stderr } => {
                 builder.args(&arguments).stdin(stdin).stdout(stdout).stderr(stderr)
             }
         };

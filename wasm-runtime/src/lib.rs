@@ -30,6 +30,7 @@
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
 //! `ticker` and `executor` (what all share).
 
+mod attach;
 mod bandwidth;
 mod capabilities;
 mod code_cache;

@@ -16,6 +16,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wherry_runtime_api::logs::{Encoder, Stream};
 
+use crate::attach::Followers;
 use crate::config::Clock;
 
 /// Bytes a guest may write in one call.
@@ -26,6 +27,7 @@ const WRITE_SIZE: usize = 64 * 1024;
 pub(crate) struct LogFile {
     /// None: what is written goes to the output of this process.
     file: Option<Arc<Lazy>>,
+    followers: Arc<Followers>,
     clock: Clock,
 }
 
@@ -54,19 +56,25 @@ impl LogFile {
     pub(crate) fn open(path: &Path, clock: Clock) -> io::Result<Self> {
         open(path)?;
         let file = Lazy { path: path.to_owned(), opened: OnceLock::new() };
-        Ok(Self { file: Some(Arc::new(file)), clock })
+        Ok(Self { file: Some(Arc::new(file)), followers: Followers::new(), clock })
     }
 
     /// The output of this process in place of a file.
     pub(crate) fn of_process(clock: Clock) -> Self {
-        Self { file: None, clock }
+        Self { file: None, followers: Followers::new(), clock }
     }
 
     /// A stream of one instance: its lines never mix with those of another. None if it has that of this process.
     pub(crate) fn stream(&self, stream: Stream) -> Option<LogStream> {
         let (file, clock) = (Arc::clone(self.file.as_ref()?), Arc::clone(&self.clock));
-        let lines = Lines { file, clock, encoder: Encoder::new(stream) };
+        let followers = Arc::clone(&self.followers);
+        let lines = Lines { file, followers, clock, stream, encoder: Encoder::new(stream) };
         Some(LogStream { lines: Arc::new(Mutex::new(lines)) })
+    }
+
+    /// Those who see what is written.
+    pub(crate) fn followers(&self) -> &Followers {
+        &self.followers
     }
 
     /// Writes what the runtime has to say about the container.
@@ -80,6 +88,7 @@ impl LogFile {
             }),
             None => writeln!(io::stderr(), "{text}"),
         };
+        self.followers.write(Stream::Stderr, format!("{text}\n").as_bytes());
         if let Err(error) = written {
             tracing::warn!(%error, "cannot write a container log");
         }
@@ -88,13 +97,17 @@ impl LogFile {
 
 struct Lines {
     file: Arc<Lazy>,
+    followers: Arc<Followers>,
     clock: Clock,
+    stream: Stream,
     encoder: Encoder,
 }
 
 impl Lines {
     fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.encoder.push(bytes, (self.clock)(), &mut self.file.file()?)
+        self.encoder.push(bytes, (self.clock)(), &mut self.file.file()?)?;
+        self.followers.write(self.stream, bytes);
+        Ok(())
     }
 }
 
@@ -112,6 +125,13 @@ impl Drop for Lines {
 #[derive(Clone)]
 pub(crate) struct LogStream {
     lines: Arc<Mutex<Lines>>,
+}
+
+impl LogStream {
+    /// Writes what came from elsewhere than an instance.
+    pub(crate) fn push(&self, bytes: &[u8]) -> io::Result<()> {
+        self.lines.lock().push(bytes)
+    }
 }
 
 impl IsTerminal for LogStream {

@@ -19,6 +19,7 @@ use wherry_runtime_api::{
     Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
 };
 
+use crate::attach::{Doors, Ends};
 use crate::capabilities::Missing;
 use crate::code_cache::{CodeCache, private_directory};
 use crate::config::{Clock, Config, Limits, Output};
@@ -39,7 +40,7 @@ use crate::remarks::Remarks;
 use crate::reuse::Reuse;
 use crate::serve::{self, Service};
 use crate::settings::Settings;
-use crate::{command, exec, preopens};
+use crate::{attach, command, exec, preopens};
 
 /// Port of a server whose container declares none.
 const DEFAULT_PORT: u16 = 80;
@@ -138,7 +139,7 @@ impl WasmRuntime {
         self.staging.join(id.to_string())
     }
 
-    fn environment(&self, container: &Container) -> Result<Environment, RuntimeError> {
+    fn environment(&self, container: &Container, doors: Doors) -> Result<Environment, RuntimeError> {
         let spec = &container.spec;
         let opened = match self.output {
             Output::Logs => LogFile::open(&spec.log_path, Arc::clone(&self.clock)),
@@ -177,6 +178,7 @@ impl WasmRuntime {
             working_dir: spec.working_dir.clone(),
             preopens,
             log,
+            doors,
             network,
             outgoing,
             names,
@@ -188,7 +190,14 @@ impl WasmRuntime {
     /// Created to Running.
     async fn launch(&self, container: &Arc<Container>) -> Result<(), RuntimeError> {
         let executor = self.executor(&container.spec.sandbox).await?;
-        let environment = Arc::new(self.environment(container)?);
+        let (doors, ends) = match &container.program.kind {
+            // A server has nobody to read from.
+            Kind::Server(_) => (Doors::None, Ends::Log { stdin: None }),
+            Kind::Command(_) | Kind::Module(_) => attach::open(container.spec.streams).map_err(|error| {
+                RuntimeError::Failed { step: "opening a terminal".into(), reason: error.to_string() }
+            })?,
+        };
+        let environment = Arc::new(self.environment(container, doors)?);
         match &container.program.kind {
             Kind::Server(server) => {
                 let (service, listener) = self.listen(container, server, &environment, &executor).await?;
@@ -197,7 +206,7 @@ impl WasmRuntime {
             Kind::Command(_) | Kind::Module(_) => {
                 let (machine, program) = (Arc::clone(&self.machine), Arc::clone(&container.program));
                 let signals = container.signals.clone();
-                let run = command::run(machine, program, Arc::clone(&environment), signals);
+                let run = command::run(machine, program, Arc::clone(&environment), ends, signals);
                 self.supervise(container, &executor, environment, run);
             }
         }
@@ -403,7 +412,7 @@ impl Runtime for WasmRuntime {
         {
             let _not_starting = container.starting.lock().await;
             if container.state() == ContainerState::Created {
-                container.end((self.clock)(), Exit::terminated("stopped before it was started"));
+                container.end((self.clock)(), Exit::never_started());
             }
         }
         container.signals.stop.cancel();
@@ -425,9 +434,11 @@ impl Runtime for WasmRuntime {
         exec::exec(&self.machine, &container, environment, &executor, spec)
     }
 
-    async fn attach(&self, id: &ContainerId, _: bool) -> Result<Execution, RuntimeError> {
-        self.container(id)?;
-        Err(RuntimeError::Unsupported { handler: self.handler(), what: "attach" })
+    async fn attach(&self, id: &ContainerId, stdin: bool) -> Result<Execution, RuntimeError> {
+        let container = self.container(id)?;
+        let environment = container.environment().ok_or_else(|| RuntimeError::NotRunning(id.clone()))?;
+        let ended = container.signals.ended.clone();
+        Ok(attach::join(&environment.doors, environment.log.followers(), stdin, ended))
     }
 
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {

@@ -292,7 +292,7 @@ impl Service {
         let Kind::Server(server) = &self.program.kind else {
             return Err(wasmtime::Error::msg("a command is no server"));
         };
-        let mut store = self.environment.store(&self.machine.engine, Role::Program)?;
+        let mut store = self.environment.store(&self.machine.engine, Role::Program { stdin: None })?;
         let proxy = server.proxy.instantiate_async(&mut store).await?;
         Ok(Box::new(Instance::new(store, proxy, slot)))
     }

@@ -69,7 +69,11 @@ impl<S: StdoutStream> StdoutStream for End<S> {
     }
 }
 
-fn input(from: impl AsyncRead + Send + Sync + 'static, is_terminal: bool) -> End<AsyncStdinStream> {
+/// The input of a program.
+pub(crate) fn input(
+    from: impl AsyncRead + Send + Sync + 'static,
+    is_terminal: bool,
+) -> End<AsyncStdinStream> {
     End { stream: AsyncStdinStream::new(from), is_terminal }
 }
 
@@ -97,21 +101,40 @@ pub(crate) fn pipes(stdin: bool) -> (Streams, Client) {
     (streams, Client { stdin, stdout: Box::new(stdout), stderr: Some(Box::new(stderr)), terminal: None })
 }
 
+/// The side of a terminal that people have.
+pub(crate) struct Screen {
+    side: Side,
+    interrupt: CancellationToken,
+}
+
+impl Screen {
+    /// Where they type.
+    pub(crate) fn keys(&self) -> Input {
+        Box::new(Keys { side: self.side.clone(), interrupt: self.interrupt.clone() })
+    }
+
+    /// What it shows; only one may read it.
+    pub(crate) fn shown(&self) -> Side {
+        self.side.clone()
+    }
+
+    /// Its size.
+    pub(crate) fn window(&self) -> Box<dyn Terminal> {
+        Box::new(self.side.window())
+    }
+}
+
 /// A terminal, which carries everything. `interrupt` is told of Ctrl-C.
-pub(crate) fn terminal(stdin: bool, interrupt: CancellationToken) -> io::Result<(Streams, Client)> {
+pub(crate) fn terminal(interrupt: CancellationToken) -> io::Result<(Streams, Screen)> {
     let pair = openpty(None, None)?;
-    let (ours, theirs) = (Side::new(pair.master)?, Side::new(pair.slave)?);
-    let window = Box::new(ours.window());
+    let (side, theirs) = (Side::new(pair.master)?, Side::new(pair.slave)?);
     let streams = Streams {
         stdin: input(theirs.clone(), true),
         stdout: output(theirs.clone(), true),
         stderr: output(theirs.clone(), true),
         errors: Box::new(theirs),
     };
-    let keys = || Box::new(Keys { side: ours.clone(), interrupt }) as Input;
-    let stdin = stdin.then(keys);
-    let client = Client { stdin, stdout: Box::new(ours), stderr: None, terminal: Some(window) };
-    Ok((streams, client))
+    Ok((streams, Screen { side, interrupt }))
 }
 
 /// A pipe that two write to.

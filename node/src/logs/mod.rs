@@ -15,8 +15,6 @@ mod tests;
 mod trim;
 
 pub(crate) use dir::LogDir;
-pub(crate) use follow::Following;
-pub(crate) use options::LogOptions;
 pub(crate) use server::ServerError;
 pub(crate) use server::{LogServer, LogState};
 pub(crate) use stream::last_lines;

@@ -3,7 +3,7 @@
 //! ```text
 //! client --(API server passes bytes on)--> server: who and what is meant, which protocol
 //!   WebSocket: websocket (frames) -> channels  \
-//!   SPDY/3.1:  spdy (frames, streams) -> remote -> session -> exec, output
+//!   SPDY/3.1:  spdy (frames, streams) -> remote -> session -> exec
 //!   SPDY/3.1, bare or in a WebSocket (tunnel)  -> forward -> the Pod's ports
 //!   WebSocket without channels -> pieces <- logs
 //! ```
@@ -16,7 +16,6 @@ mod channels;
 mod exec;
 mod forward;
 mod options;
-mod output;
 mod pieces;
 mod remote;
 mod server;

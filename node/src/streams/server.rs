@@ -18,16 +18,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
-use wherry_runtime_api::logs::Stream;
-use wherry_runtime_api::{ContainerId, ExecSpec, RuntimeError};
+use wherry_runtime_api::ExecSpec;
 
 use super::forward::{self, Place, Target};
 use super::options::{Change, Options, STREAM_PROTOCOL};
 use super::session::{Ends, Session};
-use super::{channels, exec, output, pieces, remote, tunnel, websocket};
+use super::{channels, exec, pieces, remote, tunnel, websocket};
 use crate::containers::{Containers, Running};
 use crate::context::chain;
-use crate::logs::{Following, LogDir, LogOptions};
 use crate::network::PodNetwork;
 use crate::pods::{PodIndex, find_container};
 use crate::runtimes::Runtimes;
@@ -43,8 +41,6 @@ pub(crate) struct StreamState {
     pub(crate) runtimes: Runtimes,
     /// Where ports are.
     pub(crate) network: Arc<dyn PodNetwork>,
-    /// Where logs are.
-    pub(crate) dir: LogDir,
     /// Where streams are carried.
     pub(crate) tasks: TaskTracker,
     /// When they end.
@@ -97,11 +93,6 @@ async fn serve_attach(
             let ends_with_input = stdin && (spec.stdin_once != Some(true) || spec.tty == Some(true));
             state.command(asked, wanted, move |session| exec::attach(execution, ends_with_input, session))
         }
-        Err(RuntimeError::Unsupported { handler, .. }) if stdin => {
-            let message = format!("attaching to standard input is not supported by the runtime {handler:?}");
-            Err((StatusCode::NOT_IMPLEMENTED, message))
-        }
-        Err(RuntimeError::Unsupported { .. }) => state.show_log(&pod, &running.status.id, asked, wanted),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, chain(&error))),
     }
 }
@@ -222,27 +213,6 @@ impl StreamState {
         let running = attempts.find(|running| running.status.id.name == container && running.is_running());
         let missing = || (StatusCode::INTERNAL_SERVER_ERROR, format!("container not found ({container:?})"));
         Ok((pod, running.ok_or_else(missing)?))
-    }
-
-    /// Shows what the program writes to its log, where the runtime hands out no streams.
-    fn show_log(
-        &self,
-        pod: &Pod,
-        id: &ContainerId,
-        asked: Asked,
-        wanted: remote::Wanted,
-    ) -> Result<Response, Refusal> {
-        let (id, attempt) = (id.clone(), id.attempt);
-        let found = self.dir.attempts(pod, &id.name).into_iter().find(|(known, _)| *known == attempt);
-        let (_, path) =
-            found.ok_or((StatusCode::NOT_FOUND, format!("container {:?} has no log", id.name)))?;
-        let streams = [(wanted.stdout, Stream::Stdout), (wanted.stderr, Stream::Stderr)];
-        let streams: Vec<Stream> =
-            streams.into_iter().filter(|(wanted, _)| *wanted).map(|(_, stream)| stream).collect();
-        let following = Following { containers: self.containers.clone(), id, options: LogOptions::default() };
-        self.command(asked, wanted, move |session| async move {
-            output::run(following, &path, &streams, session).await;
-        })
     }
 
     /// Where the ports of a Pod are.

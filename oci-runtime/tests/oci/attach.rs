@@ -11,27 +11,6 @@ fn with_streams(node: &Node, script: &str, streams: Streams) -> ContainerSpec {
 }
 
 #[tokio::test]
-async fn two_who_attach_see_the_same_and_the_end() {
-    let node = Node::new().await;
-    let script = "echo ready; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo out; echo err >&2";
-    let main = with_streams(&node, script, Streams::default());
-    node.run(&main).await;
-    node.until_logged("main", "ready").await;
-    let attached = [
-        node.runtime.attach(&main.id, true).await.unwrap(),
-        node.runtime.attach(&main.id, false).await.unwrap(),
-    ];
-    let touch = ExecSpec { command: ["touch", "/tmp/go"].map(str::to_owned).to_vec(), ..ExecSpec::default() };
-    node.runtime.exec(&main.id, &touch).await.unwrap().ended.await.unwrap();
-    for one in attached {
-        assert!(one.stdin.is_none() && one.terminal.is_none(), "the container takes no input");
-        let (out, err, code) = tokio::join!(all(one.stdout), all(one.stderr.unwrap()), one.ended);
-        assert_eq!((out.as_str(), err.as_str(), code.unwrap()), ("out\n", "err\n", 0));
-    }
-    node.finish().await;
-}
-
-#[tokio::test]
 async fn input_stays_open_for_the_next_one_also_after_a_restart_of_the_agent() {
     let node = Node::new().await;
     let streams = Streams { stdin: true, ..Streams::default() };
@@ -46,21 +25,6 @@ async fn input_stays_open_for_the_next_one_also_after_a_restart_of_the_agent() {
     second.stdin.as_mut().unwrap().write_all(b"two\n").await.unwrap();
     until_shown(&mut second, "got two").await;
     assert_eq!(node.log("main"), ["stdout F got one", "stdout F got two"]);
-    node.finish().await;
-}
-
-#[tokio::test]
-async fn input_for_one_ends_with_that_one() {
-    let node = Node::new().await;
-    let streams = Streams { stdin: true, stdin_once: true, terminal: false };
-    let main = with_streams(&node, "cat; echo end", streams);
-    node.run(&main).await;
-    let mut one = node.runtime.attach(&main.id, true).await.unwrap();
-    let mut stdin = one.stdin.take().unwrap();
-    stdin.write_all(b"all there is\n").await.unwrap();
-    drop(stdin);
-    let (out, code) = tokio::join!(all(one.stdout), one.ended);
-    assert_eq!((out.as_str(), code.unwrap()), ("all there is\nend\n", 0));
     node.finish().await;
 }
 

@@ -65,24 +65,6 @@ async fn a_command_runs_as_the_containers_user_with_its_environment_and_capabili
     node.finish().await;
 }
 
-#[tokio::test]
-async fn input_reaches_the_command_until_it_is_closed() {
-    let node = Node::new().await;
-    let main = sleeper(&node).await;
-    let spec = ExecSpec { stdin: true, ..script("cat; echo end") };
-    let mut running = node.runtime.exec(&main.id, &spec).await.unwrap();
-    let mut stdin = running.stdin.take().unwrap();
-    let sent = "line\n".repeat(40_000);
-    let write = async {
-        stdin.write_all(sent.as_bytes()).await.unwrap();
-        drop(stdin);
-    };
-    let (out, (), code) = tokio::join!(all(running.stdout), write, running.ended);
-    assert_eq!(code.unwrap(), 0);
-    assert!(out == sent + "end\n", "{} bytes", out.len());
-    node.finish().await;
-}
-
 pub(crate) async fn until_shown(running: &mut Execution, text: &str) -> String {
     let mut seen = Vec::new();
     let read = async {
@@ -166,15 +148,5 @@ async fn a_command_nobody_waits_for_is_killed() {
     }
     // The container's own shim is all that is left.
     until(|| node.shim_processes(&main.id).len() == 1).await;
-    node.finish().await;
-}
-
-#[tokio::test]
-async fn a_command_ends_with_its_container() {
-    let node = Node::new().await;
-    let main = sleeper(&node).await;
-    let running = node.runtime.exec(&main.id, &command(&["sleep", "424203"])).await.unwrap();
-    node.runtime.stop(&main.id, Duration::ZERO).await.unwrap();
-    assert_eq!(running.ended.await.unwrap(), 137);
     node.finish().await;
 }

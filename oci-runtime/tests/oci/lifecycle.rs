@@ -15,58 +15,6 @@ fn is_running(state: &ContainerState) -> bool {
 }
 
 #[tokio::test]
-async fn every_call_may_be_repeated() {
-    let node = Node::new().await;
-    let spec = node.script("main", LOOP);
-    for _ in 0..2 {
-        node.runtime.ensure_sandbox(&node.sandbox).await.unwrap();
-        node.runtime.prepare_image(&spec.image).await.unwrap();
-        node.runtime.create(&spec).await.unwrap();
-    }
-    assert_eq!(node.state(&spec.id).await, Some(ContainerState::Created));
-    for _ in 0..2 {
-        node.runtime.start(&spec.id).await.unwrap();
-    }
-    node.until_logged("main", "ready").await;
-    let running = node.state(&spec.id).await.unwrap();
-    node.runtime.create(&spec).await.unwrap();
-    assert_eq!(node.state(&spec.id).await, Some(running));
-    for _ in 0..2 {
-        node.runtime.stop(&spec.id, Duration::from_secs(50)).await.unwrap();
-    }
-    for _ in 0..2 {
-        node.runtime.remove(&spec.id).await.unwrap();
-    }
-    assert_eq!(node.state(&spec.id).await, None);
-    node.runtime.remove_sandbox(&node.sandbox.id).await.unwrap();
-    node.finish().await;
-}
-
-#[tokio::test]
-async fn a_running_container_is_killed_when_it_is_removed() {
-    let node = Node::new().await;
-    let spec = node.script("main", "trap '' TERM; while true; do sleep 1; done");
-    node.run(&spec).await;
-    node.runtime.remove(&spec.id).await.unwrap();
-    assert_eq!(node.state(&spec.id).await, None);
-    node.finish().await;
-}
-
-#[tokio::test]
-async fn a_container_stopped_before_it_was_started_never_runs() {
-    let node = Node::new().await;
-    let spec = node.script("main", "echo ran");
-    node.runtime.create(&spec).await.unwrap();
-    node.runtime.stop(&spec.id, Duration::from_secs(1)).await.unwrap();
-    let state = node.state(&spec.id).await.unwrap();
-    assert!(matches!(state, ContainerState::Exited { started_at: None, code: 137, .. }), "{state:?}");
-    let refused = node.runtime.start(&spec.id).await.unwrap_err();
-    assert_eq!(refused.to_string(), "runc run failed: stopped before it was started");
-    assert_eq!(node.log("main"), [""; 0]);
-    node.finish().await;
-}
-
-#[tokio::test]
 async fn containers_outlive_the_agent_and_the_next_one_takes_them_over() {
     let node = Node::new().await;
     let spec = node.script("main", LOOP);

@@ -1,9 +1,12 @@
-//! Containers for real: busybox below runc below the shim. Needs root, runc and busybox-static.
+//! Containers for real: busybox below runc below the shim. Needs root, runc, busybox-static and the guest `cli` of
+//! `scripts/guests`.
 //!
 //! Every test has a data directory, a pod and cgroups of its own and checks at its end that nothing is left.
 
 #[cfg(test)]
 mod attach;
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod exec;
 #[cfg(test)]

@@ -65,8 +65,12 @@ impl Node {
 
     /// A new agent on the same data, after the old one is gone.
     pub(crate) fn restart(mut self) -> Self {
-        self.runtime = OciRuntime::new(self.config.clone()).unwrap();
+        self.next_agent();
         self
+    }
+
+    pub(crate) fn next_agent(&mut self) {
+        self.runtime = OciRuntime::new(self.config.clone()).unwrap();
     }
 
     pub(crate) fn id(&self, name: &str) -> ContainerId {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use wherry_runtime_api::{ContainerState, ExitReason, Mount, NodeNamespaces, Resources, Runtime, Seccomp};
+use wherry_runtime_api::{ContainerState, ExitReason, NodeNamespaces, Resources, Runtime, Seccomp};
 
 use crate::node::{Node, hierarchies};
 
@@ -12,31 +12,6 @@ fn code_and_reason(state: &ContainerState) -> (i32, ExitReason) {
         ContainerState::Exited { code, reason, .. } => (*code, *reason),
         other => panic!("{other:?}"),
     }
-}
-
-#[tokio::test]
-async fn output_goes_to_the_log_and_the_exit_code_is_kept() {
-    let node = Node::new().await;
-    let spec = node.script("main", "echo out; echo err >&2; printf unfinished; exit 7");
-    let log = node.output(&spec).await;
-    assert!(log.contains(&"stdout F out".to_owned()), "{log:?}");
-    assert!(log.contains(&"stderr F err".to_owned()), "{log:?}");
-    assert!(log.contains(&"stdout P unfinished".to_owned()), "{log:?}");
-    let state = node.state(&spec.id).await.unwrap();
-    assert_eq!(code_and_reason(&state), (7, ExitReason::Error));
-    let ContainerState::Exited { started_at: Some(started_at), finished_at, .. } = state else { panic!() };
-    assert!(started_at <= finished_at);
-    node.finish().await;
-}
-
-#[tokio::test]
-async fn more_output_than_a_pipe_holds_arrives_whole() {
-    let node = Node::new().await;
-    let spec = node.script("main", "i=0; while [ $i -lt 20000 ]; do echo line-$i; i=$((i+1)); done");
-    let log = node.output(&spec).await;
-    assert_eq!(log.len(), 20000);
-    assert_eq!(log[19999], "stdout F line-19999");
-    node.finish().await;
 }
 
 #[tokio::test]
@@ -50,23 +25,6 @@ async fn environment_user_directory_and_hostname_are_as_asked() {
     let log = node.output(&spec).await;
     assert_eq!(log[0], "stdout F image yes /tmp pod-host pod-host");
     assert!(log[1].contains("uid=33") && log[1].contains("gid=34") && log[1].contains("50"), "{log:?}");
-    node.finish().await;
-}
-
-#[tokio::test]
-async fn binds_are_seen_and_read_only_ones_kept_so() {
-    let node = Node::new().await;
-    let volume = node.dir.path().join("volume");
-    fs::create_dir(&volume).unwrap();
-    fs::write(volume.join("in"), "from the node\n").unwrap();
-    let mut spec =
-        node.script("main", "cat /ro/in; touch /ro/no || echo refused; touch /rw/yes && echo written");
-    let mount = |place: &str, read_only| Mount::new(&volume, place, read_only);
-    spec.mounts = vec![mount("/ro", true), mount("/rw", false)];
-    let log = node.output(&spec).await;
-    assert!(log.contains(&"stdout F from the node".to_owned()), "{log:?}");
-    assert!(log.contains(&"stdout F refused".to_owned()), "{log:?}");
-    assert!(volume.join("yes").exists() && !volume.join("no").exists());
     node.finish().await;
 }
 
@@ -163,18 +121,6 @@ async fn a_program_that_heeds_the_signal_ends_with_its_own_code() {
     node.runtime.stop(&spec.id, Duration::from_secs(50)).await.unwrap();
     assert_eq!(code_and_reason(&node.state(&spec.id).await.unwrap()), (3, ExitReason::Error));
     assert!(node.log("main").contains(&"stdout F bye".to_owned()));
-    node.finish().await;
-}
-
-#[tokio::test]
-async fn a_program_that_does_not_is_killed_after_the_grace_period() {
-    let node = Node::new().await;
-    let spec = node.script("main", "trap '' TERM; echo ready; while true; do sleep 1; done");
-    node.run(&spec).await;
-    node.until_logged("main", "ready").await;
-    node.runtime.stop(&spec.id, Duration::from_millis(50)).await.unwrap();
-    assert_eq!(code_and_reason(&node.state(&spec.id).await.unwrap()), (137, ExitReason::Error));
-    node.runtime.stop(&spec.id, Duration::ZERO).await.unwrap();
     node.finish().await;
 }
 

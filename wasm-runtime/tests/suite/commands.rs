@@ -15,43 +15,6 @@ fn with_args(node: &Node, guest: &str, args: &[&str]) -> ContainerSpec {
     ContainerSpec { args: Some(strings(args)), ..node.container(guest, guest) }
 }
 
-fn exited(code: i32) -> Exited {
-    let reason = if code == 0 { ExitReason::Completed } else { ExitReason::Error };
-    Exited { code, reason, message: String::new() }
-}
-
-#[tokio::test]
-async fn the_exit_code_is_the_containers() {
-    let node = Node::new();
-    for guest in KINDS {
-        for code in [0_i32, 1, 7, 255] {
-            let mut spec = with_args(&node, guest, &["exit", &code.to_string()]);
-            spec.id.attempt = code.unsigned_abs();
-            assert_eq!(node.run(&spec).await, exited(code), "{guest}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn returning_from_main_is_success() {
-    let node = Node::new();
-    for guest in KINDS {
-        assert_eq!(node.run(&with_args(&node, guest, &["print", "x"])).await, exited(0));
-    }
-}
-
-#[tokio::test]
-async fn output_is_logged_line_by_line_with_its_stream() {
-    let node = Node::new();
-    for guest in KINDS {
-        let args = ["print", "one\ntwo", "eprint", "problem", "print", "three"];
-        let spec = with_args(&node, guest, &args);
-        node.run(&spec).await;
-        assert_eq!(log(&spec, Stream::Stdout), ["one", "two", "three"], "{guest}");
-        assert_eq!(log(&spec, Stream::Stderr), ["problem"], "{guest}");
-    }
-}
-
 #[tokio::test]
 async fn arguments_come_from_the_spec_else_from_the_image() {
     let node = Node::new();
@@ -123,22 +86,6 @@ async fn mounts_are_all_the_files_there_are() {
 }
 
 #[tokio::test]
-async fn a_single_file_can_be_mounted() {
-    let node = Node::new();
-    let (file, other) = (node.dir.path().join("file"), node.dir.path().join("other"));
-    std::fs::write(&file, "content\n").unwrap();
-    std::fs::write(&other, "").unwrap();
-    for guest in KINDS {
-        let mut spec = with_args(&node, guest, &["cat", "/etc/app/app.conf", "list", "/etc/app"]);
-        spec.mounts = vec![mount(&file, "/etc/app/app.conf", true)];
-        assert_eq!(node.run(&spec).await, exited(0));
-        assert_eq!(log(&spec, Stream::Stdout), ["content", "app.conf"]);
-        node.runtime.remove(&spec.id).await.unwrap();
-    }
-    assert_eq!(std::fs::read_dir(node.dir.path().join("runtime/mounts")).unwrap().count(), 0);
-}
-
-#[tokio::test]
 async fn stopping_interrupts_an_endless_loop() {
     let node = Node::new();
     for guest in KINDS {
@@ -170,22 +117,6 @@ async fn endless_loops_leave_the_processor_to_others() {
     for id in spins {
         assert!(matches!(node.state(&id).await, Some(ContainerState::Running { .. })));
         node.runtime.remove(&id).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn removing_kills() {
-    let node = Node::new();
-    for guest in KINDS {
-        for program in [&["spin"][..], &["sleep", "600000"]] {
-            let spec = with_args(&node, guest, program);
-            node.start(&spec).await.unwrap();
-            tokio::time::timeout(PATIENCE, node.runtime.remove(&spec.id))
-                .await
-                .expect("removed in time")
-                .unwrap();
-            assert_eq!(node.state(&spec.id).await, None);
-        }
     }
 }
 

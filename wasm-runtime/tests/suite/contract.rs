@@ -1,80 +1,85 @@
-//! The contract of `wherry_runtime_api::Runtime`: idempotence, states, events.
+//! The contract of `wherry_runtime_api::Runtime`, and what of it is this runtime's own.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::support::{Node, PATIENCE, address, get, runtime, strings};
-use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerState, ExitReason, Runtime, RuntimeError, RuntimeEvent, SandboxId,
-};
+use wherry_runtime_api::{ContainerSpec, ExitReason, Runtime};
+use wherry_runtime_suite::{Machine, PODS};
+
+use crate::support::{Node, PATIENCE, address, container, get, guest_file, image, pod_ip, runtime, strings};
+
+/// A machine whose containers run the guest as a module (wasip1) or as a component (wasip2).
+struct Wasm<const WASIP: u8> {
+    node: Node,
+    files: PathBuf,
+}
+
+impl<const WASIP: u8> Machine for Wasm<WASIP> {
+    const OUTLIVES_AGENT: bool = false;
+
+    async fn new() -> Self {
+        let node = Node::new();
+        let files = node.dir.path().join("files");
+        std::fs::create_dir(&files).unwrap();
+        Self { node, files }
+    }
+
+    fn runtime(&self) -> &dyn Runtime {
+        &self.node.runtime
+    }
+
+    fn dir(&self) -> &Path {
+        &self.files
+    }
+
+    fn container(&self, pod: &str, name: &str, steps: &[&str]) -> ContainerSpec {
+        let guest = image(&guest_file(&format!("cli-p{WASIP}")));
+        let mut spec = container(self.dir(), pod, guest);
+        spec.id.name = name.into();
+        spec.log_path = self.dir().join(format!("{pod}-{name}.log"));
+        spec.sandbox.ip = pod_ip(u8::from(pod == PODS[1]));
+        spec.args = Some(strings(steps));
+        spec
+    }
+
+    fn command(&self, steps: &[&str]) -> Vec<String> {
+        [&["program"], steps].concat().into_iter().map(str::to_owned).collect()
+    }
+
+    async fn restart(&mut self) {
+        self.node.runtime = runtime(self.node.dir.path(), |_| {});
+    }
+
+    async fn finish(self) {
+        for spec in PODS.map(|pod| self.container(pod, "main", &[])) {
+            self.runtime().remove_sandbox(&spec.sandbox.id).await.unwrap();
+        }
+        assert_eq!(self.runtime().list().await.unwrap(), []);
+        let mounts = std::fs::read_dir(self.node.dir.path().join("runtime/mounts"));
+        assert_eq!(mounts.map_or(0, Iterator::count), 0, "mounts are left");
+    }
+}
+
+mod modules {
+    wherry_runtime_suite::suite!(super::Wasm<1>);
+}
+
+mod components {
+    wherry_runtime_suite::suite!(super::Wasm<2>);
+}
 
 #[tokio::test]
-async fn every_call_can_be_repeated() {
+async fn a_server_started_again_goes_on_serving() {
     let node = Node::new();
-    let runtime: &dyn Runtime = &node.runtime;
     let spec = node.container("server", "hello-wasm");
-    for _ in 0..2 {
-        runtime.ready().await.unwrap();
-        runtime.prepare_image(&spec.image).await.unwrap();
-        runtime.ensure_sandbox(&spec.sandbox).await.unwrap();
-    }
-    for _ in 0..2 {
-        runtime.create(&spec).await.unwrap();
-    }
-    for _ in 0..2 {
-        runtime.start(&spec.id).await.unwrap();
-    }
-    let first = runtime.list().await.unwrap();
-    runtime.create(&spec).await.unwrap();
-    runtime.start(&spec.id).await.unwrap();
-    assert_eq!(runtime.list().await.unwrap(), first, "repeating changed something");
+    node.start(&spec).await.unwrap();
+    let first = node.runtime.list().await.unwrap();
+    node.start(&spec).await.unwrap();
+    assert_eq!(node.runtime.list().await.unwrap(), first, "repeating changed something");
     assert_eq!(get(address(&spec), "/").await.0, 200);
-    for _ in 0..2 {
-        runtime.stop(&spec.id, Duration::from_secs(5)).await.unwrap();
-    }
-    let ended = runtime.list().await.unwrap();
-    runtime.start(&spec.id).await.unwrap();
-    assert_eq!(runtime.list().await.unwrap(), ended, "a container runs once");
-    for _ in 0..2 {
-        runtime.remove(&spec.id).await.unwrap();
-        runtime.remove_sandbox(&spec.sandbox.id).await.unwrap();
-        runtime.forget_image(crate::support::digest_of(&spec.image)).await.unwrap();
-    }
-    assert_eq!(runtime.list().await.unwrap(), []);
-    assert_eq!(runtime.handler(), "wasmtime");
-}
-
-#[tokio::test]
-async fn states_follow_the_life_of_a_container() {
-    let node = Node::new();
-    let mut spec = node.container("cli", "cli-p2");
-    spec.args = Some(strings(&["sleep", "300", "exit", "9"]));
-    node.runtime.create(&spec).await.unwrap();
-    assert_eq!(node.state(&spec.id).await, Some(ContainerState::Created));
-    let mut events = node.runtime.events();
-    node.runtime.start(&spec.id).await.unwrap();
-    let Some(ContainerState::Running { started_at }) = node.state(&spec.id).await else {
-        panic!("not running")
-    };
-    let event = tokio::time::timeout(PATIENCE, events.recv()).await.unwrap().unwrap();
-    assert_eq!(event, RuntimeEvent { id: spec.id.clone() });
-    let Some(ContainerState::Exited { started_at: started, finished_at, code, reason, .. }) =
-        node.state(&spec.id).await
-    else {
-        panic!("an event came before the end")
-    };
-    assert_eq!((started, code, reason), (Some(started_at), 9, ExitReason::Error));
-    assert!(finished_at > started_at);
-    let status = &node.runtime.list().await.unwrap()[0];
-    assert_eq!(status.image_digest, crate::support::digest_of(&spec.image));
-}
-
-#[tokio::test]
-async fn concurrent_starts_start_once() {
-    let node = Node::new();
-    let spec = node.container("server", "hello-wasm");
-    node.runtime.create(&spec).await.unwrap();
     let starts = futures::future::join_all((0..8).map(|_| node.runtime.start(&spec.id))).await;
     assert!(starts.iter().all(Result::is_ok), "{starts:?}");
+    assert_eq!(node.runtime.handler(), "wasmtime");
 }
 
 #[tokio::test]
@@ -91,65 +96,13 @@ async fn an_id_is_one_specification() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_said() {
+async fn a_mount_that_cannot_be_opened_says_which() {
     let node = Node::new();
-    let id = ContainerId { sandbox: SandboxId("none".into()), name: "none".into(), attempt: 0 };
-    assert!(matches!(node.runtime.start(&id).await, Err(RuntimeError::NotFound(found)) if found == id));
-    assert!(matches!(node.runtime.stop(&id, Duration::ZERO).await, Err(RuntimeError::NotFound(_))));
-    node.runtime.remove(&id).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_container_stopped_before_its_start_never_runs() {
-    let node = Node::new();
-    let spec = node.container("server", "hello-wasm");
-    node.runtime.create(&spec).await.unwrap();
-    node.runtime.stop(&spec.id, Duration::ZERO).await.unwrap();
-    let Some(ContainerState::Exited { started_at: None, code: 143, .. }) = node.state(&spec.id).await else {
-        panic!("{:?}", node.state(&spec.id).await)
-    };
-    let error = node.runtime.start(&spec.id).await.unwrap_err().to_string();
-    assert_eq!(error, "start failed: stopped before it was started");
-}
-
-#[tokio::test]
-async fn removing_a_sandbox_removes_its_containers_and_no_others() {
-    let node = Node::new();
-    let mut one = node.container("one", "hello-wasm");
-    one.ports = vec![8081];
-    let two = node.container("two", "hello-wasm");
-    for spec in [&one, &two] {
-        node.start(spec).await.unwrap();
-    }
-    node.runtime.remove_sandbox(&one.sandbox.id).await.unwrap();
-    assert_eq!(node.state(&one.id).await, None);
-    assert_eq!(get(address(&two), "/").await.0, 200);
-}
-
-#[tokio::test]
-async fn a_new_process_knows_no_containers() {
-    let node = Node::new();
-    let spec = node.container("server", "hello-wasm");
-    node.start(&spec).await.unwrap();
-    let restarted = runtime(node.dir.path(), |_| {});
-    assert_eq!(restarted.list().await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn a_start_that_cannot_open_the_log_or_a_mount_says_which() {
-    let node = Node::new();
-    let mut spec = node.container("cli", "cli-p1");
-    spec.log_path = "/nonexistent/log".into();
-    assert_eq!(node.start(&spec).await.unwrap_err().to_string(), "cannot open the log file /nonexistent/log");
-    let ended = node.exited(&spec.id).await;
-    assert_eq!(
-        ended.message,
-        "cannot open the log file /nonexistent/log: No such file or directory (os error 2)"
-    );
     let mut spec = node.container("other", "cli-p1");
     spec.mounts = vec![wherry_runtime_api::Mount::new("/nonexistent/volume", "/data", true)];
     let error = node.start(&spec).await.unwrap_err().to_string();
     assert!(error.contains("mount /data: cannot open /nonexistent/volume"), "{error}");
+    assert_eq!(node.exited(&spec.id).await.reason, ExitReason::StartError);
 }
 
 #[tokio::test]
@@ -163,7 +116,7 @@ async fn dropping_the_runtime_ends_everything() {
     drop(node);
     let closed = async {
         while tokio::net::TcpStream::connect(address(&server)).await.is_ok() {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
     tokio::time::timeout(PATIENCE, closed).await.expect("the listener is closed");

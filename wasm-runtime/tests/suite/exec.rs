@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
-use wherry_runtime_api::{ContainerSpec, ExecSpec, Execution, Mount, Runtime as _, RuntimeError};
+use wherry_runtime_api::{ContainerSpec, ExecSpec, Execution, Runtime as _, RuntimeError};
 
 use crate::support::{Node, PATIENCE, address, get, strings};
 
@@ -67,40 +67,6 @@ async fn a_command_has_its_own_arguments_and_the_environment_of_the_container() 
         assert_eq!(ended, (9, format!("{words}\nof the container\n"), "no\n".to_owned()), "{guest}");
         assert_eq!(outcome(exec(&node, &spec, &["x"]).await).await.0, 0);
         is_free_again(&node, free).await;
-    }
-}
-
-#[tokio::test]
-async fn a_command_sees_the_files_of_the_container() {
-    let node = Node::new();
-    let data = tempfile::tempdir().unwrap();
-    let mut spec = node.container("cli", "cli-p2");
-    spec.args = Some(strings(&["sleep", "600000"]));
-    spec.mounts = vec![Mount::new(data.path(), "/data", false)];
-    node.start(&spec).await.unwrap();
-    assert_eq!(outcome(exec(&node, &spec, &["x", "write", "/data/f", "kept"]).await).await.0, 0);
-    assert_eq!(std::fs::read_to_string(data.path().join("f")).unwrap(), "kept");
-    assert_eq!(outcome(exec(&node, &spec, &["x", "cat", "/data/f"]).await).await.1, "kept");
-}
-
-#[tokio::test]
-async fn a_command_reads_what_is_written_to_it() {
-    let node = Node::new();
-    for guest in KINDS {
-        let spec = waiting(&node, guest).await;
-        let wanted = ExecSpec { stdin: true, ..command(&["x", "copy"]) };
-        let mut execution = node.runtime.exec(&spec.id, &wanted).await.unwrap();
-        let mut stdin = execution.stdin.take().expect("an input");
-        let text = "many words ".repeat(20_000);
-        let writing = async {
-            stdin.write_all(text.as_bytes()).await.unwrap();
-            drop(stdin);
-        };
-        let ((), ended) = tokio::join!(writing, outcome(execution));
-        assert_eq!((ended.0, ended.1.len(), ended.1 == text), (0, text.len(), true), "{guest}");
-        // Without one it is empty.
-        let ended = outcome(exec(&node, &spec, &["x", "copy", "terminal"]).await).await;
-        assert_eq!((ended.0, ended.1.as_str()), (0, "[false, false, false]\n"), "{guest}");
     }
 }
 

@@ -1,8 +1,8 @@
-//! A command that does what its arguments say, one after the other; built for wasip1 and for wasip2.
+//! A command that does what its arguments say, one after the other; built for wasip1, for wasip2 and for the machine itself.
 //!
 //! ```text
 //! print TEXT | eprint TEXT | args | env NAME | cat FILE | write FILE TEXT | list DIR | rename FROM TO
-//! copy (input to output) | terminal | sleep MILLISECONDS | alloc MEBIBYTES | spin | panic | exit CODE | resolve HOST
+//! copy (input to output) | terminal | sleep MILLISECONDS | await FILE (until it is there) | alloc MEBIBYTES | spin | panic | exit CODE | resolve HOST
 //! compute MILLIONS (of turns) | flood (lines without end) | sockets, files FILE (opened without end)
 //! ```
 //! A failing step prints its error to stderr and ends the command with 1; an unknown one with 64.
@@ -33,6 +33,13 @@ fn main() {
                 std::io::stderr().is_terminal(),
             ])),
             "sleep" => Ok(std::thread::sleep(Duration::from_millis(number(&operand())))),
+            "await" => {
+                let file = operand();
+                while !fs::exists(&file).unwrap_or(false) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Ok(())
+            }
             "alloc" => Ok(alloc(number(&operand()))),
             "spin" => spin(),
             "compute" => Ok(compute(number(&operand()) * 1_000_000)),
