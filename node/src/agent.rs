@@ -35,10 +35,11 @@ use crate::images::garbage::{self, Garbage};
 use crate::images::{Images, StoreError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::peers::{self, Own, Routes};
-use crate::network::{self, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
+use crate::network::{self, Layout, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
 use crate::objects::Objects;
 use crate::plugins;
 use crate::pods::{PodIndex, Supervisor};
+use crate::policies::{self, Gate, Place, Requests};
 use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Handler, Runtimes};
@@ -138,7 +139,8 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
     };
     let network = network::open(&on_network).await?;
     let host_ports = Arc::new(HostPorts::open(&on_network, config.node_ip).await?);
-    let parts = Parts { runtimes: opened.runtimes, network, host_ports: host_ports.clone(), dns };
+    let policies = policies(&config)?;
+    let parts = Parts { runtimes: opened.runtimes, network, host_ports: host_ports.clone(), policies, dns };
     let result = Box::pin(run_with(clients, config, parts, shutdown)).await;
     host_ports.close().await;
     close(&opened.oci).await;
@@ -154,6 +156,17 @@ pub(crate) fn cluster_dns(config: &Config) -> Result<Arc<ClusterDns>, NodeError>
     Ok(Arc::new(ClusterDns::new(&config.dns, zone, Path::new(dns::NODE))))
 }
 
+/// The gate of network policies; always open where no kernel could be told of them.
+fn policies(config: &Config) -> Result<(Gate, Option<(Place, Requests)>), NetworkError> {
+    if config.network == NetworkMode::Loopback {
+        return Ok((Gate::open(), None));
+    }
+    let layout = Layout::of(config.pod_cidr)?;
+    let place = Place { node: config.node_name.clone(), namespaced: layout.namespaced, local: layout.local };
+    let (gate, requests) = Gate::new();
+    Ok((gate, Some((place, requests))))
+}
+
 async fn close(oci: &OciRuntime) {
     oci.close().await;
 }
@@ -166,6 +179,8 @@ pub(crate) struct Parts {
     pub(crate) network: Arc<dyn PodNetwork>,
     /// Ports of the node that lead to pods.
     pub(crate) host_ports: Arc<HostPorts>,
+    /// What lets pods onto the network, and whom it asks.
+    pub(crate) policies: (Gate, Option<(Place, Requests)>),
     /// The names of the cluster.
     pub(crate) dns: Arc<ClusterDns>,
 }
@@ -174,7 +189,7 @@ pub(crate) struct Parts {
 pub(crate) async fn run_with(
     clients: Clients,
     config: Config,
-    parts: Parts,
+    mut parts: Parts,
     shutdown: CancellationToken,
 ) -> Result<(), NodeError> {
     // Everything below ends with this token; the event writer goes on a little to tell the last events.
@@ -183,6 +198,9 @@ pub(crate) async fn run_with(
     let tasks = TaskTracker::new();
     let server = LogServer::bind(&config.endpoint).await?;
     let dns = parts.dns.clone();
+    if let Some((place, requests)) = parts.policies.1.take() {
+        tasks.spawn(policies::serve(clients.proxy.clone(), place, requests, stop.clone()));
+    }
     let agent = Agent::open(clients.node, &config, parts, &tasks, &stop)?;
     agent.ctx.containers.refresh().await;
     let index = PodIndex::default();
@@ -295,6 +313,7 @@ impl Agent {
             events,
             network: parts.network,
             host_ports: parts.host_ports,
+            policies: parts.policies.0,
             devices: Arc::new(Devices::open(&dir).map_err(|error| NodeError::Devices(Box::new(error)))?),
             user_ids: users(&dir, config.max_pods).map_err(NodeError::Users)?,
             csi: Csi::new(client.clone(), config.clock.clone(), &config.node_name, &dir),

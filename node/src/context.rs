@@ -26,6 +26,7 @@ use crate::images::{CredentialProviders, Images};
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
+use crate::policies::Gate;
 use crate::probes::Tallies;
 use crate::runtimes::Runtimes;
 use crate::tokens::Tokens;
@@ -87,6 +88,8 @@ pub(crate) struct Context {
     pub(crate) evictions: Evictions,
     /// Ports of the node that lead to pods.
     pub(crate) host_ports: Arc<HostPorts>,
+    /// What lets pods onto the network once their policies stand.
+    pub(crate) policies: Gate,
     /// How often probes looked.
     pub(crate) probe_tallies: Tallies,
     /// Devices that plugins offer.

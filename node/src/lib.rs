@@ -17,7 +17,7 @@
 //! - `allocations`, `cgroups`: what Pods were given of the node, and the cgroups above theirs.
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
-//! - `host_ports`: ports of the node that lead to its Pods.
+//! - `host_ports`: ports of the node that lead to its Pods. `policies`: which packets reach them, and which leave them.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
 //!   told, workers woken.
 
@@ -48,6 +48,7 @@ pub mod network;
 mod objects;
 mod plugins;
 mod pods;
+mod policies;
 mod probes;
 mod registration;
 mod runtimes;

@@ -177,6 +177,28 @@ pub(crate) async fn local_path_class(client: &Client) -> Result<(), kube::Error>
     create_all::<ClusterRole>(client, json!({"metadata": {"name": LOCAL_PATH_ROLE}, "rules": [rule]})).await
 }
 
+/// The name of what lets nodes know which packets network policies let through.
+const POLICIES_ROLE: &str = "wherry:network-policies";
+
+/// Lets the proxy of every node follow network policies and their peers.
+pub(crate) async fn network_policies(client: &Client) -> Result<(), kube::Error> {
+    let rules = json!([
+        {"apiGroups": [""], "resources": ["namespaces", "pods"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
+    ]);
+    create_all::<ClusterRole>(client, json!({"metadata": {"name": POLICIES_ROLE}, "rules": rules})).await?;
+    let group = "rbac.authorization.k8s.io";
+    let binding = json!({
+        "metadata": {"name": POLICIES_ROLE},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": POLICIES_ROLE},
+        "subjects": [
+            {"apiGroup": group, "kind": "User", "name": "system:kube-proxy"},
+            {"apiGroup": group, "kind": "Group", "name": "system:nodes"},
+        ],
+    });
+    create_all::<ClusterRoleBinding>(client, binding).await
+}
+
 /// Lets machines with a bootstrap token become nodes, and nodes renew their certificates.
 pub(crate) async fn node_bindings(client: &Client) -> Result<(), kube::Error> {
     const ROLE: &str = "system:certificates.k8s.io:certificatesigningrequests";

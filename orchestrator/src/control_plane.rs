@@ -159,6 +159,7 @@ impl ControlPlane {
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::runtime_classes(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::local_path_class(&client).await.map_err(StartError::Bootstrap)?;
+        bootstrap::network_policies(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
         usage::bootstrap(&client, controllers.metrics).await.map_err(StartError::Bootstrap)?;
         if let Some(ip) = cluster_dns {

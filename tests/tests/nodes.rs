@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
 
@@ -146,6 +147,48 @@ fn large_answers_arrive(cluster: &Cluster) {
     cluster.exec_until("oci-node-2", &script, |count| count.trim() == "3000000");
 }
 
+/// A load balancer is reached at every node's address, from every node; or at those with endpoints alone.
+fn load_balancers_are_reached_at_the_nodes(cluster: &Cluster, hosts: &[Host], router: &str) {
+    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "balanced" },
+        "spec": { "type": "LoadBalancer", "selector": { "who": "wasm-node-3" }, "ports": [{ "port": 81, "targetPort": 8080 }] } });
+    cluster.apply(&service.to_string());
+    let path = "jsonpath={.status.loadBalancer.ingress[*].ip}";
+    let told = |addresses: &[&str]| {
+        cluster.kubectl_until(&["get", "service", "balanced", "-o", path], |text| {
+            text.split(' ').collect::<BTreeSet<_>>() == addresses.iter().copied().collect()
+        });
+    };
+    let addresses: Vec<&str> = [router].into_iter().chain(hosts.iter().map(Host::address)).collect();
+    told(&addresses);
+    let ways = addresses.iter().map(|address| format!("{address}:81")).collect();
+    let script = asking("", &[("wasm-node-3".to_owned(), ways)]);
+    for host in hosts {
+        until_silent(&format!("{} to reach the load balancer", host.name()), || host.run(&script));
+    }
+    until_silent("a Pod to reach the load balancer", || {
+        cluster.try_kubectl(&["exec", "oci-node-1", "--", "sh", "-c", &script])
+    });
+    cluster.kubectl(&["patch", "service", "balanced", "-p", r#"{"spec":{"externalTrafficPolicy":"Local"}}"#]);
+    told(&[hosts[1].address()]);
+}
+
+/// Who a Pod may be reached by is decided by labels of Pods of other nodes, too.
+fn policies_know_pods_of_other_nodes(cluster: &Cluster) {
+    let policy = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "fence" },
+        "spec": { "podSelector": { "matchExpressions": [
+            { "key": "who", "operator": "In", "values": ["oci-node-3", "wasm-node-3"] }] },
+          "policyTypes": ["Ingress"], "ingress": [{ "from": [{ "podSelector": { "matchLabels": { "who": "oci-node-2" } } }] }] } });
+    cluster.apply(&policy.to_string());
+    let at = |name: &str| cluster.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"]);
+    let servers = [at("oci-node-3"), at("wasm-node-3")];
+    let ask =
+        |server: &String| format!("timeout 2 wget -q -O /dev/null http://{server}:8080/env/WHO && echo in; ");
+    let script = format!("{}true", servers.each_ref().map(ask).concat());
+    cluster.exec_until("oci-node-1", &script, |text| text.lines().count() == 0);
+    cluster.exec_until("oci-node-2", &script, |text| text.lines().count() == 2);
+    cluster.kubectl(&["delete", "networkpolicy", "fence"]);
+}
+
 #[test]
 fn pods_of_three_machines_reach_each_other() {
     isolated(|| {
@@ -171,6 +214,8 @@ fn pods_of_three_machines_reach_each_other() {
             NODES.iter().flat_map(|node| KINDS.iter().flat_map(|kind| server(kind, node))).collect();
         cluster.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": servers }).to_string());
         cluster.wait_for("condition=Ready", &["pods", "--all"]);
+        load_balancers_are_reached_at_the_nodes(&cluster, &hosts, &near.router());
+        policies_know_pods_of_other_nodes(&cluster);
         everybody_reaches_everybody(&cluster, &hosts, &near.router());
         large_answers_arrive(&cluster);
 

@@ -180,6 +180,8 @@ async fn attach(
         None => ctx.network.attach(uid(pod), netns).await,
     };
     let address = attached.map_err(|error| chain(&error))?;
+    // Before anything can be sent, and before anybody is led here.
+    ctx.policies.admit(uid(pod), pod, address.ip).await.map_err(|error| chain(&error))?;
     ctx.host_ports.lead(uid(pod), address.ip, ports).await.map_err(|error| chain(&error))?;
     Ok(address)
 }
@@ -331,6 +333,7 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     ctx.host_ports.withdraw(uid).await.map_err(|error| chain(&error))?;
     ctx.network.detach(uid).await.map_err(|error| chain(&error))?;
     ctx.user_ids.release(uid).map_err(|error| chain(&error))?;
+    ctx.policies.release(uid);
     ctx.objects.release(uid);
     // A part of a volume that is still mounted would keep its driver from letting go of it.
     ctx.volumes.sub_paths(uid).tear_down().map_err(|error| chain(&error))?;

@@ -55,6 +55,11 @@ impl<T: PartialEq> Replica<T> {
         self.objects.get(key)
     }
 
+    /// All objects, by key.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&ObjectKey, &T)> {
+        self.objects.iter()
+    }
+
     /// Whether the list has been seen to its end.
     pub(crate) fn is_complete(&self) -> bool {
         self.complete

@@ -41,7 +41,7 @@ pub(crate) fn load_balancers_open_ports_of_nodes(cluster: &Cluster) {
     service_of_hosts(cluster, "others", "type: LoadBalancer\n  loadBalancerClass: example.com/other");
 
     patch(cluster, "balanced", &json!({ "loadBalancerSourceRanges": ["203.0.113.0/24"] }));
-    let script = format!("wget -T 1 -q -O- http://{node}/ >/dev/null && echo in || echo out");
+    let script = format!("timeout 2 wget -q -O- http://{node}/ >/dev/null && echo in || echo out");
     cluster.exec_until("client", &script, |text| text.trim() == "out");
 
     patch(cluster, "balanced", &json!({ "type": "ClusterIP", "loadBalancerSourceRanges": null }));

@@ -10,4 +10,5 @@ mod host_ports;
 mod latency;
 mod load_balancer;
 mod networking;
+mod policies;
 mod reach;

@@ -13,6 +13,7 @@ use crate::load_balancer::{
     load_balancers_open_ports_of_nodes,
 };
 use crate::networking;
+use crate::policies::network_policies_fence_pods_in;
 
 /// All that follow share a cluster with three web servers that answer with their names, and a client.
 #[test]
@@ -42,6 +43,7 @@ fn services_lead_to_their_endpoints() {
         load_balancers_open_ports_of_nodes(cluster);
         load_balancers_ask_nodes_for_their_endpoints(cluster);
         external_ips_lead_to_their_service(cluster);
+        network_policies_fence_pods_in(cluster);
         service_endpoints(cluster);
         service_endpoints_with_multiple_ports(cluster);
         service_endpoint_latency_thresholds(cluster);

@@ -130,6 +130,7 @@ impl Node {
             events,
             network: self.network.clone(),
             host_ports: Arc::new(HostPorts::listening([127, 0, 0, 1].into())),
+            policies: crate::policies::Gate::open(),
             volumes: VolumeRoot::new(
                 self.dir.path().join("pods"),
                 LocalVolumes::new("node", &self.dir.path().join("volumes")),

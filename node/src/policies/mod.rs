@@ -1,0 +1,39 @@
+//! NetworkPolicies on this node: which packets reach its Pods, and which leave them.
+//!
+//! ```text
+//! watch (NetworkPolicies; Pods and Namespaces while there is one) -> world (what is known, who is local)
+//!    -> plan (pure: the chains, sets and maps) -> kernel (one nftables table, changed by transactions)
+//! ```
+//!
+//! Guarantees: a Pod's containers start only when its policies stand in the kernel ([`Gate::admit`]). A change is one transaction.
+//! Rules of an earlier run stay in force until all lists are complete, and stay when the agent ends. A packet to a ClusterIP is
+//! judged by the Pod behind it. As in Kubernetes, a Pod reaches itself, and a Pod and its own node reach each other, whatever
+//! policies say; connections that were let in stay.
+//!
+//! Leaves to others: loopback mode, where no kernel could be told; there no policy has an effect.
+
+mod gate;
+mod kernel;
+mod model;
+mod plan;
+mod ruleset;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod world;
+
+use ipnet::Ipv4Net;
+
+pub(crate) use gate::{Gate, Requests};
+pub(crate) use watch::serve;
+
+/// Where this node's Pods are.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// The node's name.
+    pub(crate) node: String,
+    /// The addresses of its Pods with a network namespace.
+    pub(crate) namespaced: Ipv4Net,
+    /// Those of Pods without one, which are the node's own.
+    pub(crate) local: Ipv4Net,
+}

@@ -1,0 +1,265 @@
+//! The nftables objects of the policies, and the scripts that bring the kernel from some to others. Pure.
+//!
+//! ```text
+//! forward, output, input -> judge -- map from: source -> out_… -> pe_… , …, drop
+//!                              \-> towards -- map to: destination -> in_… -> pi_… , …, drop
+//! ```
+//! - `pi_…` and `pe_…` are a policy's rules, one chain for ingress and one for egress. What they let out is judged by whom it goes
+//!   to (`towards`), what they let in is accepted.
+//! - `in_…` and `out_…` are of all Pods that the same policies are about: they ask these and drop the rest.
+//! - `s_…` are the addresses of a rule's peers, or the named ports it means.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use sha2::{Digest, Sha256};
+
+use crate::services::ObjectKey;
+
+const TABLE: &str = "ip wherry_policies";
+
+/// Which packets, as seen from the Pods that a policy is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    Ingress,
+    Egress,
+}
+
+impl Direction {
+    /// Where the peer's address is in a packet.
+    pub(super) fn peer(self) -> &'static str {
+        match self {
+            Self::Ingress => "ip saddr",
+            Self::Egress => "ip daddr",
+        }
+    }
+
+    /// What becomes of a packet that a policy lets through.
+    pub(super) fn verdict(self) -> &'static str {
+        match self {
+            Self::Ingress => "accept",
+            Self::Egress => "goto towards",
+        }
+    }
+
+    fn letter(self) -> char {
+        match self {
+            Self::Ingress => 'i',
+            Self::Egress => 'e',
+        }
+    }
+}
+
+/// The names of a policy's objects in one direction.
+pub(super) struct Name {
+    id: String,
+    letter: char,
+}
+
+impl Name {
+    /// Those of the policy of this key.
+    pub(super) fn of(key: &ObjectKey, direction: Direction) -> Self {
+        Self { id: hash(&key.to_string()), letter: direction.letter() }
+    }
+
+    pub(super) fn chain(&self) -> String {
+        format!("p{}_{}", self.letter, self.id)
+    }
+
+    /// The set of the rule of this number that holds its `what`.
+    pub(super) fn set(&self, what: &str, number: usize) -> String {
+        format!("s{}_{}_{number}_{what}", self.letter, self.id)
+    }
+}
+
+/// What a set holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SetKind {
+    Addresses,
+    /// Addresses with protocols and ports.
+    Ports,
+}
+
+impl SetKind {
+    fn types(self) -> &'static str {
+        match self {
+            Self::Addresses => "ipv4_addr",
+            Self::Ports => "ipv4_addr . inet_proto . inet_service",
+        }
+    }
+}
+
+/// All that the table holds beside its fixed chains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ruleset {
+    pub(super) chains: BTreeMap<String, Vec<String>>,
+    pub(super) sets: BTreeMap<String, (SetKind, BTreeSet<String>)>,
+    /// The chain of each Pod that may not be reached by all.
+    to: BTreeMap<Ipv4Addr, String>,
+    /// The chain of each Pod that may not reach all.
+    from: BTreeMap<Ipv4Addr, String>,
+}
+
+impl Ruleset {
+    /// Lets through to or from the Pod only what one of these chains of policies does.
+    pub(super) fn isolate(&mut self, direction: Direction, pod: Ipv4Addr, policies: &[String]) {
+        let (prefix, map) = match direction {
+            Direction::Ingress => ("in", &mut self.to),
+            Direction::Egress => ("out", &mut self.from),
+        };
+        let chain = format!("{prefix}_{}", hash(&policies.join(" ")));
+        map.insert(pod, chain.clone());
+        let asked = policies.iter().map(|policy| format!("jump {policy}"));
+        self.chains.entry(chain).or_insert_with(|| asked.chain(["drop".to_owned()]).collect());
+    }
+
+    /// Whether no packet is judged.
+    pub(super) fn is_empty(&self) -> bool {
+        self.to.is_empty() && self.from.is_empty()
+    }
+
+    fn itself(&self) -> BTreeSet<Ipv4Addr> {
+        self.to.keys().chain(self.from.keys()).copied().collect()
+    }
+}
+
+/// The script that removes the table, if there is one.
+pub(super) fn remove() -> String {
+    format!("add table {TABLE}\ndelete table {TABLE}\n")
+}
+
+/// The script that replaces whatever table there is by one with these rules. `local` are the Pods' addresses that are the node's
+/// own.
+pub(super) fn replace(local: Ipv4Net, rules: &Ruleset) -> String {
+    format!(
+        "{remove}table {TABLE} {{
+  map to {{ type ipv4_addr : verdict; }}
+  map from {{ type ipv4_addr : verdict; }}
+  set itself {{ type ipv4_addr . ipv4_addr; }}
+  chain towards {{
+    ip daddr vmap @to
+    accept
+  }}
+  chain judge {{
+    ct state established,related accept
+    ip saddr . ip daddr @itself accept
+    ip saddr vmap @from
+    goto towards
+  }}
+  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    jump judge
+  }}
+  chain output {{
+    type filter hook output priority filter; policy accept;
+    ip saddr != {local} accept
+    ip daddr != {local} fib daddr type local accept
+    jump judge
+  }}
+  chain input {{
+    type filter hook input priority filter; policy accept;
+    iifname \"lo\" accept
+    ip daddr != {local} accept
+    jump judge
+  }}
+}}
+{objects}",
+        remove = remove(),
+        objects = step(&Ruleset::default(), rules),
+    )
+}
+
+/// The script from some rules to others, as one transaction.
+pub(super) fn step(old: &Ruleset, new: &Ruleset) -> String {
+    let mut script = Script::default();
+    // Elements that refer to chains go first and come last.
+    for (map, old, new) in [("to", &old.to, &new.to), ("from", &old.from, &new.from)] {
+        script.elements("delete", map, &differing(old, new));
+    }
+    script.sets(old, new);
+    script.chains(old, new);
+    for (map, old, new) in [("to", &old.to, &new.to), ("from", &old.from, &new.from)] {
+        script.elements("add", map, &differing(new, old));
+    }
+    let pairs = |of: &Ruleset, but: &Ruleset| -> Vec<String> {
+        let (of, but) = (of.itself(), but.itself());
+        of.difference(&but).map(|ip| format!("{ip} . {ip}")).collect()
+    };
+    script.elements("delete", "itself", &pairs(old, new));
+    script.elements("add", "itself", &pairs(new, old));
+    for set in old.sets.keys().filter(|set| !new.sets.contains_key(*set)) {
+        script.line(&format!("delete set {TABLE} {set}"));
+    }
+    script.text
+}
+
+/// The elements of one map that the other has not, or has otherwise.
+fn differing(of: &BTreeMap<Ipv4Addr, String>, but: &BTreeMap<Ipv4Addr, String>) -> Vec<String> {
+    let differing = of.iter().filter(|(ip, chain)| but.get(*ip) != Some(chain));
+    differing.map(|(ip, chain)| format!("{ip} : goto {chain}")).collect()
+}
+
+#[derive(Default)]
+struct Script {
+    text: String,
+}
+
+impl Script {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn elements(&mut self, verb: &str, name: &str, elements: &[String]) {
+        if !elements.is_empty() {
+            self.line(&format!("{verb} element {TABLE} {name} {{ {} }}", elements.join(", ")));
+        }
+    }
+
+    fn sets(&mut self, old: &Ruleset, new: &Ruleset) {
+        let nothing = BTreeSet::new();
+        for (name, (kind, elements)) in &new.sets {
+            let before = old.sets.get(name).map(|(_, elements)| elements);
+            if before.is_none() {
+                self.line(&format!("add set {TABLE} {name} {{ type {}; }}", kind.types()));
+            }
+            let before = before.unwrap_or(&nothing);
+            let but = |of: &BTreeSet<String>, but: &BTreeSet<String>| {
+                of.difference(but).cloned().collect::<Vec<_>>()
+            };
+            self.elements("delete", name, &but(before, elements));
+            self.elements("add", name, &but(elements, before));
+        }
+    }
+
+    fn chains(&mut self, old: &Ruleset, new: &Ruleset) {
+        for chain in new.chains.keys().filter(|chain| !old.chains.contains_key(*chain)) {
+            self.line(&format!("add chain {TABLE} {chain}"));
+        }
+        for (chain, rules) in &old.chains {
+            if new.chains.get(chain) != Some(rules) {
+                self.line(&format!("flush chain {TABLE} {chain}"));
+            }
+        }
+        for (chain, rules) in &new.chains {
+            if old.chains.get(chain) != Some(rules) {
+                for rule in rules {
+                    self.line(&format!("add rule {TABLE} {chain} {rule}"));
+                }
+            }
+        }
+        for chain in old.chains.keys().filter(|chain| !new.chains.contains_key(*chain)) {
+            self.line(&format!("delete chain {TABLE} {chain}"));
+        }
+    }
+}
+
+fn hash(identity: &str) -> String {
+    Sha256::digest(identity).iter().take(8).fold(String::new(), |mut id, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}

@@ -1,0 +1,140 @@
+//! The loop: waits for changes, plans, applies, lets Pods start.
+
+use std::time::Duration;
+
+use futures::stream::{BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::Place;
+use super::gate::{Request, Requests};
+use super::kernel::Kernel;
+use super::world::World;
+
+/// How long after a failure the rules are written anew.
+const RETRY: Duration = Duration::from_secs(1);
+
+enum Change {
+    Policy(Box<Event<NetworkPolicy>>),
+    Namespace(Box<Event<Namespace>>),
+    Pod(Box<Event<Pod>>),
+    Failed(watcher::Error),
+}
+
+type Changes = SelectAll<BoxStream<'static, Change>>;
+
+/// Keeps the rules as the API server's objects want them, until `shutdown`.
+pub(crate) async fn serve(client: Client, place: Place, requests: Requests, shutdown: CancellationToken) {
+    let mut keeper = Keeper {
+        changes: Changes::new(),
+        follows_peers: false,
+        kernel: Kernel::new(place.local),
+        world: World::new(place),
+        waiting: Vec::new(),
+    };
+    keeper.changes.push(watched(&client, |event| Change::Policy(Box::new(event))));
+    let mut requests = requests.0;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(RETRY), if keeper.wants_retry() => {}
+            Some(change) = keeper.changes.next() => keeper.record(&change),
+            Some(request) = requests.recv() => keeper.answer(request),
+        }
+        // What is already there goes into the same transaction.
+        while let Some(Some(change)) = keeper.changes.next().now_or_never() {
+            keeper.record(&change);
+        }
+        while let Ok(request) = requests.try_recv() {
+            keeper.answer(request);
+        }
+        keeper.follow_peers(&client);
+        keeper.apply().await;
+    }
+}
+
+struct Keeper {
+    changes: Changes,
+    /// Whether Pods and Namespaces are watched: from the first policy on.
+    follows_peers: bool,
+    world: World,
+    kernel: Kernel,
+    /// Who is to be told when the rules are in force.
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Keeper {
+    fn record(&mut self, change: &Change) {
+        match change {
+            Change::Policy(event) => self.world.record_policy(event),
+            Change::Namespace(event) => self.world.record_namespace(event),
+            Change::Pod(event) => self.world.record_pod(event),
+            Change::Failed(error) => {
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(error, "the watch on network policies and their peers was interrupted");
+            }
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Admit { uid, key, pod, done } => {
+                self.world.admit(uid, key, pod);
+                self.waiting.push(done);
+            }
+            Request::Release { uid } => self.world.release(&uid),
+        }
+    }
+
+    fn follow_peers(&mut self, client: &Client) {
+        if !self.follows_peers && self.world.has_policies() {
+            self.follows_peers = true;
+            self.changes.push(watched(client, |event| Change::Namespace(Box::new(event))));
+            self.changes.push(watched(client, |event| Change::Pod(Box::new(event))));
+        }
+    }
+
+    fn wants_retry(&self) -> bool {
+        self.world.complete() && !self.kernel.is_in_sync()
+    }
+
+    async fn apply(&mut self) {
+        if !self.world.complete() {
+            return;
+        }
+        if let Some(rules) = self.world.take_rules() {
+            self.kernel.want(rules);
+        }
+        self.kernel.apply().await;
+        if self.kernel.is_in_sync() {
+            for done in self.waiting.drain(..) {
+                // Whoever asked may have given up.
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+fn watched<K>(
+    client: &Client,
+    change: impl Fn(Event<K>) -> Change + Send + 'static,
+) -> BoxStream<'static, Change>
+where
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
+{
+    watcher(Api::<K>::all(client.clone()), watcher::Config::default())
+        .default_backoff()
+        .map(move |item| item.map_or_else(Change::Failed, &change))
+        .boxed()
+}
