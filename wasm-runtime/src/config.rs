@@ -74,6 +74,8 @@ pub struct Limits {
     pub sockets: usize,
     /// Files, sockets, streams and whatever else an instance may have open at one time.
     pub handles: usize,
+    /// What the containers of one Pod may keep by `wasi:keyvalue` together.
+    pub keyvalue_bytes: usize,
     /// How long a component may go on after its response ended or its client left.
     pub linger: Duration,
     /// How long an instance that may be used again waits for its next request.
@@ -93,6 +95,7 @@ impl Default for Limits {
             response_timeout: Duration::from_mins(5),
             sockets: 1024,
             handles: 4096,
+            keyvalue_bytes: 16 << 20,
             linger: Duration::from_secs(10),
             reuse_idle: Duration::from_secs(5),
             quiet: Duration::from_millis(300),

@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::bindings::LinkOptions;
 use crate::guest::{Guest, ModuleGuest};
 use crate::ticker::Ticker;
 use crate::turns::Turns;
-use crate::{executor, names, sockets};
+use crate::{executor, interfaces, names, sockets};
 
 /// Memory of a used slot that is zeroed by hand instead of being given back, per linear memory and per table.
 const KEPT_MEMORY: usize = 256 * 1024;
@@ -135,6 +135,7 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<ComponentLinker<Guest>>
     sockets::count(&mut linker)?;
     sockets::map_to_pod(&mut linker)?;
     names::map_to_pod(&mut linker)?;
+    interfaces::link(&mut linker)?;
     Ok(linker)
 }
 

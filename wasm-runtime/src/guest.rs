@@ -14,6 +14,8 @@ use wherry_runtime_api::{ContainerSpec, ImageContent};
 
 use crate::attach::Doors;
 use crate::held::{Allowance, Held};
+use crate::interfaces::config::Variables;
+use crate::interfaces::keyvalue::Buckets;
 use crate::log_file::LogFile;
 use crate::memory::{Budget, Meter};
 use crate::names::PodNames;
@@ -40,6 +42,12 @@ pub(crate) struct Guest {
     pub(crate) network: PodNetwork,
     /// The names the pod knows.
     pub(crate) names: PodNames,
+    /// What `wasi:config` has.
+    pub(crate) variables: Variables,
+    /// What `wasi:keyvalue` has.
+    pub(crate) keyvalue: Arc<Buckets>,
+    /// Where `wasi:logging` writes.
+    pub(crate) log: LogFile,
 }
 
 impl WasiView for Guest {
@@ -83,7 +91,7 @@ pub(crate) struct Environment {
     /// `argv`, never empty.
     pub(crate) arguments: Vec<String>,
     /// The environment, each name once.
-    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) variables: Variables,
     /// The working directory if one was asked for.
     pub(crate) working_dir: Option<String>,
     /// The mounts.
@@ -102,6 +110,8 @@ pub(crate) struct Environment {
     pub(crate) network: PodNetwork,
     /// The names the pod knows.
     pub(crate) names: PodNames,
+    /// What its pod keeps for `wasi:keyvalue`.
+    pub(crate) keyvalue: Arc<Buckets>,
     /// Client of outgoing requests.
     pub(crate) outgoing: Outgoing,
     /// The memory limit.
@@ -125,6 +135,9 @@ impl Environment {
             remarks: Arc::clone(&self.remarks),
             network: self.network.clone(),
             names: self.names.clone(),
+            variables: Arc::clone(&self.variables),
+            keyvalue: Arc::clone(&self.keyvalue),
+            log: self.log.clone(),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
@@ -162,7 +175,7 @@ impl Environment {
             }
         };
         builder
-            .envs(&self.variables)
+            .envs(&self.variables[..])
             .allow_tcp(true)
             .allow_udp(true)
             .allow_ip_name_lookup(true)

@@ -26,7 +26,7 @@
 //! # Reading order
 //! [`config`], `runtime` (the contract), `images` and `code_cache` (bytes to code), `program` (the kinds), `inspect`,
 //! `container` (the state machine), `serve`, `reuse` and `command` (the two ways to run), `exec` and `streams` (commands beside
-//! them), `guest` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
+//! them), `guest` and `interfaces` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
 //! `ticker` and `executor` (what all share).
 
@@ -47,6 +47,7 @@ mod guest;
 mod held;
 mod images;
 mod inspect;
+mod interfaces;
 mod level;
 mod log_file;
 mod memory;

@@ -30,6 +30,7 @@ use crate::executor::Executor;
 use crate::guest::{self, Environment};
 use crate::held::Allowance;
 use crate::images::Images;
+use crate::interfaces::keyvalue::Buckets;
 use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
 use crate::names::{Names, PodNames};
@@ -61,6 +62,8 @@ pub struct WasmRuntime {
     /// Executors of sandboxes that have a network namespace.
     namespaces: tokio::sync::Mutex<HashMap<SandboxId, Executor>>,
     executor: Executor,
+    /// What Pods keep for `wasi:keyvalue`.
+    keyvalue: Mutex<HashMap<SandboxId, Arc<Buckets>>>,
     events: broadcast::Sender<RuntimeEvent>,
 }
 
@@ -94,6 +97,7 @@ impl WasmRuntime {
             executor: Executor::of_node().map_err(|error| unavailable(&error))?,
             containers: Mutex::default(),
             namespaces: tokio::sync::Mutex::default(),
+            keyvalue: Mutex::default(),
             events: broadcast::Sender::new(EVENTS),
             names,
             node_addresses: node_addresses.into(),
@@ -135,6 +139,12 @@ impl WasmRuntime {
         Ok(executor)
     }
 
+    /// What the containers of a Pod keep together.
+    fn buckets(&self, pod: &SandboxId) -> Arc<Buckets> {
+        let make = || Arc::new(Buckets::new(self.limits.keyvalue_bytes));
+        Arc::clone(self.keyvalue.lock().entry(pod.clone()).or_insert_with(make))
+    }
+
     fn staging(&self, id: &ContainerId) -> PathBuf {
         self.staging.join(id.to_string())
     }
@@ -174,7 +184,8 @@ impl WasmRuntime {
             handles: self.limits.handles,
             remarks,
             arguments: guest::arguments(spec),
-            variables: guest::variables(spec),
+            variables: guest::variables(spec).into(),
+            keyvalue: self.buckets(&spec.sandbox.id),
             working_dir: spec.working_dir.clone(),
             preopens,
             log,
@@ -336,6 +347,7 @@ impl Runtime for WasmRuntime {
             self.remove_container(container).await?;
         }
         self.namespaces.lock().await.remove(id);
+        self.keyvalue.lock().remove(id);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod contract;
 mod exec;
 #[cfg(test)]
 mod images;
+mod interfaces;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]

@@ -1,0 +1,107 @@
+//! A command that uses interfaces beyond those of WASI 0.2, as its arguments say, one after the other.
+//!
+//! ```text
+//! config KEY | configs | log CONTEXT MESSAGE
+//! get BUCKET KEY | set BUCKET KEY VALUE | delete BUCKET KEY | exists BUCKET KEY | keys BUCKET | increment BUCKET KEY DELTA
+//! batch BUCKET (sets a and b, deletes b, gets both)
+//! ```
+//! A failing step ends the command with its error.
+
+wit_bindgen::generate!({
+    inline: r#"
+        package tests:interfaces;
+
+        world guest {
+            import wasi:config/store@0.2.0-rc.1;
+            import wasi:keyvalue/store@0.2.0-draft;
+            import wasi:keyvalue/atomics@0.2.0-draft;
+            import wasi:keyvalue/batch@0.2.0-draft;
+            import wasi:logging/logging@0.1.0-draft;
+        }
+
+        package wasi:config@0.2.0-rc.1 {
+            interface store {
+                variant error { upstream(string), io(string) }
+                get: func(key: string) -> result<option<string>, error>;
+                get-all: func() -> result<list<tuple<string, string>>, error>;
+            }
+        }
+
+        package wasi:keyvalue@0.2.0-draft {
+            interface store {
+                variant error { no-such-store, access-denied, other(string) }
+                record key-response { keys: list<string>, cursor: option<u64> }
+                resource bucket {
+                    get: func(key: string) -> result<option<list<u8>>, error>;
+                    set: func(key: string, value: list<u8>) -> result<_, error>;
+                    delete: func(key: string) -> result<_, error>;
+                    exists: func(key: string) -> result<bool, error>;
+                    list-keys: func(cursor: option<u64>) -> result<key-response, error>;
+                }
+                open: func(identifier: string) -> result<bucket, error>;
+            }
+            interface atomics {
+                use store.{bucket, error};
+                increment: func(bucket: borrow<bucket>, key: string, delta: u64) -> result<u64, error>;
+            }
+            interface batch {
+                use store.{bucket, error};
+                get-many: func(bucket: borrow<bucket>, keys: list<string>)
+                    -> result<list<option<tuple<string, list<u8>>>>, error>;
+                set-many: func(bucket: borrow<bucket>, key-values: list<tuple<string, list<u8>>>) -> result<_, error>;
+                delete-many: func(bucket: borrow<bucket>, keys: list<string>) -> result<_, error>;
+            }
+        }
+
+        package wasi:logging@0.1.0-draft {
+            interface logging {
+                enum level { trace, debug, info, warn, error, critical }
+                log: func(level: level, context: string, message: string);
+            }
+        }
+    "#,
+    generate_all,
+});
+
+use wasi::config::store as config;
+use wasi::keyvalue::store::{self, Bucket};
+use wasi::keyvalue::{atomics, batch};
+use wasi::logging::logging;
+
+fn main() -> Result<(), store::Error> {
+    let mut words = std::env::args().skip(1);
+    while let Some(step) = words.next() {
+        let mut operand = || words.next().unwrap_or_default();
+        match step.as_str() {
+            "config" => println!("{:?}", config::get(&operand()).expect("variables do not fail")),
+            "configs" => println!("{:?}", config::get_all().expect("variables do not fail")),
+            "log" => logging::log(logging::Level::Warn, &operand(), &operand()),
+            "get" => println!("{:?}", store::open(&operand())?.get(&operand())?.map(text)),
+            "set" => store::open(&operand())?.set(&operand(), operand().as_bytes())?,
+            "delete" => store::open(&operand())?.delete(&operand())?,
+            "exists" => println!("{}", store::open(&operand())?.exists(&operand())?),
+            "keys" => println!("{:?}", store::open(&operand())?.list_keys(None)?.keys),
+            "increment" => {
+                let bucket = store::open(&operand())?;
+                let (key, delta) = (operand(), operand().parse().expect("a number"));
+                println!("{}", atomics::increment(&bucket, &key, delta)?);
+            }
+            "batch" => in_batches(&store::open(&operand())?)?,
+            unknown => panic!("unknown step {unknown:?}"),
+        }
+    }
+    Ok(())
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn in_batches(bucket: &Bucket) -> Result<(), store::Error> {
+    let both = ["a".to_owned(), "b".to_owned()];
+    batch::set_many(bucket, &both.clone().map(|key| (key, b"value".to_vec())))?;
+    batch::delete_many(bucket, &both[1..])?;
+    let found = batch::get_many(bucket, &both)?;
+    println!("{:?}", found.into_iter().map(|pair| pair.map(|(key, value)| (key, text(value)))).collect::<Vec<_>>());
+    Ok(())
+}
