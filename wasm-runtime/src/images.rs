@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use wherry_runtime_api::{ImageContent, RuntimeError};
 
 use crate::code_cache::CodeCache;
+use crate::compiler;
 use crate::engine::Machine;
 use crate::program::{self, Program, ProgramError};
 
@@ -25,7 +26,7 @@ pub(crate) struct Images {
     programs: Mutex<HashMap<String, Loaded>>,
     /// The largest file that is compiled.
     largest: u64,
-    /// Compiling takes all cores and much memory: one image at a time.
+    /// Compiling takes whatever cores have left and much memory: one image at a time, in the order they were asked for.
     compiling: Semaphore,
     compiled: AtomicU64,
 }
@@ -107,7 +108,8 @@ impl Images {
         let (digest, path, largest) = (digest.to_owned(), path.to_owned(), self.largest);
         blocking(move || {
             let bytes = read(&digest, &path, largest)?;
-            let code = program::compile(&machine.engine, &bytes).map_err(|error| invalid(&digest, &error))?;
+            let code =
+                compiler::compile(&machine.engine, &bytes).map_err(|error| invalid(&digest, &error))?;
             drop(bytes);
             let file = cache.store(&digest, &code).map_err(|error| step("write compiled code", &error))?;
             program::load(&machine, &file).map(Arc::new).map_err(|error| invalid(&digest, &error))
@@ -153,6 +155,9 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn invalid(digest: &str, error: &ProgramError) -> RuntimeError {
+    if let ProgramError::Threads(_) = error {
+        return step("compile", error);
+    }
     RuntimeError::InvalidImage { digest: digest.to_owned(), reason: error.to_string() }
 }
 

@@ -73,6 +73,9 @@ pub(crate) enum ProgramError {
     /// It exports nothing to start.
     #[error("nothing to run: {0}")]
     NoEntry(String),
+    /// There are no threads to compile on.
+    #[error("there are no threads for it: {0}")]
+    Threads(String),
     /// Compiled code could not be loaded.
     #[error("compiled code cannot be loaded: {0}")]
     Load(String),
