@@ -4,7 +4,8 @@
 //!
 //! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`cron`],
 //! [`certificates`], [`data`] (how values are read in place), [`quota`] (what objects count for),
-//! [`local_path`] (volumes that are directories of a node), [`csi`] (volumes of drivers), [`events`] (which of them are told, and how).
+//! [`local_path`] (volumes that are directories of a node), [`csi`] (volumes of drivers), [`ingress`] (the built-in controller),
+//! [`events`] (which of them are told, and how).
 
 pub mod certificates;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod cron;
 pub mod csi;
 pub mod data;
 pub mod events;
+pub mod ingress;
 pub mod kinds;
 pub mod local_path;
 pub mod names;

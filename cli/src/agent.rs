@@ -20,6 +20,8 @@ pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyho
     let mut asked = std::pin::pin!(Stop::new()?.asked());
     let mut plan = NodePlan::new(&args.node, NODE_PREFIX)?;
     plan.ip = args.node_ip.unwrap_or(plan.ip);
+    plan.ingress = args.node.ingress.doors_asked_for();
+    let ingress = args.ingress.client(plan.ingress).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let path = &args.bootstrap_kubeconfig;
     let bootstrap = Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?;
@@ -43,7 +45,7 @@ pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyho
             given = pod_range(joined.client.clone(), &plan.name) => given?,
         }
     };
-    let clients = Clients { node: joined.client.clone(), proxy: joined.client.clone() };
+    let clients = Clients { node: joined.client.clone(), proxy: joined.client.clone(), ingress };
     let config = plan.config(plan.ip, joined.tls, &clock);
     let mut node = tasks.spawn(wherry_node::run(clients, config, stop.clone()));
     let told = async {

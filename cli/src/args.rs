@@ -17,6 +17,7 @@ use crate::controllers::ControllerArgs;
 use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
+use crate::ingress_args::{IngressArgs, IngressIdentityArgs};
 use crate::run::RunArgs;
 use crate::shutdown_args::ShutdownArgs;
 use crate::token::TokenCommand;
@@ -192,6 +193,8 @@ pub(crate) struct AgentArgs {
     #[arg(long)]
     pub(crate) node_ip: Option<IpAddr>,
     #[command(flatten)]
+    pub(crate) ingress: IngressIdentityArgs,
+    #[command(flatten)]
     pub(crate) node: NodeArgs,
 }
 
@@ -245,6 +248,8 @@ pub(crate) struct NodeArgs {
     pub(crate) shutdown: ShutdownArgs,
     #[command(flatten)]
     pub(crate) images: ImageArgs,
+    #[command(flatten)]
+    pub(crate) ingress: IngressArgs,
 }
 
 /// How a node that is short of something ends Pods.

@@ -13,6 +13,7 @@ mod controllers;
 mod front_proxies;
 mod image;
 mod image_args;
+mod ingress_args;
 mod logging;
 mod network;
 mod node;

@@ -12,8 +12,8 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{
-    CgroupRoot, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, NodeEndpoint,
-    NodeError, Registries, ShutdownGrace, Sysctls,
+    CgroupRoot, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, IngressDoors,
+    NodeEndpoint, NodeError, Registries, ShutdownGrace, Sysctls,
 };
 
 use crate::args::NodeArgs;
@@ -36,6 +36,7 @@ pub(crate) struct NodePlan {
     pub(crate) registries: Arc<Registries>,
     pub(crate) credential_providers: Arc<CredentialProviders>,
     pub(crate) image_limits: ImageLimits,
+    pub(crate) ingress: IngressDoors,
 }
 
 impl NodePlan {
@@ -70,6 +71,7 @@ impl NodePlan {
             registries: args.images.registries()?,
             credential_providers: args.images.credential_providers()?,
             image_limits: args.images.limits()?,
+            ingress: IngressDoors::default(),
         })
     }
 
@@ -101,6 +103,7 @@ impl NodePlan {
             registries: self.registries.clone(),
             credential_providers: self.credential_providers.clone(),
             image_limits: self.image_limits,
+            ingress: self.ingress,
             clock: clock.clone(),
         }
     }

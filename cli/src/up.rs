@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
+use wherry_api::ingress;
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
     AccountTokens, Authentication, Authorization, Config, ControlPlane, ControllerOptions,
@@ -22,7 +23,8 @@ use crate::serving::{Machine, Serving};
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
-    let plan = NodePlan::new(&args.node, args.controllers.node_cidr_mask_size)?;
+    let mut plan = NodePlan::new(&args.node, args.controllers.node_cidr_mask_size)?;
+    plan.ingress = args.node.ingress.doors();
     let server = args.server;
     let audit = server.audit.config()?;
     let scheduler = scheduler_configuration(args.scheduler_config.as_deref())?;
@@ -55,6 +57,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
         wherry_node::Clients {
             node: plane.client_as(node_user(&plan.name), "kubelet"),
             proxy: plane.client_as(UserInfo::new("system:kube-proxy", &[]), "kube-proxy"),
+            ingress: Some(plane.client_as(ingress_user(), ingress::ACCOUNT)),
         },
         plan.config(IpAddr::V4(Ipv4Addr::LOCALHOST), tls, &clock),
         stop_node.clone(),
@@ -87,6 +90,12 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
 /// Who a node is to the API server.
 fn node_user(name: &str) -> UserInfo {
     UserInfo::new(&format!("system:node:{name}"), &["system:nodes"])
+}
+
+/// Who the Ingress controller is to the API server.
+fn ingress_user() -> UserInfo {
+    let name = format!("system:serviceaccount:kube-system:{}", ingress::ACCOUNT);
+    UserInfo::new(&name, &["system:serviceaccounts", "system:serviceaccounts:kube-system"])
 }
 
 impl NodePlan {

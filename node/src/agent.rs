@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 use wherry_dns::Zone;
+use wherry_ingress::Metrics;
 use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::RuntimeError;
 
@@ -33,6 +34,7 @@ use crate::host_ports::{HostPortError, HostPorts};
 use crate::images::control;
 use crate::images::garbage::{self, Garbage};
 use crate::images::{Images, StoreError};
+use crate::ingress::{Ingress, IngressError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::peers::{self, Own, Routes};
 use crate::network::{self, Layout, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
@@ -91,6 +93,9 @@ pub enum NodeError {
     /// Users cannot be set aside for pods.
     #[error("cannot set users aside for pods")]
     Users(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The Ingress controller cannot run.
+    #[error("cannot run the Ingress controller")]
+    Ingress(#[from] IngressError),
     /// Services cannot be served.
     #[error("cannot serve Services")]
     Services(#[from] ServicesError),
@@ -123,6 +128,8 @@ pub struct Clients {
     pub node: Client,
     /// The proxy of Services, which may follow all Services and endpoints.
     pub proxy: Client,
+    /// The Ingress controller, which may read certificates; nobody where no requests are taken for Ingresses.
+    pub ingress: Option<Client>,
 }
 
 /// Runs the agent of one node until `shutdown`; returns when everything of it has ended. OCI containers go on.
@@ -197,6 +204,7 @@ pub(crate) async fn run_with(
     let _stop_on_return = stop.clone().drop_guard();
     let tasks = TaskTracker::new();
     let server = LogServer::bind(&config.endpoint).await?;
+    let ingress = open_ingress(clients.ingress, &config).await?;
     let dns = parts.dns.clone();
     if let Some((place, requests)) = parts.policies.1.take() {
         tasks.spawn(policies::serve(clients.proxy.clone(), place, requests, stop.clone()));
@@ -220,7 +228,8 @@ pub(crate) async fn run_with(
     let (evictions, pressure) = agent.evictions(&index);
     let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()).await, pressure);
     let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
-    let others = streams.merge(stats::router(agent.stats_state(&index)));
+    let metrics = ingress.as_ref().map(|(_, ingress)| ingress.metrics());
+    let others = streams.merge(stats::router(agent.stats_state(&index, metrics)));
     let access = Access::new(agent.ctx.client.clone(), config.node_name.clone());
     tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), others, access));
     let ending = NodeShutdown::new(agent.ctx.clone(), index.clone(), config.shutdown_grace);
@@ -234,6 +243,9 @@ pub(crate) async fn run_with(
     tasks.spawn(devices::serve(agent.ctx.devices.clone(), stop.clone()));
     tasks.spawn(plugins::follow(agent.ctx.clone(), config.data_dir.join("node"), stop.clone()));
     tasks.spawn(evictions.run(stop.clone()));
+    if let Some((client, ingress)) = ingress {
+        tasks.spawn(ingress.run(client, stop.clone()));
+    }
     if let Some(ip) = config.own_dns() {
         agent.own_dns_address(ip).await?;
         tasks.spawn(dns::serve(dns.clone(), ip, stop.clone()));
@@ -250,6 +262,15 @@ pub(crate) async fn run_with(
 /// The users that pods may have for themselves.
 fn users(dir: &Path, max_pods: u32) -> Result<UserIds, Box<dyn std::error::Error + Send + Sync>> {
     Ok(UserIds::open(dir.join("users"), IdRange::of_machine(max_pods)?)?)
+}
+
+/// Listens for Ingresses, if anybody is to.
+async fn open_ingress(
+    client: Option<Client>,
+    config: &Config,
+) -> Result<Option<(Client, Ingress)>, IngressError> {
+    let Some(client) = client.filter(|_| config.ingress.any()) else { return Ok(None) };
+    Ok(Some((client, Ingress::open(config.ingress, config.node_ip).await?)))
 }
 
 /// Stops the agent when it was asked to and its Pods have ended, as far as they are to.
@@ -398,8 +419,8 @@ impl Agent {
         }
     }
 
-    fn stats_state(&self, index: &PodIndex) -> StatsState {
-        StatsState::new(self.ctx.clone(), index.clone(), self.machine.clone(), &self.config)
+    fn stats_state(&self, index: &PodIndex, ingress: Option<Arc<Metrics>>) -> StatsState {
+        StatsState::new(self.ctx.clone(), index.clone(), self.machine.clone(), &self.config, ingress)
     }
 
     fn tell_started(&self) {

@@ -14,6 +14,7 @@ use crate::cgroups::CgroupRoot;
 use crate::dns::DnsSettings;
 use crate::eviction::EvictionSettings;
 use crate::images::{CredentialProviders, ImageLimits, Registries};
+use crate::ingress::IngressDoors;
 use crate::network::NetworkMode;
 use crate::shutdown::ShutdownGrace;
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub registries: Arc<Registries>,
     /// Plugins that know accounts of registries.
     pub credential_providers: Arc<CredentialProviders>,
+    /// Where requests are taken for Ingresses.
+    pub ingress: IngressDoors,
     /// When images go that nothing uses.
     pub image_limits: ImageLimits,
     /// The time.

@@ -18,6 +18,7 @@
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
 //! - `host_ports`: ports of the node that lead to its Pods. `policies`: which packets reach them, and which leave them.
+//! - `ingress`: what is asked of it from outside, by Ingresses.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
 //!   told, workers woken.
 
@@ -43,6 +44,7 @@ mod eviction;
 mod file_watch;
 mod host_ports;
 mod images;
+mod ingress;
 mod logs;
 pub mod network;
 mod objects;
@@ -76,6 +78,7 @@ pub use images::{
     Interfaces, ListedImage, ProvidersError, Registries, RegistriesError, RemovedImage, WasmArtifact,
     push_wasm,
 };
+pub use ingress::{IngressDoors, IngressError};
 pub use network::NetworkMode;
 pub use registration::{RangeError, pod_range};
 pub use shutdown::{ShutdownGrace, ShutdownGraceError};

@@ -9,23 +9,23 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service,
+    ConfigMap, EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
-use k8s_openapi::api::networking::v1::ServiceCIDR;
+use k8s_openapi::api::networking::v1::{IngressClass, ServiceCIDR};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use wherry_api::local_path;
+use wherry_api::{ingress, local_path};
 use wherry_apiserver::bootstrap as api;
 
 use crate::pki::FRONT_PROXY;
@@ -195,6 +195,38 @@ pub(crate) async fn network_policies(client: &Client) -> Result<(), kube::Error>
             {"apiGroup": group, "kind": "User", "name": "system:kube-proxy"},
             {"apiGroup": group, "kind": "Group", "name": "system:nodes"},
         ],
+    });
+    create_all::<ClusterRoleBinding>(client, binding).await
+}
+
+/// Creates the class of the built-in Ingress controller, the default one if there is no other, and whom the controller is.
+pub(crate) async fn ingress(client: &Client) -> Result<(), kube::Error> {
+    const DEFAULT: &str = "ingressclass.kubernetes.io/is-default-class";
+    let classes = Api::<IngressClass>::all(client.clone()).list(&ListParams::default()).await?;
+    let is_default =
+        |class: &IngressClass| class.annotations().get(DEFAULT).is_some_and(|value| value == "true");
+    let annotations = if classes.iter().any(is_default) { json!({}) } else { json!({ DEFAULT: "true" }) };
+    let class = json!({
+        "metadata": {"name": ingress::CLASS, "annotations": annotations},
+        "spec": {"controller": ingress::CONTROLLER},
+    });
+    create_all::<IngressClass>(client, class).await?;
+    let account = json!({"metadata": {"name": ingress::ACCOUNT}});
+    create_in::<ServiceAccount>(client, "kube-system", account).await?;
+    let rule = |group: &str, resources: &[&str], verbs: &[&str]| json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
+    let (read, net) = (["get", "list", "watch"], "networking.k8s.io");
+    let rules = [
+        rule("", &["secrets", "services"], &read),
+        rule("discovery.k8s.io", &["endpointslices"], &read),
+        rule(net, &["ingressclasses", "ingresses"], &read),
+        rule(net, &["ingresses/status"], &["patch"]),
+    ];
+    let role = json!({"metadata": {"name": ingress::ROLE}, "rules": rules});
+    create_all::<ClusterRole>(client, role).await?;
+    let binding = json!({
+        "metadata": {"name": ingress::ROLE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ingress::ROLE},
+        "subjects": [{"kind": "ServiceAccount", "namespace": "kube-system", "name": ingress::ACCOUNT}],
     });
     create_all::<ClusterRoleBinding>(client, binding).await
 }

@@ -162,6 +162,7 @@ impl ControlPlane {
         bootstrap::network_policies(&client).await.map_err(StartError::Bootstrap)?;
         bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
         usage::bootstrap(&client, controllers.metrics).await.map_err(StartError::Bootstrap)?;
+        bootstrap::ingress(&client).await.map_err(StartError::Bootstrap)?;
         if let Some(ip) = cluster_dns {
             bootstrap::dns_service(&client, ip).await;
         }

@@ -18,10 +18,15 @@ pub struct Answer {
 
 /// `GET http://address/path` on a connection of its own.
 pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+    get_of(address, &address.to_string(), path)
+}
+
+/// `GET http://host/path`, asked of whoever is at that address.
+pub fn get_of(address: SocketAddr, host: &str, path: &str) -> io::Result<Answer> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_nodelay(true)?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     (&stream).write_all(request.as_bytes())?;
     read_answer(BufReader::new(stream))
 }

@@ -28,6 +28,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-runtime-api", &[]),
     ("wherry-runtime-suite", &["wherry-runtime-api"]),
     ("wherry-dns", &[]),
+    ("wherry-ingress", &[]),
     ("wherry-plugin-api", &[]),
     ("wherry-wasm-runtime", &["wherry-runtime-api"]),
     ("wherry-shim", &["wherry-runtime-api"]),
@@ -37,6 +38,7 @@ const OURS: &[(&str, &[&str])] = &[
         &[
             "wherry-api",
             "wherry-dns",
+            "wherry-ingress",
             "wherry-plugin-api",
             "wherry-runtime-api",
             "wherry-wasm-runtime",

@@ -71,7 +71,7 @@ impl World {
 
     /// Whether there are policies, so that Pods and Namespaces have to be known.
     pub(super) fn has_policies(&self) -> bool {
-        self.policies.values().next().is_some()
+        self.policies.iter().next().is_some()
     }
 
     /// Whether all is known that rules are made of.
@@ -90,11 +90,11 @@ impl World {
             return Ruleset::default();
         }
         let local = self.local();
-        let elsewhere = self.pods.values().map(|(_, pod)| pod).filter(|pod| !local.contains_key(&pod.ip));
+        let elsewhere = self.pods.iter().map(|(_, pod)| pod).filter(|pod| !local.contains_key(&pod.ip));
         let namespaces: BTreeMap<&str, &Labels> =
-            self.namespaces.values().map(|(key, labels)| (key.name.as_str(), labels)).collect();
+            self.namespaces.iter().map(|(key, labels)| (key.name.as_str(), labels)).collect();
         plan(&View {
-            policies: self.policies.values().collect(),
+            policies: self.policies.iter().collect(),
             namespaces: &|name| namespaces.get(name).copied(),
             pods: elsewhere.chain(local.values()).collect(),
             local: local.values().collect(),
@@ -109,7 +109,7 @@ impl World {
             let ours = namespaced.contains(&pod.ip) || local.contains(&pod.ip);
             ours && pod.node.as_deref() == Some(node)
         };
-        let told = self.pods.values().map(|(_, pod)| pod).filter(|pod| here(pod)).cloned();
+        let told = self.pods.iter().map(|(_, pod)| pod).filter(|pod| here(pod)).cloned();
         let mut local: BTreeMap<Ipv4Addr, Pod> = told.map(|pod| (pod.ip, pod)).collect();
         for (key, admitted) in self.admitted.values() {
             let told = self.pods.get(key).filter(|told| told.ip == admitted.ip);

@@ -56,7 +56,7 @@ impl<T: PartialEq> Replica<T> {
     }
 
     /// All objects, by key.
-    pub(crate) fn values(&self) -> impl Iterator<Item = (&ObjectKey, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &T)> {
         self.objects.iter()
     }
 

@@ -9,6 +9,7 @@
 mod cadvisor;
 mod exposition;
 mod host;
+mod ingress;
 mod kubelet;
 mod probes;
 mod resource;

@@ -13,10 +13,11 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use rustix::fs::statvfs;
 use serde_json::Value;
+use wherry_ingress::Metrics;
 
 use super::snapshot::{Snapshot, take};
 use super::summary::{DiskUsage, Surroundings};
-use super::{cadvisor, kubelet, probes, resource, summary};
+use super::{cadvisor, ingress, kubelet, probes, resource, summary};
 use crate::config::Config;
 use crate::containers::Running;
 use crate::context::Context;
@@ -34,13 +35,20 @@ pub(crate) struct StatsState {
     machine: Arc<Machine>,
     data_dir: PathBuf,
     settings: Arc<Value>,
+    ingress: Option<Arc<Metrics>>,
 }
 
 impl StatsState {
     /// Answers for this node.
-    pub(crate) fn new(ctx: Arc<Context>, pods: PodIndex, machine: Machine, config: &Config) -> Self {
+    pub(crate) fn new(
+        ctx: Arc<Context>,
+        pods: PodIndex,
+        machine: Machine,
+        config: &Config,
+        ingress: Option<Arc<Metrics>>,
+    ) -> Self {
         let settings = Arc::new(kubelet::settings(config));
-        Self { ctx, pods, machine: Arc::new(machine), data_dir: config.data_dir.clone(), settings }
+        Self { ctx, pods, machine: Arc::new(machine), data_dir: config.data_dir.clone(), settings, ingress }
     }
 
     async fn snapshot(&self) -> Snapshot {
@@ -82,7 +90,8 @@ fn text(page: String) -> impl IntoResponse {
 async fn metrics(State(state): State<StatsState>) -> impl IntoResponse {
     let containers: Vec<Vec<Running>> =
         state.ctx.containers.pods().iter().map(|uid| state.ctx.containers.of_pod(uid)).collect();
-    text(kubelet::page(&state.ctx.node_name, &containers))
+    let page = kubelet::page(&state.ctx.node_name, &containers);
+    text(state.ingress.iter().fold(page, |page, counted| page + &ingress::page(counted)))
 }
 
 async fn resource_metrics(State(state): State<StatsState>) -> impl IntoResponse {

@@ -1,0 +1,194 @@
+//! One request, tried at one endpoint after the other.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::TRANSFER_ENCODING;
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use crate::backend::Protocol;
+use crate::body::{self, Body, BodyError, Holder, Timed};
+use crate::headers;
+use crate::limits::Limits;
+use crate::pools::{ConnectError, Endpoint, Lease, SendError};
+
+/// Why a request has no answer of an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("no endpoint is ready")]
+    Nobody,
+    #[error("no endpoint can be reached")]
+    Unreachable(#[source] ConnectError),
+    #[error("the endpoint ended the connection without an answer")]
+    Lost(#[source] hyper::Error),
+    #[error("the endpoint closed the connection before the request")]
+    Closed,
+    #[error("the endpoint did not answer in time")]
+    Late,
+    #[error("the request's body broke off")]
+    Body(#[source] hyper::Error),
+    #[error("the request's body did not come in time")]
+    SlowBody,
+}
+
+impl Failure {
+    /// What the client is answered.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Nobody => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unreachable(_) | Self::Lost(_) | Self::Closed => StatusCode::BAD_GATEWAY,
+            Self::Late => StatusCode::GATEWAY_TIMEOUT,
+            Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// Whether it speaks against the endpoint.
+    pub(super) fn is_of_endpoint(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Lost(_) | Self::Closed)
+    }
+
+    /// Whether another endpoint may do better, if the request can go there. Who waited long enough is told so.
+    pub(super) fn allows_another(&self) -> bool {
+        self.is_of_endpoint()
+    }
+}
+
+/// An answer, and the connection it comes by.
+pub(super) struct Answered {
+    pub(super) response: Response<Incoming>,
+    pub(super) lease: Lease,
+    pub(super) endpoint: SocketAddr,
+}
+
+/// A request that has not been answered.
+pub(super) struct Outgoing {
+    head: Parts,
+    /// The body, while nothing of it went.
+    body: Option<Body>,
+    /// Ends when the body went.
+    uploaded: oneshot::Receiver<()>,
+    /// Whether it may go again although it may have gone.
+    is_repeatable: bool,
+}
+
+/// Tells when a body went to its end, or was given up.
+struct Uploaded(Option<oneshot::Sender<()>>);
+
+impl Holder for Uploaded {
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Outgoing {
+    pub(super) fn new(mut head: Parts, body: Incoming, stalled: Duration) -> Self {
+        let has_body = !body.is_end_stream();
+        // Without it, hyper leaves out bodies of unknown length of methods that seldom have any.
+        if has_body && body.size_hint().exact().is_none() {
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let is_repeatable = !has_body && head.method.is_idempotent();
+        let (sender, uploaded) = oneshot::channel();
+        let body = Timed::new(body, Uploaded(Some(sender)), stalled);
+        Self { head, body: Some(Body::new(body)), uploaded, is_repeatable }
+    }
+
+    /// Whether it is whole, or may go again without what went.
+    pub(super) fn can_go_again(&self) -> bool {
+        self.body.is_some() || self.is_repeatable
+    }
+
+    /// Asks this endpoint, a second time if the first connection was an old one.
+    pub(super) async fn try_at(
+        &mut self,
+        endpoint: &Arc<Endpoint>,
+        limits: &Limits,
+    ) -> Result<Answered, Failure> {
+        let mut welcome = true;
+        loop {
+            let mut lease = endpoint.lease(welcome).await.map_err(Failure::Unreachable)?;
+            let failure = match self.send(&mut lease, endpoint.protocol, limits).await {
+                Ok(response) => {
+                    return Ok(Answered { response, lease, endpoint: endpoint.address });
+                }
+                Err(failure) => failure,
+            };
+            let may_again = failure.allows_another() && self.can_go_again();
+            if !(lease.is_reused && may_again) {
+                return Err(failure);
+            }
+            welcome = false;
+        }
+    }
+
+    async fn send(
+        &mut self,
+        lease: &mut Lease,
+        protocol: Protocol,
+        limits: &Limits,
+    ) -> Result<Response<Incoming>, Failure> {
+        let body = self.body.take().unwrap_or_else(body::empty);
+        let request = Request::from_parts(self.head_for(protocol), body);
+        // An endpoint has its time from when it has the whole request.
+        let late = async {
+            if !self.uploaded.is_terminated() {
+                // Ends when the body did, or was given up.
+                let _ = (&mut self.uploaded).await;
+            }
+            tokio::time::sleep(limits.answer).await;
+        };
+        let answer = tokio::select! {
+            biased;
+            answer = lease.send(request) => answer,
+            () = late => return Err(Failure::Late),
+        };
+        answer.map_err(|error| match error {
+            SendError::NotSent(body) => {
+                self.body = Some(body);
+                Failure::Closed
+            }
+            SendError::Lost(error) => lost(error),
+        })
+    }
+
+    /// The head of the request as this protocol has it.
+    fn head_for(&self, protocol: Protocol) -> Parts {
+        let mut head = self.head.clone();
+        head.extensions.clear();
+        let path = head.uri.path_and_query().cloned();
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let host = head.headers.get(http::header::HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(path);
+        if protocol == Protocol::Http2 {
+            (parts.scheme, parts.authority) = (Some(Scheme::HTTP), Authority::try_from(host).ok());
+        }
+        head.uri = Uri::from_parts(parts).unwrap_or_default();
+        headers::suit(&mut head.headers, protocol);
+        head.version = match protocol {
+            Protocol::Http1 => Version::HTTP_11,
+            Protocol::Http2 => Version::HTTP_2,
+        };
+        head
+    }
+}
+
+/// What became of a request that went at least in part.
+fn lost(error: hyper::Error) -> Failure {
+    let mut cause = std::error::Error::source(&error);
+    while let Some(found) = cause {
+        match found.downcast_ref::<BodyError>() {
+            Some(BodyError::Stalled) => return Failure::SlowBody,
+            Some(BodyError::Broken(_)) => return Failure::Body(error),
+            None => cause = found.source(),
+        }
+    }
+    Failure::Lost(error)
+}

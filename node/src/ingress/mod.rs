@@ -1,0 +1,136 @@
+//! The built-in Ingress controller: what is asked of this node from outside reaches the endpoints that Ingresses lead to.
+//!
+//! ```text
+//! watches (Ingress, IngressClass, Service, EndpointSlice, Secret) -> World -> compile (pure) -> Site -> doors (wherry-ingress)
+//!                                                                     |
+//!                                                                     +----> status (pure, then written)
+//! ```
+//!
+//! Requests go straight to the addresses of endpoints, so it works in either mode of the network. The doors listen from the start
+//! of the node, but take nobody before everything has been listed once.
+//!
+//! It reads Secrets, which nodes may not, so it is a user of its own: the ServiceAccount `wherry-ingress` of kube-system.
+
+mod compile;
+#[cfg(test)]
+mod compile_tests;
+mod model;
+mod status;
+mod watch;
+mod world;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use kube::Client;
+use rustls::crypto::CryptoProvider;
+use tokio::sync::watch as channel;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use wherry_ingress::{Certificate, Door, Limits, Metrics, Proxy, Site};
+
+use status::Address;
+
+/// Where the controller listens; nowhere, it does not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IngressDoors {
+    /// For HTTP.
+    pub http: Option<SocketAddr>,
+    /// For HTTPS.
+    pub https: Option<SocketAddr>,
+}
+
+impl IngressDoors {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.http.is_some() || self.https.is_some()
+    }
+}
+
+/// Why the controller cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum IngressError {
+    /// It cannot listen.
+    #[error("cannot listen on {address} for Ingresses; choose another address with {flag}, or `off`")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What says so.
+        flag: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// There is nothing to be shown to clients that ask for no name.
+    #[error("cannot make a certificate for hosts that have none")]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A controller that listens.
+pub(crate) struct Ingress {
+    doors: Vec<Door>,
+    addresses: Vec<Address>,
+    proxy: Arc<Proxy>,
+    /// What hosts without a certificate are shown.
+    certificate: Certificate,
+}
+
+impl Ingress {
+    /// Listens; `node` is what is told of doors at all addresses.
+    pub(crate) async fn open(wanted: IngressDoors, node: std::net::IpAddr) -> Result<Self, IngressError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = own_certificate(&provider).map_err(IngressError::Certificate)?;
+        let mut doors = Vec::new();
+        for (address, flag, tls) in [
+            (wanted.http, "--ingress-http-listen", None),
+            (wanted.https, "--ingress-https-listen", Some(provider)),
+        ] {
+            let Some(address) = address else { continue };
+            let door = Door::bind(address, tls).await;
+            doors.push(door.map_err(|source| IngressError::Listen { address, flag, source })?);
+        }
+        let addresses = status::addresses(doors.iter().map(Door::address), node);
+        Ok(Self { doors, addresses, proxy: Arc::new(Proxy::new(Limits::default())), certificate })
+    }
+
+    /// What it counts.
+    pub(crate) fn metrics(&self) -> Arc<Metrics> {
+        self.proxy.metrics().clone()
+    }
+
+    /// Serves what the API's objects say until `stop`, then lets requests end.
+    pub(crate) async fn run(self, client: Client, stop: CancellationToken) {
+        let (site, sites) = channel::channel(Arc::new(Site::default()));
+        let (writes, to_write) = channel::channel(Vec::new());
+        let tasks = TaskTracker::new();
+        let (proxy, ended) = (self.proxy.clone(), stop.clone());
+        let (doors, own) = (self.doors, stop.clone());
+        let writer = status::write(client.clone(), to_write);
+        tasks.spawn(async move { ended.run_until_cancelled(writer).await });
+        let serving = tasks.clone();
+        let open = move || {
+            for door in doors {
+                serving.spawn(door.serve(proxy.clone(), sites.clone(), own.clone()));
+            }
+        };
+        let keeper = watch::Keeper {
+            proxy: self.proxy.clone(),
+            site,
+            writes,
+            addresses: self.addresses,
+            certificate: self.certificate,
+        };
+        stop.run_until_cancelled(Box::pin(keeper.run(client, open))).await;
+        tasks.close();
+        tasks.wait().await;
+        self.proxy.close().await;
+    }
+}
+
+/// A certificate that nobody trusts, as every Ingress controller has one.
+fn own_certificate(
+    provider: &CryptoProvider,
+) -> Result<Certificate, Box<dyn std::error::Error + Send + Sync>> {
+    let made = rcgen::generate_simple_self_signed(["ingress.invalid".to_owned()])?;
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    Ok(Certificate::from_pem(chain.as_bytes(), key.as_bytes(), provider)?)
+}
