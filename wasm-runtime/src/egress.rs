@@ -26,7 +26,7 @@ const TRANSLATED: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0
 pub(crate) struct Egress {
     /// None: all.
     only: Option<Arc<Named>>,
-    /// Whether what is out of reach for all may be named: addresses of the link and of the node.
+    /// Whether the node is reached as by any Pod, and what is out of reach for all may be named: addresses of the link.
     names_any: bool,
 }
 
@@ -66,7 +66,7 @@ impl Egress {
     pub(crate) fn allows(&self, ip: IpAddr, node: &[IpAddr]) -> bool {
         let ip = untranslated(ip.to_canonical());
         match &self.only {
-            None => is_for_all(ip, node),
+            None => is_for_all(ip, if self.names_any { &[] } else { node }),
             Some(named) => {
                 named.ranges.iter().any(|range| range.contains(&ip))
                     && (self.names_any || is_for_all(ip, node))
@@ -154,6 +154,8 @@ mod tests {
             assert!(!allows(&usual, ip), "{ip}");
             assert!(!allows(&Egress::parse("0.0.0.0/0, ::/0", Level::Baseline).unwrap(), ip), "{ip}");
         }
+        let pod = Egress::usual(Level::Privileged);
+        assert!(allows(&pod, "192.0.2.99") && !allows(&pod, "169.254.169.254"), "any Pod reaches its node");
         for ip in ["10.0.0.1", "192.0.2.1", "2001:db8::1", "64:ff9b::c000:201"] {
             assert!(allows(&usual, ip), "{ip}");
             assert!(!allows(&Egress::usual(Level::Restricted), ip), "{ip}");

@@ -205,7 +205,7 @@ async fn what_a_restricted_namespace_does_not_give() {
 async fn addresses_of_the_node_that_are_not_local_ones() {
     let node = Node::with(|config| config.node_addresses = vec![pod_ip(1)]);
     let listener = TcpListener::bind((pod_ip(1), 0)).await.unwrap();
-    let spec = node.container("server", "http");
+    let spec = with(node.container("server", "http"), "level", "baseline");
     node.start(&spec).await.unwrap();
     let path = format!("/get/{}/", listener.local_addr().unwrap());
     assert_eq!(get(address(&spec), &path).await.1, "ErrorCode::DestinationIpProhibited");
