@@ -1,5 +1,6 @@
 //! Runs one nftables script as one transaction: all of it is applied, or nothing is.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::{Output, Stdio};
 
@@ -43,6 +44,56 @@ pub(crate) fn base_chains(lead: &str, more: &str) -> String {
     {more}
   }}"
     )
+}
+
+/// The rules of chains, by their names.
+pub(crate) type Chains = BTreeMap<String, Vec<String>>;
+
+/// A script about one table, line by line.
+pub(crate) struct Script {
+    table: &'static str,
+    /// What was written so far.
+    pub(crate) text: String,
+}
+
+impl Script {
+    /// Nothing yet, about the table of this family and name.
+    pub(crate) fn about(table: &'static str) -> Self {
+        Self { table, text: String::new() }
+    }
+
+    /// Writes a line.
+    pub(crate) fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// Adds elements to a set or map of the table, or deletes them: no line if there are none.
+    pub(crate) fn elements(&mut self, verb: &str, name: &str, elements: &[String]) {
+        if !elements.is_empty() {
+            self.line(&format!("{verb} element {} {name} {{ {} }}", self.table, elements.join(", ")));
+        }
+    }
+
+    /// Leads from chains with some rules to chains with others. All chains exist, and none that goes refers to another, before
+    /// the first rule is added.
+    pub(crate) fn chains(&mut self, old: &Chains, new: &Chains) {
+        let table = self.table;
+        for chain in new.keys().filter(|chain| !old.contains_key(*chain)) {
+            self.line(&format!("add chain {table} {chain}"));
+        }
+        for (chain, _) in old.iter().filter(|(chain, rules)| new.get(*chain) != Some(rules)) {
+            self.line(&format!("flush chain {table} {chain}"));
+        }
+        for (chain, rules) in new.iter().filter(|(chain, rules)| old.get(*chain) != Some(rules)) {
+            for rule in rules {
+                self.line(&format!("add rule {table} {chain} {rule}"));
+            }
+        }
+        for chain in old.keys().filter(|chain| !new.contains_key(*chain)) {
+            self.line(&format!("delete chain {table} {chain}"));
+        }
+    }
 }
 
 /// Applies a script. When this returns without an error, every rule of it is in force.

@@ -16,6 +16,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 
+use crate::network::nft::{Chains, Script};
 use crate::services::ObjectKey;
 
 const TABLE: &str = "ip wherry_policies";
@@ -94,7 +95,7 @@ impl SetKind {
 /// All that the table holds beside its fixed chains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ruleset {
-    pub(super) chains: BTreeMap<String, Vec<String>>,
+    pub(super) chains: Chains,
     pub(super) sets: BTreeMap<String, (SetKind, BTreeSet<String>)>,
     /// The chain of each Pod that may not be reached by all.
     to: BTreeMap<Ipv4Addr, String>,
@@ -173,13 +174,13 @@ pub(super) fn replace(local: Ipv4Net, rules: &Ruleset) -> String {
 
 /// The script from some rules to others, as one transaction.
 pub(super) fn step(old: &Ruleset, new: &Ruleset) -> String {
-    let mut script = Script::default();
+    let mut script = Script::about(TABLE);
     // Elements that refer to chains go first and come last.
     for (map, old, new) in [("to", &old.to, &new.to), ("from", &old.from, &new.from)] {
         script.elements("delete", map, &differing(old, new));
     }
     script.sets(old, new);
-    script.chains(old, new);
+    script.chains(&old.chains, &new.chains);
     for (map, old, new) in [("to", &old.to, &new.to), ("from", &old.from, &new.from)] {
         script.elements("add", map, &differing(new, old));
     }
@@ -201,23 +202,7 @@ fn differing(of: &BTreeMap<Ipv4Addr, String>, but: &BTreeMap<Ipv4Addr, String>) 
     differing.map(|(ip, chain)| format!("{ip} : goto {chain}")).collect()
 }
 
-#[derive(Default)]
-struct Script {
-    text: String,
-}
-
 impl Script {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-
-    fn elements(&mut self, verb: &str, name: &str, elements: &[String]) {
-        if !elements.is_empty() {
-            self.line(&format!("{verb} element {TABLE} {name} {{ {} }}", elements.join(", ")));
-        }
-    }
-
     fn sets(&mut self, old: &Ruleset, new: &Ruleset) {
         let nothing = BTreeSet::new();
         for (name, (kind, elements)) in &new.sets {
@@ -231,27 +216,6 @@ impl Script {
             };
             self.elements("delete", name, &but(before, elements));
             self.elements("add", name, &but(elements, before));
-        }
-    }
-
-    fn chains(&mut self, old: &Ruleset, new: &Ruleset) {
-        for chain in new.chains.keys().filter(|chain| !old.chains.contains_key(*chain)) {
-            self.line(&format!("add chain {TABLE} {chain}"));
-        }
-        for (chain, rules) in &old.chains {
-            if new.chains.get(chain) != Some(rules) {
-                self.line(&format!("flush chain {TABLE} {chain}"));
-            }
-        }
-        for (chain, rules) in &new.chains {
-            if old.chains.get(chain) != Some(rules) {
-                for rule in rules {
-                    self.line(&format!("add rule {TABLE} {chain} {rule}"));
-                }
-            }
-        }
-        for chain in old.chains.keys().filter(|chain| !new.chains.contains_key(*chain)) {
-            self.line(&format!("delete chain {TABLE} {chain}"));
         }
     }
 }

@@ -18,12 +18,13 @@ use super::super::model::{ObjectKey, Scope};
 use super::super::plan::ServicePort;
 use super::script::{Base, MARK};
 use crate::network::Protocol;
+use crate::network::nft::Chains;
 
 /// What one Service has in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Fragment {
     /// Rules by chain.
-    pub(super) chains: BTreeMap<String, Vec<String>>,
+    pub(super) chains: Chains,
     /// Sets of clients with the seconds an element lives.
     pub(super) sets: BTreeMap<String, u32>,
     /// Elements of the map `cluster`: key and chain.

@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::ruleset::Fragment;
 use crate::dns::PORT;
-use crate::network::nft::base_chains;
+use crate::network::nft::{Script, base_chains};
 
 const TABLE: &str = "ip wherry_services";
 
@@ -65,7 +65,7 @@ table {TABLE} {{
 /// The script that replaces the first rules of each pair by the second, in one transaction. `kept` are
 /// addresses of the set `hairpin` that others need.
 pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Addr>) -> String {
-    let mut script = Script::default();
+    let mut script = Script::about(TABLE);
     // Elements first: they refer to chains that may go, and a key may move from one Service to another.
     for (old, new) in changes {
         script.remove_elements("cluster", &old.cluster, &new.cluster);
@@ -84,23 +84,7 @@ pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Add
     script.text
 }
 
-#[derive(Default)]
-struct Script {
-    text: String,
-}
-
 impl Script {
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
-    }
-
-    fn elements(&mut self, verb: &str, name: &str, elements: &[String]) {
-        if !elements.is_empty() {
-            self.line(&format!("{verb} element {TABLE} {name} {{ {} }}", elements.join(", ")));
-        }
-    }
-
     fn remove_elements(&mut self, map: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
         let gone = old.iter().filter(|(key, chain)| new.get(*key) != Some(chain));
         let gone: Vec<String> = gone.map(|(key, chain)| format!("{key} : goto {chain}")).collect();
@@ -119,22 +103,7 @@ impl Script {
                 "add set {TABLE} {set} {{ type ipv4_addr; flags dynamic, timeout; timeout {seconds}s; }}"
             ));
         }
-        // All chains exist, and none that goes refers to another, before the first rule is added.
-        for chain in new.chains.keys().filter(|chain| !old.chains.contains_key(*chain)) {
-            self.line(&format!("add chain {TABLE} {chain}"));
-        }
-        for chain in old.chains.iter().filter(|(chain, rules)| new.chains.get(*chain) != Some(rules)) {
-            self.line(&format!("flush chain {TABLE} {}", chain.0));
-        }
-        for (chain, rules) in new.chains.iter().filter(|(chain, rules)| old.chains.get(*chain) != Some(rules))
-        {
-            for rule in rules {
-                self.line(&format!("add rule {TABLE} {chain} {rule}"));
-            }
-        }
-        for chain in old.chains.keys().filter(|chain| !new.chains.contains_key(*chain)) {
-            self.line(&format!("delete chain {TABLE} {chain}"));
-        }
+        self.chains(&old.chains, &new.chains);
         for set in old.sets.keys().filter(|set| !new.sets.contains_key(*set)) {
             self.line(&format!("delete set {TABLE} {set}"));
         }
