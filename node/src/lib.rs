@@ -65,6 +65,7 @@ mod tokens;
 mod user_ids;
 mod volumes;
 mod wakers;
+mod watches;
 
 pub use admission::{Sysctls, SysctlsError};
 pub use agent::{Clients, NodeError, run};

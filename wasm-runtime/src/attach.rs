@@ -31,7 +31,6 @@ const UNREAD: usize = 1024 * 1024;
 const PIECES: usize = 16;
 
 /// Those who see what a container writes.
-#[derive(Default)]
 pub(crate) struct Followers {
     /// None after the end.
     all: Mutex<Option<Vec<Follower>>>,

@@ -7,9 +7,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use kube::Client;
+use kube::runtime::watcher::{self, Event};
 use rustls::crypto::CryptoProvider;
 use tokio::sync::watch;
 use wherry_ingress::{Certificate, Proxy, Site};
@@ -18,6 +17,7 @@ use super::compile::compile;
 use super::status::{Address, Write, plan};
 use super::world::World;
 use crate::context::chain;
+use crate::watches::follow;
 
 enum Change {
     Ingress(Box<Event<Ingress>>),
@@ -71,31 +71,13 @@ impl Keeper {
 fn changes(client: &Client) -> BoxStream<'static, Change> {
     let tls = watcher::Config::default().fields("type=kubernetes.io/tls");
     select_all([
-        follow::<Ingress>(client, watcher::Config::default(), Change::Ingress),
-        follow::<IngressClass>(client, watcher::Config::default(), Change::Class),
-        follow::<Service>(client, watcher::Config::default(), Change::Service),
-        follow::<EndpointSlice>(client, watcher::Config::default(), Change::Slice),
-        follow::<Secret>(client, tls, Change::Secret),
+        follow(client, watcher::Config::default(), Change::Ingress, Change::Failed),
+        follow(client, watcher::Config::default(), Change::Class, Change::Failed),
+        follow(client, watcher::Config::default(), Change::Service, Change::Failed),
+        follow(client, watcher::Config::default(), Change::Slice, Change::Failed),
+        follow(client, tls, Change::Secret, Change::Failed),
     ])
     .boxed()
-}
-
-fn follow<K>(
-    client: &Client,
-    config: watcher::Config,
-    change: fn(Box<Event<K>>) -> Change,
-) -> BoxStream<'static, Change>
-where
-    K: kube::Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
-    let events = watcher(Api::<K>::all(client.clone()), config).default_backoff();
-    events.map(move |item| item.map_or_else(Change::Failed, |event| change(Box::new(event)))).boxed()
 }
 
 fn record(world: &mut World, change: Change, provider: &CryptoProvider) {

@@ -6,9 +6,8 @@ use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use kube::Client;
+use kube::runtime::watcher::{self, Event};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +15,7 @@ use super::Place;
 use super::gate::{Request, Requests};
 use super::kernel::Kernel;
 use super::world::World;
+use crate::watches::follow;
 
 /// How long after a failure the rules are written anew.
 const RETRY: Duration = Duration::from_secs(1);
@@ -38,7 +38,7 @@ pub(crate) async fn serve(client: Client, place: Place, requests: Requests, shut
         world: World::new(place),
         waiting: Vec::new(),
     };
-    keeper.changes.push(watched(&client, |event| Change::Policy(Box::new(event))));
+    keeper.changes.push(follow(&client, watcher::Config::default(), Change::Policy, Change::Failed));
     let mut requests = requests.0;
     loop {
         tokio::select! {
@@ -95,8 +95,8 @@ impl Keeper {
     fn follow_peers(&mut self, client: &Client) {
         if !self.follows_peers && self.world.has_policies() {
             self.follows_peers = true;
-            self.changes.push(watched(client, |event| Change::Namespace(Box::new(event))));
-            self.changes.push(watched(client, |event| Change::Pod(Box::new(event))));
+            self.changes.push(follow(client, watcher::Config::default(), Change::Namespace, Change::Failed));
+            self.changes.push(follow(client, watcher::Config::default(), Change::Pod, Change::Failed));
         }
     }
 
@@ -119,22 +119,4 @@ impl Keeper {
             }
         }
     }
-}
-
-fn watched<K>(
-    client: &Client,
-    change: impl Fn(Event<K>) -> Change + Send + 'static,
-) -> BoxStream<'static, Change>
-where
-    K: kube::Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + 'static,
-{
-    watcher(Api::<K>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .map(move |item| item.map_or_else(Change::Failed, &change))
-        .boxed()
 }

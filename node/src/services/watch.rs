@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, select_all};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Client};
+use kube::Client;
+use kube::runtime::watcher::{self, Event};
 use tokio_util::sync::CancellationToken;
 
 use super::dataplane::Dataplane;
 use super::health::HealthChecks;
 use super::world::World;
 use crate::dns::Feed;
+use crate::watches::follow;
 
 /// How long after a failure the data plane is set up anew.
 const RETRY: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub(super) struct Told {
 /// Keeps the data plane, the health checks and the names as the API server's objects want them, until `shutdown`.
 pub(super) async fn serve(client: Client, node: &str, told: Told, shutdown: CancellationToken) {
     let Told { mut dataplane, mut health, mut names } = told;
-    let mut changes = changes(client, node);
+    let mut changes = changes(&client, node);
     let mut world = World::new(node);
     loop {
         let mut batch = Vec::new();
@@ -66,18 +66,15 @@ pub(super) async fn serve(client: Client, node: &str, told: Told, shutdown: Canc
     health.close().await;
 }
 
-fn changes(client: Client, node: &str) -> BoxStream<'static, Change> {
-    let services = watcher(Api::<Service>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .map(|item| item.map_or_else(Change::Failed, |event| Change::Service(Box::new(event))));
-    let slices = watcher(Api::<EndpointSlice>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .map(|item| item.map_or_else(Change::Failed, |event| Change::Slice(Box::new(event))));
-    let own = watcher::Config::default().fields(&format!("metadata.name={node}"));
-    let nodes = watcher(Api::<Node>::all(client), own)
-        .default_backoff()
-        .map(|item| item.map_or_else(Change::Failed, |event| Change::Node(Box::new(event))));
-    futures::stream::select_all([services.boxed(), slices.boxed(), nodes.boxed()]).boxed()
+fn changes(client: &Client, node: &str) -> BoxStream<'static, Change> {
+    let all = watcher::Config::default;
+    let own = all().fields(&format!("metadata.name={node}"));
+    select_all([
+        follow(client, all(), Change::Service, Change::Failed),
+        follow(client, all(), Change::Slice, Change::Failed),
+        follow(client, own, Change::Node, Change::Failed),
+    ])
+    .boxed()
 }
 
 fn record(world: &mut World, change: &Change) {

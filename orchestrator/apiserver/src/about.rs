@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
 use wherry_api::kinds::KINDS;
-use wherry_schema::Value;
+use wherry_schema::{SyntaxError, Value};
 
 use crate::config::Build;
 use crate::error::Failure;
@@ -82,14 +82,13 @@ async fn aggregated(state: &State, headers: &HeaderMap, accept: Accept) -> Resul
     );
     let (mut head, body) = own.into_parts();
     let body = body.collect().await.map_err(|error| Failure::Internal(error.to_string()))?.to_bytes();
-    let mut all = Value::from_json(&body).map_err(|error| Failure::Internal(error.to_string()))?;
+    let internal = |error: SyntaxError| Failure::Internal(error.to_string());
     if accept.shape != Shape::Discovery {
+        let mut all = Value::from_json(&body).map_err(internal)?;
         state.aggregated.add_groups(&mut all);
         return Ok(respond::json(StatusCode::OK, all.to_json_bytes().into(), accept.yaml));
     }
-    state.aggregated.add_resources(&mut all);
-    let bytes = all.to_json_bytes();
-    let tag = discovery::tag(&bytes);
+    let (tag, bytes) = state.aggregated.merged_with(body).map_err(internal)?;
     let known = respond::knows(headers, &tag);
     head.headers.insert(ETAG, tag);
     if known {

@@ -141,7 +141,7 @@ fn exported_and_removed(cluster: &Cluster) {
     assert!(refusal(cluster, &["rm", NAME]).contains("there is no image"));
     image(cluster, &["import", exported], Stdio::null());
     let pod = with(shell("main", IDLE), json!({ "image": NAME, "imagePullPolicy": "Never" }));
-    cluster.run_pod("user", &json!({ "terminationGracePeriodSeconds": 0, "containers": [pod] }));
+    cluster.run_pod("user", &json!({ "terminationGracePeriodSeconds": 1, "containers": [pod] }));
     cluster.wait_for("condition=Ready", &["pod/user"]);
     let used = refusal(cluster, &["rm", "--force", NAME]);
     assert!(used.contains("is in use by Pods of this node"), "{used}");
@@ -165,7 +165,7 @@ fn pruned(cluster: &Cluster) {
 fn while_the_disk_is_full(cluster: &Cluster, disk: &Path) {
     let full = FullDisk::fill(disk);
     let main = with(shell("main", IDLE), json!({ "image": OTHER }));
-    cluster.run_pod("late", &json!({ "terminationGracePeriodSeconds": 0, "containers": [main] }));
+    cluster.run_pod("late", &json!({ "terminationGracePeriodSeconds": 1, "containers": [main] }));
     cluster.until_told("involvedObject.name=late", |told| told.contains("no space is left on the disk of"));
     drop(full);
     cluster.wait_for("condition=Ready", &["pod/late"]);

@@ -118,7 +118,7 @@ async fn check(state: &State, due: bool) {
     for remote in remotes.all() {
         let verdict = judge(state, remote).await;
         if !verdict.works {
-            state.aggregated.told.lock().remove(&remote.name);
+            state.aggregated.forget(&remote.name);
         } else if due || state.aggregated.documents.lacks(remote) {
             state.aggregated.documents.renew(state, remote).await;
         }
@@ -155,7 +155,7 @@ async fn judge(state: &State, remote: &Remote) -> Verdict {
 async fn discovered(state: &State, remote: &Remote, url: &str) -> Verdict {
     match resources(state, remote, url).await {
         Ok(resources) => {
-            state.aggregated.told.lock().insert(remote.name.clone(), Arc::new(resources));
+            state.aggregated.tell(&remote.name, resources);
             Verdict { works: true, reason: "Passed", message: "all checks passed".to_owned() }
         }
         Err(why) => {

@@ -4,27 +4,59 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use wherry_schema::Value;
+use bytes::Bytes;
+use http::HeaderValue;
+use wherry_schema::{SyntaxError, Value};
 
-use super::{Aggregated, Remote};
+use super::{Aggregated, Remote, Remotes, Told};
+use crate::discovery;
 use crate::object::Fields;
 
-impl Aggregated {
+/// The document of all groups with their resources, and all that it was made of.
+pub(super) struct Merged {
+    own: Bytes,
+    remotes: Arc<Remotes>,
+    told: Arc<Told>,
+    tag: HeaderValue,
+    bytes: Bytes,
+}
+
+impl Remotes {
     /// The groups that others serve, as `APIGroup`s; those that come first are first.
-    pub(crate) fn groups(&self) -> Vec<Value> {
-        let remotes = self.remotes();
+    fn groups(&self) -> Vec<Value> {
         let mut groups: BTreeMap<&str, Vec<&Arc<Remote>>> = BTreeMap::new();
-        for remote in remotes.all() {
+        for remote in self.all() {
             groups.entry(&remote.group).or_default().push(remote);
         }
         let mut groups: Vec<_> = groups.into_values().collect();
         groups.sort_by_key(|versions| Reverse(versions.iter().map(|remote| remote.priorities.0).max()));
         groups.iter_mut().map(|versions| group(versions)).collect()
     }
+}
+
+impl Aggregated {
+    /// The document of all groups with their resources, and its tag: `own` is this server's part. It is made when a part of it
+    /// is new.
+    pub(crate) fn merged_with(&self, own: Bytes) -> Result<(HeaderValue, Bytes), SyntaxError> {
+        let (remotes, told) = (self.remotes(), Arc::clone(&self.told.lock()));
+        let mut merged = self.merged.lock();
+        let current = merged.as_ref().filter(|made| {
+            Arc::ptr_eq(&made.remotes, &remotes) && Arc::ptr_eq(&made.told, &told) && made.own == own
+        });
+        if let Some(current) = current {
+            return Ok((current.tag.clone(), current.bytes.clone()));
+        }
+        let mut all = Value::from_json(&own)?;
+        add_resources(&mut all, &remotes, &told);
+        let bytes = Bytes::from(all.to_json_bytes());
+        let tag = discovery::tag(&bytes);
+        *merged = Some(Merged { own, remotes, told, tag: tag.clone(), bytes: bytes.clone() });
+        Ok((tag, bytes))
+    }
 
     /// The group of this name, as a document of its own.
     pub(crate) fn group(&self, name: &str) -> Option<Value> {
-        let found = self.groups().into_iter().find(|group| group.text("name") == name)?;
+        let found = self.remotes().groups().into_iter().find(|group| group.text("name") == name)?;
         let mut group = Value::object();
         group.put("kind", "APIGroup");
         group.put("apiVersion", "v1");
@@ -37,7 +69,7 @@ impl Aggregated {
     /// Adds the groups that others serve to a list of groups, and their versions to groups that are in it.
     pub(crate) fn add_groups(&self, list: &mut Value) {
         let mut all = list.items("groups").to_vec();
-        for group in self.groups() {
+        for group in self.remotes().groups() {
             match all.iter_mut().find(|known| known.text("name") == group.text("name")) {
                 Some(known) => add(known, "versions", group.items("versions")),
                 None => all.push(group),
@@ -45,42 +77,40 @@ impl Aggregated {
         }
         list.put("groups", all);
     }
+}
 
-    /// Adds what others serve to the document of all groups with their resources.
-    pub(crate) fn add_resources(&self, list: &mut Value) {
-        let mut all = list.items("items").to_vec();
-        let remotes = self.remotes();
-        for group in self.groups() {
-            let name = group.text("name");
-            let versions: Vec<Value> = group
-                .items("versions")
-                .iter()
-                .filter_map(|version| remotes.get(name, version.text("version")))
-                .map(|remote| self.version(remote))
-                .collect();
-            if let Some(known) = all.iter_mut().find(|known| known.text("metadata.name") == name) {
-                add(known, "versions", &versions);
-                continue;
-            }
-            let mut item = Value::object();
-            item.put("metadata.name", name);
-            item.put("versions", versions);
-            all.push(item);
+/// Adds what others serve to the document of all groups with their resources.
+fn add_resources(list: &mut Value, remotes: &Remotes, told: &Told) {
+    let mut all = list.items("items").to_vec();
+    for group in remotes.groups() {
+        let name = group.text("name");
+        let versions: Vec<Value> = group
+            .items("versions")
+            .iter()
+            .filter_map(|listed| remotes.get(name, listed.text("version")))
+            .map(|remote| version(remote, told.0.get(&remote.name).map(|told| &**told)))
+            .collect();
+        if let Some(known) = all.iter_mut().find(|known| known.text("metadata.name") == name) {
+            add(known, "versions", &versions);
+            continue;
         }
-        list.put("items", all);
+        let mut item = Value::object();
+        item.put("metadata.name", name);
+        item.put("versions", versions);
+        all.push(item);
     }
+    list.put("items", all);
+}
 
-    /// A version with the resources that its server told of. One that does not answer now may serve others.
-    fn version(&self, remote: &Remote) -> Value {
-        let told = self.told.lock().get(&remote.name).cloned();
-        let mut version = Value::object();
-        version.put("version", remote.version.as_str());
-        if let Some(told) = &told {
-            version.put("resources", resources(told, remote));
-        }
-        version.put("freshness", if told.is_some() { "Current" } else { "Stale" });
-        version
+/// A version with the resources that its server told of. One that does not answer now may serve others.
+fn version(remote: &Remote, told: Option<&Value>) -> Value {
+    let mut version = Value::object();
+    version.put("version", remote.version.as_str());
+    if let Some(told) = told {
+        version.put("resources", resources(told, remote));
     }
+    version.put("freshness", if told.is_some() { "Current" } else { "Stale" });
+    version
 }
 
 /// Adds versions to those in an object. What is there already is what is served.

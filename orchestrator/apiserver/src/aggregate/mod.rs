@@ -31,17 +31,24 @@ use crate::codec;
 use crate::config::HostedVersion;
 use crate::follow::{Follower, Made};
 use crate::object::Fields;
+use discover::Merged;
 use documents::Documents;
 pub(crate) use remote::Remote;
 
 /// What other servers serve, as of now.
 pub(crate) struct Aggregated {
     remotes: Follower<Remotes>,
-    /// The resources of a version as the server of it told them last, by the name of the APIService.
-    told: Mutex<HashMap<String, Arc<Value>>>,
+    /// What servers told last. A change makes a new one, unless nobody else holds this one.
+    told: Mutex<Arc<Told>>,
+    /// The document of all groups as it was made last.
+    merged: Mutex<Option<Merged>>,
     /// What OpenAPI tells of them.
     pub(crate) documents: Documents,
 }
+
+/// The resources of a version as the server of it told them, by the name of the APIService.
+#[derive(Clone, Default)]
+struct Told(HashMap<String, Arc<Value>>);
 
 /// All versions that others serve.
 pub(crate) struct Remotes {
@@ -57,6 +64,7 @@ impl Aggregated {
         Self {
             remotes: Follower::new(store, &Remotes { hosted, all: BTreeMap::new() }),
             told: Mutex::default(),
+            merged: Mutex::default(),
             documents: Documents::default(),
         }
     }
@@ -64,6 +72,22 @@ impl Aggregated {
     /// All of them.
     pub(crate) fn remotes(&self) -> Arc<Remotes> {
         self.remotes.now()
+    }
+
+    /// A server told of its resources.
+    fn tell(&self, name: &str, resources: Value) {
+        let mut told = self.told.lock();
+        if told.0.get(name).is_none_or(|known| **known != resources) {
+            Arc::make_mut(&mut told).0.insert(name.to_owned(), Arc::new(resources));
+        }
+    }
+
+    /// A server does not answer any more.
+    fn forget(&self, name: &str) {
+        let mut told = self.told.lock();
+        if told.0.contains_key(name) {
+            Arc::make_mut(&mut told).0.remove(name);
+        }
     }
 
     /// The server that has the OpenAPI document of this name.
