@@ -1,14 +1,14 @@
 //! Images on disk: blobs by digest, and an index from names to images.
 //!
 //! # Layout
-//! `blobs/sha256/HEX` holds content, verified before it got its name; `ingest/` holds what is being fetched;
+//! `blobs/sha256/HEX` holds content, verified before it got its name; `ingest/` holds what is being fetched, locked by who fetches it;
 //! `index.json` maps names to images and is replaced as a whole.
 //!
 //! # Guarantees
 //! A blob under its name is complete and is what its digest says, also after a power failure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -182,15 +182,15 @@ impl Drop for Lease {
 }
 
 impl ContentStore {
-    /// Opens or makes the store of an agent; what was being fetched when it stopped is thrown away.
+    /// Opens or makes the store of an agent; what was being fetched by somebody who is gone is thrown away.
     pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
+        let store = Self::join(root)?;
         let ingest = root.join("ingest");
-        match std::fs::remove_dir_all(&ingest) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(StoreError::io("empty", &ingest, source)),
+        let failed = |source| StoreError::io("empty", &ingest, source);
+        for entry in std::fs::read_dir(&ingest).map_err(failed)? {
+            remove_abandoned(&entry.map_err(failed)?.path()).map_err(failed)?;
         }
-        Self::join(root)
+        Ok(store)
     }
 
     /// Opens or makes the store beside whoever has it open.
@@ -362,7 +362,7 @@ impl ContentStore {
     /// A place for content that is coming in.
     pub(crate) fn ingest(&self) -> Result<Ingest, StoreError> {
         let dir = self.root.join("ingest");
-        let file = NamedTempFile::new_in(&dir);
+        let file = locked_file(&dir);
         let file = file.map_err(|source| StoreError::io("create a file in", &dir, source))?;
         Ok(Ingest { file, hash: Sha256::new(), length: 0 })
     }
@@ -390,6 +390,35 @@ impl Signature {
     fn of(path: &Path) -> Option<Self> {
         let meta = std::fs::metadata(path).ok()?;
         Some(Self { inode: meta.ino(), changed: (meta.ctime(), meta.ctime_nsec()) })
+    }
+}
+
+/// A new file that counts as used as long as it is open.
+fn locked_file(dir: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        let file = NamedTempFile::new_in(dir)?;
+        file.as_file().lock()?;
+        // Until it was locked, an agent that starts could take it for a leftover.
+        if file.as_file().metadata()?.nlink() > 0 {
+            return Ok(file);
+        }
+    }
+}
+
+/// Removes a file of [`locked_file`] that nobody has open.
+fn remove_abandoned(path: &Path) -> io::Result<()> {
+    let gone = |result: io::Result<()>| match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return gone(Err(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => gone(std::fs::remove_file(path)),
+        Err(TryLockError::WouldBlock) => Ok(()),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -492,6 +521,19 @@ mod tests {
         let digest = ingest.finish(&store, None).unwrap();
         assert_eq!(digest, "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
         assert!(store.has(&digest));
+    }
+
+    /// An agent that started while somebody imported took the content away from under them.
+    #[test]
+    fn an_agent_that_starts_leaves_what_others_are_fetching() {
+        let dir = tempfile::tempdir().unwrap();
+        let beside = ContentStore::join(dir.path()).unwrap();
+        let mut ingest = beside.ingest().unwrap();
+        ingest.push(b"hello").unwrap();
+        std::fs::write(dir.path().join("ingest/abandoned"), "he").unwrap();
+        let store = ContentStore::open(dir.path()).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join("ingest")).unwrap().count(), 1);
+        assert!(store.has(&ingest.finish(&beside, None).unwrap()));
     }
 
     #[test]
