@@ -5,7 +5,7 @@
 //! Reading order: [`kinds`] (the table of resources), [`selector`], [`quantity`], [`names`], [`clock`], [`cron`],
 //! [`certificates`], [`data`] (how values are read in place), [`quota`] (what objects count for),
 //! [`local_path`] (volumes that are directories of a node), [`csi`] (volumes of drivers), [`ingress`] (the built-in controller),
-//! [`events`] (which of them are told, and how).
+//! [`ranges`] (the addresses of a cluster), [`events`] (which of them are told, and how).
 
 pub mod certificates;
 pub mod clock;
@@ -19,4 +19,5 @@ pub mod local_path;
 pub mod names;
 pub mod quantity;
 pub mod quota;
+pub mod ranges;
 pub mod selector;

@@ -30,7 +30,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
     let data_dir = args.data_dir.open()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let serving = Serving::open(&server.listen, Machine { gateway: None, ip: routed_source() }).await?;
-    let subjects = subjects(serving.names(args.service_cidr.hosts().next()));
+    let subjects = subjects(serving.names(args.service_cidr.primary().hosts().next()));
     let pki = Pki::open(&data_dir.join("pki"), &subjects, clock.now())?;
     let (kubeconfig_path, address) = (data_dir.join("kubeconfig"), serving.reachable());
     kubeconfig::write(&kubeconfig_path, address, &pki)?;

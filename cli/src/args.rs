@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use wherry_api::ranges::Ranges;
 use wherry_node::{CgroupRoot, EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds};
 use wherry_orchestrator::EncryptionFile;
 
@@ -294,9 +295,9 @@ pub(crate) struct ApiserverArgs {
     pub(crate) data_dir: DataDirArgs,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
-    /// Range of Service addresses.
+    /// Range of Service addresses, or one of each family, the one that Services get by default first: `10.96.0.0/16,fd00::/112`.
     #[arg(long, default_value = "10.96.0.0/16")]
-    pub(crate) service_cidr: IpNet,
+    pub(crate) service_cidr: Ranges,
     /// Users with static tokens, one a line: token,user,uid,"group1,group2".
     #[arg(long)]
     pub(crate) token_auth_file: Option<PathBuf>,

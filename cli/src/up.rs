@@ -116,7 +116,7 @@ impl NodePlan {
             listeners: serving.listeners,
             advertised: serving.advertised,
             pki: pki.clone(),
-            service_cidr: self.network.service_cidr,
+            service_cidr: self.network.service_cidr.into(),
             cluster_dns: self.network.own_dns(),
             clock: clock.clone(),
             tokens: Tokens::default(),

@@ -5,7 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use ipnet::IpNet;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::core::v1::{
@@ -25,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use wherry_api::ranges::Ranges;
 use wherry_api::{ingress, local_path};
 use wherry_apiserver::bootstrap as api;
 
@@ -42,8 +42,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub struct ApiAddress {
     /// First address of the service range.
     pub cluster_ip: IpAddr,
-    /// The service range.
-    pub service_cidr: IpNet,
+    /// The ranges of Services.
+    pub service_cidr: Ranges,
     /// The server's port.
     pub port: u16,
     /// Where Pods reach it, if they can.
@@ -65,9 +65,9 @@ pub async fn run(client: &Client, address: ApiAddress, now: Timestamp) -> Result
 }
 
 /// Creates what configures the API itself.
-async fn configure(client: &Client, service_cidr: IpNet, now: Timestamp) -> Result<(), kube::Error> {
-    create_all::<ServiceCIDR>(client, api::service_cidr(&[service_cidr])).await?;
-    tell_ready(client, service_cidr, now).await?;
+async fn configure(client: &Client, service_cidr: Ranges, now: Timestamp) -> Result<(), kube::Error> {
+    create_all::<ServiceCIDR>(client, api::service_cidr(service_cidr)).await?;
+    settle_range(client, service_cidr, now).await?;
     let levels = api::priority_levels().into_iter();
     try_join_all(levels.map(|level| create_all::<PriorityLevelConfiguration>(client, level))).await?;
     let schemas = api::flow_schemas().into_iter();
@@ -76,14 +76,22 @@ async fn configure(client: &Client, service_cidr: IpNet, now: Timestamp) -> Resu
     try_join_all(services.map(|service| create_all::<APIService>(client, service))).await.map(drop)
 }
 
-/// Says of the range of cluster IPs that it can be used, where nothing is said of it and it is the one we have.
-async fn tell_ready(client: &Client, service_cidr: IpNet, now: Timestamp) -> Result<(), kube::Error> {
+/// Adds the second family to the range of cluster IPs of a cluster that had one, and says of the range that it can be used; only
+/// where it is ours, and where nothing is said of it.
+async fn settle_range(client: &Client, service_cidr: Ranges, now: Timestamp) -> Result<(), kube::Error> {
     let api = Api::<ServiceCIDR>::all(client.clone());
     let found = api.get("kubernetes").await?;
-    let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
+    let own: Vec<String> = service_cidr.iter().map(|range| range.to_string()).collect();
     let cidrs = found.spec.and_then(|spec| spec.cidrs).unwrap_or_default();
-    let is_told = conditions.iter().any(|condition| condition.type_ == "Ready");
-    if is_told || found.metadata.deletion_timestamp.is_some() || cidrs != [service_cidr.trunc().to_string()] {
+    if found.metadata.deletion_timestamp.is_some() || cidrs.is_empty() || !own.starts_with(&cidrs) {
+        return Ok(());
+    }
+    if cidrs != own {
+        let patch = json!({ "spec": { "cidrs": own } });
+        api.patch("kubernetes", &PatchParams::default(), &Patch::Merge(patch)).await?;
+    }
+    let conditions = found.status.and_then(|status| status.conditions).unwrap_or_default();
+    if conditions.iter().any(|condition| condition.type_ == "Ready") {
         return Ok(());
     }
     let ready = json!({

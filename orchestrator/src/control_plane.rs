@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::{ServiceExt as _, service_fn};
 use wherry_api::clock::Clock;
+use wherry_api::ranges::Ranges;
 use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::encryption::Encryption;
 use wherry_apiserver::{
@@ -55,8 +56,8 @@ pub struct Config {
     pub advertised: Option<SocketAddr>,
     /// The certificates.
     pub pki: Pki,
-    /// Range of ClusterIPs.
-    pub service_cidr: IpNet,
+    /// Ranges of ClusterIPs.
+    pub service_cidr: Ranges,
     /// The address of it at which nodes answer for the cluster's names, if they do.
     pub cluster_dns: Option<IpAddr>,
     /// The time.
@@ -182,8 +183,8 @@ impl ControlPlane {
     }
 
     async fn start_with(config: Config, admission: Admission) -> Result<Self, StartError> {
-        let cluster_ip =
-            config.service_cidr.hosts().next().ok_or(StartError::ServiceCidr(config.service_cidr))?;
+        let primary = config.service_cidr.primary();
+        let cluster_ip = primary.hosts().next().ok_or(StartError::ServiceCidr(primary))?;
         let file = config.encryption.as_ref();
         let path = file.map(|file| file.path.as_path());
         let (store, encryption) = open_store(&config.data_dir, path, &config.clock)?;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use wherry_api::kinds::KINDS;
+use wherry_api::ranges::Ranges;
 
 pub use crate::authorize::defaults::{
     cluster_role_bindings, cluster_roles, reconciled, role_bindings, roles,
@@ -263,9 +264,9 @@ fn api_service((group, version): (&str, &str)) -> Value {
     })
 }
 
-/// The range that cluster IPs are taken from.
-pub fn service_cidr(cidrs: &[ipnet::IpNet]) -> Value {
-    let cidrs: Vec<String> = cidrs.iter().map(|cidr| cidr.trunc().to_string()).collect();
+/// The ranges that cluster IPs are taken from.
+pub fn service_cidr(cidrs: Ranges) -> Value {
+    let cidrs: Vec<String> = cidrs.iter().map(|cidr| cidr.to_string()).collect();
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
         "metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs},

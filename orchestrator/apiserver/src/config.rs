@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use ipnet::IpNet;
 use wherry_api::clock::Clock;
+use wherry_api::ranges::Ranges;
 use wherry_store::Store;
 
 use crate::audit::AuditConfig;
@@ -51,7 +51,7 @@ pub struct Config {
     /// Unique ids, in the form of UUIDs.
     pub ids: Ids,
     /// Where Services get their addresses from.
-    pub service_cidr: IpNet,
+    pub service_cidr: Ranges,
     /// Where Services get their node ports from; 30000-32767 by custom.
     pub node_port_range: RangeInclusive<u16>,
     /// How this server shows itself to nodes when it fetches logs; without it there are none.
@@ -139,7 +139,7 @@ pub enum Admission {
 
 impl Config {
     /// A configuration with customary limits.
-    pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Ids, service_cidr: IpNet) -> Self {
+    pub fn new(store: Store, clock: Arc<dyn Clock>, ids: Ids, service_cidr: Ranges) -> Self {
         Self {
             store,
             clock,

@@ -109,3 +109,23 @@ async fn what_people_break_is_repaired() {
         .await;
     cluster.plane.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_gets_a_second_family_keeps_what_services_have() {
+    let cluster = Cluster::start().await;
+    let prefers = json!({"metadata": {"name": "a"}, "spec": {"ipFamilyPolicy": "PreferDualStack", "ports": [{"port": 80}]}});
+    let before = cluster.create::<Service>(prefers.clone()).await.unwrap();
+    let both = "10.96.0.0/16,fd00:96::/112";
+    let cluster = cluster.restart(|config| config.service_cidr = both.parse().unwrap()).await;
+    let cidr = cluster.cidr_is("kubernetes", "True").await;
+    assert_eq!(cidr.spec.unwrap().cidrs.unwrap().join(","), both);
+    let same = cluster.patch::<Service>("a", json!({"metadata": {"labels": {"a": "b"}}})).await;
+    assert_eq!(same.spec, before.spec, "only who asks for it gets another address");
+    let mut another = prefers;
+    another["metadata"]["name"] = json!("b");
+    let another = cluster.create::<Service>(another).await.unwrap().spec.unwrap();
+    assert_eq!(another.ip_families.unwrap(), ["IPv4", "IPv6"]);
+    let second = another.cluster_ips.unwrap().remove(1);
+    cluster.addresses().get(&second).await.unwrap();
+    cluster.plane.shutdown().await;
+}

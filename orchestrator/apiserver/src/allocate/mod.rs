@@ -17,6 +17,7 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 use tokio::sync::{Mutex, MutexGuard};
+use wherry_api::ranges::Ranges as Own;
 use wherry_schema::Value;
 use wherry_store::{Precondition, Store};
 
@@ -32,7 +33,7 @@ use taken::Taken;
 /// Gives out addresses and ports.
 pub(crate) struct Allocator {
     store: Store,
-    default: IpNet,
+    default: Own,
     ports: RangeInclusive<u16>,
     ranges: Follower<Ranges>,
     cursor: Mutex<Cursor>,
@@ -57,22 +58,22 @@ pub(crate) struct Given<'a> {
 
 impl Allocator {
     /// An allocator for these ranges, to which ServiceCIDRs add.
-    pub(crate) fn new(store: &Store, default: IpNet, ports: RangeInclusive<u16>) -> Self {
+    pub(crate) fn new(store: &Store, default: Own, ports: RangeInclusive<u16>) -> Self {
         let ranges = Follower::new(store, &Ranges::of_no_objects(default));
         Self { store: store.clone(), default, ports, ranges, cursor: Mutex::default() }
     }
 
     /// Where Services get their addresses from, unless ServiceCIDRs say otherwise.
-    pub(crate) fn service_cidr(&self) -> IpNet {
+    pub(crate) fn service_cidr(&self) -> Own {
         self.default
     }
 }
 
-/// Completes a Service with the addresses and ports it needs. `key` is its own storage key. A dry run holds nothing, so it
-/// does not mind what others hold.
+/// Completes a Service, that was `old`, with the addresses and ports it needs. `key` is its own storage key. A dry run holds
+/// nothing, so it does not mind what others hold.
 pub(crate) async fn give<'a>(
     cx: &Cx<'a>,
-    key: &str,
+    (key, old): (&str, Option<&Value>),
     object: &mut Value,
     dry_run: bool,
 ) -> Result<Given<'a>, Failure> {
@@ -82,7 +83,7 @@ pub(crate) async fn give<'a>(
     let taken = Taken::current(taken, &allocator.store)?;
     let ranges = allocator.ranges.now();
     let search = Search::new(allocator, &ranges, (ips, port), (taken, key), dry_run);
-    let completed = search.complete(object);
+    let completed = search.complete(object, old);
     let preconditions =
         completed.map_err(|errors| Failure::invalid(cx.kind, object::name(object), errors))?;
     let ports = needs_node_ports(object).then_some(cursor);

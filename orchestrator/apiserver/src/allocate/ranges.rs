@@ -1,10 +1,11 @@
 //! Where cluster IPs come from: the ServiceCIDRs that are ready and that nobody deletes.
 //!
-//! As long as there is no ServiceCIDR called `kubernetes`, the range that the server was started with takes its place.
+//! As long as there is no ServiceCIDR called `kubernetes`, the ranges that the server was started with take its place.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use wherry_api::ranges::{IpFamily, Ranges as Own};
 use wherry_schema::Value;
 use wherry_store::{Precondition, Revision, Snapshot};
 
@@ -15,7 +16,7 @@ const DEFAULT: &str = "kubernetes";
 
 /// See the module's documentation.
 pub(super) struct Ranges {
-    default: IpNet,
+    default: Own,
     ranges: Vec<Range>,
 }
 
@@ -41,18 +42,23 @@ impl Made for Ranges {
                 others.extend(found);
             }
         }
-        let mut ranges = first.unwrap_or_else(|| vec![Range { net: self.default, object: None }]);
+        let mut ranges = first.unwrap_or_else(|| own(self.default));
         ranges.append(&mut others);
         Self { default: self.default, ranges }
     }
 }
 
-/// The ranges of a ServiceCIDR that can be used, as far as they are of the server's family.
-fn nets(object: &Value, default: IpNet) -> impl Iterator<Item = IpNet> {
+/// The ranges that the server was started with.
+fn own(default: Own) -> Vec<Range> {
+    default.iter().map(|net| Range { net, object: None }).collect()
+}
+
+/// The ranges of a ServiceCIDR that can be used, as far as they are of the server's families.
+fn nets(object: &Value, default: Own) -> impl Iterator<Item = IpNet> {
     let is_usable = is_ready(object) && !object::terminating(object);
     let cidrs = object.items("spec.cidrs").iter().filter(move |_| is_usable);
     let nets = cidrs.filter_map(|cidr| cidr.as_str()?.parse::<IpNet>().ok());
-    nets.filter(move |net| net.addr().is_ipv4() == default.addr().is_ipv4())
+    nets.filter(move |net| default.of(IpFamily::of(net.addr())).is_some())
 }
 
 /// Whether the condition says so. A new object counts, as nobody may be there to set its condition.
@@ -63,23 +69,23 @@ fn is_ready(object: &Value) -> bool {
 
 impl Ranges {
     /// What holds where there are no objects.
-    pub(super) fn of_no_objects(default: IpNet) -> Self {
-        Self { default, ranges: vec![Range { net: default, object: None }] }
+    pub(super) fn of_no_objects(default: Own) -> Self {
+        Self { default, ranges: own(default) }
     }
 
-    /// All ranges, the first ones to be used first.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Range> {
-        self.ranges.iter()
+    /// All ranges of a family, the first ones to be used first.
+    pub(super) fn of(&self, family: IpFamily) -> impl Iterator<Item = &Range> {
+        self.ranges.iter().filter(move |range| IpFamily::of(range.net.addr()) == family)
     }
 
     /// A range that can give out this address.
     pub(super) fn holding(&self, ip: IpAddr) -> Option<&Range> {
-        self.iter().find(|range| range.holds(ip))
+        self.of(IpFamily::of(ip)).find(|range| range.holds(ip))
     }
 
     /// Whether the first address of the range is the API server's own.
     pub(super) fn begins_with_server(&self, range: &Range) -> bool {
-        range.net == self.default
+        range.net == self.default.primary()
     }
 }
 
@@ -123,6 +129,6 @@ mod tests {
     #[case::last_of_v6("fd00::/120", "fd00::ff", true)]
     #[case::first_of_v6("fd00::/120", "fd00::", false)]
     fn ranges_hold_hosts(#[case] net: IpNet, #[case] ip: IpAddr, #[case] expected: bool) {
-        assert_eq!(Ranges::of_no_objects(net).holding(ip).is_some(), expected);
+        assert_eq!(Ranges::of_no_objects(net.into()).holding(ip).is_some(), expected);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use wherry_api::ranges::IpFamily;
 use wherry_schema::Value;
 use wherry_store::Precondition;
 
@@ -13,12 +14,13 @@ use super::taken::Taken;
 use crate::admission::kind;
 use crate::codec;
 use crate::kinds::service::{needs_ip, needs_node_ports};
-use crate::object::Fields;
+use crate::object::{self, Fields};
 use crate::validation::service::check_ips;
 use crate::validation::{Errors, Path};
 
 const POLICY: &str = "spec.ipFamilyPolicy";
 const FAMILIES: &str = "spec.ipFamilies";
+const IPS: &str = "spec.clusterIPs";
 
 /// Completes one Service.
 pub(super) struct Search<'a> {
@@ -51,16 +53,22 @@ impl<'a> Search<'a> {
         Self { allocator, ranges, ips, port, taken, key, dry_run, ports, preconditions, errors }
     }
 
-    /// Completes a Service with the address and ports it needs.
-    pub(super) fn complete(mut self, object: &mut Value) -> Result<Vec<Precondition>, Errors> {
+    /// Completes a Service, that was `old`, with the addresses and ports it needs.
+    pub(super) fn complete(
+        mut self,
+        object: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Vec<Precondition>, Errors> {
         if object.text("spec.type") != "ExternalName" {
-            let spec = object.field("spec").unwrap_or(&Value::Null);
-            check_ips(spec, &Path::new("spec"), &mut self.errors);
-            if self.errors.is_empty() {
-                self.families(object);
+            if !old.is_some_and(|old| is_settled(object, old)) {
+                let spec = object.field("spec").unwrap_or(&Value::Null);
+                check_ips(spec, &Path::new("spec"), &mut self.errors);
+                if self.errors.is_empty() {
+                    self.families(object);
+                }
             }
             if needs_ip(object) && self.errors.is_empty() {
-                self.address(object);
+                self.addresses(object);
             }
         }
         if needs_node_ports(object) && self.errors.is_empty() {
@@ -71,39 +79,45 @@ impl<'a> Search<'a> {
 
     /// Settles which families of addresses the Service has.
     fn families(&mut self, object: &mut Value) {
-        let own = if self.allocator.default.addr().is_ipv4() { "IPv4" } else { "IPv6" };
+        let own = self.allocator.default;
         let everywhere = object.text("spec.clusterIP") == "None"
             && object.map("spec.selector").is_none_or(wherry_schema::Object::is_empty);
         if !object.has(POLICY) {
             object.put(POLICY, if everywhere { "RequireDualStack" } else { "SingleStack" });
         }
         let policy = object.text(POLICY).to_owned();
-        let mut families = self.asked_families(object, &policy, own);
+        let mut families = self.asked_families(object, &policy);
         if self.errors.is_empty() && !everywhere {
-            if policy == "RequireDualStack" {
+            if policy == "RequireDualStack" && own.secondary().is_none() {
                 let detail = "this cluster is not configured for dual-stack services";
                 self.errors.invalid(&Path::new(POLICY), &policy, detail);
             }
-            for (index, family) in families.iter().enumerate().filter(|(_, family)| *family != own) {
-                let path = Path::new(FAMILIES).index(index);
-                self.errors.invalid(&path, family, "not configured on this cluster");
+            for (index, family) in families.iter().enumerate() {
+                if IpFamily::named(family).is_none_or(|family| own.of(family).is_none()) {
+                    let path = Path::new(FAMILIES).index(index);
+                    self.errors.invalid(&path, family, "not configured on this cluster");
+                }
             }
         }
         if families.is_empty() {
-            families.push(own.to_owned());
+            families.extend(own.families().take(1).map(|family| family.name().to_owned()));
         }
-        if everywhere && families.len() < 2 && policy != "SingleStack" {
-            families.push(if families[0] == "IPv4" { "IPv6" } else { "IPv4" }.to_owned());
+        if policy != "SingleStack"
+            && (everywhere || own.secondary().is_some())
+            && let [only] = &families[..]
+            && let Some(family) = IpFamily::named(only)
+        {
+            families.push(family.other().name().to_owned());
         }
         object.put(FAMILIES, families);
     }
 
     /// The families the Service names, or has by its addresses.
-    fn asked_families(&mut self, object: &Value, policy: &str, own: &str) -> Vec<String> {
+    fn asked_families(&mut self, object: &Value, policy: &str) -> Vec<String> {
         let list = |field: &str| -> Vec<String> {
             object.items(field).iter().filter_map(Value::as_str).map(str::to_owned).collect()
         };
-        let (ips, mut families) = (list("spec.clusterIPs"), list(FAMILIES));
+        let (ips, mut families) = (list(IPS), list(FAMILIES));
         for (count, what) in [(ips.len(), "cluster IPs"), (families.len(), "IP families")] {
             if policy == "SingleStack" && count == 2 {
                 let detail = format!(
@@ -113,34 +127,46 @@ impl<'a> Search<'a> {
             }
         }
         let asked = families.len();
-        for (index, ip) in ips.iter().enumerate().skip(asked).filter(|(_, ip)| *ip != "None") {
-            let family = if ip.contains(':') { "IPv6" } else { "IPv4" };
-            if family == own {
-                families.push(family.to_owned());
+        for (index, ip) in ips.iter().enumerate().skip(asked) {
+            let Ok(ip) = ip.parse::<IpAddr>() else { continue };
+            let family = IpFamily::of(ip);
+            if self.allocator.default.of(family).is_some() {
+                families.push(family.name().to_owned());
             } else {
-                let shown = Value::Array(object.items("spec.clusterIPs").to_vec());
+                let shown = Value::Array(object.items(IPS).to_vec());
                 let detail = format!("{family} is not configured on this cluster");
-                self.errors.invalid(&Path::new("spec.clusterIPs").index(index), &shown, &detail);
+                self.errors.invalid(&Path::new(IPS).index(index), &shown, &detail);
             }
         }
         families
     }
 
-    fn address(&mut self, object: &mut Value) {
-        let path = Path::new("spec.clusterIPs");
-        if let Ok(ip) = object.text("spec.clusterIP").parse::<IpAddr>() {
+    /// Takes the addresses that the Service names, and gives it one of each family in which it has none.
+    fn addresses(&mut self, object: &mut Value) {
+        let path = Path::new(IPS);
+        let named: Vec<String> =
+            object.items(IPS).iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let mut ips: Vec<IpAddr> = Vec::new();
+        for ip in named.iter().filter_map(|ip| ip.parse().ok()) {
             if let Err(why) = self.take_address(ip) {
-                let list = Value::Array(object.items("spec.clusterIPs").to_vec());
+                let list = Value::Array(object.items(IPS).to_vec());
                 self.errors.invalid(&path, &list, &format!("failed to allocate IP {ip}: {why}"));
             }
-            return;
+            ips.push(ip);
         }
-        match self.free_address() {
-            Some(ip) => {
-                object.put("spec.clusterIP", ip.to_string());
-                object.put("spec.clusterIPs", vec![ip.to_string()]);
+        let families = object.items(FAMILIES).iter().filter_map(|family| IpFamily::named(family.as_str()?));
+        let lacking: Vec<_> =
+            families.filter(|family| ips.iter().all(|ip| IpFamily::of(*ip) != *family)).collect();
+        for family in lacking {
+            match self.free_address(family) {
+                Some(ip) => ips.push(ip),
+                None => self.errors.invalid(&path, "", "failed to allocate a serviceIP: range is full"),
             }
-            None => self.errors.invalid(&path, "", "failed to allocate a serviceIP: range is full"),
+        }
+        if self.errors.is_empty() && ips.len() > named.len() {
+            let ips: Vec<String> = ips.iter().map(ToString::to_string).collect();
+            object.put("spec.clusterIP", ips[0].as_str());
+            object.put(IPS, ips);
         }
     }
 
@@ -150,7 +176,9 @@ impl<'a> Search<'a> {
         let range = ranges.holding(ip);
         if self.dry_run {
             // Upstream asks one range in a dry run, else it looks for the range to ask.
-            let net = ranges.iter().next().map_or(self.allocator.default, |range| range.net);
+            let family = IpFamily::of(ip);
+            let net = ranges.of(family).next().map(|range| range.net);
+            let net = net.or(self.allocator.default.of(family)).unwrap_or(self.allocator.default.primary());
             return if range.is_some() {
                 Ok(())
             } else {
@@ -178,9 +206,9 @@ impl<'a> Search<'a> {
         self.taken.has_ip(ip, self.key) || self.allocator.store.get(&key).is_some()
     }
 
-    fn free_address(&mut self) -> Option<IpAddr> {
+    fn free_address(&mut self, family: IpFamily) -> Option<IpAddr> {
         let ranges = self.ranges;
-        let (range, ip) = ranges.iter().find_map(|range| Some((range, self.free_address_of(range)?)))?;
+        let (range, ip) = ranges.of(family).find_map(|range| Some((range, self.free_address_of(range)?)))?;
         self.preconditions.extend(range.stays());
         Some(ip)
     }
@@ -263,4 +291,14 @@ impl<'a> Search<'a> {
             self.errors.invalid(&Path::new("spec.ports"), "", detail);
         }
     }
+}
+
+/// Whether a Service that takes what families there are has taken them: a cluster that gets a second family changes it no more.
+fn is_settled(object: &Value, old: &Value) -> bool {
+    let takes_what_there_is = |service: &Value| service.text(POLICY) == "PreferDualStack";
+    takes_what_there_is(object)
+        && takes_what_there_is(old)
+        && needs_ip(old)
+        && needs_ip(object)
+        && ["spec.type", IPS, FAMILIES].iter().all(|field| object::same(object, old, field))
 }

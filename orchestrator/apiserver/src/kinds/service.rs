@@ -55,6 +55,7 @@ impl Rules for Service {
     fn prepare_update(&self, object: &mut Value, old: &Value) {
         normalize_ips(object, Some(old));
         keep_allocated(object, old);
+        drop_second_family(object, old);
         drop_unneeded(object, old);
     }
 
@@ -144,6 +145,22 @@ fn keep_allocated(object: &mut Value, old: &Value) {
     let health = "spec.healthCheckNodePort";
     if has_health_port(object) && has_health_port(old) && object.int(health).unwrap_or(0) == 0 {
         object.assign(health, old.field(health).cloned());
+    }
+}
+
+/// A Service that is to have one family gives the second one back without having to say so.
+fn drop_second_family(object: &mut Value, old: &Value) {
+    let (policy, single) = ("spec.ipFamilyPolicy", "SingleStack");
+    if object.text(policy) != single || ["", single].contains(&old.text(policy)) {
+        return;
+    }
+    for field in ["spec.clusterIPs", "spec.ipFamilies"] {
+        if object::same(object, old, field)
+            && let [first, _] = object.items(field)
+        {
+            let first = first.clone();
+            object.put(field, vec![first]);
+        }
     }
 }
 

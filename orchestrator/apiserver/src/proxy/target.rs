@@ -117,7 +117,7 @@ fn allowed(cx: &Cx<'_>, pod: &Value, (ip, port): (IpAddr, u16)) -> bool {
     if is_public(ip) {
         return true;
     }
-    let services_on_loopback = cx.state.allocator.service_cidr().addr().is_loopback();
+    let services_on_loopback = cx.state.allocator.service_cidr().primary().addr().is_loopback();
     let of_pods = matches!(ip, IpAddr::V4(v4) if v4.is_loopback() && v4.octets()[1] != 0);
     (services_on_loopback && of_pods)
         || (pod.flag("spec.hostNetwork") && declares(pod, port) && is_of_node(cx, pod, ip))

@@ -99,7 +99,7 @@ async fn attempt(
     prepare(cx, object);
     let key = cx.key(object::name(object));
     let given = match cx.kind.storage {
-        SERVICES => allocate::give(cx, &key, object, options.dry_run).await?,
+        SERVICES => allocate::give(cx, (&key, None), object, options.dry_run).await?,
         _ => allocate::Given::default(),
     };
     check(cx, object)?;

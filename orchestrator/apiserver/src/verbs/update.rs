@@ -155,7 +155,7 @@ impl Update<'_> {
         self.keep(&mut object);
         admission::keep(cx, &mut object, self.old);
         let given = if cx.kind.storage == "services" && self.part == Part::Whole {
-            allocate::give(cx, &self.entry.key, &mut object, self.options.dry_run).await?
+            allocate::give(cx, (&self.entry.key, Some(self.old)), &mut object, self.options.dry_run).await?
         } else {
             allocate::Given::default()
         };

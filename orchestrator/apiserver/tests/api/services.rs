@@ -246,3 +246,104 @@ async fn addresses_and_ports_given_at_once_are_given_once() {
     codes.sort_unstable();
     assert_eq!(codes, [201, 422]);
 }
+
+/// An API whose Services can have addresses of both families.
+async fn dual_stack() -> Api {
+    Api::with(|config| config.service_cidr = "10.96.0.0/24,fd00::/112".parse().unwrap()).await
+}
+
+fn texts(list: &Value) -> Vec<&str> {
+    list.as_array().unwrap().iter().filter_map(Value::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_service_gets_an_address_of_each_family_it_asks_for() {
+    let api = dual_stack().await;
+    for (asked, families, begins) in [
+        (json!({}), &["IPv4"][..], &["10.96.0."][..]),
+        (json!({"ipFamilyPolicy": "PreferDualStack"}), &["IPv4", "IPv6"], &["10.96.0.", "fd00::"]),
+        (
+            json!({"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6"]}),
+            &["IPv6", "IPv4"],
+            &["fd00::", "10.96.0."],
+        ),
+        (json!({"ipFamilies": ["IPv6"]}), &["IPv6"], &["fd00::"]),
+        (json!({"clusterIP": "fd00::77"}), &["IPv6"], &["fd00::77"]),
+        (
+            json!({"ipFamilyPolicy": "PreferDualStack", "clusterIPs": ["fd00::78"], "clusterIP": "fd00::78"}),
+            &["IPv6", "IPv4"],
+            &["fd00::78", "10.96.0."],
+        ),
+        (
+            json!({"clusterIP": "None", "selector": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack"}),
+            &["IPv4", "IPv6"],
+            &["None"],
+        ),
+    ] {
+        let mut wanted = service("a", &asked);
+        wanted["metadata"] = json!({"generateName": "a-"});
+        let made = api.post(SERVICES, &wanted).await.expect(201);
+        let spec = &made["spec"];
+        assert_eq!(texts(&spec["ipFamilies"]), families, "{asked}");
+        let ips = texts(&spec["clusterIPs"]);
+        assert!(
+            ips.len() == begins.len() && ips.iter().zip(begins).all(|(ip, begin)| ip.starts_with(begin)),
+            "{spec}"
+        );
+        assert_eq!(spec["clusterIP"], ips[0]);
+        for ip in ips.iter().filter(|ip| **ip != "None") {
+            api.get(&format!("{ADDRESSES}/{ip}")).await.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_service_gets_and_gives_back_its_second_family() {
+    let api = dual_stack().await;
+    let made = api.post(SERVICES, &service("a", &json!({}))).await.expect(201);
+    let path = format!("{SERVICES}/a");
+    let policy = |policy: &str| json!({"spec": {"ipFamilyPolicy": policy}});
+    let both = api.patch(&path, "merge-patch", &policy("PreferDualStack")).await.expect(200);
+    assert_eq!(texts(&both["spec"]["ipFamilies"]), ["IPv4", "IPv6"]);
+    let second = both["spec"]["clusterIPs"][1].as_str().unwrap().to_owned();
+    assert!(second.starts_with("fd00::") && ip(&both) == ip(&made), "{both}");
+    api.get(&format!("{ADDRESSES}/{second}")).await.expect(200);
+    let one = api.patch(&path, "merge-patch", &policy("SingleStack")).await.expect(200);
+    assert_eq!(
+        (&one["spec"]["clusterIPs"], &one["spec"]["ipFamilies"]),
+        (&json!([ip(&made)]), &json!(["IPv4"]))
+    );
+    api.get(&format!("{ADDRESSES}/{second}")).await.expect(404);
+    let asked = service(
+        "b",
+        &json!({"clusterIPs": [ip(&made), second], "ipFamilyPolicy": "SingleStack", "clusterIP": ip(&made)}),
+    );
+    let refused = api.post(SERVICES, &asked).await.expect(422);
+    assert!(
+        refused["message"].as_str().unwrap().contains("when multiple cluster IPs are specified"),
+        "{refused}"
+    );
+}
+
+/// As upstream: who takes what there is keeps what it got, and changes neither with the cluster nor with other fields.
+#[tokio::test]
+async fn a_cluster_of_one_family_gives_no_second_one() {
+    let api = Api::start().await;
+    let prefers = json!({"ipFamilyPolicy": "PreferDualStack"});
+    let made = api.post(SERVICES, &service("a", &prefers)).await.expect(201);
+    assert_eq!(
+        (&made["spec"]["ipFamilies"], made["spec"]["clusterIPs"].as_array().map(Vec::len)),
+        (&json!(["IPv4"]), Some(1))
+    );
+    for (asked, told) in [
+        (
+            json!({"ipFamilyPolicy": "RequireDualStack"}),
+            "this cluster is not configured for dual-stack services",
+        ),
+        (json!({"ipFamilies": ["IPv6"]}), "not configured on this cluster"),
+        (json!({"clusterIP": "fd00::7"}), "IPv6 is not configured on this cluster"),
+    ] {
+        let refused = api.post(SERVICES, &service("b", &asked)).await.expect(422);
+        assert!(refused["message"].as_str().unwrap().contains(told), "{refused}");
+    }
+}

@@ -8,20 +8,22 @@ use k8s_openapi::api::discovery::v1::{
     Endpoint, EndpointConditions, EndpointHints, EndpointPort, EndpointSlice, ForNode, ForZone,
 };
 use kube::api::ObjectMeta;
+use wherry_api::ranges::IpFamily;
 
 use crate::objects::meta::controller_reference;
 use crate::objects::pods::{is_ready, is_terminal, is_terminating};
 use crate::objects::services::{
-    HEADLESS_LABEL, hostname, is_headless, node_name, pod_ip, ports, publishes_not_ready, target,
+    HEADLESS_LABEL, families, hostname, is_headless, node_name, pod_ip, ports, publishes_not_ready, target,
 };
 use crate::objects::slices::{MANAGED_BY, SERVICE_NAME, port_key};
 
 /// Us, in the label that names who manages a slice.
 pub(super) const MANAGER: &str = "endpointslice-controller.k8s.io";
 
-/// Endpoints that are reached on the same ports.
+/// Endpoints of one family of addresses that are reached on the same ports.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Group {
+    pub(super) family: IpFamily,
     pub(super) ports: Vec<EndpointPort>,
     pub(super) endpoints: Vec<Endpoint>,
 }
@@ -29,17 +31,27 @@ pub(super) struct Group {
 /// The zone of the node of that name.
 pub(super) type ZoneOf<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// All endpoints, grouped by ports; at least one group, perhaps an empty one.
+/// All endpoints, grouped by family and ports; at least one group of each family of the Service, perhaps an empty one.
 pub(super) fn groups(service: &Service, pods: &[Arc<Pod>], zone_of: ZoneOf<'_>) -> Vec<Group> {
-    let mut groups = BTreeMap::<String, Group>::new();
+    let families = families(service);
+    let mut groups = BTreeMap::<(IpFamily, String), Group>::new();
     for pod in pods.iter().filter(|pod| !is_terminal(pod)) {
-        let Some(ip) = pod_ip(pod) else { continue };
         let ports = endpoint_ports(service, pod);
-        let group = groups.entry(port_key(&ports)).or_insert_with(|| Group { ports, endpoints: Vec::new() });
-        group.endpoints.push(endpoint(service, pod, ip, zone_of));
+        for family in &families {
+            let Some(ip) = pod_ip(pod, *family) else { continue };
+            let group = groups.entry((*family, port_key(&ports))).or_insert_with(|| Group {
+                family: *family,
+                ports: ports.clone(),
+                endpoints: Vec::new(),
+            });
+            group.endpoints.push(endpoint(service, pod, ip, zone_of));
+        }
     }
-    if groups.is_empty() {
-        groups.insert(port_key(&[]), Group { ports: Vec::new(), endpoints: Vec::new() });
+    for family in families {
+        if groups.keys().all(|(other, _)| *other != family) {
+            let empty = Group { family, ports: Vec::new(), endpoints: Vec::new() };
+            groups.insert((family, port_key(&[])), empty);
+        }
     }
     for group in groups.values_mut() {
         group.endpoints.sort_by(|a, b| a.addresses.cmp(&b.addresses));
@@ -92,7 +104,7 @@ fn hints(service: &Service, node: Option<&str>, zone: Option<&str>) -> Option<En
 }
 
 /// A new slice without endpoints.
-pub(super) fn empty_slice(service: &Service, ports: &[EndpointPort]) -> EndpointSlice {
+pub(super) fn empty_slice(service: &Service, group: &Group) -> EndpointSlice {
     let metadata = ObjectMeta {
         generate_name: Some(format!("{}-", service.metadata.name.as_deref().unwrap_or_default())),
         namespace: service.metadata.namespace.clone(),
@@ -100,8 +112,13 @@ pub(super) fn empty_slice(service: &Service, ports: &[EndpointPort]) -> Endpoint
         owner_references: Some(vec![controller_reference(service)]),
         ..ObjectMeta::default()
     };
-    let ports = Some(ports.to_vec()).filter(|ports| !ports.is_empty());
-    EndpointSlice { metadata, address_type: "IPv4".to_owned(), endpoints: Some(Vec::new()), ports }
+    let ports = Some(group.ports.clone()).filter(|ports| !ports.is_empty());
+    EndpointSlice {
+        metadata,
+        address_type: group.family.name().to_owned(),
+        endpoints: Some(Vec::new()),
+        ports,
+    }
 }
 
 /// The Service's labels and those that say what the slice is.

@@ -15,24 +15,22 @@ pub(super) const MAX_ENDPOINTS: usize = 100;
 
 /// Decides which slices to write.
 pub(super) fn plan(service: &Service, groups: Vec<Group>, found: Vec<Arc<EndpointSlice>>) -> Vec<Action> {
-    let mut by_ports = HashMap::<String, Vec<Arc<EndpointSlice>>>::new();
-    let mut surplus = Vec::new();
+    let mut held = HashMap::<(String, String), Vec<Arc<EndpointSlice>>>::new();
     for slice in found {
-        if slice.address_type == "IPv4" {
-            by_ports.entry(port_key(slice.ports.as_deref().unwrap_or_default())).or_default().push(slice);
-        } else {
-            surplus.push(slice);
-        }
+        let ports = port_key(slice.ports.as_deref().unwrap_or_default());
+        held.entry((slice.address_type.clone(), ports)).or_default().push(slice);
     }
+    let mut surplus = Vec::new();
     let (mut updates, mut creates) = (Vec::new(), Vec::new());
     for group in groups {
-        let held = by_ports.remove(&port_key(&group.ports)).unwrap_or_default();
+        let key = (group.family.name().to_owned(), port_key(&group.ports));
+        let held = held.remove(&key).unwrap_or_default();
         let fitted = fit(service, &group, held);
         updates.extend(fitted.changed);
         creates.extend(fitted.created);
         surplus.extend(fitted.empty);
     }
-    surplus.extend(by_ports.into_values().flatten());
+    surplus.extend(held.into_values().flatten());
     reuse(&mut creates, &mut surplus, &mut updates);
     let creates = creates.into_iter().map(|slice| Action::Create(Box::new(slice)));
     let updates = updates.into_iter().map(|slice| Action::Update(Box::new(slice)));
@@ -61,12 +59,12 @@ fn fit(service: &Service, group: &Group, held: Vec<Arc<EndpointSlice>>) -> Fitte
     }
     let mut created = Vec::new();
     while !rest.is_empty() {
-        let mut slice = empty_slice(service, &group.ports);
+        let mut slice = empty_slice(service, group);
         fill(&mut slice, &mut rest);
         created.push(slice);
     }
     if group.endpoints.is_empty() && slices.is_empty() {
-        created.push(empty_slice(service, &group.ports));
+        created.push(empty_slice(service, group));
     }
     let mut keep_empty = usize::from(group.endpoints.is_empty());
     let mut fitted = Fitted { changed: Vec::new(), created, empty: Vec::new() };
@@ -123,17 +121,17 @@ fn reuse(
     surplus: &mut Vec<Arc<EndpointSlice>>,
     updates: &mut Vec<EndpointSlice>,
 ) {
-    while !creates.is_empty()
-        && let Some(index) = surplus.iter().position(|slice| slice.address_type == "IPv4")
-        && let Some(created) = creates.pop()
-    {
+    creates.retain_mut(|created| {
+        let same = |slice: &Arc<EndpointSlice>| slice.address_type == created.address_type;
+        let Some(index) = surplus.iter().position(same) else { return true };
         let mut slice = (*surplus.swap_remove(index)).clone();
-        slice.metadata.labels = created.metadata.labels;
-        slice.metadata.owner_references = created.metadata.owner_references;
-        slice.endpoints = created.endpoints;
-        slice.ports = created.ports;
+        slice.metadata.labels = created.metadata.labels.take();
+        slice.metadata.owner_references = created.metadata.owner_references.take();
+        slice.endpoints = created.endpoints.take();
+        slice.ports = created.ports.take();
         updates.push(slice);
-    }
+        false
+    });
 }
 
 type Identity = (Vec<String>, Option<String>);

@@ -50,6 +50,40 @@ fn pods(numbers: impl IntoIterator<Item = usize>) -> Vec<Arc<Pod>> {
     numbers.into_iter().map(|number| pod(number, "ready")).collect()
 }
 
+/// A Pod with an address of each family.
+fn of_both(number: usize) -> Arc<Pod> {
+    let mut pod = (*pod(number, "ready")).clone();
+    let ips = [format!("10.244.0.{number}"), format!("fd00::{number}")];
+    let ips = ips.map(|ip| serde_json::from_value(json!({ "ip": ip })).unwrap());
+    pod.status.as_mut().unwrap().pod_ips = Some(ips.to_vec());
+    Arc::new(pod)
+}
+
+#[test]
+fn each_family_of_the_service_has_slices_of_its_own() {
+    let mut service = http();
+    let families = |service: &mut Service, names: &[&str]| {
+        service.spec.as_mut().unwrap().ip_families = Some(names.iter().map(ToString::to_string).collect());
+    };
+    families(&mut service, &["IPv6", "IPv4"]);
+    // One of them has no address of the second family.
+    let pods = [of_both(1), of_both(2), pod(3, "ready")];
+    let mut next = 0;
+    let slices = applied(vec![], plan(&service, groups(&service, &pods), vec![]), &mut next);
+    let shown = |slices: &[Arc<EndpointSlice>]| -> BTreeSet<String> {
+        let addresses = |slice: &EndpointSlice| -> Vec<String> {
+            slice.endpoints.iter().flatten().flat_map(|endpoint| endpoint.addresses.clone()).collect()
+        };
+        slices.iter().map(|slice| format!("{} {}", slice.address_type, addresses(slice).len())).collect()
+    };
+    assert_eq!(shown(&slices), BTreeSet::from(["IPv4 3".to_owned(), "IPv6 2".to_owned()]));
+    families(&mut service, &["IPv6"]);
+    let slices = applied(slices.clone(), plan(&service, groups(&service, &pods), slices), &mut next);
+    assert_eq!(shown(&slices), BTreeSet::from(["IPv6 2".to_owned()]));
+    let none = applied(slices.clone(), plan(&service, groups(&service, &[]), slices), &mut next);
+    assert_eq!(shown(&none), BTreeSet::from(["IPv6 0".to_owned()]));
+}
+
 /// Slices as they are after the actions.
 fn applied(
     mut slices: Vec<Arc<EndpointSlice>>,

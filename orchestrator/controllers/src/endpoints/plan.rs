@@ -9,7 +9,7 @@ use kube::api::ObjectMeta;
 use crate::objects::meta::labels;
 use crate::objects::pods::{is_ready, is_terminal, is_terminating};
 use crate::objects::services::{
-    HEADLESS_LABEL, hostname, is_headless, node_name, pod_ip, ports, publishes_not_ready, target,
+    HEADLESS_LABEL, families, hostname, is_headless, node_name, pod_ip, ports, publishes_not_ready, target,
 };
 
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
@@ -64,10 +64,11 @@ fn endpoint_labels(service: &Service) -> BTreeMap<String, String> {
 
 fn subsets(service: &Service, pods: &[Arc<Pod>]) -> Option<Vec<EndpointSubset>> {
     let not_ready_too = publishes_not_ready(service);
+    let family = families(service)[0];
     let mut members: Vec<_> = pods
         .iter()
         .filter(|pod| !is_terminal(pod) && (not_ready_too || !is_terminating(pod)))
-        .filter_map(|pod| Some((pod_ip(pod)?, pod)))
+        .filter_map(|pod| Some((pod_ip(pod, family)?, pod)))
         .collect();
     members.sort_by_key(|(ip, pod)| (ip.to_owned(), pod.metadata.uid.clone()));
     members.truncate(MAX_ADDRESSES);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use wherry_api::ranges::IpFamily;
 
 use super::meta::{Key, labels};
 use super::pods::{is_ready, is_terminal, is_terminating};
@@ -38,9 +39,30 @@ pub(crate) fn selects(service: &Service, pod: &Pod) -> bool {
         && selector.is_some_and(|all| all.iter().all(|(key, value)| found.get(key) == Some(value)))
 }
 
-/// The Pod's address, once it has one.
-pub(crate) fn pod_ip(pod: &Pod) -> Option<&str> {
-    pod.status.as_ref()?.pod_ip.as_deref().filter(|ip| !ip.is_empty())
+/// The families of addresses that the Service is reached at, the primary one first.
+pub(crate) fn families(service: &Service) -> Vec<IpFamily> {
+    let spec = service.spec.as_ref();
+    let named = spec.and_then(|spec| spec.ip_families.as_deref()).unwrap_or_default();
+    let mut families: Vec<_> = named.iter().filter_map(|name| IpFamily::named(name)).collect();
+    if families.is_empty() {
+        // Nobody completed it: it has the family of its address, if it has one.
+        let ip = spec.and_then(|spec| spec.cluster_ip.as_deref()).and_then(|ip| ip.parse().ok());
+        families.push(ip.map_or(IpFamily::V4, IpFamily::of));
+    }
+    families
+}
+
+/// The Pod's addresses, once it has some; the primary one first.
+pub(crate) fn pod_ips(pod: &Pod) -> impl Iterator<Item = &str> {
+    let status = pod.status.as_ref();
+    let all = status.and_then(|status| status.pod_ips.as_deref()).unwrap_or_default();
+    let first = status.and_then(|status| status.pod_ip.as_deref()).filter(|_| all.is_empty());
+    first.into_iter().chain(all.iter().map(|ip| ip.ip.as_str())).filter(|ip| !ip.is_empty())
+}
+
+/// The Pod's address of a family, once it has one.
+pub(crate) fn pod_ip(pod: &Pod, family: IpFamily) -> Option<&str> {
+    pod_ips(pod).find(|ip| ip.parse().is_ok_and(|ip| IpFamily::of(ip) == family))
 }
 
 /// The node the Pod is on.
@@ -120,7 +142,7 @@ fn concerns_services(change: &Change<'_, Pod>) -> bool {
             pod.metadata.labels.clone(),
             pod.metadata.uid.clone(),
             (is_ready(pod), is_terminal(pod), is_terminating(pod)),
-            pod_ip(pod).map(str::to_owned),
+            pod_ips(pod).map(str::to_owned).collect::<Vec<_>>(),
             spec.map(|spec| (spec.node_name.clone(), spec.hostname.clone(), spec.subdomain.clone())),
         )
     };

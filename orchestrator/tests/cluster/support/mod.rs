@@ -59,7 +59,7 @@ impl<K> Object for K where
 pub(crate) struct Cluster {
     pub(crate) plane: ControlPlane,
     pub(crate) client: Client,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -76,11 +76,22 @@ impl Cluster {
         let client = plane.client("test", "test");
         let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
-        let cluster = Self { plane, client, _directory: directory };
+        let cluster = Self { plane, client, directory };
         // Every namespace gets this one; it is counted as well.
         let root = cluster.api::<ConfigMap>();
         wait(await_condition(root, "kube-root-ca.crt", |found: Option<&ConfigMap>| found.is_some())).await;
         cluster
+    }
+
+    /// The cluster, stopped and started again with what this makes of its configuration.
+    pub(crate) async fn restart(self, change: impl FnOnce(&mut Config)) -> Self {
+        let Self { plane, directory, .. } = self;
+        plane.shutdown().await;
+        let mut config = setup::config(directory.path()).await;
+        change(&mut config);
+        let plane = Box::pin(ControlPlane::start(config)).await.unwrap();
+        let client = plane.client("test", "test");
+        Self { plane, client, directory }
     }
 
     /// A cluster of this many nodes, `node-0` and so on, whose Pods are taken care of.
