@@ -45,7 +45,7 @@ use crate::policies::{self, Gate, Place, Requests};
 use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
 use crate::runtimes::{self, Handler, Runtimes};
-use crate::services::{self, ServicesConfig, ServicesError};
+use crate::services::{self, ServicesConfig, ServicesError, SyncTimes};
 use crate::shutdown::NodeShutdown;
 use crate::static_pods::{Directory, DirectoryError, StaticPods};
 use crate::stats::{self, StatsState};
@@ -315,6 +315,7 @@ impl Agent {
             has_namespaces: config.network == NetworkMode::Bridge,
             evictions: Evictions::new(wakers.clone()),
             probe_tallies: Tallies::default(),
+            service_syncs: SyncTimes::default(),
             admission: Arc::new(Admission::observe(config.sysctls.clone())),
             cgroup_root: config.cgroup_root.clone(),
             allocations: Allocations::new(wakers.clone()),
@@ -451,7 +452,8 @@ impl Agent {
             dns: self.config.own_dns(),
             node_port_address: self.config.node_ip,
         };
-        Ok(services::run(client, config, names, stop.clone()).await?)
+        let syncs = self.ctx.service_syncs.clone();
+        Ok(services::run(client, config, (names, syncs), stop.clone()).await?)
     }
 }
 

@@ -29,6 +29,7 @@ use crate::objects::Objects;
 use crate::policies::Gate;
 use crate::probes::Tallies;
 use crate::runtimes::Runtimes;
+use crate::services::SyncTimes;
 use crate::tokens::Tokens;
 use crate::user_ids::UserIds;
 use crate::volumes::VolumeRoot;
@@ -78,6 +79,8 @@ pub(crate) struct Context {
     pub(crate) tokens: Tokens,
     /// What pods are told about finding hosts by their names.
     pub(crate) dns: DnsSettings,
+    /// How long changes of Services took to be in force.
+    pub(crate) service_syncs: SyncTimes,
     /// Services of the whole cluster.
     pub(crate) services: Store<Service>,
     /// Where events are told.

@@ -21,6 +21,7 @@ mod proxy;
 mod replica;
 #[cfg(test)]
 mod run_tests;
+mod sync_times;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -39,6 +40,7 @@ use health::HealthChecks;
 pub(crate) use model::{ObjectKey, service_of};
 pub(crate) use proxy::{Connections, Listener, Route};
 pub(crate) use replica::Replica;
+pub(crate) use sync_times::{Counted, SyncTimes, limit};
 use watch::Told;
 
 /// What serving the Services of this node needs to know.
@@ -68,11 +70,11 @@ pub enum ServicesError {
     Network(#[source] NetworkError),
 }
 
-/// Serves the Services of this node until `shutdown`, and tells their names.
+/// Serves the Services of this node until `shutdown`, tells their names, and counts how long that took.
 pub(crate) async fn run(
     client: Client,
     config: ServicesConfig,
-    names: Feed,
+    (names, syncs): (Feed, SyncTimes),
     shutdown: CancellationToken,
 ) -> Result<(), ServicesError> {
     let dataplane = Dataplane::open(&config).await?;
@@ -80,6 +82,6 @@ pub(crate) async fn run(
         NetworkMode::Bridge => Ipv4Addr::UNSPECIFIED.into(),
         NetworkMode::Loopback => config.node_port_address,
     });
-    watch::serve(client, &config.node_name, Told { dataplane, health, names }, shutdown).await;
+    watch::serve(client, &config.node_name, Told { dataplane, health, names, syncs }, shutdown).await;
     Ok(())
 }

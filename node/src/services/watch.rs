@@ -8,10 +8,12 @@ use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
 use kube::runtime::watcher::{self, Event};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dataplane::Dataplane;
 use super::health::HealthChecks;
+use super::sync_times::SyncTimes;
 use super::world::World;
 use crate::dns::Feed;
 use crate::watches::follow;
@@ -32,11 +34,12 @@ pub(super) struct Told {
     pub(super) dataplane: Dataplane,
     pub(super) health: HealthChecks,
     pub(super) names: Feed,
+    pub(super) syncs: SyncTimes,
 }
 
 /// Keeps the data plane, the health checks and the names as the API server's objects want them, until `shutdown`.
 pub(super) async fn serve(client: Client, node: &str, told: Told, shutdown: CancellationToken) {
-    let Told { mut dataplane, mut health, mut names } = told;
+    let Told { mut dataplane, mut health, mut names, syncs } = told;
     let mut changes = changes(&client, node);
     let mut world = World::new(node);
     loop {
@@ -53,8 +56,10 @@ pub(super) async fn serve(client: Client, node: &str, told: Told, shutdown: Canc
             record(&mut world, change);
         }
         if world.complete() {
+            let began = Instant::now();
             let changes = world.take_changes();
             dataplane.apply(changes.ports).await;
+            syncs.note(began.elapsed());
             health.apply(changes.health).await;
         }
         // Whoever finds a name finds its address served.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 pub(super) enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 /// A page of families.
@@ -21,6 +22,7 @@ impl Page {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         // A text takes all that is written to it.
         let _infallible = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");

@@ -14,6 +14,7 @@ mod kubelet;
 mod probes;
 mod resource;
 mod server;
+mod services;
 mod snapshot;
 mod summary;
 

@@ -17,7 +17,7 @@ use wherry_ingress::Metrics;
 
 use super::snapshot::{Snapshot, take};
 use super::summary::{DiskUsage, Surroundings};
-use super::{cadvisor, ingress, kubelet, probes, resource, summary};
+use super::{cadvisor, ingress, kubelet, probes, resource, services, summary};
 use crate::config::Config;
 use crate::containers::Running;
 use crate::context::Context;
@@ -91,6 +91,7 @@ async fn metrics(State(state): State<StatsState>) -> impl IntoResponse {
     let containers: Vec<Vec<Running>> =
         state.ctx.containers.pods().iter().map(|uid| state.ctx.containers.of_pod(uid)).collect();
     let page = kubelet::page(&state.ctx.node_name, &containers);
+    let page = page + &services::page(&state.ctx.service_syncs.counted());
     text(state.ingress.iter().fold(page, |page, counted| page + &ingress::page(counted)))
 }
 

@@ -93,7 +93,7 @@ pub(crate) fn paced(address: SocketAddr, connections: usize, rate: usize, stop: 
     })
 }
 
-fn on_this_thread<T>(work: impl Future<Output = T>) -> T {
+pub(crate) fn on_this_thread<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, work)
 }

@@ -4,7 +4,8 @@
 //! cargo build --release -p wherry && cargo bench -p wherry-tests --bench figures [-- NAME...]
 //! ```
 //! Each line reads `figure: name = value unit[, baseline ...]`; names select what runs: ready, rss, pods,
-//! killed, http, api, node. After `wasm` names are those of the wasm runtime's: http, start, density, isolation, rolling.
+//! killed, http, api, node. After `wasm` names are those of the wasm runtime's: http, start, density, isolation, rolling; after
+//! `network` those of the Pods' network: services, dns.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,6 +15,7 @@
 
 mod api_load;
 mod load;
+mod network;
 mod node;
 mod wasm;
 
@@ -45,8 +47,10 @@ fn main() {
         None => {
             run(&BENCHES, &[]);
             run(&wasm::BENCHES, &[]);
+            run(&network::BENCHES, &[]);
         }
         Some((first, parts)) if first == "wasm" => run(&wasm::BENCHES, parts),
+        Some((first, parts)) if first == "network" => run(&network::BENCHES, parts),
         Some(_) => run(&BENCHES, &names),
     }
 }

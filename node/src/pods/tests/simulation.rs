@@ -110,6 +110,7 @@ impl Node {
             admission: Arc::default(),
             evictions: Evictions::new(wakers.clone()),
             probe_tallies: crate::probes::Tallies::default(),
+            service_syncs: crate::services::SyncTimes::default(),
             cgroup_root: CgroupRoot::default(),
             allocations: Allocations::new(wakers.clone()),
             allocatable_amounts: Amounts { cpu: 4000, memory: 4 << 30 },

@@ -20,7 +20,9 @@ mod ruleset;
 mod script;
 mod udp;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::Ipv4Addr;
 
 use super::ServicesConfig;
 use super::model::ObjectKey;
@@ -35,6 +37,8 @@ pub(super) struct Nftables {
     base: Base,
     /// What every Service needs.
     wanted: BTreeMap<ObjectKey, Wanted>,
+    /// How many Services need an address in the set `hairpin`.
+    hairpins: BTreeMap<Ipv4Addr, usize>,
     kernel: Kernel,
     /// UDP flows to look through once the rules are in force.
     stale: BTreeMap<ObjectKey, Vec<UdpService>>,
@@ -69,7 +73,13 @@ impl Nftables {
             namespaced: layout.namespaced,
             local: layout.local,
         };
-        Ok(Self { base, wanted: BTreeMap::new(), kernel: Kernel::Unknown, stale: BTreeMap::new() })
+        Ok(Self {
+            base,
+            wanted: BTreeMap::new(),
+            hairpins: BTreeMap::new(),
+            kernel: Kernel::Unknown,
+            stale: BTreeMap::new(),
+        })
     }
 
     /// See `Dataplane`.
@@ -118,9 +128,21 @@ impl Nftables {
             self.wanted.remove(key)
         } else {
             let rules = Fragment::of(key, &ports, &self.base);
+            for ip in &rules.hairpin {
+                *self.hairpins.entry(*ip).or_default() += 1;
+            }
             self.wanted.insert(key.clone(), Wanted { ports, rules })
         };
-        old.unwrap_or_default().rules
+        let old = old.unwrap_or_default().rules;
+        for ip in &old.hairpin {
+            if let Entry::Occupied(mut count) = self.hairpins.entry(*ip) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+        old
     }
 
     fn difference(&self, replaced: &[(ObjectKey, Fragment)]) -> String {
@@ -129,21 +151,18 @@ impl Nftables {
             .iter()
             .map(|(key, old)| (old, self.wanted.get(key).map_or(&nothing, |wanted| &wanted.rules)))
             .collect();
-        script::update(&changes, &self.hairpin_elsewhere(replaced))
-    }
-
-    /// The addresses that Services outside this batch need in the set `hairpin`.
-    fn hairpin_elsewhere(&self, replaced: &[(ObjectKey, Fragment)]) -> BTreeSet<std::net::Ipv4Addr> {
-        let batch: BTreeSet<&ObjectKey> = replaced.iter().map(|(key, _)| key).collect();
-        let others = self.wanted.iter().filter(|(key, _)| !batch.contains(key));
-        others.flat_map(|(_, wanted)| wanted.rules.hairpin.iter().copied()).collect()
+        let mut of_batch = BTreeMap::<Ipv4Addr, usize>::new();
+        for ip in changes.iter().flat_map(|(_, new)| &new.hairpin) {
+            *of_batch.entry(*ip).or_default() += 1;
+        }
+        script::update(&changes, |ip| self.hairpins.get(&ip) > of_batch.get(&ip))
     }
 
     fn everything(&self) -> String {
         let nothing = Fragment::default();
         let changes: Vec<(&Fragment, &Fragment)> =
             self.wanted.values().map(|wanted| (&nothing, &wanted.rules)).collect();
-        format!("{}{}", self.base, script::update(&changes, &BTreeSet::new()))
+        format!("{}{}", self.base, script::update(&changes, |_| false))
     }
 
     fn note_udp(&mut self, key: &ObjectKey, ports: &[ServicePort]) {

@@ -62,9 +62,9 @@ table {TABLE} {{
     }
 }
 
-/// The script that replaces the first rules of each pair by the second, in one transaction. `kept` are
-/// addresses of the set `hairpin` that others need.
-pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Addr>) -> String {
+/// The script that replaces the first rules of each pair by the second, in one transaction. `kept` tells which addresses of
+/// the set `hairpin` others need.
+pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: impl Fn(Ipv4Addr) -> bool) -> String {
     let mut script = Script::about(TABLE);
     // Elements first: they refer to chains that may go, and a key may move from one Service to another.
     for (old, new) in changes {
@@ -109,11 +109,11 @@ impl Script {
         }
     }
 
-    fn change_hairpin(&mut self, changes: &[(&Fragment, &Fragment)], kept: &BTreeSet<Ipv4Addr>) {
+    fn change_hairpin(&mut self, changes: &[(&Fragment, &Fragment)], kept: impl Fn(Ipv4Addr) -> bool) {
         let had: BTreeSet<Ipv4Addr> = changes.iter().flat_map(|(old, _)| &old.hairpin).copied().collect();
         let has: BTreeSet<Ipv4Addr> = changes.iter().flat_map(|(_, new)| &new.hairpin).copied().collect();
         let pairs = |from: &BTreeSet<Ipv4Addr>, other: &BTreeSet<Ipv4Addr>| -> Vec<String> {
-            let changed = from.difference(other).filter(|ip| !kept.contains(ip));
+            let changed = from.difference(other).filter(|ip| !kept(**ip));
             changed.map(|ip| format!("{ip} . {ip}")).collect()
         };
         self.elements("delete", "hairpin", &pairs(&had, &has));

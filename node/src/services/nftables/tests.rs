@@ -44,7 +44,7 @@ fn port(cluster: &[u8], local: &[u8]) -> ServicePort {
 
 fn step(old: &[ServicePort], new: &[ServicePort]) -> String {
     let (old, new) = (Fragment::of(&key(), old, &base()), Fragment::of(&key(), new, &base()));
-    script::update(&[(&old, &new)], &BTreeSet::new())
+    script::update(&[(&old, &new)], |_| false)
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn an_element_may_move_between_services_of_one_batch() {
     let other = ObjectKey { namespace: "default".to_owned(), name: "other".to_owned() };
     let (with, without) = (Fragment::of(&key(), std::slice::from_ref(&moved), &base()), Fragment::default());
     let elsewhere = Fragment::of(&other, &[moved], &base());
-    let text = script::update(&[(&without, &elsewhere), (&with, &without)], &BTreeSet::new());
+    let text = script::update(&[(&without, &elsewhere), (&with, &without)], |_| false);
     let delete = text.find("delete element ip wherry_services node_ports").unwrap();
     let add = text.find("add element ip wherry_services node_ports").unwrap();
     assert!(delete < add, "{text}");

@@ -29,7 +29,7 @@ pub(crate) const BENCHES: [(&str, Bench); 5] = [
     ("rolling", rolling::figures),
 ];
 
-const SERVICES: &str = "/api/v1/namespaces/default/services";
+pub(crate) const SERVICES: &str = "/api/v1/namespaces/default/services";
 
 /// A cluster whose node takes so many Pods.
 fn roomy(dir: &Path, pods: usize) -> Cluster {
@@ -40,12 +40,12 @@ fn roomy(dir: &Path, pods: usize) -> Cluster {
 }
 
 /// A container that serves.
-fn serving(image: &str) -> Value {
+pub(crate) fn serving(image: &str) -> Value {
     json!({ "name": "main", "image": format!("127.0.0.1:5000/{image}:v1"), "ports": [{ "containerPort": 8080 }] })
 }
 
 /// A Pod whose label `app` is its name.
-fn pod(name: &str, container: &Value) -> Value {
+pub(crate) fn pod(name: &str, container: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name, "labels": { "app": name } },
         "spec": { "terminationGracePeriodSeconds": 1, "containers": [container] },
@@ -66,21 +66,21 @@ fn names(prefix: &str, count: usize) -> Vec<String> {
 }
 
 /// What drives a cluster.
-struct Driver<'a> {
-    cluster: &'a Cluster,
-    runtime: Runtime,
-    client: Client,
+pub(crate) struct Driver<'a> {
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) runtime: Runtime,
+    pub(crate) client: Client,
 }
 
 impl<'a> Driver<'a> {
-    fn new(cluster: &'a Cluster) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = runtime.block_on(Client::connect(&cluster.kubeconfig()));
         Self { cluster, runtime, client }
     }
 
     /// Makes Pods and waits until they are all seen to be such.
-    fn pods(&mut self, pods: &[String], such: impl Fn(&Value) -> bool) -> Duration {
+    pub(crate) fn pods(&mut self, pods: &[String], such: impl Fn(&Value) -> bool) -> Duration {
         self.runtime.block_on(async {
             let mut watched = self.client.watch(PODS).await;
             let start = clock();
@@ -90,7 +90,7 @@ impl<'a> Driver<'a> {
         })
     }
 
-    fn create(&mut self, collection: &str, object: String) {
+    pub(crate) fn create(&mut self, collection: &str, object: String) {
         self.runtime.block_on(self.client.create(collection, &[object]));
     }
 
@@ -118,7 +118,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Where Services answer, by their names.
-    fn services(&self) -> HashMap<String, SocketAddr> {
+    pub(crate) fn services(&self) -> HashMap<String, SocketAddr> {
         let list = "jsonpath={range .items[*]}{.metadata.name}={.spec.clusterIP} {end}";
         let words = self.words(&["get", "services", "-o", list]);
         let address = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 80);
@@ -130,7 +130,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Where a Service answers.
-    fn service(&self, name: &str) -> SocketAddr {
+    pub(crate) fn service(&self, name: &str) -> SocketAddr {
         self.services()[name]
     }
 
@@ -141,12 +141,12 @@ impl<'a> Driver<'a> {
     }
 }
 
-fn ms(time: Duration) -> f64 {
+pub(crate) fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
 /// The value within which so many thousandths of all are.
-fn within(values: &[f64], thousandths: usize) -> f64 {
+pub(crate) fn within(values: &[f64], thousandths: usize) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values[(values.len() * thousandths / 1000).min(values.len() - 1)]
