@@ -107,6 +107,10 @@ fn stay(
 }
 
 fn fill(slice: &mut EndpointSlice, rest: &mut Vec<Endpoint>) {
+    // A slice without endpoints that comes from the API has no list either: it is not to be told from one that has an empty one.
+    if rest.is_empty() {
+        return;
+    }
     let endpoints = slice.endpoints.get_or_insert_default();
     while endpoints.len() < MAX_ENDPOINTS
         && let Some(endpoint) = rest.pop()

@@ -185,6 +185,15 @@ fn a_service_without_pods_has_one_empty_slice_that_is_reused() {
     assert!(matches!(actions.as_slice(), [Action::Update(_)]), "{actions:?}");
 }
 
+/// The API has no list where an empty one was written. A slice without endpoints was written again and again to have one.
+#[test]
+fn an_empty_slice_is_written_once() {
+    let mut next = 0;
+    let mut slices = applied(vec![], plan(&http(), groups(&http(), &[]), vec![]), &mut next);
+    Arc::make_mut(&mut slices[0]).endpoints = None;
+    assert_eq!(plan(&http(), groups(&http(), &[]), slices), []);
+}
+
 #[test]
 fn one_pod_less_is_one_write() {
     let mut next = 0;
