@@ -19,6 +19,7 @@ use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
 use crate::ingress_args::{IngressArgs, IngressIdentityArgs};
+use crate::resource_args::ResourceArgs;
 use crate::run::RunArgs;
 use crate::shutdown_args::ShutdownArgs;
 use crate::token::TokenCommand;
@@ -245,6 +246,8 @@ pub(crate) struct NodeArgs {
     pub(crate) eviction_hard: Option<Thresholds>,
     #[command(flatten)]
     pub(crate) eviction: EvictionArgs,
+    #[command(flatten)]
+    pub(crate) resources: ResourceArgs,
     #[command(flatten)]
     pub(crate) shutdown: ShutdownArgs,
     #[command(flatten)]

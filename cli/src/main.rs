@@ -19,6 +19,7 @@ mod network;
 mod node;
 mod paths;
 mod process;
+mod resource_args;
 mod run;
 mod secrets;
 mod serving;

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{
     CgroupRoot, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, IngressDoors,
-    NodeEndpoint, NodeError, Registries, ShutdownGrace, Sysctls,
+    NodeEndpoint, NodeError, Registries, ResourceSettings, ShutdownGrace, Sysctls,
 };
 
 use crate::args::NodeArgs;
@@ -29,6 +29,7 @@ pub(crate) struct NodePlan {
     pub(crate) max_pods: u32,
     pub(crate) max_container_restart_period: Duration,
     pub(crate) sysctls: Sysctls,
+    pub(crate) resources: ResourceSettings,
     pub(crate) cgroup_root: CgroupRoot,
     pub(crate) pod_manifests: Option<PathBuf>,
     pub(crate) shutdown_grace: ShutdownGrace,
@@ -64,6 +65,7 @@ impl NodePlan {
             max_pods: args.max_pods,
             max_container_restart_period,
             sysctls,
+            resources: args.resources.settings()?,
             cgroup_root: args.cgroup_root.clone(),
             pod_manifests: args.pod_manifest_path.clone(),
             shutdown_grace: args.shutdown.grace()?,
@@ -96,6 +98,7 @@ impl NodePlan {
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,
             max_container_restart_period: self.max_container_restart_period,
             sysctls: self.sysctls.clone(),
+            resources: self.resources.clone(),
             cgroup_root: self.cgroup_root.clone(),
             pod_manifests: self.pod_manifests.clone(),
             shutdown_grace: self.shutdown_grace,

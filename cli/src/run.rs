@@ -141,6 +141,7 @@ fn specify(
         mounts,
         devices: Vec::new(),
         resources: Resources::default(),
+        cpus: None,
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,

@@ -44,6 +44,7 @@ use crate::pods::{PodIndex, Supervisor};
 use crate::policies::{self, Gate, Place, Requests};
 use crate::probes::Tallies;
 use crate::registration::{Facts, Machine, Registration};
+use crate::resource_managers::{self, ResourceManagers};
 use crate::runtimes::{self, Handler, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError, SyncTimes};
 use crate::shutdown::NodeShutdown;
@@ -90,6 +91,9 @@ pub enum NodeError {
              given to others"
     )]
     Devices(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Processors or devices cannot be given to containers for themselves.
+    #[error("cannot give containers processors or devices for themselves")]
+    ResourceManagers(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Users cannot be set aside for pods.
     #[error("cannot set users aside for pods")]
     Users(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -241,6 +245,7 @@ pub(crate) async fn run_with(
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
     tasks.spawn(devices::serve(agent.ctx.devices.clone(), stop.clone()));
+    tasks.spawn(resource_managers::keep(agent.ctx.clone(), stop.clone()));
     tasks.spawn(plugins::follow(agent.ctx.clone(), config.data_dir.join("node"), stop.clone()));
     tasks.spawn(evictions.run(stop.clone()));
     if let Some((client, ingress)) = ingress {
@@ -302,7 +307,9 @@ impl Agent {
         stop: &CancellationToken,
     ) -> Result<Self, NodeError> {
         let dir = config.data_dir.join("node");
-        let machine = Machine::observe(&config.data_dir);
+        let machine = Machine::observe(&config.data_dir).reserving(&config.resources);
+        let devices = Arc::new(Devices::open(&dir).map_err(|error| NodeError::Devices(Box::new(error)))?);
+        let managers = ResourceManagers::open(&dir, devices.clone(), &config.resources);
         let wakers = Wakers::default();
         let (events, write_events) =
             Events::new(client.clone(), &config.node_name, config.clock.clone(), stop.clone());
@@ -336,7 +343,8 @@ impl Agent {
             network: parts.network,
             host_ports: parts.host_ports,
             policies: parts.policies.0,
-            devices: Arc::new(Devices::open(&dir).map_err(|error| NodeError::Devices(Box::new(error)))?),
+            devices,
+            managers: Arc::new(managers.map_err(NodeError::ResourceManagers)?),
             user_ids: users(&dir, config.max_pods).map_err(NodeError::Users)?,
             csi: Csi::new(client.clone(), config.clock.clone(), &config.node_name, &dir),
             volumes: VolumeRoot::new(dir.join("pods"), local_volumes(config)),

@@ -16,6 +16,7 @@ use crate::eviction::EvictionSettings;
 use crate::images::{CredentialProviders, ImageLimits, Registries};
 use crate::ingress::IngressDoors;
 use crate::network::NetworkMode;
+use crate::resource_managers::ResourceSettings;
 use crate::shutdown::ShutdownGrace;
 
 /// How the agent of one node is set up.
@@ -47,6 +48,8 @@ pub struct Config {
     pub max_container_restart_period: Duration,
     /// The kernel settings that Pods may have.
     pub sysctls: Sysctls,
+    /// What is kept from Pods, and what containers can have for themselves.
+    pub resources: ResourceSettings,
     /// The cgroup that those of Pods are below.
     pub cgroup_root: CgroupRoot,
     /// How Pods end when the agent is asked to stop.

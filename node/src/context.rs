@@ -28,6 +28,7 @@ use crate::network::PodNetwork;
 use crate::objects::Objects;
 use crate::policies::Gate;
 use crate::probes::Tallies;
+use crate::resource_managers::ResourceManagers;
 use crate::runtimes::Runtimes;
 use crate::services::SyncTimes;
 use crate::tokens::Tokens;
@@ -97,6 +98,8 @@ pub(crate) struct Context {
     pub(crate) probe_tallies: Tallies,
     /// Devices that plugins offer.
     pub(crate) devices: Arc<Devices>,
+    /// What containers have for themselves: devices and processors.
+    pub(crate) managers: Arc<ResourceManagers>,
     /// Drivers of volumes.
     pub(crate) csi: Csi,
     /// Users of pods that have some for themselves.

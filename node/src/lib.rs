@@ -14,6 +14,7 @@
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
 //!   their end inside of it.
+//! - `resource_managers`: devices and processors that containers have for themselves.
 //! - `allocations`, `cgroups`: what Pods were given of the node, and the cgroups above theirs.
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
@@ -30,6 +31,7 @@ mod agent;
 mod allocations;
 mod certificates;
 mod cgroups;
+mod checkpoint;
 mod claims;
 mod commands;
 mod config;
@@ -53,6 +55,7 @@ mod pods;
 mod policies;
 mod probes;
 mod registration;
+mod resource_managers;
 mod runtimes;
 pub mod services;
 mod shutdown;
@@ -82,4 +85,9 @@ pub use images::{
 pub use ingress::{IngressDoors, IngressError};
 pub use network::NetworkMode;
 pub use registration::{RangeError, pod_range};
+pub use resource_managers::{
+    CpuPolicy, Reserved, ReservedError, ResourceSettings, ResourceSettingsError, TopologyPolicy,
+    TopologyScope, WordError,
+};
 pub use shutdown::{ShutdownGrace, ShutdownGraceError};
+pub use wherry_runtime_api::CpuSet;

@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use wherry_runtime_api::{Resources, RuntimeError};
+use wherry_runtime_api::{CpuSet, Resources, RuntimeError};
 use wherry_shim::cgroup::{Cgroups as Hierarchies, below, find, process_ids, tree};
 
 use crate::files::{failed, io_error};
@@ -59,6 +59,18 @@ impl Cgroups {
             });
         }
         self.ensure(path, limits)
+    }
+
+    /// Has the processes of a group, which the OCI runtime made, run on these processors.
+    pub(crate) fn set_cpus(&self, path: &str, cpus: &CpuSet) -> Result<(), RuntimeError> {
+        let hierarchy = match &self.0 {
+            Hierarchies::V1(all) => find(all, "cpuset").ok_or_else(|| RuntimeError::Failed {
+                step: format!("moving a container to the processors {cpus}"),
+                reason: "the cgroup controller cpuset is not mounted".to_owned(),
+            })?,
+            Hierarchies::V2(root) => root,
+        };
+        write(&below(hierarchy, path), "cpuset.cpus", &cpus.to_string())
     }
 
     /// Kills every process in the group and in those below it, and waits until they are gone.
@@ -135,7 +147,7 @@ fn ensure_v2(root: &Path, path: &str, limits: &Resources) -> Result<(), RuntimeE
     let below_root = directory.strip_prefix(root).unwrap_or(&directory);
     for ancestor in below_root.ancestors().skip(1) {
         // A controller the kernel lacks, or a root that holds processes, shows when its limit is written below.
-        for controller in ["+cpu", "+memory", "+pids"] {
+        for controller in ["+cpu", "+cpuset", "+memory", "+pids"] {
             write(&root.join(ancestor), "cgroup.subtree_control", controller).ok();
         }
     }
@@ -205,6 +217,18 @@ mod tests {
         assert_eq!(written(dir.path(), &files), ["256", "150000", "1048576", "7"]);
         cgroups.ensure("/w/pod", &Resources::default()).unwrap();
         assert_eq!(written(dir.path(), &files), ["2", "-1", "-1", "max"]);
+    }
+
+    #[test]
+    fn the_processors_of_a_group_are_written_where_each_version_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let two = "0,2".parse().unwrap();
+        fs::create_dir_all(dir.path().join("cpuset/w/c")).unwrap();
+        Cgroups(Hierarchies::V1(vec![dir.path().join("cpuset")])).set_cpus("/w/c", &two).unwrap();
+        Cgroups(Hierarchies::V2(dir.path().join("cpuset"))).set_cpus("/w", &two).unwrap();
+        assert_eq!(written(dir.path(), &["cpuset/w/c/cpuset.cpus", "cpuset/w/cpuset.cpus"]), ["0,2", "0,2"]);
+        let none = Cgroups(Hierarchies::V1(Vec::new())).set_cpus("/w", &two).unwrap_err().to_string();
+        assert!(none.contains("cpuset is not mounted"), "{none}");
     }
 
     #[test]

@@ -15,8 +15,8 @@ use tokio::sync::{RwLock, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
-    ContainerId, ContainerSpec, ContainerStatus, ExecSpec, Execution, ImageContent, PodUsers, Resources,
-    Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage, disk,
+    ContainerId, ContainerSpec, ContainerStatus, CpuSet, ExecSpec, Execution, ImageContent, PodUsers,
+    Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage, disk,
 };
 
 use crate::attach::attach;
@@ -315,6 +315,15 @@ impl Runtime for OciRuntime {
         }
         let (cgroups, group, limits) = (cgroups()?, container.record().cgroup.clone(), *limits);
         self.shared.blocking(move || cgroups.update(&group, &limits)).await
+    }
+
+    async fn set_cpus(&self, id: &ContainerId, cpus: &CpuSet) -> Result<(), RuntimeError> {
+        let container = self.get(id)?;
+        if !container.is_running() {
+            return Err(RuntimeError::NotRunning(id.clone()));
+        }
+        let (cgroups, group, cpus) = (cgroups()?, container.record().cgroup.clone(), cpus.clone());
+        self.shared.blocking(move || cgroups.set_cpus(&group, &cpus)).await
     }
 
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError> {

@@ -196,6 +196,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         mounts: Vec::new(),
         devices: Vec::new(),
         resources: Resources::default(),
+        cpus: None,
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,

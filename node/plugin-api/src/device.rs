@@ -66,6 +66,25 @@ pub struct Device {
     /// [`HEALTHY`], or something else.
     #[prost(string, tag = "2")]
     pub health: String,
+    /// Where it is.
+    #[prost(message, optional, tag = "3")]
+    pub topology: Option<TopologyInfo>,
+}
+
+/// Where a device is.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TopologyInfo {
+    /// The NUMA nodes it is near.
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: Vec<NumaNode>,
+}
+
+/// A NUMA node of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct NumaNode {
+    /// Its number.
+    #[prost(int64, tag = "1")]
+    pub id: i64,
 }
 
 /// Devices that a container is to start with.

@@ -11,10 +11,12 @@
 //! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
 //!
 //! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
-//! container's program) with its [`terminal`], [`logs`], [`disk`], [`mounts`].
+//! container's program) with its [`terminal`], [`CpuSet`], [`logs`], [`disk`], [`mounts`].
 //!
 //! Without the feature `contract` there is no more than logs, mounts and the reasons of exits, for programs that must stay small.
 
+#[cfg(feature = "contract")]
+mod cpu_set;
 pub mod disk;
 #[cfg(feature = "contract")]
 pub mod exec;
@@ -32,6 +34,8 @@ pub mod terminal;
 #[cfg(feature = "contract")]
 mod usage;
 
+#[cfg(feature = "contract")]
+pub use cpu_set::{CpuSet, CpuSetError};
 #[cfg(feature = "contract")]
 pub use exec::{ExecSpec, Execution};
 pub use exit_reason::ExitReason;

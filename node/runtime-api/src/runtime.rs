@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use crate::cpu_set::CpuSet;
 use crate::exec::{ExecSpec, Execution};
 use crate::spec::{ContainerId, ContainerSpec, ImageContent, PodUsers, Resources, SandboxId, SandboxSpec};
 use crate::status::ContainerStatus;
@@ -74,6 +75,11 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Changes the limits of a running container, whose program goes on. What its program would be ended for is refused.
     async fn update(&self, id: &ContainerId, limits: &Resources) -> Result<(), RuntimeError>;
+
+    /// Has a running container run on these processors. A runtime whose containers are no processes has nothing to do.
+    async fn set_cpus(&self, _id: &ContainerId, _cpus: &CpuSet) -> Result<(), RuntimeError> {
+        Ok(())
+    }
 
     /// The bytes of the node's disk that the container's program took outside of its mounts and its log.
     async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError>;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cpu_set::CpuSet;
+
 /// Identifies the sandbox of one pod: the pod's uid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SandboxId(pub String);
@@ -144,6 +146,9 @@ pub struct ContainerSpec {
     pub devices: Vec<Device>,
     /// Limits of this container.
     pub resources: Resources,
+    /// The processors it runs on; `None` for any. Only runtimes whose containers are processes heed it.
+    #[serde(default)]
+    pub cpus: Option<CpuSet>,
     /// Who runs it.
     pub user: UserSpec,
     /// What the kernel keeps from it.

@@ -33,9 +33,10 @@ use wherry_plugin_api::grpc::{self, CallError, Message};
 use wherry_plugin_api::registration::Empty;
 use wherry_runtime_api::{Device, Mount};
 
+use crate::resource_managers::{Hints, NumaNodes};
 use crate::volumes::WriteError;
 pub(crate) use server::serve;
-use state::{Given, Needs, Offer, State};
+use state::{Choice, Given, Needs, Offer, State};
 
 /// How long a plugin may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,6 +54,9 @@ pub(crate) enum DeviceError {
         /// How many nobody has.
         free: usize,
     },
+    /// The plugin is not there, or none of its devices is well.
+    #[error("no healthy devices present; cannot allocate unhealthy devices {0}")]
+    NoneHealthy(String),
     /// The plugin refused, or cannot be reached.
     #[error("{call} of the device plugin of {resource} failed")]
     Call {
@@ -107,6 +111,7 @@ impl Equipment {
 }
 
 /// The devices of this node.
+#[derive(Debug)]
 pub(crate) struct Devices {
     directory: PathBuf,
     state: Mutex<State>,
@@ -146,16 +151,42 @@ impl Devices {
         state.write(&self.directory)
     }
 
+    /// The Pods that have some.
+    pub(crate) fn holders(&self) -> Vec<String> {
+        self.state.lock().holders()
+    }
+
+    /// Where so many devices are best taken from, of these nodes.
+    pub(crate) fn hints(
+        &self,
+        pod: &Pod,
+        container: Option<&str>,
+        wanted: (&str, usize),
+        nodes: NumaNodes,
+    ) -> Hints {
+        self.state.lock().hints(pod, container.unwrap_or_default(), wanted, nodes)
+    }
+
+    /// Gives the container the devices it asks for, those near these nodes first.
+    pub(crate) async fn give(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        nodes: Option<NumaNodes>,
+    ) -> Result<(), DeviceError> {
+        let _alone = self.allocating.lock().await;
+        for (resource, wanted) in self.wanted(container) {
+            self.given(pod, container, (&resource, wanted), nodes).await?;
+        }
+        Ok(())
+    }
+
     /// What the container gets with the devices it asks for; the same however often it is started.
     pub(crate) async fn equip(&self, pod: &Pod, container: &Container) -> Result<Equipment, DeviceError> {
         let _alone = self.allocating.lock().await;
         let mut equipment = Equipment::default();
         for (resource, wanted) in self.wanted(container) {
-            let known = self.state.lock().given(pod, &container.name, &resource).cloned();
-            let given = match known {
-                Some(given) => given,
-                None => self.allocate(pod, container, &resource, wanted).await?,
-            };
+            let given = self.given(pod, container, (&resource, wanted), None).await?;
             let offer = self.state.lock().offered(&resource).cloned();
             if let Some(offer) = offer.filter(|offer| offer.options.pre_start_required) {
                 let request = PreStartRequest { devices_ids: given.devices.clone() };
@@ -168,7 +199,7 @@ impl Devices {
     }
 
     /// The resources of plugins that the container asks for, and how much.
-    fn wanted(&self, container: &Container) -> Vec<(String, usize)> {
+    pub(crate) fn wanted(&self, container: &Container) -> BTreeMap<String, usize> {
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
         let state = self.state.lock();
         let limits = limits.into_iter().flatten().filter(|(resource, _)| state.knows(resource));
@@ -176,44 +207,28 @@ impl Devices {
         limits.filter_map(|(resource, amount)| Some((resource.clone(), count(&amount.0)?))).collect()
     }
 
-    async fn allocate(
+    /// The devices that the container has, else some that nobody has.
+    async fn given(
         &self,
         pod: &Pod,
         container: &Container,
-        resource: &str,
-        wanted: usize,
+        (resource, wanted): (&str, usize),
+        nodes: Option<NumaNodes>,
     ) -> Result<Given, DeviceError> {
         let (offer, choice) = {
             let state = self.state.lock();
-            (state.offered(resource).cloned(), state.choose(pod, &container.name, resource))
+            if let Some(given) = state.given(pod, &container.name, resource) {
+                return Ok(given.clone());
+            }
+            let choice = state.choose_near(pod, &container.name, (resource, wanted), nodes);
+            (state.offered(resource).cloned(), choice)
         };
-        let too_few = || DeviceError::TooFew { resource: resource.to_owned(), wanted, free: choice.len() };
-        let offer = offer.filter(|_| choice.len() >= wanted).ok_or_else(too_few)?;
-        let mut devices = choice.first(wanted);
-        if offer.options.get_preferred_allocation_available {
-            let request = PreferredRequest {
-                container_requests: vec![ContainerPreferredRequest {
-                    available_device_ids: choice.all(),
-                    must_include_device_ids: choice.reused(wanted),
-                    allocation_size: i32::try_from(wanted).unwrap_or(i32::MAX),
-                }],
-            };
-            let call = ("GetPreferredAllocation", device::GET_PREFERRED);
-            let answer: PreferredResponse = ask(&offer.socket, resource, call, &request).await?;
-            let preferred = answer.container_responses.into_iter().next().unwrap_or_default().device_ids;
-            devices = choice.preferring(&preferred, wanted);
+        let well = offer.filter(|offer| offer.devices.values().any(|device| device.healthy));
+        let offer = well.ok_or_else(|| DeviceError::NoneHealthy(resource.to_owned()))?;
+        if choice.len() < wanted {
+            return Err(DeviceError::TooFew { resource: resource.to_owned(), wanted, free: choice.len() });
         }
-        let request = AllocateRequest {
-            container_requests: vec![ContainerAllocateRequest { devices_ids: devices.clone() }],
-        };
-        let call = ("Allocate", device::ALLOCATE);
-        let answer: AllocateResponse = ask(&offer.socket, resource, call, &request).await?;
-        let [response] = <[_; 1]>::try_from(answer.container_responses)
-            .map_err(|_| DeviceError::Answer(resource.to_owned()))?;
-        if !response.cdi_devices.is_empty() {
-            return Err(DeviceError::Cdi(resource.to_owned()));
-        }
-        let given = Given { devices, needs: Needs::of(response) };
+        let given = allocate(&offer, &choice, resource, wanted).await?;
         let mut state = self.state.lock();
         state.give(pod, &container.name, resource, given.clone());
         state.write(&self.directory)?;
@@ -225,6 +240,40 @@ impl Devices {
         let mut state = self.state.lock();
         if state.release(uid) { state.write(&self.directory) } else { Ok(()) }
     }
+}
+
+/// Asks the plugin for so many of these devices, and for what is needed to use them.
+async fn allocate(
+    offer: &Offer,
+    choice: &Choice,
+    resource: &str,
+    wanted: usize,
+) -> Result<Given, DeviceError> {
+    let mut devices = choice.first(wanted);
+    if offer.options.get_preferred_allocation_available {
+        let request = PreferredRequest {
+            container_requests: vec![ContainerPreferredRequest {
+                available_device_ids: choice.all(),
+                must_include_device_ids: choice.reused(wanted),
+                allocation_size: i32::try_from(wanted).unwrap_or(i32::MAX),
+            }],
+        };
+        let call = ("GetPreferredAllocation", device::GET_PREFERRED);
+        let answer: PreferredResponse = ask(&offer.socket, resource, call, &request).await?;
+        let preferred = answer.container_responses.into_iter().next().unwrap_or_default().device_ids;
+        devices = choice.preferring(&preferred, wanted);
+    }
+    let request = AllocateRequest {
+        container_requests: vec![ContainerAllocateRequest { devices_ids: devices.clone() }],
+    };
+    let call = ("Allocate", device::ALLOCATE);
+    let answer: AllocateResponse = ask(&offer.socket, resource, call, &request).await?;
+    let [response] = <[_; 1]>::try_from(answer.container_responses)
+        .map_err(|_| DeviceError::Answer(resource.to_owned()))?;
+    if !response.cdi_devices.is_empty() {
+        return Err(DeviceError::Cdi(resource.to_owned()));
+    }
+    Ok(Given { devices, needs: Needs::of(response) })
 }
 
 async fn ask<Q: Message, A: Message + Default>(

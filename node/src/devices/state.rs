@@ -1,8 +1,6 @@
 //! Who has which device, in memory and on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
@@ -10,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use wherry_plugin_api::device::{ContainerAllocateResponse, HEALTHY, Options};
 use wherry_runtime_api::Device;
 
+use crate::checkpoint;
+use crate::pods::passing_inits;
+use crate::resource_managers::{Hints, NumaNodes, hints};
 use crate::volumes::WriteError;
 
 const FILE: &str = "wherry_checkpoint.json";
@@ -19,14 +20,27 @@ const FILE: &str = "wherry_checkpoint.json";
 pub(super) struct Offer {
     pub(super) socket: PathBuf,
     pub(super) options: Options,
-    /// Its devices, and whether each is healthy.
-    pub(super) devices: BTreeMap<String, bool>,
+    /// Its devices.
+    pub(super) devices: BTreeMap<String, Offered>,
+}
+
+/// A device that is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Offered {
+    /// Whether it can be given to containers.
+    pub(super) healthy: bool,
+    /// The NUMA nodes it is near; none if that does not matter.
+    pub(super) nodes: NumaNodes,
 }
 
 impl Offer {
     /// The same, with these devices.
     pub(super) fn with(&self, devices: wherry_plugin_api::device::Devices) -> Self {
-        let devices = devices.devices.into_iter().map(|device| (device.id, device.health == HEALTHY));
+        let devices = devices.devices.into_iter().map(|device| {
+            let near = device.topology.unwrap_or_default().nodes;
+            let nodes = near.into_iter().map(|node| NumaNodes::of(node.id)).collect();
+            (device.id, Offered { healthy: device.health == HEALTHY, nodes })
+        });
         Self { devices: devices.collect(), ..self.clone() }
     }
 }
@@ -110,6 +124,17 @@ impl Choice {
         self.reusable.iter().take(count).cloned().collect()
     }
 
+    /// Those alone of which this is true, if there are so many of them; else they come first.
+    fn first_those(self, is_near: impl Fn(&String) -> bool, count: usize) -> Self {
+        let (near, far): (Vec<_>, Vec<_>) = self.free.into_iter().partition(&is_near);
+        let (reusable, other): (Vec<_>, Vec<_>) = self.reusable.into_iter().partition(&is_near);
+        if near.len() + reusable.len() >= count {
+            return Self { reusable, free: near };
+        }
+        let chain = |one: Vec<String>, more: Vec<String>| one.into_iter().chain(more).collect();
+        Self { reusable: chain(reusable, other), free: chain(near, far) }
+    }
+
     /// So many, with those that are preferred where they may be given.
     pub(super) fn preferring(&self, preferred: &[String], count: usize) -> Vec<String> {
         let all = self.all();
@@ -128,27 +153,12 @@ impl Choice {
 impl State {
     /// What an earlier agent wrote down.
     pub(super) fn read(directory: &Path) -> Result<Self, WriteError> {
-        let path = directory.join(FILE);
-        let failed = |source| WriteError::Io { action: "read", path: path.clone(), source };
-        let kept = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Checkpoint::default(),
-            Err(error) => return Err(failed(error)),
-        };
-        Ok(Self { kept, offers: BTreeMap::new() })
+        Ok(Self { kept: checkpoint::read(&directory.join(FILE))?, offers: BTreeMap::new() })
     }
 
     /// Writes down what is to outlive the agent.
     pub(super) fn write(&self, directory: &Path) -> Result<(), WriteError> {
-        let path = directory.join(FILE);
-        let failed = |source| WriteError::Io { action: "write", path: path.clone(), source };
-        fs::create_dir_all(directory).map_err(failed)?;
-        let text = serde_json::to_vec(&self.kept).map_err(|error| failed(error.into()))?;
-        let file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-        fs::write(file.path(), text).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(())
+        checkpoint::write(&directory.join(FILE), &self.kept)
     }
 
     /// What is offered now, or that nothing is any more: whoever has devices keeps them.
@@ -172,7 +182,8 @@ impl State {
     pub(super) fn counts(&self) -> BTreeMap<String, (usize, usize)> {
         let count = |resource: &String| {
             let devices = self.offers.get(resource).map(|offer| &offer.devices);
-            let healthy = devices.map_or(0, |devices| devices.values().filter(|healthy| **healthy).count());
+            let healthy =
+                devices.map_or(0, |devices| devices.values().filter(|device| device.healthy).count());
             (resource.clone(), (devices.map_or(0, BTreeMap::len), healthy))
         };
         self.kept.resources.iter().map(count).collect()
@@ -193,10 +204,50 @@ impl State {
         self.kept.given.remove(uid).is_some()
     }
 
+    /// The Pods that have some.
+    pub(super) fn holders(&self) -> Vec<String> {
+        self.kept.given.keys().cloned().collect()
+    }
+
+    /// Where so many devices are best taken from for a container that has none yet, or for a whole Pod; nowhere in particular if
+    /// it is not known of any where it is.
+    pub(super) fn hints(
+        &self,
+        pod: &Pod,
+        container: &str,
+        (resource, wanted): (&str, usize),
+        all: NumaNodes,
+    ) -> Hints {
+        let devices = &self.offers.get(resource)?.devices;
+        let is_known = devices.values().any(|device| !device.nodes.is_empty());
+        if !is_known || self.given(pod, container, resource).is_some() {
+            return None;
+        }
+        let free = self.choose(pod, container, resource).all();
+        let near =
+            |nodes: NumaNodes| devices.iter().filter(move |(_, device)| !device.nodes.and(nodes).is_empty());
+        let is_free = |(name, _): &(&String, &Offered)| free.contains(name);
+        Some(hints(all, wanted, |nodes| near(nodes).count(), |nodes| near(nodes).filter(is_free).count()))
+    }
+
+    /// The devices of the resource that the container may be given, of these nodes where there are enough of them.
+    pub(super) fn choose_near(
+        &self,
+        pod: &Pod,
+        container: &str,
+        (resource, wanted): (&str, usize),
+        nodes: Option<NumaNodes>,
+    ) -> Choice {
+        let all = self.choose(pod, container, resource);
+        let (Some(nodes), Some(offer)) = (nodes, self.offers.get(resource)) else { return all };
+        let near = |name: &String| offer.devices.get(name).is_some_and(|it| !it.nodes.and(nodes).is_empty());
+        all.first_those(near, wanted)
+    }
+
     /// The devices of the resource that the container may be given.
     pub(super) fn choose(&self, pod: &Pod, container: &str, resource: &str) -> Choice {
         let Some(offer) = self.offers.get(resource) else { return Choice::default() };
-        let ended = inits(pod).filter(|name| *name != container).collect::<BTreeSet<_>>();
+        let ended = passing_inits(pod).filter(|name| *name != container).collect::<BTreeSet<_>>();
         let (mut taken, mut left) = (BTreeSet::new(), BTreeSet::new());
         for (of, containers) in &self.kept.given {
             for (name, given) in containers {
@@ -205,7 +256,7 @@ impl State {
                 if is_left { left.extend(devices) } else { taken.extend(devices) }
             }
         }
-        let healthy = offer.devices.iter().filter(|(_, healthy)| **healthy).map(|(device, _)| device);
+        let healthy = offer.devices.iter().filter(|(_, device)| device.healthy).map(|(name, _)| name);
         let open = healthy.filter(|device| !taken.contains(device));
         let (reusable, free) = open.cloned().partition(|device| left.contains(device));
         Choice { reusable, free }
@@ -214,11 +265,4 @@ impl State {
 
 fn uid(pod: &Pod) -> &str {
     pod.metadata.uid.as_deref().unwrap_or_default()
-}
-
-/// The init containers that end before others start.
-fn inits(pod: &Pod) -> impl Iterator<Item = &str> {
-    let init = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    init.filter(|container| container.restart_policy.as_deref() != Some("Always"))
-        .map(|container| container.name.as_str())
 }

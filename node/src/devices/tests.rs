@@ -119,7 +119,11 @@ impl Node {
 }
 
 fn list(devices: &[(&str, &str)]) -> List {
-    let one = |(id, health): &(&str, &str)| Listed { id: (*id).to_owned(), health: (*health).to_owned() };
+    let one = |(id, health): &(&str, &str)| Listed {
+        id: (*id).to_owned(),
+        health: (*health).to_owned(),
+        topology: None,
+    };
     List { devices: devices.iter().map(one).collect() }
 }
 

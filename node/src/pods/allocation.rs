@@ -48,6 +48,8 @@ pub(super) struct Room<'a> {
     pub(super) allocations: &'a Allocations,
     /// What pods may use of the node.
     pub(super) allocatable: Amounts,
+    /// Whether the pod's containers have processors for themselves, as many as they began with.
+    pub(super) fixes_cpus: bool,
 }
 
 impl Given {
@@ -95,6 +97,10 @@ impl Given {
         let requests = resources::requests(desired);
         let had = resources::requests(&self.apply(desired));
         let all = room.allocatable;
+        if room.fixes_cpus && requests.cpu != had.cpu {
+            let message = "Resize is infeasible for Guaranteed Pods alongside CPU Manager policy \"static\"";
+            return Some(("Infeasible", message.to_owned()));
+        }
         let kinds =
             [("memory", requests.memory, had.memory, all.memory), ("cpu", requests.cpu, had.cpu, all.cpu)];
         if let Some((kind, wanted, _, all)) =

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::admitting::{self, Admittance};
 use super::backoff::later;
-use super::life::Life;
 use super::memory::Why;
 use super::plan::{Action, Init, Plan, Views, World, grace_of, stop, termination_grace};
 use super::status;
@@ -41,7 +41,7 @@ pub(super) fn of(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pl
     if world.memory.final_status.is_none() && matches!(phase, Some("Succeeded" | "Failed")) {
         return Some(Ending::Terminal);
     }
-    if is_rejected(world, views) {
+    if admitting::rejection(world, views).is_some() {
         return Some(Ending::Rejected);
     }
     if world.memory.evicted.is_some() {
@@ -57,12 +57,6 @@ pub(super) fn of(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pl
         return Some(Ending::Done);
     }
     is_done(views, init).then_some(Ending::Done)
-}
-
-/// A pod of which something ran was taken, whatever the node would say now.
-fn is_rejected(world: &World<'_>, views: &Views<'_>) -> bool {
-    views.all().all(|view| matches!(view.life, Life::Never))
-        && world.node.admission.check(world.pod).is_some()
 }
 
 fn deadline(world: &World<'_>) -> Option<Timestamp> {
@@ -118,6 +112,7 @@ fn delete(world: &World<'_>, plan: &mut Plan) {
 fn stop_all(world: &World<'_>, views: &Views<'_>, ending: Ending, plan: &mut Plan) -> bool {
     let launching = world.memory.containers.values().any(|memory| memory.launch.is_busy());
     let setting_up = world.memory.network.is_busy() || world.memory.volumes_busy;
+    let admitting = world.memory.admittance == Admittance::Asked;
     if let Some(drained) = drained_at(world, ending)
         && drained > world.now
     {
@@ -133,7 +128,7 @@ fn stop_all(world: &World<'_>, views: &Views<'_>, ending: Ending, plan: &mut Pla
             stop(world, view, grace, Why::Ending, plan);
         }
     }
-    alive.is_empty() && !launching && !setting_up
+    alive.is_empty() && !launching && !setting_up && !admitting
 }
 
 /// Until when a ready pod that was deleted goes on serving, because proxies still send to it.

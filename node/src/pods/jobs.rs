@@ -17,7 +17,7 @@ use super::resources;
 use super::specs::field_path;
 use super::storage::Usage;
 use super::{image_volumes, launch};
-use crate::admission::dotted;
+use crate::admission::{Rejection, dotted};
 use crate::commands::Commands;
 use crate::context::{Context, chain};
 use crate::dns;
@@ -51,6 +51,8 @@ impl VolumeRefusal {
 
 /// How a step went.
 pub(super) enum Done {
+    /// [`Action::Admit`]; `None` if the pod is ending.
+    Admitted(Option<Result<(), Rejection>>),
     /// [`Action::MountVolumes`].
     Volumes(Result<Arc<Volumes>, VolumeRefusal>),
     /// [`Action::EnsureImage`]; `None` if the pod is ending.
@@ -338,7 +340,7 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     // A part of a volume that is still mounted would keep its driver from letting go of it.
     ctx.volumes.sub_paths(uid).tear_down().map_err(|error| chain(&error))?;
     ctx.csi.tear_down(uid).await.map_err(|error| chain(&error))?;
-    ctx.devices.release(uid).map_err(|error| chain(&error))?;
+    ctx.managers.release(uid).map_err(|error| chain(&error))?;
     ctx.volumes.tear_down(uid).map_err(|error| chain(&error))?;
     ctx.containers.refresh().await;
     Ok(())

@@ -132,6 +132,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         mounts,
         devices,
         resources: resources::of_container(container),
+        cpus: ctx.managers.cpus().map(|cpus| cpus.of(uid(pod), &container.name)),
         user: security.user(),
         confinement: security.confinement(&ctx.seccomp_profiles),
         read_only_rootfs: own.and_then(|context| context.read_only_root_filesystem) == Some(true),

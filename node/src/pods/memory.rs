@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{self as core, PodStatus};
 use wherry_runtime_api::{ContainerId, ImageContent, SandboxSpec};
 
+use super::admitting::Admittance;
 use super::allocation::Given;
 use super::backoff::{Backoff, later};
 use crate::eviction::Eviction;
@@ -284,6 +285,8 @@ pub(super) struct Memory {
     pub(super) network_failures: u32,
     /// Containers by name.
     pub(super) containers: BTreeMap<String, ContainerMemory>,
+    /// Whether the containers have what they are to have for themselves.
+    pub(super) admittance: Admittance,
     /// What the containers were given.
     pub(super) given: Given,
     /// Changing the limits of containers that run.

@@ -13,6 +13,7 @@
 //! Reading order: `specs`, `memory`, `life` (what is known), `plan`, `ending` (what to do), `status`, `conditions` (what to
 //! report), `worker`, `jobs` (doing it), `writer` (when to report).
 
+mod admitting;
 mod allocation;
 mod backoff;
 mod conditions;
@@ -52,8 +53,8 @@ pub(crate) use jobs::remove_attempt;
 pub(crate) use life::container_id;
 pub(crate) use plan::grace_of as termination_grace;
 pub(crate) use qos::qos_class;
-pub(crate) use resources::requests;
-pub(crate) use specs::find_container;
+pub(crate) use resources::{at_once, requests, whole_processors};
+pub(crate) use specs::{find_container, passing_inits};
 pub(crate) use storage::{Usage as DiskUsage, disk_usage};
 pub(crate) use supervisor::{PodIndex, Supervisor};
 

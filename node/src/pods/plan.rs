@@ -2,7 +2,7 @@
 //!
 //! # Flow
 //! ```text
-//! images, volumes -> network and sandbox -> init containers in order -> containers -> (probes, restarts)
+//! devices, processors -> images, volumes -> network and sandbox -> init containers in order -> containers -> (probes, restarts)
 //!      -> ending (deleted, past its deadline, or all done) -> stops -> final status -> teardown -> Pod deleted
 //! ```
 //!
@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use wherry_runtime_api::ContainerId;
 
+use super::admitting;
 use super::backoff::later;
 use super::ending;
 use super::life::{Life, View};
@@ -64,6 +65,8 @@ pub(super) struct World<'a> {
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
+    /// Give the pod's containers what they are to have for themselves.
+    Admit,
     /// Set the pod's volumes up.
     MountVolumes,
     /// Bring the files of the pod's volumes up to date.
@@ -243,6 +246,10 @@ pub(super) fn init_progress(views: &Views<'_>) -> Init {
 }
 
 fn plan_running(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Plan) {
+    if !admitting::plan(world, plan) {
+        plan.status = status::report(world, views, init, None, plan);
+        return;
+    }
     prepare(world, views, plan);
     resize::plan(world, views, plan);
     storage::plan(world, views, plan);

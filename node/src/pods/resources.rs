@@ -31,7 +31,7 @@ pub(super) fn of_pod(pod: &Pod) -> Resources {
     let own = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
     let limits = own.and_then(|own| own.limits.as_ref());
     let limit = |name, milli, of: fn(Resources) -> Option<u64>| {
-        let of_containers = || most(pod, |container| of(of_container(container)));
+        let of_containers = || at_once(pod, |container| of(of_container(container)));
         amount(limits, name, milli).or_else(of_containers).filter(|most| *most > 0)
     };
     Resources {
@@ -61,7 +61,7 @@ pub(crate) fn requests(pod: &Pod) -> Amounts {
     let overhead = spec.and_then(|spec| spec.overhead.as_ref());
     let request = |name, milli| {
         let of = |container: &Container| Some(asked(container, name, milli).unwrap_or(0));
-        let sum = amount(own, name, milli).or_else(|| most(pod, of));
+        let sum = amount(own, name, milli).or_else(|| at_once(pod, of));
         sum.unwrap_or(0) + amount(overhead, name, milli).unwrap_or(0)
     };
     Amounts { cpu: request("cpu", true), memory: request("memory", false) }
@@ -74,9 +74,15 @@ fn asked(container: &Container, name: &str, milli: bool) -> Option<u64> {
         .or_else(|| amount(resources.limits.as_ref(), name, milli))
 }
 
+/// How many processors the container asks for, if they are whole ones; else none.
+pub(crate) fn whole_processors(container: &Container) -> usize {
+    let millis = asked(container, "cpu", true).filter(|millis| millis % 1000 == 0);
+    millis.and_then(|millis| usize::try_from(millis / 1000).ok()).unwrap_or(0)
+}
+
 /// The most that is in use at once: containers run together, beside the sidecars; init containers one after the other, each
 /// beside the sidecars before it. `None` if some container has no amount.
-fn most(pod: &Pod, of: impl Fn(&Container) -> Option<u64>) -> Option<u64> {
+pub(crate) fn at_once(pod: &Pod, of: impl Fn(&Container) -> Option<u64>) -> Option<u64> {
     let spec = pod.spec.as_ref()?;
     let (mut sidecars, mut starting) = (0, 0);
     for container in spec.init_containers.iter().flatten() {

@@ -79,3 +79,10 @@ fn as_container(added: &EphemeralContainer) -> Container {
         ..Container::default()
     }
 }
+
+/// The init containers that end before others start.
+pub(crate) fn passing_inits(pod: &Pod) -> impl Iterator<Item = &str> {
+    let init = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    init.filter(|container| container.restart_policy.as_deref() != Some("Always"))
+        .map(|container| container.name.as_str())
+}

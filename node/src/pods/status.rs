@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{self as core, HostIP, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wherry_runtime_api::User;
 
+use super::admitting;
 use super::backoff::later;
 use super::conditions::{self, Progress};
 use super::ending::Ending;
@@ -64,7 +65,7 @@ pub(super) fn report(
         status.message = Some(eviction.message.clone());
     }
     if end.is_some_and(|end| end.ending == Ending::Rejected)
-        && let Some(rejection) = world.node.admission.check(world.pod)
+        && let Some(rejection) = admitting::rejection(world, views)
     {
         status.reason = Some(rejection.reason.to_owned());
         status.message = Some(format!("Pod was rejected: {}", rejection.message));

@@ -224,6 +224,7 @@ async fn leftovers(ctx: &Context) -> BTreeSet<String> {
     pods.extend(ctx.network.known().await);
     pods.extend(ctx.volumes.pods());
     pods.extend(ctx.user_ids.pods());
+    pods.extend(ctx.managers.holders());
     pods.extend(ctx.logs.pods());
     pods
 }

@@ -5,12 +5,17 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 use super::allocation::told;
 use super::conditions::RESIZE_IN_PROGRESS;
 use super::specs::field_path;
-use crate::admission::Admission;
+use crate::admission::Rejection;
 use crate::events::{Happening, Severity};
 use crate::eviction::Eviction;
 
 /// The events to tell when a pod's status goes from one to the other.
-pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &PodStatus) -> Vec<Happening> {
+pub(super) fn events(
+    pod: &Pod,
+    rejection: Option<Rejection>,
+    from: &PodStatus,
+    to: &PodStatus,
+) -> Vec<Happening> {
     let all = |status: &PodStatus| -> Vec<ContainerStatus> {
         let lists = [
             &status.init_container_statuses,
@@ -38,7 +43,7 @@ pub(super) fn events(pod: &Pod, admission: &Admission, from: &PodStatus, to: &Po
         let message = to.message.clone().unwrap_or_default();
         happenings.push(Happening::of_pod(Severity::Warning, Eviction::EVICTED, message));
     }
-    if let Some(rejection) = admission.check(pod).filter(|rejection| is_new(rejection.reason)) {
+    if let Some(rejection) = rejection.filter(|rejection| is_new(rejection.reason)) {
         happenings.push(Happening::of_pod(Severity::Warning, rejection.reason, rejection.message));
     }
     happenings

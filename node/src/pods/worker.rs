@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 use wherry_runtime_api::{ContainerId, ContainerState};
 
+use super::admitting::{self, Admittance};
 use super::backoff::{retry_delay, setup_delay};
 use super::jobs::{self, Done, VolumeRefusal};
 use super::memory::{ContainerMemory, Failure, Look, Memory, PreparedImage, Shown, Step, StopOrder, Why};
@@ -62,7 +63,9 @@ impl Worker {
     pub(super) fn new(ctx: Arc<Context>, desired: watch::Receiver<Desired>, tasks: TaskTracker) -> Self {
         let pod = desired.borrow().pod.clone();
         let uid = jobs::uid(&pod).to_owned();
-        let memory = Memory::recall(&pod, ctx.clock.now());
+        let mut memory = Memory::recall(&pod, ctx.clock.now());
+        memory.admittance = Admittance::begin(&ctx, &pod, &uid);
+        ctx.managers.goes_on(&uid);
         let (probing, reports) = Probing::new(&uid, &ctx, tasks);
         let node = NodeFacts {
             host_ip: ctx.host_ip.clone(),
@@ -138,10 +141,10 @@ impl Worker {
         let mut plan = plan(&world);
         let ip = self.memory.network.done().map(|network| network.ip);
         let views = Views::new(&world);
+        let rejection = admitting::rejection(&world, &views);
         // Readiness and liveness of what is being ended are nobody's concern.
         self.probing.reconcile(views.all().filter(|_| !plan.ending), ip, now);
-        for happening in transitions::events(&pod, &self.node.admission, &self.memory.reported, &plan.status)
-        {
+        for happening in transitions::events(&pod, rejection, &self.memory.reported, &plan.status) {
             self.ctx.events.pod(&pod, happening);
         }
         self.memory.reported = plan.status.clone();
@@ -191,6 +194,11 @@ impl Worker {
     fn start(&mut self, pod: &Arc<Pod>, action: Action, now: Timestamp) {
         let (ctx, pod) = (self.ctx.clone(), pod.clone());
         match action {
+            Action::Admit => {
+                self.memory.admittance = Admittance::Asked;
+                let ending = self.ending.clone();
+                self.jobs.spawn(async move { Some(admitting::run(ctx, pod, ending).await) });
+            }
             Action::MountVolumes => {
                 self.memory.volumes = Step::Busy;
                 self.mount_volumes(pod);
@@ -228,6 +236,7 @@ impl Worker {
             }
             Action::TearDown => {
                 self.memory.teardown = Step::Busy;
+                self.ctx.managers.ends(&self.uid);
                 let uid = self.uid.clone();
                 self.jobs.spawn(async move { Some(Done::TornDown(jobs::tear_down(&ctx, &uid).await)) });
             }
@@ -355,6 +364,7 @@ impl Worker {
         let now = self.ctx.clock.now();
         let memory = &mut self.memory;
         match done {
+            Done::Admitted(answer) => memory.admittance = Admittance::answered(answer),
             Done::Volumes(result) => self.volumes_done(result, now),
             Done::Network(Ok(network)) => {
                 (memory.network, memory.network_failures) = (Step::Done(*network), 0);

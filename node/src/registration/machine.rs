@@ -6,9 +6,7 @@ use std::path::Path;
 use rustix::fs::statvfs;
 
 use crate::allocations::Amounts;
-
-/// Memory kept from pods for the system and the agent.
-const RESERVED_MEMORY: u64 = 100 << 20;
+use crate::resource_managers::ResourceSettings;
 
 /// What does not change while the machine runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +27,18 @@ pub(crate) struct Machine {
     pub(crate) system_uuid: String,
     /// Identifies the boot.
     pub(crate) boot_id: String,
+    /// What is kept from pods of its processors and its memory.
+    pub(crate) reserved: Amounts,
+    /// Bytes of the file system that are kept from pods, beside a tenth of it.
+    pub(crate) reserved_storage: u64,
 }
 
 impl Machine {
+    /// The same machine, of which pods may not use all.
+    pub(crate) fn reserving(self, settings: &ResourceSettings) -> Self {
+        Self { reserved: settings.reserved(), reserved_storage: settings.reserved_storage(), ..self }
+    }
+
     /// Looks at the machine; what cannot be found out is empty or zero.
     pub(crate) fn observe(data_dir: &Path) -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
@@ -46,37 +53,46 @@ impl Machine {
             id: text("/etc/machine-id"),
             system_uuid: text("/sys/class/dmi/id/product_uuid"),
             boot_id: text("/proc/sys/kernel/random/boot_id"),
+            reserved: Amounts::default(),
+            reserved_storage: 0,
         }
     }
 
     /// What the machine has, by resource.
     pub(crate) fn capacity(&self, max_pods: u32) -> BTreeMap<String, String> {
-        self.resources(self.memory, self.storage, max_pods)
+        let all = Amounts { cpu: self.cpus * 1000, memory: self.memory };
+        resources(all, self.storage, max_pods)
     }
 
     /// What of it pods may use.
     pub(crate) fn allocatable(&self, max_pods: u32) -> BTreeMap<String, String> {
-        self.resources(self.memory.saturating_sub(RESERVED_MEMORY), self.storage / 10 * 9, max_pods)
+        let storage = (self.storage / 10 * 9).saturating_sub(self.reserved_storage);
+        resources(self.allocatable_amounts(), storage, max_pods)
     }
 
     /// What of its processors and its memory pods may use.
     pub(crate) fn allocatable_amounts(&self) -> Amounts {
-        Amounts { cpu: self.cpus * 1000, memory: self.memory.saturating_sub(RESERVED_MEMORY) }
+        Amounts {
+            cpu: (self.cpus * 1000).saturating_sub(self.reserved.cpu),
+            memory: self.memory.saturating_sub(self.reserved.memory),
+        }
     }
+}
 
-    fn resources(&self, memory: u64, storage: u64, max_pods: u32) -> BTreeMap<String, String> {
-        BTreeMap::from(
-            [
-                ("cpu", self.cpus.to_string()),
-                ("memory", format!("{}Ki", memory / 1024)),
-                ("ephemeral-storage", format!("{}Ki", storage / 1024)),
-                ("pods", max_pods.to_string()),
-                ("hugepages-1Gi", "0".to_owned()),
-                ("hugepages-2Mi", "0".to_owned()),
-            ]
-            .map(|(name, value)| (name.to_owned(), value)),
-        )
-    }
+fn resources(amounts: Amounts, storage: u64, max_pods: u32) -> BTreeMap<String, String> {
+    let Amounts { cpu, memory } = amounts;
+    let cpu = if cpu % 1000 == 0 { (cpu / 1000).to_string() } else { format!("{cpu}m") };
+    BTreeMap::from(
+        [
+            ("cpu", cpu),
+            ("memory", format!("{}Ki", memory / 1024)),
+            ("ephemeral-storage", format!("{}Ki", storage / 1024)),
+            ("pods", max_pods.to_string()),
+            ("hugepages-1Gi", "0".to_owned()),
+            ("hugepages-2Mi", "0".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    )
 }
 
 /// A line of `/proc/meminfo`, in bytes.
@@ -106,8 +122,11 @@ mod tests {
     fn this_machine_has_something() {
         let machine = Machine::observe(Path::new("/"));
         assert!(machine.cpus > 0 && machine.memory > 0 && machine.storage > 0 && !machine.kernel.is_empty());
-        let allocatable = machine.allocatable(500);
-        assert_eq!(allocatable["pods"], "500");
-        assert_ne!(allocatable["memory"], machine.capacity(500)["memory"]);
+        let settings =
+            ResourceSettings { kube_reserved: "cpu=100m".parse().unwrap(), ..ResourceSettings::default() };
+        let machine = Machine { cpus: 2, ..machine }.reserving(&settings);
+        let (capacity, allocatable) = (machine.capacity(500), machine.allocatable(500));
+        assert_eq!((&*allocatable["pods"], &*capacity["cpu"], &*allocatable["cpu"]), ("500", "2", "1900m"));
+        assert_ne!(allocatable["memory"], capacity["memory"]);
     }
 }

@@ -48,11 +48,15 @@ pub(crate) fn settings(config: &Config) -> Value {
         "cgroupsPerQOS": true,
         "clusterDNS": [config.dns.server],
         "clusterDomain": config.dns.domain,
+        "cpuManagerPolicy": config.resources.cpu_policy.as_str(),
         "enableServer": true,
         "evictionMaxPodGracePeriod": config.eviction.max_pod_grace,
         "maxPods": config.max_pods,
         "nodeLeaseDurationSeconds": 40,
         "nodeStatusReportFrequency": "5m0s",
         "nodeStatusUpdateFrequency": "10s",
+        "reservedSystemCPUs": config.resources.reserved_cpus.as_ref().map(ToString::to_string).unwrap_or_default(),
+        "topologyManagerPolicy": config.resources.topology_policy.as_str(),
+        "topologyManagerScope": config.resources.topology_scope.as_str(),
     } })
 }

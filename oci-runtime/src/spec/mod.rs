@@ -194,6 +194,9 @@ fn resources(spec: &ContainerSpec) -> Result<LinuxResources, OciSpecError> {
             .quota(i64::try_from(cgroup::quota(millis)).unwrap_or(i64::MAX))
             .period(cgroup::CPU_PERIOD_MICROS);
     }
+    if let Some(cpus) = &spec.cpus {
+        cpu = cpu.cpus(cpus.to_string());
+    }
     let rules = std::iter::once(Ok(device)).chain(spec.devices.iter().filter_map(devices::rule));
     let rules = rules.collect::<Result<Vec<_>, _>>()?;
     let mut resources = LinuxResourcesBuilder::default().devices(rules).cpu(cpu.build()?);

@@ -49,6 +49,7 @@ pub(crate) fn container() -> ContainerSpec {
         mounts: Vec::new(),
         devices: Vec::new(),
         resources: Resources::default(),
+        cpus: None,
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,
@@ -95,6 +96,13 @@ fn a_container_with_everything_matches_the_golden_file() {
     let golden: Value = serde_json::from_str(include_str!("../../tests/golden/config.json")).unwrap();
     let found = built(&spec);
     assert_eq!(found, golden, "now: {}", serde_json::to_string_pretty(&found).unwrap());
+}
+
+#[test]
+fn a_container_begins_on_its_processors() {
+    let mut spec = container();
+    spec.cpus = Some("1,3".parse().unwrap());
+    assert_eq!(built(&spec)["linux"]["resources"]["cpu"]["cpus"], "1,3");
 }
 
 #[test]

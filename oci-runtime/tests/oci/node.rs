@@ -90,6 +90,7 @@ impl Node {
             mounts: Vec::new(),
             devices: Vec::new(),
             resources: Resources::default(),
+            cpus: None,
             user: UserSpec::default(),
             confinement: Confinement::default(),
             read_only_rootfs: false,

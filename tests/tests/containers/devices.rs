@@ -1,4 +1,4 @@
-//! Devices that plugins offer.
+//! What containers have for themselves: devices that plugins offer, and processors.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use wherry_plugin_api::device::{
 };
 use wherry_plugin_api::grpc::{Question, Reply, Service, Status, UNIMPLEMENTED, call, serve};
 use wherry_plugin_api::registration::Empty;
+use wherry_runtime_api::CpuSet;
 use wherry_tests::pods::{IDLE, shell, with};
-use wherry_tests::{Options, in_cluster, wait};
+use wherry_tests::{Cluster, Options, in_cluster, wait};
 
 const RESOURCE: &str = "example.com/loop";
 
@@ -25,7 +26,8 @@ impl Service for Loops {
     async fn answer(&self, method: &str, question: Question) -> Result<Reply, Status> {
         match method {
             LIST_AND_WATCH => {
-                let device = |id: &str| Device { id: id.to_owned(), health: HEALTHY.to_owned() };
+                let device =
+                    |id: &str| Device { id: id.to_owned(), health: HEALTHY.to_owned(), topology: None };
                 let all = Devices { devices: vec![device("one"), device("two")] };
                 Ok(Reply::many(stream::iter([all]).chain(stream::pending())))
             }
@@ -71,11 +73,40 @@ fn plug(node: &Path, stop: CancellationToken) {
     });
 }
 
+const NONE_LEFT: &str = "Pod was rejected: Allocate failed due to requested number of devices unavailable for example.com/loop. \
+                         Requested: 2, Available: 1, which is unexpected";
+
+/// A container of a Guaranteed Pod that asks for a whole processor has it alone, and the others leave it while they run.
+fn have_processors(cluster: &Cluster) {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this process has a status");
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let all: CpuSet = allowed.expect("it has processors").parse().expect("they are numbers");
+    let Some(one) = all.iter().find(|cpu| *cpu > 0).filter(|_| all.contains(0)) else {
+        panic!("this test takes two processors, of which one is number 0, and finds {all}");
+    };
+    let runs_on = |pod: &str, cpus: &CpuSet| {
+        let asked = ["exec", pod, "--", "grep", "Cpus_allowed_list", "/proc/1/status"];
+        cluster.kubectl_until(&asked, |line| line.trim() == format!("Cpus_allowed_list:\t{cpus}"));
+    };
+    runs_on("first", &all);
+    let own: CpuSet = [one].into_iter().collect();
+    let asks = json!({"resources": {"limits": {"cpu": "1", "memory": "16Mi"}}});
+    let spec = json!({"terminationGracePeriodSeconds": 1, "containers": [with(shell("main", IDLE), asks)]});
+    cluster.run_pod("alone", &spec);
+    cluster.wait_for("condition=Ready", &["pod/alone"]);
+    runs_on("alone", &own);
+    runs_on("first", &all.without(&own));
+    cluster.kubectl(&["delete", "pod", "alone"]);
+    runs_on("first", &all);
+}
+
 /// The devices of a plugin are resources of the node: a container that asks for one has it, with what the plugin says, and a Pod for
 /// which none is left waits until the other gives it back; when the plugin goes, nothing can be had any more.
 #[test]
 fn containers_have_the_devices_of_plugins() {
-    in_cluster(Options::default(), |cluster| {
+    let flags = ["--cpu-manager-policy=static", "--reserved-cpus=0", "--topology-manager-policy=restricted"];
+    let options = Options { flags: flags.map(str::to_owned).to_vec(), ..Options::default() };
+    in_cluster(options, |cluster| {
         let node = cluster.data_dir().join("node");
         wait::until("the node to take plugins", || {
             if node.join("device-plugins/kubelet.sock").exists() {
@@ -109,6 +140,17 @@ fn containers_have_the_devices_of_plugins() {
             "jsonpath={.status.conditions[?(@.type==\"PodScheduled\")].message}",
         ];
         cluster.kubectl_until(&why, |message| message.contains("Insufficient example.com/loop"));
+        // Who asks no scheduler is told by the node.
+        let mut forced = spec(2);
+        forced["nodeName"] = json!("node-1");
+        cluster.run_pod("forced", &forced);
+        cluster.until_phase("forced", "Failed");
+        let status = cluster.get(&["pod", "forced"])["status"].clone();
+        assert_eq!(
+            (&status["reason"], &status["message"]),
+            (&json!("UnexpectedAdmissionError"), &json!(NONE_LEFT))
+        );
+        have_processors(cluster);
         cluster.kubectl(&["delete", "pod", "first"]);
         cluster.kubectl_until(&["logs", "second"], |logs| logs.contains("one+two"));
         stop.cancel();

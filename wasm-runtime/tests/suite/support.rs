@@ -155,6 +155,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         mounts: Vec::new(),
         devices: Vec::new(),
         resources: Resources::default(),
+        cpus: None,
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,

@@ -23,7 +23,8 @@ impl Service for Echo {
         match method {
             "/test/Name" => Ok(Reply::one(&question.read::<NodeInfo>()?)),
             "/test/Count" => {
-                let device = |id: u32| Device { id: id.to_string(), health: "Healthy".to_owned() };
+                let device =
+                    |id: u32| Device { id: id.to_string(), health: "Healthy".to_owned(), topology: None };
                 Ok(Reply::many(stream::iter((0..3).map(move |id| Devices { devices: vec![device(id)] }))))
             }
             _ => Err(Status::new(UNIMPLEMENTED, format!("no {method}, 100%\nsure"))),
@@ -116,7 +117,7 @@ proptest! {
 
     #[test]
     fn messages_that_follow_each_other_are_told_apart(ids: Vec<String>) {
-        let one = |id: &String| Devices { devices: vec![Device { id: id.clone(), health: String::new() }] };
+        let one = |id: &String| Devices { devices: vec![Device { id: id.clone(), ..Device::default() }] };
         let sent: Vec<Devices> = ids.iter().map(one).collect();
         let mut came = BytesMut::new();
         let mut read = Vec::new();

@@ -177,6 +177,7 @@ impl Scene {
 /// An action in a few words.
 fn short(action: &Action) -> String {
     match action {
+        Action::Admit => "admit".to_owned(),
         Action::MountVolumes => "mount".to_owned(),
         Action::RefreshVolumes => "refresh".to_owned(),
         Action::EnsureImage { container, attempt } => format!("image {container}/{attempt}"),

@@ -1,5 +1,6 @@
 //! Whole workers against an API server in memory and fake runtimes, in simulated time.
 
+mod admitting;
 mod eviction;
 mod hooks;
 mod resize;
@@ -28,6 +29,7 @@ use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
 use crate::pods::{PodIndex, Supervisor};
+use crate::resource_managers::{ResourceManagers, ResourceSettings};
 use crate::testing::{FakeApi, FakeNetwork, FakeRuntime, TestClock, runtimes};
 use crate::tokens::Tokens;
 use crate::user_ids::{IdRange, UserIds};
@@ -48,6 +50,7 @@ struct Node {
     manifests: tokio::sync::watch::Sender<crate::static_pods::StaticPods>,
     /// What the node has left.
     supplies: Arc<Mutex<Supplies>>,
+    resources: ResourceSettings,
     clock: Arc<dyn wherry_api::clock::Clock>,
     agent: Option<(CancellationToken, TaskTracker)>,
 }
@@ -67,6 +70,7 @@ impl Node {
             has_namespaces,
             manifests: tokio::sync::watch::Sender::default(),
             supplies: Arc::default(),
+            resources: ResourceSettings::default(),
             clock: Arc::new(TestClock::new()),
             agent: None,
         }
@@ -97,10 +101,13 @@ impl Node {
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Init);
         writer.apply_watcher_event(&kube::runtime::watcher::Event::InitDone);
         let csi = crate::csi::Csi::new(client.clone(), clock.clone(), "node-1", self.dir.path());
+        let devices = Arc::new(crate::devices::Devices::open(self.dir.path()).unwrap());
+        let managers = ResourceManagers::open(self.dir.path(), devices.clone(), &self.resources).unwrap();
         let ctx = Arc::new(Context {
             clock,
             csi,
-            devices: Arc::new(crate::devices::Devices::open(self.dir.path()).unwrap()),
+            devices,
+            managers: Arc::new(managers),
             user_ids: UserIds::open(self.dir.path().join("users"), IdRange::of(65536, 9)).unwrap(),
             node_name: "node-1".to_owned(),
             host_ip: "192.0.2.1".to_owned(),

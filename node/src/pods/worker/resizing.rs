@@ -18,7 +18,11 @@ impl Worker {
     /// The pod as it was given what it asks for, now or before.
     pub(super) fn give(&mut self, pod: Arc<Pod>, gone: bool) -> Arc<Pod> {
         if !gone && self.memory.ending_since.is_none() {
-            let room = Room { allocations: &self.ctx.allocations, allocatable: self.ctx.allocatable_amounts };
+            let room = Room {
+                allocations: &self.ctx.allocations,
+                allocatable: self.ctx.allocatable_amounts,
+                fixes_cpus: self.ctx.managers.fixes_cpus(&pod),
+            };
             if let Some(happening) = self.memory.given.follow(&self.uid, &pod, &room) {
                 self.ctx.events.pod(&pod, happening);
             }
