@@ -36,6 +36,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret, SecretReference};
 use k8s_openapi::api::storage::v1::{CSIDriver, CSIDriverSpec};
 use kube::{Api, Client};
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 use wherry_api::clock::Clock;
 use wherry_api::csi;
 use wherry_plugin_api::csi::{
@@ -43,7 +44,7 @@ use wherry_plugin_api::csi::{
 };
 
 use crate::tokens::{TokenError, Tokens};
-use crate::volumes::{WriteError, give_to_group};
+use crate::volumes::{GroupChange, WriteError, give_to_group, group_change};
 pub(crate) use driver::{Driver, DriverError};
 use expansion::Claim;
 pub(crate) use in_use::InUse;
@@ -88,6 +89,9 @@ pub(crate) enum CsiError {
         /// What the driver said.
         reason: String,
     },
+    /// Its pod ends before.
+    #[error("the pod ends before volume {0} is attached")]
+    Ending(String),
     /// An object cannot be read or written.
     #[error("cannot read or write {what}")]
     Api {
@@ -121,6 +125,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) group: Option<u32>,
     /// Whether it was given the volume before, by this agent.
     pub(crate) again: bool,
+    /// Cancelled when the pod ends: it no longer waits for what others have to do.
+    pub(crate) ending: &'a CancellationToken,
 }
 
 /// What it is given.
@@ -264,7 +270,10 @@ impl Csi {
         // From here on the pod has to give something back, were it that the volume stays attached.
         self.records.write(uid, &record)?;
         let publish_context = match &record.attachment {
-            Some(attachment) => self.attached(&record, attachment).await?,
+            Some(attachment) => {
+                let attached = asked.ending.run_until_cancelled(self.attached(&record, attachment));
+                attached.await.unwrap_or_else(|| Err(CsiError::Ending(wanted.name.clone())))?
+            }
             None => BTreeMap::new(),
         };
         let group = asked.group.filter(|_| driver.can(Capability::VolumeMountGroup));
@@ -309,7 +318,9 @@ impl Csi {
         driver.publish(&request).await?;
         let owner = asked.group.filter(|_| group.is_none());
         if owner.is_some() && wanted.is_owned_by_group(object.fs_group_policy.as_deref()) {
-            give_to_group(target, owner).await?;
+            // What was given once is the pod's own to change.
+            let when = if asked.again { GroupChange::OnRootMismatch } else { group_change(asked.pod) };
+            give_to_group(target, owner, when).await?;
         }
         Ok(())
     }

@@ -70,6 +70,7 @@ struct Node {
     driver: Arc<Fake>,
     csi: Csi,
     tokens: Tokens,
+    ending: CancellationToken,
     _server: JoinSet<()>,
 }
 
@@ -89,7 +90,8 @@ impl Node {
         let csi = Self::csi(&dir, &api).await;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = Tokens::new(&api.client(), &clock);
-        Self { dir, api, driver: fake, csi, tokens, _server: server }
+        let ending = CancellationToken::new();
+        Self { dir, api, driver: fake, csi, tokens, ending, _server: server }
     }
 
     async fn csi(dir: &tempfile::TempDir, api: &Arc<FakeApi>) -> Csi {
@@ -111,13 +113,15 @@ impl Node {
         }}));
         let (pod, volume) = (pod(uid), volume.unwrap());
         let source = Source::Persistent(&volume, false);
-        self.csi.set_up(&self.tokens, &Asked { pod: &pod, source, group: None, again: false }).await
+        let asked = Asked { pod: &pod, source, group: None, again: false, ending: &self.ending };
+        self.csi.set_up(&self.tokens, &asked).await
     }
 
     async fn set_up_inline(&self, inline: Value) -> Result<Given, CsiError> {
         let (pod, inline) = (pod("u-1"), serde_json::from_value(inline).unwrap());
         let source = Source::Inline("v", &inline);
-        self.csi.set_up(&self.tokens, &Asked { pod: &pod, source, group: None, again: false }).await
+        let asked = Asked { pod: &pod, source, group: None, again: false, ending: &self.ending };
+        self.csi.set_up(&self.tokens, &asked).await
     }
 
     fn asked(&self) -> Vec<String> {
@@ -187,6 +191,24 @@ async fn a_volume_that_has_to_be_attached_waits_until_it_is_and_is_in_use_until_
     assert!(node.csi.in_use().follow().borrow().contains(&volume));
     node.csi.tear_down("u-1").await.unwrap();
     assert!(node.csi.in_use().follow().borrow().is_empty());
+}
+
+#[tokio::test]
+async fn a_pod_that_ends_no_longer_waits_for_its_volume_to_be_attached() {
+    let node = Node::start(json!({})).await;
+    let volume = "kubernetes.io/csi/d^h".to_owned();
+    let mut wanted = node.csi.in_use().follow();
+    let ending = async {
+        wanted.wait_for(|volumes| volumes.contains(&volume)).await.unwrap();
+        node.ending.cancel();
+    };
+    let (given, ()) = tokio::join!(node.set_up("u-1", "1Gi"), ending);
+    assert_eq!(given.unwrap_err().to_string(), "the pod ends before volume pv is attached");
+    assert!(node.asked().is_empty());
+    node.csi.tear_down("u-1").await.unwrap();
+    assert!(node.csi.in_use().follow().borrow().is_empty());
+    // It cannot be known whether an earlier agent had got further.
+    assert_eq!(node.asked(), ["NodeUnpublishVolume h", "NodeUnstageVolume h"]);
 }
 
 #[tokio::test]

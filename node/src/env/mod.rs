@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolume, Pod, Service,
 };
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use expand::{expand, expand_known};
 pub(crate) use fields::{FieldError, NodeFields, field, resource};
@@ -102,6 +103,8 @@ pub(crate) struct PodSources<'a> {
     pub(crate) csi: &'a Csi,
     /// The pod.
     pub(crate) pod: &'a Pod,
+    /// Cancelled when it ends.
+    pub(crate) ending: &'a CancellationToken,
 }
 
 impl PodSources<'_> {
@@ -142,7 +145,8 @@ impl Sources for PodSources<'_> {
         group: Option<u32>,
         again: bool,
     ) -> Result<csi::Given, CsiError> {
-        self.csi.set_up(self.tokens, &csi::Asked { pod: self.pod, source, group, again }).await
+        let asked = csi::Asked { pod: self.pod, source, group, again, ending: self.ending };
+        self.csi.set_up(self.tokens, &asked).await
     }
 }
 

@@ -110,6 +110,7 @@ pub(super) async fn mount_volumes(
         tokens: &ctx.tokens,
         csi: &ctx.csi,
         pod: &pod,
+        ending: &ending,
     };
     let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip), before.as_deref()).await;
     let mut volumes = match set_up {

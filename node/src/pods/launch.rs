@@ -181,8 +181,14 @@ async fn environment(
         known.map_err(|error| format!("cannot read Services: {error}"))?;
     }
     let services: Vec<Arc<Service>> = ctx.services.state();
-    let sources =
-        PodSources { client: &ctx.client, objects: &ctx.objects, tokens: &ctx.tokens, csi: &ctx.csi, pod };
+    let sources = PodSources {
+        client: &ctx.client,
+        objects: &ctx.objects,
+        tokens: &ctx.tokens,
+        csi: &ctx.csi,
+        pod,
+        ending: &order.ending,
+    };
     let node = ctx.node_fields(order.network.ip.to_string());
     let request = Request { pod, container, services: &services, node: &node };
     env::resolve(&request, &sources).await.map_err(|error| chain(&error))

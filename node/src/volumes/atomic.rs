@@ -148,21 +148,30 @@ pub(crate) fn own(path: &Path, group: Option<u32>) -> Result<(), WriteError> {
     })
 }
 
-/// Gives the directory and all in it to the group, and what will be made there, unless the directory is the group's
-/// already.
-pub(crate) fn own_all(dir: &Path, group: Option<u32>) -> Result<(), WriteError> {
+/// When what is in a volume is given to the pod's group, as `fsGroupChangePolicy` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GroupChange {
+    /// Whenever the volume is mounted for a pod.
+    Always,
+    /// Unless its directory is the group's already.
+    OnRootMismatch,
+}
+
+/// Gives the directory and all in it to the group, and what will be made there.
+pub(crate) fn own_all(dir: &Path, group: Option<u32>, when: GroupChange) -> Result<(), WriteError> {
     const OF_GROUP: u32 = 0o2070;
     let failed = |source| WriteError::Io { action: "read", path: dir.to_owned(), source };
     let meta = fs::symlink_metadata(dir).map_err(failed)?;
     let mode = meta.permissions().mode();
-    let is_done = Some(meta.gid()) == group && mode & OF_GROUP == OF_GROUP;
+    let is_done =
+        when == GroupChange::OnRootMismatch && Some(meta.gid()) == group && mode & OF_GROUP == OF_GROUP;
     if group.is_none() || is_done || !meta.is_dir() {
         return Ok(());
     }
     for entry in fs::read_dir(dir).map_err(failed)?.flatten() {
         let path = entry.path();
         if entry.file_type().map_err(failed)?.is_dir() {
-            own_all(&path, group)?;
+            own_all(&path, group, when)?;
         } else if entry.file_type().map_err(failed)?.is_file() {
             own(&path, group)?;
             let mode = entry.metadata().map_err(failed)?.permissions().mode();
@@ -277,6 +286,20 @@ mod tests {
 
     fn names(dir: &Path) -> BTreeSet<String> {
         fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_somebody_else_put_into_a_volume_is_given_to_the_group_always_or_never_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let added = dir.path().join("file");
+        let group = || fs::metadata(&added).unwrap().gid();
+        own_all(dir.path(), Some(1234), GroupChange::OnRootMismatch).unwrap();
+        fs::write(&added, "x").unwrap();
+        std::os::unix::fs::chown(&added, None, Some(0)).unwrap();
+        own_all(dir.path(), Some(1234), GroupChange::OnRootMismatch).unwrap();
+        assert_eq!(group(), 0);
+        own_all(dir.path(), Some(1234), GroupChange::Always).unwrap();
+        assert_eq!((group(), fs::metadata(&added).unwrap().permissions().mode() & 0o060), (1234, 0o060));
     }
 
     #[test]

@@ -40,7 +40,7 @@ use crate::csi::{self, CsiError};
 use crate::env::{FieldError, NodeFields, Sources};
 use crate::objects::ObjectError;
 use crate::tokens::TokenError;
-pub(crate) use atomic::{WriteError, remove_file};
+pub(crate) use atomic::{GroupChange, WriteError, remove_file};
 pub(crate) use devices::devices;
 pub(crate) use local::{LocalVolumes, remove_deleted};
 pub(crate) use mounts::Mounter;
@@ -252,7 +252,7 @@ impl VolumeRoot {
             let source = csi::Source::Persistent(&volume, claim.read_only);
             return of_driver(sources, source, (fs_group(pod), known)).await;
         }
-        let mut made = persistent::mount(&volume, &self.local, fs_group(pod))?;
+        let mut made = persistent::mount(&volume, &self.local, (fs_group(pod), group_change(pod)))?;
         made.read_only |= claim.read_only;
         Ok(made)
     }
@@ -290,6 +290,15 @@ fn fs_group(pod: &Pod) -> Option<u32> {
     u32::try_from(group).ok().filter(|_| rustix::process::geteuid().is_root())
 }
 
+/// When what is in volumes is given to it.
+pub(crate) fn group_change(pod: &Pod) -> GroupChange {
+    let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+    match context.and_then(|context| context.fs_group_change_policy.as_deref()) {
+        Some("OnRootMismatch") => GroupChange::OnRootMismatch,
+        _ => GroupChange::Always,
+    }
+}
+
 /// What a driver gives; what it gave before stays when it fails.
 async fn of_driver(
     sources: &dyn Sources,
@@ -313,8 +322,12 @@ async fn of_driver(
 }
 
 /// Gives all files of a volume to the group.
-pub(crate) async fn give_to_group(path: PathBuf, group: Option<u32>) -> Result<(), WriteError> {
-    let given = tokio::task::spawn_blocking(move || atomic::own_all(&path, group)).await;
+pub(crate) async fn give_to_group(
+    path: PathBuf,
+    group: Option<u32>,
+    when: GroupChange,
+) -> Result<(), WriteError> {
+    let given = tokio::task::spawn_blocking(move || atomic::own_all(&path, group, when)).await;
     given.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 

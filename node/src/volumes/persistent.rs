@@ -4,6 +4,7 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeSpec, Pod, Volume};
 
+use super::atomic::GroupChange;
 use super::local::LocalVolumes;
 use super::{Made, VolumeError, atomic, devices, host_path};
 
@@ -28,11 +29,11 @@ pub(super) fn claim(pod: &Pod, volume: &Volume) -> Option<Claim> {
     Some(Claim { name: format!("{pod}-{}", volume.name), is_ephemeral: true, read_only: false })
 }
 
-/// Where the volume is on this node; its files belong to `group`, if given.
+/// Where the volume is on this node; its files are given to `group`, if there is one.
 pub(super) fn mount(
     volume: &PersistentVolume,
     local: &LocalVolumes,
-    group: Option<u32>,
+    (group, when): (Option<u32>, GroupChange),
 ) -> Result<Made, VolumeError> {
     let unsupported = |what| Err(VolumeError::Unsupported { what });
     let Some(spec) = &volume.spec else { return unsupported("an empty PersistentVolume") };
@@ -52,7 +53,7 @@ pub(super) fn mount(
     if is_block {
         return Ok(Made { is_block, ..Made::writable(devices::check(path)?) });
     }
-    atomic::own_all(path, group)?;
+    atomic::own_all(path, group, when)?;
     Ok(Made::writable(path.to_owned()))
 }
 
