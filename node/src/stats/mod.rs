@@ -12,6 +12,7 @@ mod host;
 mod ingress;
 mod kubelet;
 mod probes;
+mod rates;
 mod resource;
 mod server;
 mod services;

@@ -15,6 +15,7 @@ use rustix::fs::statvfs;
 use serde_json::Value;
 use wherry_ingress::Metrics;
 
+use super::rates::Rates;
 use super::snapshot::{Snapshot, take};
 use super::summary::{DiskUsage, Surroundings};
 use super::{cadvisor, ingress, kubelet, probes, resource, services, summary};
@@ -36,6 +37,7 @@ pub(crate) struct StatsState {
     data_dir: PathBuf,
     settings: Arc<Value>,
     ingress: Option<Arc<Metrics>>,
+    rates: Arc<Rates>,
 }
 
 impl StatsState {
@@ -48,7 +50,15 @@ impl StatsState {
         ingress: Option<Arc<Metrics>>,
     ) -> Self {
         let settings = Arc::new(kubelet::settings(config));
-        Self { ctx, pods, machine: Arc::new(machine), data_dir: config.data_dir.clone(), settings, ingress }
+        Self {
+            ctx,
+            pods,
+            machine: Arc::new(machine),
+            data_dir: config.data_dir.clone(),
+            settings,
+            ingress,
+            rates: Arc::default(),
+        }
     }
 
     async fn snapshot(&self) -> Snapshot {
@@ -115,6 +125,7 @@ async fn stats_summary(State(state): State<StatsState>) -> Json<Value> {
         memory: state.machine.memory,
         disk: statvfs(&state.data_dir).ok(),
         taken: &taken,
+        rates: &state.rates,
     };
     Json(summary::of(&snapshot, &around))
 }

@@ -1,6 +1,6 @@
 //! `/stats/summary`: what kubelet's summary API tells (`stats.k8s.io/v1alpha1`).
 //!
-//! Rates (`usageNanoCores`) are left out: whoever asks twice has the counts.
+//! Rates (`usageNanoCores`) are those since the last question: who asks first is told none.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use wherry_runtime_api::Usage;
 
 use super::host::Traffic;
+use super::rates::Rates;
 use super::snapshot::{ContainerFigures, PodFigures, Snapshot};
 use crate::pods;
 
@@ -23,6 +24,7 @@ pub(super) struct Surroundings<'a> {
     /// The file system of the node's data.
     pub(super) disk: Option<StatVfs>,
     pub(super) taken: &'a DiskUsage,
+    pub(super) rates: &'a Rates,
 }
 
 /// The summary.
@@ -36,7 +38,7 @@ pub(super) fn of(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
     interfaces.sort_by_key(|interface| interface["name"].to_string());
     let mut node = json!({
         "nodeName": around.node_name,
-        "cpu": cpu(at, snapshot.node),
+        "cpu": cpu(at, snapshot.node, around.rates.since_last("node", snapshot.at, snapshot.node.cpu_nanos)),
         "memory": memory,
         "network": { "time": at, "name": "", "interfaces": interfaces },
     });
@@ -44,7 +46,8 @@ pub(super) fn of(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
         node["fs"] = fs.clone();
         node["runtime"] = json!({ "imageFs": fs });
     }
-    let pods: Vec<Value> = snapshot.pods.iter().map(|it| pod(it, at, around)).collect();
+    let pods: Vec<Value> = snapshot.pods.iter().map(|it| pod(it, snapshot.at, around)).collect();
+    around.rates.forget_others(snapshot.at);
     json!({ "node": node, "pods": pods })
 }
 
@@ -53,17 +56,18 @@ fn whole_seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
-fn pod(figures: &PodFigures, at: Timestamp, around: &Surroundings<'_>) -> Value {
+fn pod(figures: &PodFigures, now: Timestamp, around: &Surroundings<'_>) -> Value {
+    let at = whole_seconds(now);
     let total = figures.total();
     let taken = around.taken.get(figures.uid());
     let containers: Vec<Value> =
-        figures.containers.iter().map(|it| container(it, at, around, taken)).collect();
+        figures.containers.iter().map(|it| container(it, now, around, taken)).collect();
     let started = figures.pod.status.as_ref().and_then(|status| status.start_time.as_ref());
     let mut pod = json!({
         "podRef": { "name": figures.name(), "namespace": figures.namespace(), "uid": figures.uid() },
         "startTime": started,
         "containers": containers,
-        "cpu": cpu(at, total),
+        "cpu": cpu(at, total, around.rates.since_last(figures.uid(), now, total.cpu_nanos)),
         "memory": memory(at, total),
         "process_stats": { "process_count": total.processes },
     });
@@ -87,14 +91,16 @@ fn pod(figures: &PodFigures, at: Timestamp, around: &Surroundings<'_>) -> Value 
 
 fn container(
     figures: &ContainerFigures,
-    at: Timestamp,
+    now: Timestamp,
     around: &Surroundings<'_>,
     taken: Option<&pods::DiskUsage>,
 ) -> Value {
+    let at = whole_seconds(now);
+    let rate = around.rates.since_last(&figures.id, now, figures.usage.cpu_nanos);
     let mut container = json!({
         "name": figures.name,
         "startTime": whole_seconds(figures.started_at),
-        "cpu": cpu(at, figures.usage),
+        "cpu": cpu(at, figures.usage, rate),
         "memory": memory(at, figures.usage),
     });
     if let Some(bytes) = taken.and_then(|taken| taken.containers.get(&figures.name)) {
@@ -103,8 +109,12 @@ fn container(
     container
 }
 
-fn cpu(at: Timestamp, usage: Usage) -> Value {
-    json!({ "time": at, "usageCoreNanoSeconds": usage.cpu_nanos })
+fn cpu(at: Timestamp, usage: Usage, rate: Option<u64>) -> Value {
+    let mut cpu = json!({ "time": at, "usageCoreNanoSeconds": usage.cpu_nanos });
+    if let Some(rate) = rate {
+        cpu["usageNanoCores"] = json!(rate);
+    }
+    cpu
 }
 
 fn memory(at: Timestamp, usage: Usage) -> Value {

@@ -88,6 +88,8 @@ fn summary(cluster: &Cluster) {
     assert!(oci["containers"][0]["rootfs"]["usedBytes"].is_u64(), "{oci:#}");
     assert!(oci["process_stats"]["process_count"].as_u64() > Some(0), "{oci:#}");
     assert!(pod("wasm")["containers"][0]["cpu"]["usageCoreNanoSeconds"].is_u64(), "{:#}", pod("wasm"));
+    let again = ["get", "--raw", "/api/v1/nodes/node-1/proxy/stats/summary"];
+    cluster.kubectl_until(&again, |summary| summary.contains("usageNanoCores"));
 }
 
 /// Who comes without the API server is asked for a token, and may what the API server says.
