@@ -1,5 +1,7 @@
 //! What the command line says of processors, and of what is kept from Pods.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use clap::Args;
 use wherry_node::{CpuPolicy, Reserved, ResourceSettings, TopologyPolicy, TopologyScope};
@@ -26,6 +28,9 @@ pub(crate) struct ResourceArgs {
     /// Whose devices and processors these are: those of each container, or of a whole pod.
     #[arg(long, default_value = "container")]
     topology_manager_scope: TopologyScope,
+    /// Where files of the Container Device Interface are; a later directory has a say before an earlier.
+    #[arg(long, value_delimiter = ',', default_values = ["/etc/cdi", "/var/run/cdi"])]
+    cdi_spec_dirs: Vec<PathBuf>,
 }
 
 impl ResourceArgs {
@@ -38,6 +43,7 @@ impl ResourceArgs {
             kube_reserved: self.kube_reserved,
             topology_policy: self.topology_manager_policy,
             topology_scope: self.topology_manager_scope,
+            cdi_directories: self.cdi_spec_dirs.clone(),
         };
         settings.checked().context("the flags about processors cannot be used")
     }

@@ -142,6 +142,7 @@ fn specify(
         devices: Vec::new(),
         resources: Resources::default(),
         cpus: None,
+        hooks: Vec::new(),
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,

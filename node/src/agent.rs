@@ -40,6 +40,7 @@ use crate::network::peers::{self, Own, Routes};
 use crate::network::{self, Layout, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
 use crate::objects::Objects;
 use crate::plugins;
+use crate::pod_resources;
 use crate::pods::{PodIndex, Supervisor};
 use crate::policies::{self, Gate, Place, Requests};
 use crate::probes::Tallies;
@@ -240,11 +241,16 @@ pub(crate) async fn run_with(
     tasks.spawn(stop_after(ending, shutdown, stop.clone()));
     // Static Pods do not wait for the API server.
     let manifests = agent.manifests(&tasks, &stop)?;
-    tasks.spawn(Supervisor::new(agent.ctx.clone(), index, manifests, tasks.clone(), stop.clone()).run());
+    tasks.spawn(
+        Supervisor::new(agent.ctx.clone(), index.clone(), manifests, tasks.clone(), stop.clone()).run(),
+    );
     registration.register(&stop).await;
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
     tasks.spawn(devices::serve(agent.ctx.devices.clone(), stop.clone()));
+    let resources =
+        pod_resources::serve(agent.ctx.clone(), index.clone(), config.data_dir.join("node"), stop.clone());
+    tasks.spawn(resources);
     tasks.spawn(resource_managers::keep(agent.ctx.clone(), stop.clone()));
     tasks.spawn(plugins::follow(agent.ctx.clone(), config.data_dir.join("node"), stop.clone()));
     tasks.spawn(evictions.run(stop.clone()));
@@ -308,7 +314,10 @@ impl Agent {
     ) -> Result<Self, NodeError> {
         let dir = config.data_dir.join("node");
         let machine = Machine::observe(&config.data_dir).reserving(&config.resources);
-        let devices = Arc::new(Devices::open(&dir).map_err(|error| NodeError::Devices(Box::new(error)))?);
+        let devices = Arc::new(
+            Devices::open(&dir, &config.resources.cdi_directories)
+                .map_err(|error| NodeError::Devices(Box::new(error)))?,
+        );
         let managers = ResourceManagers::open(&dir, devices.clone(), &config.resources);
         let wakers = Wakers::default();
         let (events, write_events) =

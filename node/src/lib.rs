@@ -14,7 +14,7 @@
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
 //! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
 //!   their end inside of it.
-//! - `resource_managers`: devices and processors that containers have for themselves.
+//! - `resource_managers`: devices and processors that containers have for themselves. `pod_resources`: who is told of it.
 //! - `allocations`, `cgroups`: what Pods were given of the node, and the cgroups above theirs.
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
@@ -51,6 +51,7 @@ mod logs;
 pub mod network;
 mod objects;
 mod plugins;
+mod pod_resources;
 mod pods;
 mod policies;
 mod probes;
@@ -59,6 +60,7 @@ mod resource_managers;
 mod runtimes;
 pub mod services;
 mod shutdown;
+mod sockets;
 mod static_pods;
 mod stats;
 mod streams;

@@ -197,6 +197,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         devices: Vec::new(),
         resources: Resources::default(),
         cpus: None,
+        hooks: Vec::new(),
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,

@@ -4,10 +4,11 @@
 //! node uses is here; what else a plugin sends is skipped.
 //!
 //! Reading order: [`grpc`] (calls and servers), [`registration`] (how a plugin tells the node that it is there), [`csi`] (volumes),
-//! [`device`] (devices), [`health`] (what probes ask any server).
+//! [`device`] (devices), [`pod_resources`] (who has them), [`health`] (what probes ask any server).
 
 pub mod csi;
 pub mod device;
 pub mod grpc;
 pub mod health;
+pub mod pod_resources;
 pub mod registration;

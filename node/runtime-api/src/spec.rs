@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +169,66 @@ pub struct ContainerSpec {
     pub log_path: PathBuf,
     /// Free-form annotations, handed to the runtime (`run.wherry.dev/...`).
     pub annotations: BTreeMap<String, String>,
+    /// Programs of the node that are run at stages of the container's life, by runtimes that have such stages.
+    #[serde(default)]
+    pub hooks: Vec<Hook>,
+}
+
+/// A program of the node that is run at a stage of a container's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// When.
+    pub stage: HookStage,
+    /// The program.
+    pub path: PathBuf,
+    /// Its arguments, of which the first is its name.
+    pub args: Vec<String>,
+    /// Its environment, as `NAME=value`.
+    pub env: Vec<String>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+/// A stage of a container's life, in the words of the OCI runtime specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HookStage {
+    /// After its namespaces were made; the same as the next, for older programs.
+    Prestart,
+    /// After its namespaces were made, in those of the node.
+    CreateRuntime,
+    /// The same, in the container's mount namespace.
+    CreateContainer,
+    /// Before its program starts, in its namespaces.
+    StartContainer,
+    /// After its program started.
+    Poststart,
+    /// After it was removed.
+    Poststop,
+}
+
+impl HookStage {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] = [
+        Self::Prestart,
+        Self::CreateRuntime,
+        Self::CreateContainer,
+        Self::StartContainer,
+        Self::Poststart,
+        Self::Poststop,
+    ];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prestart => "prestart",
+            Self::CreateRuntime => "createRuntime",
+            Self::CreateContainer => "createContainer",
+            Self::StartContainer => "startContainer",
+            Self::Poststart => "poststart",
+            Self::Poststop => "poststop",
+        }
+    }
 }
 
 impl ContainerSpec {

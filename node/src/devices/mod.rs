@@ -12,6 +12,7 @@
 //!
 //! Reading order: [`Devices`], [`state`] (who has what, which device is next), [`server`] (plugins that register), `endpoint` (one of them).
 
+mod cdi;
 mod endpoint;
 mod server;
 mod state;
@@ -31,11 +32,13 @@ use wherry_plugin_api::device::{
 };
 use wherry_plugin_api::grpc::{self, CallError, Message};
 use wherry_plugin_api::registration::Empty;
-use wherry_runtime_api::{Device, Mount};
+use wherry_runtime_api::{Device, Hook, Mount};
 
 use crate::resource_managers::{Hints, NumaNodes};
 use crate::volumes::WriteError;
+use cdi::CdiError;
 pub(crate) use server::serve;
+pub(crate) use state::Held;
 use state::{Choice, Given, Needs, Offer, State};
 
 /// How long a plugin may take for an answer.
@@ -75,9 +78,9 @@ pub(crate) enum DeviceError {
         /// Its resource.
         resource: String,
     },
-    /// The plugin wants something that this node does not do.
-    #[error("the device plugin of {0} names CDI devices, which this node does not know: have it name paths")]
-    Cdi(String),
+    /// A device that it names cannot be had.
+    #[error("CDI device injection failed")]
+    Cdi(#[from] CdiError),
     /// The plugin answered for another number of containers.
     #[error("the device plugin of {0} did not answer for the one container it was asked about")]
     Answer(String),
@@ -97,6 +100,10 @@ pub(crate) struct Equipment {
     pub(crate) devices: Vec<Device>,
     /// Annotations for the runtime.
     pub(crate) annotations: BTreeMap<String, String>,
+    /// Groups that its program is in.
+    pub(crate) groups: Vec<u32>,
+    /// Programs of the node that its runtime runs.
+    pub(crate) hooks: Vec<Hook>,
 }
 
 impl Equipment {
@@ -114,6 +121,7 @@ impl Equipment {
 #[derive(Debug)]
 pub(crate) struct Devices {
     directory: PathBuf,
+    cdi_directories: Vec<PathBuf>,
     state: Mutex<State>,
     /// Counted up when there are more or fewer devices.
     changed: watch::Sender<u64>,
@@ -122,12 +130,15 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// Those of plugins with sockets below the directory of the node, and what containers have of them.
-    pub(crate) fn open(root: &Path) -> Result<Self, WriteError> {
+    /// Those of plugins with sockets below the directory of the node, and what containers have of them; files of the Container Device
+    /// Interface are in these directories.
+    pub(crate) fn open(root: &Path, cdi_directories: &[PathBuf]) -> Result<Self, WriteError> {
         let directory = root.join("device-plugins");
         let state = State::read(&directory)?;
         let changed = watch::Sender::default();
-        Ok(Self { directory, state: Mutex::new(state), changed, allocating: tokio::sync::Mutex::default() })
+        let allocating = tokio::sync::Mutex::default();
+        let cdi_directories = cdi_directories.to_vec();
+        Ok(Self { directory, cdi_directories, state: Mutex::new(state), changed, allocating })
     }
 
     /// How many devices of each resource there are, and how many can be given to containers.
@@ -184,7 +195,7 @@ impl Devices {
     /// What the container gets with the devices it asks for; the same however often it is started.
     pub(crate) async fn equip(&self, pod: &Pod, container: &Container) -> Result<Equipment, DeviceError> {
         let _alone = self.allocating.lock().await;
-        let mut equipment = Equipment::default();
+        let (mut equipment, mut named) = (Equipment::default(), Vec::new());
         for (resource, wanted) in self.wanted(container) {
             let given = self.given(pod, container, (&resource, wanted), None).await?;
             let offer = self.state.lock().offered(&resource).cloned();
@@ -194,8 +205,20 @@ impl Devices {
                 ask::<_, Empty>(&offer.socket, &resource, call, &request).await?;
             }
             equipment.add(&given.needs);
+            named.extend(given.needs.cdi_names());
         }
+        cdi::add(&named, &self.cdi_directories, &mut equipment)?;
         Ok(equipment)
+    }
+
+    /// The devices that the container has.
+    pub(crate) fn held(&self, uid: &str, container: &str) -> Vec<Held> {
+        self.state.lock().held(uid, container)
+    }
+
+    /// All devices that can be given to containers.
+    pub(crate) fn healthy(&self) -> Vec<Held> {
+        self.state.lock().healthy()
     }
 
     /// The resources of plugins that the container asks for, and how much.
@@ -270,9 +293,6 @@ async fn allocate(
     let answer: AllocateResponse = ask(&offer.socket, resource, call, &request).await?;
     let [response] = <[_; 1]>::try_from(answer.container_responses)
         .map_err(|_| DeviceError::Answer(resource.to_owned()))?;
-    if !response.cdi_devices.is_empty() {
-        return Err(DeviceError::Cdi(resource.to_owned()));
-    }
     Ok(Given { devices, needs: Needs::of(response) })
 }
 

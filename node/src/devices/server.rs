@@ -1,11 +1,9 @@
 //! The socket at which device plugins register: `device-plugins/kubelet.sock`, with theirs beside it.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -16,13 +14,14 @@ use wherry_plugin_api::registration::Empty;
 
 use super::state::Offer;
 use super::{Devices, endpoint};
+use crate::sockets::listen;
 
 /// The name that plugins know.
 const SOCKET: &str = "kubelet.sock";
 
 /// Takes plugins that register, until `shutdown`.
 pub(crate) async fn serve(devices: Arc<Devices>, shutdown: CancellationToken) {
-    let listener = match listen(&devices.directory) {
+    let listener = match listen(&devices.directory.join(SOCKET)) {
         Ok(listener) => listener,
         Err(error) => {
             let directory = devices.directory.display();
@@ -48,17 +47,6 @@ pub(crate) async fn serve(devices: Arc<Devices>, shutdown: CancellationToken) {
             }
         }
     }
-}
-
-/// Listens at a new socket: plugins that are there see it appear, and register again.
-fn listen(directory: &std::path::Path) -> io::Result<UnixListener> {
-    std::fs::create_dir_all(directory)?;
-    let path = directory.join(SOCKET);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    UnixListener::bind(path)
 }
 
 struct Registration {

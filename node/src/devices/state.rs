@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use wherry_plugin_api::device::{ContainerAllocateResponse, HEALTHY, Options};
 use wherry_runtime_api::Device;
 
+use super::cdi::ANNOTATION;
 use crate::checkpoint;
 use crate::pods::passing_inits;
 use crate::resource_managers::{Hints, NumaNodes, hints};
@@ -60,6 +61,20 @@ pub(super) struct Needs {
     pub(super) mounts: Vec<(PathBuf, String, bool)>,
     pub(super) devices: Vec<Device>,
     pub(super) annotations: BTreeMap<String, String>,
+    /// Names of devices that files of the Container Device Interface describe.
+    #[serde(default)]
+    pub(super) cdi: Vec<String>,
+}
+
+/// A device of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Its resource.
+    pub(crate) resource: String,
+    /// Its name.
+    pub(crate) device: String,
+    /// The NUMA nodes it is near, as far as its plugin tells now.
+    pub(crate) nodes: NumaNodes,
 }
 
 impl Needs {
@@ -68,6 +83,7 @@ impl Needs {
         let devices = response.devices.into_iter();
         Self {
             env: response.envs,
+            cdi: response.cdi_devices.into_iter().map(|one| one.name).collect(),
             annotations: response.annotations,
             mounts: mounts.map(|one| (one.host_path.into(), one.container_path, one.read_only)).collect(),
             devices: devices
@@ -78,6 +94,17 @@ impl Needs {
                 })
                 .collect(),
         }
+    }
+}
+
+impl Needs {
+    /// The devices it is to have by their names in files, also where annotations name them, as older plugins have it.
+    pub(super) fn cdi_names(&self) -> Vec<String> {
+        let annotated = self.annotations.iter().filter(|(key, _)| key.starts_with(ANNOTATION));
+        let annotated = annotated.flat_map(|(_, names)| names.split(',').map(str::trim));
+        let mut names = self.cdi.clone();
+        names.extend(annotated.filter(|name| !self.cdi.iter().any(|one| one == name)).map(str::to_owned));
+        names
     }
 }
 
@@ -202,6 +229,32 @@ impl State {
     /// Forgets what the pod was given; says whether it was given something.
     pub(super) fn release(&mut self, uid: &str) -> bool {
         self.kept.given.remove(uid).is_some()
+    }
+
+    /// The devices that the container has.
+    pub(super) fn held(&self, uid: &str, container: &str) -> Vec<Held> {
+        let given = self.kept.given.get(uid).and_then(|containers| containers.get(container));
+        let all = given.into_iter().flatten();
+        all.flat_map(|(resource, given)| given.devices.iter().map(move |device| self.known(resource, device)))
+            .collect()
+    }
+
+    /// All devices that are healthy.
+    pub(super) fn healthy(&self) -> Vec<Held> {
+        let healthy = |offer: &Offer| -> Vec<String> {
+            let devices = offer.devices.iter().filter(|(_, device)| device.healthy);
+            devices.map(|(name, _)| name.clone()).collect()
+        };
+        let all = self.offers.iter().flat_map(|(resource, offer)| {
+            healthy(offer).into_iter().map(move |device| self.known(resource, &device))
+        });
+        all.collect()
+    }
+
+    fn known(&self, resource: &str, device: &str) -> Held {
+        let offered = self.offers.get(resource).and_then(|offer| offer.devices.get(device));
+        let nodes = offered.map(|device| device.nodes).unwrap_or_default();
+        Held { resource: resource.to_owned(), device: device.to_owned(), nodes }
     }
 
     /// The Pods that have some.

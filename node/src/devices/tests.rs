@@ -74,7 +74,7 @@ struct Node {
 impl Node {
     fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let devices = Arc::new(Devices::open(dir.path()).unwrap());
+        let devices = Arc::new(Devices::open(dir.path(), &[]).unwrap());
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         tasks.spawn(serve(devices.clone(), stop.clone()));
         Self { dir, devices, tasks, stop }
@@ -151,7 +151,7 @@ async fn a_container_has_its_devices_alone_and_keeps_them_over_restarts_of_the_a
         refused,
         "requested number of devices unavailable for example.com/thing. Requested: 2, Available: 1"
     );
-    let again = Devices::open(node.dir.path()).unwrap();
+    let again = Devices::open(node.dir.path(), &[]).unwrap();
     assert_eq!(again.counts()[RESOURCE], (0, 0), "nothing is offered until the plugin is back");
     let known = again.equip(&one, &one.spec.as_ref().unwrap().containers[0]).await.unwrap();
     assert_eq!(known.env[0].1, "a");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, Pod, Service};
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{ContainerId, ContainerSpec, Mount, RuntimeError, SandboxId, Streams};
+use wherry_runtime_api::{ContainerId, ContainerSpec, Mount, RuntimeError, SandboxId, Streams, UserSpec};
 
 use super::jobs::{Refusal, uid};
 use super::memory::{PodNetworking, PreparedImage};
@@ -118,6 +118,8 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
     let args = words(container.args.as_ref()).or_else(|| default_args(&order.image, command.is_some()));
     let log_path = ctx.logs.prepare(pod, &container.name, order.attempt).map_err(|error| chain(&error))?;
     let own = container.security_context.as_ref();
+    let user = security.user();
+    let supplemental_groups = user.supplemental_groups.iter().copied().chain(equipment.groups).collect();
     Ok(ContainerSpec {
         id: ContainerId {
             sandbox: SandboxId(uid(pod).to_owned()),
@@ -133,7 +135,8 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         devices,
         resources: resources::of_container(container),
         cpus: ctx.managers.cpus().map(|cpus| cpus.of(uid(pod), &container.name)),
-        user: security.user(),
+        user: UserSpec { supplemental_groups, ..user },
+        hooks: equipment.hooks,
         confinement: security.confinement(&ctx.seccomp_profiles),
         read_only_rootfs: own.and_then(|context| context.read_only_root_filesystem) == Some(true),
         processes_of: target(pod, &container.name).map(str::to_owned),

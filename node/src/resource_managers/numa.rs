@@ -45,6 +45,11 @@ impl NumaNodes {
         self.0.count_ones()
     }
 
+    /// Their numbers.
+    pub(crate) fn ids(self) -> impl Iterator<Item = u32> {
+        (0..u64::BITS).filter(move |id| self.0 & (1_u64 << *id) != 0)
+    }
+
     /// All sets of these nodes but the empty one.
     pub(crate) fn subsets(self) -> impl Iterator<Item = Self> {
         let below = move |set: &u64| Some((set.wrapping_sub(1)) & self.0).filter(|next| *next != 0);

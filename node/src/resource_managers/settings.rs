@@ -1,5 +1,6 @@
 //! What the node's owner says about processors and about what is kept from Pods, in kubelet's words.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use wherry_api::quantity::Quantity;
@@ -25,6 +26,8 @@ pub struct ResourceSettings {
     pub topology_policy: TopologyPolicy,
     /// Whose it is that is looked at together.
     pub topology_scope: TopologyScope,
+    /// Where files of the Container Device Interface are; a later directory has a say before an earlier.
+    pub cdi_directories: Vec<PathBuf>,
 }
 
 /// Whether containers can have processors for themselves.

@@ -4,6 +4,7 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod devices;
+mod hooks;
 pub(crate) mod joined;
 mod mounts;
 mod namespaces;
@@ -96,7 +97,7 @@ fn check_users(spec: &ContainerSpec, identity: &Identity) -> Result<(), String> 
 fn assemble(spec: &ContainerSpec, process: Process, linux: Linux) -> Result<Spec, OciSpecError> {
     let root = RootBuilder::default().path("rootfs").readonly(spec.read_only_rootfs).build()?;
     let annotations: HashMap<String, String> = spec.annotations.clone().into_iter().collect();
-    SpecBuilder::default()
+    let mut built = SpecBuilder::default()
         .version(VERSION)
         .root(root)
         .process(process)
@@ -104,7 +105,9 @@ fn assemble(spec: &ContainerSpec, process: Process, linux: Linux) -> Result<Spec
         .mounts(mounts::all(spec)?)
         .annotations(annotations)
         .linux(linux)
-        .build()
+        .build()?;
+    built.set_hooks(hooks::of(&spec.hooks)?);
+    Ok(built)
 }
 
 fn process(spec: &ContainerSpec, image: &Config, user: &Identity, host: &Host) -> Result<Process, String> {

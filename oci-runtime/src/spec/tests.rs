@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use oci_spec::image::Config;
-use serde_json::Value;
+use serde_json::{Value, json};
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, Mount, MountOptions, NodeNamespaces,
-    Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    Confinement, ContainerId, ContainerSpec, DnsConfig, Hook, HookStage, ImageContent, Mount, MountOptions,
+    NodeNamespaces, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 
 use super::joined::Joined;
@@ -50,6 +50,7 @@ pub(crate) fn container() -> ContainerSpec {
         devices: Vec::new(),
         resources: Resources::default(),
         cpus: None,
+        hooks: Vec::new(),
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,
@@ -103,6 +104,16 @@ fn a_container_begins_on_its_processors() {
     let mut spec = container();
     spec.cpus = Some("1,3".parse().unwrap());
     assert_eq!(built(&spec)["linux"]["resources"]["cpu"]["cpus"], "1,3");
+}
+
+#[test]
+fn programs_are_run_at_their_stages() {
+    let mut spec = container();
+    let (path, args, env) = ("/bin/x".into(), vec!["x".to_owned()], vec!["A=1".to_owned()]);
+    let timeout = Some(std::time::Duration::from_secs(3));
+    spec.hooks = vec![Hook { stage: HookStage::CreateContainer, path, args, env, timeout }];
+    let found = built(&spec)["hooks"]["createContainer"].clone();
+    assert_eq!(found, json!([{"path": "/bin/x", "args": ["x"], "env": ["A=1"], "timeout": 3}]));
 }
 
 #[test]

@@ -91,6 +91,7 @@ impl Node {
             devices: Vec::new(),
             resources: Resources::default(),
             cpus: None,
+            hooks: Vec::new(),
             user: UserSpec::default(),
             confinement: Confinement::default(),
             read_only_rootfs: false,

@@ -8,10 +8,11 @@ use serde_json::json;
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 use wherry_plugin_api::device::{
-    ALLOCATE, AllocateRequest, AllocateResponse, ContainerAllocateResponse, Device, DeviceSpec, Devices,
-    HEALTHY, LIST_AND_WATCH, REGISTER, RegisterRequest, VERSION,
+    ALLOCATE, AllocateRequest, AllocateResponse, CdiDevice, ContainerAllocateResponse, Device, DeviceSpec,
+    Devices, HEALTHY, LIST_AND_WATCH, REGISTER, RegisterRequest, VERSION,
 };
 use wherry_plugin_api::grpc::{Question, Reply, Service, Status, UNIMPLEMENTED, call, serve};
+use wherry_plugin_api::pod_resources::{ContainerDevices, ContainerResources, GET, GetRequest, GetResponse};
 use wherry_plugin_api::registration::Empty;
 use wherry_runtime_api::CpuSet;
 use wherry_tests::pods::{IDLE, shell, with};
@@ -41,6 +42,7 @@ impl Service for Loops {
                             host_path: "/dev/loop-control".to_owned(),
                             permissions: "r".to_owned(),
                         }],
+                        cdi_devices: vec![CdiDevice { name: "example.com/loop=any".to_owned() }],
                         ..ContainerAllocateResponse::default()
                     }
                 };
@@ -76,6 +78,24 @@ fn plug(node: &Path, stop: CancellationToken) {
 const NONE_LEFT: &str = "Pod was rejected: Allocate failed due to requested number of devices unavailable for example.com/loop. \
                          Requested: 2, Available: 1, which is unexpected";
 
+/// What the node tells programs beside it of the Pod's devices.
+fn told_of(cluster: &Cluster, pod: &str) -> Vec<String> {
+    let socket = cluster.data_dir().join("node/pod-resources/kubelet.sock");
+    let request = GetRequest { pod_name: pod.to_owned(), pod_namespace: "default".to_owned() };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    let answer: GetResponse = runtime.block_on(call(&socket, GET, &request)).expect("the node answers");
+    let containers = answer.pod_resources.expect("it has the Pod").containers;
+    let told = |container: &ContainerResources| -> Vec<String> {
+        let devices = container.devices.iter();
+        let told = |it: &ContainerDevices| {
+            format!("{} {} {}", container.name, it.resource_name, it.device_ids.join("+"))
+        };
+        devices.map(told).collect()
+    };
+    containers.iter().flat_map(told).collect()
+}
+
 /// A container of a Guaranteed Pod that asks for a whole processor has it alone, and the others leave it while they run.
 fn have_processors(cluster: &Cluster) {
     let status = std::fs::read_to_string("/proc/self/status").expect("this process has a status");
@@ -104,9 +124,26 @@ fn have_processors(cluster: &Cluster) {
 /// which none is left waits until the other gives it back; when the plugin goes, nothing can be had any more.
 #[test]
 fn containers_have_the_devices_of_plugins() {
-    let flags = ["--cpu-manager-policy=static", "--reserved-cpus=0", "--topology-manager-policy=restricted"];
+    // The test has temporary files of its own.
+    let cdi = std::env::temp_dir().join("cdi");
+    let directory = format!("--cdi-spec-dirs={}", cdi.display());
+    let flags = [
+        &directory,
+        "--cpu-manager-policy=static",
+        "--reserved-cpus=0",
+        "--topology-manager-policy=restricted",
+    ];
     let options = Options { flags: flags.map(str::to_owned).to_vec(), ..Options::default() };
     in_cluster(options, |cluster| {
+        std::fs::create_dir(&cdi).expect("a directory can be made");
+        // At this stage the program sees the files of the node.
+        let hooked = cdi.join("hooked");
+        let edits = json!({"env": ["SAYS=file"], "hooks": [
+            {"hookName": "createContainer", "path": "/bin/touch", "args": ["touch", hooked]},
+        ]});
+        let devices = json!([{"name": "any", "containerEdits": edits}]);
+        let described = json!({"cdiVersion": "0.6.0", "kind": "example.com/loop", "devices": devices});
+        std::fs::write(cdi.join("loops.json"), described.to_string()).expect("it can be written");
         let node = cluster.data_dir().join("node");
         wait::until("the node to take plugins", || {
             if node.join("device-plugins/kubelet.sock").exists() {
@@ -122,7 +159,7 @@ fn containers_have_the_devices_of_plugins() {
             ["get", "node", "node-1", "-o", "jsonpath={.status.allocatable.example\\.com/loop}"];
         cluster.kubectl_until(&allocatable, |count| count == "2");
         let script = format!(
-            "(exec 3</dev/mine) && echo opened; echo $LOOPS; (exec 3>/dev/mine) 2>/dev/null || echo refused; {IDLE}"
+            "(exec 3</dev/mine) && echo opened; echo $LOOPS $SAYS; (exec 3>/dev/mine) 2>/dev/null || echo refused; {IDLE}"
         );
         let spec = |count: u32| {
             let asks = json!({"resources": {"limits": {RESOURCE: count}}});
@@ -130,7 +167,7 @@ fn containers_have_the_devices_of_plugins() {
         };
         cluster.run_pod("first", &spec(1));
         let logs = cluster.kubectl_until(&["logs", "first"], |logs| logs.contains("refused"));
-        assert_eq!(logs, "opened\none\nrefused\n");
+        assert_eq!(logs, "opened\none file\nrefused\n");
         cluster.run_pod("second", &spec(2));
         let why = [
             "get",
@@ -140,6 +177,8 @@ fn containers_have_the_devices_of_plugins() {
             "jsonpath={.status.conditions[?(@.type==\"PodScheduled\")].message}",
         ];
         cluster.kubectl_until(&why, |message| message.contains("Insufficient example.com/loop"));
+        assert!(hooked.exists(), "its hook was run");
+        assert_eq!(told_of(cluster, "first"), ["main example.com/loop one"]);
         // Who asks no scheduler is told by the node.
         let mut forced = spec(2);
         forced["nodeName"] = json!("node-1");
@@ -152,7 +191,7 @@ fn containers_have_the_devices_of_plugins() {
         );
         have_processors(cluster);
         cluster.kubectl(&["delete", "pod", "first"]);
-        cluster.kubectl_until(&["logs", "second"], |logs| logs.contains("one+two"));
+        cluster.kubectl_until(&["logs", "second"], |logs| logs.contains("one+two file"));
         stop.cancel();
         plugin.join().expect("the plugin ends well");
         cluster.kubectl_until(&allocatable, |count| count == "0");

@@ -156,6 +156,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         devices: Vec::new(),
         resources: Resources::default(),
         cpus: None,
+        hooks: Vec::new(),
         user: UserSpec::default(),
         confinement: Confinement::default(),
         read_only_rootfs: false,

@@ -101,7 +101,7 @@ impl Node {
         writer.apply_watcher_event(&kube::runtime::watcher::Event::Init);
         writer.apply_watcher_event(&kube::runtime::watcher::Event::InitDone);
         let csi = crate::csi::Csi::new(client.clone(), clock.clone(), "node-1", self.dir.path());
-        let devices = Arc::new(crate::devices::Devices::open(self.dir.path()).unwrap());
+        let devices = Arc::new(crate::devices::Devices::open(self.dir.path(), &[]).unwrap());
         let managers = ResourceManagers::open(self.dir.path(), devices.clone(), &self.resources).unwrap();
         let ctx = Arc::new(Context {
             clock,

@@ -128,6 +128,11 @@ impl Cpus {
         self.record.lock().entries.get(uid)?.get(container).cloned()
     }
 
+    /// Those that containers may have for themselves.
+    pub(crate) fn givable(&self) -> &CpuSet {
+        &self.givable
+    }
+
     /// Tells when somebody got or gave back some.
     pub(crate) fn follow(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
