@@ -4,6 +4,8 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::StatusCode;
+
 /// What endpoints are spoken to in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
@@ -18,10 +20,12 @@ pub enum Protocol {
 pub struct Backend {
     /// What it is called in the log.
     pub name: Arc<str>,
-    /// Where it is found; nowhere is answered with 503.
+    /// Where it is found.
     pub endpoints: Vec<SocketAddr>,
     /// What they speak.
     pub protocol: Protocol,
+    /// What is answered while it is nowhere.
+    pub nowhere: StatusCode,
 }
 
 impl Backend {

@@ -20,6 +20,9 @@ pub(crate) enum BodyError {
     /// The connection broke off, or what came is no body.
     #[error("the body broke off")]
     Broken(#[source] hyper::Error),
+    /// Whoever it was copied from broke off, or was faster than the one that gets the copy.
+    #[error("the body was not copied to its end")]
+    Abandoned,
     /// Nothing came.
     #[error("nothing of the body came in time")]
     Stalled,

@@ -59,6 +59,13 @@ pub fn check(head: &Parts) -> Result<String, Refusal> {
     host_of(authority.or(named).ok_or(Refusal::Host)?).ok_or(Refusal::HostName)
 }
 
+/// The port that a request names.
+pub(crate) fn port_of(head: &Parts) -> Option<u16> {
+    let named = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let authority = head.uri.authority().map(http::uri::Authority::as_str).or(named)?;
+    authority.rsplit_once(':')?.1.parse().ok()
+}
+
 /// The host of an authority, in lower case, without a port and a dot at its end.
 pub fn host_of(authority: &str) -> Option<String> {
     let host = match authority.strip_prefix('[') {

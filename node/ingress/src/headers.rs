@@ -1,6 +1,6 @@
 //! Headers: which of them go on, and what is told to the next hop.
 
-use http::header::{CONNECTION, EXPECT, HOST, TE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::backend::Protocol;
@@ -28,6 +28,11 @@ const TOLD: [&str; 6] = [
     "x-forwarded-proto",
     "x-real-ip",
 ];
+
+/// Whether a header says how a message is framed, where it goes or what is meant for one neighbour: the proxy's own to set.
+pub(crate) fn is_of_the_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str()) || [HOST, CONTENT_LENGTH, EXPECT].contains(name)
+}
 
 /// Makes the headers of a request those of the next hop. What the client says of itself is not believed.
 pub(crate) fn forward(headers: &mut HeaderMap, host: &HeaderValue, client: &Client, upgrade: bool) {

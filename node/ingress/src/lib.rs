@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Reading order:
-//! - [`Rule`], [`Table`], [`Backend`]: what is wanted, as data. [`Site`]: all of it that one door needs.
+//! - [`Rule`], [`Table`], [`Backend`]: what is wanted, as data; `filters`: what a rule changes of requests. [`Site`]: all of it that one door needs.
 //! - [`Certificates`]: which certificate a name is shown.
 //! - [`check`]: which requests are refused unseen; `headers`: what is taken from, and told to, the next hop.
 //! - [`Proxy`]: a request's way to an endpoint and back, with its retries. `pools`, `health`: connections and who is passed over.
@@ -18,7 +18,9 @@ mod backend;
 mod body;
 mod certificates;
 mod check;
+mod copied;
 mod door;
+mod filters;
 mod headers;
 mod health;
 mod limits;
@@ -37,9 +39,10 @@ pub use backend::{Backend, Protocol};
 pub use certificates::{Certificate, CertificateError, Certificates};
 pub use check::{Refusal, check, host_of};
 pub use door::Door;
+pub use filters::{Fraction, HeaderEdits, PathEdit, Redirect, Rewrite};
 pub use limits::Limits;
 pub use metrics::{Metrics, RouteTally};
 pub use proxy::Proxy;
-pub use rule::{Action, Conditions, Host, PathMatch, Rule};
+pub use rule::{Action, Conditions, Forward, Host, PathMatch, Rule};
 pub use site::Site;
 pub use table::Table;

@@ -28,6 +28,8 @@ pub struct Limits {
     pub streams: u32,
     /// Connections to one endpoint that are kept for later, and how long.
     pub idle: (usize, Duration),
+    /// Copies of requests that are under way at a time; beyond, none is made.
+    pub mirrored: usize,
     /// How long requests may go on when the proxy stops.
     pub drain: Duration,
 }
@@ -46,6 +48,7 @@ impl Default for Limits {
             connections: 16 * 1024,
             streams: 250,
             idle: (128, Duration::from_secs(30)),
+            mirrored: 256,
             drain: Duration::from_secs(2),
         }
     }

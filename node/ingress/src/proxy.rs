@@ -7,33 +7,43 @@
 //! - Endpoints take turns; those that could not be reached of late come last.
 
 mod attempt;
+mod forward;
 mod record;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::answer;
 use crate::backend::Backend;
-use crate::body::{self, Body, Timed};
-use crate::check::{check, wants_upgrade};
+use crate::body::Body;
+use crate::check::check;
+use crate::filters::spread;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::pools::{Endpoint, Pools};
 use crate::rule::Action;
 use crate::site::Site;
-use crate::{answer, headers, tunnel};
 use attempt::{Answered, Failure, Outgoing};
-use record::{Exchange, Record};
+use record::Record;
 
 /// Counters of turns; backends share them by their numbers.
 const TURNS: usize = 64;
+
+/// What takes turns. They are counted apart: one choice must not decide the next one.
+#[derive(Clone, Copy)]
+enum Turn {
+    Backend,
+    Endpoint,
+    Mirror,
+}
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +65,10 @@ pub struct Proxy {
     limits: Arc<Limits>,
     metrics: Arc<Metrics>,
     pools: Pools,
-    turns: [AtomicUsize; TURNS],
+    turns: [[AtomicU64; TURNS]; 3],
     tunnels: TaskTracker,
+    /// A place for each copy of a request that may be under way.
+    mirrored: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -67,8 +79,9 @@ impl Proxy {
         Self {
             metrics: Arc::default(),
             pools: Pools::new(limits.clone()),
+            mirrored: Arc::new(Semaphore::new(limits.mirrored)),
             limits,
-            turns: [const { AtomicUsize::new(0) }; TURNS],
+            turns: [const { [const { AtomicU64::new(0) }; TURNS] }; 3],
             tunnels: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
@@ -101,7 +114,7 @@ impl Proxy {
 
     /// Answers a request that came to this site.
     pub(crate) async fn answer(
-        &self,
+        self: &Arc<Self>,
         site: &Site,
         client: Client,
         request: Request<Incoming>,
@@ -115,73 +128,19 @@ impl Proxy {
         let Some(rule) = site.table.find(&host, &head) else {
             return record.done(answer::plain(StatusCode::NOT_FOUND, "no rule is about this host and path"));
         };
-        record.meets(rule, host);
+        record.meets(rule, host.clone());
         match &rule.action {
             Action::Answer(status) => {
                 let text = status.canonical_reason().unwrap_or_default();
                 record.done(answer::plain(*status, text))
             }
-            Action::Forward(backends) => {
-                let Some(backend) = self.pick(&rule.name, backends) else {
-                    let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    return record.done(answer::plain(status, "no backend takes requests of this rule"));
-                };
-                self.forward(backend, client, Request::from_parts(head, body), record).await
+            Action::Redirect(redirect) => {
+                record.done(answer::elsewhere(redirect, &rule.path, &head, (client.scheme(), &host)))
+            }
+            Action::Forward(forward) => {
+                self.forward((rule, forward), client, Request::from_parts(head, body), record).await
             }
         }
-    }
-
-    async fn forward(
-        &self,
-        backend: &Backend,
-        client: Client,
-        request: Request<Incoming>,
-        mut record: Record,
-    ) -> Response<Body> {
-        let (mut head, body) = request.into_parts();
-        let upgrade = wants_upgrade(&head);
-        let upgraded = upgrade.then(|| head.extensions.remove::<OnUpgrade>()).flatten();
-        let authority = head.uri.authority().and_then(|named| HeaderValue::from_str(named.as_str()).ok());
-        let Some(host) = authority.or_else(|| head.headers.get(HOST).cloned()) else {
-            return record.done(answer::plain(StatusCode::BAD_REQUEST, "the request names no host"));
-        };
-        headers::forward(&mut head.headers, &host, &client, upgrade);
-        let outgoing = Outgoing::new(head, body, self.limits.stalled);
-        match self.ask(backend, outgoing).await {
-            Ok(answered) => {
-                record.went_to(answered.endpoint);
-                self.relay(answered, upgraded, record)
-            }
-            Err(failure) => {
-                let (backend, cause) = (&*backend.name, &failure as &dyn std::error::Error);
-                tracing::debug!(backend, error = cause, "a request was not answered");
-                record.done(answer::plain(failure.status(), &failure.to_string()))
-            }
-        }
-    }
-
-    /// Passes an answer on.
-    fn relay(&self, answered: Answered, upgraded: Option<OnUpgrade>, record: Record) -> Response<Body> {
-        let Answered { mut response, lease, .. } = answered;
-        *response.version_mut() = Version::HTTP_11;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let endpoint = response.extensions_mut().remove::<OnUpgrade>();
-            let Some((client, endpoint)) = upgraded.zip(endpoint) else {
-                let text = "the endpoint changed to a protocol that nobody asked for";
-                return record.done(answer::plain(StatusCode::BAD_GATEWAY, text));
-            };
-            let stop = self.stop.clone();
-            self.tunnels.spawn(async move { stop.run_until_cancelled(tunnel::join(client, endpoint)).await });
-            let protocol = response.headers().get(UPGRADE).cloned();
-            headers::back(response.headers_mut());
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            protocol.and_then(|protocol| response.headers_mut().insert(UPGRADE, protocol));
-            return record.done(response.map(|_| body::empty()));
-        }
-        headers::back(response.headers_mut());
-        let exchange = Exchange::new(lease, record.answered(response.status()));
-        let stalled = self.limits.stalled;
-        response.map(|body| Body::new(Timed::new(body, exchange, stalled)))
     }
 
     /// The backend whose turn it is; none if no weight says so.
@@ -190,7 +149,7 @@ impl Proxy {
             return Some(only);
         }
         let total: u64 = backends.iter().map(|(weight, _)| u64::from(*weight)).sum();
-        let mut at = (self.turn(number_of(rule)) as u64).checked_rem(total)?;
+        let mut at = spread(self.turn(Turn::Backend, number_of(rule)), total)?;
         let chosen = backends.iter().find(|(weight, _)| {
             let is_it = at < u64::from(*weight);
             at = at.saturating_sub(u64::from(*weight));
@@ -202,26 +161,33 @@ impl Proxy {
     /// The endpoints of the backend in the order in which they are tried.
     fn order(&self, backend: &Backend) -> Vec<Arc<Endpoint>> {
         let count = backend.endpoints.len();
-        let start = self.turn(backend.number()).checked_rem(count).unwrap_or_default();
+        let turn = usize::try_from(self.turn(Turn::Endpoint, backend.number())).unwrap_or_default();
+        let start = turn.checked_rem(count).unwrap_or_default();
         let (ejected, well): (Vec<_>, Vec<_>) = (0..count)
             .map(|at| self.pools.endpoint(backend.endpoints[(start + at) % count], backend.protocol))
             .partition(|endpoint| endpoint.health.is_ejected());
         well.into_iter().chain(ejected).take(self.limits.tries).collect()
     }
 
-    fn turn(&self, number: u64) -> usize {
+    fn turn(&self, of: Turn, number: u64) -> u64 {
         // A number below 64 fits.
         let counter = usize::try_from(number % TURNS as u64).unwrap_or_default();
-        self.turns[counter].fetch_add(1, Ordering::Relaxed)
+        self.turns[of as usize][counter].fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn ask(&self, backend: &Backend, mut outgoing: Outgoing) -> Result<Answered, Failure> {
-        let mut failure = Failure::Nobody;
+    /// Asks the endpoints of a backend, one after the other, each of which has this time to begin its answer.
+    async fn ask(
+        &self,
+        backend: &Backend,
+        mut outgoing: Outgoing,
+        answer_time: Duration,
+    ) -> Result<Answered, Failure> {
+        let mut failure = Failure::Nobody(backend.nowhere);
         for (at, endpoint) in self.order(backend).into_iter().enumerate() {
             if at > 0 {
                 self.metrics.retried();
             }
-            match outgoing.try_at(&endpoint, &self.limits).await {
+            match outgoing.try_at(&endpoint, answer_time).await {
                 Ok(answered) => {
                     endpoint.health.answered();
                     return Ok(answered);

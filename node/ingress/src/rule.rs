@@ -1,10 +1,13 @@
 //! A rule: which requests it is about, and what becomes of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::backend::Backend;
+use crate::filters::{Fraction, HeaderEdits, Redirect, Rewrite};
 
 /// What one rule says.
 #[derive(Clone, Debug)]
@@ -85,18 +88,23 @@ pub struct Conditions {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Parameters of the query with exactly these values, as they are sent.
     pub queries: Vec<(String, String)>,
+    /// The last element of its path, as calls of gRPC name their methods.
+    pub last_element: Option<String>,
 }
 
 impl Conditions {
     /// Whether it does.
-    pub fn hold(&self, method: &Method, query: Option<&str>, headers: &HeaderMap) -> bool {
+    pub fn hold(&self, request: &Parts) -> bool {
+        let (query, headers) = (request.uri.query(), &request.headers);
         let in_query = |(name, value): &(String, String)| {
             let mut pairs = query.unwrap_or_default().split('&');
             // Of several of one name the first counts.
             let first = pairs.find_map(|pair| pair.split_once('=').filter(|(key, _)| key == name));
             first.is_some_and(|(_, found)| found == value)
         };
-        self.method.as_ref().is_none_or(|wanted| wanted == method)
+        let last = request.uri.path().rsplit('/').next();
+        self.method.as_ref().is_none_or(|wanted| wanted == request.method)
+            && self.last_element.as_deref().is_none_or(|wanted| last == Some(wanted))
             && self.headers.iter().all(|(name, value)| is_given(headers, name, value))
             && self.queries.iter().all(in_query)
     }
@@ -118,8 +126,42 @@ fn is_given(headers: &HeaderMap, name: &HeaderName, value: &HeaderValue) -> bool
 /// What becomes of a request.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// It goes to one of these, each as often as its weight says.
-    Forward(Vec<(u32, Arc<Backend>)>),
+    /// It goes to an endpoint.
+    Forward(Arc<Forward>),
+    /// It is answered with where to ask instead.
+    Redirect(Redirect),
     /// It is answered with this status.
     Answer(StatusCode),
+}
+
+/// How a request goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Forward {
+    /// To one of these, each as often as its weight says; to none is answered with 500.
+    pub backends: Vec<(u32, Arc<Backend>)>,
+    /// What of its target is changed.
+    pub rewrite: Rewrite,
+    /// What of its headers is changed.
+    pub request: HeaderEdits,
+    /// What of the headers of an endpoint's answer is changed.
+    pub response: HeaderEdits,
+    /// Who else gets it, and how often. Nobody waits for what they answer.
+    pub mirrors: Vec<(Fraction, Arc<Backend>)>,
+    /// How long it may take until its answer begins, however many endpoints are tried.
+    pub time: Option<Duration>,
+    /// How long one endpoint has for that, from when it has the whole request; else as long as the limits say.
+    pub answer_time: Option<Duration>,
+}
+
+impl Forward {
+    /// All requests go to this one.
+    pub fn to(backend: Arc<Backend>) -> Self {
+        Self { backends: vec![(1, backend)], ..Self::default() }
+    }
+
+    /// All that it leads to.
+    pub(crate) fn leads_to(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        let backends = self.backends.iter().map(|(_, backend)| backend);
+        backends.chain(self.mirrors.iter().map(|(_, backend)| backend))
+    }
 }

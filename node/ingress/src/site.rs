@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use crate::certificates::Certificates;
-use crate::rule::Action;
+use crate::rule::{Action, Forward};
 use crate::table::Table;
 
 /// What a door leads to.
@@ -19,10 +19,11 @@ pub struct Site {
 impl Site {
     /// The endpoints that its rules name.
     pub(crate) fn endpoints(&self) -> HashSet<SocketAddr> {
-        let backends = self.table.rules().iter().filter_map(|rule| match &rule.action {
-            Action::Forward(backends) => Some(backends),
-            Action::Answer(_) => None,
+        let forwards = self.table.rules().iter().filter_map(|rule| match &rule.action {
+            Action::Forward(forward) => Some(&**forward),
+            Action::Redirect(_) | Action::Answer(_) => None,
         });
-        backends.flatten().flat_map(|(_, backend)| backend.endpoints.iter().copied()).collect()
+        let backends = forwards.flat_map(Forward::leads_to);
+        backends.flat_map(|backend| backend.endpoints.iter().copied()).collect()
     }
 }

@@ -2,7 +2,7 @@
 //! its path, however many rules there are.
 //!
 //! Of the rules that hold for a request the first counts by: the host (a name before a wildcard, a longer domain before a shorter
-//! one, all hosts last), the path (exact before prefix, then the longer prefix), a method, more headers, more parameters, and at last the
+//! one, all hosts last), the path (exact before prefix, then the longer prefix), the last element, a method, more headers, more parameters, and at last the
 //! order in which the rules were given.
 
 use std::cmp::Reverse;
@@ -92,7 +92,7 @@ impl Paths {
             rules.sort_by_key(|rule| {
                 let Rule { conditions, .. } = &**rule;
                 let counts = (conditions.headers.len(), conditions.queries.len());
-                Reverse((conditions.method.is_some(), counts))
+                Reverse((conditions.last_element.is_some(), conditions.method.is_some(), counts))
             });
         }
     }
@@ -102,11 +102,7 @@ impl Paths {
         let exact = self.exact.get(path).into_iter();
         let whole = self.prefix.get(path).into_iter();
         let above = path.rmatch_indices('/').filter_map(|(at, _)| self.prefix.get(&path[..at]));
-        exact
-            .chain(whole)
-            .chain(above)
-            .flatten()
-            .find(|rule| rule.conditions.hold(&request.method, request.uri.query(), &request.headers))
+        exact.chain(whole).chain(above).flatten().find(|rule| rule.conditions.hold(request))
     }
 }
 

@@ -4,17 +4,19 @@ mod attacks;
 mod backends;
 mod clients;
 mod passing;
+mod rules;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::StatusCode;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Action, Backend, Certificates, Conditions, Door, Host, Limits, PathMatch, Protocol, Proxy, Rule, Site,
-    Table,
+    Action, Backend, Certificates, Conditions, Door, Forward, Host, Limits, PathMatch, Protocol, Proxy, Rule,
+    Site, Table,
 };
 
 /// A proxy that serves on loopback.
@@ -68,12 +70,17 @@ fn all_to(endpoints: &[SocketAddr]) -> Rule {
 }
 
 fn all_by(protocol: Protocol, endpoints: &[SocketAddr]) -> Rule {
-    let backend = Backend { name: "backend".into(), endpoints: endpoints.to_vec(), protocol };
+    let backend = backend("backend", protocol, endpoints);
     Rule {
         name: "rule".into(),
         host: Host::Any,
         path: PathMatch::Prefix("/".to_owned()),
         conditions: Conditions::default(),
-        action: Action::Forward(vec![(1, Arc::new(backend))]),
+        action: Action::Forward(Arc::new(Forward::to(backend))),
     }
+}
+
+fn backend(name: &str, protocol: Protocol, endpoints: &[SocketAddr]) -> Arc<Backend> {
+    let nowhere = StatusCode::SERVICE_UNAVAILABLE;
+    Arc::new(Backend { name: name.into(), endpoints: endpoints.to_vec(), protocol, nowhere })
 }

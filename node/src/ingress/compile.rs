@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use wherry_ingress::{
-    Action, Backend, Certificate, Certificates, Conditions, Host, PathMatch, Protocol, Rule, Site, Table,
+    Action, Backend, Certificate, Certificates, Conditions, Forward, Host, PathMatch, Protocol, Rule, Site,
+    Table,
 };
 
 use super::model::{Ingress, PortRef, Target};
@@ -61,7 +62,7 @@ impl Backends<'_> {
         let action = match target {
             Target::Service(name, port) => {
                 let service = ObjectKey { namespace: key.namespace.clone(), name: name.clone() };
-                Action::Forward(vec![(1, self.backend(service, port))])
+                Action::Forward(Arc::new(Forward::to(self.backend(service, port))))
             }
             Target::Resource => Action::Answer(StatusCode::SERVICE_UNAVAILABLE),
         };
@@ -82,8 +83,9 @@ fn backend(world: &World, service: &ObjectKey, port: &PortRef) -> Backend {
         PortRef::Number(number) => format!("{service}:{number}"),
         PortRef::Name(name) => format!("{service}:{name}"),
     };
+    let nowhere = StatusCode::SERVICE_UNAVAILABLE;
     let Some(port) = world.services.get(service).and_then(|found| found.port(port)) else {
-        return Backend { name: name.into(), endpoints: Vec::new(), protocol: Protocol::Http1 };
+        return Backend { name: name.into(), endpoints: Vec::new(), protocol: Protocol::Http1, nowhere };
     };
     let all: Vec<_> = world.slices_of(service).flat_map(|slice| slice.behind(&port.name)).collect();
     let any_ready = all.iter().any(|(ready, _)| *ready);
@@ -91,5 +93,5 @@ fn backend(world: &World, service: &ObjectKey, port: &PortRef) -> Backend {
         all.into_iter().filter(|(ready, _)| *ready == any_ready).map(|(_, address)| address).collect();
     endpoints.sort_unstable();
     endpoints.dedup();
-    Backend { name: name.into(), endpoints, protocol: port.protocol }
+    Backend { name: name.into(), endpoints, protocol: port.protocol, nowhere }
 }

@@ -82,9 +82,10 @@ fn met(site: &Site, host: &str, path: &str) -> Option<(String, Vec<String>)> {
     let (head, ()) = Request::get(path).body(()).unwrap().into_parts();
     let rule = site.table.find(host, &head)?;
     let endpoints = match &rule.action {
-        Action::Forward(backends) => {
-            backends.iter().flat_map(|(_, it)| &it.endpoints).map(ToString::to_string).collect()
+        Action::Forward(forward) => {
+            forward.backends.iter().flat_map(|(_, it)| &it.endpoints).map(ToString::to_string).collect()
         }
+        Action::Redirect(_) => panic!("no Ingress leads elsewhere"),
         Action::Answer(status) => vec![status.to_string()],
     };
     Some((rule.name.to_string(), endpoints))
@@ -126,8 +127,8 @@ fn ports_say_what_endpoints_speak() {
     let mut world = world();
     world.record_ingress(&ingress("a", 1, rules("", "/", to("web", json!({"name": "rpc"})))));
     let site = compile(&world, &certificate());
-    let Action::Forward(backends) = &site.table.rules()[0].action else { panic!("it leads somewhere") };
-    assert_eq!(backends[0].1.protocol, Protocol::Http2);
+    let Action::Forward(forward) = &site.table.rules()[0].action else { panic!("it leads somewhere") };
+    assert_eq!(forward.backends[0].1.protocol, Protocol::Http2);
 }
 
 #[test]

@@ -14,15 +14,15 @@ use tokio::sync::oneshot;
 
 use crate::backend::Protocol;
 use crate::body::{self, Body, BodyError, Holder, Timed};
+use crate::copied::copied;
 use crate::headers;
-use crate::limits::Limits;
 use crate::pools::{ConnectError, Endpoint, Lease, SendError};
 
 /// Why a request has no answer of an endpoint.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("no endpoint is ready")]
-    Nobody,
+    #[error("there is no endpoint that is ready")]
+    Nobody(StatusCode),
     #[error("no endpoint can be reached")]
     Unreachable(#[source] ConnectError),
     #[error("the endpoint ended the connection without an answer")]
@@ -41,7 +41,7 @@ impl Failure {
     /// What the client is answered.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Nobody => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Nobody(status) => *status,
             Self::Unreachable(_) | Self::Lost(_) | Self::Closed => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::Body(_) => StatusCode::BAD_REQUEST,
@@ -100,6 +100,24 @@ impl Outgoing {
         Self { head, body: Some(Body::new(body)), uploaded, is_repeatable }
     }
 
+    /// The same request for somebody else. Of its body this one gets what goes; if it is slower, its body breaks off.
+    pub(super) fn copy(&mut self) -> Self {
+        let (sender, uploaded) = oneshot::channel();
+        let holder = Uploaded(Some(sender));
+        let body = match self.body.take() {
+            Some(body) if !body.is_end_stream() => {
+                let (body, copy) = copied(body, holder);
+                self.body = Some(body);
+                copy
+            }
+            other => {
+                self.body = other;
+                body::empty()
+            }
+        };
+        Self { head: self.head.clone(), body: Some(body), uploaded, is_repeatable: self.is_repeatable }
+    }
+
     /// Whether it is whole, or may go again without what went.
     pub(super) fn can_go_again(&self) -> bool {
         self.body.is_some() || self.is_repeatable
@@ -109,12 +127,12 @@ impl Outgoing {
     pub(super) async fn try_at(
         &mut self,
         endpoint: &Arc<Endpoint>,
-        limits: &Limits,
+        answer_time: Duration,
     ) -> Result<Answered, Failure> {
         let mut welcome = true;
         loop {
             let mut lease = endpoint.lease(welcome).await.map_err(Failure::Unreachable)?;
-            let failure = match self.send(&mut lease, endpoint.protocol, limits).await {
+            let failure = match self.send(&mut lease, endpoint.protocol, answer_time).await {
                 Ok(response) => {
                     return Ok(Answered { response, lease, endpoint: endpoint.address });
                 }
@@ -132,7 +150,7 @@ impl Outgoing {
         &mut self,
         lease: &mut Lease,
         protocol: Protocol,
-        limits: &Limits,
+        answer_time: Duration,
     ) -> Result<Response<Incoming>, Failure> {
         let body = self.body.take().unwrap_or_else(body::empty);
         let request = Request::from_parts(self.head_for(protocol), body);
@@ -142,7 +160,7 @@ impl Outgoing {
                 // Ends when the body did, or was given up.
                 let _ = (&mut self.uploaded).await;
             }
-            tokio::time::sleep(limits.answer).await;
+            tokio::time::sleep(answer_time).await;
         };
         let answer = tokio::select! {
             biased;
@@ -186,7 +204,7 @@ fn lost(error: hyper::Error) -> Failure {
     while let Some(found) = cause {
         match found.downcast_ref::<BodyError>() {
             Some(BodyError::Stalled) => return Failure::SlowBody,
-            Some(BodyError::Broken(_)) => return Failure::Body(error),
+            Some(BodyError::Broken(_) | BodyError::Abandoned) => return Failure::Body(error),
             None => cause = found.source(),
         }
     }

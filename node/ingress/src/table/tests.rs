@@ -89,10 +89,12 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     let method = proptest::option::of(prop_oneof![Just(Method::GET), Just(Method::POST)]);
     let headers = proptest::collection::vec((0..2_i32, 0..2_i32), 0..3);
     let queries = proptest::collection::vec((0..2_i32, 0..2_i32), 0..3);
-    (method, headers, queries).prop_map(|(method, headers, queries)| Conditions {
+    let last_element = proptest::option::weighted(0.2, "[ab]");
+    (method, headers, queries, last_element).prop_map(|(method, headers, queries, last_element)| Conditions {
         method,
         headers: headers.into_iter().map(|(name, value)| header(name, value)).collect(),
         queries: queries.into_iter().map(|(key, value)| (format!("q{key}"), value.to_string())).collect(),
+        last_element,
     })
 }
 
@@ -118,9 +120,7 @@ fn rules() -> impl Strategy<Value = Vec<Rule>> {
 /// What the rules say, read one by one; the greatest counts, of equal ones the first.
 fn naive<'r>(rules: &'r [Rule], host: &str, request: &Parts) -> Option<&'r str> {
     let holds = |rule: &&Rule| {
-        rule.host.holds(host)
-            && rule.path.holds(request.uri.path())
-            && rule.conditions.hold(&request.method, request.uri.query(), &request.headers)
+        rule.host.holds(host) && rule.path.holds(request.uri.path()) && rule.conditions.hold(request)
     };
     let rank = |rule: &Rule| {
         let host = match &rule.host {
@@ -133,8 +133,8 @@ fn naive<'r>(rules: &'r [Rule], host: &str, request: &Parts) -> Option<&'r str> 
             PathMatch::Exactly(_) => (1, 0),
             PathMatch::Prefix(prefix) => (0, prefix.strip_suffix('/').unwrap_or(prefix).len()),
         };
-        let Conditions { method, headers, queries } = &rule.conditions;
-        (host, path, method.is_some(), headers.len(), queries.len())
+        let Conditions { method, headers, queries, last_element } = &rule.conditions;
+        (host, path, last_element.is_some(), method.is_some(), headers.len(), queries.len())
     };
     let ranked = rules.iter().filter(holds).enumerate();
     ranked.max_by_key(|(at, rule)| (rank(rule), Reverse(*at))).map(|(_, rule)| &*rule.name)
