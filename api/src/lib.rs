@@ -13,6 +13,7 @@ pub mod cron;
 pub mod csi;
 pub mod data;
 pub mod events;
+pub mod gateway;
 pub mod ingress;
 pub mod kinds;
 pub mod local_path;

@@ -11,6 +11,7 @@ use crate::audit::duration;
 use crate::network::{NODE_PREFIX, Network};
 
 /// How the controllers of a whole cluster go about their work.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 pub(crate) struct ControllerArgs {
     /// Give every node that has no Pod addresses a part of the cluster's range.
@@ -28,6 +29,10 @@ pub(crate) struct ControllerArgs {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, default_value_t = true,
           action = clap::ArgAction::Set)]
     metrics_server: bool,
+    /// Install the Gateway API, unless somebody else did, and serve Gateways of class `wherry`.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, default_value_t = true,
+          action = clap::ArgAction::Set)]
+    pub(crate) gateway_api: bool,
     #[command(flatten)]
     autoscaling: AutoscalingArgs,
     #[command(flatten)]
@@ -107,8 +112,14 @@ impl ControllerArgs {
         };
         let node_ranges = self.allocate_node_cidrs.then(|| ranges(network)).transpose()?;
         let leader_election = self.election.options()?;
-        let (no_load_balancer, metrics) = (self.no_load_balancer, self.metrics_server);
-        Ok(ControllerOptions { no_load_balancer, autoscaling, node_ranges, metrics, leader_election })
+        Ok(ControllerOptions {
+            no_load_balancer: self.no_load_balancer,
+            autoscaling,
+            node_ranges,
+            metrics: self.metrics_server,
+            gateway_api: self.gateway_api,
+            leader_election,
+        })
     }
 }
 

@@ -43,15 +43,18 @@ pub(crate) struct IngressArgs {
 
 impl IngressArgs {
     /// The doors of `wherry up`.
-    pub(crate) fn doors(&self) -> IngressDoors {
+    pub(crate) fn doors(&self, gateways: bool) -> IngressDoors {
         let or = |given: Option<ListenAt>, default| given.map_or(Some(default), |ListenAt(address)| address);
-        IngressDoors { http: or(self.ingress_http_listen, HTTP), https: or(self.ingress_https_listen, HTTPS) }
+        let (http, https) = (or(self.ingress_http_listen, HTTP), or(self.ingress_https_listen, HTTPS));
+        IngressDoors { http, https, gateways }
     }
 
     /// The doors of `wherry agent`.
     pub(crate) fn doors_asked_for(&self) -> IngressDoors {
         let asked = |given: Option<ListenAt>| given.and_then(|ListenAt(address)| address);
-        IngressDoors { http: asked(self.ingress_http_listen), https: asked(self.ingress_https_listen) }
+        let (http, https) = (asked(self.ingress_http_listen), asked(self.ingress_https_listen));
+        // What Gateways are told of how they are served, one node alone may say.
+        IngressDoors { http, https, gateways: false }
     }
 }
 
@@ -93,12 +96,12 @@ mod tests {
 
     #[test]
     fn only_a_whole_cluster_listens_unasked_and_then_on_loopback() {
-        let doors = args(None, None).doors();
+        let doors = args(None, None).doors(true);
         assert_eq!((doors.http, doors.https), (Some(HTTP), Some(HTTPS)));
         assert!(HTTP.ip().is_loopback() && HTTPS.ip().is_loopback());
         assert!(!args(None, None).doors_asked_for().any());
         let asked = args(Some("0.0.0.0:80"), Some("off"));
-        for doors in [asked.doors(), asked.doors_asked_for()] {
+        for doors in [asked.doors(false), asked.doors_asked_for()] {
             assert_eq!((doors.http, doors.https), ("0.0.0.0:80".parse().ok(), None));
         }
         assert!("80".parse::<ListenAt>().is_err());

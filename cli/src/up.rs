@@ -24,7 +24,7 @@ use crate::serving::{Machine, Serving};
 pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
     let mut plan = NodePlan::new(&args.node, args.controllers.node_cidr_mask_size)?;
-    plan.ingress = args.node.ingress.doors();
+    plan.ingress = args.node.ingress.doors(args.controllers.gateway_api);
     let server = args.server;
     let audit = server.audit.config()?;
     let scheduler = scheduler_configuration(args.scheduler_config.as_deref())?;

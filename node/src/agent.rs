@@ -255,7 +255,7 @@ pub(crate) async fn run_with(
     tasks.spawn(plugins::follow(agent.ctx.clone(), config.data_dir.join("node"), stop.clone()));
     tasks.spawn(evictions.run(stop.clone()));
     if let Some((client, ingress)) = ingress {
-        tasks.spawn(ingress.run(client, stop.clone()));
+        tasks.spawn(ingress.run(client, config.clock.clone(), stop.clone()));
     }
     if let Some(ip) = config.own_dns() {
         agent.own_dns_address(ip).await?;

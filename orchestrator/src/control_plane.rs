@@ -36,6 +36,7 @@ use crate::bootstrap::{self, ApiAddress};
 use crate::certificates::{Certificates, CertificatesInUse};
 use crate::election::{Candidate, LeaderElection};
 use crate::encryption::{self, EncryptionFile};
+use crate::gateway_api;
 use crate::pki::sign::RequestSigner;
 use crate::pki::{Pki, PkiError, rotation};
 use crate::secrets::{self, SecretsError};
@@ -99,6 +100,8 @@ pub struct ControllerOptions {
     pub node_ranges: Option<NodeRanges>,
     /// Whether this control plane itself says what nodes and Pods use (metrics.k8s.io).
     pub metrics: bool,
+    /// Whether the Gateway API is installed, unless somebody else did.
+    pub gateway_api: bool,
     /// How the one is elected that runs the controllers, and the one that schedules; without it, this process does both.
     pub leader_election: Option<LeaderElection>,
 }
@@ -172,6 +175,11 @@ impl ControlPlane {
         bootstrap::authentication(&client, &known).await.map_err(StartError::Bootstrap)?;
         let stop = plane.stop_loops.clone();
         plane.loops.spawn(async move { stop.run_until_cancelled(bootstrap::follow_ca(&client, ca)).await });
+        if controllers.gateway_api {
+            let client = plane.client("system:apiserver", "kube-apiserver");
+            let (install, stop) = (gateway_api::install(client), plane.stop_loops.clone());
+            plane.loops.spawn(async move { stop.run_until_cancelled(install).await });
+        }
         plane.spawn_controllers(role("kube-controller-manager"), mint, controllers);
         plane.spawn_scheduler(role("kube-scheduler"), scheduler);
         Ok(plane)

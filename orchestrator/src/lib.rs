@@ -10,6 +10,7 @@ mod certificates;
 mod control_plane;
 mod election;
 mod encryption;
+mod gateway_api;
 pub mod kubeconfig;
 pub mod pki;
 mod policy;

@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use wherry_ingress::{
-    Action, Backend, Certificate, Certificates, Conditions, Forward, Host, PathMatch, Protocol, Rule, Site,
-    Table,
-};
+use wherry_ingress::{Action, Backend, Certificate, Conditions, Forward, Host, PathMatch, Protocol, Rule};
 
 use super::model::{Ingress, PortRef, Target};
+use super::served::Served;
 use super::world::World;
 use crate::services::ObjectKey;
 
-/// What the Ingresses say; hosts without a certificate are shown this one.
-pub(super) fn compile(world: &World, certificate: &Certificate) -> Site {
+/// What the Ingresses say.
+pub(super) fn compile(world: &World) -> Served {
     let ours = world.ours();
     let mut backends = Backends { world, known: BTreeMap::new() };
     let mut rules = Vec::new();
@@ -29,11 +27,11 @@ pub(super) fn compile(world: &World, certificate: &Certificate) -> Site {
             rules.push(backends.rule(key, Host::Any, PathMatch::Prefix("/".to_owned()), target));
         }
     }
-    Site { table: Table::new(rules), certificates: certificates(world, &ours, certificate) }
+    Served { rules, certificates: certificates(world, &ours), is_secure: false }
 }
 
-fn certificates(world: &World, ours: &[(&ObjectKey, &Ingress)], other: &Certificate) -> Certificates {
-    let mut certificates = Certificates::new(Some(other.clone()));
+fn certificates(world: &World, ours: &[(&ObjectKey, &Ingress)]) -> Vec<(Host, Certificate)> {
+    let mut certificates = Vec::new();
     for (key, ingress) in ours {
         for tls in &ingress.tls {
             let secret = tls
@@ -45,7 +43,7 @@ fn certificates(world: &World, ours: &[(&ObjectKey, &Ingress)], other: &Certific
             // One for no host is for those of the Ingress's rules.
             let of_rules = ingress.rules.iter().map(|(host, ..)| host).filter(|_| tls.hosts.is_empty());
             let named = tls.hosts.iter().chain(of_rules).filter(|host| **host != Host::Any);
-            named.for_each(|host| certificates.add(host, certificate));
+            certificates.extend(named.map(|host| (host.clone(), certificate.clone())));
         }
     }
     certificates
@@ -78,7 +76,7 @@ impl Backends<'_> {
 }
 
 /// The endpoints of a Service's port: those that are ready; where none is, those that still answer.
-fn backend(world: &World, service: &ObjectKey, port: &PortRef) -> Backend {
+pub(super) fn backend(world: &World, service: &ObjectKey, port: &PortRef) -> Backend {
     let name = match port {
         PortRef::Number(number) => format!("{service}:{number}"),
         PortRef::Name(name) => format!("{service}:{name}"),

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wherry_ingress::{Action, Certificate, Protocol, Site};
 
-use super::compile::compile;
-use super::status::{self, Address, plan};
+use super::compile;
+use super::status::{self, Address, Write, plan};
 use super::world::World;
 
 fn object<K: DeserializeOwned>(value: Value) -> Event<K> {
@@ -75,6 +75,10 @@ fn certificate() -> Certificate {
 fn pem() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn compile(world: &World, other: &Certificate) -> Site {
+    compile::compile(world).into_site(other)
 }
 
 /// Whose rule a request meets, and which endpoints it may go to.
@@ -205,7 +209,8 @@ fn told(mut spec: Value, addresses: &[Address]) -> Vec<Vec<String>> {
     let doors = ["127.0.0.1:80".parse().unwrap(), "0.0.0.0:443".parse().unwrap()];
     let own = status::addresses(doors.into_iter(), "192.0.2.1".parse().unwrap());
     let ips = |addresses: Vec<Address>| addresses.into_iter().filter_map(|address| address.ip).collect();
-    plan(&world, &own).into_iter().map(|write| ips(write.addresses)).collect()
+    let told = |write: Write| write.status["loadBalancer"]["ingress"].clone();
+    plan(&world, &own).into_iter().map(|write| ips(serde_json::from_value(told(write)).unwrap())).collect()
 }
 
 #[test]

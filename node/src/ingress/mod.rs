@@ -1,8 +1,8 @@
-//! The built-in Ingress controller: what is asked of this node from outside reaches the endpoints that Ingresses lead to.
+//! The built-in controller of Ingresses and Gateways: what is asked of this node from outside reaches the endpoints that they lead to.
 //!
 //! ```text
-//! watches (Ingress, IngressClass, Service, EndpointSlice, Secret) -> World -> compile (pure) -> Site -> doors (wherry-ingress)
-//!                                                                     |
+//! watches (Ingress, IngressClass, Service, EndpointSlice, Secret) -> World -> compile (pure) -> Served -> doors (wherry-ingress)
+//!    (Gateway, HTTPRoute, ... while they are defined)                |   \--> gateway (pure) --^
 //!                                                                     +----> status (pure, then written)
 //! ```
 //!
@@ -11,15 +11,19 @@
 //!
 //! It reads Secrets, which nodes may not, so it is a user of its own: the ServiceAccount `wherry-ingress` of kube-system.
 
+mod changes;
 mod compile;
 #[cfg(test)]
 mod compile_tests;
+mod doors;
+mod gateway;
 mod model;
+mod served;
 mod status;
 mod watch;
 mod world;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use kube::Client;
@@ -27,9 +31,12 @@ use rustls::crypto::CryptoProvider;
 use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wherry_ingress::{Certificate, Door, Limits, Metrics, Proxy, Site};
+use wherry_api::clock::Clock;
+use wherry_ingress::{Certificate, Door, Limits, Metrics, Proxy};
 
+use doors::Doors;
 use status::Address;
+use watch::Keeper;
 
 /// Where the controller listens; nowhere, it does not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +45,8 @@ pub struct IngressDoors {
     pub http: Option<SocketAddr>,
     /// For HTTPS.
     pub https: Option<SocketAddr>,
+    /// Whether Gateways are served there, too.
+    pub gateways: bool,
 }
 
 impl IngressDoors {
@@ -67,29 +76,25 @@ pub enum IngressError {
 
 /// A controller that listens.
 pub(crate) struct Ingress {
-    doors: Vec<Door>,
+    http: Option<Door>,
+    https: Option<Door>,
     addresses: Vec<Address>,
     proxy: Arc<Proxy>,
     /// What hosts without a certificate are shown.
     certificate: Certificate,
+    gateways: bool,
 }
 
 impl Ingress {
     /// Listens; `node` is what is told of doors at all addresses.
-    pub(crate) async fn open(wanted: IngressDoors, node: std::net::IpAddr) -> Result<Self, IngressError> {
+    pub(crate) async fn open(wanted: IngressDoors, node: IpAddr) -> Result<Self, IngressError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificate = own_certificate(&provider).map_err(IngressError::Certificate)?;
-        let mut doors = Vec::new();
-        for (address, flag, tls) in [
-            (wanted.http, "--ingress-http-listen", None),
-            (wanted.https, "--ingress-https-listen", Some(provider)),
-        ] {
-            let Some(address) = address else { continue };
-            let door = Door::bind(address, tls).await;
-            doors.push(door.map_err(|source| IngressError::Listen { address, flag, source })?);
-        }
-        let addresses = status::addresses(doors.iter().map(Door::address), node);
-        Ok(Self { doors, addresses, proxy: Arc::new(Proxy::new(Limits::default())), certificate })
+        let http = open(wanted.http, "--ingress-http-listen", None).await?;
+        let https = open(wanted.https, "--ingress-https-listen", Some(provider)).await?;
+        let addresses = status::addresses(http.iter().chain(&https).map(Door::address), node);
+        let proxy = Arc::new(Proxy::new(Limits::default()));
+        Ok(Self { http, https, addresses, proxy, certificate, gateways: wanted.gateways })
     }
 
     /// What it counts.
@@ -98,32 +103,31 @@ impl Ingress {
     }
 
     /// Serves what the API's objects say until `stop`, then lets requests end.
-    pub(crate) async fn run(self, client: Client, stop: CancellationToken) {
-        let (site, sites) = channel::channel(Arc::new(Site::default()));
+    pub(crate) async fn run(self, client: Client, clock: Arc<dyn Clock>, stop: CancellationToken) {
         let (writes, to_write) = channel::channel(Vec::new());
         let tasks = TaskTracker::new();
-        let (proxy, ended) = (self.proxy.clone(), stop.clone());
-        let (doors, own) = (self.doors, stop.clone());
+        let ended = stop.clone();
         let writer = status::write(client.clone(), to_write);
         tasks.spawn(async move { ended.run_until_cancelled(writer).await });
-        let serving = tasks.clone();
-        let open = move || {
-            for door in doors {
-                serving.spawn(door.serve(proxy.clone(), sites.clone(), own.clone()));
-            }
-        };
-        let keeper = watch::Keeper {
-            proxy: self.proxy.clone(),
-            site,
-            writes,
-            addresses: self.addresses,
-            certificate: self.certificate,
-        };
-        stop.run_until_cancelled(Box::pin(keeper.run(client, open))).await;
+        let serving = (tasks.clone(), stop.clone());
+        let doors = Doors::new((self.http, self.https), self.proxy.clone(), self.certificate, serving);
+        let (addresses, gateways) = (self.addresses, self.gateways);
+        let keeper = Keeper { doors, writes, addresses, clock, gateways };
+        stop.run_until_cancelled(Box::pin(keeper.run(client))).await;
         tasks.close();
         tasks.wait().await;
         self.proxy.close().await;
     }
+}
+
+async fn open(
+    address: Option<SocketAddr>,
+    flag: &'static str,
+    tls: Option<Arc<CryptoProvider>>,
+) -> Result<Option<Door>, IngressError> {
+    let Some(address) = address else { return Ok(None) };
+    let door = Door::bind(address, tls).await;
+    door.map(Some).map_err(|source| IngressError::Listen { address, flag, source })
 }
 
 /// A certificate that nobody trusts, as every Ingress controller has one.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressLoadBalancerIngress, IngressPortStatus};
 use kube::api::{Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::world::World;
@@ -37,12 +38,14 @@ impl Published {
     }
 }
 
-/// What an Ingress is to be told.
+/// What an object is to be told.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Write {
+    pub(super) resource: ApiResource,
     pub(super) key: ObjectKey,
-    version: String,
-    pub(super) addresses: Vec<Address>,
+    /// The version that it is meant for.
+    pub(super) version: String,
+    pub(super) status: Value,
 }
 
 /// What is told of these doors.
@@ -76,7 +79,12 @@ pub(super) fn plan(world: &World, own: &[Address]) -> Vec<Write> {
         let is_told = addresses.len() == published.addresses.len()
             && addresses.iter().all(|address| published.addresses.contains(address));
         if !is_told {
-            writes.push(Write { key: key.clone(), version: published.version.clone(), addresses });
+            writes.push(Write {
+                resource: ApiResource::erase::<Ingress>(&()),
+                key: key.clone(),
+                version: published.version.clone(),
+                status: json!({"loadBalancer": {"ingress": addresses}}),
+            });
         }
     }
     writes
@@ -99,17 +107,20 @@ pub(super) async fn write(client: Client, mut wanted: watch::Receiver<Vec<Write>
 }
 
 async fn tell(client: &Client, write: &Write) -> bool {
-    let api: Api<Ingress> = Api::namespaced(client.clone(), &write.key.namespace);
-    let patch = json!({
-        "metadata": {"resourceVersion": write.version},
-        "status": {"loadBalancer": {"ingress": write.addresses}},
-    });
-    match api.patch_status(&write.key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    let Write { resource, key, version, status } = write;
+    let api: Api<DynamicObject> = if key.namespace.is_empty() {
+        Api::all_with(client.clone(), resource)
+    } else {
+        Api::namespaced_with(client.clone(), &key.namespace, resource)
+    };
+    let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
+    match api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => true,
         // The watch tells what it is now.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => true,
         Err(error) => {
-            tracing::warn!(ingress = %write.key, error = %chain(&error), "cannot tell an Ingress where it is served");
+            let kind = &resource.kind;
+            tracing::warn!(%kind, object = %key, error = %chain(&error), "cannot tell an object how it is served");
             false
         }
     }

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use k8s_openapi::api::networking::v1 as networking;
+use kube::core::DynamicObject;
 use kube::runtime::watcher::Event;
 use rustls::crypto::CryptoProvider;
 
+use super::gateway::{GatewayApi, Kind};
 use super::model::{Ingress, Secret, Service, Slice, is_ours};
 use super::status::Published;
 use crate::services::{ObjectKey, Replica};
@@ -22,6 +24,8 @@ pub(super) struct World {
     pub(super) services: Replica<Service>,
     pub(super) slices: Replica<Slice>,
     pub(super) secrets: Replica<Secret>,
+    /// What Gateways say; nothing if nobody follows them.
+    pub(super) gateways: GatewayApi,
     /// The slices of each Service.
     by_service: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
     is_changed: bool,
@@ -58,6 +62,20 @@ impl World {
         self.is_changed |= !self.secrets.record(event, |object| Secret::parse(object, provider)).is_empty();
     }
 
+    pub(super) fn record_gateway(&mut self, kind: Kind, event: &Event<DynamicObject>) {
+        self.is_changed |= self.gateways.record(kind, event);
+    }
+
+    pub(super) fn record_namespace(&mut self, event: &Event<core::Namespace>) {
+        self.is_changed |= self.gateways.record_namespace(event);
+    }
+
+    /// There are no objects of this kind any more.
+    pub(super) fn forget(&mut self, kind: Kind) {
+        self.gateways.forget(kind);
+        self.is_changed = true;
+    }
+
     /// The slices of a Service.
     pub(super) fn slices_of(&self, service: &ObjectKey) -> impl Iterator<Item = &Slice> {
         let keys = self.by_service.get(service).into_iter().flatten();
@@ -76,7 +94,7 @@ impl World {
         ingress.class.as_ref().is_some_and(|name| self.classes.get(&class(name)).is_some())
     }
 
-    /// Whether every list has been seen to its end.
+    /// Whether every list of what Ingresses are about has been seen to its end.
     pub(super) fn is_complete(&self) -> bool {
         self.ingresses.is_complete()
             && self.classes.is_complete()
