@@ -157,6 +157,8 @@ impl Client {
 fn complete(read: &[u8]) -> io::Result<Option<(u16, bool)>> {
     let text = std::str::from_utf8(read).map_err(io::Error::other)?;
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return Ok(None) };
+    // nginx writes names of headers with capitals.
+    let head = head.to_ascii_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no status: {head}")))?;
     let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());

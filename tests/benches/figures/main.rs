@@ -4,7 +4,7 @@
 //! cargo build --release -p wherry && cargo bench -p wherry-tests --bench figures [-- NAME...]
 //! ```
 //! Each line reads `figure: name = value unit[, baseline ...]`; names select what runs: ready, rss, pods,
-//! killed, http, api, node. After `wasm` names are those of the wasm runtime's: http, start, density, isolation, rolling; after
+//! killed, http, api, node, ingress. After `wasm` names are those of the wasm runtime's: http, start, density, isolation, rolling; after
 //! `network` those of the Pods' network: services, dns.
 
 #![expect(
@@ -14,6 +14,7 @@
 )]
 
 mod api_load;
+mod ingress;
 mod load;
 mod network;
 mod node;
@@ -31,7 +32,7 @@ const RUNS: usize = 5;
 /// Measures in a directory of its own, within a network namespace of its own.
 type Bench = fn(&Path);
 
-const BENCHES: [(&str, Bench); 7] = [
+const BENCHES: [(&str, Bench); 8] = [
     ("ready", ready),
     ("rss", idle_rss),
     ("pods", pods),
@@ -39,6 +40,7 @@ const BENCHES: [(&str, Bench); 7] = [
     ("http", http_rates),
     ("api", api_rates),
     ("node", node::figures),
+    ("ingress", ingress::figures),
 ];
 
 fn main() {
