@@ -5,7 +5,7 @@ use std::io;
 use std::process::{Output, Stdio};
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// Why a script was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -98,14 +98,46 @@ impl Script {
 
 /// Applies a script. When this returns without an error, every rule of it is in force.
 pub(crate) async fn apply(script: &str) -> Result<(), NftError> {
-    let mut child = Command::new("nft")
+    run(start()?, script).await
+}
+
+/// For whoever applies scripts again and again: the program for the next one was started before and waits for it, so that a change
+/// takes the time of the kernel and not that of starting a program. It ends with this process.
+#[derive(Default)]
+pub(crate) struct Standby {
+    next: Option<Box<Child>>,
+}
+
+impl Standby {
+    /// As [`apply`].
+    pub(crate) async fn apply(&mut self, script: &str) -> Result<(), NftError> {
+        let waiting = match self.next.as_mut().map(|child| child.try_wait()) {
+            Some(Ok(None)) => self.next.take(),
+            _ => None,
+        };
+        let applied = match waiting {
+            Some(child) => run(*child, script).await,
+            None => apply(script).await,
+        };
+        // What is in its way is told when the next script is applied.
+        self.next = start().ok().map(Box::new);
+        applied
+    }
+}
+
+/// The program, which reads all of its script before it looks at what the kernel has.
+fn start() -> Result<Child, NftError> {
+    Command::new("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(NftError::Start)?;
+        .map_err(NftError::Start)
+}
+
+async fn run(mut child: Child, script: &str) -> Result<(), NftError> {
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let feed = async move {
         let written = stdin.write_all(script.as_bytes()).await;

@@ -40,6 +40,7 @@ pub(super) struct Nftables {
     /// How many Services need an address in the set `hairpin`.
     hairpins: BTreeMap<Ipv4Addr, usize>,
     kernel: Kernel,
+    nft: nft::Standby,
     /// UDP flows to look through once the rules are in force.
     stale: BTreeMap<ObjectKey, Vec<UdpService>>,
 }
@@ -78,6 +79,7 @@ impl Nftables {
             wanted: BTreeMap::new(),
             hairpins: BTreeMap::new(),
             kernel: Kernel::Unknown,
+            nft: nft::Standby::default(),
             stale: BTreeMap::new(),
         })
     }
@@ -97,7 +99,7 @@ impl Nftables {
             return;
         }
         let script = if in_sync { self.difference(&replaced) } else { self.everything() };
-        match nft::apply(&script).await {
+        match self.nft.apply(&script).await {
             Ok(()) => {
                 self.kernel = Kernel::InSync;
                 self.forget_flows().await;
