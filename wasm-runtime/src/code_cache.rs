@@ -3,22 +3,32 @@
 //! ```text
 //! <data dir>/code/<engine>/<digest>     compiled code, then a seal of 48 bytes: a magic and a SHA-256
 //! ```
+//! The SHA-256 is that of the SHA-256 of each MiB, so that all processors check a large file; it is read for that and not kept.
+//!
 //! `<engine>` is a digest of all that compiled code depends on (version, target, settings), so that no other engine
 //! reads it; directories of other engines are removed. The seal covers engine, digest and code: a file that was cut
 //! short, changed or renamed is not used and made anew. Directories are accessible to their owner alone, and only code
 //! compiled here is ever written to them.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::hash::{Hash as _, Hasher};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::ops::Range;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, Digest, SHA256};
 use wasmtime::Engine;
 
-const MAGIC: &[u8; 16] = b"wherry-code-v1\0\n";
+use crate::executor::processors;
+
+const MAGIC: &[u8; 16] = b"wherry-code-v2\0\n";
 const SEAL: usize = MAGIC.len() + 32;
+/// What is checked by one thread.
+const PIECE: usize = 1 << 20;
+/// What is read of it at a time.
+const BLOCK: usize = 64 * 1024;
 
 /// The compiled code of one engine.
 #[derive(Debug)]
@@ -47,19 +57,27 @@ impl CodeCache {
     /// The file with the code compiled from `digest`, if there is one and its seal holds.
     pub(crate) fn find(&self, digest: &str) -> io::Result<Option<PathBuf>> {
         let path = self.path(digest);
-        let file = match fs::read(&path) {
+        let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let holds = file.len() > SEAL && {
-            let (code, seal) = file.split_at(file.len() - SEAL);
-            seal == self.seal(digest, code)
-        };
+        let holds = self.holds(digest, &file)?;
         if !holds {
             tracing::warn!(digest, "compiled code on disk is damaged and is compiled again");
         }
         Ok(holds.then_some(path))
+    }
+
+    fn holds(&self, digest: &str, file: &File) -> io::Result<bool> {
+        let Some(length) = file.metadata()?.len().checked_sub(SEAL as u64) else { return Ok(false) };
+        let mut seal = [0; SEAL];
+        file.read_exact_at(&mut seal, length)?;
+        if !seal.starts_with(MAGIC) {
+            return Ok(false);
+        }
+        let pieces = digests(length, |piece| digest_at(file, piece))?;
+        Ok(seal == self.seal(digest, length, &pieces))
     }
 
     /// Writes code compiled from `digest`; a crash leaves the old file or the new one.
@@ -67,7 +85,8 @@ impl CodeCache {
         let path = self.path(digest);
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
         file.write_all(code)?;
-        file.write_all(&self.seal(digest, code))?;
+        let pieces: Vec<_> = code.chunks(PIECE).map(|piece| ring::digest::digest(&SHA256, piece)).collect();
+        file.write_all(&self.seal(digest, code.len() as u64, &pieces))?;
         file.persist(&path)?;
         Ok(path)
     }
@@ -84,17 +103,56 @@ impl CodeCache {
         self.directory.join(digest.replace(':', "-"))
     }
 
-    fn seal(&self, digest: &str, code: &[u8]) -> [u8; SEAL] {
+    fn seal(&self, digest: &str, length: u64, pieces: &[Digest]) -> [u8; SEAL] {
         let mut context = Context::new(&SHA256);
-        for part in [self.engine.as_bytes(), digest.as_bytes(), code] {
+        for part in [self.engine.as_bytes(), digest.as_bytes(), &length.to_le_bytes()] {
             context.update(&(part.len() as u64).to_le_bytes());
             context.update(part);
+        }
+        for piece in pieces {
+            context.update(piece.as_ref());
         }
         let mut seal = [0; SEAL];
         seal[..MAGIC.len()].copy_from_slice(MAGIC);
         seal[MAGIC.len()..].copy_from_slice(context.finish().as_ref());
         seal
     }
+}
+
+/// The digests of all pieces of so many bytes, in order, worked out on all processors.
+fn digests(length: u64, of: impl Fn(Range<u64>) -> io::Result<Digest> + Sync) -> io::Result<Vec<Digest>> {
+    let starts: Vec<u64> = (0..length).step_by(PIECE).collect();
+    let work = |starts: &[u64]| {
+        starts
+            .iter()
+            .map(|start| of(*start..length.min(start + PIECE as u64)))
+            .collect::<io::Result<Vec<_>>>()
+    };
+    let share = starts.len().div_ceil(processors()).max(1);
+    let mut shares = starts.chunks(share);
+    let own = shares.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let work = &work;
+        let others = shares.map(|share| thread::Builder::new().spawn_scoped(scope, move || work(share)));
+        let others = others.collect::<io::Result<Vec<_>>>()?;
+        let mut digests = work(own)?;
+        for other in others {
+            digests.extend(other.join().map_err(|_| io::Error::other("a thread that checks code failed"))??);
+        }
+        Ok(digests)
+    })
+}
+
+/// The digest of a piece of a file.
+fn digest_at(file: &File, piece: Range<u64>) -> io::Result<Digest> {
+    let mut context = Context::new(&SHA256);
+    let mut block = vec![0; BLOCK];
+    for start in piece.clone().step_by(BLOCK) {
+        let length = usize::try_from(piece.end - start).unwrap_or(BLOCK).min(BLOCK);
+        file.read_exact_at(&mut block[..length], start)?;
+        context.update(&block[..length]);
+    }
+    Ok(context.finish())
 }
 
 /// Makes a directory (and its parents) that only its owner can use.
@@ -142,6 +200,24 @@ mod tests {
         assert_eq!(cache.find("sha256:a").unwrap(), None, "changed");
         fs::write(&path, &changed[..3]).unwrap();
         assert_eq!(cache.find("sha256:a").unwrap(), None, "cut short");
+    }
+
+    #[test]
+    fn every_piece_of_a_large_file_is_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(dir.path(), &Engine::default()).unwrap();
+        let code: Vec<u8> = (0..5 * PIECE / 2).map(|place| u8::try_from(place % 251).unwrap()).collect();
+        let path = cache.store("sha256:a", &code).unwrap();
+        assert_eq!(cache.find("sha256:a").unwrap(), Some(path.clone()));
+        let file = fs::read(&path).unwrap();
+        for place in [0, 1 << 20, (1 << 20) + BLOCK, code.len() - 1, code.len(), file.len() - 1] {
+            let mut changed = file.clone();
+            changed[place] ^= 1;
+            fs::write(&path, changed).unwrap();
+            assert_eq!(cache.find("sha256:a").unwrap(), None, "changed at {place}");
+        }
+        fs::write(&path, [&code[..1 << 20], &file[code.len()..]].concat()).unwrap();
+        assert_eq!(cache.find("sha256:a").unwrap(), None, "without its end");
     }
 
     #[test]

@@ -19,6 +19,9 @@ use crate::program::{self, Program, ProgramError};
 
 type Loaded = Arc<OnceCell<Arc<Program>>>;
 
+/// Images that may wait to be compiled; more are refused, and asked for again later.
+const QUEUE: usize = 64;
+
 /// The programs of this node.
 pub(crate) struct Images {
     machine: Arc<Machine>,
@@ -28,6 +31,8 @@ pub(crate) struct Images {
     largest: u64,
     /// Compiling takes whatever cores have left and much memory: one image at a time, in the order they were asked for.
     compiling: Semaphore,
+    /// A place for each that compiles or waits to.
+    queue: Semaphore,
     compiled: AtomicU64,
 }
 
@@ -40,6 +45,7 @@ impl Images {
             programs: Mutex::default(),
             largest,
             compiling: Semaphore::new(1),
+            queue: Semaphore::new(1 + QUEUE),
             compiled: AtomicU64::new(0),
         }
     }
@@ -102,6 +108,10 @@ impl Images {
     }
 
     async fn compile(&self, digest: &str, path: &Path) -> Result<Arc<Program>, RuntimeError> {
+        let _place = self.queue.try_acquire().map_err(|_| RuntimeError::Failed {
+            step: "compile".to_owned(),
+            reason: format!("{QUEUE} other images wait for it already; it is tried again"),
+        })?;
         let _one = self.compiling.acquire().await.map_err(|error| step("compile", &error))?;
         self.compiled.fetch_add(1, Ordering::Relaxed);
         let (cache, machine) = (Arc::clone(&self.cache), Arc::clone(&self.machine));
@@ -163,4 +173,27 @@ fn invalid(digest: &str, error: &ProgramError) -> RuntimeError {
 
 fn step(step: &str, error: &dyn std::error::Error) -> RuntimeError {
     RuntimeError::Failed { step: step.to_owned(), reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_images_than_fit_wait_to_be_compiled() {
+        let dir = tempfile::tempdir().unwrap();
+        let machine = Arc::new(Machine::new(1).unwrap());
+        let cache = CodeCache::open(dir.path(), &machine.engine).unwrap();
+        let images = Images::new(machine, cache, 1 << 20);
+        let (path, empty) = (dir.path().join("empty.wasm"), b"\0asm\x01\0\0\0");
+        fs::write(&path, empty).unwrap();
+        let digest = format!("sha256:{}", hex::encode(digest(&SHA256, empty)));
+        let image = ImageContent::Wasm { digest, path, entrypoint: Vec::new(), env: Vec::new() };
+        let places = images.queue.try_acquire_many(u32::try_from(1 + QUEUE).unwrap()).unwrap();
+        let full = images.program(&image).await.err().unwrap().to_string();
+        assert!(full.contains("64 other images wait for it already"), "{full}");
+        drop(places);
+        let refused = images.program(&image).await.err().unwrap().to_string();
+        assert!(refused.contains("nothing to run"), "it was compiled: {refused}");
+    }
 }
