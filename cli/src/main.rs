@@ -50,6 +50,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let started = tokio::time::Instant::now();
     logging::init(cli.log_format)?;
     allocator::give_back_while_idle();
+    process::open_all_files_allowed();
     // One TLS provider for whatever asks for the process's default. It is the first one, so this cannot fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

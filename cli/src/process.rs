@@ -3,11 +3,21 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wherry_orchestrator::Build;
 
 /// What this program was built from.
 pub(crate) const BUILD: Build = Build { commit: env!("WHERRY_GIT_COMMIT"), date: env!("WHERRY_BUILD_DATE") };
+
+/// Lets the process open as many files as it may ever: each Pod that listens takes one, and few systems give a process more than
+/// 1024 to begin with. Containers are given limits of their own.
+pub(crate) fn open_all_files_allowed() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "the number of open files stays limited as it was: many Pods may need more");
+    }
+}
 
 /// Waits for SIGTERM or SIGINT.
 pub(crate) struct Stop {
