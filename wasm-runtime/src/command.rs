@@ -40,7 +40,7 @@ pub(crate) async fn run(
         Ends::Terminal { streams: Streams { stdin, stdout, stderr, errors }, shown, interrupt } => {
             // What there is to say is logged; the terminal ends when nobody has the program's side of it.
             drop(errors);
-            let arguments = environment.arguments.clone();
+            let arguments = Arc::clone(&environment.arguments);
             let role = Role::Streaming { arguments, stdin, stdout, stderr };
             tokio::join!(run(role, interrupt), show(shown, &environment.log)).0
         }

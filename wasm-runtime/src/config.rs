@@ -78,8 +78,8 @@ pub struct Limits {
     pub keyvalue_bytes: usize,
     /// How long a component may go on after its response ended or its client left.
     pub linger: Duration,
-    /// How long an instance that may be used again waits for its next request.
-    pub reuse_idle: Duration,
+    /// How long an instance waits for a request.
+    pub spare_idle: Duration,
     /// A stopping server goes on accepting until no request has come for this long: those who send them learn
     /// of the stop a little later than the server.
     pub quiet: Duration,
@@ -97,7 +97,7 @@ impl Default for Limits {
             handles: 4096,
             keyvalue_bytes: 16 << 20,
             linger: Duration::from_secs(10),
-            reuse_idle: Duration::from_secs(5),
+            spare_idle: Duration::from_secs(5),
             quiet: Duration::from_millis(300),
         }
     }

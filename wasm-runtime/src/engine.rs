@@ -21,7 +21,7 @@ const KEPT_MEMORY: usize = 256 * 1024;
 const KEPT_TABLE: usize = 32 * 1024;
 /// Slots that stay set up for the module that used them last.
 const WARM_SLOTS: u32 = 64;
-/// Of so many instances one may wait for its next request.
+/// Of so many instances one may wait for a request.
 const KEPT_OF_SLOTS: u32 = 4;
 /// Core instances that one instance of a component may be made of. They are only counted, so there are enough for all.
 const CORE_INSTANCES: u32 = 256;
@@ -46,7 +46,7 @@ pub(crate) struct Machine {
     pub(crate) turns: Arc<Turns>,
     /// A permit for each instance there can be at one time.
     pub(crate) slots: Arc<Semaphore>,
-    /// A permit for each instance that may be kept for the next request, so that there are always others to be had.
+    /// A permit for each place of an instance that may wait for a request, so that there are always others to be had.
     pub(crate) kept: Arc<Semaphore>,
     may_be_kept: usize,
 }
@@ -68,7 +68,7 @@ impl Machine {
         })
     }
 
-    /// How many instances wait for their next request.
+    /// How many places are those of instances that wait for a request.
     pub(crate) fn kept_instances(&self) -> usize {
         self.may_be_kept - self.kept.available_permits()
     }

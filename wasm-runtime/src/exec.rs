@@ -77,7 +77,7 @@ async fn run(
     interrupt: CancellationToken,
 ) -> i32 {
     let Streams { stdin, stdout, stderr, mut errors } = streams;
-    let role = Role::Streaming { arguments, stdin, stdout, stderr };
+    let role = Role::Streaming { arguments: arguments.into(), stdin, stdout, stderr };
     let executed = command::execute(machine, &container.program, environment, role);
     let command = machine.ticker.attend(environment.processor.count(executed));
     let ended = tokio::select! {

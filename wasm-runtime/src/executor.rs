@@ -38,11 +38,8 @@ impl Executor {
     /// One thread per processor, and one for whoever computes for a moment while all others compute for long; in the network
     /// namespace of this process.
     pub(crate) fn of_node() -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(processors() + 1)
-            .thread_name("wasm")
-            .enable_all()
-            .build()?;
+        let runtime =
+            Builder::new_multi_thread().worker_threads(threads()).thread_name("wasm").enable_all().build()?;
         Ok(Self::from(runtime))
     }
 
@@ -70,6 +67,11 @@ impl Executor {
     {
         self.runtime.0.as_ref().expect("taken only when dropped").spawn(future)
     }
+}
+
+/// How many threads guests of Pods without a network namespace share.
+pub(crate) fn threads() -> usize {
+    processors() + 1
 }
 
 /// How many processors there are.

@@ -42,8 +42,10 @@ pub(crate) struct Guest {
     pub(crate) network: PodNetwork,
     /// The names the pod knows.
     pub(crate) names: PodNames,
-    /// What `wasi:config` has.
+    /// What `wasi:cli/environment` tells: `argv`, the environment, which is `wasi:config` too, and where it is.
+    pub(crate) arguments: Arc<[String]>,
     pub(crate) variables: Variables,
+    pub(crate) working_dir: Option<Arc<str>>,
     /// What `wasi:keyvalue` has.
     pub(crate) keyvalue: Arc<Buckets>,
     /// Where `wasi:logging` writes.
@@ -79,21 +81,30 @@ pub(crate) enum Role {
     /// What has streams of its own: a command beside the program, or a program with a terminal.
     Streaming {
         /// `argv`, never empty.
-        arguments: Vec<String>,
+        arguments: Arc<[String]>,
         stdin: End<AsyncStdinStream>,
         stdout: End<AsyncStdoutStream>,
         stderr: End<AsyncStdoutStream>,
     },
 }
 
+impl Role {
+    fn arguments(&self, of_container: &Arc<[String]>) -> Arc<[String]> {
+        Arc::clone(match self {
+            Self::Program { .. } => of_container,
+            Self::Streaming { arguments, .. } => arguments,
+        })
+    }
+}
+
 /// Everything instances of one container have in common.
 pub(crate) struct Environment {
     /// `argv`, never empty.
-    pub(crate) arguments: Vec<String>,
+    pub(crate) arguments: Arc<[String]>,
     /// The environment, each name once.
     pub(crate) variables: Variables,
     /// The working directory if one was asked for.
-    pub(crate) working_dir: Option<String>,
+    pub(crate) working_dir: Option<Arc<str>>,
     /// The mounts.
     pub(crate) preopens: Vec<Preopen>,
     /// Where output goes.
@@ -126,6 +137,7 @@ impl Environment {
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.handles);
         let guest = Guest {
+            arguments: role.arguments(&self.arguments),
             wasi: self.wasi(role)?.build(),
             table,
             http: WasiHttpCtx::new(),
@@ -136,6 +148,7 @@ impl Environment {
             network: self.network.clone(),
             names: self.names.clone(),
             variables: Arc::clone(&self.variables),
+            working_dir: self.working_dir.clone(),
             keyvalue: Arc::clone(&self.keyvalue),
             log: self.log.clone(),
         };
@@ -147,7 +160,13 @@ impl Environment {
 
     /// A store for one instance of a wasip1 module.
     pub(crate) fn module_store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<ModuleGuest>> {
-        let mut wasi = self.wasi(role)?.build_p1();
+        let arguments = role.arguments(&self.arguments);
+        let mut builder = self.wasi(role)?;
+        builder.args(&arguments).envs(&self.variables);
+        if let Some(directory) = &self.working_dir {
+            builder.initial_cwd(&**directory);
+        }
+        let mut wasi = builder.build_p1();
         wasi.ctx().table.set_max_capacity(self.handles);
         let guest = ModuleGuest { wasi, memory: Meter::new(Arc::clone(&self.memory)) };
         let mut store = Store::new(engine, guest);
@@ -156,12 +175,12 @@ impl Environment {
         Ok(store)
     }
 
+    /// All but what components are told by `interfaces::environment`.
     fn wasi(&self, role: Role) -> wasmtime::Result<WasiCtxBuilder> {
         let (network, remarks) = (self.network.clone(), Arc::clone(&self.remarks));
         let mut builder = WasiCtx::builder();
         match role {
             Role::Program { stdin } => {
-                builder.args(&self.arguments);
                 if let Some(stdin) = stdin {
                     builder.stdin(stdin);
                 }
@@ -170,25 +189,19 @@ impl Environment {
                     _ => builder.inherit_stdio(),
                 }
             }
-            Role::Streaming { arguments, stdin, stdout, stderr } => {
-                builder.args(&arguments).stdin(stdin).stdout(stdout).stderr(stderr)
+            Role::Streaming { stdin, stdout, stderr, .. } => {
+                builder.stdin(stdin).stdout(stdout).stderr(stderr)
             }
         };
-        builder
-            .envs(&self.variables[..])
-            .allow_tcp(true)
-            .allow_udp(true)
-            .allow_ip_name_lookup(true)
-            .socket_addr_check(move |address, operation| {
+        builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(
+            move |address, operation| {
                 let permitted = network.permits(address, operation);
                 if !permitted {
                     remarks.refused(&format!("{address} is out of this Pod's reach"));
                 }
                 Box::pin(std::future::ready(permitted))
-            });
-        if let Some(directory) = &self.working_dir {
-            builder.initial_cwd(directory);
-        }
+            },
+        );
         for preopen in &self.preopens {
             builder.preopened_dir(&preopen.host_path, &preopen.guest_path, preopen.permissions)?;
         }
@@ -197,7 +210,7 @@ impl Environment {
 }
 
 /// `argv`: the command (else the image's entrypoint, else the container's name) and the arguments.
-pub(crate) fn arguments(spec: &ContainerSpec) -> Vec<String> {
+pub(crate) fn arguments(spec: &ContainerSpec) -> Arc<[String]> {
     let entrypoint = match &spec.image {
         ImageContent::Wasm { entrypoint, .. } => entrypoint.clone(),
         ImageContent::Oci { .. } => Vec::new(),
@@ -207,7 +220,7 @@ pub(crate) fn arguments(spec: &ContainerSpec) -> Vec<String> {
         arguments.push(spec.id.name.clone());
     }
     arguments.extend(spec.args.iter().flatten().cloned());
-    arguments
+    arguments.into()
 }
 
 /// The image's variables, then the container's; of equal names the last one wins in the place of the first.

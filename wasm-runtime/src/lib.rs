@@ -25,7 +25,7 @@
 //!
 //! # Reading order
 //! [`config`], `runtime` (the contract), `images`, `compiler` and `code_cache` (bytes to code), `program` (the kinds), `inspect`,
-//! `container` (the state machine), `serve`, `reuse` and `command` (the two ways to run), `exec` and `streams` (commands beside
+//! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `exec` and `streams` (commands beside
 //! them), `guest` and `interfaces` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
 //! `ticker` and `executor` (what all share).
@@ -60,11 +60,11 @@ mod processor;
 mod program;
 mod remarks;
 mod response;
-mod reuse;
 mod runtime;
 mod serve;
 mod settings;
 mod sockets;
+mod spares;
 mod streams;
 mod ticker;
 mod trap;

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use parking_lot::Mutex;
@@ -30,6 +30,8 @@ pub(crate) struct Processor {
     shares: AtomicU64,
     /// What it had of turns, for its weight.
     virtual_time: AtomicU64,
+    /// Whether there is a limit, to be read without the lock.
+    limited: AtomicBool,
     bandwidth: Mutex<Bandwidth>,
 }
 
@@ -45,6 +47,7 @@ impl Processor {
             nanos: AtomicU64::new(0),
             shares: AtomicU64::new(shares(request_millis)),
             virtual_time: AtomicU64::new(0),
+            limited: AtomicBool::new(limit_millis.is_some()),
             bandwidth: Mutex::new(Bandwidth::new(limit_millis)),
         })
     }
@@ -52,6 +55,7 @@ impl Processor {
     /// Changes request and limit, from now on.
     pub(crate) fn set(&self, limits: &Resources) {
         self.shares.store(shares(limits.cpu_request_millis), Ordering::Relaxed);
+        self.limited.store(limits.cpu_limit_millis.is_some(), Ordering::Relaxed);
         self.bandwidth.lock().limit(limits.cpu_limit_millis);
     }
 
@@ -88,6 +92,9 @@ impl Processor {
 
     /// What a guest of it has to wait for. One that was interrupted, because it did not give way by itself, goes on in turns.
     fn wait(self: &Arc<Self>, interrupted: bool) -> Waits {
+        if !interrupted && !self.turns.contended() && !self.limited.load(Ordering::Relaxed) {
+            return Waits::Not;
+        }
         let mut bandwidth = self.bandwidth.lock();
         let now = now(ClockId::Monotonic);
         if let Some(wait) = bandwidth.wait(now) {

@@ -38,9 +38,9 @@ use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
 use crate::program::{Kind, Server};
 use crate::remarks::Remarks;
-use crate::reuse::Reuse;
 use crate::serve::{self, Service};
 use crate::settings::Settings;
+use crate::spares::Spares;
 use crate::{attach, command, exec, preopens};
 
 /// Port of a server whose container declares none.
@@ -74,7 +74,7 @@ pub struct Statistics {
     pub images_compiled: u64,
     /// Instances that can still be made at this moment.
     pub free_instances: usize,
-    /// Instances that wait for their next request.
+    /// Of those that cannot, how many wait for a request.
     pub kept_instances: usize,
 }
 
@@ -186,7 +186,7 @@ impl WasmRuntime {
             arguments: guest::arguments(spec),
             variables: guest::variables(spec).into(),
             keyvalue: self.buckets(&spec.sandbox.id),
-            working_dir: spec.working_dir.clone(),
+            working_dir: spec.working_dir.as_deref().map(Arc::from),
             preopens,
             log,
             doors,
@@ -256,10 +256,12 @@ impl WasmRuntime {
             environment: Arc::clone(environment),
             limits: self.limits,
             request_timeout: container.settings.request_timeout,
-            reuse: container
-                .settings
-                .instance_reuse
-                .map(|requests| Reuse::new(requests, self.limits.reuse_idle, Arc::clone(&self.machine.kept))),
+            spares: Spares::new(
+                container.settings.instance_reuse,
+                container.program.places,
+                self.limits.spare_idle,
+                Arc::clone(&self.machine.kept),
+            ),
             exceeded: OnceLock::new(),
             signals: container.signals.clone(),
             permits: Arc::new(Semaphore::new(concurrency)),

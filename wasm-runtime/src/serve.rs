@@ -1,5 +1,5 @@
 //! Serves a `wasi:http/proxy` component: HTTP/1 and cleartext HTTP/2, a fresh instance for every request unless the Pod
-//! wants instances to be used again.
+//! wants instances to be used again. While requests come, that of the next one is made when a response is sent.
 //!
 //! # Stopping
 //! A server that is asked to stop goes on accepting until no request has come for [`Limits::quiet`] (but not longer than
@@ -38,7 +38,7 @@ use crate::guest::{Environment, Role};
 use crate::memory::LimitExceeded;
 use crate::program::{Kind, Program, Server};
 use crate::response::{Done, Exchange, Problem};
-use crate::reuse::{Instance, Place, Reuse};
+use crate::spares::{Instance, Place, Spares};
 use crate::trap;
 
 /// Connections the kernel holds until they are accepted.
@@ -54,8 +54,8 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     /// How long a request may take, with its response, if the Pod says so.
     pub(crate) request_timeout: Option<Duration>,
-    /// Instances that wait for their next request, if the Pod wants them to be used again.
-    pub(crate) reuse: Option<Arc<Reuse>>,
+    /// Instances that wait for a request.
+    pub(crate) spares: Arc<Spares>,
     /// The memory limit that was exceeded.
     pub(crate) exceeded: OnceLock<LimitExceeded>,
     pub(crate) signals: Signals,
@@ -211,8 +211,8 @@ impl Service {
 
     async fn admit(&self) -> Result<(OwnedSemaphorePermit, Place), Problem> {
         let own = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Problem::Busy)?;
-        if let Some(kept) = self.reuse.as_ref().and_then(|reuse| reuse.take()) {
-            return Ok((own, Place::Taken(kept)));
+        if let Some(spare) = self.spares.take() {
+            return Ok((own, Place::Taken(spare)));
         }
         let slots = Arc::clone(&self.machine.slots).acquire_many_owned(self.program.places);
         let slot = slots.await.map_err(|_| Problem::Busy)?;
@@ -275,15 +275,35 @@ impl Service {
         // Told before the store is dropped, which ends the body.
         let mut instance = self.instance(place).await.inspect_err(|_| exchange.fail())?;
         self.call(&mut instance, request, sender).await.inspect_err(|_| exchange.fail())?;
-        let Some(reuse) = &self.reuse else { return Ok(()) };
-        // A body that the component left unfinished ends only with the instance.
-        if timeout(self.limits.linger, exchange.done.cancelled()).await.is_ok() {
-            reuse.keep(instance);
+        if self.spares.answers_again(&instance) {
+            // A body that the component left unfinished ends only with the instance.
+            let ended = timeout(self.limits.linger, exchange.done.cancelled()).await.is_ok();
+            if ended && let Some(leave) = self.spares.leave() {
+                self.spares.keep(instance, leave);
+            }
+            return Ok(());
         }
+        drop(instance);
+        self.make_ahead().await;
         Ok(())
     }
 
-    /// The instance that was kept, or a new one.
+    /// Makes the instance for a request to come, if one may wait. Nobody depends on it: who needs one makes one, and fails as this
+    /// may fail.
+    async fn make_ahead(&self) {
+        if self.signals.stop.is_cancelled() {
+            return;
+        }
+        let Some(leave) = self.spares.leave_ahead() else { return };
+        let slot = Arc::clone(&self.machine.slots).try_acquire_many_owned(self.program.places);
+        let Ok(slot) = slot else { return };
+        match self.instance(Place::Free(slot)).await {
+            Ok(instance) => self.spares.keep(instance, leave),
+            Err(error) => tracing::debug!(%error, "no instance was made ahead"),
+        }
+    }
+
+    /// The instance that waited, or a new one.
     async fn instance(&self, place: Place) -> wasmtime::Result<Box<Instance>> {
         let slot = match place {
             Place::Taken(instance) => return Ok(instance),

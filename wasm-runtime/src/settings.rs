@@ -33,8 +33,8 @@ pub(crate) struct Settings {
     pub(crate) capabilities: Capabilities,
     /// What its guests may reach.
     pub(crate) egress: Egress,
-    /// How many requests an instance may answer, one after the other; one if nothing is said.
-    pub(crate) instance_reuse: Option<NonZeroU32>,
+    /// How many requests an instance may answer, one after the other.
+    pub(crate) instance_reuse: NonZeroU32,
     /// How long a request may take, with its response.
     pub(crate) request_timeout: Option<Duration>,
 }
@@ -61,7 +61,12 @@ impl Settings {
     /// What is given to a Pod that asks for nothing, in a namespace of this level.
     fn usual(level: Level) -> Self {
         let capabilities = Capabilities::usual(level);
-        Self { capabilities, egress: Egress::usual(level), instance_reuse: None, request_timeout: None }
+        Self {
+            capabilities,
+            egress: Egress::usual(level),
+            instance_reuse: NonZeroU32::MIN,
+            request_timeout: None,
+        }
     }
 
     /// Reads all annotations that are the runtime's.
@@ -86,7 +91,7 @@ impl Settings {
                 LEVEL => {}
                 INSTANCE_REUSE => {
                     let known = "a number above zero, as 1000";
-                    settings.instance_reuse = Some(parsed(INSTANCE_REUSE, value, known, value.parse().ok())?);
+                    settings.instance_reuse = parsed(INSTANCE_REUSE, value, known, value.parse().ok())?;
                 }
                 REQUEST_TIMEOUT => {
                     let known = "a duration above zero, as 30s or 1m 30s";
@@ -167,7 +172,7 @@ mod tests {
                 match read(&[(name, &value)]) {
                     Ok(settings) => {
                         prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());
-                        prop_assert!(name != INSTANCE_REUSE || settings.instance_reuse.is_some());
+                        prop_assert!(name != INSTANCE_REUSE || settings.instance_reuse == value.parse().unwrap());
                     }
                     Err(error) => prop_assert!(error.to_string().contains(name)),
                 }

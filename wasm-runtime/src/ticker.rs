@@ -46,8 +46,8 @@ impl Ticker {
     }
 
     /// Wraps the future in which a guest runs.
-    pub(crate) fn attend<F: Future>(self: &Arc<Self>, future: F) -> Attended<F> {
-        Attended { ticker: Arc::clone(self), future: Box::pin(future) }
+    pub(crate) fn attend<F: Future + Unpin>(self: &Arc<Self>, future: F) -> Attended<F> {
+        Attended { ticker: Arc::clone(self), future }
     }
 
     fn enter(&self) {
@@ -110,10 +110,10 @@ pub(crate) fn interrupted() -> bool {
 /// A future during whose polls the epoch advances.
 pub(crate) struct Attended<F> {
     ticker: Arc<Ticker>,
-    future: Pin<Box<F>>,
+    future: F,
 }
 
-impl<F: Future> Future for Attended<F> {
+impl<F: Future + Unpin> Future for Attended<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -127,6 +127,6 @@ impl<F: Future> Future for Attended<F> {
         let this = &mut *self;
         this.ticker.enter();
         let _leave = Leave(&this.ticker);
-        this.future.as_mut().poll(context)
+        Pin::new(&mut this.future).poll(context)
     }
 }

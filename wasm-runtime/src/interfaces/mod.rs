@@ -1,8 +1,10 @@
-//! Interfaces beyond those of WASI 0.2 that components can import. None of them reaches anybody else, so none needs leave.
+//! Interfaces that components can import beside those that `wasmtime_wasi` brings, or in place of them. None of them reaches anybody
+//! else, so none needs leave.
 //!
 //! Each file links one, and holds what that keeps for a container or its Pod.
 
 pub(crate) mod config;
+mod environment;
 pub(crate) mod keyvalue;
 mod logging;
 
@@ -13,6 +15,7 @@ use crate::guest::Guest;
 /// Adds them all.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     config::link(linker)?;
+    environment::link(linker)?;
     keyvalue::link(linker)?;
     logging::link(linker)
 }

@@ -388,21 +388,37 @@ async fn asked(node: &Node, spec: &ContainerSpec, path: &str, kept: usize) -> (u
     answer
 }
 
+/// Nobody waits for long without a request.
+async fn none_waits(node: &Node) {
+    while node.runtime.statistics().kept_instances > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(node.runtime.statistics().free_instances, 1000);
+}
+
+#[tokio::test]
+async fn the_next_request_finds_an_instance_that_answered_nobody() {
+    let node = Node::with(|config| config.limits.spare_idle = Duration::from_secs(1));
+    let spec = serving(&node).await;
+    for _ in 0..3 {
+        assert_eq!(asked(&node, &spec, "/count", 1).await, (200, "1".to_owned()));
+    }
+    assert_eq!(asked(&node, &spec, "/trap", 0).await.0, 500, "it is the one that waited");
+    none_waits(&node).await;
+}
+
 #[tokio::test]
 async fn an_instance_is_used_again_where_the_pod_says_so() {
-    let node = Node::with(|config| config.limits.reuse_idle = Duration::from_secs(1));
+    let node = Node::with(|config| config.limits.spare_idle = Duration::from_secs(1));
     let mut spec = node.container("server", "http");
     spec.annotations.insert("run.wherry.dev/instance-reuse".into(), "3".into());
     node.start(&spec).await.unwrap();
-    for (count, kept) in [("1", 1), ("2", 1), ("3", 0), ("1", 1)] {
+    for (count, kept) in [("1", 1), ("2", 1), ("3", 1), ("1", 1)] {
         assert_eq!(asked(&node, &spec, "/count", kept).await, (200, count.to_owned()));
     }
     assert_eq!(asked(&node, &spec, "/trap", 0).await.0, 500);
     assert_eq!(asked(&node, &spec, "/count", 1).await.1, "1", "one that failed is not used again");
-    while node.runtime.statistics().kept_instances > 0 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(node.runtime.statistics().free_instances, 1000, "nobody waits for long without a request");
+    none_waits(&node).await;
     asked(&node, &spec, "/", 1).await;
     node.runtime.stop(&spec.id, PATIENCE).await.unwrap();
     assert_eq!(node.exited(&spec.id).await.code, 0);

@@ -1,8 +1,11 @@
-//! Instances that answer several requests, one after the other, where a Pod asks for it.
+//! Instances of a server that wait for a request, so that a request finds one: new ones made ahead, or, where a Pod asks for it,
+//! used ones.
 //!
-//! What such an instance keeps from one request to the next is its own memory: nobody but later requests of the same
+//! What a used one keeps from one request to the next is its own memory: nobody but later requests of the same
 //! container sees it. One that failed, was interrupted or left a body unfinished is not used again. Instances that wait hold
-//! places of the node's pool, but never more than a quarter of them together; nobody waits for long without a request.
+//! places of the node's pool, but never more than a quarter of them together; nobody waits for long without a request. With
+//! those that answer there are never more than requests may be served at a time: a new one is made by who has just
+//! given back an instance, and still holds the leave for one.
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Weak};
@@ -16,7 +19,7 @@ use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 
 use crate::guest::Guest;
-use crate::ticker;
+use crate::{executor, ticker};
 
 /// One instance of a server.
 pub(crate) struct Instance {
@@ -43,13 +46,20 @@ pub(crate) enum Place {
     Free(OwnedSemaphorePermit),
 }
 
+/// Leave to let one more instance wait.
+pub(crate) struct Leave {
+    _places: OwnedSemaphorePermit,
+}
+
 /// The instances of one container that wait.
-pub(crate) struct Reuse {
+pub(crate) struct Spares {
     /// How many requests each may answer.
     requests: NonZeroU32,
+    /// The places each has in the node's pool.
+    places: u32,
     /// How long one waits; it is gone after twice that.
     idle: Duration,
-    /// What all containers of the node may keep.
+    /// What all containers of the node may let wait.
     allowed: Arc<Semaphore>,
     waiting: Mutex<Waiting>,
     tasks: TaskTracker,
@@ -57,7 +67,7 @@ pub(crate) struct Reuse {
 
 #[derive(Default)]
 struct Waiting {
-    /// The last is the one that was used last.
+    /// The last is the one that came last.
     instances: Vec<Kept>,
     /// Whether somebody looks after them.
     attended: bool,
@@ -66,13 +76,20 @@ struct Waiting {
 struct Kept {
     instance: Box<Instance>,
     since: Time,
-    _permit: OwnedSemaphorePermit,
+    _leave: Leave,
 }
 
-impl Reuse {
-    /// Of instances that answer so many requests each and wait so long; all that are `allowed` are shared with others.
-    pub(crate) fn new(requests: NonZeroU32, idle: Duration, allowed: Arc<Semaphore>) -> Arc<Self> {
-        Arc::new(Self { requests, idle, allowed, waiting: Mutex::default(), tasks: TaskTracker::new() })
+impl Spares {
+    /// Of instances that answer so many requests each, take so many places and wait so long; all that are `allowed` are shared
+    /// with others.
+    pub(crate) fn new(
+        requests: NonZeroU32,
+        places: u32,
+        idle: Duration,
+        allowed: Arc<Semaphore>,
+    ) -> Arc<Self> {
+        let (waiting, tasks) = (Mutex::default(), TaskTracker::new());
+        Arc::new(Self { requests, places, idle, allowed, waiting, tasks })
     }
 
     /// One that waits, ready for a request.
@@ -82,14 +99,26 @@ impl Reuse {
         Some(kept.instance)
     }
 
-    /// Lets it wait for its next request, if it may have one.
-    pub(crate) fn keep(self: &Arc<Self>, instance: Box<Instance>) {
-        if instance.answered >= self.requests.get() {
-            return;
-        }
-        let Ok(permit) = Arc::clone(&self.allowed).try_acquire_owned() else { return };
+    /// Whether it may answer more.
+    pub(crate) fn answers_again(&self, instance: &Instance) -> bool {
+        instance.answered < self.requests.get()
+    }
+
+    /// Leave for one that is to be made ahead: as many wait as there are threads that answer.
+    pub(crate) fn leave_ahead(&self) -> Option<Leave> {
+        if self.waiting.lock().instances.len() < executor::threads() { self.leave() } else { None }
+    }
+
+    /// Leave for one that is there.
+    pub(crate) fn leave(&self) -> Option<Leave> {
+        let places = Arc::clone(&self.allowed).try_acquire_many_owned(self.places).ok()?;
+        Some(Leave { _places: places })
+    }
+
+    /// Lets it wait for its next request.
+    pub(crate) fn keep(self: &Arc<Self>, instance: Box<Instance>, leave: Leave) {
         let mut waiting = self.waiting.lock();
-        waiting.instances.push(Kept { instance, since: Time::now(), _permit: permit });
+        waiting.instances.push(Kept { instance, since: Time::now(), _leave: leave });
         if !std::mem::replace(&mut waiting.attended, true) {
             self.tasks.spawn(attend(Arc::downgrade(self), self.idle));
         }
@@ -109,11 +138,11 @@ impl Reuse {
 }
 
 /// Looks after them while there are some.
-async fn attend(reuse: Weak<Reuse>, idle: Duration) {
+async fn attend(spares: Weak<Spares>, idle: Duration) {
     loop {
         sleep(idle).await;
-        let Some(reuse) = reuse.upgrade() else { return };
-        if !reuse.expire() {
+        let Some(spares) = spares.upgrade() else { return };
+        if !spares.expire() {
             return;
         }
     }
