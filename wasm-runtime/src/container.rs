@@ -5,7 +5,7 @@
 //!    \--------------end--------------^
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -73,7 +73,7 @@ impl Exit {
 }
 
 /// What others want of a running container, and what it tells them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Signals {
     /// End in an orderly way.
     pub(crate) stop: CancellationToken,
@@ -81,6 +81,40 @@ pub(crate) struct Signals {
     pub(crate) kill: CancellationToken,
     /// It has ended.
     pub(crate) ended: CancellationToken,
+    ending: Weak<Ending>,
+}
+
+/// What begins the end of a container that has no task while it runs.
+#[derive(Default)]
+struct Ending(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Ending {
+    fn begin(&self) {
+        let begin = self.0.lock().take();
+        if let Some(begin) = begin {
+            begin();
+        }
+    }
+}
+
+impl Signals {
+    /// Asks for an orderly end.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+        self.begin();
+    }
+
+    /// Asks for the end now.
+    pub(crate) fn kill(&self) {
+        self.kill.cancel();
+        self.begin();
+    }
+
+    fn begin(&self) {
+        if let Some(ending) = self.ending.upgrade() {
+            ending.begin();
+        }
+    }
 }
 
 /// One container; its runner and the callers of the runtime share it.
@@ -97,6 +131,7 @@ pub(crate) struct Container {
     pub(crate) processor: Arc<Processor>,
     /// How to end it.
     pub(crate) signals: Signals,
+    ending: Arc<Ending>,
     /// Held while it is started, so that only one caller starts it.
     pub(crate) starting: tokio::sync::Mutex<()>,
     /// What its instances have in common while it runs.
@@ -112,6 +147,7 @@ impl Container {
         settings: Settings,
         turns: Arc<Turns>,
     ) -> Self {
+        let ending = Arc::new(Ending::default());
         let Resources { cpu_request_millis, cpu_limit_millis, memory_limit_bytes, .. } = spec.resources;
         Self {
             memory: Budget::new(memory_limit_bytes),
@@ -119,7 +155,8 @@ impl Container {
             spec,
             settings,
             program,
-            signals: Signals::default(),
+            signals: Signals { ending: Arc::downgrade(&ending), ..Signals::default() },
+            ending,
             starting: tokio::sync::Mutex::default(),
             environment: Mutex::default(),
             state: Mutex::new(ContainerState::Created),
@@ -152,6 +189,14 @@ impl Container {
             *state = ContainerState::Running { started_at: now };
         }
         created
+    }
+
+    /// Has `begin` called when it is first asked to end, which may have happened.
+    pub(crate) fn end_by(&self, begin: impl FnOnce() + Send + 'static) {
+        *self.ending.0.lock() = Some(Box::new(begin));
+        if self.signals.stop.is_cancelled() || self.signals.kill.is_cancelled() {
+            self.ending.begin();
+        }
     }
 
     /// Created or Running to Exited; false if it had ended before.

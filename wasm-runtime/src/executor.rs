@@ -16,10 +16,14 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
+use crate::acceptor::Acceptor;
+
 /// A set of threads; dropping the last clone ends what runs on them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Executor {
     runtime: Arc<Owned>,
+    /// Whoever listens on these threads does it here.
+    pub(crate) acceptor: Arc<Acceptor>,
 }
 
 /// A runtime can be dropped within another one only in the background.
@@ -40,7 +44,7 @@ impl Executor {
     pub(crate) fn of_node() -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(threads()).thread_name("wasm").enable_all().build()?;
-        Ok(Self::from(runtime))
+        Self::accepting(runtime)
     }
 
     /// One thread, in the network namespace at `path`.
@@ -56,7 +60,13 @@ impl Executor {
             .on_thread_start(move || enter(&namespace).expect("another thread could enter it"))
             .enable_all()
             .build()?;
-        Ok(Self::from(runtime))
+        Self::accepting(runtime)
+    }
+
+    fn accepting(runtime: Runtime) -> io::Result<Self> {
+        let acceptor = Arc::new(Acceptor::new()?);
+        runtime.spawn(Arc::clone(&acceptor).run());
+        Ok(Self { runtime: Arc::new(Owned(Some(runtime))), acceptor })
     }
 
     /// Runs `future` on these threads; it is not cancelled when the handle is dropped.
@@ -81,10 +91,4 @@ pub(crate) fn processors() -> usize {
 
 fn enter(namespace: &File) -> io::Result<()> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).map_err(io::Error::from)
-}
-
-impl From<Runtime> for Executor {
-    fn from(runtime: Runtime) -> Self {
-        Self { runtime: Arc::new(Owned(Some(runtime))) }
-    }
 }

@@ -28,8 +28,9 @@
 //! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `exec` and `streams` (commands beside
 //! them), `guest` and `interfaces` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
-//! `ticker` and `executor` (what all share).
+//! `ticker`, `executor` and `acceptor` (what all share).
 
+mod acceptor;
 mod attach;
 mod bandwidth;
 mod capabilities;

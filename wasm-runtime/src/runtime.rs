@@ -13,12 +13,14 @@ use futures::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ImageContent,
     Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
 };
 
+use crate::acceptor::Opened;
 use crate::attach::{Doors, Ends};
 use crate::capabilities::Missing;
 use crate::code_cache::{CodeCache, private_directory};
@@ -211,8 +213,8 @@ impl WasmRuntime {
         let environment = Arc::new(self.environment(container, doors)?);
         match &container.program.kind {
             Kind::Server(server) => {
-                let (service, listener) = self.listen(container, server, &environment, &executor).await?;
-                self.supervise(container, &executor, environment, serve::serve(service, listener));
+                let (service, opened) = self.listen(container, server, &environment, &executor).await?;
+                self.attend(container, &executor, environment, serve::end(service, opened));
             }
             Kind::Command(_) | Kind::Module(_) => {
                 let (machine, program) = (Arc::clone(&self.machine), Arc::clone(&container.program));
@@ -230,7 +232,7 @@ impl WasmRuntime {
         server: &Server,
         environment: &Arc<Environment>,
         executor: &Executor,
-    ) -> Result<(Arc<Service>, tokio::net::TcpListener), RuntimeError> {
+    ) -> Result<(Arc<Service>, Opened), RuntimeError> {
         let spec = &container.spec;
         let memory_limit = spec.resources.memory_limit_bytes;
         if let Some(limit) = memory_limit.filter(|limit| *limit < server.initial_memory) {
@@ -266,10 +268,33 @@ impl WasmRuntime {
             signals: container.signals.clone(),
             permits: Arc::new(Semaphore::new(concurrency)),
             tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             address,
             last_request: Mutex::new(Instant::now()),
         };
-        Ok((Arc::new(service), listener))
+        let service = Arc::new(service);
+        let opened = executor.acceptor.open(listener, Arc::clone(&service));
+        Ok((service, opened.map_err(|error| failed(error.to_string()))?))
+    }
+
+    /// Has the container run, which takes no task until it is asked to end, and records how it ended.
+    fn attend(
+        &self,
+        container: &Arc<Container>,
+        executor: &Executor,
+        environment: Arc<Environment>,
+        end: impl Future<Output = Exit> + Send + 'static,
+    ) {
+        if !container.run((self.clock)(), environment) {
+            return;
+        }
+        let (running, executor) = (Arc::downgrade(container), executor.clone());
+        let (clock, events) = (Arc::clone(&self.clock), self.events.clone());
+        container.end_by(move || {
+            if let Some(container) = running.upgrade() {
+                executor.spawn(to_the_end(container, end, clock, events));
+            }
+        });
     }
 
     /// Runs the container and records how it ended.
@@ -283,24 +308,15 @@ impl WasmRuntime {
         if !container.run((self.clock)(), environment) {
             return;
         }
-        let container = Arc::clone(container);
         let (clock, events) = (Arc::clone(&self.clock), self.events.clone());
-        executor.spawn(async move {
-            let exit = AssertUnwindSafe(run).catch_unwind().await;
-            let exit = exit.unwrap_or_else(|_| Exit::trapped("the runtime failed".into()));
-            tracing::debug!(container = %container.spec.id, code = exit.code, "container ended");
-            if container.end(clock(), exit) {
-                // Nobody may be listening.
-                let _ = events.send(RuntimeEvent { id: container.spec.id.clone() });
-            }
-        });
+        executor.spawn(to_the_end(Arc::clone(container), run, clock, events));
     }
 
     async fn remove_container(&self, id: &ContainerId) -> Result<(), RuntimeError> {
         let Ok(container) = self.container(id) else { return Ok(()) };
         let not_starting = container.starting.lock().await;
         if matches!(container.state(), ContainerState::Running { .. }) {
-            container.signals.kill.cancel();
+            container.signals.kill();
             container.signals.ended.cancelled().await;
         }
         self.containers.lock().remove(id);
@@ -429,9 +445,9 @@ impl Runtime for WasmRuntime {
                 container.end((self.clock)(), Exit::never_started());
             }
         }
-        container.signals.stop.cancel();
+        container.signals.stop();
         if timeout(grace, container.signals.ended.cancelled()).await.is_err() {
-            container.signals.kill.cancel();
+            container.signals.kill();
             container.signals.ended.cancelled().await;
         }
         Ok(())
@@ -463,6 +479,22 @@ impl Runtime for WasmRuntime {
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
         self.events.subscribe()
+    }
+}
+
+/// Records how a container ended, and tells it.
+async fn to_the_end(
+    container: Arc<Container>,
+    run: impl Future<Output = Exit> + Send,
+    clock: Clock,
+    events: broadcast::Sender<RuntimeEvent>,
+) {
+    let exit = AssertUnwindSafe(run).catch_unwind().await;
+    let exit = exit.unwrap_or_else(|_| Exit::trapped("the runtime failed".into()));
+    tracing::debug!(container = %container.spec.id, code = exit.code, "container ended");
+    if container.end(clock(), exit) {
+        // Nobody may be listening.
+        let _ = events.send(RuntimeEvent { id: container.spec.id.clone() });
     }
 }
 

@@ -11,7 +11,8 @@
 //! cgroup is full.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
+use crate::acceptor::Opened;
 use crate::config::Limits;
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
@@ -43,8 +45,6 @@ use crate::trap;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
-/// How long to wait after the kernel refused a connection for want of resources.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// One server being served.
 pub(crate) struct Service {
@@ -63,6 +63,8 @@ pub(crate) struct Service {
     pub(crate) permits: Arc<Semaphore>,
     /// Connections and instances.
     pub(crate) tasks: TaskTracker,
+    /// Connections are to end.
+    pub(crate) closing: CancellationToken,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// When the last request began.
@@ -70,11 +72,11 @@ pub(crate) struct Service {
 }
 
 /// Listens on `address`.
-pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// How many requests fit into half the memory limit as they begin; the other half is for what they allocate.
@@ -85,12 +87,15 @@ pub(crate) fn concurrency(server: &Server, limits: &Limits, memory_limit: Option
     fitting.clamp(1, limits.concurrency.max(1))
 }
 
-/// Serves until the container is asked to end.
-pub(crate) async fn serve(service: Arc<Service>, listener: TcpListener) -> Exit {
-    let closing = CancellationToken::new();
-    accept(&service, &listener, &closing).await;
-    drop(listener);
-    closing.cancel();
+/// Ends the server as it was asked to.
+pub(crate) async fn end(service: Arc<Service>, opened: Opened) -> Exit {
+    tokio::select! {
+        biased;
+        () = service.signals.kill.cancelled() => {}
+        () = quiet(&service) => {}
+    }
+    drop(opened);
+    service.closing.cancel();
     service.tasks.close();
     let exit = tokio::select! {
         biased;
@@ -99,27 +104,6 @@ pub(crate) async fn serve(service: Arc<Service>, listener: TcpListener) -> Exit 
     };
     service.tasks.wait().await;
     exit
-}
-
-async fn accept(service: &Arc<Service>, listener: &TcpListener, closing: &CancellationToken) {
-    let mut quiet = pin!(quiet(service));
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = service.signals.kill.cancelled() => return,
-            accepted = listener.accept() => accepted,
-            () = &mut quiet => return,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                service.tasks.spawn(connection(Arc::clone(service), stream, closing.clone()));
-            }
-            Err(error) => {
-                tracing::debug!(address = %service.address, %error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
 }
 
 /// Ends when the server was asked to stop and requests have ceased to come.
@@ -137,10 +121,10 @@ async fn quiet(service: &Service) {
     }
 }
 
-async fn connection(service: Arc<Service>, stream: TcpStream, closing: CancellationToken) {
+async fn connection(service: Arc<Service>, stream: TcpStream) {
     // Without it small responses wait for acknowledgements; with it missing they are only late.
     let _ = stream.set_nodelay(true);
-    let kill = service.signals.kill.clone();
+    let (kill, closing) = (service.signals.kill.clone(), service.closing.clone());
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).pipeline_flush(true);
     builder.http2().timer(TokioTimer::new());
@@ -168,6 +152,11 @@ async fn connection(service: Arc<Service>, stream: TcpStream, closing: Cancellat
 }
 
 impl Service {
+    /// Serves a connection.
+    pub(crate) fn welcome(self: &Arc<Self>, stream: TcpStream) {
+        self.tasks.spawn(connection(Arc::clone(self), stream));
+    }
+
     /// By whom.
     fn killed(&self) -> Exit {
         self.exceeded.get().map_or_else(Exit::killed, |exceeded| Exit::out_of_memory(exceeded.to_string()))
@@ -247,7 +236,7 @@ impl Service {
                 Some(exceeded) => {
                     self.environment.log.say(&format!("a request failed: {exceeded}"));
                     let _ = self.exceeded.set(*exceeded);
-                    self.signals.kill.cancel();
+                    self.signals.kill();
                 }
                 None => self.environment.log.say(&format!("a request failed: {}", trap::explain(&error))),
             },
