@@ -221,9 +221,8 @@ impl Service {
         let outcome = tokio::select! {
             biased;
             outcome = instance => outcome,
-            () = self.signals.kill.cancelled() => return,
-            took = self.too_long() => {
-                exchange.fail();
+            () = self.killed_at(&exchange) => return,
+            took = self.too_long(&exchange) => {
                 Err(wasmtime::Error::msg(format!("interrupted: it took longer than {took:?}")))
             }
             () = async { exchange.done.cancelled().await; sleep(self.limits.linger).await } => {
@@ -243,11 +242,18 @@ impl Service {
         }
     }
 
-    /// Ends when a request has taken as long as it may.
-    async fn too_long(&self) -> Duration {
+    /// Ends when the container is killed; the response is told before its instance is dropped, which ends it.
+    async fn killed_at(&self, exchange: &Exchange) {
+        self.signals.kill.cancelled().await;
+        exchange.fail();
+    }
+
+    /// Ends when a request has taken as long as it may, which the response is told alike.
+    async fn too_long(&self, exchange: &Exchange) -> Duration {
         match self.request_timeout {
             Some(limit) => {
                 sleep(limit).await;
+                exchange.fail();
                 limit
             }
             None => std::future::pending().await,
