@@ -158,3 +158,27 @@ fn check(output: &Output) -> Result<(), NftError> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(3).collect();
     Err(NftError::Refused { message: lines.join("; ") })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::isolated;
+    use super::*;
+
+    #[test]
+    fn who_waits_applies_the_next_script_and_is_replaced_if_it_is_gone() {
+        isolated(|| async {
+            let mut standby = Standby::default();
+            standby.apply("add table ip waited\nadd chain ip waited one\n").await.unwrap();
+            standby.apply("add chain ip waited two\n").await.unwrap();
+            standby.next.as_mut().unwrap().kill().await.unwrap();
+            standby.apply("add chain ip waited three\n").await.unwrap();
+            let refused = standby.apply("add chain ip missing one\n").await;
+            assert!(matches!(refused, Err(NftError::Refused { .. })), "{refused:?}");
+            let listed = Command::new("nft").args(["list", "table", "ip", "waited"]).output().await.unwrap();
+            let listed = String::from_utf8(listed.stdout).unwrap();
+            for chain in ["chain one", "chain two", "chain three"] {
+                assert!(listed.contains(chain), "{listed}");
+            }
+        });
+    }
+}
