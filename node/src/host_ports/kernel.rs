@@ -127,7 +127,7 @@ impl Kernel {
             format!("{}{}", self.table(), step(&Elements::default(), &wanted))
         };
         self.in_sync = false;
-        nft::apply(&script).await.map_err(HostPortError::Rules)?;
+        nft::apply(script).await.map_err(HostPortError::Rules)?;
         self.in_sync = true;
         Ok(())
     }

@@ -80,7 +80,7 @@ impl BridgeNetwork {
         let namespaces = Namespaces::open(directory.join("netns"))?;
         let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
         let bridge = set_up_node(&netlink, &layout).await?;
-        nft::apply(&rules(config, &layout)).await.map_err(NetworkError::Masquerade)?;
+        nft::apply(rules(config, &layout)).await.map_err(NetworkError::Masquerade)?;
         let locks = std::array::from_fn(|_| Mutex::new(()));
         let network = Self { ipam, namespaces, netlink, gateway: layout.gateway, bridge, locks };
         network.remove_leftovers().await?;

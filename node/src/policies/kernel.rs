@@ -40,7 +40,7 @@ impl Kernel {
             Some(rules) if !rules.is_empty() => step(rules, &self.wanted),
             _ => replace(self.local, &self.wanted),
         };
-        match nft::apply(&script).await {
+        match nft::apply(script).await {
             Ok(()) => {
                 self.in_force = Some(self.wanted.clone());
                 self.complained = false;

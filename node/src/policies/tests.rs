@@ -402,7 +402,7 @@ proptest! {
     fn changes_add_up(steps in prop::collection::vec((any_rules(), prop::collection::btree_set(0usize..6, 0..6)), 1..8)) {
         isolated(move || async move {
             let mut last = Ruleset::default();
-            nft::apply(&replace(place().local, &last)).await.unwrap();
+            nft::apply(replace(place().local, &last)).await.unwrap();
             for (numbers, present) in steps {
                 let mut world = World::new(place());
                 let policies = numbers.iter().flat_map(|number| scenarios().remove(*number));
@@ -417,11 +417,11 @@ proptest! {
                     world.record_pod(&Event::Apply(pod(NAMESPACES[number % 3], KINDS[number / 3], Some(ip.into()))));
                 }
                 let rules = world.take_rules().unwrap();
-                nft::apply(&step(&last, &rules)).await.unwrap();
+                nft::apply(step(&last, &rules)).await.unwrap();
                 last = rules;
             }
             let by_steps = in_kernel();
-            nft::apply(&replace(place().local, &last)).await.unwrap();
+            nft::apply(replace(place().local, &last)).await.unwrap();
             assert_eq!(by_steps, in_kernel());
         });
     }

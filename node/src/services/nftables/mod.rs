@@ -40,7 +40,6 @@ pub(super) struct Nftables {
     /// How many Services need an address in the set `hairpin`.
     hairpins: BTreeMap<Ipv4Addr, usize>,
     kernel: Kernel,
-    nft: nft::Standby,
     /// UDP flows to look through once the rules are in force.
     stale: BTreeMap<ObjectKey, Vec<UdpService>>,
 }
@@ -79,7 +78,6 @@ impl Nftables {
             wanted: BTreeMap::new(),
             hairpins: BTreeMap::new(),
             kernel: Kernel::Unknown,
-            nft: nft::Standby::default(),
             stale: BTreeMap::new(),
         })
     }
@@ -99,7 +97,7 @@ impl Nftables {
             return;
         }
         let script = if in_sync { self.difference(&replaced) } else { self.everything() };
-        match self.nft.apply(&script).await {
+        match nft::apply(script).await {
             Ok(()) => {
                 self.kernel = Kernel::InSync;
                 self.forget_flows().await;
