@@ -50,6 +50,13 @@ struct Encoder {
     sets: u32,
 }
 
+/// Where a change belongs.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    line: usize,
+    table: &'a Table,
+}
+
 /// A set that a statement has for itself.
 struct Own {
     set: Set,
@@ -65,6 +72,7 @@ struct Entry {
 
 impl Encoder {
     fn command(&mut self, Command { line, table, action }: &Command) -> Result<(), Error> {
+        let place = Place { line: *line, table };
         let mut message = |kind, write: &dyn Fn(&mut Attributes<'_>)| {
             self.batch.message(kind, *line, table.family, |attributes| {
                 attributes.text(1, &table.name);
@@ -85,26 +93,27 @@ impl Encoder {
             Action::DeleteSet(name) => message(DELETE_SET, &|attributes| attributes.text(2, name)),
             Action::AddSet(set) => {
                 let timeout = if set.has_timeouts { TIMEOUT } else { 0 };
-                self.set(*line, table, set, timeout | if set.is_dynamic { DYNAMIC } else { 0 }, None);
+                self.set(place, set, timeout | if set.is_dynamic { DYNAMIC } else { 0 }, None);
             }
             Action::AddElements { set, elements } => {
-                self.elements(*line, table, NEW_ELEMENTS, (set, None), &entries(elements));
+                self.elements(place, NEW_ELEMENTS, (set, None), &entries(elements));
             }
             Action::DeleteElements { set, elements } => {
-                self.elements(*line, table, DELETE_ELEMENTS, (set, None), &entries(elements));
+                self.elements(place, DELETE_ELEMENTS, (set, None), &entries(elements));
             }
-            Action::AddRule { chain, rule } => self.rule(*line, table, chain, rule)?,
+            Action::AddRule { chain, rule } => self.rule(place, chain, rule)?,
         }
         Ok(())
     }
 
-    fn rule(&mut self, line: usize, table: &Table, chain: &str, rule: &[Statement]) -> Result<(), Error> {
+    fn rule(&mut self, place: Place<'_>, chain: &str, rule: &[Statement]) -> Result<(), Error> {
+        let Place { line, table } = place;
         let mut owned = Vec::new();
         for statement in rule {
             let own = Own::of(statement).map_err(|message| Error::Syntax { line, message })?;
             owned.push(own.map(|own| {
-                let id = self.set(line, table, &own.set, own.flags, Some(own.elements.len()));
-                self.elements(line, table, NEW_ELEMENTS, (&own.set.name, Some(id)), &own.elements);
+                let id = self.set(place, &own.set, own.flags, Some(own.elements.len()));
+                self.elements(place, NEW_ELEMENTS, (&own.set.name, Some(id)), &own.elements);
                 id
             }));
         }
@@ -122,7 +131,8 @@ impl Encoder {
     }
 
     /// Makes a set; answers its number.
-    fn set(&mut self, line: usize, table: &Table, set: &Set, flags: u32, size: Option<usize>) -> u32 {
+    fn set(&mut self, place: Place<'_>, set: &Set, flags: u32, size: Option<usize>) -> u32 {
+        let Place { line, table } = place;
         self.sets += 1;
         let id = self.sets;
         let flags = flags | if set.data.is_some() { MAP } else { 0 };
@@ -158,8 +168,7 @@ impl Encoder {
 
     fn elements(
         &mut self,
-        line: usize,
-        table: &Table,
+        Place { line, table }: Place<'_>,
         kind: (u16, u16),
         (set, id): (&str, Option<u32>),
         mut elements: &[Entry],

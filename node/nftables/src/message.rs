@@ -6,7 +6,7 @@ const HEADER: usize = 16;
 const REQUEST: u16 = 0x1;
 const ACK: u16 = 0x4;
 /// Of netfilter's parts, this is nftables.
-const NFTABLES: u16 = 10;
+const NFTABLES: u8 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const NESTED: u16 = 0x8000;
@@ -16,7 +16,7 @@ const ERROR: u16 = 2;
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) bytes: Vec<u8>,
-    /// The line each message is of, by its number.
+    /// The line of each change, in the order of their numbers, which begin with 1.
     pub(crate) lines: Vec<usize>,
     /// Where the last message begins.
     last: usize,
@@ -26,7 +26,7 @@ impl Batch {
     /// An empty transaction.
     pub(crate) fn new() -> Self {
         let mut batch = Self::default();
-        batch.begin(BATCH_BEGIN, REQUEST, 0, NFTABLES, 0);
+        batch.begin(BATCH_BEGIN, REQUEST, 0, [0, NFTABLES]);
         batch.end();
         batch
     }
@@ -39,7 +39,8 @@ impl Batch {
         family: Family,
         write: impl FnOnce(&mut Attributes<'_>),
     ) {
-        self.begin(NFTABLES << 8 | kind, REQUEST | flags, family.number(), 0, line);
+        self.lines.push(line);
+        self.begin(u16::from(NFTABLES) << 8 | kind, REQUEST | flags, family.number(), [0; 2]);
         write(&mut Attributes { bytes: &mut self.bytes });
         self.end();
     }
@@ -49,14 +50,14 @@ impl Batch {
         if let Some([low, high]) = self.bytes.get_mut(self.last + 6..self.last + 8) {
             [*low, *high] = (u16::from_ne_bytes([*low, *high]) | ACK).to_ne_bytes();
         }
-        self.begin(BATCH_END, REQUEST, 0, NFTABLES, 0);
+        self.begin(BATCH_END, REQUEST, 0, [0, NFTABLES]);
         self.end();
     }
 
-    fn begin(&mut self, kind: u16, flags: u16, family: u8, resource: u16, line: usize) {
+    /// Messages are numbered as their lines are; that of the start is 0.
+    fn begin(&mut self, kind: u16, flags: u16, family: u8, resource: [u8; 2]) {
         self.last = self.bytes.len();
         let number = u32::try_from(self.lines.len()).unwrap_or(u32::MAX);
-        self.lines.push(line);
         // The length is written when it is known.
         self.bytes.extend([0; 4]);
         self.bytes.extend(kind.to_ne_bytes());
@@ -64,7 +65,7 @@ impl Batch {
         self.bytes.extend(number.to_ne_bytes());
         self.bytes.extend([0; 4]);
         self.bytes.extend([family, 0]);
-        self.bytes.extend(resource.to_be_bytes());
+        self.bytes.extend(resource);
     }
 
     fn end(&mut self) {
@@ -141,25 +142,24 @@ pub(crate) struct Answer {
 }
 
 /// The answers in a datagram; what does not hold together ends it.
-pub(crate) fn answers(mut datagram: &[u8]) -> Vec<Answer> {
-    let mut answers = Vec::new();
-    while let Some(answer) = answer(&mut datagram) {
-        answers.extend(answer);
+pub(crate) fn answers(datagram: &[u8]) -> Vec<Answer> {
+    let (mut answers, mut rest) = (Vec::new(), datagram);
+    while let Some((kind, number, body)) = next(&mut rest) {
+        let error = body.first_chunk().map(|bytes| i32::from_ne_bytes(*bytes).saturating_neg());
+        answers.extend(error.filter(|_| kind == ERROR).map(|error| Answer { number, error }));
     }
     answers
 }
 
-fn answer(datagram: &mut &[u8]) -> Option<Option<Answer>> {
+/// The kind, the number and the body of the next message.
+fn next<'a>(datagram: &mut &'a [u8]) -> Option<(u16, usize, &'a [u8])> {
     let header: &[u8; HEADER] = datagram.first_chunk()?;
     let at = |place: usize| [header[place], header[place + 1], header[place + 2], header[place + 3]];
     let length = usize::try_from(u32::from_ne_bytes(at(0))).ok()?;
     let number = usize::try_from(u32::from_ne_bytes(at(8))).ok()?;
     let body = datagram.get(HEADER..length)?;
     *datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-    if u16::from_ne_bytes([header[4], header[5]]) != ERROR {
-        return Some(None);
-    }
-    Some(Some(Answer { number, error: i32::from_ne_bytes(*body.first_chunk()?).saturating_neg() }))
+    Some((u16::from_ne_bytes([header[4], header[5]]), number, body))
 }
 
 #[cfg(test)]
@@ -182,11 +182,11 @@ mod tests {
             &[40, 0, 0, 0, 0, 10, 5, 4, 1, 0, 0, 0, 0, 0, 0, 0, 10, 0, 0, 0],
             &[6, 0, 1, 0, b't', 0, 0, 0],
             &[12, 0, 2, 0x80, 8, 0, 3, 0, 0, 0, 0, 5],
-            &[20, 0, 0, 0, 0x11, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10],
+            &[20, 0, 0, 0, 0x11, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10],
         ]
         .concat();
         assert_eq!(batch.bytes, expected);
-        assert_eq!(batch.lines, [0, 7, 0]);
+        assert_eq!(batch.lines, [7]);
     }
 
     #[test]

@@ -30,8 +30,7 @@ pub(crate) struct Refused {
 
 /// Brings a transaction into force, or answers what was refused of it.
 pub(crate) fn transact(batch: &Batch) -> Result<Option<Refused>, Error> {
-    // What opens and closes a transaction is no change.
-    if batch.lines.len() <= 2 {
+    if batch.lines.is_empty() {
         return Ok(None);
     }
     let failed = |step| move |error: Errno| Error::Socket { step, source: error.into() };
@@ -69,14 +68,14 @@ fn received(socket: &OwnedFd) -> Result<Vec<Answer>, Errno> {
     }
 }
 
-/// It is in force if the kernel says so of the last message before the end, and nothing else of any.
+/// It is in force if the kernel says so of the last change, and nothing else of any.
 fn judge(batch: &Batch, answers: &[Answer]) -> Result<Option<Refused>, Error> {
     if let Some(refused) = answers.iter().find(|answer| answer.error != 0) {
-        let line = batch.lines.get(refused.number).copied().unwrap_or_default();
+        let change = refused.number.checked_sub(1).and_then(|number| batch.lines.get(number));
+        let line = change.copied().unwrap_or_default();
         return Ok(Some(Refused { line, error: io::Error::from_raw_os_error(refused.error) }));
     }
-    let last = batch.lines.len() - 2;
-    if answers.iter().any(|answer| answer.number == last) {
+    if answers.iter().any(|answer| answer.number == batch.lines.len()) {
         return Ok(None);
     }
     let source = io::Error::from(io::ErrorKind::UnexpectedEof);

@@ -82,7 +82,8 @@ pub(crate) enum Type {
     CtState,
     CtStatus,
     NfProtocol,
-    AddressType,
+    /// What the kernel's routes say of an address.
+    Route,
     Interface,
     Icmpv6,
 }

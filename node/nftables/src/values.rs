@@ -33,7 +33,7 @@ impl Type {
             Self::Mark => 19,
             Self::CtState => 26,
             Self::CtStatus => 28,
-            Self::AddressType => 38,
+            Self::Route => 38,
             Self::Icmpv6 => 29,
             Self::Interface => 41,
         }
@@ -44,7 +44,7 @@ impl Type {
         match self {
             Self::Protocol | Self::NfProtocol | Self::Icmpv6 => 1,
             Self::Port => 2,
-            Self::Ipv4 | Self::Integer | Self::Mark | Self::CtState | Self::CtStatus | Self::AddressType => 4,
+            Self::Ipv4 | Self::Integer | Self::Mark | Self::CtState | Self::CtStatus | Self::Route => 4,
             Self::Ipv6 | Self::Interface => 16,
         }
     }
@@ -57,7 +57,7 @@ impl Type {
                 | Self::Mark
                 | Self::CtState
                 | Self::CtStatus
-                | Self::AddressType
+                | Self::Route
                 | Self::Interface
                 | Self::NfProtocol
         )
@@ -78,7 +78,7 @@ impl Type {
                 "ipv6" => 10,
                 _ => return None,
             }],
-            Self::AddressType => {
+            Self::Route => {
                 let kind: u32 = match word {
                     "unicast" => 1,
                     "local" => 2,
@@ -139,7 +139,7 @@ impl Field {
             Self::InputInterface | Self::OutputInterface => Type::Interface,
             Self::CtState => Type::CtState,
             Self::CtStatus => Type::CtStatus,
-            Self::AddressType(_) => Type::AddressType,
+            Self::AddressType(_) => Type::Route,
             Self::Icmpv6Type => Type::Icmpv6,
         }
     }
