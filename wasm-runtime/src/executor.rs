@@ -9,7 +9,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -84,9 +84,10 @@ pub(crate) fn threads() -> usize {
     processors() + 1
 }
 
-/// How many processors there are.
+/// How many processors there are. To learn it takes reading files of control groups, so that is done once.
 pub(crate) fn processors() -> usize {
-    thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, std::num::NonZero::get))
 }
 
 fn enter(namespace: &File) -> io::Result<()> {

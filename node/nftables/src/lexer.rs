@@ -55,12 +55,12 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
 
 #[cfg(test)]
 mod tests {
+    use super::Kind::{Close, Comma, End, Open, Quoted, Word};
     use super::*;
 
     #[test]
     fn words_are_told_apart_by_blanks_and_signs() {
         let kinds = |text| tokens(text).into_iter().map(|token| (token.line, token.kind)).collect::<Vec<_>>();
-        use Kind::{Close, Comma, End, Open, Quoted, Word};
         let expected = vec![
             (1, Word("a")),
             (1, Open),

@@ -1,5 +1,7 @@
 //! What the kernel has after a script is what it has after `nft` read the same script. Needs root and `nft`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 

@@ -1,8 +1,7 @@
 //! Formats of strings: what a schema may say a text is. A format that is not known fits everything.
 
-use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -44,12 +43,15 @@ const PATTERNS: &[(&str, &str)] = &[
     ("uuid5", "(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?5[0-9a-f]{3}-?[89ab][0-9a-f]{3}-?[0-9a-f]{12}$"),
 ];
 
-/// The patterns, compiled when the first of them is asked for.
-static COMPILED: LazyLock<HashMap<&str, Regex>> = LazyLock::new(|| {
-    let compile =
-        |(name, text): &(&'static str, &str)| (*name, Regex::new(text).expect("the patterns are tested"));
-    PATTERNS.iter().map(compile).collect()
-});
+/// The patterns, each compiled when it is asked for: some take megabytes.
+static COMPILED: [OnceLock<Regex>; PATTERNS.len()] = [const { OnceLock::new() }; PATTERNS.len()];
+
+/// Whether a text matches the pattern of this name, if there is one.
+fn matches(name: &str, text: &str) -> Option<bool> {
+    let at = PATTERNS.iter().position(|(known, _)| *known == name)?;
+    let compile = || Regex::new(PATTERNS[at].1).expect("the patterns are tested");
+    Some(COMPILED[at].get_or_init(compile).is_match(text))
+}
 
 /// Whether a text is of a format.
 pub(super) fn fits(format: &str, text: &str) -> bool {
@@ -58,19 +60,19 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
         "cidr" => is_cidr(text),
         "creditcard" => luhn(text),
         "date" => text.len() == 10 && text.parse::<Date>().is_ok(),
-        "datetime" => COMPILED["datetime"].is_match(text) && text[..10].parse::<Date>().is_ok(),
-        "hostname" => {
-            COMPILED["hostname"].is_match(text)
-                && text.len() <= 255
+        name @ "datetime" => matches(name, text) == Some(true) && text[..10].parse::<Date>().is_ok(),
+        name @ "hostname" => {
+            text.len() <= 255
                 && text.split('.').all(|part| part.len() <= 63)
+                && matches(name, text) == Some(true)
         }
         "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "isbn" => isbn10(text) || isbn13(text),
         "isbn10" => isbn10(text),
         "isbn13" => isbn13(text),
-        "k8slongname" => COMPILED["k8slongname"].is_match(text) && text.len() <= 253,
-        name => COMPILED.get(name).is_none_or(|pattern| pattern.is_match(text)),
+        name @ "k8slongname" => text.len() <= 253 && matches(name, text) == Some(true),
+        name => matches(name, text) != Some(false),
     }
 }
 
