@@ -46,10 +46,11 @@ impl Cgroups {
         }
     }
 
-    /// Changes the limits of a group that has processes. Less memory than they need is refused: of version 1 the kernel does
-    /// that, of version 2 it would end them.
+    /// Changes the limits of a group that may have processes. Less memory than before and than they need is refused: of version 1
+    /// the kernel does that, of version 2 it would end them.
     pub(crate) fn update(&self, path: &str, limits: &Resources) -> Result<(), RuntimeError> {
         if let (Hierarchies::V2(root), Some(limit)) = (&self.0, limits.memory_limit_bytes)
+            && memory_limit(&below(root, path)).is_none_or(|now| limit < now)
             && let Some(needed) = working_set(&below(root, path)).filter(|needed| *needed > limit)
         {
             let reason = format!("its processes need {needed} bytes");
@@ -130,6 +131,11 @@ fn lift_quotas(directory: &Path) {
             write(&group, QUOTA, "-1").ok();
         }
     }
+}
+
+/// The limit that a group of version 2 has.
+fn memory_limit(directory: &Path) -> Option<u64> {
+    fs::read_to_string(directory.join("memory.max")).ok()?.trim().parse().ok()
 }
 
 /// The memory that cannot be taken from the group's processes: without files they have not looked at for a while.

@@ -105,7 +105,7 @@ impl SandboxDir {
         let is_settled = settled_in.is_some();
         files::create_dir(&self.0)?;
         files::write_json(&self.record_file(), &Record { spec: spec.clone(), settled_in })?;
-        cgroups.ensure(&spec.cgroup_parent, &spec.resources)?;
+        cgroups.update(&spec.cgroup_parent, &spec.resources)?;
         if !spec.node_namespaces.ipc {
             self.ensure_shared_memory(spec.users.as_ref().map_or(0, |users| users.first_id))?;
         }

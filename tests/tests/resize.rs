@@ -187,8 +187,50 @@ fn resources_change_while_containers_run() {
         in_place_pod_resize_read_and_replace_endpoints(cluster);
         a_container_that_wants_it_is_started_again(cluster);
         what_the_node_does_not_have_is_not_given(cluster);
+        a_pod_is_given_more_as_a_whole(cluster);
         an_agent_that_starts_again_knows_what_it_gave(cluster);
     });
+}
+
+/// A Pod that limits itself gets other limits, and so does its container without limits; the other one keeps its own.
+fn a_pod_is_given_more_as_a_whole(cluster: &Cluster) {
+    let own = with(shell("c1", IDLE), json!({ "resources": resources(guaranteed("50m", "20Mi")) }));
+    let whole =
+        |cpu: &'static str, memory: &'static str| json!({ "resources": resources(guaranteed(cpu, memory)) });
+    let spec = json!({ "terminationGracePeriodSeconds": 1, "containers": [own, shell("c2", IDLE)] });
+    cluster.run_pod("whole", &with(spec, whole("200m", "60Mi")));
+    let has = |cpu: &'static str, memory: &'static str| {
+        wait::until("the size of a Pod", || {
+            let status = cluster.get(&["pod", "whole"])["status"].clone();
+            let expected = resources(guaranteed(cpu, memory));
+            let sizes = [0, 1].map(|index| status["containerStatuses"][index]["resources"].clone());
+            let settled = !status["conditions"].to_string().contains("PodResize");
+            let is = settled
+                && status["resources"] == expected
+                && status["allocatedResources"] == expected["requests"]
+                && sizes == [resources(guaranteed("50m", "20Mi")), json!({})];
+            if is { Ok(()) } else { Err(format!("{status:#}")) }
+        });
+        for (name, sizes) in [("c1", guaranteed("50m", "20Mi")), ("c2", guaranteed(cpu, memory))] {
+            let limits = cluster.kubectl(&["exec", "whole", "-c", name, "--", "sh", "-c", LIMITS]);
+            assert_eq!(limits.split_whitespace().collect::<Vec<_>>(), expected(sizes), "{name}");
+        }
+    };
+    let resize = |cpu: &'static str, memory: &'static str| {
+        let patch = json!({ "spec": whole(cpu, memory) }).to_string();
+        cluster.try_kubectl(&["patch", "pod", "whole", "--subresource", "resize", "--patch", &patch])
+    };
+    has("200m", "60Mi");
+    for (cpu, memory) in [("300m", "80Mi"), ("100m", "40Mi")] {
+        assert!(resize(cpu, memory).status.success());
+        has(cpu, memory);
+    }
+    let refused = String::from_utf8_lossy(&resize("40m", "40Mi").stderr).into_owned();
+    assert!(
+        refused.contains("must be greater than or equal to aggregate container requests of 50m"),
+        "{refused}"
+    );
+    assert_eq!(cluster.get(&["pod", "whole"])["status"]["qosClass"], "Guaranteed");
 }
 
 fn a_container_that_wants_it_is_started_again(cluster: &Cluster) {

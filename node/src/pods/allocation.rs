@@ -1,5 +1,5 @@
-//! What the node gives a pod's containers: what they asked for when the pod came, and what they ask for since, where there is
-//! room for it.
+//! What the node gives a pod and its containers: what they asked for when the pod came, and what they ask for since, where there
+//! is room for it.
 //!
 //! ```text
 //! asked for --there is room--> given --resized, or started again--> applied
@@ -18,13 +18,19 @@ use super::resources;
 use crate::allocations::{Allocation, Allocations, Amounts};
 use crate::events::{Happening, Severity};
 
-/// What containers have, by name.
-pub(super) type ByName = BTreeMap<String, ResourceRequirements>;
+/// What a pod and its containers have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sizes {
+    /// The containers, by name.
+    pub(super) by_name: BTreeMap<String, ResourceRequirements>,
+    /// The pod itself, if something is said of it.
+    pub(super) own: Option<ResourceRequirements>,
+}
 
-/// What a pod's containers were given.
+/// What a pod and its containers were given.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Given {
-    by_name: ByName,
+    sizes: Sizes,
     /// The generation of the pod that asked for it, if it asked for something else before.
     pub(super) generation: Option<i64>,
     /// What it asks for in vain.
@@ -55,29 +61,30 @@ pub(super) struct Room<'a> {
 impl Given {
     /// What the API recorded of a pod, else what it asks for.
     pub(super) fn recall(pod: &Pod) -> Self {
-        let mut by_name = asked(pod);
+        let Sizes { mut by_name, own } = asked(pod);
         let status = pod.status.as_ref();
+        let recorded = || status.and_then(|status| status.resources.clone());
+        let own = own.map(|asked| recorded().unwrap_or(asked));
         let lists = status.map(|status| [&status.init_container_statuses, &status.container_statuses]);
         for recorded in lists.into_iter().flatten().flatten().flatten() {
             if let (Some(given), Some(resources)) = (by_name.get_mut(&recorded.name), &recorded.resources) {
                 given.clone_from(resources);
             }
         }
-        Self { by_name, generation: None, pending: None }
+        Self { sizes: Sizes { by_name, own }, generation: None, pending: None }
     }
 
     /// Gives the pod what it asks for, if there is room; answers what is to be told of that.
     pub(super) fn follow(&mut self, uid: &str, desired: &Pod, room: &Room<'_>) -> Option<Happening> {
-        let has =
-            |container: &Container| self.by_name.contains_key(&container.name) && !self.differs(container);
-        if containers(desired).all(has) {
+        let is_known = |container: &Container| self.sizes.by_name.contains_key(&container.name);
+        if containers(desired).all(is_known) && self.is_as_asked(desired) {
             self.pending = None;
             return None;
         }
         let generation = desired.metadata.generation;
         match self.refusal(uid, desired, room) {
             None => {
-                (self.by_name, self.generation, self.pending) = (asked(desired), generation, None);
+                (self.sizes, self.generation, self.pending) = (asked(desired), generation, None);
                 let message = told("Pod resize started", desired, generation, None);
                 Some(Happening::of_pod(Severity::Normal, "ResizeStarted", message))
             }
@@ -125,29 +132,53 @@ impl Given {
 
     /// The pod as it was given.
     pub(super) fn apply(&self, pod: &Pod) -> Pod {
-        with(pod, &self.by_name)
+        with(pod, &self.sizes)
     }
 
     /// The same; without a copy, if the pod has what it asks for.
     pub(super) fn view(&self, pod: Arc<Pod>) -> Arc<Pod> {
-        let is_as_asked = !containers(&pod).any(|container| self.differs(container));
-        if is_as_asked { pod } else { Arc::new(self.apply(&pod)) }
+        if self.is_as_asked(&pod) { pod } else { Arc::new(self.apply(&pod)) }
+    }
+
+    fn is_as_asked(&self, pod: &Pod) -> bool {
+        !containers(pod).any(|container| self.differs(container))
+            && has_as_a_whole(pod, self.sizes.own.as_ref())
     }
 
     /// Whether a container was given something else than it asks for.
     fn differs(&self, container: &Container) -> bool {
         let nothing = ResourceRequirements::default();
         let asked = container.resources.as_ref().unwrap_or(&nothing);
-        self.by_name.get(&container.name).is_some_and(|given| !same(given, asked))
+        self.sizes.by_name.get(&container.name).is_some_and(|given| !same(given, asked))
     }
 }
 
-/// The pod, with what is said of containers in the place of what they ask for.
-pub(super) fn with(pod: &Pod, by_name: &ByName) -> Pod {
+/// Whether the pod would have as much as a whole if it had this itself instead of what it says.
+pub(super) fn has_as_a_whole(pod: &Pod, own: Option<&ResourceRequirements>) -> bool {
+    let asked = own_of(pod);
+    if asked == own {
+        return true;
+    }
+    let mut other = pod.clone();
+    if let Some(spec) = &mut other.spec {
+        spec.resources = own.cloned();
+    }
+    resources::requests(pod) == resources::requests(&other)
+        && resources::of_pod(pod) == resources::of_pod(&other)
+}
+
+/// What the pod says of itself.
+pub(super) fn own_of(pod: &Pod) -> Option<&ResourceRequirements> {
+    pod.spec.as_ref()?.resources.as_ref()
+}
+
+/// The pod, with these sizes in the place of what it asks for.
+pub(super) fn with(pod: &Pod, sizes: &Sizes) -> Pod {
     let mut pod = pod.clone();
     if let Some(spec) = &mut pod.spec {
+        spec.resources.clone_from(&sizes.own);
         for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
-            if let Some(resources) = by_name.get(&container.name) {
+            if let Some(resources) = sizes.by_name.get(&container.name) {
                 container.resources = Some(resources.clone());
             }
         }
@@ -155,11 +186,11 @@ pub(super) fn with(pod: &Pod, by_name: &ByName) -> Pod {
     pod
 }
 
-/// What the pod's containers ask for.
-fn asked(pod: &Pod) -> ByName {
+/// What the pod and its containers ask for.
+fn asked(pod: &Pod) -> Sizes {
     let one =
         |container: &Container| (container.name.clone(), container.resources.clone().unwrap_or_default());
-    containers(pod).map(one).collect()
+    Sizes { by_name: containers(pod).map(one).collect(), own: own_of(pod).cloned() }
 }
 
 /// The containers that resources can be asked for.
@@ -203,6 +234,9 @@ pub(super) fn told(what: &str, pod: &Pod, generation: Option<i64>, error: Option
     });
     if let Some(init) = spec.and_then(|spec| spec.init_containers.as_ref()).filter(|init| !init.is_empty()) {
         summary["initContainers"] = json!(list(init));
+    }
+    if let Some(own) = own_of(pod) {
+        summary["resources"] = json!(own);
     }
     if let Some(error) = error {
         summary["error"] = json!(error);

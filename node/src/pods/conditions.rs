@@ -65,7 +65,7 @@ fn resize(world: &World<'_>, views: &Views<'_>) -> impl Iterator<Item = PodCondi
         let (reason, message) = (Some(pending.reason), Some(pending.message.clone()));
         condition(world, Verdict { reason, message, ..Verdict::met(RESIZE_PENDING) }, pending.generation)
     });
-    let in_progress = resize::is_in_progress(views).then(|| {
+    let in_progress = resize::is_in_progress(world, views).then(|| {
         let failure = world.memory.resize.failure();
         let (reason, message) = (failure.map(|_| "Error"), failure.map(|failure| failure.message.clone()));
         condition(world, Verdict { reason, message, ..Verdict::met(RESIZE_IN_PROGRESS) }, given.generation)

@@ -81,8 +81,8 @@ pub(super) enum Done {
     Resized {
         /// What the containers have now.
         applied: Vec<(ContainerId, ResourceRequirements)>,
-        /// Whether all is as it is to be.
-        result: Result<(), String>,
+        /// What the pod itself has then, if all is as it is to be.
+        result: Result<Option<ResourceRequirements>, String>,
     },
     /// [`Action::MeasureStorage`].
     Storage(Usage),

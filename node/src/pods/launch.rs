@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, Service};
 use tokio_util::sync::CancellationToken;
 use wherry_runtime_api::{ContainerId, ContainerSpec, Mount, RuntimeError, SandboxId, Streams, UserSpec};
 
+use super::allocation::own_of;
 use super::jobs::{Refusal, uid};
 use super::memory::{PodNetworking, PreparedImage};
 use super::security::Asked;
@@ -133,7 +134,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         working_dir: container.working_dir.clone().filter(|dir| !dir.is_empty()),
         mounts,
         devices,
-        resources: resources::of_container(container),
+        resources: resources::of(&resources::with_limits_of_pod(container.resources.as_ref(), own_of(pod))),
         cpus: ctx.managers.cpus().map(|cpus| cpus.of(uid(pod), &container.name)),
         user: UserSpec { supplemental_groups, ..user },
         hooks: equipment.hooks,

@@ -4,6 +4,7 @@
 //! earlier process of the agent (wasm containers live inside it) or was cleaned up after it ended.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
@@ -12,6 +13,7 @@ use wherry_runtime_api::ContainerState;
 use super::allocation::same;
 use super::memory::ContainerMemory;
 use super::resize;
+use super::resources::with_limits_of_pod;
 use super::restarts::RestartPolicy;
 use super::specs::Role;
 use crate::containers::Running;
@@ -145,13 +147,15 @@ pub(super) struct View<'a> {
     pub(super) newest: Option<&'a Running>,
     /// What the worker remembers.
     pub(super) memory: Option<&'a ContainerMemory>,
+    /// What the pod itself was given.
+    own: Option<&'a core::ResourceRequirements>,
 }
 
 impl<'a> View<'a> {
     /// Joins what is known of one container. `containers` are all of the pod, oldest attempts first.
     pub(super) fn new(
         (role, spec): (Role, Cow<'a, core::Container>),
-        of_pod: RestartPolicy,
+        (of_pod, own): (RestartPolicy, Option<&'a core::ResourceRequirements>),
         containers: &'a [Running],
         memory: Option<&'a ContainerMemory>,
     ) -> Self {
@@ -170,7 +174,7 @@ impl<'a> View<'a> {
         };
         let previous = previous.or_else(|| recorded_before(recorded?, &life, newest.is_some()));
         let policy = RestartPolicy::of_container(&spec, role, of_pod);
-        Self { spec, role, policy, life, previous, newest, memory }
+        Self { spec, role, policy, life, previous, newest, memory, own }
     }
 
     /// Whether the program runs and has passed its startup probe.
@@ -213,23 +217,42 @@ impl<'a> View<'a> {
             .unwrap_or(asked)
     }
 
-    /// What its program has, while it runs.
+    /// What it was given, by itself or by its pod.
+    fn given(&self) -> Cow<'_, core::ResourceRequirements> {
+        with_limits_of_pod(self.spec.resources.as_ref(), self.own)
+    }
+
+    /// What its program has, while it runs; with the limits of its pod, where it has none of its own.
     pub(super) fn applied(&self) -> Option<&core::ResourceRequirements> {
         let applied = self.memory?.applied.as_ref().filter(|(attempt, _)| *attempt == self.life.attempt())?;
         self.life.is_alive().then_some(&applied.1)
     }
 
+    /// The same, without what it has only of its pod.
+    pub(super) fn applied_of_own(&self) -> Option<Cow<'_, core::ResourceRequirements>> {
+        let applied = self.applied()?;
+        let own = self.spec.resources.as_ref().and_then(|said| said.limits.as_ref());
+        let is_own = |name: &String| own.is_some_and(|own| own.contains_key(name));
+        let limits = applied.limits.iter().flatten();
+        if self.own.is_none() || limits.clone().all(|(name, _)| is_own(name)) {
+            return Some(Cow::Borrowed(applied));
+        }
+        let said: BTreeMap<_, _> = limits
+            .filter(|(name, _)| is_own(name))
+            .map(|(name, limit)| (name.clone(), limit.clone()))
+            .collect();
+        let limits = Some(said).filter(|said| !said.is_empty());
+        Some(Cow::Owned(core::ResourceRequirements { limits, ..applied.clone() }))
+    }
+
     /// Whether it runs with something else than it was given.
     pub(super) fn is_resized(&self) -> bool {
-        let given = self.spec.resources.as_ref();
-        self.applied()
-            .is_some_and(|applied| !same(applied, given.unwrap_or(&core::ResourceRequirements::default())))
+        self.applied().is_some_and(|applied| !same(applied, &self.given()))
     }
 
     /// Whether it is to be started again to have what it was given.
     pub(super) fn wants_restart(&self) -> bool {
-        let given = self.spec.resources.clone().unwrap_or_default();
-        self.applied().is_some_and(|applied| resize::wants_restart(&self.spec, applied, &given))
+        self.applied().is_some_and(|applied| resize::wants_restart(&self.spec, applied, &self.given()))
     }
 
     /// Whether it runs another image than it is to.

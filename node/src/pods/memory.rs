@@ -10,8 +10,9 @@ use k8s_openapi::api::core::v1::{self as core, PodStatus};
 use wherry_runtime_api::{ContainerId, ImageContent, SandboxSpec};
 
 use super::admitting::Admittance;
-use super::allocation::Given;
+use super::allocation::{Given, own_of};
 use super::backoff::{Backoff, later};
+use super::resources::with_limits_of_pod;
 use crate::eviction::Eviction;
 use crate::runtimes::Handler;
 use crate::volumes::Volumes;
@@ -246,6 +247,7 @@ pub(super) struct Shown {
     labels: Option<BTreeMap<String, String>>,
     annotations: Option<BTreeMap<String, String>>,
     resources: Vec<Option<core::ResourceRequirements>>,
+    own: Option<core::ResourceRequirements>,
 }
 
 impl Shown {
@@ -256,6 +258,7 @@ impl Shown {
             labels: pod.metadata.labels.clone(),
             annotations: pod.metadata.annotations.clone(),
             resources: containers.map(|container| container.resources.clone()).collect(),
+            own: own_of(pod).cloned(),
         }
     }
 }
@@ -289,6 +292,8 @@ pub(super) struct Memory {
     pub(super) admittance: Admittance,
     /// What the containers were given.
     pub(super) given: Given,
+    /// What the pod itself has while something of it runs.
+    pub(super) own_applied: Option<core::ResourceRequirements>,
     /// Changing the limits of containers that run.
     pub(super) resize: Step<()>,
     /// How often that failed in a row.
@@ -317,7 +322,8 @@ impl Memory {
         let status = pod.status.clone().unwrap_or_default();
         let start_time = status.start_time.as_ref().map_or(now, |time| time.0);
         let given = Given::recall(pod);
-        let mut memory = Self { start_time, shown: Shown::of(pod), given, ..Self::default() };
+        let own_applied = own_of(pod).and_then(|_| status.resources.clone());
+        let mut memory = Self { start_time, shown: Shown::of(pod), given, own_applied, ..Self::default() };
         let lists = [
             &status.init_container_statuses,
             &status.container_statuses,
@@ -329,9 +335,10 @@ impl Memory {
             if recorded.container_id.is_some() {
                 container.launched_image.clone_from(&recorded.image);
             }
-            if let Some(resources) = recorded.resources.clone() {
+            if let Some(resources) = &recorded.resources {
                 let attempt = u32::try_from(recorded.restart_count).unwrap_or(0);
-                container.applied = Some((attempt, resources));
+                let applied = with_limits_of_pod(Some(resources), memory.own_applied.as_ref());
+                container.applied = Some((attempt, applied.into_owned()));
             }
             // A container that still runs is as ready as it was until its probes say otherwise.
             container.probes = ProbeView {

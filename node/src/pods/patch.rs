@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::conditions::{RESIZE_IN_PROGRESS, RESIZE_PENDING};
 
 /// The fields of the status that are the node's. Others are left to whoever writes them.
-const OWNED: [&str; 14] = [
+const OWNED: [&str; 16] = [
     "phase",
     "conditions",
     "message",
@@ -21,6 +21,8 @@ const OWNED: [&str; 14] = [
     "ephemeralContainerStatuses",
     "qosClass",
     "observedGeneration",
+    "resources",
+    "allocatedResources",
 ];
 
 /// The node's conditions that go when there is nothing more to say.

@@ -19,6 +19,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use wherry_runtime_api::ContainerId;
 
 use super::admitting;
+use super::allocation::own_of;
 use super::backoff::later;
 use super::ending;
 use super::life::{Life, View};
@@ -175,7 +176,7 @@ pub(super) struct Views<'a> {
 impl<'a> Views<'a> {
     /// Joins what is known of every container.
     pub(super) fn new(world: &World<'a>) -> Self {
-        let of_pod = RestartPolicy::of_pod(world.pod.spec.as_ref());
+        let of_pod = (RestartPolicy::of_pod(world.pod.spec.as_ref()), own_of(world.pod));
         let mut views = Self { init: Vec::new(), main: Vec::new(), ephemeral: Vec::new() };
         for (role, spec) in specs::containers(world.pod) {
             let memory = world.memory.containers.get(&spec.name);

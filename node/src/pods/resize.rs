@@ -4,12 +4,13 @@
 //! started again. The pod's own limits are widened before and narrowed after, because a group may never have less than those
 //! below it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Container, ResourceRequirements};
 use wherry_runtime_api::{ContainerId, Resources, SandboxSpec};
 
-use super::allocation::differing;
+use super::allocation::{differing, has_as_a_whole};
 use super::jobs::Done;
 use super::life::View;
 use super::plan::{Action, Plan, Views, World};
@@ -31,9 +32,15 @@ pub(super) fn wants_restart(
     differing(from, to).any(restarts)
 }
 
-/// Whether containers run with something else than they were given.
-pub(super) fn is_in_progress(views: &Views<'_>) -> bool {
-    views.own().any(View::is_resized)
+/// Whether the pod or its containers run with something else than they were given.
+pub(super) fn is_in_progress(world: &World<'_>, views: &Views<'_>) -> bool {
+    views.own().any(View::is_resized) || is_pod_resized(world, views)
+}
+
+/// Whether the pod, of which something runs, has something else as a whole than it was given.
+fn is_pod_resized(world: &World<'_>, views: &Views<'_>) -> bool {
+    views.own().any(|view| view.life.is_alive())
+        && !has_as_a_whole(world.pod, world.memory.own_applied.as_ref())
 }
 
 /// Asks for what can be changed while containers run.
@@ -41,7 +48,8 @@ pub(super) fn plan(world: &World<'_>, views: &Views<'_>, plan: &mut Plan) {
     let in_place = |view: &&View<'_>| view.is_resized() && !view.wants_restart();
     let wanted = views.own().filter(in_place).filter_map(|view| view.newest);
     let containers: Vec<_> = wanted.map(|running| (running.status.id.clone(), running.handler)).collect();
-    if !containers.is_empty() && plan.is_due(world.memory.resize.due(world.now)) {
+    let is_wanted = !containers.is_empty() || is_pod_resized(world, views);
+    if is_wanted && plan.is_due(world.memory.resize.due(world.now)) {
         let narrows = !views.own().any(|view| view.is_resized() && view.wants_restart());
         plan.actions.push(Action::Resize { containers, narrows });
     }
@@ -53,15 +61,20 @@ pub(super) struct Order {
     pub(super) sandbox: SandboxSpec,
     /// The pod's limits while containers change, and then.
     pub(super) limits: (Resources, Resources),
+    /// The runtimes of what runs of it.
+    pub(super) handlers: BTreeSet<Handler>,
     /// The containers, and what each is to have.
     pub(super) containers: Vec<(ContainerId, Handler, ResourceRequirements)>,
+    /// What the pod itself is to have, if it has it then.
+    pub(super) own: Option<ResourceRequirements>,
 }
 
 /// Changes the limits of containers that run.
 pub(super) async fn run(ctx: Arc<Context>, order: Order) -> Done {
     let mut applied = Vec::new();
+    let own = order.own.clone();
     let result = change(&ctx, order, &mut applied).await;
-    Done::Resized { applied, result }
+    Done::Resized { applied, result: result.map(|()| own) }
 }
 
 async fn change(
@@ -69,14 +82,9 @@ async fn change(
     order: Order,
     applied: &mut Vec<(ContainerId, ResourceRequirements)>,
 ) -> Result<(), String> {
-    let Order { mut sandbox, limits, containers } = order;
+    let Order { mut sandbox, limits, handlers, containers, own: _ } = order;
     sandbox.resources = limits.0;
-    let handlers =
-        || Handler::ALL.into_iter().filter(|handler| containers.iter().any(|(_, of, _)| of == handler));
-    for handler in handlers() {
-        let runtime = ctx.runtimes.get(handler);
-        runtime.ensure_sandbox(&sandbox).await.map_err(|error| chain(&error))?;
-    }
+    limit(ctx, &sandbox, &handlers).await?;
     for (id, handler, wanted) in &containers {
         let limits = super::resources::of(wanted);
         let updated = ctx.runtimes.get(*handler).update(id, &limits).await;
@@ -84,9 +92,14 @@ async fn change(
         applied.push((id.clone(), wanted.clone()));
     }
     sandbox.resources = limits.1;
-    for handler in handlers() {
-        let runtime = ctx.runtimes.get(handler);
-        runtime.ensure_sandbox(&sandbox).await.map_err(|error| chain(&error))?;
+    limit(ctx, &sandbox, &handlers).await
+}
+
+/// Gives the pod its limits in these runtimes.
+async fn limit(ctx: &Context, sandbox: &SandboxSpec, handlers: &BTreeSet<Handler>) -> Result<(), String> {
+    for handler in handlers {
+        let limited = ctx.runtimes.get(*handler).ensure_sandbox(sandbox).await;
+        limited.map_err(|error| format!("resizing the pod: {}", chain(&error)))?;
     }
     Ok(())
 }

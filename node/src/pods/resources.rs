@@ -1,5 +1,6 @@
 //! Limits: from a Pod's words to those of a runtime.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
@@ -8,10 +9,35 @@ use wherry_runtime_api::Resources;
 
 use crate::allocations::Amounts;
 
-/// The limits of one container.
-pub(super) fn of_container(container: &Container) -> Resources {
+/// The limits of one container by what it says of itself.
+fn of_container(container: &Container) -> Resources {
     container.resources.as_ref().map(of).unwrap_or_default()
 }
+
+/// What a container has of its pod: what it says, and the limits of the pod where it has none of its own.
+pub(super) fn with_limits_of_pod<'a>(
+    said: Option<&'a ResourceRequirements>,
+    of_pod: Option<&ResourceRequirements>,
+) -> Cow<'a, ResourceRequirements> {
+    let said = said.map_or_else(|| Cow::Owned(ResourceRequirements::default()), Cow::Borrowed);
+    let missing: Vec<_> = of_pod
+        .and_then(|of_pod| of_pod.limits.as_ref())
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| SHARED.contains(&name.as_str()))
+        .filter(|(name, _)| !said.limits.as_ref().is_some_and(|limits| limits.contains_key(*name)))
+        .collect();
+    if missing.is_empty() {
+        return said;
+    }
+    let mut has = said.into_owned();
+    let limits = has.limits.get_or_insert_default();
+    limits.extend(missing.into_iter().map(|(name, limit)| (name.clone(), limit.clone())));
+    Cow::Owned(has)
+}
+
+/// What containers of a pod can share.
+const SHARED: [&str; 2] = ["cpu", "memory"];
 
 /// The limits that these requirements are.
 pub(super) fn of(resources: &ResourceRequirements) -> Resources {
@@ -65,6 +91,34 @@ pub(crate) fn requests(pod: &Pod) -> Amounts {
         sum.unwrap_or(0) + amount(overhead, name, milli).unwrap_or(0)
     };
     Amounts { cpu: request("cpu", true), memory: request("memory", false) }
+}
+
+/// What the pod has as a whole: what it says of itself, else what its containers have at the worst moment of its life.
+pub(super) fn whole(pod: &Pod) -> ResourceRequirements {
+    let own = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref());
+    let mut whole = own.cloned().unwrap_or_default();
+    for name in SHARED {
+        let milli = name == "cpu";
+        let requests = || at_once(pod, |container| Some(asked(container, name, milli).unwrap_or(0)));
+        complete(&mut whole.requests, name, requests);
+        let limit =
+            |container: &Container| amount(container.resources.as_ref()?.limits.as_ref(), name, milli);
+        complete(&mut whole.limits, name, || at_once(pod, limit));
+    }
+    whole
+}
+
+/// Adds the sum to a list that does not say how much of it there is.
+fn complete(list: &mut Option<BTreeMap<String, Quantity>>, name: &str, sum: impl FnOnce() -> Option<u64>) {
+    if list.as_ref().is_some_and(|list| list.contains_key(name)) {
+        return;
+    }
+    let Some(sum) = sum().and_then(|sum| i64::try_from(sum).ok()).filter(|sum| *sum > 0) else { return };
+    let quantity = match name {
+        "cpu" => wherry_api::quantity::Quantity::from_milli(sum),
+        _ => wherry_api::quantity::Quantity::from_bytes(sum),
+    };
+    list.get_or_insert_default().insert(name.to_owned(), Quantity(quantity.to_string()));
 }
 
 /// What a container asks for; a limit without a request is one.
@@ -128,6 +182,20 @@ mod tests {
         assert_eq!(of_pod(&pod(beside)).cpu_limit_millis, Some(3000));
         let own = json!({ "containers": [{ "name": "b" }], "resources": { "limits": { "cpu": "3" } } });
         assert_eq!(of_pod(&pod(own)).cpu_limit_millis, Some(3000));
+    }
+
+    #[test]
+    fn a_pod_has_as_a_whole_what_it_says_and_else_what_its_containers_have() {
+        let a = json!({ "name": "a", "resources": { "requests": { "cpu": "100m" }, "limits": { "memory": "1Mi" } } });
+        let b = json!({ "name": "b", "resources": { "limits": { "cpu": "1", "memory": "1Mi" } } });
+        let of_containers = whole(&pod(json!({ "containers": [a, b] })));
+        let expected =
+            json!({ "requests": { "cpu": "1100m", "memory": "2Mi" }, "limits": { "memory": "2Mi" } });
+        assert_eq!(serde_json::to_value(of_containers).unwrap(), expected);
+        let own = json!({ "limits": { "cpu": "0.5" } });
+        let own = whole(&pod(json!({ "containers": [a], "resources": own })));
+        let expected = json!({ "requests": { "cpu": "100m", "memory": "1Mi" }, "limits": { "cpu": "0.5", "memory": "1Mi" } });
+        assert_eq!(serde_json::to_value(own).unwrap(), expected);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A pod's status in kubelet's words, from what is known of it.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{self as core, HostIP, PodIP, PodStatus};
@@ -7,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wherry_runtime_api::User;
 
 use super::admitting;
+use super::allocation::{Sizes, with};
 use super::backoff::later;
 use super::conditions::{self, Progress};
 use super::ending::Ending;
@@ -15,6 +18,7 @@ use super::memory::Failure;
 use super::plan::{Init, Plan, Views, World, restart_at};
 use super::qos::qos_class;
 use super::specs::Role;
+use super::resources::whole;
 use crate::volumes::recursive;
 
 /// How long a failed pull is shown as such before its back-off is.
@@ -72,6 +76,7 @@ pub(super) fn report(
     }
     set_addresses(world, &mut status);
     let mut reporter = Reporter { world, init, end, plan };
+    set_sizes(world, views, &mut status);
     let mut all =
         |views: &[View<'_>]| -> Vec<_> { views.iter().map(|view| reporter.container(view)).collect() };
     status.init_container_statuses = Some(all(&views.init)).filter(|list| !list.is_empty());
@@ -95,6 +100,22 @@ fn set_addresses(world: &World<'_>, status: &mut PodStatus) {
 }
 
 /// Kubelet's phase: `Pending` until every container ran once, then by what runs and how the rest ended.
+/// What the pod was given as a whole, and what it has of that.
+fn set_sizes(world: &World<'_>, views: &Views<'_>, status: &mut PodStatus) {
+    let given = whole(world.pod);
+    status.allocated_resources.clone_from(&given.requests);
+    let applied: BTreeMap<_, _> = views
+        .own()
+        .filter_map(|view| Some((view.spec.name.clone(), view.applied_of_own()?.into_owned())))
+        .collect();
+    let has = if applied.is_empty() {
+        given
+    } else {
+        whole(&with(world.pod, &Sizes { by_name: applied, own: world.memory.own_applied.clone() }))
+    };
+    status.resources = Some(has).filter(|has| *has != core::ResourceRequirements::default());
+}
+
 fn phase(views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
     if let Some(end) = end.filter(|end| end.stopped) {
         return final_phase(views, end.ending);
@@ -149,8 +170,12 @@ impl Reporter<'_, '_> {
             last_state: Some(last.map(terminated).unwrap_or_default()),
             volume_mounts: volume_mounts(&view.spec),
             allocated_resources: view.spec.resources.as_ref().and_then(|given| given.requests.clone()),
-            resources: (view.role != Role::Ephemeral)
-                .then(|| view.applied().cloned().or_else(|| view.spec.resources.clone()).unwrap_or_default()),
+            resources: (view.role != Role::Ephemeral).then(|| {
+                view.applied_of_own()
+                    .map(Cow::into_owned)
+                    .or_else(|| view.spec.resources.clone())
+                    .unwrap_or_default()
+            }),
             user: view.newest.and_then(|running| running.status.user.as_ref()).map(user),
             ..core::ContainerStatus::default()
         }

@@ -34,7 +34,7 @@ use super::memory::{ContainerMemory, Failure, Look, Memory, PreparedImage, Shown
 use super::plan::{Action, NodeFacts, Plan, Views, World, plan};
 use super::probing::{ProbeReport, Probing, note};
 use super::writer::{Decision, StatusWriter, as_told, revision};
-use super::{Desired, image_job, last_words, launch, specs, storage, transitions};
+use super::{Desired, allocation, image_job, last_words, launch, resources, specs, storage, transitions};
 use crate::containers::Running;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
@@ -273,6 +273,10 @@ impl Worker {
     fn launch(&mut self, pod: Arc<Pod>, container: String, attempt: u32) {
         let (volumes, network) = (self.memory.volumes.done().cloned(), self.memory.network.done().cloned());
         let limits = self.spanned(&pod);
+        let own = allocation::own_of(&pod).cloned();
+        if !self.ctx.containers.of_pod(&self.uid).iter().any(Running::is_running) {
+            self.memory.own_applied.clone_from(&own);
+        }
         let memory = self.memory.container(&container);
         let image = memory.image.done().cloned();
         // The planner asks for a launch only when all three are there.
@@ -280,7 +284,8 @@ impl Worker {
         network.sandbox.resources = limits;
         (memory.launch, memory.launch_attempt) = (Step::Busy, attempt);
         let spec = specs::find_container(&pod, &container);
-        let given = spec.as_ref().and_then(|spec| spec.resources.clone()).unwrap_or_default();
+        let said = spec.as_ref().and_then(|spec| spec.resources.as_ref());
+        let given = resources::with_limits_of_pod(said, own.as_ref()).into_owned();
         memory.applied = Some((attempt, given));
         memory.launched_image = spec.and_then(|spec| spec.image.clone()).unwrap_or_default();
         let ending = self.ending.clone();

@@ -198,8 +198,8 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
-    async fn ensure_sandbox(&self, _: &SandboxSpec) -> Result<(), RuntimeError> {
-        Ok(())
+    async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError> {
+        self.ensure_group(&sandbox.cgroup_parent, &sandbox.resources).await
     }
 
     async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {

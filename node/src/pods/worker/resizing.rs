@@ -1,5 +1,6 @@
 //! What a worker does about the resources of its pod: gives them, and lets containers have them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use wherry_runtime_api::{ContainerId, Resources};
 
 use super::Worker;
 use crate::allocations::Allocation;
-use crate::pods::allocation::{self, Room};
+use crate::pods::allocation::{self, Room, Sizes};
 use crate::pods::backoff::setup_delay;
 use crate::pods::memory::{Failure, Step};
 use crate::pods::{resize, resources, specs};
@@ -41,21 +42,28 @@ impl Worker {
             let (attempt, applied) = memory.applied.as_ref()?;
             is_running(name, *attempt).then(|| (name.clone(), applied.clone()))
         });
-        let as_applied = allocation::with(pod, &applied.collect());
+        let by_name: BTreeMap<_, _> = applied.collect();
+        let own = if by_name.is_empty() { allocation::own_of(pod) } else { self.memory.own_applied.as_ref() };
+        let as_applied = allocation::with(pod, &Sizes { own: own.cloned(), by_name });
         resources::widest(resources::of_pod(pod), resources::of_pod(&as_applied))
     }
 
     pub(super) fn resize(&mut self, pod: &Pod, containers: Vec<(ContainerId, Handler)>, narrows: bool) {
         let Some(network) = self.memory.network.done() else { return };
         let wide = self.spanned(pod);
+        let own = allocation::own_of(pod);
         let given = |(id, handler): (ContainerId, Handler)| {
-            let container = specs::find_container(pod, &id.name)?.into_owned();
-            Some((id, handler, container.resources.unwrap_or_default()))
+            let container = specs::find_container(pod, &id.name)?;
+            let given = resources::with_limits_of_pod(container.resources.as_ref(), own).into_owned();
+            Some((id, handler, given))
         };
+        let running = self.ctx.containers.of_pod(&self.uid);
         let order = resize::Order {
             sandbox: network.sandbox.clone(),
             limits: (wide, if narrows { resources::of_pod(pod) } else { wide }),
+            handlers: running.iter().filter(|one| one.is_running()).map(|one| one.handler).collect(),
             containers: containers.into_iter().filter_map(given).collect(),
+            own: if narrows { own.cloned() } else { self.memory.own_applied.clone() },
         };
         self.memory.resize = Step::Busy;
         let ctx = self.ctx.clone();
@@ -65,7 +73,7 @@ impl Worker {
     pub(super) fn resized(
         &mut self,
         applied: Vec<(ContainerId, ResourceRequirements)>,
-        result: Result<(), String>,
+        result: Result<Option<ResourceRequirements>, String>,
         now: Timestamp,
     ) {
         for (id, resources) in applied {
@@ -73,7 +81,10 @@ impl Worker {
         }
         let memory = &mut self.memory;
         match result {
-            Ok(()) => (memory.resize, memory.resize_failures) = (Step::Idle, 0),
+            Ok(own) => {
+                (memory.resize, memory.resize_failures) = (Step::Idle, 0);
+                memory.own_applied = own;
+            }
             Err(message) => {
                 let failure = ("ResizeError", message);
                 memory.resize = Failure::after(Some(memory.resize_failures), failure, now, setup_delay);

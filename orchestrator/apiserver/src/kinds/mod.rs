@@ -43,6 +43,7 @@ pub(crate) mod plain;
 pub(crate) mod pod;
 pub(crate) mod pod_disruption_budget;
 mod pod_fields;
+pub(crate) mod pod_resources;
 pub(crate) mod pod_status;
 pub(crate) mod pod_template;
 mod pod_warnings;

@@ -1,9 +1,9 @@
 //! Pod: the unit that runs.
 
 use jiff::Timestamp;
-use wherry_api::quantity::Quantity;
-use wherry_schema::{Object, Value};
+use wherry_schema::Value;
 
+use super::pod_resources::quality;
 use super::{Rules, Selectable, pod_status, pod_warnings};
 use crate::object::Fields;
 use crate::table::{self, Column};
@@ -61,6 +61,7 @@ impl Rules for Pod {
 
     fn prepare_create(&self, object: &mut Value) {
         super::pod_fields::drop_unserved(object, "spec");
+        super::pod_resources::default_requests(object);
         object.put("status", Value::object());
         object.put("status.phase", "Pending");
         object.put("status.qosClass", quality(object));
@@ -175,31 +176,4 @@ fn gated(object: &Value) -> Value {
     condition.put("lastProbeTime", Value::Null);
     condition.assign("lastTransitionTime", object.field("metadata.creationTimestamp").cloned());
     condition
-}
-
-/// The quality of service a Pod's requests and limits amount to.
-pub(crate) fn quality(object: &Value) -> &'static str {
-    let containers = object.items("spec.containers").iter().chain(object.items("spec.initContainers"));
-    let (mut any, mut guaranteed) = (false, true);
-    for container in containers {
-        let list = |name: &str| container.field("resources").and_then(|r| r.map(name));
-        let (requests, limits) = (list("requests"), list("limits"));
-        any |= [requests, limits]
-            .into_iter()
-            .any(|l| amount(l, "cpu").is_some() || amount(l, "memory").is_some());
-        guaranteed &= ["cpu", "memory"].into_iter().all(|name| {
-            let limit = amount(limits, name);
-            limit.is_some() && amount(requests, name).is_none_or(|request| Some(request) == limit)
-        });
-    }
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
-}
-
-fn amount(list: Option<&Object>, name: &str) -> Option<Quantity> {
-    let quantity: Quantity = list?.get(name)?.as_str()?.parse().ok()?;
-    (!quantity.is_zero()).then_some(quantity)
 }

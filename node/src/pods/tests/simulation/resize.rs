@@ -58,6 +58,100 @@ async fn a_container_is_given_more_while_it_runs() {
     assert_eq!(node.wasmtime.updates().len(), 1, "the same amount in other words is no change");
 }
 
+/// A pod that limits itself and says nothing of its container.
+fn limited(cpu: &str, memory: &str) -> Value {
+    let mut spec = one("app:v1");
+    let own = json!({ "cpu": cpu, "memory": memory });
+    spec["resources"] = json!({ "requests": own, "limits": own });
+    spec
+}
+
+impl Node {
+    /// Has the pod `web` ask for this as a whole.
+    fn resize_pod(&self, cpu: &str, memory: &str) {
+        let mut pod = self.api.get(POD).unwrap();
+        let generation = pod["metadata"]["generation"].as_i64().unwrap() + 1;
+        pod["metadata"]["generation"] = json!(generation);
+        pod["spec"]["resources"] = limited(cpu, memory)["resources"].clone();
+        self.api.put(POD, pod);
+    }
+
+    /// Waits until the pod has this as a whole; answers the limits of its group.
+    async fn wait_whole(&self, cpu: &str, memory: &str) -> Resources {
+        let own = json!({ "cpu": cpu, "memory": memory });
+        let has = |pod: &Value| {
+            pod["status"]["resources"] == json!({ "requests": own, "limits": own })
+                && pod["status"]["allocatedResources"] == own
+                && condition(pod, "PodResizeInProgress").is_null()
+        };
+        let pod = self.api.wait_for(POD, has).await;
+        assert_eq!(pod["status"]["containerStatuses"][0]["resources"], json!({}), "it said nothing");
+        self.wasmtime.group("/kubepods/podu-1").unwrap()
+    }
+}
+
+fn limits(millis: u64, bytes: u64) -> Resources {
+    Resources {
+        cpu_request_millis: Some(millis),
+        cpu_limit_millis: Some(millis),
+        memory_limit_bytes: Some(bytes),
+        pids_limit: None,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_given_more_as_a_whole_and_so_are_its_containers_without_limits() {
+    let mut node = Node::started(false).await;
+    node.create(limited("1", "8Mi"));
+    node.wait_ready().await;
+    assert_eq!(node.wasmtime.created()[0].resources, limits(1000, 8 << 20));
+    assert_eq!(node.wait_whole("1", "8Mi").await, limits(1000, 8 << 20));
+    node.resize_pod("2", "8Mi");
+    assert_eq!(node.wait_whole("2", "8Mi").await, limits(2000, 8 << 20));
+    assert_eq!(node.wasmtime.updates(), [(id("main", 0), limits(2000, 8 << 20))]);
+    assert!(
+        node.api.wait_event("ResizeCompleted").await.contains("\"resources\":{\"limits\":{\"cpu\":\"2\"")
+    );
+    node.stop().await;
+    node.start().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(node.wasmtime.updates().len(), 1, "an agent that starts again finds it as it is to be");
+    node.resize_pod("500m", "4Mi");
+    assert_eq!(node.wait_whole("500m", "4Mi").await, limits(500, 4 << 20));
+    assert_eq!(node.wasmtime.updates().last(), Some(&(id("main", 0), limits(500, 4 << 20))));
+    node.resize_pod("5", "4Mi");
+    let told = node.wait_condition("PodResizePending", "Infeasible").await;
+    assert_eq!(told["message"], "Node didn't have enough capacity: cpu, requested: 5000, capacity: 4000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_with_limits_of_its_own_keeps_them_when_its_pod_gets_others() {
+    let node = Node::started(false).await;
+    let mut spec = limited("1", "8Mi");
+    spec["containers"][0]["resources"] = json!({ "limits": { "cpu": "100m", "memory": "4Mi" } });
+    node.create(spec);
+    node.wait_ready().await;
+    node.resize_pod("2", "16Mi");
+    let group = || node.wasmtime.group("/kubepods/podu-1");
+    node.api.wait_event("ResizeCompleted").await;
+    assert_eq!(group(), Some(limits(2000, 16 << 20)));
+    assert_eq!(node.wasmtime.updates(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_has_its_limit_of_its_pod_is_started_again_if_it_wants_that() {
+    let node = Node::started(false).await;
+    let mut spec = limited("1", "8Mi");
+    spec["containers"][0]["resizePolicy"] =
+        json!([{ "resourceName": "memory", "restartPolicy": "RestartContainer" }]);
+    node.create(spec);
+    node.wait_ready().await;
+    node.resize_pod("1", "16Mi");
+    node.wait_restarts(1).await;
+    assert_eq!(node.wait_whole("1", "16Mi").await, limits(1000, 16 << 20));
+    assert_eq!(node.wasmtime.created().last().unwrap().resources, limits(1000, 16 << 20));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_runtime_refuses_is_told_and_tried_again() {
     let node = Node::started(false).await;

@@ -2,8 +2,8 @@
 
 use wherry_schema::{Object, Value};
 
-use super::{container, containers, toleration};
-use crate::kinds::pod::quality;
+use super::{container, containers, resources, toleration};
+use crate::kinds::pod_resources::quality;
 use crate::object::Fields;
 use crate::validation::values::{in_range, required};
 use crate::validation::{Errors, Path, internal};
@@ -197,7 +197,10 @@ pub(crate) fn check_resize(object: &Value, old: &Value, errors: &mut Errors) {
             }
         }
     }
+    check_resized(spec, before, &path.child("resources"), errors);
+    resources::check_pod(spec, &path.child("resources"), errors);
     let (mut munged, told) = (spec.clone(), errors.causes().len());
+    keep_resources(&mut munged, before);
     for list in ["containers", "initContainers"] {
         for (container, was) in munged.items_mut(list).iter_mut().zip(before.items(list)) {
             let detail = match (list, is_sidecar(container)) {
@@ -236,7 +239,7 @@ fn check_resized(container: &Value, was: &Value, path: &Path, errors: &mut Error
     }
 }
 
-/// Makes cpu and memory of a container what they were.
+/// Makes cpu and memory of a container, or of a Pod itself, what they were.
 fn keep_resources(container: &mut Value, was: &Value) {
     for list in ["limits", "requests"] {
         for name in ["cpu", "memory"] {
@@ -250,5 +253,9 @@ fn keep_resources(container: &mut Value, was: &Value) {
         if container.field("resources").and_then(|r| r.map(list)).is_some_and(Object::is_empty) {
             container.remove(&["resources", list]);
         }
+    }
+    let is_new = was.field("resources").is_none();
+    if is_new && container.map("resources").is_some_and(Object::is_empty) {
+        container.remove(&["resources"]);
     }
 }
