@@ -227,6 +227,8 @@ pub(crate) struct NodeArgs {
     /// A directory of manifests: the node runs the Pods they name, also without an API server, as long as they are there.
     #[arg(long)]
     pub(crate) pod_manifest_path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) manifest_url: crate::manifest_url::ManifestUrlArgs,
     /// How many Pods the scheduler may place on this node.
     #[arg(long, default_value_t = wherry_node::Config::MAX_PODS, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_pods: u32,

@@ -15,6 +15,7 @@ mod image;
 mod image_args;
 mod ingress_args;
 mod logging;
+mod manifest_url;
 mod network;
 mod node;
 mod paths;

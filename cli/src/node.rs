@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{
     CgroupRoot, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, IngressDoors,
-    NodeEndpoint, NodeError, Registries, ResourceSettings, ShutdownGrace, Sysctls,
+    ManifestUrl, NodeEndpoint, NodeError, Registries, ResourceSettings, ShutdownGrace,
+    Sysctls,
 };
 
 use crate::args::NodeArgs;
@@ -32,6 +33,7 @@ pub(crate) struct NodePlan {
     pub(crate) resources: ResourceSettings,
     pub(crate) cgroup_root: CgroupRoot,
     pub(crate) pod_manifests: Option<PathBuf>,
+    manifest_url: Option<ManifestUrl>,
     pub(crate) shutdown_grace: ShutdownGrace,
     pub(crate) eviction: EvictionSettings,
     pub(crate) registries: Arc<Registries>,
@@ -68,6 +70,7 @@ impl NodePlan {
             resources: args.resources.settings()?,
             cgroup_root: args.cgroup_root.clone(),
             pod_manifests: args.pod_manifest_path.clone(),
+            manifest_url: args.manifest_url.url()?,
             shutdown_grace: args.shutdown.grace()?,
             eviction,
             registries: args.images.registries()?,
@@ -101,6 +104,7 @@ impl NodePlan {
             resources: self.resources.clone(),
             cgroup_root: self.cgroup_root.clone(),
             pod_manifests: self.pod_manifests.clone(),
+            manifest_url: self.manifest_url.clone(),
             shutdown_grace: self.shutdown_grace,
             eviction: self.eviction.clone(),
             registries: self.registries.clone(),

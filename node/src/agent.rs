@@ -49,7 +49,7 @@ use crate::resource_managers::{self, ResourceManagers};
 use crate::runtimes::{self, Handler, Runtimes};
 use crate::services::{self, ServicesConfig, ServicesError, SyncTimes};
 use crate::shutdown::NodeShutdown;
-use crate::static_pods::{Directory, DirectoryError, StaticPods};
+use crate::static_pods::{self, Asker, Directory, DirectoryError, StaticPods};
 use crate::stats::{self, StatsState};
 use crate::streams::{self, StreamState};
 use crate::tokens::Tokens;
@@ -403,16 +403,34 @@ impl Agent {
         handlers
     }
 
-    /// The static Pods; none without a directory of manifests.
+    /// The static Pods; none without a directory and a URL of manifests.
     fn manifests(
         &self,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<watch::Receiver<StaticPods>, DirectoryError> {
-        let Some(path) = &self.config.pod_manifests else { return Ok(watch::channel(StaticPods::new()).1) };
-        let (directory, pods) = Directory::open(path, &self.ctx.node_name, self.ctx.clock.clone())?;
-        tasks.spawn(directory.follow(stop.clone()));
-        Ok(pods)
+        let (node, clock) = (&self.ctx.node_name, &self.ctx.clock);
+        let mut of_files = None;
+        if let Some(path) = &self.config.pod_manifests {
+            let (directory, pods) = Directory::open(path, node, clock.clone())?;
+            tasks.spawn(directory.follow(stop.clone()));
+            of_files = Some(pods);
+        }
+        let mut of_url = None;
+        if let Some(url) = self.config.manifest_url.clone() {
+            let (asker, pods) = Asker::new(url, node, clock.clone());
+            tasks.spawn(asker.follow(stop.clone()));
+            of_url = Some(pods);
+        }
+        Ok(match (of_files, of_url) {
+            (None, None) => watch::channel(StaticPods::new()).1,
+            (Some(pods), None) | (None, Some(pods)) => pods,
+            (Some(files), Some(url)) => {
+                let (pods, follow) = static_pods::join(files, url, stop.clone());
+                tasks.spawn(follow);
+                pods
+            }
+        })
     }
 
     fn log_state(&self, index: &PodIndex, tasks: &TaskTracker, stop: &CancellationToken) -> LogState {

@@ -18,6 +18,7 @@ use crate::ingress::IngressDoors;
 use crate::network::NetworkMode;
 use crate::resource_managers::ResourceSettings;
 use crate::shutdown::ShutdownGrace;
+use crate::static_pods::ManifestUrl;
 
 /// How the agent of one node is set up.
 #[derive(Clone)]
@@ -56,6 +57,8 @@ pub struct Config {
     pub shutdown_grace: ShutdownGrace,
     /// The directory of manifests of static Pods, if there is one.
     pub pod_manifests: Option<PathBuf>,
+    /// Where manifests of static Pods are asked for, if somewhere.
+    pub manifest_url: Option<ManifestUrl>,
     /// When the node is short of something, and what it then does to its Pods.
     pub eviction: EvictionSettings,
     /// Where images are fetched from.

@@ -7,7 +7,7 @@
 //! - `certificates`: how a node whose API server is elsewhere comes by its certificates ([`join`]).
 //! - `registration`: the Node object, its Lease and its conditions.
 //! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
-//! - `static_pods`: Pods of manifests on disk, and what the API shows of them.
+//! - `static_pods`: Pods of manifests on disk or behind a URL, and what the API shows of them.
 //! - `admission`: which Pods it takes at all. `shutdown`: how they end when the node does.
 //! - `images`: from an image reference to content on disk, and what that content is.
 //! - `csi`, `plugins`: volumes of drivers, and how drivers say that they are there. `devices`: those that plugins offer.
@@ -92,4 +92,5 @@ pub use resource_managers::{
     TopologyScope, WordError,
 };
 pub use shutdown::{ShutdownGrace, ShutdownGraceError};
+pub use static_pods::{ManifestUrl, ManifestUrlError};
 pub use wherry_runtime_api::CpuSet;

@@ -11,13 +11,14 @@ use wherry_plugin_api::device::{NumaNode, TopologyInfo};
 use wherry_plugin_api::grpc::{self, NOT_FOUND, Question, Reply, Service, Status, UNIMPLEMENTED};
 use wherry_plugin_api::pod_resources::{
     AllocatableResponse, ContainerDevices, ContainerResources, GET, GET_ALLOCATABLE, GetRequest, GetResponse,
-    LIST, ListResponse, PodResources,
+    LIST, ListResponse, Memory, PodResources,
 };
 use wherry_runtime_api::CpuSet;
 
 use crate::context::Context;
 use crate::devices::Held;
 use crate::pods::PodIndex;
+use crate::resource_managers::numa_nodes;
 use crate::sockets::listen;
 
 /// Below the node's directory.
@@ -56,7 +57,7 @@ impl Service for Lister {
             GET_ALLOCATABLE => {
                 let cpu_ids = self.ctx.managers.cpus().map(|cpus| ids(cpus.givable())).unwrap_or_default();
                 let devices = self.ctx.devices.healthy().into_iter().map(told).collect();
-                Ok(Reply::one(&AllocatableResponse { devices, cpu_ids }))
+                Ok(Reply::one(&AllocatableResponse { devices, cpu_ids, memory: vec![self.memory()] }))
             }
             other => Err(Status::new(UNIMPLEMENTED, format!("unknown method {other}"))),
         }
@@ -78,6 +79,16 @@ impl Lister {
             name: pod.metadata.name.clone().unwrap_or_default(),
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             containers: containers.map(of).collect(),
+        }
+    }
+
+    /// All memory that Pods may use; nobody has some of one NUMA node for itself.
+    fn memory(&self) -> Memory {
+        let nodes = numa_nodes().ids().map(|id| NumaNode { id: i64::from(id) }).collect();
+        Memory {
+            memory_type: "memory".to_owned(),
+            size: self.ctx.allocatable_amounts.memory,
+            topology: Some(TopologyInfo { nodes }),
         }
     }
 

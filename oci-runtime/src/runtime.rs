@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio::sync::{RwLock, broadcast};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wherry_runtime_api::disk::DiskUsage;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerStatus, CpuSet, ExecSpec, Execution, ImageContent, PodUsers,
     Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage, disk,
@@ -326,7 +327,7 @@ impl Runtime for OciRuntime {
         self.shared.blocking(move || cgroups.set_cpus(&group, &cpus)).await
     }
 
-    async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
+    async fn disk_usage(&self, id: &ContainerId) -> Result<DiskUsage, RuntimeError> {
         let upper = self.get(id)?.dir().upper();
         self.shared.blocking(move || disk::usage(&upper).map_err(failed("read", &upper))).await
     }

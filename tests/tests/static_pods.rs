@@ -1,6 +1,9 @@
 //! Pods that a directory of manifests names: they run, the API shows them, and only their manifests end them.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell};
@@ -30,6 +33,33 @@ fn until_shown(cluster: &Cluster, seen: impl Fn(&Value) -> bool) -> Value {
     })
 }
 
+/// The Pods that a URL answers.
+fn list(items: &[Value]) -> String {
+    json!({ "apiVersion": "v1", "kind": "PodList", "items": items }).to_string()
+}
+
+/// The address of a server that answers so, to who shows the token.
+fn answering(body: Arc<Mutex<String>>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    let address = listener.local_addr().expect("it has an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let is_known = head.iter().any(|line| line.eq_ignore_ascii_case("x-token: secret"));
+            let status = if is_known { "200 OK" } else { "403 Forbidden" };
+            let body = body.lock().expect("nobody panics with it").clone();
+            let length = body.len();
+            // Who does not wait for the answer asks again.
+            let _ = write!(
+                &stream,
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    address
+}
+
 #[test]
 fn static_pods_follow_their_manifests_and_mirrors_follow_the_pods() {
     isolated(|| {
@@ -41,7 +71,15 @@ fn static_pods_follow_their_manifests_and_mirrors_follow_the_pods() {
         write("web.json", &manifest(&format!("echo first; {IDLE}")));
         write("broken.yaml", "apiVersion: apps/v1\nkind: Deployment\n");
         let _registry = Registry::start(dir.path());
-        let flags = vec![format!("--pod-manifest-path={}", manifests.display())];
+        let spec = json!({ "terminationGracePeriodSeconds": 2, "containers": [shell("main", IDLE)] });
+        let remote = json!({ "metadata": { "name": "remote" }, "spec": spec });
+        let answer = Arc::new(Mutex::new(list(&[remote])));
+        let flags = vec![
+            format!("--pod-manifest-path={}", manifests.display()),
+            format!("--manifest-url=http://{}/pods", answering(answer.clone())),
+            "--manifest-url-header=X-Token: secret".to_owned(),
+            "--http-check-frequency=1s".to_owned(),
+        ];
         let mut cluster = Cluster::start(dir.path(), Options { flags, ..Options::default() });
 
         let mirror = until_shown(&cluster, |_| true);
@@ -58,6 +96,10 @@ fn static_pods_follow_their_manifests_and_mirrors_follow_the_pods() {
         assert_eq!(cluster.kubectl(&["logs", MIRROR]), "first\n");
         assert!(cluster.kubectl(&["exec", MIRROR, "--", "hostname"]).contains(MIRROR));
         assert!(cluster.log().contains("and not a Pod of apiVersion v1"), "{}", cluster.log());
+
+        cluster.wait_for("condition=Ready", &["pod/remote-node-1"]);
+        let remote = cluster.get(&["pod", "remote-node-1"]);
+        assert_eq!(remote["metadata"]["annotations"]["kubernetes.io/config.source"], "http");
 
         // The mirror alone is deleted; the container goes on.
         let container = mirror["status"]["containerStatuses"][0]["containerID"].clone();
@@ -85,6 +127,8 @@ fn static_pods_follow_their_manifests_and_mirrors_follow_the_pods() {
 
         fs::remove_file(manifests.join("web.json")).expect("the manifest is there");
         cluster.wait_for("delete", &[&format!("pod/{MIRROR}")]);
+        *answer.lock().expect("nobody panics with it") = list(&[]);
+        cluster.wait_for("delete", &["pod/remote-node-1"]);
         let left = cluster.left_behind();
         assert!(left.is_empty(), "left of the static Pod:\n{}", left.join("\n"));
     });

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wherry_runtime_api::disk::DiskUsage;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ImageContent,
     Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
@@ -426,8 +427,8 @@ impl Runtime for WasmRuntime {
     }
 
     /// Nothing: it has no files but those of its mounts.
-    async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError> {
-        self.container(id).map(|_| 0)
+    async fn disk_usage(&self, id: &ContainerId) -> Result<DiskUsage, RuntimeError> {
+        self.container(id).map(|_| DiskUsage::default())
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {

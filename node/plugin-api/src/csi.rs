@@ -1,8 +1,12 @@
 //! The node's part of CSI v1: a volume is staged once for a node and published for each Pod.
 
+mod volume_stats;
+
 use std::collections::BTreeMap;
 
 use prost::{Message, Oneof};
+
+pub use volume_stats::{Unit, VOLUME_STATS, VolumeStats, VolumeStatsRequest, VolumeUsage};
 
 /// `NodeGetInfo`.
 pub const GET_INFO: &str = "/csi.v1.Node/NodeGetInfo";

@@ -47,6 +47,23 @@ pub struct AllocatableResponse {
     /// Processors.
     #[prost(int64, repeated, tag = "2")]
     pub cpu_ids: Vec<i64>,
+    /// Memory.
+    #[prost(message, repeated, tag = "3")]
+    pub memory: Vec<Memory>,
+}
+
+/// Memory of one kind.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Memory {
+    /// `memory`, or the size of huge pages.
+    #[prost(string, tag = "1")]
+    pub memory_type: String,
+    /// Bytes.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// Where it is.
+    #[prost(message, optional, tag = "3")]
+    pub topology: Option<TopologyInfo>,
 }
 
 /// What a Pod has.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::cpu_set::CpuSet;
+use crate::disk::DiskUsage;
 use crate::exec::{ExecSpec, Execution};
 use crate::spec::{ContainerId, ContainerSpec, ImageContent, PodUsers, Resources, SandboxId, SandboxSpec};
 use crate::status::ContainerStatus;
@@ -81,8 +82,8 @@ pub trait Runtime: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The bytes of the node's disk that the container's program took outside of its mounts and its log.
-    async fn disk_usage(&self, id: &ContainerId) -> Result<u64, RuntimeError>;
+    /// What the container's program took of the node's disk outside of its mounts and its log.
+    async fn disk_usage(&self, id: &ContainerId) -> Result<DiskUsage, RuntimeError>;
 
     /// What a running container takes of the machine.
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError>;

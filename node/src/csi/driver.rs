@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wherry_plugin_api::csi::{
     self, Capabilities, Capability, ExpandRequest, ExpandResponse, NodeInfo, PublishRequest, StageRequest,
-    UnpublishRequest, UnstageRequest,
+    UnpublishRequest, UnstageRequest, VolumeStats, VolumeStatsRequest,
 };
 use wherry_plugin_api::grpc::{self, CallError, Message};
 use wherry_plugin_api::registration::Empty;
@@ -82,6 +82,14 @@ impl Driver {
     /// Lets what is on a volume grow.
     pub(super) async fn expand(&self, request: &ExpandRequest) -> Result<ExpandResponse, DriverError> {
         self.ask("NodeExpandVolume", csi::EXPAND, request).await
+    }
+
+    /// How full a volume is.
+    pub(super) async fn volume_stats(
+        &self,
+        request: &VolumeStatsRequest,
+    ) -> Result<VolumeStats, DriverError> {
+        self.ask("NodeGetVolumeStats", csi::VOLUME_STATS, request).await
     }
 
     async fn ask<Q: Message, A: Message + Default>(

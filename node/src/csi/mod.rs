@@ -10,7 +10,7 @@
 //! - Two pods never stage or unstage one volume at a time.
 //! - A volume that has to be attached is touched only while the Node names it as in use ([`InUse`]).
 //!
-//! Reading order: [`source`] (what a pod wants), [`driver`] (who gives it), [`records`], `volume_context`, `attachment`, `expansion`,
+//! Reading order: [`source`] (what a pod wants), [`driver`] (who gives it), [`records`], `volume_context`, `attachment`, `expansion`, `stats`,
 //! [`node_object`] (what others read of this node's drivers).
 
 mod attachment;
@@ -21,6 +21,7 @@ mod locks;
 mod node_object;
 mod records;
 mod source;
+mod stats;
 #[cfg(test)]
 mod tests;
 mod volume_context;
@@ -53,6 +54,7 @@ use node_object::NodeObject;
 use records::{Record, Records};
 pub(crate) use source::Source;
 use source::Wanted;
+pub(crate) use stats::Fullness;
 
 /// How often volumes are looked at again that may have grown, or whose driver wants to be asked again.
 const AGAIN: Duration = Duration::from_mins(1);
@@ -266,6 +268,7 @@ impl Csi {
             attachment: is_attached.then(|| csi::attachment_name(&wanted.driver, &wanted.handle, &self.node)),
             staging: stages.then(|| self.records.staging(wanted)),
             is_block: wanted.is_block,
+            claim: wanted.persistent.as_ref().and_then(|(claim, _)| claim.name.clone()),
         };
         // From here on the pod has to give something back, were it that the volume stays attached.
         self.records.write(uid, &record)?;

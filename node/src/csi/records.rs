@@ -38,6 +38,9 @@ pub(super) struct Record {
     pub(super) staging: Option<PathBuf>,
     #[serde(default)]
     pub(super) is_block: bool,
+    /// The claim it was given for, if it is a PersistentVolume.
+    #[serde(default)]
+    pub(super) claim: Option<String>,
 }
 
 impl Record {
@@ -220,6 +223,7 @@ mod tests {
             attachment: None,
             staging: None,
             is_block,
+            claim: None,
         }
     }
 

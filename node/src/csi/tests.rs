@@ -8,12 +8,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wherry_api::clock::SystemClock;
 use wherry_plugin_api::csi::{
-    self as wire, Capabilities, Capability, ExpandResponse, NodeInfo, PublishRequest, StageRequest,
-    UnpublishRequest, UnstageRequest,
+    self as wire, Capabilities, Capability, ExpandResponse, NodeInfo, PublishRequest, StageRequest, Unit,
+    UnpublishRequest, UnstageRequest, VolumeStats, VolumeStatsRequest, VolumeUsage,
 };
 use wherry_plugin_api::grpc::{self, Question, Reply, Status};
 use wherry_plugin_api::registration::Empty;
 
+use super::stats::Amount;
 use super::*;
 use crate::testing::FakeApi;
 
@@ -37,7 +38,8 @@ impl grpc::Service for Fake {
                 return Ok(Reply::one(&NodeInfo { node_id: "id".into(), ..NodeInfo::default() }));
             }
             wire::GET_CAPABILITIES => {
-                let can = [Capability::StageUnstageVolume, Capability::ExpandVolume];
+                let can =
+                    [Capability::StageUnstageVolume, Capability::ExpandVolume, Capability::GetVolumeStats];
                 return Ok(Reply::one(&Capabilities::of(&can)));
             }
             wire::STAGE => note(&question.read::<StageRequest>()?.volume_id),
@@ -54,6 +56,17 @@ impl grpc::Service for Fake {
                 // It may have gone with an earlier try.
                 let _gone = std::fs::remove_dir(&request.target_path);
                 note(&request.volume_id);
+            }
+            wire::VOLUME_STATS => {
+                let request = question.read::<VolumeStatsRequest>()?;
+                if !std::path::Path::new(&request.volume_path).is_dir() {
+                    return Err(Status::new(5, "no such volume"));
+                }
+                let usage =
+                    |unit: Unit, used| VolumeUsage { available: 6, total: 10, used, unit: unit as i32 };
+                return Ok(Reply::one(&VolumeStats {
+                    usage: vec![usage(Unit::Bytes, 4), usage(Unit::Inodes, -1)],
+                }));
             }
             _ => {
                 note(&question.read::<ExpandRequest>()?.volume_id);
@@ -247,6 +260,24 @@ async fn an_inline_volume_is_told_its_pod_and_its_tokens_if_the_driver_wants_the
     assert_eq!(published.secrets, BTreeMap::from([("key".to_owned(), "x".to_owned())]));
     let persistent = node.set_up("u-1", "1Gi").await.unwrap_err().to_string();
     assert!(persistent.starts_with("volume mode \"Persistent\" not supported by driver d"), "{persistent}");
+}
+
+#[tokio::test]
+async fn a_driver_tells_how_full_its_volumes_are() {
+    let node = Node::start(json!({"attachRequired": false})).await;
+    node.set_up("u-1", "1Gi").await.unwrap();
+    let mut pod = pod("u-1");
+    let volume = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "c"}}]);
+    pod.spec.as_mut().unwrap().volumes = serde_json::from_value(volume).unwrap();
+    let expected = Fullness {
+        volume: "data".to_owned(),
+        claim: Some("c".to_owned()),
+        bytes: Some(Amount { available: 6, total: 10, used: 4 }),
+        inodes: Some(Amount { available: 6, total: 10, used: 0 }),
+    };
+    assert_eq!(node.csi.fullness(&pod).await, [expected]);
+    node.driver.fails.store(true, Ordering::Relaxed);
+    assert_eq!(node.csi.fullness(&pod).await, []);
 }
 
 #[tokio::test]

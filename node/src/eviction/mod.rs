@@ -29,6 +29,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use wherry_runtime_api::disk::DiskUsage;
 
 use crate::containers::Running;
 use crate::context::{Context, chain};
@@ -182,12 +183,19 @@ impl Manager {
                 let containers = running.into_iter().map(|it| (it.status.id, it.handler)).collect();
                 let taken =
                     pods::disk_usage(self.ctx.clone(), pod.clone(), containers).await.unwrap_or_default();
-                let beside = taken.volumes.values().sum();
+                let counted = |usage: DiskUsage| match resource {
+                    Resource::Inodes => usage.inodes,
+                    _ => usage.bytes,
+                };
+                let beside = counted(taken.volumes.values().copied().sum());
                 let asked = pod.spec.iter().flat_map(|spec| &spec.containers);
                 let asked =
                     asked.map(|container| message::requested(container, Resource::Storage.as_str()).value());
                 let requested = u64::try_from(asked.sum::<i128>()).unwrap_or(u64::MAX);
-                Share { used: taken.containers, beside, requested, priority }
+                let used = taken.containers.into_iter().map(|(name, usage)| (name, counted(usage))).collect();
+                // Nobody can ask for files.
+                let requested = if resource == Resource::Inodes { 0 } else { requested };
+                Share { used, beside, requested, priority }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
-use wherry_runtime_api::disk;
+use wherry_runtime_api::disk::{self, DiskUsage};
 
 /// A log directory cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +55,9 @@ impl LogDir {
         attempts
     }
 
-    /// The bytes that the logs of one of the pod's containers take.
-    pub(crate) fn usage(&self, pod: &Pod, container: &str) -> u64 {
-        disk::usage(&self.pod_dir(pod).join(container)).unwrap_or(0)
+    /// What the logs of one of the pod's containers take.
+    pub(crate) fn usage(&self, pod: &Pod, container: &str) -> DiskUsage {
+        disk::usage(&self.pod_dir(pod).join(container)).unwrap_or_default()
     }
 
     /// Removes the log of one attempt.

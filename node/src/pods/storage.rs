@@ -7,6 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use wherry_runtime_api::ContainerId;
+use wherry_runtime_api::disk::DiskUsage;
 
 use super::jobs::{Done, uid};
 use super::plan::{Action, Plan, Views, World};
@@ -17,13 +18,20 @@ use crate::runtimes::Handler;
 pub(super) const LOOKS_EVERY: Duration = Duration::from_secs(10);
 const STORAGE: &str = "ephemeral-storage";
 
-/// What a pod takes of the disk, in bytes.
+/// What a pod takes of the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// Its own volumes, by name.
-    pub(crate) volumes: BTreeMap<String, u64>,
+    pub(crate) volumes: BTreeMap<String, DiskUsage>,
     /// Its containers with their logs, by name.
-    pub(crate) containers: BTreeMap<String, u64>,
+    pub(crate) containers: BTreeMap<String, DiskUsage>,
+}
+
+impl Usage {
+    /// All of it together.
+    pub(crate) fn total(&self) -> DiskUsage {
+        self.volumes.values().chain(self.containers.values()).copied().sum()
+    }
 }
 
 /// Asks for a look at what the pod takes, if it may not take all it likes.
@@ -57,12 +65,12 @@ pub(crate) async fn disk_usage(
     let mut usage = Usage::default();
     for (id, handler) in containers {
         // One that ended meanwhile takes nothing worth ending its pod for.
-        let written = ctx.runtimes.get(handler).disk_usage(&id).await.unwrap_or(0);
+        let written = ctx.runtimes.get(handler).disk_usage(&id).await.unwrap_or_default();
         usage.containers.insert(id.name, written);
     }
     let files = tokio::task::spawn_blocking(move || {
         for (name, taken) in &mut usage.containers {
-            *taken += ctx.logs.usage(&pod, name);
+            *taken = *taken + ctx.logs.usage(&pod, name);
         }
         usage.volumes = ctx.volumes.usage(uid(&pod));
         usage
@@ -82,7 +90,7 @@ pub(super) fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
         }
     }
     let total = containers(pod).filter_map(limit).filter_map(parsed).reduce(|sum, limit| sum + limit);
-    let taken: u64 = usage.volumes.values().chain(usage.containers.values()).sum();
+    let taken = usage.total().bytes;
     if let Some(total) = total.filter(|total| i128::from(taken) > total.value()) {
         return Some(format!(
             "Pod ephemeral local storage usage exceeds the total limit of containers {total}. "
@@ -113,8 +121,8 @@ fn limit(container: &Container) -> Option<&Quantity> {
     container.resources.as_ref()?.limits.as_ref()?.get(STORAGE)
 }
 
-fn exceeds(taken: Option<&u64>, limit: &Quantity) -> bool {
-    taken.zip(parsed(limit)).is_some_and(|(taken, limit)| i128::from(*taken) > limit.value())
+fn exceeds(taken: Option<&DiskUsage>, limit: &Quantity) -> bool {
+    taken.zip(parsed(limit)).is_some_and(|(taken, limit)| i128::from(taken.bytes) > limit.value())
 }
 
 fn parsed(limit: &Quantity) -> Option<wherry_api::quantity::Quantity> {
@@ -150,8 +158,10 @@ mod tests {
                 { "name": "m", "emptyDir": { "medium": "Memory", "sizeLimit": "1" } }],
         });
         let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap();
-        let by_name =
-            |list: &[(&str, u64)]| list.iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect();
+        let of = |bytes: u64| DiskUsage { bytes, inodes: 1 };
+        let by_name = |list: &[(&str, u64)]| {
+            list.iter().map(|(name, bytes)| ((*name).to_owned(), of(*bytes))).collect()
+        };
         let usage = Usage { volumes: by_name(volumes), containers: by_name(containers) };
         assert_eq!(excess(&pod, &usage).as_deref(), expected);
         assert!(is_limited(&pod));

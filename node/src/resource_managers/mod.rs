@@ -43,6 +43,7 @@ pub use settings::{
 #[cfg(test)]
 pub(crate) use testing::processors;
 use topology::Topology;
+pub(crate) use topology::numa_nodes;
 
 /// What gives containers what they have for themselves.
 #[derive(Debug)]

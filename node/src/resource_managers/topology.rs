@@ -9,6 +9,8 @@ use wherry_runtime_api::CpuSet;
 
 use super::numa::NumaNodes;
 
+/// Where the kernel tells of the machine.
+const SYSTEM: &str = "/sys/devices/system";
 /// So many NUMA nodes have few enough sets to look at each, as upstream.
 const MOST_NODES: u32 = 8;
 
@@ -55,7 +57,7 @@ impl Topology {
     /// Looks at the machine, below `/sys/devices/system` and at what this process may run on.
     pub(crate) fn observe() -> Result<Self, TopologyError> {
         let allowed = allowed(Path::new("/proc/self/status"))?;
-        Self::read(Path::new("/sys/devices/system"), &allowed)
+        Self::read(Path::new(SYSTEM), &allowed)
     }
 
     /// Looks below a directory like `/sys/devices/system`.
@@ -108,6 +110,13 @@ impl Topology {
     pub(crate) fn made_up(places: impl IntoIterator<Item = (u32, Place)>) -> Self {
         Self(places.into_iter().collect())
     }
+}
+
+/// The NUMA nodes of the machine; that of a kernel without NUMA has number 0.
+pub(crate) fn numa_nodes() -> NumaNodes {
+    let known = nodes(&Path::new(SYSTEM).join("node")).unwrap_or_default();
+    let all: NumaNodes = known.into_iter().map(|(node, _)| node).collect();
+    if all.is_empty() { NumaNodes::of(0) } else { all }
 }
 
 fn text(path: &Path) -> Result<String, TopologyError> {

@@ -15,13 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use wherry_api::clock::Clock;
 
-use super::StaticPods;
-use super::manifest::{self, Found, ManifestError};
+use super::manifest::{self, Found, ManifestError, Origin};
+use super::{MOST, StaticPods, kept, name, uids};
 use crate::context::chain;
 use crate::file_watch::FileWatch;
 
-/// The most bytes of a manifest: as many as the API takes of one object.
-const MOST: u64 = 3 << 20;
 /// When a directory that went away is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
 
@@ -127,7 +125,6 @@ impl Directory {
             self.known.insert(path, known);
         }
         let pods: StaticPods = self.known.values().filter_map(|known| known.pod.clone()).collect();
-        let uids = |pods: &StaticPods| pods.iter().map(|pod| pod.metadata.uid.clone()).collect::<Vec<_>>();
         let is_new = uids(&pods) != uids(&self.pods.borrow());
         if is_new {
             info!(count = pods.len(), "static Pods changed");
@@ -146,7 +143,7 @@ impl Directory {
         if u64::try_from(text.len()).is_ok_and(|length| length > MOST) {
             return Err(FileError::Size);
         }
-        let found = Found { node: &self.node, path, at: self.clock.now() };
+        let found = Found { node: &self.node, origin: Origin::File(path), at: self.clock.now() };
         let pod = manifest::parse(&text, &found)?;
         match name(&pod) {
             name if taken.contains(&name) => Err(FileError::Taken(name)),
@@ -169,16 +166,6 @@ impl Known {
         }
         self.told = Some(error);
     }
-}
-
-/// The one before if both are the same Pod: only when they were seen differs.
-fn kept(before: Option<Arc<Pod>>, now: Pod) -> Arc<Pod> {
-    before.filter(|before| before.metadata.uid == now.metadata.uid).unwrap_or_else(|| Arc::new(now))
-}
-
-fn name(pod: &Pod) -> String {
-    let part = |part: &Option<String>| part.clone().unwrap_or_default();
-    format!("{}/{}", part(&pod.metadata.namespace), part(&pod.metadata.name))
 }
 
 /// The files that may be manifests, in order.

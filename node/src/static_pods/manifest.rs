@@ -9,7 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use wherry_api::names::{dns1123_label, dns1123_subdomain};
 
-use super::{FROM_FILE, HASH, HASH_LENGTH, SEEN, SOURCE, references};
+use super::{FROM_FILE, FROM_URL, HASH, HASH_LENGTH, SEEN, SOURCE, references};
 
 /// Why a manifest names no Pod that can run here.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +38,19 @@ pub(super) enum ManifestError {
 pub(super) struct Found<'a> {
     /// The name of this node.
     pub(super) node: &'a str,
-    /// The file.
-    pub(super) path: &'a Path,
+    /// Where the text was.
+    pub(super) origin: Origin<'a>,
     /// The time.
     pub(super) at: Timestamp,
+}
+
+/// Where a text was.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin<'a> {
+    /// In a file.
+    File(&'a Path),
+    /// Behind a URL.
+    Url(&'a str),
 }
 
 /// What a manifest says of itself.
@@ -60,7 +69,25 @@ pub(super) fn parse(text: &[u8], found: &Found<'_>) -> Result<Pod, ManifestError
     if (head.api_version.as_str(), head.kind.as_str()) != ("v1", "Pod") {
         return Err(ManifestError::Kind(format!("{:?} of apiVersion {:?}", head.kind, head.api_version)));
     }
-    let mut pod: Pod = read(text)?;
+    taken(read(text)?, found)
+}
+
+/// The Pods that the text names: one, or those of a list.
+pub(super) fn parse_all(text: &[u8], found: &Found<'_>) -> Result<Vec<Pod>, ManifestError> {
+    let head: Head = read(text)?;
+    if (head.api_version.as_str(), head.kind.as_str()) != ("v1", "PodList") {
+        return Ok(vec![parse(text, found)?]);
+    }
+    let list: PodList = read(text)?;
+    list.items.into_iter().map(|pod| taken(pod, found)).collect()
+}
+
+#[derive(Deserialize)]
+struct PodList {
+    items: Vec<Pod>,
+}
+
+fn taken(mut pod: Pod, found: &Found<'_>) -> Result<Pod, ManifestError> {
     pod.status = None;
     check(&pod)?;
     let uid = hash(&pod, found);
@@ -124,7 +151,11 @@ fn refusal(field: &str, reason: &str) -> ManifestError {
 /// What tells the Pod from others. Comments and the order of fields do not count.
 fn hash(pod: &Pod, found: &Found<'_>) -> String {
     let mut digest = Sha256::new();
-    digest.update(format!("host:{}\0file:{}\0", found.node, found.path.display()));
+    let origin = match found.origin {
+        Origin::File(path) => format!("file:{}", path.display()),
+        Origin::Url(url) => format!("url:{url}"),
+    };
+    digest.update(format!("host:{}\0{origin}\0", found.node));
     // Written, not shown: what cannot be written counts as its name does.
     digest.update(serde_json::to_vec(pod).unwrap_or_default());
     let mut text = hex::encode(digest.finalize());
@@ -141,7 +172,11 @@ fn settle(pod: &mut Pod, uid: String, found: &Found<'_>) {
     (meta.owner_references, meta.finalizers) = (None, None);
     (meta.deletion_timestamp, meta.deletion_grace_period_seconds) = (None, None);
     (meta.generation, meta.resource_version) = (None, None);
-    let told = [(HASH, uid.clone()), (SEEN, found.at.to_string()), (SOURCE, FROM_FILE.to_owned())];
+    let source = match found.origin {
+        Origin::File(_) => FROM_FILE,
+        Origin::Url(_) => FROM_URL,
+    };
+    let told = [(HASH, uid.clone()), (SEEN, found.at.to_string()), (SOURCE, source.to_owned())];
     let annotations = meta.annotations.get_or_insert_default();
     annotations.extend(told.map(|(name, value)| (name.to_owned(), value)));
     meta.uid = Some(uid);
@@ -176,8 +211,11 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Pod, ManifestError> {
-        let found =
-            Found { node: "Node-1", path: Path::new("/manifests/web.yaml"), at: Timestamp::UNIX_EPOCH };
+        let found = Found {
+            node: "Node-1",
+            origin: Origin::File(Path::new("/manifests/web.yaml")),
+            at: Timestamp::UNIX_EPOCH,
+        };
         parse(text.as_bytes(), &found)
     }
 
@@ -280,7 +318,7 @@ mod tests {
         #[test]
         fn whatever_is_in_a_file_is_a_pod_or_refused(text in "\\PC{0,200}", bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(parsed(&text).is_err());
-            let found = Found { node: "n", path: Path::new("/m"), at: Timestamp::UNIX_EPOCH };
+            let found = Found { node: "n", origin: Origin::File(Path::new("/m")), at: Timestamp::UNIX_EPOCH };
             prop_assert!(parse(&bytes, &found).is_err());
         }
 
@@ -291,7 +329,7 @@ mod tests {
             let from = at.min(text.len());
             let to = (from + length).min(text.len());
             text[from..to].fill(byte);
-            let found = Found { node: "n", path: Path::new("/m"), at: Timestamp::UNIX_EPOCH };
+            let found = Found { node: "n", origin: Origin::File(Path::new("/m")), at: Timestamp::UNIX_EPOCH };
             let refused = parse(&text, &found).err().map(|error| error.to_string());
             prop_assert!(refused.is_none_or(|message| !message.is_empty()));
             prop_assert!(from == text.len() || parse(&text[..from], &found).is_err());

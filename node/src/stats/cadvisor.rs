@@ -1,8 +1,12 @@
 //! `/metrics/cadvisor`: the main series of cAdvisor, with its labels.
 
+use rustix::fs::StatVfs;
+use wherry_runtime_api::disk::DiskUsage;
+
 use super::exposition::{Kind, Page, seconds};
 use super::host::Traffic;
 use super::snapshot::{ContainerFigures, PodFigures, Snapshot};
+use super::summary::DiskUsage as DiskUsages;
 use crate::registration::Machine;
 
 /// What is told of every container: name, kind, what it is, and how it is read.
@@ -32,6 +36,33 @@ const CONTAINERS: [Family; 6] = [
         |it| it.started_at.as_second().to_string(),
     ),
 ];
+
+/// What is told of the file system that containers write to: name, what it is, and how it is read of all of it and of what one
+/// takes.
+type FileFamily = (&'static str, &'static str, fn(&StatVfs, DiskUsage) -> u64);
+
+const FILE_SYSTEM: [FileFamily; 4] = [
+    ("container_fs_inodes_free", "Number of available Inodes", |all, _| all.f_ffree),
+    ("container_fs_inodes_total", "Number of Inodes", |all, _| all.f_files),
+    (
+        "container_fs_limit_bytes",
+        "Number of bytes that can be consumed by the container on this filesystem.",
+        |all, _| all.f_blocks * all.f_frsize,
+    ),
+    (
+        "container_fs_usage_bytes",
+        "Number of bytes that are consumed by the container on this filesystem.",
+        |_, taken| taken.bytes,
+    ),
+];
+
+/// The file system that containers write to.
+pub(super) struct Disk {
+    /// What it is on, as the kernel calls it.
+    pub(super) device: String,
+    /// How large it is.
+    pub(super) size: StatVfs,
+}
 
 /// What is told of every Pod's interface.
 type NetworkFamily = (&'static str, &'static str, fn(&Traffic) -> u64);
@@ -68,8 +99,15 @@ const NETWORK: [NetworkFamily; 8] = [
 ];
 
 /// The page.
-pub(super) fn page(snapshot: &Snapshot, machine: &Machine) -> String {
+pub(super) fn page(
+    snapshot: &Snapshot,
+    (disk, taken): (Option<&Disk>, &DiskUsages),
+    machine: &Machine,
+) -> String {
     let mut page = Page::default();
+    if let Some(disk) = disk {
+        file_system(&mut page, snapshot, disk, taken);
+    }
     for (name, kind, help, value) in CONTAINERS {
         page.family(name, kind, help);
         for pod in &snapshot.pods {
@@ -103,6 +141,22 @@ pub(super) fn page(snapshot: &Snapshot, machine: &Machine) -> String {
     page.family("machine_memory_bytes", Kind::Gauge, "Amount of memory installed on the machine.");
     page.sample("machine_memory_bytes", &ids, machine.memory, None);
     page.into_text()
+}
+
+fn file_system(page: &mut Page, snapshot: &Snapshot, disk: &Disk, taken: &DiskUsages) {
+    for (name, help, value) in FILE_SYSTEM {
+        page.family(name, Kind::Gauge, help);
+        for pod in &snapshot.pods {
+            let of_pod = taken.get(pod.uid()).map(|taken| &taken.own.containers);
+            for container in &pod.containers {
+                let Some(taken) = of_pod.and_then(|all| all.get(&container.name)) else { continue };
+                let [rest @ .., namespace, of] = labels(pod, container);
+                let [first, id, image, called] = rest;
+                let labels = [first, ("device", disk.device.as_str()), id, image, called, namespace, of];
+                page.sample(name, &labels, value(&disk.size, *taken), Some(snapshot.at));
+            }
+        }
+    }
 }
 
 fn labels<'a>(pod: &'a PodFigures, container: &'a ContainerFigures) -> [(&'static str, &'a str); 6] {

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
+use rustix::fs::{major, minor};
 use wherry_runtime_api::Usage;
 
 use crate::registration::meminfo;
@@ -55,6 +58,15 @@ pub(super) fn interfaces() -> HashMap<String, Traffic> {
     read("/proc/thread-self/net/dev").lines().filter_map(interface).collect()
 }
 
+/// What the file system of a path is on, as the kernel calls it: a device, or two numbers for one that is on none.
+pub(super) fn device_of(path: &Path) -> String {
+    let Ok(meta) = fs::metadata(path) else { return String::new() };
+    let numbers = format!("{}:{}", major(meta.dev()), minor(meta.dev()));
+    let link = fs::read_link(format!("/sys/dev/block/{numbers}"));
+    let name = link.ok().and_then(|link| Some(format!("/dev/{}", link.file_name()?.to_str()?)));
+    name.unwrap_or(numbers)
+}
+
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
@@ -91,6 +103,12 @@ mod tests {
         let sent = Direction { bytes: 900, packets: 10, errors: 11, dropped: 12 };
         assert_eq!((name.as_str(), traffic.sent, traffic.reversed().received), ("eth0", sent, sent));
         assert!(usage().working_set > 0 && interfaces().contains_key("lo"));
+    }
+
+    #[test]
+    fn a_file_system_is_on_something() {
+        let device = device_of(Path::new("/proc"));
+        assert!(device.contains(':') && device_of(Path::new("/none")).is_empty(), "{device}");
     }
 
     proptest! {

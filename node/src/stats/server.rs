@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use futures::future::join_all;
 use http::header;
 use k8s_openapi::List;
 use k8s_openapi::api::core::v1::Pod;
@@ -17,8 +18,8 @@ use wherry_ingress::Metrics;
 
 use super::rates::Rates;
 use super::snapshot::{Snapshot, take};
-use super::summary::{DiskUsage, Surroundings};
-use super::{cadvisor, ingress, kubelet, probes, resource, services, summary};
+use super::summary::{DiskUsage, Surroundings, Taken};
+use super::{cadvisor, host, ingress, kubelet, probes, resource, services, summary};
 use crate::config::Config;
 use crate::containers::Running;
 use crate::context::Context;
@@ -65,14 +66,24 @@ impl StatsState {
         take(&self.ctx, &self.pods).await
     }
 
+    /// What every Pod takes of the disk, and how full its other volumes are.
+    async fn taken(&self, snapshot: &Snapshot) -> DiskUsage {
+        let mut found = self.disk_usage(snapshot).await;
+        let asked = snapshot.pods.iter().map(|figures| self.ctx.csi.fullness(&figures.pod));
+        for (figures, of_drivers) in snapshot.pods.iter().zip(join_all(asked).await) {
+            found.entry(figures.uid().to_owned()).or_default().of_drivers = of_drivers;
+        }
+        found
+    }
+
     /// What every Pod takes of the disk.
     async fn disk_usage(&self, snapshot: &Snapshot) -> DiskUsage {
         let mut found = DiskUsage::new();
         for figures in &snapshot.pods {
             let running = self.ctx.containers.of_pod(figures.uid()).into_iter().filter(Running::is_running);
             let containers = running.map(|it| (it.status.id, it.handler)).collect();
-            if let Some(usage) = pods::disk_usage(self.ctx.clone(), figures.pod.clone(), containers).await {
-                found.insert(figures.uid().to_owned(), usage);
+            if let Some(own) = pods::disk_usage(self.ctx.clone(), figures.pod.clone(), containers).await {
+                found.insert(figures.uid().to_owned(), Taken { own, of_drivers: Vec::new() });
             }
         }
         found
@@ -110,7 +121,11 @@ async fn resource_metrics(State(state): State<StatsState>) -> impl IntoResponse 
 }
 
 async fn cadvisor_metrics(State(state): State<StatsState>) -> impl IntoResponse {
-    text(cadvisor::page(&state.snapshot().await, &state.machine))
+    let snapshot = state.snapshot().await;
+    let taken = state.disk_usage(&snapshot).await;
+    let size = statvfs(&state.data_dir).ok();
+    let disk = size.map(|size| cadvisor::Disk { device: host::device_of(&state.data_dir), size });
+    text(cadvisor::page(&snapshot, (disk.as_ref(), &taken), &state.machine))
 }
 
 async fn probe_metrics(State(state): State<StatsState>) -> impl IntoResponse {
@@ -119,7 +134,7 @@ async fn probe_metrics(State(state): State<StatsState>) -> impl IntoResponse {
 
 async fn stats_summary(State(state): State<StatsState>) -> Json<Value> {
     let snapshot = state.snapshot().await;
-    let taken = state.disk_usage(&snapshot).await;
+    let taken = state.taken(&snapshot).await;
     let around = Surroundings {
         node_name: &state.ctx.node_name,
         memory: state.machine.memory,

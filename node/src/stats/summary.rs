@@ -7,15 +7,25 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use rustix::fs::StatVfs;
 use serde_json::{Map, Value, json};
-use wherry_runtime_api::Usage;
+use wherry_runtime_api::{Usage, disk};
 
 use super::host::Traffic;
 use super::rates::Rates;
 use super::snapshot::{ContainerFigures, PodFigures, Snapshot};
+use crate::csi::Fullness;
 use crate::pods;
 
-/// What containers and volumes of Pods take of the disk, by the uid of the Pod.
-pub(super) type DiskUsage = HashMap<String, pods::DiskUsage>;
+/// What Pods take of the disk, and of volumes of drivers, by the uid of the Pod.
+pub(super) type DiskUsage = HashMap<String, Taken>;
+
+/// What one Pod takes.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// Of the disk: its containers, and the volumes that are its own.
+    pub(super) own: pods::DiskUsage,
+    /// How full its volumes of drivers are.
+    pub(super) of_drivers: Vec<Fullness>,
+}
 
 /// What is told beside the snapshot.
 pub(super) struct Surroundings<'a> {
@@ -77,23 +87,43 @@ fn pod(figures: &PodFigures, now: Timestamp, around: &Surroundings<'_>) -> Value
         pod["network"]["interfaces"] = json!([interface("eth0", traffic)]);
     }
     if let Some(taken) = taken {
-        let volume = |(name, bytes): (&String, &u64)| {
-            let mut volume = used(at, around, *bytes);
+        let volume = |(name, usage): (&String, &disk::DiskUsage)| {
+            let mut volume = used(at, around, *usage);
             volume["name"] = json!(name);
             volume
         };
-        pod["volume"] = taken.volumes.iter().map(volume).collect();
-        let all = taken.volumes.values().chain(taken.containers.values()).sum();
-        pod["ephemeral-storage"] = used(at, around, all);
+        let own = taken.own.volumes.iter().map(volume);
+        let of_drivers = taken.of_drivers.iter().map(|it| of_driver(at, figures.namespace(), it));
+        pod["volume"] = own.chain(of_drivers).collect();
+        pod["ephemeral-storage"] = used(at, around, taken.own.total());
     }
     pod
+}
+
+/// A volume of a driver, as that tells it.
+fn of_driver(at: Timestamp, namespace: &str, fullness: &Fullness) -> Value {
+    let mut volume = json!({ "time": at, "name": fullness.volume });
+    let kinds = [
+        (fullness.bytes, ["availableBytes", "capacityBytes", "usedBytes"]),
+        (fullness.inodes, ["inodesFree", "inodes", "inodesUsed"]),
+    ];
+    for (amount, [available, total, used]) in kinds {
+        let Some(amount) = amount else { continue };
+        for (name, count) in [(available, amount.available), (total, amount.total), (used, amount.used)] {
+            volume[name] = json!(count);
+        }
+    }
+    if let Some(claim) = &fullness.claim {
+        volume["pvcRef"] = json!({ "name": claim, "namespace": namespace });
+    }
+    volume
 }
 
 fn container(
     figures: &ContainerFigures,
     now: Timestamp,
     around: &Surroundings<'_>,
-    taken: Option<&pods::DiskUsage>,
+    taken: Option<&Taken>,
 ) -> Value {
     let at = whole_seconds(now);
     let rate = around.rates.since_last(&figures.id, now, figures.usage.cpu_nanos);
@@ -103,8 +133,8 @@ fn container(
         "cpu": cpu(at, figures.usage, rate),
         "memory": memory(at, figures.usage),
     });
-    if let Some(bytes) = taken.and_then(|taken| taken.containers.get(&figures.name)) {
-        container["rootfs"] = used(at, around, *bytes);
+    if let Some(usage) = taken.and_then(|taken| taken.own.containers.get(&figures.name)) {
+        container["rootfs"] = used(at, around, *usage);
     }
     container
 }
@@ -151,13 +181,13 @@ fn file_system(at: Timestamp, disk: &StatVfs) -> Value {
 }
 
 /// What something takes of the file system it is in.
-fn used(at: Timestamp, around: &Surroundings<'_>, bytes: u64) -> Value {
+fn used(at: Timestamp, around: &Surroundings<'_>, usage: disk::DiskUsage) -> Value {
     let of = around.disk.as_ref().map(|disk| file_system(at, disk));
     let mut fields = match of {
         Some(Value::Object(fields)) => fields,
         _ => Map::new(),
     };
-    fields.retain(|name, _| !matches!(name.as_str(), "usedBytes" | "inodesUsed"));
-    fields.insert("usedBytes".to_owned(), json!(bytes));
+    fields.insert("usedBytes".to_owned(), json!(usage.bytes));
+    fields.insert("inodesUsed".to_owned(), json!(usage.inodes));
     Value::Object(fields)
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 use wherry_api::clock::Clock;
+use wherry_runtime_api::disk::DiskUsage;
 use wherry_runtime_api::{
     ContainerId, ContainerSpec, ContainerState, ContainerStatus, ExecSpec, Execution, ExitReason,
     ImageContent, Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
@@ -240,8 +241,8 @@ impl Runtime for FakeRuntime {
         Ok(())
     }
 
-    async fn disk_usage(&self, _: &ContainerId) -> Result<u64, RuntimeError> {
-        Ok(*self.disk_usage.lock())
+    async fn disk_usage(&self, _: &ContainerId) -> Result<DiskUsage, RuntimeError> {
+        Ok(DiskUsage { bytes: *self.disk_usage.lock(), inodes: 1 })
     }
 
     async fn usage(&self, id: &ContainerId) -> Result<Usage, RuntimeError> {

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod, Volume};
-use wherry_runtime_api::disk;
+use wherry_runtime_api::disk::{self, DiskUsage};
 
 use crate::claims::{ClaimError, ClaimOfPod};
 use crate::context::chain;
@@ -262,8 +262,8 @@ impl VolumeRoot {
         SubPaths::new(self.pod_dir(uid).join("volume-subpaths"))
     }
 
-    /// The bytes of the disk that each volume takes that is the pod's own.
-    pub(crate) fn usage(&self, uid: &str) -> BTreeMap<String, u64> {
+    /// What each volume takes of the disk that is the pod's own.
+    pub(crate) fn usage(&self, uid: &str) -> BTreeMap<String, DiskUsage> {
         let volumes = std::fs::read_dir(self.pod_dir(uid).join("volumes")).into_iter().flatten().flatten();
         // What drivers mounted is theirs.
         let own = volumes.filter(|volume| !volume.file_name().as_encoded_bytes().contains(&b'~'));

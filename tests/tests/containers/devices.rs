@@ -11,8 +11,12 @@ use wherry_plugin_api::device::{
     ALLOCATE, AllocateRequest, AllocateResponse, CdiDevice, ContainerAllocateResponse, Device, DeviceSpec,
     Devices, HEALTHY, LIST_AND_WATCH, REGISTER, RegisterRequest, VERSION,
 };
+use wherry_plugin_api::grpc::Message;
 use wherry_plugin_api::grpc::{Question, Reply, Service, Status, UNIMPLEMENTED, call, serve};
-use wherry_plugin_api::pod_resources::{ContainerDevices, ContainerResources, GET, GetRequest, GetResponse};
+use wherry_plugin_api::pod_resources::{
+    AllocatableResponse, ContainerDevices, ContainerResources, GET, GET_ALLOCATABLE, GetRequest, GetResponse,
+    LIST, ListResponse,
+};
 use wherry_plugin_api::registration::Empty;
 use wherry_runtime_api::CpuSet;
 use wherry_tests::pods::{IDLE, shell, with};
@@ -78,13 +82,21 @@ fn plug(node: &Path, stop: CancellationToken) {
 const NONE_LEFT: &str = "Pod was rejected: Allocate failed due to requested number of devices unavailable for example.com/loop. \
                          Requested: 2, Available: 1, which is unexpected";
 
-/// What the node tells programs beside it of the Pod's devices.
-fn told_of(cluster: &Cluster, pod: &str) -> Vec<String> {
+/// What the node answers to programs beside it.
+fn ask<Q: Message, A: Message + Default>(cluster: &Cluster, method: &str, question: &Q) -> A {
     let socket = cluster.data_dir().join("node/pod-resources/kubelet.sock");
-    let request = GetRequest { pod_name: pod.to_owned(), pod_namespace: "default".to_owned() };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
-    let answer: GetResponse = runtime.block_on(call(&socket, GET, &request)).expect("the node answers");
+    runtime.block_on(call(&socket, method, question)).expect("the node answers")
+}
+
+/// What the node tells of the Pod's devices, by itself and among all.
+fn told_of(cluster: &Cluster, pod: &str) -> Vec<String> {
+    let request = GetRequest { pod_name: pod.to_owned(), pod_namespace: "default".to_owned() };
+    let answer: GetResponse = ask(cluster, GET, &request);
+    let all: ListResponse = ask(cluster, LIST, &Empty {});
+    let listed = all.pod_resources.into_iter().find(|listed| listed.name == pod);
+    assert_eq!(answer.pod_resources, listed);
     let containers = answer.pod_resources.expect("it has the Pod").containers;
     let told = |container: &ContainerResources| -> Vec<String> {
         let devices = container.devices.iter();
@@ -94,6 +106,23 @@ fn told_of(cluster: &Cluster, pod: &str) -> Vec<String> {
         devices.map(told).collect()
     };
     containers.iter().flat_map(told).collect()
+}
+
+/// What can be given: both devices, all processors but the one that is kept, and the node's memory.
+fn can_be_given(cluster: &Cluster) {
+    let all: AllocatableResponse = ask(cluster, GET_ALLOCATABLE, &Empty {});
+    let mut devices: Vec<_> = all.devices.iter().flat_map(|devices| devices.device_ids.clone()).collect();
+    devices.sort_unstable();
+    assert_eq!(devices, ["one", "two"]);
+    assert!(!all.cpu_ids.is_empty() && !all.cpu_ids.contains(&0), "{:?}", all.cpu_ids);
+    let path = ["get", "node", "node-1", "-o", "jsonpath={.status.allocatable.memory}"];
+    let text = cluster.kubectl(&path);
+    let (count, unit) = text.strip_suffix("Ki").map_or((text.as_str(), 1), |count| (count, 1024));
+    let memory = count.parse::<u64>().expect("memory is a number") * unit;
+    let told: Vec<_> = all.memory.iter().map(|memory| (memory.memory_type.as_str(), memory.size)).collect();
+    let [("memory", size)] = told[..] else { panic!("{told:?}") };
+    assert_eq!(size / unit * unit, memory);
+    assert!(all.memory[0].topology.as_ref().is_some_and(|topology| !topology.nodes.is_empty()));
 }
 
 /// A container of a Guaranteed Pod that asks for a whole processor has it alone, and the others leave it while they run.
@@ -179,6 +208,7 @@ fn containers_have_the_devices_of_plugins() {
         cluster.kubectl_until(&why, |message| message.contains("Insufficient example.com/loop"));
         assert!(hooked.exists(), "its hook was run");
         assert_eq!(told_of(cluster, "first"), ["main example.com/loop one"]);
+        can_be_given(cluster);
         // Who asks no scheduler is told by the node.
         let mut forced = spec(2);
         forced["nodeName"] = json!("node-1");

@@ -37,6 +37,7 @@ fn the_nodes_endpoint_tells_what_pods_use_as_kubelets_does() {
             "{cadvisor}"
         );
         assert!(cadvisor.contains("machine_cpu_cores{boot_id=\""), "{cadvisor}");
+        assert!(cadvisor.contains("container_fs_usage_bytes{container=\"main\",device=\""), "{cadvisor}");
         wait::until("a look of the probe", || {
             let probes = page(cluster, "/metrics/probes");
             let counted = probes.contains("probe_type=\"Liveness\",result=\"successful\"} ");
@@ -86,6 +87,7 @@ fn summary(cluster: &Cluster) {
         "{oci:#}"
     );
     assert!(oci["containers"][0]["rootfs"]["usedBytes"].is_u64(), "{oci:#}");
+    assert!(oci["containers"][0]["rootfs"]["inodesUsed"].as_u64() > Some(0), "{oci:#}");
     assert!(oci["process_stats"]["process_count"].as_u64() > Some(0), "{oci:#}");
     assert!(pod("wasm")["containers"][0]["cpu"]["usageCoreNanoSeconds"].is_u64(), "{:#}", pod("wasm"));
     let again = ["get", "--raw", "/api/v1/nodes/node-1/proxy/stats/summary"];
