@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use wherry_node::{CredentialProviders, ImageLimits, Registries};
+use wherry_node::{CredentialProviders, ImageLimits, Registries, SignaturePolicy};
 
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
@@ -16,6 +16,9 @@ pub(crate) struct ImageArgs {
     /// Ask only mirrors for images of registries that have some.
     #[arg(long, requires = "registries")]
     disable_default_registry_endpoint: bool,
+    /// Which images may run by whom they are signed: a policy.json as containers/image's, with keys of cosign.
+    #[arg(long)]
+    image_signature_policy: Option<PathBuf>,
     /// Programs that know accounts of registries: a CredentialProviderConfig, as kubelet's.
     #[arg(long, requires = "image_credential_provider_bin_dir")]
     image_credential_provider_config: Option<PathBuf>,
@@ -42,6 +45,13 @@ impl ImageArgs {
         let Some(path) = &self.registries else { return Ok(Arc::default()) };
         let read = Registries::read(path, self.disable_default_registry_endpoint);
         Ok(Arc::new(read.context("--registries cannot be used")?))
+    }
+
+    /// Which of them may run.
+    pub(crate) fn signature_policy(&self) -> anyhow::Result<Arc<SignaturePolicy>> {
+        let Some(path) = &self.image_signature_policy else { return Ok(Arc::default()) };
+        let read = SignaturePolicy::read(path);
+        Ok(Arc::new(read.context("--image-signature-policy cannot be used")?))
     }
 
     /// Who knows accounts there.

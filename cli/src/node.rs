@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{
     CgroupRoot, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, IngressDoors,
-    ManifestUrl, NodeEndpoint, NodeError, Registries, ResourceSettings, ShutdownGrace,
+    ManifestUrl, NodeEndpoint, NodeError, Registries, ResourceSettings, ShutdownGrace, SignaturePolicy,
     Sysctls,
 };
 
@@ -37,6 +37,7 @@ pub(crate) struct NodePlan {
     pub(crate) shutdown_grace: ShutdownGrace,
     pub(crate) eviction: EvictionSettings,
     pub(crate) registries: Arc<Registries>,
+    image_signature_policy: Arc<SignaturePolicy>,
     pub(crate) credential_providers: Arc<CredentialProviders>,
     pub(crate) image_limits: ImageLimits,
     pub(crate) ingress: IngressDoors,
@@ -74,6 +75,7 @@ impl NodePlan {
             shutdown_grace: args.shutdown.grace()?,
             eviction,
             registries: args.images.registries()?,
+            image_signature_policy: args.images.signature_policy()?,
             credential_providers: args.images.credential_providers()?,
             image_limits: args.images.limits()?,
             ingress: IngressDoors::default(),
@@ -108,6 +110,7 @@ impl NodePlan {
             shutdown_grace: self.shutdown_grace,
             eviction: self.eviction.clone(),
             registries: self.registries.clone(),
+            image_signature_policy: self.image_signature_policy.clone(),
             credential_providers: self.credential_providers.clone(),
             image_limits: self.image_limits,
             ingress: self.ingress,

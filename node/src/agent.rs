@@ -343,7 +343,11 @@ impl Agent {
             runtimes: parts.runtimes,
             garbage: Garbage::new(config.image_limits),
             credential_providers: config.credential_providers.clone(),
-            images: Images::open(&dir.join("content"), config.registries.clone())?,
+            images: Images::open(
+                &dir.join("content"),
+                config.registries.clone(),
+                config.image_signature_policy.clone(),
+            )?,
             objects: Objects::new(&client, &wakers, tasks),
             tokens: Tokens::new(&client, &config.clock),
             dns: config.dns.clone(),

@@ -13,7 +13,7 @@ use crate::admission::Sysctls;
 use crate::cgroups::CgroupRoot;
 use crate::dns::DnsSettings;
 use crate::eviction::EvictionSettings;
-use crate::images::{CredentialProviders, ImageLimits, Registries};
+use crate::images::{CredentialProviders, ImageLimits, Registries, SignaturePolicy};
 use crate::ingress::IngressDoors;
 use crate::network::NetworkMode;
 use crate::resource_managers::ResourceSettings;
@@ -63,6 +63,8 @@ pub struct Config {
     pub eviction: EvictionSettings,
     /// Where images are fetched from.
     pub registries: Arc<Registries>,
+    /// Which images may run by whom they are signed.
+    pub image_signature_policy: Arc<SignaturePolicy>,
     /// Plugins that know accounts of registries.
     pub credential_providers: Arc<CredentialProviders>,
     /// Where requests are taken for Ingresses.

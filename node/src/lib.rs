@@ -81,8 +81,8 @@ pub use dns::DnsSettings;
 pub use eviction::{EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds, ThresholdsError};
 pub use images::{
     ArchiveForm, ControlError, CredentialProviders, GarbageError, ImageLimits, ImageStore, ImageStoreError,
-    Interfaces, ListedImage, ProvidersError, Registries, RegistriesError, RemovedImage, WasmArtifact,
-    push_wasm,
+    Interfaces, ListedImage, ProvidersError, Registries, RegistriesError, RemovedImage, SignaturePolicy,
+    SignaturePolicyError, WasmArtifact, push_wasm,
 };
 pub use ingress::{IngressDoors, IngressError};
 pub use network::NetworkMode;

@@ -21,6 +21,9 @@ use super::layer::{LayerError, decompressed};
 use super::manifest::{Descriptor, ImageConfig, Manifest};
 use super::pull::{MAX_DOCUMENT, kind_of};
 use super::reference::{ImageReference, InvalidImageName};
+use super::signatures::{
+    Evidence, MAX_PAYLOAD, MAX_SIGNATURES, Payload, SIGNATURE, Signature, is_signatures,
+};
 use super::store::{ContentStore, Image, Keep, Lease, StoreError};
 
 const OCI_INDEX: &str = "index.json";
@@ -101,7 +104,7 @@ pub(super) fn import(store: &ContentStore, archive: impl BufRead) -> Result<Vec<
     let lease = store.lease();
     let mut contents = Contents::default();
     let result =
-        contents.read(store, &lease, archive).and_then(|()| Importer { store, contents: &contents }.images());
+        contents.read(store, &lease, archive).and_then(|()| Importer::new(store, &contents).images());
     let digests: BTreeSet<&str> = contents.files.values().map(|(digest, _)| digest.as_str()).collect();
     drop(lease);
     store.discard(digests)?;
@@ -199,15 +202,35 @@ fn parse<'a, T: Deserialize<'a>>(what: &str, bytes: &'a [u8]) -> Result<T, Impor
 struct Importer<'a> {
     store: &'a ContentStore,
     contents: &'a Contents,
+    /// All signatures in the archive, each with the digest it is of.
+    signatures: Vec<(String, Signature)>,
 }
 
-impl Importer<'_> {
-    fn images(&self) -> Result<Vec<String>, ImportError> {
+/// What a manifest is of.
+struct Origin<'a> {
+    /// What the image is called.
+    reference: &'a ImageReference,
+    /// What it is called for good.
+    repo_digest: &'a str,
+    /// The digest of the manifest, if it has one that was ever told.
+    digest: Option<String>,
+}
+
+impl<'a> Importer<'a> {
+    fn new(store: &'a ContentStore, contents: &'a Contents) -> Self {
+        Self { store, contents, signatures: Vec::new() }
+    }
+
+    fn images(mut self) -> Result<Vec<String>, ImportError> {
         // What docker writes today is both; its manifest has the names as they were given.
         let names =
             match (self.contents.documents.get(DOCKER_MANIFEST), self.contents.documents.get(OCI_INDEX)) {
                 (Some(manifest), _) => self.of_docker(parse(DOCKER_MANIFEST, manifest)?)?,
-                (None, Some(index)) => self.of_layout(&parse(OCI_INDEX, index)?)?,
+                (None, Some(index)) => {
+                    let index: Manifest = parse(OCI_INDEX, index)?;
+                    self.signatures = self.signatures_of(&index)?;
+                    self.of_layout(&index)?
+                }
                 (None, None) => return Err(ImportError::Form),
             };
         if names.is_empty() { Err(ImportError::Nameless) } else { Ok(names) }
@@ -233,16 +256,41 @@ impl Importer<'_> {
             for tag in image.tags.unwrap_or_default() {
                 let reference = ImageReference::parse(&tag)?;
                 // There is no manifest whose digest could be told.
-                self.record(&reference, &manifest, &id, &Selection::ALL)?;
+                let origin = Origin { reference: &reference, repo_digest: &id, digest: None };
+                self.record(&origin, &manifest, &Selection::ALL)?;
                 names.push(reference.full_name());
             }
         }
         Ok(names)
     }
 
+    /// The signatures that came along, as `cosign save` writes them or copied as images of their own.
+    fn signatures_of(&self, index: &Manifest) -> Result<Vec<(String, Signature)>, ImportError> {
+        let mut found = Vec::new();
+        for manifest in index.manifests.iter().filter_map(|descriptor| self.signatures_at(descriptor)) {
+            for layer in manifest.layers.iter().filter(|layer| layer.size <= MAX_PAYLOAD) {
+                let Some(signature) = layer.annotations.get(SIGNATURE) else { continue };
+                let Ok(payload) = String::from_utf8(self.document(&layer.digest)?) else { continue };
+                if let Some(about) = Payload::parse(&payload) {
+                    found.push((about.digest, Signature { payload, signature: signature.clone() }));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The manifest there, if it is one of signatures.
+    fn signatures_at(&self, descriptor: &Descriptor) -> Option<Manifest> {
+        let manifest: Manifest = parse("a manifest", &self.document(&descriptor.digest).ok()?).ok()?;
+        is_signatures(&manifest).then_some(manifest)
+    }
+
     fn of_layout(&self, index: &Manifest) -> Result<Vec<String>, ImportError> {
         let mut names = Vec::new();
         for descriptor in &index.manifests {
+            if self.signatures_at(descriptor).is_some() {
+                continue;
+            }
             let name = NAMES.iter().find_map(|key| descriptor.annotations.get(*key));
             // A name of the OCI specification may be a tag alone.
             let Some(name) = name.filter(|name| name.contains(['/', ':'])) else { continue };
@@ -250,8 +298,10 @@ impl Importer<'_> {
             let repo_digest = reference.repo_digest(&descriptor.digest);
             let mut found = false;
             for selection in Selection::ALL {
-                if let Some(manifest) = self.manifest(descriptor, selection, MAX_DEPTH)? {
-                    self.record(&reference, &manifest, &repo_digest, &[selection])?;
+                if let Some((manifest, digest)) = self.manifest(descriptor, selection, MAX_DEPTH)? {
+                    let (reference, repo_digest) = (&reference, repo_digest.as_str());
+                    let origin = Origin { reference, repo_digest, digest: Some(digest) };
+                    self.record(&origin, &manifest, &[selection])?;
                     found = true;
                 }
             }
@@ -269,10 +319,10 @@ impl Importer<'_> {
         descriptor: &Descriptor,
         selection: Selection,
         depth: u32,
-    ) -> Result<Option<Manifest>, ImportError> {
+    ) -> Result<Option<(Manifest, String)>, ImportError> {
         let manifest: Manifest = parse("a manifest", &self.document(&descriptor.digest)?)?;
         if manifest.manifests.is_empty() {
-            return Ok(Some(manifest));
+            return Ok(Some((manifest, descriptor.digest.clone())));
         }
         match selection.choose(&manifest.manifests, native_architecture()) {
             Some(chosen) if depth > 0 && self.store.has(&chosen.digest) => {
@@ -290,9 +340,8 @@ impl Importer<'_> {
 
     fn record(
         &self,
-        reference: &ImageReference,
+        origin: &Origin<'_>,
         manifest: &Manifest,
-        repo_digest: &str,
         selections: &[Selection],
     ) -> Result<(), ImportError> {
         let descriptor = manifest.config.clone().unwrap_or_default();
@@ -309,12 +358,20 @@ impl Importer<'_> {
         let shape = classify(manifest, &config)?;
         let (kind, size) = kind_of(self.store, shape, manifest, &config)?;
         let default_args = super::pull::default_args(&kind, config);
-        let image =
-            Image { repo_digest: repo_digest.to_owned(), size, default_args, kind, keep: Keep::Imported };
+        let evidence = Evidence { manifest: origin.digest.clone(), signatures: Vec::new() };
+        let repo_digest = origin.repo_digest.to_owned();
+        let mut image = Image { repo_digest, size, default_args, kind, keep: Keep::Imported, evidence };
+        image.evidence.signatures = self.signatures_for(&image);
         for selection in selections {
-            self.store.record(&index_name(reference, *selection), image.clone())?;
+            self.store.record(&index_name(origin.reference, *selection), image.clone())?;
         }
         Ok(())
+    }
+
+    fn signatures_for(&self, image: &Image) -> Vec<Signature> {
+        let digests = image.signed_digests();
+        let of_it = self.signatures.iter().filter(|(digest, _)| digests.contains(&digest.as_str()));
+        of_it.take(MAX_SIGNATURES).map(|(_, signature)| signature.clone()).collect()
     }
 }
 

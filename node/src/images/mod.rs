@@ -3,7 +3,7 @@
 //! [`Images::lookup`] answers from the disk; [`Images::pull`] asks the registry. Pulls of one image with the same
 //! credentials that overlap are one pull. Whether to ask at all is the pull policy's decision ([`should_pull`]).
 //!
-//! Reading order: `reference` (names), `registries` (where they lead), `credentials` and `providers` (accounts), `manifest` and `classify` (what an image is), `pull`,
+//! Reading order: `reference` (names), `registries` (where they lead), `credentials` and `providers` (accounts), `manifest` and `classify` (what an image is), `signatures` (who may sign it), `pull`,
 //! `layer`, `store`, `import` and `export` (archives), `garbage` (what goes when the disk gets full) and `control` (what people want gone).
 
 mod beside;
@@ -21,6 +21,7 @@ mod push;
 mod reference;
 mod registries;
 mod resume;
+mod signatures;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,8 @@ use pull::Puller;
 pub use push::{Interfaces, WasmArtifact};
 pub(crate) use reference::ImageReference;
 pub use registries::{Registries, RegistriesError};
+pub(crate) use signatures::Rejected;
+pub use signatures::{SignaturePolicy, SignaturePolicyError};
 use store::ContentStore;
 pub(crate) use store::{Image, Keep, StoreError};
 
@@ -109,25 +112,36 @@ pub(crate) struct NamedImage {
 pub(crate) struct Images {
     store: Arc<ContentStore>,
     puller: Arc<Puller>,
+    policy: Arc<SignaturePolicy>,
     /// Pulls under way, by image, selection and account.
     flights: Mutex<HashMap<String, Flight>>,
 }
 
 impl Images {
-    /// Opens the images kept under `root`; more are fetched as `registries` say.
-    pub(crate) fn open(root: &Path, registries: Arc<Registries>) -> Result<Self, StoreError> {
-        Ok(Self::of(ContentStore::open(root)?, registries))
+    /// Opens the images kept under `root`; more are fetched as `registries` say. Those that the policy forbids are not for use.
+    pub(crate) fn open(
+        root: &Path,
+        registries: Arc<Registries>,
+        policy: Arc<SignaturePolicy>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self::of(ContentStore::open(root)?, registries, policy))
     }
 
     /// Opens them beside an agent that has them open.
     fn join(root: &Path, registries: Arc<Registries>) -> Result<Self, StoreError> {
-        Ok(Self::of(ContentStore::join(root)?, registries))
+        // Whether an image may run is the agent's to say: who is beside it runs none.
+        Ok(Self::of(ContentStore::join(root)?, registries, Arc::default()))
     }
 
-    fn of(store: ContentStore, registries: Arc<Registries>) -> Self {
+    fn of(store: ContentStore, registries: Arc<Registries>, policy: Arc<SignaturePolicy>) -> Self {
         let store = Arc::new(store);
-        let puller = Arc::new(Puller::new(store.clone(), registries));
-        Self { store, puller, flights: Mutex::default() }
+        let puller = Arc::new(Puller::new(store.clone(), registries, policy.clone()));
+        Self { store, puller, policy, flights: Mutex::default() }
+    }
+
+    /// Whether an image that is here may run under this name.
+    pub(crate) fn check(&self, reference: &ImageReference, image: &Image) -> Result<(), Rejected> {
+        self.policy.check(reference, &image.signed_digests(), &image.evidence)
     }
 
     /// The image, if it is here.
@@ -211,6 +225,7 @@ impl Images {
             default_args: vec![],
             kind,
             keep: Keep::No,
+            evidence: signatures::Evidence::default(),
         };
         for selection in [Selection::NativeFirst, Selection::WasmFirst, Selection::Wasm, Selection::Native] {
             self.store.record(&index_name(&reference, selection), image.clone()).unwrap();

@@ -21,6 +21,7 @@ use super::manifest::{ACCEPTED, Descriptor, ImageConfig, Manifest};
 use super::reference::ImageReference;
 use super::registries::{Endpoint, Registries, Server};
 use super::resume;
+use super::signatures::{self, Evidence, Rejected, SignaturePolicy};
 use super::store::{ContentStore, Image, ImageKind, Ingest, Keep, Lease, StoreError};
 
 /// Largest manifest or image configuration that is read.
@@ -116,6 +117,9 @@ pub(crate) enum PullError {
     /// The binary cannot be taken out of the image.
     #[error("cannot find the WebAssembly binary")]
     Layer(#[from] LayerError),
+    /// The image may not run.
+    #[error(transparent)]
+    Signature(#[from] Rejected),
     /// The agent is stopping.
     #[error("the agent is stopping")]
     Stopping,
@@ -132,6 +136,7 @@ impl PullError {
             | Self::Fetch { .. }
             | Self::Transfer { .. }
             | Self::Longer { .. }
+            | Self::Signature(_)
             | Self::Store(StoreError::Mismatch { .. }) => true,
             Self::TooLarge { .. }
             | Self::Platform { .. }
@@ -147,6 +152,7 @@ impl PullError {
 pub(crate) struct Puller {
     store: Arc<ContentStore>,
     registries: Arc<Registries>,
+    policy: Arc<SignaturePolicy>,
     /// What talks to servers with no account or with the one that is configured.
     clients: Mutex<HashMap<Server, oci_client::Client>>,
 }
@@ -170,9 +176,13 @@ pub(super) fn connect(endpoint: &Endpoint) -> Result<oci_client::Client, PullErr
 }
 
 impl Puller {
-    /// Fetches into `store`.
-    pub(crate) fn new(store: Arc<ContentStore>, registries: Arc<Registries>) -> Self {
-        Self { store, registries, clients: Mutex::default() }
+    /// Fetches into `store` what the policy lets run.
+    pub(crate) fn new(
+        store: Arc<ContentStore>,
+        registries: Arc<Registries>,
+        policy: Arc<SignaturePolicy>,
+    ) -> Self {
+        Self { store, registries, policy, clients: Mutex::default() }
     }
 
     /// Fetches what is missing of the image, from whoever has it, and names it `index_name` in the store.
@@ -211,7 +221,8 @@ impl Puller {
         selection: Selection,
         lease: &Lease,
     ) -> Result<Image, PullError> {
-        let pull = Pull { store: &self.store, client: self.client(endpoint)?, image, endpoint, lease };
+        let (store, policy) = (&self.store, &*self.policy);
+        let pull = Pull { store, policy, client: self.client(endpoint)?, image, endpoint, lease };
         pull.run(selection).await
     }
 
@@ -232,6 +243,7 @@ impl Puller {
 
 struct Pull<'a> {
     store: &'a Arc<ContentStore>,
+    policy: &'a SignaturePolicy,
     client: oci_client::Client,
     image: &'a ImageReference,
     endpoint: &'a Endpoint,
@@ -241,7 +253,13 @@ struct Pull<'a> {
 impl Pull<'_> {
     async fn run(&self, selection: Selection) -> Result<Image, PullError> {
         let (top, digest) = self.manifest(&self.endpoint.reference, self.image.digest()).await?;
-        let manifest = if top.manifests.is_empty() { top } else { self.choose(&top, selection).await? };
+        let (manifest, chosen) = if top.manifests.is_empty() {
+            (top, None)
+        } else {
+            let (manifest, digest) = self.choose(&top, selection).await?;
+            (manifest, Some(digest))
+        };
+        let evidence = self.evidence(&digest, chosen).await?;
         let descriptor = manifest.config.clone().unwrap_or_default();
         let config = self.config(&descriptor).await?;
         let shape = classify(&manifest, &config)?;
@@ -252,7 +270,27 @@ impl Pull<'_> {
         let (kind, size, config) = self.take(shape, manifest, config).await?;
         let default_args = default_args(&kind, config);
         let repo_digest = self.image.repo_digest(&digest);
-        Ok(Image { repo_digest, size: size + descriptor.size, default_args, kind, keep: Keep::No })
+        let size = size + descriptor.size;
+        Ok(Image { repo_digest, size, default_args, kind, keep: Keep::No, evidence })
+    }
+
+    /// What shows that the image may run, as its policy wants it: signatures of what its name stands for, or of its manifest.
+    async fn evidence(&self, top: &str, manifest: Option<String>) -> Result<Evidence, PullError> {
+        let mut evidence = Evidence { manifest, signatures: Vec::new() };
+        let chosen = evidence.manifest.clone();
+        let digests: Vec<&str> = std::iter::once(top).chain(chosen.as_deref()).collect();
+        if !self.policy.wants_signatures(self.image) {
+            self.policy.check(self.image, &digests, &evidence)?;
+            return Ok(evidence);
+        }
+        for digest in &digests {
+            evidence.signatures.extend(signatures::fetch(&self.client, self.endpoint, digest).await?);
+            if self.policy.check(self.image, &digests, &evidence).is_ok() {
+                return Ok(evidence);
+            }
+        }
+        self.policy.check(self.image, &digests, &evidence)?;
+        Ok(evidence)
     }
 
     async fn manifest(
@@ -279,7 +317,7 @@ impl Pull<'_> {
         Ok((manifest, found))
     }
 
-    async fn choose(&self, index: &Manifest, selection: Selection) -> Result<Manifest, PullError> {
+    async fn choose(&self, index: &Manifest, selection: Selection) -> Result<(Manifest, String), PullError> {
         let architecture = native_architecture();
         let chosen = selection.choose(&index.manifests, architecture).ok_or_else(|| {
             let found: Vec<String> = index
@@ -296,7 +334,7 @@ impl Pull<'_> {
             PullError::Platform { wanted, found: found.join(", ") }
         })?;
         let reference = self.endpoint.reference.clone_with_digest(chosen.digest.clone());
-        Ok(self.manifest(&reference, Some(&chosen.digest)).await?.0)
+        self.manifest(&reference, Some(&chosen.digest)).await
     }
 
     /// The image configuration; an artifact's configuration, whatever it is, counts as an empty one.

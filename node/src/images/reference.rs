@@ -53,6 +53,11 @@ impl ImageReference {
         self.parsed.digest()
     }
 
+    /// The tag it has, if it does not ask for a digest alone.
+    pub(crate) fn tag(&self) -> Option<&str> {
+        self.parsed.tag()
+    }
+
     /// Whether the name stands for whatever is newest, so that kubelet's default is to pull always.
     pub(crate) fn is_latest(&self) -> bool {
         self.parsed.digest().is_none() && self.parsed.tag().is_none_or(|tag| tag == "latest")

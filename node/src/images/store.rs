@@ -21,6 +21,8 @@ use tempfile::NamedTempFile;
 use wherry_runtime_api::ImageContent;
 use wherry_runtime_api::spec::Layer;
 
+use super::signatures::Evidence;
+
 /// A step of keeping content failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -82,9 +84,18 @@ pub(crate) struct Image {
     /// Whether it stays though nothing uses it.
     #[serde(default)]
     pub(crate) keep: Keep,
+    /// What there is to show by whom it is signed.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub(crate) evidence: Evidence,
 }
 
 impl Image {
+    /// The digests that signatures of it may be of: that of what its name stands for, and that of its manifest.
+    pub(crate) fn signed_digests(&self) -> Vec<&str> {
+        let top = self.repo_digest.split_once('@').map(|(_, digest)| digest);
+        top.into_iter().chain(self.evidence.manifest.as_deref()).collect()
+    }
+
     /// The digest under which runtimes know it.
     pub(crate) fn id(&self) -> &str {
         match &self.kind {
@@ -553,8 +564,14 @@ mod tests {
         ingest.push(b"\0asm").unwrap();
         let digest = ingest.finish(&store, None).unwrap();
         let kind = ImageKind::Wasm { digest: digest.clone(), entrypoint: vec![], env: vec![] };
-        let image =
-            Image { repo_digest: "r@d".to_owned(), size: 4, default_args: vec![], kind, keep: Keep::No };
+        let image = Image {
+            repo_digest: "r@d".to_owned(),
+            size: 4,
+            default_args: vec![],
+            kind,
+            keep: Keep::No,
+            evidence: Evidence::default(),
+        };
         store.record("name", image.clone()).unwrap();
 
         let store = ContentStore::open(dir.path()).unwrap();

@@ -1,5 +1,7 @@
 //! Pulls from a registry on loopback.
 
+mod signed;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -82,7 +84,10 @@ impl Registry {
     }
 
     async fn serve(self) -> Served {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        self.serve_at(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap())
+    }
+
+    fn serve_at(self, listener: TcpListener) -> Served {
         let address = listener.local_addr().unwrap();
         let content = Arc::new(self.content);
         let router = Router::new().fallback(answer).with_state(content.clone());
@@ -149,7 +154,7 @@ impl Served {
 fn open(dir: &tempfile::TempDir) -> Images {
     // Two tests may be first at the same time.
     let _already = rustls::crypto::ring::default_provider().install_default();
-    Images::open(dir.path(), Arc::default()).unwrap()
+    Images::open(dir.path(), Arc::default(), Arc::default()).unwrap()
 }
 
 async fn pull(
@@ -382,7 +387,7 @@ async fn a_mirror_is_asked_first_and_the_registry_for_what_it_does_not_have() {
     std::fs::write(&file, yaml).unwrap();
     let registries = Arc::new(Registries::read(&file, false).unwrap());
     let _already = rustls::crypto::ring::default_provider().install_default();
-    let images = Images::open(dir.path(), registries).unwrap();
+    let images = Images::open(dir.path(), registries, Arc::default()).unwrap();
     let binary = |content: ImageContent| match content {
         ImageContent::Wasm { path, .. } => std::fs::read(path).unwrap(),
         ImageContent::Oci { .. } => panic!("expected WebAssembly"),

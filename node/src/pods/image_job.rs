@@ -13,10 +13,14 @@ use super::specs::field_path;
 use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
 use crate::images::providers::Asker;
-use crate::images::{Image, ImageReference, PullDecision, PullPolicy, Selection, credentials, should_pull};
+use crate::images::{
+    Image, ImageReference, PullDecision, PullError, PullPolicy, Rejected, Selection, credentials, should_pull,
+};
 use crate::runtimes::Handler;
 
-const PULL_FAILED: &str = "ErrImagePull";
+pub(super) const PULL_FAILED: &str = "ErrImagePull";
+/// Nobody who is trusted signed the image.
+pub(super) const UNSIGNED: &str = "SignatureValidationFailed";
 const CREATE_FAILED: &str = "CreateContainerError";
 /// Bytes of imports that a message lists; events have at most 1024, with the image's name.
 const MOST_SAID: usize = 800;
@@ -141,6 +145,9 @@ impl Teller<'_> {
         selection: Selection,
     ) -> Result<Arc<Image>, Refusal> {
         let present = self.ctx.images.lookup(reference, selection);
+        let rejected = present.as_ref().and_then(|image| self.ctx.images.check(reference, image).err());
+        // Its signatures may be where it came from.
+        let present = present.filter(|_| rejected.is_none());
         match (should_pull(policy, present.is_some()), present) {
             (PullDecision::Use, Some(image)) => {
                 let message = format!("Container image {name:?} already present on machine");
@@ -148,6 +155,9 @@ impl Teller<'_> {
                 Ok(image)
             }
             (PullDecision::Refuse, _) | (PullDecision::Use, None) => {
+                if let Some(rejected) = rejected {
+                    return Err(self.unsigned(name, &rejected));
+                }
                 let message = format!("Container image {name:?} is not present with pull policy of Never");
                 self.tell(Severity::Warning, "ErrImageNeverPull", message.clone());
                 self.tell(Severity::Warning, "Failed", "Error: ErrImageNeverPull".to_owned());
@@ -177,12 +187,25 @@ impl Teller<'_> {
                 Ok(image)
             }
             Err(error) => {
+                if let PullError::Signature(rejected) = &*error {
+                    return Err(self.unsigned(name, rejected));
+                }
                 let message = chain(&*error);
                 self.tell(Severity::Warning, "Failed", format!("Failed to pull image {name:?}: {message}"));
                 self.tell(Severity::Warning, "Failed", format!("Error: {PULL_FAILED}"));
                 Err((PULL_FAILED, message))
             }
         }
+    }
+
+    /// The image may not run, in kubelet's words.
+    fn unsigned(&self, name: &str, rejected: &Rejected) -> Refusal {
+        let message =
+            format!("image pull failed for {name} because the signature validation failed: {rejected}");
+        let told = format!("Failed to pull image {name:?}: {UNSIGNED}: {rejected}");
+        self.tell(Severity::Warning, "Failed", told);
+        self.tell(Severity::Warning, "Failed", format!("Error: {UNSIGNED}"));
+        (UNSIGNED, message)
     }
 
     /// The first credentials of the pod's pull secrets that are for the registry, else those that a plugin knows.

@@ -13,12 +13,13 @@ use super::allocation::{Sizes, with};
 use super::backoff::later;
 use super::conditions::{self, Progress};
 use super::ending::Ending;
+use super::image_job::{PULL_FAILED, UNSIGNED};
 use super::life::{Exit, Life, View, container_id};
 use super::memory::Failure;
 use super::plan::{Init, Plan, Views, World, restart_at};
 use super::qos::qos_class;
-use super::specs::Role;
 use super::resources::whole;
+use super::specs::Role;
 use crate::volumes::recursive;
 
 /// How long a failed pull is shown as such before its back-off is.
@@ -75,8 +76,8 @@ pub(super) fn report(
         status.message = Some(format!("Pod was rejected: {}", rejection.message));
     }
     set_addresses(world, &mut status);
-    let mut reporter = Reporter { world, init, end, plan };
     set_sizes(world, views, &mut status);
+    let mut reporter = Reporter { world, init, end, plan };
     let mut all =
         |views: &[View<'_>]| -> Vec<_> { views.iter().map(|view| reporter.container(view)).collect() };
     status.init_container_statuses = Some(all(&views.init)).filter(|list| !list.is_empty());
@@ -99,7 +100,6 @@ fn set_addresses(world: &World<'_>, status: &mut PodStatus) {
     }
 }
 
-/// Kubelet's phase: `Pending` until every container ran once, then by what runs and how the rest ended.
 /// What the pod was given as a whole, and what it has of that.
 fn set_sizes(world: &World<'_>, views: &Views<'_>, status: &mut PodStatus) {
     let given = whole(world.pod);
@@ -116,6 +116,7 @@ fn set_sizes(world: &World<'_>, views: &Views<'_>, status: &mut PodStatus) {
     status.resources = Some(has).filter(|has| *has != core::ResourceRequirements::default());
 }
 
+/// Kubelet's phase: `Pending` until every container ran once, then by what runs and how the rest ended.
 fn phase(views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
     if let Some(end) = end.filter(|end| end.stopped) {
         return final_phase(views, end.ending);
@@ -264,13 +265,14 @@ impl Reporter<'_, '_> {
 
     fn image_failure(&mut self, image: &str, failure: &Failure) -> (&'static str, String) {
         let shown_until = later(failure.at, PULL_ERROR_SHOWN);
-        if failure.reason != "ErrImagePull" || self.world.now < shown_until {
-            if failure.reason == "ErrImagePull" {
+        let is_of_pull = [PULL_FAILED, UNSIGNED].contains(&failure.reason);
+        if !is_of_pull || self.world.now < shown_until {
+            if is_of_pull {
                 self.plan.wake(shown_until);
             }
             return (failure.reason, failure.message.clone());
         }
-        let message = format!("Back-off pulling image {image:?}: ErrImagePull: {}", failure.message);
+        let message = format!("Back-off pulling image {image:?}: {}: {}", failure.reason, failure.message);
         ("ImagePullBackOff", message)
     }
 }

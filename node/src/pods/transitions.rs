@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodStatus};
 
 use super::allocation::told;
 use super::conditions::RESIZE_IN_PROGRESS;
+use super::image_job::{PULL_FAILED, UNSIGNED};
 use super::specs::field_path;
 use crate::admission::Rejection;
 use crate::events::{Happening, Severity};
@@ -84,7 +85,9 @@ fn of_container(pod: &Pod, status: &ContainerStatus, reason: &str) -> Vec<Happen
             // The image is that of the container or of a volume; the cause was told before.
             let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
             let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
-            let message = message.split(": ErrImagePull").next().unwrap_or_default();
+            let message = [PULL_FAILED, UNSIGNED].iter().fold(message, |message, cause| {
+                message.split(&format!(": {cause}")).next().unwrap_or_default()
+            });
             vec![
                 tell(Severity::Normal, "BackOff", message.to_owned()),
                 tell(Severity::Warning, "Failed", "Error: ImagePullBackOff".to_owned()),

@@ -4,10 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell, with};
 use wherry_tests::{
-    Cluster, FullDisk, Options, Registry, build_dir, in_cluster, isolated, wait, wherry_binary,
+    Cluster, FullDisk, Options, Registry, build_dir, in_cluster, isolated, one_shot, wait, wherry_binary,
 };
 
 /// A name that no registry has.
@@ -42,12 +44,48 @@ fn refusal(cluster: &Cluster, args: &[&str]) -> String {
     text
 }
 
-/// An OCI layout in an archive, with a name for its image.
-fn archive(dir: &Path) -> std::fs::File {
+/// Writes what is kept under its digest; its descriptor.
+fn blob(dir: &Path, media_type: &str, bytes: &[u8]) -> Value {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    let hex = digest.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let blobs = dir.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).expect("the test's directory is writable");
+    std::fs::write(blobs.join(&hex), bytes).expect("the test's directory is writable");
+    json!({ "mediaType": media_type, "digest": format!("sha256:{hex}"), "size": bytes.len() })
+}
+
+/// The signature of an image, as cosign makes it; its descriptor.
+fn sign(dir: &Path, signer: &rcgen::KeyPair, image: &Value) -> Value {
+    use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+    let payload = json!({ "critical": {
+        "identity": { "docker-reference": NAME.trim_end_matches(":1") },
+        "image": { "docker-manifest-digest": image["digest"] },
+        "type": "cosign container image signature",
+    }, "optional": null })
+    .to_string();
+    let random = ring::rand::SystemRandom::new();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &signer.serialize_der(), &random);
+    let signature = key.expect("the key is of this kind").sign(&random, payload.as_bytes());
+    let signature = STANDARD.encode(signature.expect("it can be signed"));
+    let mut layer = blob(dir, "application/vnd.dev.cosign.simplesigning.v1+json", payload.as_bytes());
+    layer["annotations"] = json!({ "dev.cosignproject.cosign/signature": signature });
+    let manifest = "application/vnd.oci.image.manifest.v1+json";
+    let config = blob(dir, "application/vnd.oci.image.config.v1+json", b"{}");
+    let signatures =
+        json!({ "schemaVersion": 2, "mediaType": manifest, "config": config, "layers": [layer] });
+    let mut signatures = blob(dir, manifest, signatures.to_string().as_bytes());
+    signatures["annotations"] = json!({ "kind": "dev.cosignproject.cosign/sigs" });
+    signatures
+}
+
+/// An OCI layout in an archive, with a name for its image, and its signature.
+fn archive(dir: &Path, signer: &rcgen::KeyPair) -> std::fs::File {
     let layout = build_dir().join("images/hello-oci");
     let index = std::fs::read(layout.join("index.json")).expect("scripts/oci-images made the layout");
     let mut index: Value = serde_json::from_slice(&index).expect("an index is JSON");
     index["manifests"][0]["annotations"] = json!({ "io.containerd.image.name": NAME });
+    let signature = sign(dir, signer, &index["manifests"][0]);
+    index["manifests"].as_array_mut().expect("an index lists").push(signature);
     std::fs::write(dir.join("index.json"), index.to_string()).expect("the test's directory is writable");
     let archive = dir.join("image.tar.gz");
     let status = Command::new("tar")
@@ -57,22 +95,29 @@ fn archive(dir: &Path) -> std::fs::File {
         .arg(&layout)
         .args(["oci-layout", "blobs", "-C"])
         .arg(dir)
-        .arg("index.json")
+        .args(["index.json", "blobs"])
         .status();
     assert!(status.expect("tar is installed").success());
     std::fs::File::open(archive).expect("the archive was written")
 }
 
 #[test]
-fn an_image_that_is_imported_beside_a_running_node_needs_no_registry() {
-    in_cluster(Options::default(), |cluster| {
+fn an_image_that_is_imported_beside_a_running_node_needs_no_registry_and_brings_its_signature() {
+    isolated(|| {
         let dir = tempfile::tempdir().expect("a temporary directory can be made");
+        let signer = rcgen::KeyPair::generate().expect("a key can be made");
+        let policy = dir.path().join("policy.json");
+        std::fs::write(&policy, only_signed_by(&signer)).expect("the test's directory is writable");
+        let _registry = Registry::start(dir.path());
+        let flags = vec![format!("--image-signature-policy={}", policy.display())];
+        let cluster = &mut Cluster::start(dir.path(), Options { flags, ..Options::default() });
+        one_that_nobody_signed_does_not_run(cluster);
         let pod = with(shell("main", IDLE), json!({ "image": NAME, "imagePullPolicy": "Never" }));
         cluster.run_pod("early", &json!({ "terminationGracePeriodSeconds": 0, "containers": [pod] }));
         let waiting = "jsonpath={.status.containerStatuses[0].state.waiting.reason}";
         cluster
             .kubectl_until(&["get", "pod", "early", "-o", waiting], |reason| reason == "ErrImageNeverPull");
-        let imported = image(cluster, &["import", "-"], archive(dir.path()).into());
+        let imported = image(cluster, &["import", "-"], archive(dir.path(), &signer).into());
         assert_eq!(imported, format!("imported {NAME}\n"));
         cluster.wait_for("condition=Ready", &["pod/early"]);
         let kept = |cluster: &Cluster| {
@@ -86,6 +131,30 @@ fn an_image_that_is_imported_beside_a_running_node_needs_no_registry() {
         image(cluster, &["pin", NAME], Stdio::null());
         assert_eq!(kept(cluster).as_deref(), Some("pinned"));
     });
+}
+
+/// Images of the test's own name, and those of one repository, need a signature.
+fn only_signed_by(signer: &rcgen::KeyPair) -> String {
+    let signed = json!([{
+        "type": "sigstoreSigned",
+        "keyData": STANDARD.encode(signer.public_key_pem()),
+        "signedIdentity": { "type": "matchRepository" },
+    }]);
+    let scopes = json!({ "nowhere.example": signed, "127.0.0.1:5000/hello-wasm": signed });
+    json!({ "default": [{ "type": "insecureAcceptAnything" }], "transports": { "docker": scopes } })
+        .to_string()
+}
+
+fn one_that_nobody_signed_does_not_run(cluster: &Cluster) {
+    cluster.apply(&one_shot("unsigned", "hello-wasm:v1", ""));
+    let waiting = "jsonpath={.status.containerStatuses[0].state.waiting}";
+    cluster.kubectl_until(&["get", "pod", "unsigned", "-o", waiting], |waiting| {
+        waiting.contains("because the signature validation failed: the policy wants images of")
+    });
+    cluster.until_told("involvedObject.name=unsigned", |told| {
+        told.contains("Error: SignatureValidationFailed") && told.contains("there is no signature of sha256:")
+    });
+    cluster.kubectl(&["delete", "pod", "unsigned", "--grace-period=0", "--force"]);
 }
 
 /// The names of all images.
@@ -128,7 +197,8 @@ fn images_go_when_they_are_told_to_and_when_the_disk_gets_full() {
 /// An archive brings back what was removed; what is in use or pinned stays.
 fn exported_and_removed(cluster: &Cluster) {
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
-    image(cluster, &["import", "-"], archive(dir.path()).into());
+    let signer = rcgen::KeyPair::generate().expect("a key can be made");
+    image(cluster, &["import", "-"], archive(dir.path(), &signer).into());
     let exported = dir.path().join("exported.tar");
     let exported = exported.to_str().expect("the path is text");
     image(cluster, &["export", NAME, "--output", exported], Stdio::null());

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::super::Selection;
 use super::super::import::import;
 use super::super::index_name;
+use super::super::signatures::Evidence;
 use super::super::store::Keep;
 use super::*;
 
@@ -41,7 +42,8 @@ fn record(store: &ContentStore, name: &str, kind: ImageKind, selections: &[Selec
         ImageKind::Wasm { .. } => vec!["arg".to_owned()],
         ImageKind::Oci { .. } => Vec::new(),
     };
-    let image = Image { repo_digest, size: 1, default_args, kind, keep: Keep::No };
+    let image =
+        Image { repo_digest, size: 1, default_args, kind, keep: Keep::No, evidence: Evidence::default() };
     for selection in selections {
         store.record(&index_name(&reference, *selection), image.clone()).unwrap();
     }

@@ -74,6 +74,12 @@ fn while_init_containers_run_the_others_are_initializing() {
     "ImagePullBackOff",
     "Back-off pulling image \"app:v1\": ErrImagePull: no such image"
 )]
+#[case(
+    "SignatureValidationFailed",
+    3,
+    "ImagePullBackOff",
+    "Back-off pulling image \"app:v1\": SignatureValidationFailed: no such image"
+)]
 #[case("InvalidImageName", 3, "InvalidImageName", "no such image")]
 #[case("ErrImageNeverPull", 3, "ErrImageNeverPull", "no such image")]
 fn an_image_failure_is_shown(

@@ -94,7 +94,7 @@ impl Node {
         let (client, wakers) = (self.api.client(), Wakers::default());
         let (events, write) = Events::new(client.clone(), "node-1", clock.clone(), stop.clone());
         tasks.spawn(write);
-        let images = Images::open(&self.dir.path().join("content"), Arc::default()).unwrap();
+        let images = Images::open(&self.dir.path().join("content"), Arc::default(), Arc::default()).unwrap();
         images.insert("app:v1", true);
         images.insert("busybox:v1", false);
         let (services, mut writer) = reflector::store();
