@@ -11,15 +11,15 @@ use wherry_api::clock::{Clock, SystemClock};
 use wherry_node::{Clients, Joining, join, pod_range};
 
 use crate::args::AgentArgs;
-use crate::network::NODE_PREFIX;
+use crate::network::NodePrefixes;
 use crate::node::{NodePlan, node_ready, node_result};
 use crate::process::Stop;
 
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let mut asked = std::pin::pin!(Stop::new()?.asked());
-    let mut plan = NodePlan::new(&args.node, NODE_PREFIX)?;
-    plan.ip = args.node_ip.unwrap_or(plan.ip);
+    let mut plan = NodePlan::new(&args.node, NodePrefixes::DEFAULT)?;
+    plan.ips = args.node_ip.unwrap_or(plan.ips);
     plan.ingress = args.node.ingress.doors_asked_for();
     let ingress = args.ingress.client(plan.ingress).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyho
     let joining = Joining {
         bootstrap,
         node_name: plan.name.clone(),
-        node_ip: plan.ip,
+        node_ip: plan.ips.ip,
         data_dir: plan.data_dir.clone(),
         clock: clock.clone(),
     };
@@ -46,7 +46,7 @@ pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyho
         }
     };
     let clients = Clients { node: joined.client.clone(), proxy: joined.client.clone(), ingress };
-    let config = plan.config(plan.ip, joined.tls, &clock);
+    let config = plan.config(plan.ips.ip, joined.tls, &clock);
     let mut node = tasks.spawn(wherry_node::run(clients, config, stop.clone()));
     let told = async {
         node_ready(joined.client, &plan.name).await?;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ipnet::IpNet;
 use wherry_api::ranges::Ranges;
 use wherry_node::{CgroupRoot, EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds};
 use wherry_orchestrator::EncryptionFile;
@@ -19,6 +18,7 @@ use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
 use crate::ingress_args::{IngressArgs, IngressIdentityArgs};
+use crate::network::NodeIps;
 use crate::resource_args::ResourceArgs;
 use crate::run::RunArgs;
 use crate::shutdown_args::ShutdownArgs;
@@ -188,12 +188,13 @@ pub(crate) struct AgentArgs {
     #[arg(long)]
     pub(crate) bootstrap_kubeconfig: PathBuf,
     /// The Pod addresses of this node, a part of the cluster's range that no other node has [default: what the control
-    /// plane gives it].
+    /// plane gives it]. With both families one range of each, the one of IPv4 first.
     #[arg(long)]
-    pub(crate) pod_cidr: Option<IpNet>,
-    /// The address under which this node is reached [default: that of its default route].
+    pub(crate) pod_cidr: Option<Ranges>,
+    /// The address under which this node is reached, or one of each family with a comma between them [default: those of its default
+    /// routes].
     #[arg(long)]
-    pub(crate) node_ip: Option<IpAddr>,
+    pub(crate) node_ip: Option<NodeIps>,
     #[command(flatten)]
     pub(crate) ingress: IngressIdentityArgs,
     #[command(flatten)]
@@ -211,12 +212,14 @@ pub(crate) struct NodeArgs {
     /// How Pods are connected.
     #[arg(long, value_enum, default_value_t = NetworkArg::Auto)]
     pub(crate) network: NetworkArg,
-    /// Range of Pod addresses [default: 10.244.0.0/16, in loopback mode 127.244.0.0/16].
+    /// Range of Pod addresses, or one of IPv4 and one of IPv6: `10.244.0.0/16,fd00:244::/56` [default: 10.244.0.0/16, in loopback
+    /// mode 127.244.0.0/16].
     #[arg(long)]
-    pub(crate) cluster_cidr: Option<IpNet>,
-    /// Range of Service addresses [default: 10.96.0.0/16, in loopback mode 127.96.0.0/16].
+    pub(crate) cluster_cidr: Option<Ranges>,
+    /// Range of Service addresses, or one of IPv4 and one of IPv6: `10.96.0.0/16,fd00:96::/112` [default: 10.96.0.0/16, in loopback
+    /// mode 127.96.0.0/16].
     #[arg(long)]
-    pub(crate) service_cidr: Option<IpNet>,
+    pub(crate) service_cidr: Option<Ranges>,
     /// Whom Pods ask for names. An address of the range of Services is answered at by every node; one beyond it is somebody
     /// else's, and nodes answer nobody. [default: the tenth address of the range of Services]
     #[arg(long)]

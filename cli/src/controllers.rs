@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use ipnet::IpNet;
 use wherry_orchestrator::{Autoscaling, ControllerOptions, LeaderElection, NodeRange, NodeRanges};
 
 use crate::audit::duration;
-use crate::network::{NODE_PREFIX, Network};
+use crate::network::{Network, NodePrefixes};
 
 /// How the controllers of a whole cluster go about their work.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -19,8 +18,11 @@ pub(crate) struct ControllerArgs {
           action = clap::ArgAction::Set)]
     allocate_node_cidrs: bool,
     /// How long the prefix of a node's part of the cluster's range is.
-    #[arg(long, alias = "node-cidr-mask-size-ipv4", default_value_t = NODE_PREFIX)]
-    pub(crate) node_cidr_mask_size: u8,
+    #[arg(long, alias = "node-cidr-mask-size-ipv4", default_value_t = NodePrefixes::DEFAULT.four)]
+    node_cidr_mask_size: u8,
+    /// The same of the cluster's range of IPv6.
+    #[arg(long, default_value_t = NodePrefixes::DEFAULT.six)]
+    node_cidr_mask_size_ipv6: u8,
     /// Leave Services of type LoadBalancer to somebody else, as k3s' flag of that name. Otherwise those without a class, or of class
     /// `wherry`, are reached at the addresses of the nodes.
     #[arg(long = "disable-load-balancer", alias = "disable-servicelb")]
@@ -100,6 +102,11 @@ struct AutoscalingArgs {
 }
 
 impl ControllerArgs {
+    /// How the cluster's ranges are divided among nodes.
+    pub(crate) fn prefixes(&self) -> NodePrefixes {
+        NodePrefixes { four: self.node_cidr_mask_size, six: self.node_cidr_mask_size_ipv6 }
+    }
+
     /// The controllers of a cluster with these addresses, whose own node has its range already.
     pub(crate) fn options(&self, network: &Network) -> anyhow::Result<ControllerOptions> {
         let AutoscalingArgs { sync_period, downscale_stabilization, tolerance, .. } = self.autoscaling;
@@ -124,10 +131,10 @@ impl ControllerArgs {
 }
 
 fn ranges(network: &Network) -> anyhow::Result<NodeRanges> {
-    let own: IpNet = network.pod_cidr;
-    let range =
-        NodeRange::new(network.cluster_cidr, own.prefix_len()).context("cannot divide --cluster-cidr")?;
-    Ok(NodeRanges { ranges: vec![range], reserved: vec![own, network.service_cidr] })
+    let pairs = network.cluster_cidr.iter().zip(network.pod_cidr.iter());
+    let ranges = pairs.map(|(range, own)| NodeRange::new(range, own.prefix_len()));
+    let ranges = ranges.collect::<Result<Vec<_>, _>>().context("cannot divide --cluster-cidr")?;
+    Ok(NodeRanges { ranges, reserved: network.pod_cidr.iter().chain(network.service_cidr.iter()).collect() })
 }
 
 #[cfg(test)]

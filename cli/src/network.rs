@@ -1,31 +1,72 @@
 //! The addresses of a one-machine cluster.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::str::FromStr;
 
 use anyhow::{Context as _, ensure};
 use ipnet::{IpNet, Ipv4Net};
+use wherry_api::ranges::{IpFamily, Ranges};
 use wherry_node::NetworkMode;
 
 use crate::args::{NetworkArg, NodeArgs};
 
-/// Usual prefix length of one node's part of the cluster range.
-pub(crate) const NODE_PREFIX: u8 = 24;
+/// How long the prefixes of one node's parts of the cluster's ranges are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodePrefixes {
+    pub(crate) four: u8,
+    pub(crate) six: u8,
+}
+
+impl NodePrefixes {
+    /// The usual ones.
+    pub(crate) const DEFAULT: Self = Self { four: 24, six: 64 };
+
+    fn of(self, family: IpFamily) -> u8 {
+        match family {
+            IpFamily::V4 => self.four,
+            IpFamily::V6 => self.six,
+        }
+    }
+}
+
+/// The addresses under which a node is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NodeIps {
+    pub(crate) ip: IpAddr,
+    pub(crate) ip6: Option<Ipv6Addr>,
+}
+
+impl FromStr for NodeIps {
+    type Err = String;
+
+    /// One address, or one of IPv4 and one of IPv6 with a comma between them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parse = |part: &str| part.trim().parse::<IpAddr>().map_err(|error| format!("{part:?}: {error}"));
+        match text.split_once(',') {
+            None => Ok(Self { ip: parse(text)?, ip6: None }),
+            Some((first, second)) => match (parse(first)?, parse(second)?) {
+                (ip @ IpAddr::V4(_), IpAddr::V6(ip6)) => Ok(Self { ip, ip6: Some(ip6) }),
+                _ => Err("give the address of IPv4 first, then that of IPv6".to_owned()),
+            },
+        }
+    }
+}
 
 /// How Pods and Services are addressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
     pub(crate) mode: NetworkMode,
-    pub(crate) cluster_cidr: IpNet,
-    pub(crate) service_cidr: IpNet,
-    /// This node's part of the cluster range: the first, unless it is given another.
-    pub(crate) pod_cidr: IpNet,
+    pub(crate) cluster_cidr: Ranges,
+    pub(crate) service_cidr: Ranges,
+    /// This node's parts of the cluster's ranges: the first, unless it is given others.
+    pub(crate) pod_cidr: Ranges,
     /// Whom Pods ask for names.
     pub(crate) dns: IpAddr,
 }
 
 impl Network {
     /// Resolves what the command line leaves open, where nodes have parts whose prefixes are this long.
-    pub(crate) fn resolve(args: &NodeArgs, node_prefix: u8, root: bool) -> anyhow::Result<Self> {
+    pub(crate) fn resolve(args: &NodeArgs, prefixes: NodePrefixes, root: bool) -> anyhow::Result<Self> {
         let mode = match args.network {
             NetworkArg::Auto if root => NetworkMode::Bridge,
             NetworkArg::Auto | NetworkArg::Loopback => NetworkMode::Loopback,
@@ -38,21 +79,23 @@ impl Network {
             NetworkMode::Bridge => ([10, 244, 0, 0], [10, 96, 0, 0]),
             NetworkMode::Loopback => ([127, 244, 0, 0], [127, 96, 0, 0]),
         };
-        let default =
-            |octets: [u8; 4]| -> anyhow::Result<IpNet> { Ok(Ipv4Net::new(octets.into(), 16)?.into()) };
+        let default = |octets: [u8; 4]| -> anyhow::Result<Ranges> {
+            Ok(IpNet::V4(Ipv4Net::new(octets.into(), 16)?).into())
+        };
         let cluster_cidr = args.cluster_cidr.map_or_else(|| default(cluster), Ok)?;
         let service_cidr = args.service_cidr.map_or_else(|| default(service), Ok)?;
         check(mode, "--cluster-cidr", cluster_cidr)?;
         check(mode, "--service-cidr", service_cidr)?;
         ensure!(
-            !cluster_cidr.contains(&service_cidr) && !service_cidr.contains(&cluster_cidr),
+            !cluster_cidr.overlaps(service_cidr),
             "--cluster-cidr {cluster_cidr} and --service-cidr {service_cidr} overlap; use ranges apart"
         );
-        let pod_cidr =
-            cluster_cidr.subnets(node_prefix).ok().and_then(|mut subnets| subnets.next()).with_context(
-                || format!("--cluster-cidr {cluster_cidr} is too small; use a /{node_prefix} or larger"),
-            )?;
-        let dns = args.cluster_dns.or_else(|| service_cidr.hosts().nth(9)).with_context(|| {
+        ensure!(
+            service_cidr.families().all(|family| cluster_cidr.of(family).is_some()),
+            "--service-cidr {service_cidr} has a family that --cluster-cidr {cluster_cidr} has not; give both a range of it"
+        );
+        let pod_cidr = first_parts(cluster_cidr, prefixes)?;
+        let dns = args.cluster_dns.or_else(|| service_cidr.primary().hosts().nth(9)).with_context(|| {
             format!("--service-cidr {service_cidr} has no tenth address for DNS; name one with --cluster-dns")
         })?;
         ensure!(dns.is_ipv4(), "--cluster-dns {dns}: only IPv4 addresses are supported");
@@ -61,43 +104,76 @@ impl Network {
 
     /// The address of Services at which nodes answer for names, if they do.
     pub(crate) fn own_dns(&self) -> Option<IpAddr> {
-        Some(self.dns).filter(|ip| self.service_cidr.contains(ip))
+        Some(self.dns).filter(|ip| self.service_cidr.contains(*ip))
     }
 
     /// The address of this node that its Pods are led to, and that none of them has.
     pub(crate) fn gateway(&self) -> Option<IpAddr> {
-        self.pod_cidr.hosts().next()
+        self.pod_cidr.primary().hosts().next()
     }
 }
 
-fn check(mode: NetworkMode, flag: &str, cidr: IpNet) -> anyhow::Result<()> {
-    ensure!(matches!(cidr, IpNet::V4(_)), "{flag} {cidr}: only IPv4 ranges are supported");
+/// The first part of each range.
+fn first_parts(ranges: Ranges, prefixes: NodePrefixes) -> anyhow::Result<Ranges> {
+    let first = |range: IpNet| {
+        let prefix = prefixes.of(IpFamily::of(range.addr()));
+        let first = range.subnets(prefix).ok().and_then(|mut parts| parts.next());
+        first.with_context(|| format!("--cluster-cidr {range} is too small; use a /{prefix} or larger"))
+    };
+    Ok(Ranges::new(first(ranges.primary())?, ranges.secondary().map(first).transpose()?)?)
+}
+
+fn check(mode: NetworkMode, flag: &str, ranges: Ranges) -> anyhow::Result<()> {
+    let first = ranges.primary();
+    ensure!(
+        matches!(first, IpNet::V4(_)),
+        "{flag} {ranges}: nodes connect IPv4, or IPv4 and IPv6; give a range of IPv4 first"
+    );
     if mode == NetworkMode::Loopback {
         ensure!(
-            cidr.addr().is_loopback() && cidr.prefix_len() > 8,
-            "{flag} {cidr}: in loopback mode use a part of 127.0.0.0/8"
+            ranges.secondary().is_none(),
+            "{flag} {ranges}: IPv6 needs --network bridge, as it has one loopback address only"
+        );
+        ensure!(
+            first.addr().is_loopback() && first.prefix_len() > 8,
+            "{flag} {first}: in loopback mode use a part of 127.0.0.0/8"
         );
     } else {
-        ensure!(!cidr.addr().is_loopback(), "{flag} {cidr}: loopback addresses need --network loopback");
+        ensure!(!first.addr().is_loopback(), "{flag} {first}: loopback addresses need --network loopback");
     }
     Ok(())
 }
 
-/// The node's own address: the one its default route leaves from, else the first address of its bridge.
-pub(crate) fn node_ip(network: &Network) -> IpAddr {
-    match network.mode {
-        NetworkMode::Loopback => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        NetworkMode::Bridge => {
-            routed_source().or_else(|| network.gateway()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
-        }
+/// The node's own addresses: those its default routes leave from. Without one of IPv4 it is the first address of its bridge.
+pub(crate) fn node_ips(network: &Network) -> NodeIps {
+    let ip = match network.mode {
+        NetworkMode::Loopback => None,
+        NetworkMode::Bridge => routed_source().or_else(|| network.gateway()),
+    };
+    let both = network.cluster_cidr.of(IpFamily::V6).is_some();
+    let ip6 = Some(routed_source6).filter(|_| both).and_then(|source| source());
+    NodeIps { ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), ip6 }
+}
+
+/// The source address towards the outside.
+pub(crate) fn routed_source() -> Option<IpAddr> {
+    source_towards(Ipv4Addr::new(192, 0, 2, 1).into())
+}
+
+/// The same in IPv6.
+fn routed_source6() -> Option<Ipv6Addr> {
+    match source_towards(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())? {
+        IpAddr::V6(ip) if !ip.is_unicast_link_local() => Some(ip),
+        _ => None,
     }
 }
 
-/// The source address towards the outside. Connecting a UDP socket sends nothing: it only asks the routing table.
-pub(crate) fn routed_source() -> Option<IpAddr> {
-    let outside = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect(outside).ok()?;
+/// Connecting a UDP socket sends nothing: it only asks the routing table.
+fn source_towards(outside: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr =
+        if outside.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(SocketAddr::new(outside, 9)).ok()?;
     socket.local_addr().ok().map(|a| a.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
@@ -111,7 +187,7 @@ mod tests {
     fn resolve(flags: &[&str], root: bool) -> anyhow::Result<Network> {
         let cli = Cli::parse_from(["wherry", "up"].iter().chain(flags));
         match cli.command {
-            Command::Up(args) => Network::resolve(&args.node, args.controllers.node_cidr_mask_size, root),
+            Command::Up(args) => Network::resolve(&args.node, args.controllers.prefixes(), root),
             _ => unreachable!("`up` was parsed"),
         }
     }
@@ -121,15 +197,15 @@ mod tests {
         assert_eq!(resolve(&[], true).unwrap().mode, NetworkMode::Bridge);
         let user = resolve(&[], false).unwrap();
         assert_eq!(user.mode, NetworkMode::Loopback);
-        assert_eq!(user.pod_cidr, "127.244.0.0/24".parse::<IpNet>().unwrap());
+        assert_eq!(user.pod_cidr, "127.244.0.0/24".parse().unwrap());
     }
 
     #[test]
     fn the_node_takes_the_first_part_of_the_cluster_range() {
         let network = resolve(&["--cluster-cidr", "10.7.0.0/16"], true).unwrap();
-        assert_eq!(network.pod_cidr, "10.7.0.0/24".parse::<IpNet>().unwrap());
+        assert_eq!(network.pod_cidr, "10.7.0.0/24".parse().unwrap());
         let network = resolve(&["--node-cidr-mask-size", "26"], true).unwrap();
-        assert_eq!(network.pod_cidr, "10.244.0.0/26".parse::<IpNet>().unwrap());
+        assert_eq!(network.pod_cidr, "10.244.0.0/26".parse().unwrap());
     }
 
     #[test]
@@ -149,6 +225,36 @@ mod tests {
         assert!(text(&["--cluster-cidr", "10.0.0.0/28"], true).contains("use a /24 or larger"));
         assert!(text(&["--cluster-cidr", "10.96.0.0/16"], true).contains("overlap"));
         assert!(text(&["--cluster-cidr", "10.1.0.0/16"], false).contains("a part of 127.0.0.0/8"));
-        assert!(text(&["--cluster-cidr", "fd00::/64"], true).contains("only IPv4"));
+        let both = "10.7.0.0/16,fd00:7::/56";
+        assert!(text(&["--cluster-cidr", "fd00::/64"], true).contains("a range of IPv4 first"));
+        assert!(text(&["--cluster-cidr", "fd00::/56,10.7.0.0/16"], true).contains("a range of IPv4 first"));
+        assert!(text(&["--cluster-cidr", both], false).contains("needs --network bridge"));
+        assert!(text(&["--service-cidr", "10.8.0.0/16,fd00:8::/112"], true).contains("give both a range"));
+        assert!(text(&["--cluster-cidr", "10.7.0.0/16,fd00:7::/112"], true).contains("use a /64 or larger"));
+        let overlap = ["--cluster-cidr", both, "--service-cidr", "10.8.0.0/16,fd00:7::/112"];
+        assert!(text(&overlap, true).contains("overlap"));
+    }
+
+    #[test]
+    fn a_node_of_both_families_has_a_part_of_both_ranges() {
+        let flags =
+            ["--cluster-cidr", "10.7.0.0/16,fd00:7::/56", "--service-cidr", "10.8.0.0/16,fd00:8::/112"];
+        let network = resolve(&flags, true).unwrap();
+        assert_eq!(network.pod_cidr, "10.7.0.0/24,fd00:7::/64".parse().unwrap());
+        assert_eq!(network.own_dns(), Some(IpAddr::from([10, 8, 0, 10])));
+        let more = [&flags[..], &["--node-cidr-mask-size-ipv6", "80"]].concat();
+        assert_eq!(resolve(&more, true).unwrap().pod_cidr, "10.7.0.0/24,fd00:7::/80".parse().unwrap());
+    }
+
+    #[test]
+    fn a_node_is_reached_at_an_address_or_one_of_each_family() {
+        let ip = IpAddr::from([192, 0, 2, 7]);
+        assert_eq!("192.0.2.7".parse(), Ok(NodeIps { ip, ip6: None }));
+        let ip6 = Some("2001:db8::7".parse().unwrap());
+        assert_eq!("192.0.2.7,2001:db8::7".parse(), Ok(NodeIps { ip, ip6 }));
+        for text in ["", "node", "2001:db8::7,192.0.2.7", "192.0.2.7,192.0.2.8", "192.0.2.7,2001:db8::7,::1"]
+        {
+            assert!(text.parse::<NodeIps>().is_err(), "{text}");
+        }
     }
 }

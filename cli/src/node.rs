@@ -18,13 +18,13 @@ use wherry_node::{
 };
 
 use crate::args::NodeArgs;
-use crate::network::{Network, node_ip};
+use crate::network::{Network, NodeIps, NodePrefixes, node_ips};
 
 /// A node to be run.
 pub(crate) struct NodePlan {
     pub(crate) data_dir: PathBuf,
     pub(crate) name: String,
-    pub(crate) ip: IpAddr,
+    pub(crate) ips: NodeIps,
     pub(crate) network: Network,
     pub(crate) cluster_domain: String,
     pub(crate) max_pods: u32,
@@ -44,7 +44,7 @@ pub(crate) struct NodePlan {
 }
 
 impl NodePlan {
-    pub(crate) fn new(args: &NodeArgs, node_prefix: u8) -> anyhow::Result<Self> {
+    pub(crate) fn new(args: &NodeArgs, prefixes: NodePrefixes) -> anyhow::Result<Self> {
         let root = rustix::process::geteuid().is_root();
         let data_dir = args.data_dir.clone().open()?;
         let name = match &args.node_name {
@@ -54,7 +54,7 @@ impl NodePlan {
         wherry_api::names::dns1123_subdomain(&name)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("{name:?} cannot be the node's name; choose one with --node-name"))?;
-        let network = Network::resolve(args, node_prefix, root)?;
+        let network = Network::resolve(args, prefixes, root)?;
         let max_container_restart_period = Duration::from_secs(args.max_container_restart_period);
         let sysctls = Sysctls::allowing(&args.allowed_unsafe_sysctls)
             .context("--allowed-unsafe-sysctls cannot be used")?;
@@ -62,7 +62,7 @@ impl NodePlan {
         Ok(Self {
             data_dir,
             name,
-            ip: node_ip(&network),
+            ips: node_ips(&network),
             network,
             cluster_domain: cluster_domain(&args.cluster_domain)?,
             max_pods: args.max_pods,
@@ -97,7 +97,8 @@ impl NodePlan {
             cluster_cidr: self.network.cluster_cidr,
             service_cidr: self.network.service_cidr,
             dns: DnsSettings { domain: self.cluster_domain.clone(), server: self.network.dns },
-            node_ip: self.ip,
+            node_ip: self.ips.ip,
+            node_ip6: self.ips.ip6,
             endpoint: NodeEndpoint { listen: SocketAddr::from((listen, 0)), tls },
             max_pods: self.max_pods,
             endpoint_drain: wherry_node::Config::ENDPOINT_DRAIN,

@@ -114,6 +114,7 @@ fn specify(
         id: SandboxId("run".to_owned()),
         hostname: "localhost".to_owned(),
         ip: listen.ip(),
+        ip6: None,
         netns: None,
         dns: DnsConfig::default(),
         cgroup_parent: String::new(),

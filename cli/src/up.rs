@@ -23,7 +23,7 @@ use crate::serving::{Machine, Serving};
 /// Runs until SIGTERM or SIGINT, then drains.
 pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::Result<()> {
     let stop = Stop::new()?;
-    let mut plan = NodePlan::new(&args.node, args.controllers.node_cidr_mask_size)?;
+    let mut plan = NodePlan::new(&args.node, args.controllers.prefixes())?;
     plan.ingress = args.node.ingress.doors(args.controllers.gateway_api);
     let server = args.server;
     let audit = server.audit.config()?;
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let account_tokens = server.account_tokens.tokens()?;
     let authentication = server.authentication.open(account_tokens.issuers.clone())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let machine = Machine { gateway: plan.network.gateway(), ip: Some(plan.ip) };
+    let machine = Machine { gateway: plan.network.gateway(), ip: Some(plan.ips.ip) };
     let serving = Serving::open(&server.listen, machine).await?;
     let address = serving.reachable();
     let pki = Pki::open(&plan.data_dir.join("pki"), &plan.subjects(&serving), clock.now())?;
@@ -100,12 +100,12 @@ fn ingress_user() -> UserInfo {
 
 impl NodePlan {
     fn subjects(&self, serving: &Serving) -> Subjects {
-        let others = self.network.service_cidr.hosts().next().into_iter().chain([self.ip]);
+        let others = self.network.service_cidr.primary().hosts().next().into_iter().chain([self.ips.ip]);
         Subjects {
             server_addresses: serving.names(others),
             server_names: vec![self.name.clone(), format!("kubernetes.default.svc.{}", self.cluster_domain)],
             node_name: self.name.clone(),
-            node_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), self.ip],
+            node_addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), self.ips.ip],
         }
     }
 
@@ -116,7 +116,7 @@ impl NodePlan {
             listeners: serving.listeners,
             advertised: serving.advertised,
             pki: pki.clone(),
-            service_cidr: self.network.service_cidr.into(),
+            service_cidr: self.network.service_cidr,
             cluster_dns: self.network.own_dns(),
             clock: clock.clone(),
             tokens: Tokens::default(),

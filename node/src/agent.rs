@@ -150,7 +150,7 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
         data_dir: config.data_dir.join("node"),
     };
     let network = network::open(&on_network).await?;
-    let host_ports = Arc::new(HostPorts::open(&on_network, config.node_ip).await?);
+    let host_ports = Arc::new(HostPorts::open(&on_network, config.node_ips()).await?);
     let policies = policies(&config)?;
     let parts = Parts { runtimes: opened.runtimes, network, host_ports: host_ports.clone(), policies, dns };
     let result = Box::pin(run_with(clients, config, parts, shutdown)).await;
@@ -162,7 +162,8 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
 /// The names of the cluster; those of addresses of its ranges are known to nobody else.
 pub(crate) fn cluster_dns(config: &Config) -> Result<Arc<ClusterDns>, NodeError> {
     let DnsSettings { domain, server } = &config.dns;
-    let zone = Zone::new(domain, *server, vec![config.service_cidr, config.cluster_cidr]);
+    let zone =
+        Zone::new(domain, *server, config.service_cidr.iter().chain(config.cluster_cidr.iter()).collect());
     let zone =
         zone.map_err(|source| NodeError::Domain { domain: domain.clone(), source: Box::new(source) })?;
     Ok(Arc::new(ClusterDns::new(&config.dns, zone, Path::new(dns::NODE))))
@@ -174,7 +175,7 @@ fn policies(config: &Config) -> Result<(Gate, Option<(Place, Requests)>), Networ
         return Ok((Gate::open(), None));
     }
     let layout = Layout::of(config.pod_cidr)?;
-    let place = Place { node: config.node_name.clone(), namespaced: layout.namespaced, local: layout.local };
+    let place = Place { node: config.node_name.clone(), layout };
     let (gate, requests) = Gate::new();
     Ok((gate, Some((place, requests))))
 }
@@ -326,7 +327,7 @@ impl Agent {
         let ctx = Context {
             clock: config.clock.clone(),
             node_name: config.node_name.clone(),
-            host_ip: config.node_ip.to_string(),
+            host_ips: config.node_ips(),
             allocatable: machine.allocatable(config.max_pods),
             has_namespaces: config.network == NetworkMode::Bridge,
             evictions: Evictions::new(wakers.clone()),
@@ -384,9 +385,9 @@ impl Agent {
     async fn facts(&self, port: u16) -> Facts {
         Facts {
             name: self.config.node_name.clone(),
-            ip: self.config.node_ip.to_string(),
+            ips: self.config.node_ips(),
             port,
-            pod_cidr: self.config.pod_cidr.to_string(),
+            pod_cidrs: self.config.pod_cidr.iter().map(|range| range.to_string()).collect(),
             max_pods: self.config.max_pods,
             machine: self.machine.clone(),
             volumes: self.ctx.volumes.local().directory().to_owned(),

@@ -1,13 +1,13 @@
 //! What the agent is told at its start.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
+use wherry_api::ranges::Ranges;
 
 use crate::admission::Sysctls;
 use crate::cgroups::CgroupRoot;
@@ -15,7 +15,7 @@ use crate::dns::DnsSettings;
 use crate::eviction::EvictionSettings;
 use crate::images::{CredentialProviders, ImageLimits, Registries, SignaturePolicy};
 use crate::ingress::IngressDoors;
-use crate::network::NetworkMode;
+use crate::network::{Layout, NetworkMode};
 use crate::resource_managers::ResourceSettings;
 use crate::shutdown::ShutdownGrace;
 use crate::static_pods::ManifestUrl;
@@ -30,15 +30,17 @@ pub struct Config {
     /// Whether Pods get addresses of a bridge or of the loopback range.
     pub network: NetworkMode,
     /// The Pod addresses of this node.
-    pub pod_cidr: IpNet,
+    pub pod_cidr: Ranges,
     /// The Pod addresses of the cluster.
-    pub cluster_cidr: IpNet,
+    pub cluster_cidr: Ranges,
     /// The addresses of Services.
-    pub service_cidr: IpNet,
+    pub service_cidr: Ranges,
     /// What Pods are told about finding hosts by their names.
     pub dns: DnsSettings,
     /// The address under which this node is reached.
     pub node_ip: IpAddr,
+    /// The same of IPv6, if it has one beside.
+    pub node_ip6: Option<Ipv6Addr>,
     /// Where logs are served.
     pub endpoint: NodeEndpoint,
     /// How many Pods the scheduler may place here.
@@ -83,14 +85,22 @@ impl Config {
     /// The default of [`Config::max_container_restart_period`].
     pub const MAX_CONTAINER_RESTART_PERIOD: Duration = Duration::from_mins(5);
 
-    /// The addresses at which the node itself is: the one it is reached at, and the gateway of its Pods.
+    /// The addresses under which this node is reached.
+    pub(crate) fn node_ips(&self) -> Vec<IpAddr> {
+        std::iter::once(self.node_ip).chain(self.node_ip6.map(IpAddr::V6)).collect()
+    }
+
+    /// The addresses at which the node itself is: those it is reached at, and the gateways of its Pods.
     pub(crate) fn own_addresses(&self) -> Vec<IpAddr> {
-        std::iter::once(self.node_ip).chain(self.pod_cidr.hosts().next()).collect()
+        let layout = Layout::of(self.pod_cidr).ok();
+        let gateways =
+            layout.iter().flat_map(|layout| layout.families().map(|family| layout.gateway(family)));
+        self.node_ips().into_iter().chain(gateways.flatten()).collect()
     }
 
     /// The address at which this node answers for the cluster's names. One that is no Service's is somebody else's.
     pub(crate) fn own_dns(&self) -> Option<IpAddr> {
-        Some(self.dns.server).filter(|server| self.service_cidr.contains(server))
+        Some(self.dns.server).filter(|server| self.service_cidr.contains(*server))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -44,8 +45,8 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     /// This node's name.
     pub(crate) node_name: String,
-    /// This node's address.
-    pub(crate) host_ip: String,
+    /// This node's addresses, the one that counts where only one is asked for first.
+    pub(crate) host_ips: Vec<IpAddr>,
     /// What pods may use of this node, by resource.
     pub(crate) allocatable: BTreeMap<String, String>,
     /// Whether pods can have a network namespace here.
@@ -114,8 +115,8 @@ pub(crate) struct Context {
 
 impl Context {
     /// What the node knows for downward references.
-    pub(crate) fn node_fields(&self, pod_ip: String) -> NodeFields {
-        NodeFields { pod_ip, host_ip: self.host_ip.clone(), allocatable: self.allocatable.clone() }
+    pub(crate) fn node_fields(&self, pod_ips: Vec<IpAddr>) -> NodeFields {
+        NodeFields { pod_ips, host_ips: self.host_ips.clone(), allocatable: self.allocatable.clone() }
     }
 }
 

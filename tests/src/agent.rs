@@ -32,14 +32,15 @@ impl Agent {
         Self::start_on(dir, name, &bootstrap.to_string(), (Vec::new(), flags))
     }
 
-    /// Starts an agent with the network of a machine of its own, by a kubeconfig to join with. It pulls images from the
-    /// registry of another.
-    pub fn on_host(dir: &Path, host: &Host, invitation: &str, registry: &str) -> Self {
+    /// Starts an agent with the network of a machine of its own and further flags, by a kubeconfig to join with. It pulls images from
+    /// the registry of another.
+    pub fn on_host(dir: &Path, host: &Host, invitation: &str, (registry, flags): (&str, &[String])) -> Self {
         let mirrors = json!({ "mirrors": { (Registry::ADDRESS): { "endpoint": [registry] } } });
         let file = dir.join("registries.yaml");
         fs::write(&file, mirrors.to_string()).expect("the directory is writable");
-        let flags = ["--network", "bridge", "--registries", &file.to_string_lossy()].map(str::to_owned);
-        Self::start_on(dir, host.name(), invitation, (host.command(), flags.to_vec()))
+        let own = ["--network", "bridge", "--registries", &file.to_string_lossy()].map(str::to_owned);
+        let flags = [&own[..], flags].concat();
+        Self::start_on(dir, host.name(), invitation, (host.command(), flags))
     }
 
     fn start_on(dir: &Path, name: &str, bootstrap: &str, (host, flags): (Vec<String>, Vec<String>)) -> Self {

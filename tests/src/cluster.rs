@@ -29,7 +29,16 @@ impl Options {
     pub fn hasty() -> Self {
         Self { flags: vec!["--max-container-restart-period=1".to_owned()], env: Vec::new() }
     }
+
+    /// A cluster whose Pods have addresses of IPv4 and of IPv6.
+    pub fn dual_stack() -> Self {
+        Self { flags: DUAL_STACK.map(str::to_owned).to_vec(), env: Vec::new() }
+    }
 }
+
+/// The flags of a cluster of both families, of its agents as well.
+pub const DUAL_STACK: [&str; 4] =
+    ["--cluster-cidr", "10.244.0.0/16,fd00:244::/56", "--service-cidr", "10.96.0.0/16,fd00:96::/112"];
 
 /// Runs a test with a cluster and a registry of its own, in a network namespace of its own.
 pub fn in_cluster(options: Options, test: impl FnOnce(&mut Cluster) + Send) {

@@ -8,7 +8,7 @@ use nix::mount::{MsFlags, mount};
 /// What the file system of their names is called.
 const ROOM: &str = "wherry-hosts";
 
-/// A link that machines are on: a bridge in the test's namespace, which is `.1` of its /24.
+/// A link that machines are on: a bridge in the test's namespace, which is `.1` of its /24 and `::1` of its /64.
 pub struct Link {
     name: &'static str,
     /// The first three numbers of its addresses.
@@ -20,6 +20,7 @@ impl Link {
     pub fn new(name: &'static str, net: &'static str) -> Self {
         ip(&format!("link add {name} type bridge"));
         ip(&format!("addr add {net}.1/24 dev {name}"));
+        ip(&format!("addr add {}/64 dev {name} nodad", six(net, "1")));
         ip(&format!("link set {name} up"));
         Self { name, net }
     }
@@ -29,9 +30,15 @@ impl Link {
         format!("{}.1", self.net)
     }
 
+    /// The same in IPv6.
+    pub fn router6(&self) -> String {
+        six(self.net, "1")
+    }
+
     /// Leads what has no other way to this link. Nobody answers there; but a machine's own address is that of its default route.
     pub fn is_default(&self) {
         ip(&format!("route add default via {}.254 dev {}", self.net, self.name));
+        ip(&format!("-6 route add default via {} dev {}", six(self.net, "fe"), self.name));
     }
 
     /// Adds a machine at an address of the link.
@@ -45,9 +52,12 @@ impl Link {
         ip(&format!("link set {name} type bridge_slave hairpin on"));
         ip(&format!("-n {name} link set lo up"));
         ip(&format!("-n {name} addr add {net}.{number}/24 dev eth0"));
+        let address6 = six(net, &number.to_string());
+        ip(&format!("-n {name} addr add {address6}/64 dev eth0 nodad"));
         ip(&format!("-n {name} link set eth0 up"));
         ip(&format!("-n {name} route add default via {net}.1"));
-        Host { name: name.to_owned(), address: format!("{net}.{number}") }
+        ip(&format!("-n {name} -6 route add default via {}", self.router6()));
+        Host { name: name.to_owned(), address: format!("{net}.{number}"), address6 }
     }
 }
 
@@ -55,6 +65,7 @@ impl Link {
 pub struct Host {
     name: String,
     address: String,
+    address6: String,
 }
 
 impl Host {
@@ -66,6 +77,11 @@ impl Host {
     /// Its address on its link.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its address of IPv6.
+    pub fn address6(&self) -> &str {
+        &self.address6
     }
 
     /// What a command begins with that is to have the machine's network. All else, cgroups among it, stays the test's.
@@ -80,6 +96,11 @@ impl Host {
         command.args(&words[1..]).args(["sh", "-c", script]);
         command.output().expect("util-linux is installed")
     }
+}
+
+/// The address of IPv6 with this last number on the link whose addresses begin with these numbers.
+fn six(net: &str, number: &str) -> String {
+    format!("fd00:{}::{number}", net.replace('.', ":"))
 }
 
 /// The names of namespaces are files of the test's own.

@@ -24,7 +24,7 @@ pub mod websocket;
 
 pub use agent::Agent;
 pub use api_server::ApiServer;
-pub use cluster::{Cluster, Options, in_cluster, one_shot};
+pub use cluster::{Cluster, DUAL_STACK, Options, in_cluster, one_shot};
 pub use disk::FullDisk;
 pub use hosts::{Host, Link};
 pub use netns::{isolated, isolated_on_disk};

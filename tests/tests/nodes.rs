@@ -1,4 +1,4 @@
-//! A cluster of three machines: two on one link, the third behind a router.
+//! A cluster of three machines with addresses of both families: two on one link, the third behind a router.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,7 +8,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell};
-use wherry_tests::{Agent, Cluster, Host, Link, Options, Registry, isolated, wait, wherry_binary};
+use wherry_tests::{
+    Agent, Cluster, DUAL_STACK, Host, Link, Options, Registry, isolated, wait, wherry_binary,
+};
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
 /// Kinds of Pods: of a wasm container, of an OCI container, of one of each.
@@ -41,8 +43,8 @@ fn approve_all(cluster: &Cluster, count: usize) {
     });
 }
 
-/// A server that answers the path `/env/WHO` with its name, and a Service of it.
-fn server(kind: &str, node: &str) -> [Value; 2] {
+/// A server that answers the path `/env/WHO` with its name, and a Service of it in each family.
+fn server(kind: &str, node: &str) -> [Value; 3] {
     let name = format!("{kind}-{node}");
     let wasm = json!({ "name": "wasm", "image": "127.0.0.1:5000/http:v1",
         "env": [{ "name": "WHO", "value": name }], "ports": [{ "containerPort": 8080 }] });
@@ -55,20 +57,46 @@ fn server(kind: &str, node: &str) -> [Value; 2] {
     let pod = json!({ "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": name, "labels": { "who": name } },
         "spec": { "nodeName": node, "containers": containers, "terminationGracePeriodSeconds": 1 } });
-    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": name },
-        "spec": { "type": "NodePort", "selector": { "who": name }, "ports": [{ "port": 80, "targetPort": 8080 }] } });
-    [pod, service]
+    let service = |service: String, family: &str| {
+        json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": service },
+            "spec": { "type": "NodePort", "selector": { "who": name }, "ipFamilies": [family],
+                "ports": [{ "port": 80, "targetPort": 8080 }] } })
+    };
+    [pod, service(name.clone(), "IPv4"), service(format!("{name}-six"), "IPv6")]
 }
 
-/// Ways to a server, but for its Pod's address all through its Service.
+/// An address as a URL has it.
+fn in_url(ip: &str) -> String {
+    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
+}
+
+/// The addresses of a Pod, which has one of each family.
+fn pod_ips(cluster: &Cluster, name: &str) -> [String; 2] {
+    let told = cluster.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIPs[*].ip}"]);
+    let [four, six] = told.split(' ').map(in_url).collect::<Vec<_>>().try_into().unwrap();
+    assert!(!four.contains(':') && six.contains(':'), "{four} {six}");
+    [four, six]
+}
+
+/// Ways to a server, but for its Pod's addresses all through its Services.
 fn ways(cluster: &Cluster, name: &str, node_addresses: &[&str]) -> Vec<String> {
-    let pod = cluster.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"]);
-    let service = cluster.get(&["service", name]);
-    let service_ip = service["spec"]["clusterIP"].as_str().unwrap();
-    let node_port = &service["spec"]["ports"][0]["nodePort"];
-    let mut ways = vec![format!("{pod}:8080"), format!("{service_ip}:80")];
-    ways.extend(node_addresses.iter().map(|address| format!("{address}:{node_port}")));
+    let mut ways = pod_ips(cluster, name).map(|pod| format!("{pod}:8080")).to_vec();
+    for (service, is_six) in [(name.to_owned(), false), (format!("{name}-six"), true)] {
+        let service = cluster.get(&["service", &service]);
+        let service_ip = service["spec"]["clusterIP"].as_str().unwrap();
+        assert_eq!(service_ip.contains(':'), is_six, "{service}");
+        let node_port = &service["spec"]["ports"][0]["nodePort"];
+        ways.push(format!("{}:80", in_url(service_ip)));
+        let addresses = node_addresses.iter().filter(|address| address.contains(':') == is_six);
+        ways.extend(addresses.map(|address| format!("{}:{node_port}", in_url(address))));
+    }
     ways
+}
+
+/// The addresses of all machines, in both families.
+fn machines<'a>(hosts: &'a [Host], routers: &'a [String; 2]) -> Vec<&'a str> {
+    let of_hosts = hosts.iter().flat_map(|host| [host.address(), host.address6()]);
+    routers.iter().map(String::as_str).chain(of_hosts).collect()
 }
 
 /// A script that asks along ways and prints those that do not lead to the server of this name.
@@ -103,14 +131,35 @@ fn conformance_tests_minimum_number_of_nodes(cluster: &Cluster) {
     assert!(untainted.count() >= 2, "{nodes}");
 }
 
+/// [sig-network] IPv6DualStack should have ipv4 and ipv6 internal node ip.
+fn dual_stack_internal_node_ips(cluster: &Cluster) {
+    for node in NODES {
+        let path = "jsonpath={.status.addresses[?(@.type==\"InternalIP\")].address}";
+        let told = cluster.kubectl(&["get", "node", node, "-o", path]);
+        let families: Vec<bool> = told.split(' ').map(|ip| ip.contains(':')).collect();
+        assert_eq!(families, [false, true], "{node}: {told}");
+    }
+}
+
+/// [sig-network] IPv6DualStack should create pod, add ipv6 and ipv4 ip to pod ips.
+fn dual_stack_pod_ips(cluster: &Cluster) {
+    let told = pod_ips(cluster, "oci-node-2").map(|ip| ip.trim_matches(['[', ']']).to_owned());
+    let hosts = cluster.kubectl(&["exec", "oci-node-2", "--", "cat", "/etc/hosts"]);
+    for ip in &told {
+        assert!(hosts.contains(&format!("{ip}\toci-node-2")), "{hosts}");
+    }
+    let at = cluster.kubectl(&["get", "pod", "oci-node-2", "-o", "jsonpath={.status.hostIPs[*].ip}"]);
+    assert_eq!(at, "10.9.1.2 fd00:10:9:1::2");
+}
+
 /// Whoever asks, on whichever node, reaches every server on every node by every way.
-fn everybody_reaches_everybody(cluster: &Cluster, hosts: &[Host], router: &str) {
-    let addresses: Vec<&str> = [router].into_iter().chain(hosts.iter().map(Host::address)).collect();
+fn everybody_reaches_everybody(cluster: &Cluster, hosts: &[Host], routers: &[String; 2]) {
+    let addresses = machines(hosts, routers);
     let names = || NODES.into_iter().flat_map(|node| KINDS.map(|kind| format!("{kind}-{node}")));
     let plain: Vec<_> = names().map(|name| (name.clone(), ways(cluster, &name, &addresses))).collect();
     let mut named = plain.clone();
     for (name, ways) in &mut named {
-        ways.push(format!("{name}.default.svc.cluster.local:80"));
+        ways.extend(["", "-six"].map(|family| format!("{name}{family}.default.svc.cluster.local:80")));
     }
     // Nodes have no names of Services.
     let script = asking("", &plain);
@@ -129,7 +178,7 @@ fn everybody_reaches_everybody(cluster: &Cluster, hosts: &[Host], router: &str) 
         // The wasm server asks for whom it is asked.
         for kind in ["wasm", "mixed"] {
             let pod = format!("{kind}-{node}");
-            let at = cluster.kubectl(&["get", "pod", &pod, "-o", "jsonpath={.status.podIP}"]);
+            let [at, _] = pod_ips(cluster, &pod);
             let script = asking(&format!("{at}:8080/get/"), &named);
             until_silent(&format!("wasm in {pod} to reach all"), || {
                 Command::new("sh").args(["-c", &script]).output().unwrap()
@@ -142,15 +191,16 @@ fn everybody_reaches_everybody(cluster: &Cluster, hosts: &[Host], router: &str) 
 fn large_answers_arrive(cluster: &Cluster) {
     let script = "head -c 3000000 /dev/zero > /tmp/large";
     cluster.kubectl(&["exec", "oci-node-3", "--", "sh", "-c", script]);
-    let at = cluster.kubectl(&["get", "pod", "oci-node-3", "-o", "jsonpath={.status.podIP}"]);
-    let script = format!("busybox wget -q -O- http://{at}:8080/large | wc -c");
-    cluster.exec_until("oci-node-2", &script, |count| count.trim() == "3000000");
+    for at in pod_ips(cluster, "oci-node-3") {
+        let script = format!("busybox wget -q -O- http://{at}:8080/large | wc -c");
+        cluster.exec_until("oci-node-2", &script, |count| count.trim() == "3000000");
+    }
 }
 
 /// A load balancer is reached at every node's address, from every node; or at those with endpoints alone.
-fn load_balancers_are_reached_at_the_nodes(cluster: &Cluster, hosts: &[Host], router: &str) {
+fn load_balancers_are_reached_at_the_nodes(cluster: &Cluster, hosts: &[Host], routers: &[String; 2]) {
     let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "balanced" },
-        "spec": { "type": "LoadBalancer", "selector": { "who": "wasm-node-3" }, "ports": [{ "port": 81, "targetPort": 8080 }] } });
+        "spec": { "type": "LoadBalancer", "ipFamilyPolicy": "RequireDualStack", "selector": { "who": "wasm-node-3" }, "ports": [{ "port": 81, "targetPort": 8080 }] } });
     cluster.apply(&service.to_string());
     let path = "jsonpath={.status.loadBalancer.ingress[*].ip}";
     let told = |addresses: &[&str]| {
@@ -158,9 +208,9 @@ fn load_balancers_are_reached_at_the_nodes(cluster: &Cluster, hosts: &[Host], ro
             text.split(' ').collect::<BTreeSet<_>>() == addresses.iter().copied().collect()
         });
     };
-    let addresses: Vec<&str> = [router].into_iter().chain(hosts.iter().map(Host::address)).collect();
+    let addresses = machines(hosts, routers);
     told(&addresses);
-    let ways = addresses.iter().map(|address| format!("{address}:81")).collect();
+    let ways = addresses.iter().map(|address| format!("{}:81", in_url(address))).collect();
     let script = asking("", &[("wasm-node-3".to_owned(), ways)]);
     for host in hosts {
         until_silent(&format!("{} to reach the load balancer", host.name()), || host.run(&script));
@@ -169,7 +219,7 @@ fn load_balancers_are_reached_at_the_nodes(cluster: &Cluster, hosts: &[Host], ro
         cluster.try_kubectl(&["exec", "oci-node-1", "--", "sh", "-c", &script])
     });
     cluster.kubectl(&["patch", "service", "balanced", "-p", r#"{"spec":{"externalTrafficPolicy":"Local"}}"#]);
-    told(&[hosts[1].address()]);
+    told(&[hosts[1].address(), hosts[1].address6()]);
 }
 
 /// Who a Pod may be reached by is decided by labels of Pods of other nodes, too.
@@ -179,13 +229,12 @@ fn policies_know_pods_of_other_nodes(cluster: &Cluster) {
             { "key": "who", "operator": "In", "values": ["oci-node-3", "wasm-node-3"] }] },
           "policyTypes": ["Ingress"], "ingress": [{ "from": [{ "podSelector": { "matchLabels": { "who": "oci-node-2" } } }] }] } });
     cluster.apply(&policy.to_string());
-    let at = |name: &str| cluster.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"]);
-    let servers = [at("oci-node-3"), at("wasm-node-3")];
+    let servers = ["oci-node-3", "wasm-node-3"].map(|name| pod_ips(cluster, name)).concat();
     let ask =
         |server: &String| format!("timeout 2 wget -q -O /dev/null http://{server}:8080/env/WHO && echo in; ");
-    let script = format!("{}true", servers.each_ref().map(ask).concat());
+    let script = format!("{}true", servers.iter().map(ask).collect::<String>());
     cluster.exec_until("oci-node-1", &script, |text| text.lines().count() == 0);
-    cluster.exec_until("oci-node-2", &script, |text| text.lines().count() == 2);
+    cluster.exec_until("oci-node-2", &script, |text| text.lines().count() == 4);
     cluster.kubectl(&["delete", "networkpolicy", "fence"]);
 }
 
@@ -198,32 +247,40 @@ fn pods_of_three_machines_reach_each_other() {
         let _registry = Registry::start(dirs[0].path());
         let registry = format!("http://{}:5000", near.router());
         let hosts = [near.host("node-2", 2), far.host("node-3", 2)];
-        let flags = vec!["--listen".to_owned(), format!("{}:6443", near.router())];
+        let both = DUAL_STACK.map(str::to_owned);
+        let flags = [vec!["--listen".to_owned(), format!("{}:6443", near.router())], both.to_vec()].concat();
+        let routers = [near.router(), near.router6()];
         let cluster = Cluster::start(dirs[0].path(), Options { flags, ..Options::default() });
         let invitation = invitation(&cluster);
         let mut agents: Vec<_> = hosts
             .iter()
             .zip(&dirs[1..])
-            .map(|(host, dir)| Agent::on_host(dir.path(), host, &invitation, &registry))
+            .map(|(host, dir)| Agent::on_host(dir.path(), host, &invitation, (&registry, &both)))
             .collect();
         approve_all(&cluster, hosts.len());
         cluster.wait_for("condition=Ready", &["nodes", "--all"]);
         conformance_tests_minimum_number_of_nodes(&cluster);
+        dual_stack_internal_node_ips(&cluster);
 
         let servers: Vec<_> =
             NODES.iter().flat_map(|node| KINDS.iter().flat_map(|kind| server(kind, node))).collect();
         cluster.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": servers }).to_string());
         cluster.wait_for("condition=Ready", &["pods", "--all"]);
-        load_balancers_are_reached_at_the_nodes(&cluster, &hosts, &near.router());
+        dual_stack_pod_ips(&cluster);
+        load_balancers_are_reached_at_the_nodes(&cluster, &hosts, &routers);
         policies_know_pods_of_other_nodes(&cluster);
-        everybody_reaches_everybody(&cluster, &hosts, &near.router());
+        everybody_reaches_everybody(&cluster, &hosts, &routers);
         large_answers_arrive(&cluster);
 
         let routes = || {
-            let routes = Command::new("ip").args(["route", "show", "10.244.1.0/24"]).output().unwrap();
-            String::from_utf8(routes.stdout).unwrap()
+            let show = |words: &[&str]| Command::new("ip").args(words).output().unwrap().stdout;
+            let four = show(&["route", "show", "10.244.1.0/24"]);
+            let six = show(&["-6", "route", "show", "fd00:244:0:1::/64"]);
+            String::from_utf8([four, six].concat()).unwrap()
         };
-        assert!(routes().contains("via 10.9.1.2"), "{}", routes());
+        for node in ["via 10.9.1.2 ", "via fd00:10:9:1::2 "] {
+            assert!(routes().contains(node), "{}", routes());
+        }
         drop(agents.remove(0));
         cluster.kubectl(&["delete", "node", "node-2"]);
         wait::until("the route to a node that left to go", || {

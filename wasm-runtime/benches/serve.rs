@@ -176,6 +176,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         id: SandboxId("bench".into()),
         hostname: "bench".into(),
         ip: "127.244.0.2".parse().unwrap(),
+        ip6: None,
         netns: None,
         dns: DnsConfig::default(),
         cgroup_parent: String::new(),

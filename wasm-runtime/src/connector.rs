@@ -117,7 +117,7 @@ fn no_address(host: &str) -> ConnectError {
 }
 
 async fn reach(network: &PodNetwork, address: SocketAddr) -> Result<TcpStream, ConnectError> {
-    let target = network.target(address);
+    let target = network.meant(address);
     if !network.reaches(target.ip()) {
         return Err(ConnectError::Forbidden(target));
     }

@@ -18,6 +18,8 @@ use crate::found::Found;
 pub(crate) struct PodNetwork {
     /// The pod's address.
     pub(crate) ip: IpAddr,
+    /// Its address of IPv6, if it has one beside.
+    pub(crate) ip6: Option<Ipv6Addr>,
     /// Whether the pod has a namespace.
     pub(crate) own_namespace: bool,
     /// What is reached beyond the pod.
@@ -34,34 +36,36 @@ impl PodNetwork {
         let ip = address.ip().to_canonical();
         match operation {
             SocketAddrUse::TcpBind | SocketAddrUse::TcpListen | SocketAddrUse::UdpBind => {
-                self.own_namespace || ip == self.ip
+                self.own_namespace || self.has(ip)
             }
             SocketAddrUse::TcpAccept | SocketAddrUse::UdpReceive => true,
             SocketAddrUse::TcpConnect | SocketAddrUse::UdpSend => self.reaches(ip),
         }
     }
 
-    /// The address a guest means by this one when it binds.
-    pub(crate) fn bound(&self, mut address: SocketAddr) -> SocketAddr {
+    /// Whether an address is the pod's own.
+    fn has(&self, ip: IpAddr) -> bool {
+        ip == self.ip || self.ip6.is_some_and(|ip6| ip == IpAddr::V6(ip6))
+    }
+
+    /// The pod's own address for sockets of this one's family; where it has none of that family, the one it has.
+    fn own(&self, family: IpAddr) -> IpAddr {
+        self.ip6.filter(|_| family.is_ipv6()).map_or(self.ip, IpAddr::V6)
+    }
+
+    /// The address a guest means by this one when it binds or connects.
+    pub(crate) fn meant(&self, mut address: SocketAddr) -> SocketAddr {
         if !self.own_namespace && (is_unspecified(address.ip()) || is_localhost(address.ip())) {
-            address.set_ip(self.ip);
+            address.set_ip(self.own(address.ip()));
         }
         address
     }
 
-    /// The address a guest means by this one when it connects.
-    pub(crate) fn target(&self, mut address: SocketAddr) -> SocketAddr {
-        if !self.own_namespace && (is_unspecified(address.ip()) || is_localhost(address.ip())) {
-            address.set_ip(self.ip);
-        }
-        address
-    }
-
-    /// Whether connections to `ip`, as [`Self::target`] gives it, are allowed.
+    /// Whether connections to `ip`, as [`Self::meant`] gives it, are allowed.
     pub(crate) fn reaches(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         let local = ip.is_loopback() || ip.is_unspecified();
-        if ip == self.ip || self.own_namespace && local {
+        if self.has(ip) || self.own_namespace && local {
             return true;
         }
         let node = is_localhost(ip) || local && !self.ip.is_loopback() || ip.is_unspecified();
@@ -78,10 +82,10 @@ impl PodNetwork {
 
     /// The local address of a connection to `target`, if it is not the kernel's to choose.
     pub(crate) fn source(&self, target: IpAddr) -> Option<IpAddr> {
+        let own = self.own(target);
         // A loopback source reaches nothing beyond the machine.
-        let usable =
-            self.ip.is_ipv4() == target.is_ipv4() && (!self.ip.is_loopback() || target.is_loopback());
-        (!self.own_namespace && usable).then_some(self.ip)
+        let usable = own.is_ipv4() == target.is_ipv4() && (!own.is_loopback() || target.is_loopback());
+        (!self.own_namespace && usable).then_some(own)
     }
 }
 
@@ -104,6 +108,7 @@ mod tests {
     fn pod(ip: &str) -> PodNetwork {
         PodNetwork {
             ip: ip.parse().unwrap(),
+            ip6: None,
             own_namespace: false,
             egress: Egress::usual(Level::Privileged),
             node: Arc::new([NODE]),
@@ -121,8 +126,32 @@ mod tests {
         assert!(permits(&pod, "10.244.0.130:80", SocketAddrUse::TcpBind));
         assert!(!permits(&pod, "10.244.0.131:80", SocketAddrUse::TcpBind));
         assert!(!permits(&pod, "0.0.0.0:80", SocketAddrUse::TcpBind));
-        assert_eq!(pod.bound("0.0.0.0:80".parse().unwrap()), "10.244.0.130:80".parse().unwrap());
-        assert_eq!(pod.bound("127.0.0.1:80".parse().unwrap()), "10.244.0.130:80".parse().unwrap());
+        assert_eq!(pod.meant("0.0.0.0:80".parse().unwrap()), "10.244.0.130:80".parse().unwrap());
+        assert_eq!(pod.meant("127.0.0.1:80".parse().unwrap()), "10.244.0.130:80".parse().unwrap());
+    }
+
+    #[test]
+    fn a_pod_with_both_families_has_an_address_for_sockets_of_each() {
+        let pod = PodNetwork { ip6: Some("fd00::82".parse().unwrap()), ..pod("10.244.0.130") };
+        for own in ["10.244.0.130:80", "[fd00::82]:80"] {
+            assert!(
+                permits(&pod, own, SocketAddrUse::TcpBind) && permits(&pod, own, SocketAddrUse::TcpConnect)
+            );
+        }
+        assert!(!permits(&pod, "[fd00::83]:80", SocketAddrUse::TcpBind));
+        assert!(!permits(&pod, "[::]:80", SocketAddrUse::TcpBind));
+        assert!(!permits(&pod, "[::1]:80", SocketAddrUse::TcpConnect));
+        for (given, meant) in [
+            ("0.0.0.0:80", "10.244.0.130:80"),
+            ("127.0.0.1:80", "10.244.0.130:80"),
+            ("[::]:80", "[fd00::82]:80"),
+            ("[::1]:80", "[fd00::82]:80"),
+            ("[fd00::90]:80", "[fd00::90]:80"),
+        ] {
+            assert_eq!(pod.meant(given.parse().unwrap()), meant.parse().unwrap());
+        }
+        assert_eq!(pod.source("fd00::90".parse().unwrap()), Some("fd00::82".parse().unwrap()));
+        assert_eq!(pod.source("10.244.0.3".parse().unwrap()), Some(pod.ip));
     }
 
     #[test]
@@ -130,7 +159,7 @@ mod tests {
         for ip in ["10.244.0.130", "127.244.0.5"] {
             let pod = pod(ip);
             for own in ["127.0.0.1:80", "0.0.0.0:80", "[::]:80", "[::ffff:0.0.0.0]:80"] {
-                assert_eq!(pod.target(own.parse().unwrap()).ip(), pod.ip);
+                assert_eq!(pod.meant(own.parse().unwrap()).ip(), pod.ip);
             }
             assert!(!permits(&pod, "0.0.0.0:6443", SocketAddrUse::TcpConnect));
             assert!(!permits(&pod, "127.0.0.1:6443", SocketAddrUse::TcpConnect));

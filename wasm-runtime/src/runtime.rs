@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -168,6 +169,7 @@ impl WasmRuntime {
             .map_err(|error| RuntimeError::InvalidSpec { id: spec.id.clone(), reason: error.to_string() })?;
         let network = PodNetwork {
             ip: spec.sandbox.ip,
+            ip6: spec.sandbox.ip6,
             own_namespace: spec.sandbox.netns.is_some(),
             egress: container.settings.egress.clone(),
             node: Arc::clone(&self.node_addresses),
@@ -233,7 +235,7 @@ impl WasmRuntime {
         server: &Server,
         environment: &Arc<Environment>,
         executor: &Executor,
-    ) -> Result<(Arc<Service>, Opened), RuntimeError> {
+    ) -> Result<(Arc<Service>, Vec<Opened>), RuntimeError> {
         let spec = &container.spec;
         let memory_limit = spec.resources.memory_limit_bytes;
         if let Some(limit) = memory_limit.filter(|limit| *limit < server.initial_memory) {
@@ -243,12 +245,13 @@ impl WasmRuntime {
             return Err(RuntimeError::InvalidSpec { id: spec.id.clone(), reason });
         }
         let port = spec.ports.first().copied().unwrap_or(DEFAULT_PORT);
-        // In a network namespace of its own the Pod's other containers also come by localhost.
-        let ip = if spec.sandbox.netns.is_some() { unspecified(spec.sandbox.ip) } else { spec.sandbox.ip };
-        let address = SocketAddr::new(ip, port);
-        let failed = |reason: String| RuntimeError::Failed { step: format!("bind {address}"), reason };
-        let listener = executor
-            .spawn(async move { serve::bind(address) })
+        let addresses: Vec<_> = doors(&spec.sandbox).map(|ip| SocketAddr::new(ip, port)).collect();
+        let address = SocketAddr::new(spec.sandbox.ip, port);
+        let named: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let step = format!("bind {}", named.join(" and "));
+        let failed = |reason: String| RuntimeError::Failed { step: step.clone(), reason };
+        let listeners = executor
+            .spawn(async move { serve::bind_all(&addresses) })
             .await
             .map_err(|error| failed(error.to_string()))?
             .map_err(|error| failed(error.to_string()))?;
@@ -274,8 +277,10 @@ impl WasmRuntime {
             last_request: Mutex::new(Instant::now()),
         };
         let service = Arc::new(service);
-        let opened = executor.acceptor.open(listener, Arc::clone(&service));
-        Ok((service, opened.map_err(|error| failed(error.to_string()))?))
+        let open = |listener| executor.acceptor.open(listener, Arc::clone(&service));
+        let opened: io::Result<Vec<_>> = listeners.into_iter().map(open).collect();
+        let opened = opened.map_err(|error| failed(error.to_string()))?;
+        Ok((service, opened))
     }
 
     /// Has the container run, which takes no task until it is asked to end, and records how it ended.
@@ -505,7 +510,7 @@ fn unavailable(error: &dyn std::fmt::Display) -> RuntimeError {
 
 fn remove_directory(path: &Path) -> Result<(), RuntimeError> {
     match fs::remove_dir_all(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(RuntimeError::Io { action: "remove directory", path: path.to_owned(), source })
         }
         _ => Ok(()),
@@ -520,10 +525,14 @@ fn explain(error: &RuntimeError) -> String {
     }
 }
 
-/// Every address of the same family.
-fn unspecified(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    }
+/// Where a server of the Pod listens. In a network namespace of its own the Pod's other containers also come by localhost, and one
+/// socket of IPv6 serves both families.
+fn doors(sandbox: &SandboxSpec) -> impl Iterator<Item = IpAddr> + use<> {
+    let SandboxSpec { ip, ip6, netns, .. } = sandbox;
+    let (first, second) = match (netns, ip) {
+        (None, _) => (*ip, ip6.map(IpAddr::V6)),
+        (Some(_), IpAddr::V4(_)) if ip6.is_none() => (Ipv4Addr::UNSPECIFIED.into(), None),
+        (Some(_), _) => (Ipv6Addr::UNSPECIFIED.into(), None),
+    };
+    [Some(first), second].into_iter().flatten()
 }

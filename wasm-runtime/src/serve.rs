@@ -71,8 +71,12 @@ pub(crate) struct Service {
     pub(crate) last_request: Mutex<Instant>,
 }
 
-/// Listens on `address`.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on all of them.
+pub(crate) fn bind_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    addresses.iter().copied().map(bind).collect()
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -88,7 +92,7 @@ pub(crate) fn concurrency(server: &Server, limits: &Limits, memory_limit: Option
 }
 
 /// Ends the server as it was asked to.
-pub(crate) async fn end(service: Arc<Service>, opened: Opened) -> Exit {
+pub(crate) async fn end(service: Arc<Service>, opened: Vec<Opened>) -> Exit {
     tokio::select! {
         biased;
         () = service.signals.kill.cancelled() => {}

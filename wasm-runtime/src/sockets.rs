@@ -131,7 +131,7 @@ async fn tcp_bind(
     network: Resource<Network>,
     address: IpSocketAddress,
 ) -> SocketResult<()> {
-    let address = guest.network.bound(SocketAddr::from(address));
+    let address = guest.network.meant(SocketAddr::from(address));
     HostTcpSocket::start_bind(&mut guest.sockets(), socket, network, address.into()).await
 }
 
@@ -141,7 +141,7 @@ async fn tcp_connect(
     network: Resource<Network>,
     address: IpSocketAddress,
 ) -> SocketResult<()> {
-    let target = guest.network.target(SocketAddr::from(address));
+    let target = guest.network.meant(SocketAddr::from(address));
     if let Some(source) = guest.network.source(target.ip()) {
         let local = SocketAddr::new(source, 0).into();
         let mut view = guest.sockets();
@@ -168,7 +168,7 @@ async fn udp_bind(
     network: Resource<Network>,
     address: IpSocketAddress,
 ) -> SocketResult<()> {
-    let address = guest.network.bound(SocketAddr::from(address));
+    let address = guest.network.meant(SocketAddr::from(address));
     HostUdpSocket::start_bind(&mut guest.sockets(), socket, network, address.into()).await
 }
 

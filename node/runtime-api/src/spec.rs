@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,6 +47,9 @@ pub struct SandboxSpec {
     pub hostname: String,
     /// The pod's address, which wasm containers bind.
     pub ip: IpAddr,
+    /// Its address of IPv6, if it has one beside.
+    #[serde(default)]
+    pub ip6: Option<Ipv6Addr>,
     /// The network namespace to join, for pods that have one.
     pub netns: Option<PathBuf>,
     /// How its containers find hosts by their names.

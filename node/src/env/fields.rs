@@ -1,6 +1,7 @@
 //! Fields of a pod and its containers' resources, as environment variables and downward API volumes show them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 use wherry_api::quantity::Quantity;
@@ -25,10 +26,10 @@ pub(crate) enum FieldError {
 /// What only the node knows of a pod.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeFields {
-    /// The pod's address, once it has one.
-    pub(crate) pod_ip: String,
-    /// The node's address.
-    pub(crate) host_ip: String,
+    /// The pod's addresses, once it has some.
+    pub(crate) pod_ips: Vec<IpAddr>,
+    /// The node's addresses.
+    pub(crate) host_ips: Vec<IpAddr>,
     /// What pods may use of the node: limits that are not set count as this.
     pub(crate) allocatable: BTreeMap<String, String>,
 }
@@ -53,11 +54,17 @@ pub(crate) fn field(pod: &Pod, path: &str, node: &NodeFields) -> Result<String, 
         "metadata.annotations" => Some(lines(meta.annotations.as_ref())),
         "spec.nodeName" => spec.and_then(|spec| spec.node_name.clone()),
         "spec.serviceAccountName" => spec.and_then(|spec| spec.service_account_name.clone()),
-        "status.hostIP" | "status.hostIPs" => Some(node.host_ip.clone()),
-        "status.podIP" | "status.podIPs" => Some(node.pod_ip.clone()),
+        "status.hostIP" => node.host_ips.first().map(ToString::to_string),
+        "status.hostIPs" => Some(list(&node.host_ips)),
+        "status.podIP" => node.pod_ips.first().map(ToString::to_string),
+        "status.podIPs" => Some(list(&node.pod_ips)),
         _ => return Err(FieldError::Field(path.to_owned())),
     };
     Ok(value.unwrap_or_default())
+}
+
+fn list(ips: &[IpAddr]) -> String {
+    ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// `key="value"` lines with Go's quoting, sorted by key.
@@ -134,7 +141,12 @@ mod tests {
 
     fn node() -> NodeFields {
         let allocatable = BTreeMap::from([("cpu".to_owned(), "2".to_owned())]);
-        NodeFields { pod_ip: "10.0.0.5".to_owned(), host_ip: "10.9.9.9".to_owned(), allocatable }
+        let ips = |all: [&str; 2]| all.map(|ip| ip.parse().unwrap()).to_vec();
+        NodeFields {
+            pod_ips: ips(["10.0.0.5", "fd00::5"]),
+            host_ips: ips(["10.9.9.9", "fd09::9"]),
+            allocatable,
+        }
     }
 
     #[rstest]
@@ -146,7 +158,9 @@ mod tests {
     #[case("metadata.annotations", "note=\"two\\nlines\"")]
     #[case("spec.nodeName", "n1")]
     #[case("status.podIP", "10.0.0.5")]
+    #[case("status.podIPs", "10.0.0.5,fd00::5")]
     #[case("status.hostIP", "10.9.9.9")]
+    #[case("status.hostIPs", "10.9.9.9,fd09::9")]
     fn fields(#[case] path: &str, #[case] expected: &str) {
         assert_eq!(field(&pod(), path, &node()).unwrap(), expected);
     }

@@ -43,7 +43,7 @@ async fn env(container: serde_json::Value) -> Result<Vec<(String, String)>, Stri
         "spec": { "clusterIP": "10.96.0.9", "ports": [{ "port": 5432 }] },
     }))
     .unwrap();
-    let node = NodeFields { pod_ip: "10.0.0.5".to_owned(), ..NodeFields::default() };
+    let node = NodeFields { pod_ips: vec!["10.0.0.5".parse().unwrap()], ..NodeFields::default() };
     let services = [Arc::new(service)];
     let container = &pod.spec.as_ref().unwrap().containers[0];
     let request = Request { pod: &pod, container, services: &services, node: &node };

@@ -1,4 +1,4 @@
-//! The kernel's part: a table whose maps say where the node's ports lead.
+//! The kernel's part: a table for each family, whose maps say where the node's ports lead.
 //!
 //! ```text
 //! prerouting, output (nat) -> lead --- map at:  address . protocol . port -> Pod . port
@@ -11,33 +11,47 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
+use wherry_api::ranges::{IpFamily, Ranges};
 
 use super::{HostPort, HostPortError};
-use crate::network::{Layout, NetworkConfig, Protocol, conntrack, nft};
+use crate::network::{Layout, NetworkConfig, PodAddress, Protocol, conntrack, nft};
 
-const TABLE: &str = "ip wherry_host_ports";
+/// What the table is called in each family.
+const TABLE: &str = "wherry_host_ports";
 
 /// The ports of one Pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Led {
     pod_uid: String,
-    ip: Ipv4Addr,
+    ip: IpAddr,
+    #[serde(default)]
+    ip6: Option<Ipv6Addr>,
     ports: Vec<HostPort>,
+}
+
+impl Led {
+    fn ips(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        [Some(self.ip), self.ip6.map(IpAddr::V6)].into_iter().flatten()
+    }
+
+    /// The Pod's address of a family.
+    fn address(&self, family: IpFamily) -> Option<IpAddr> {
+        self.ips().find(|ip| IpFamily::of(*ip) == family)
+    }
 }
 
 /// See the module.
 pub(super) struct Kernel {
     journal: PathBuf,
-    /// The node's address.
-    node: IpAddr,
-    services: IpNet,
+    /// The node's addresses.
+    node: Vec<IpAddr>,
+    services: Ranges,
     layout: Layout,
     /// What is wanted, in the order in which it was asked for.
     led: Vec<Led>,
@@ -55,7 +69,7 @@ struct Elements {
 
 impl Kernel {
     /// Reads what led where and makes the table anew.
-    pub(super) async fn open(config: &NetworkConfig, node: IpAddr) -> Result<Self, HostPortError> {
+    pub(super) async fn open(config: &NetworkConfig, node: Vec<IpAddr>) -> Result<Self, HostPortError> {
         let layout = Layout::of(config.pod_cidr).map_err(HostPortError::Network)?;
         let directory = config.data_dir.join("network");
         let journal = directory.join("host-ports");
@@ -66,7 +80,7 @@ impl Kernel {
         std::fs::create_dir_all(&directory).map_err(failed("create the folder of"))?;
         let led = read(&journal).map_err(failed("read"))?;
         let mut kernel = Self { journal, node, services: config.service_cidr, layout, led, in_sync: false };
-        kernel.apply(&Elements::default()).await?;
+        kernel.apply(&[]).await?;
         Ok(kernel)
     }
 
@@ -74,10 +88,16 @@ impl Kernel {
     pub(super) async fn lead(
         &mut self,
         pod_uid: &str,
-        ip: Ipv4Addr,
+        pod: &PodAddress,
         ports: Vec<HostPort>,
     ) -> Result<(), HostPortError> {
-        let led = Led { pod_uid: pod_uid.to_owned(), ip, ports };
+        let led = Led { pod_uid: pod_uid.to_owned(), ip: pod.ip, ip6: pod.ip6, ports };
+        let lost = |port: &&HostPort| {
+            port.address.is_some_and(|address| led.address(IpFamily::of(address)).is_none())
+        };
+        if let Some(HostPort { number, address: Some(address), .. }) = led.ports.iter().find(lost) {
+            return Err(HostPortError::Family { port: *number, address: *address });
+        }
         let known = self.led.iter().find(|known| known.pod_uid == pod_uid);
         let same = known.map_or(led.ports.is_empty(), |known| *known == led);
         if same && self.in_sync {
@@ -109,49 +129,53 @@ impl Kernel {
             path: self.journal.clone(),
             source,
         })?;
-        let before = Elements::of(&self.led, self.layout.namespaced);
+        let before = std::mem::take(&mut self.led);
         let fronts: Vec<HostPort> =
-            self.led.iter().chain(&wanted).flat_map(|led| led.ports.iter().copied()).collect();
+            before.iter().chain(&wanted).flat_map(|led| led.ports.iter().copied()).collect();
         self.led = wanted;
         self.apply(&before).await?;
         self.forget_flows(fronts).await;
         Ok(())
     }
 
-    /// Brings the kernel from these elements, if it has just them, to those that are wanted.
-    async fn apply(&mut self, before: &Elements) -> Result<(), HostPortError> {
-        let wanted = Elements::of(&self.led, self.layout.namespaced);
-        let script = if self.in_sync {
-            step(before, &wanted)
-        } else {
-            format!("{}{}", self.table(), step(&Elements::default(), &wanted))
+    /// Brings the kernel from what led where before, if it has just that, to what is wanted.
+    async fn apply(&mut self, before: &[Led]) -> Result<(), HostPortError> {
+        let of_family = |family: IpFamily| {
+            let wanted = Elements::of(&self.led, &self.layout, family);
+            if self.in_sync {
+                return step(family, &Elements::of(before, &self.layout, family), &wanted);
+            }
+            format!("{}{}", self.table(family), step(family, &Elements::default(), &wanted))
         };
+        let script: String = self.layout.families().map(of_family).collect();
         self.in_sync = false;
         nft::apply(script).await.map_err(HostPortError::Rules)?;
         self.in_sync = true;
         Ok(())
     }
 
-    /// The script that replaces the table by an empty one.
-    fn table(&self) -> String {
+    /// The script that replaces a family's table by an empty one.
+    fn table(&self, family: IpFamily) -> String {
+        let (ip, address) = (nft::header(family), nft::address_type(family));
+        let own = [self.services.of(family), self.layout.local(family)];
+        let own: Vec<String> = own.iter().flatten().map(ToString::to_string).collect();
         format!(
-            "add table {TABLE}
-delete table {TABLE}
-table {TABLE} {{
-  map at {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
-  map any {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
-  set hairpin {{ type ipv4_addr . ipv4_addr; }}
+            "add table {ip} {TABLE}
+delete table {ip} {TABLE}
+table {ip} {TABLE} {{
+  map at {{ type {address} . inet_proto . inet_service : {address} . inet_service; }}
+  map any {{ type inet_proto . inet_service : {address} . inet_service; }}
+  set hairpin {{ type {address} . {address}; }}
   chain lead {{
-    ip daddr {{ {services}, {local} }} return
-    meta l4proto {{ tcp, udp }} dnat ip to ip daddr . meta l4proto . th dport map @at
-    meta l4proto {{ tcp, udp }} fib daddr type local dnat ip to meta l4proto . th dport map @any
+    {ip} daddr {{ {own} }} return
+    meta l4proto {{ tcp, udp }} dnat {ip} to {ip} daddr . meta l4proto . th dport map @at
+    meta l4proto {{ tcp, udp }} fib daddr type local dnat {ip} to meta l4proto . th dport map @any
   }}
   {base_chains}
 }}
 ",
-            services = self.services,
-            local = self.layout.local,
-            base_chains = nft::base_chains("lead", ""),
+            own = own.join(", "),
+            base_chains = nft::base_chains(family, "lead", ""),
         )
     }
 
@@ -162,14 +186,17 @@ table {TABLE} {{
         if fronts.is_empty() {
             return;
         }
-        let pods: Vec<(Ipv4Addr, HostPort)> =
-            self.led.iter().flat_map(|led| led.ports.iter().map(|port| (led.ip, *port))).collect();
-        let node = self.node;
+        let of_pod = |led: &Led| {
+            let ports = led.ports.clone();
+            led.ips().flat_map(move |ip| ports.clone().into_iter().map(move |port| (ip, port)))
+        };
+        let pods: Vec<(IpAddr, HostPort)> = self.led.iter().flat_map(of_pod).collect();
+        let node = self.node.clone();
         let is_stale = move |flow: &conntrack::Flow| {
-            let ours = fronts.iter().any(|port| port.has(flow, node));
+            let ours = fronts.iter().any(|port| port.has(flow, &node));
             ours && !pods
                 .iter()
-                .any(|(ip, port)| port.has(flow, node) && flow.answered_by == SocketAddrV4::new(*ip, port.to))
+                .any(|(ip, port)| port.has(flow, &node) && flow.answered_by == SocketAddr::new(*ip, port.to))
         };
         if let Err(error) = conntrack::forget(is_stale).await {
             tracing::warn!(
@@ -182,33 +209,35 @@ table {TABLE} {{
 
 impl HostPort {
     /// Whether the flow was sent to this port of the node.
-    fn has(&self, flow: &conntrack::Flow, node: IpAddr) -> bool {
+    fn has(&self, flow: &conntrack::Flow, node: &[IpAddr]) -> bool {
         let to = flow.destination;
         if self.protocol != Protocol::Udp || to.port() != self.number {
             return false;
         }
         match self.address {
-            Some(address) => *to.ip() == address,
+            Some(address) => to.ip() == address,
             // A flow to another machine's port of that number is not ours: it is answered by whom it was sent to.
-            None => flow.answered_by != to || to.ip().is_loopback() || IpAddr::V4(*to.ip()) == node,
+            None => flow.answered_by != to || to.ip().is_loopback() || node.contains(&to.ip()),
         }
     }
 }
 
 impl Elements {
-    fn of(led: &[Led], namespaced: Ipv4Net) -> Self {
+    fn of(led: &[Led], layout: &Layout, family: IpFamily) -> Self {
         let mut elements = Self::default();
         for pod in led {
-            for port in &pod.ports {
+            let Some(ip) = pod.address(family) else { continue };
+            let of_family = |address: IpAddr| IpFamily::of(address) == family;
+            for port in pod.ports.iter().filter(|port| port.address.is_none_or(of_family)) {
                 let (protocol, number) = (port.protocol.as_str(), port.number);
-                let to = format!("{} . {}", pod.ip, port.to);
+                let to = format!("{ip} . {}", port.to);
                 match port.address {
                     Some(address) => elements.at.insert(format!("{address} . {protocol} . {number}"), to),
                     None => elements.any.insert(format!("{protocol} . {number}"), to),
                 };
             }
-            if namespaced.contains(&pod.ip) {
-                elements.hairpin.insert(format!("{0} . {0}", pod.ip));
+            if layout.namespaced(family).is_some_and(|range| range.contains(&ip)) {
+                elements.hairpin.insert(format!("{ip} . {ip}"));
             }
         }
         elements
@@ -216,12 +245,13 @@ impl Elements {
 }
 
 /// The script from some elements to others, as one transaction.
-fn step(before: &Elements, wanted: &Elements) -> String {
+fn step(family: IpFamily, before: &Elements, wanted: &Elements) -> String {
+    let ip = nft::header(family);
     let mut script = String::new();
     let mut elements = |verb: &str, name: &str, list: Vec<String>| {
         if !list.is_empty() {
             // Writing to a String cannot fail.
-            let _ = writeln!(script, "{verb} element {TABLE} {name} {{ {} }}", list.join(", "));
+            let _ = writeln!(script, "{verb} element {ip} {TABLE} {name} {{ {} }}", list.join(", "));
         }
     };
     let missing = |from: &BTreeMap<String, String>, of: &BTreeMap<String, String>| -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The part without privileges: this process listens at the ports and copies bytes.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use super::{HostPort, HostPortError};
 use crate::network::Protocol;
@@ -25,7 +25,7 @@ impl Listeners {
     pub(super) async fn lead(
         &mut self,
         pod_uid: &str,
-        ip: Ipv4Addr,
+        ip: IpAddr,
         ports: &[HostPort],
     ) -> Result<(), HostPortError> {
         let mut before = self.open.remove(pod_uid).unwrap_or_default();
@@ -34,9 +34,8 @@ impl Listeners {
             if port.protocol == Protocol::Udp {
                 return Err(HostPortError::Datagrams { port: port.number });
             }
-            let address = SocketAddr::new(port.address.map_or(self.node, IpAddr::V4), port.number);
-            let route =
-                Route { backends: vec![SocketAddrV4::new(ip, port.to)], affinity: None, sources: None };
+            let address = SocketAddr::new(port.address.unwrap_or(self.node), port.number);
+            let route = Route { backends: vec![SocketAddr::new(ip, port.to)], affinity: None, sources: None };
             let listener = match before.remove(&address) {
                 Some(listener) => {
                     listener.change(route);

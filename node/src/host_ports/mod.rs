@@ -21,9 +21,10 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use wherry_api::ranges::IpFamily;
 
 use crate::network::nft::NftError;
-use crate::network::{NetworkConfig, NetworkError, NetworkMode, Protocol};
+use crate::network::{NetworkConfig, NetworkError, NetworkMode, PodAddress, Protocol};
 use kernel::Kernel;
 use listeners::Listeners;
 
@@ -32,7 +33,7 @@ use listeners::Listeners;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct HostPort {
     /// The address of the node at which it is; without one it is at all of them.
-    address: Option<Ipv4Addr>,
+    address: Option<IpAddr>,
     protocol: Protocol,
     number: u16,
     /// The container's port.
@@ -43,12 +44,20 @@ pub(crate) struct HostPort {
 #[derive(Debug, thiserror::Error)]
 pub enum HostPortError {
     /// The address is none that ports can be at.
-    #[error("hostPort {port}: hostIP {address:?} is no IPv4 address, and only those lead to Pods")]
+    #[error("hostPort {port}: hostIP {address:?} is no IP address; name one of the node, or none")]
     Address {
         /// The port.
         port: i32,
         /// What was asked for.
         address: String,
+    },
+    /// The Pod has no address that a port at this one could lead to.
+    #[error("hostPort {port}: hostIP {address} leads to no Pod, as Pods of this node have no {} addresses", IpFamily::of(*address))]
+    Family {
+        /// The port.
+        port: u16,
+        /// What was asked for.
+        address: IpAddr,
     },
     /// The transport is not translated.
     #[error("hostPort {port}: protocol {protocol} is not supported, only TCP and UDP are")]
@@ -116,7 +125,7 @@ impl HostPort {
             protocol: port.protocol.clone().unwrap_or_default(),
         })?;
         let address = match port.host_ip.as_deref().unwrap_or_default() {
-            "" | "0.0.0.0" => None,
+            "" | "0.0.0.0" | "::" => None,
             address => Some(
                 address
                     .parse()
@@ -138,13 +147,15 @@ enum Plane {
 }
 
 impl HostPorts {
-    /// Leads to Pods what led to them before, on a node with this address.
-    pub(crate) async fn open(config: &NetworkConfig, node: IpAddr) -> Result<Self, HostPortError> {
+    /// Leads to Pods what led to them before, on a node with these addresses.
+    pub(crate) async fn open(config: &NetworkConfig, node: Vec<IpAddr>) -> Result<Self, HostPortError> {
         Ok(match config.mode {
             NetworkMode::Bridge => {
                 Self { plane: Plane::Kernel(Mutex::new(Kernel::open(config, node).await?)) }
             }
-            NetworkMode::Loopback => Self::listening(node),
+            NetworkMode::Loopback => {
+                Self::listening(node.first().copied().unwrap_or(Ipv4Addr::LOCALHOST.into()))
+            }
         })
     }
 
@@ -153,17 +164,16 @@ impl HostPorts {
         Self { plane: Plane::Userspace(Mutex::new(Listeners::new(node))) }
     }
 
-    /// Leads these ports to the Pod at this address, and no others. Ports that already do stay as they are.
+    /// Leads these ports to the Pod at these addresses, and no others. Ports that already do stay as they are.
     pub(crate) async fn lead(
         &self,
         pod_uid: &str,
-        ip: IpAddr,
+        pod: &PodAddress,
         ports: Vec<HostPort>,
     ) -> Result<(), HostPortError> {
-        let IpAddr::V4(ip) = ip else { return Ok(()) };
         match &self.plane {
-            Plane::Kernel(kernel) => kernel.lock().await.lead(pod_uid, ip, ports).await,
-            Plane::Userspace(listeners) => listeners.lock().await.lead(pod_uid, ip, &ports).await,
+            Plane::Kernel(kernel) => kernel.lock().await.lead(pod_uid, pod, ports).await,
+            Plane::Userspace(listeners) => listeners.lock().await.lead(pod_uid, pod.ip, &ports).await,
         }
     }
 

@@ -8,10 +8,17 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::network::testing::{ask_tcp, ask_udp, bridge_config, isolated, serve_tcp, serve_udp, udp_client};
+use crate::network::testing::{
+    ask_tcp, ask_udp, bridge_config, dual_stack_config, isolated, serve_tcp, serve_udp, udp_client,
+};
 use crate::network::{self, PodNetwork};
 
 const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+fn node_ips() -> Vec<IpAddr> {
+    vec![NODE.into(), "2001:db8::1".parse().unwrap()]
+}
+
 const AWHILE: Duration = Duration::from_millis(300);
 
 fn pod(spec: Value) -> Pod {
@@ -41,7 +48,7 @@ fn containers_and_sidecars_ask_for_ports() {
 }
 
 #[rstest]
-#[case(json!({ "hostIP": "::1" }), "hostPort 80: hostIP \"::1\" is no IPv4 address, and only those lead to Pods")]
+#[case(json!({ "hostIP": "node" }), "hostPort 80: hostIP \"node\" is no IP address; name one of the node, or none")]
 #[case(json!({ "protocol": "SCTP" }), "hostPort 80: protocol SCTP is not supported, only TCP and UDP are")]
 fn what_cannot_be_had_is_told(#[case] more: Value, #[case] expected: &str) {
     let mut port = json!({ "containerPort": 80, "hostPort": 80 });
@@ -66,24 +73,31 @@ struct Node {
 
 impl Node {
     async fn start() -> Self {
+        Self::start_with(bridge_config).await
+    }
+
+    async fn start_with(config: fn(&std::path::Path) -> NetworkConfig) -> Self {
         run("ip link set lo up");
         run("ip link add uplink type bridge");
         run("ip addr add 192.0.2.1/24 dev uplink");
+        run("ip addr add 2001:db8::1/64 dev uplink nodad");
         run("ip link set uplink up");
         let data = tempfile::tempdir().unwrap();
-        let config = bridge_config(data.path());
+        let config = config(data.path());
         let network = network::open(&config).await.unwrap();
-        let ports = HostPorts::open(&config, NODE.into()).await.unwrap();
+        let ports = HostPorts::open(&config, node_ips()).await.unwrap();
         Self { network, ports, config, _data: data }
     }
 
     /// A Pod that serves TCP and UDP at port 8080.
-    async fn pod(&self, name: &'static str, netns: bool) -> (IpAddr, Option<PathBuf>) {
+    async fn pod(&self, name: &'static str, netns: bool) -> PodAddress {
         let pod = self.network.attach(name, netns).await.unwrap();
-        let address = format!("{}:8080", pod.ip);
-        serve_tcp(pod.netns.as_ref(), &address, name);
-        serve_udp(pod.netns.as_ref(), &address, name);
-        (pod.ip, pod.netns)
+        for ip in pod.ips() {
+            let address = std::net::SocketAddr::new(ip, 8080).to_string();
+            serve_tcp(pod.netns.as_ref(), &address, name);
+            serve_udp(pod.netns.as_ref(), &address, name);
+        }
+        pod
     }
 }
 
@@ -96,13 +110,13 @@ fn who(from: Option<&PathBuf>, address: &str) -> Option<String> {
 fn a_port_leads_to_its_pod_from_everywhere_until_the_pod_goes() {
     isolated(|| async {
         let node = Node::start().await;
-        let (oci, inside) = node.pod("oci", true).await;
-        let (wasm, _) = node.pod("wasm", false).await;
-        let (_, other) = node.pod("other", true).await;
+        let oci = node.pod("oci", true).await;
+        let wasm = node.pod("wasm", false).await;
+        let other = node.pod("other", true).await;
         let at = |number: u16| ports(json!([{ "containerPort": 8080, "hostPort": number }]));
-        node.ports.lead("oci", oci, at(5000)).await.unwrap();
-        node.ports.lead("wasm", wasm, at(5001)).await.unwrap();
-        for from in [None, other.as_ref(), inside.as_ref()] {
+        node.ports.lead("oci", &oci, at(5000)).await.unwrap();
+        node.ports.lead("wasm", &wasm, at(5001)).await.unwrap();
+        for from in [None, other.netns.as_ref(), oci.netns.as_ref()] {
             for ip in ["192.0.2.1", "10.244.3.1"] {
                 assert_eq!(who(from, &format!("{ip}:5000")).as_deref(), Some("oci"), "{from:?} {ip}");
                 assert_eq!(who(from, &format!("{ip}:5001")).as_deref(), Some("wasm"), "{from:?} {ip}");
@@ -110,7 +124,7 @@ fn a_port_leads_to_its_pod_from_everywhere_until_the_pod_goes() {
         }
         assert_eq!(who(None, "127.0.0.1:5000").as_deref(), Some("oci"));
         assert_eq!(who(None, "127.0.0.1:5001").as_deref(), Some("wasm"));
-        assert_eq!(who(None, &format!("{wasm}:5000")), None, "a Pod's address is not the node's");
+        assert_eq!(who(None, &format!("{}:5000", wasm.ip)), None, "a Pod's address is not the node's");
 
         node.ports.withdraw("oci").await.unwrap();
         node.ports.withdraw("oci").await.unwrap();
@@ -132,8 +146,8 @@ fn addresses_and_protocols_of_one_port_lead_to_different_pods() {
             ),
         ];
         for (name, asked) in asked {
-            let (ip, _) = node.pod(name, true).await;
-            node.ports.lead(name, ip, ports(asked)).await.unwrap();
+            let pod = node.pod(name, true).await;
+            node.ports.lead(name, &pod, ports(asked)).await.unwrap();
         }
         assert_eq!(who(None, "127.0.0.1:53").as_deref(), Some("a"));
         assert_eq!(who(None, "192.0.2.1:53").as_deref(), Some("b"));
@@ -143,18 +157,67 @@ fn addresses_and_protocols_of_one_port_lead_to_different_pods() {
 }
 
 #[test]
+fn a_port_leads_to_its_pod_in_both_families() {
+    isolated(|| async {
+        let node = Node::start_with(dual_stack_config).await;
+        let (pod, other) = (node.pod("pod", true).await, node.pod("other", false).await);
+        let asked = json!([
+            { "containerPort": 8080, "hostPort": 5000 },
+            { "containerPort": 8080, "hostPort": 5001, "hostIP": "2001:db8::1" },
+            { "containerPort": 8080, "hostPort": 5002, "hostIP": "192.0.2.1" },
+        ]);
+        node.ports.lead("pod", &pod, ports(asked)).await.unwrap();
+        for from in [None, pod.netns.as_ref()] {
+            for (front, answer) in [
+                ("[2001:db8::1]:5000", Some("pod")),
+                ("[fd00:244:0:3::1]:5000", Some("pod")),
+                ("192.0.2.1:5000", Some("pod")),
+                ("[2001:db8::1]:5001", Some("pod")),
+                ("192.0.2.1:5001", None),
+                ("[2001:db8::1]:5002", None),
+                ("192.0.2.1:5002", Some("pod")),
+            ] {
+                assert_eq!(who(from, front).as_deref(), answer, "{from:?} {front}");
+            }
+        }
+        let asked = || ports(json!([{ "containerPort": 8080, "hostPort": 53, "protocol": "UDP" }]));
+        let client = udp_client(None, "[2001:db8::1]:53");
+        let _refused = ask_udp(&client, AWHILE);
+        node.ports.lead("other", &other, asked()).await.unwrap();
+        assert_eq!(ask_udp(&client, AWHILE).unwrap(), "other");
+        node.ports.lead("pod", &pod, asked()).await.unwrap();
+        node.ports.withdraw("other").await.unwrap();
+        assert_eq!(ask_udp(&client, AWHILE).unwrap(), "pod");
+    });
+}
+
+#[test]
+fn a_port_at_an_address_of_a_family_that_pods_lack_is_refused() {
+    isolated(|| async {
+        let node = Node::start().await;
+        let pod = node.pod("pod", false).await;
+        let asked = ports(json!([{ "containerPort": 8080, "hostPort": 5000, "hostIP": "2001:db8::1" }]));
+        let refused = node.ports.lead("pod", &pod, asked).await.unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "hostPort 5000: hostIP 2001:db8::1 leads to no Pod, as Pods of this node have no IPv6 addresses"
+        );
+    });
+}
+
+#[test]
 fn a_datagram_follows_the_port_to_the_next_pod() {
     isolated(|| async {
         let node = Node::start().await;
         let asked = || ports(json!([{ "containerPort": 8080, "hostPort": 53, "protocol": "UDP" }]));
-        let (first, _) = node.pod("first", true).await;
-        let (second, _) = node.pod("second", true).await;
+        let first = node.pod("first", true).await;
+        let second = node.pod("second", true).await;
         let client = udp_client(None, "192.0.2.1:53");
         let _refused = ask_udp(&client, AWHILE);
-        node.ports.lead("first", first, asked()).await.unwrap();
+        node.ports.lead("first", &first, asked()).await.unwrap();
         assert_eq!(ask_udp(&client, AWHILE).unwrap(), "first");
         // The second came before the first was gone, and keeps the port when that goes.
-        node.ports.lead("second", second, asked()).await.unwrap();
+        node.ports.lead("second", &second, asked()).await.unwrap();
         node.ports.withdraw("first").await.unwrap();
         assert_eq!(ask_udp(&client, AWHILE).unwrap(), "second");
     });
@@ -164,14 +227,14 @@ fn a_datagram_follows_the_port_to_the_next_pod() {
 fn an_agent_that_starts_again_puts_the_rules_right() {
     isolated(|| async {
         let node = Node::start().await;
-        let (ip, _) = node.pod("kept", true).await;
+        let pod = node.pod("kept", true).await;
         let asked = || ports(json!([{ "containerPort": 8080, "hostPort": 5000 }]));
-        node.ports.lead("kept", ip, asked()).await.unwrap();
+        node.ports.lead("kept", &pod, asked()).await.unwrap();
         run("nft flush table ip wherry_host_ports");
         assert_eq!(who(None, "192.0.2.1:5000"), None);
-        let ports = HostPorts::open(&node.config, NODE.into()).await.unwrap();
+        let ports = HostPorts::open(&node.config, node_ips()).await.unwrap();
         assert_eq!(who(None, "192.0.2.1:5000").as_deref(), Some("kept"));
-        ports.lead("kept", ip, asked()).await.unwrap();
+        ports.lead("kept", &pod, asked()).await.unwrap();
         ports.withdraw("kept").await.unwrap();
         assert_eq!(who(None, "192.0.2.1:5000"), None);
     });
@@ -183,22 +246,22 @@ fn without_privileges_the_agent_listens() {
         run("ip link set lo up");
         let node = HostPorts::listening(Ipv4Addr::LOCALHOST.into());
         serve_tcp(None, "127.244.0.2:8080", "wasm");
-        let pod: IpAddr = [127, 244, 0, 2].into();
+        let pod = PodAddress { ip: [127, 244, 0, 2].into(), ip6: None, netns: None };
         let asked = || {
             ports(json!([
                 { "containerPort": 8080, "hostPort": 5000 },
                 { "containerPort": 8080, "hostPort": 5000, "hostIP": "127.0.0.2" },
             ]))
         };
-        node.lead("wasm", pod, asked()).await.unwrap();
-        node.lead("wasm", pod, asked()).await.unwrap();
+        node.lead("wasm", &pod, asked()).await.unwrap();
+        node.lead("wasm", &pod, asked()).await.unwrap();
         let ask = |address: &'static str| tokio::task::spawn_blocking(move || who(None, address));
         assert_eq!(ask("127.0.0.1:5000").await.unwrap().as_deref(), Some("wasm"));
         assert_eq!(ask("127.0.0.2:5000").await.unwrap().as_deref(), Some("wasm"));
-        let taken = node.lead("other", pod, asked()).await.unwrap_err();
+        let taken = node.lead("other", &pod, asked()).await.unwrap_err();
         assert_eq!(taken.to_string(), "cannot listen at 127.0.0.1:5000 for a hostPort");
         let datagrams = ports(json!([{ "containerPort": 53, "hostPort": 53, "protocol": "UDP" }]));
-        let refused = node.lead("names", pod, datagrams).await.unwrap_err().to_string();
+        let refused = node.lead("names", &pod, datagrams).await.unwrap_err().to_string();
         assert_eq!(refused, "hostPort 53: UDP needs a node started as root with --network bridge");
         node.withdraw("wasm").await.unwrap();
         assert_eq!(ask("127.0.0.1:5000").await.unwrap(), None);

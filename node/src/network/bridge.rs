@@ -6,22 +6,27 @@
 //!   lo      local 10.244.0.128/25  <- wasm containers bind these
 //! ```
 //!
+//! Where Pods have IPv6 addresses, all of this is so once more in IPv6, on the same interfaces.
+//!
 //! A Pod's address has no neighbours (/32), so all its packets pass the node's routing. The bridge's hardware
 //! address and the Pods' follow from their addresses, so no neighbour cache is ever stale.
 //!
 //! A packet that leaves the cluster's range gets the node's address. A Pod may not reach the node's own
 //! loopback addresses, although the bridge routes them so that node ports work on 127.0.0.1.
 
-use std::fmt::Write as _;
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use tokio::sync::Mutex;
+use wherry_api::ranges::{IpFamily, Ranges};
 
-use super::ipam::{Ipam, Lease, Pool, host_addresses, ipv4};
+use super::ipam::{Ipam, Lease, Pool, host_addresses};
+use super::layout::Layout;
 use super::namespace::{Namespace, Namespaces};
 use super::netlink::{Link, Netlink, Veth};
 use super::{NetworkConfig, NetworkError, PodAddress, PodNetwork, nft, sysctl};
@@ -30,38 +35,15 @@ use super::{NetworkConfig, NetworkError, PodAddress, PodNetwork, nft, sysctl};
 const BRIDGE: &str = "wherry0";
 const POD_INTERFACE: &str = "eth0";
 const HOST_PREFIX: &str = "wh";
-
-/// How a node's pod CIDR is divided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    /// For Pods with a network namespace.
-    pub(crate) namespaced: Ipv4Net,
-    /// For Pods without one.
-    pub(crate) local: Ipv4Net,
-    /// The bridge's address.
-    pub(crate) gateway: Ipv4Addr,
-}
-
-impl Layout {
-    /// Divides a pod CIDR.
-    pub(crate) fn of(pod_cidr: IpNet) -> Result<Self, NetworkError> {
-        let range = ipv4(pod_cidr)?;
-        let size = 1u32 << (32 - range.prefix_len() - 1);
-        let first = u32::from(range.network());
-        let half = |start: u32| Ipv4Net::new(Ipv4Addr::from(start), range.prefix_len() + 1);
-        let (Ok(namespaced), Ok(local)) = (half(first), half(first + size)) else {
-            return Err(NetworkError::Cidr { cidr: pod_cidr, reason: "it cannot be halved" });
-        };
-        Ok(Self { namespaced, local, gateway: Ipv4Addr::from(first + 1) })
-    }
-}
+/// Where the kernel's settings of IPv6 are, by interface.
+const SIX_SETTINGS: &str = "/proc/sys/net/ipv6/conf";
 
 /// See the module.
 pub(super) struct BridgeNetwork {
     ipam: Ipam,
     namespaces: Namespaces,
     netlink: Netlink,
-    gateway: Ipv4Addr,
+    layout: Layout,
     bridge: Link,
     /// Calls for one Pod wait for each other; a Pod's lock follows from its uid.
     locks: [Mutex<()>; 16],
@@ -77,12 +59,12 @@ impl BridgeNetwork {
         let namespaced = Pool::new(layout.namespaced, hosts);
         let local = Pool::new(layout.local, host_addresses(layout.local));
         let ipam = Ipam::open(&directory, namespaced, local)?;
-        let namespaces = Namespaces::open(directory.join("netns"))?;
+        let namespaces = Namespaces::open(directory.join("netns"), layout.six.is_some())?;
         let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
         let bridge = set_up_node(&netlink, &layout).await?;
         nft::apply(rules(config, &layout)).await.map_err(NetworkError::Masquerade)?;
         let locks = std::array::from_fn(|_| Mutex::new(()));
-        let network = Self { ipam, namespaces, netlink, gateway: layout.gateway, bridge, locks };
+        let network = Self { ipam, namespaces, netlink, layout, bridge, locks };
         network.remove_leftovers().await?;
         Ok(network)
     }
@@ -133,10 +115,26 @@ impl BridgeNetwork {
         let netlink = &namespace.netlink;
         netlink.up(netlink.get("lo").await?.index).await?;
         let interface = netlink.get(POD_INTERFACE).await?.index;
-        netlink.address(interface, ip, 32).await?;
+        let ips = self.address(ip, None).ips();
+        for ip in &ips {
+            netlink.address(interface, *ip, IpNet::from(*ip).prefix_len()).await?;
+        }
         netlink.up(interface).await?;
-        netlink.route(self.gateway.into(), interface, None).await?;
-        netlink.default_route(self.gateway, interface).await
+        for gateway in ips.iter().filter_map(|ip| self.layout.gateway(IpFamily::of(*ip))) {
+            netlink.route(gateway.into(), interface, None).await?;
+            netlink.default_route(gateway, interface).await?;
+        }
+        if let (Some(ip6), Some(six)) = (self.layout.six_of(ip), self.layout.six) {
+            // Without an address of the link the Pod could not ask. What the node knows stays: it is true of the next Pod, too.
+            netlink.neighbour(interface, six.gateway.into(), hardware_address(self.layout.gateway)).await?;
+            self.netlink.neighbour(self.bridge.index, ip6.into(), hardware_address(ip)).await?;
+        }
+        Ok(())
+    }
+
+    /// What the Pod with this address has.
+    fn address(&self, ip: Ipv4Addr, netns: Option<PathBuf>) -> PodAddress {
+        PodAddress { ip: IpAddr::V4(ip), ip6: self.layout.six_of(ip), netns }
     }
 }
 
@@ -146,14 +144,14 @@ impl PodNetwork for BridgeNetwork {
         let _turn = self.lock(pod_uid).lock().await;
         let lease = self.ipam.allocate(pod_uid, needs_netns)?;
         let netns = if lease.netns { Some(self.connect(pod_uid, lease, None).await?) } else { None };
-        Ok(PodAddress { ip: IpAddr::V4(lease.ip), netns })
+        Ok(self.address(lease.ip, netns))
     }
 
     async fn attach_made(&self, pod_uid: &str, made: &Path) -> Result<PodAddress, NetworkError> {
         let _turn = self.lock(pod_uid).lock().await;
         let lease = self.ipam.allocate(pod_uid, true)?;
         let netns = self.connect(pod_uid, lease, Some(made)).await?;
-        Ok(PodAddress { ip: IpAddr::V4(lease.ip), netns: Some(netns) })
+        Ok(self.address(lease.ip, Some(netns)))
     }
 
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {
@@ -177,25 +175,29 @@ impl PodNetwork for BridgeNetwork {
 
 /// Leads the Services' addresses to the bridge. They are translated before a packet leaves the node; the route
 /// only lets it start, with a source address that every Pod of the cluster can answer.
-pub(crate) async fn route_services(pod_cidr: IpNet, service_cidr: IpNet) -> Result<(), NetworkError> {
-    let layout = Layout::of(pod_cidr)?;
+pub(crate) async fn route_services(pods: Ranges, services: Ranges) -> Result<(), NetworkError> {
+    let layout = Layout::of(pods)?;
     let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
     let bridge = netlink.get(BRIDGE).await?;
-    netlink.route(ipv4(service_cidr)?, bridge.index, Some(layout.gateway)).await
+    for range in services.iter() {
+        let Some(source) = layout.gateway(IpFamily::of(range.addr())) else { continue };
+        netlink.route(range, bridge.index, Some(source)).await?;
+    }
+    Ok(())
 }
 
 /// Makes a Service address one of this node's own: packets to it end here, wherever they come from.
 pub(crate) async fn own_address(ip: IpAddr) -> Result<(), NetworkError> {
-    let IpAddr::V4(own) = ip else {
-        return Err(NetworkError::Cidr { cidr: ip.into(), reason: "only IPv4 is supported" });
-    };
     let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
     let loopback = netlink.get("lo").await?;
-    netlink.local_route(own.into(), loopback.index).await
+    netlink.local_route(ip.into(), loopback.index).await
 }
 
 async fn set_up_node(netlink: &Netlink, layout: &Layout) -> Result<Link, NetworkError> {
     sysctl("net/ipv4/ip_forward", "1")?;
+    if layout.six.is_some() {
+        forward_six()?;
+    }
     let loopback = netlink.get("lo").await?;
     netlink.up(loopback.index).await?;
     if netlink.find(BRIDGE).await?.is_none() {
@@ -204,10 +206,41 @@ async fn set_up_node(netlink: &Netlink, layout: &Layout) -> Result<Link, Network
     let bridge = netlink.get(BRIDGE).await?;
     sysctl("net/ipv4/conf/wherry0/route_localnet", "1")?;
     sysctl("net/ipv4/conf/wherry0/send_redirects", "0")?;
-    netlink.address(bridge.index, layout.gateway, layout.namespaced.prefix_len()).await?;
+    // No Pod is a router.
+    sysctl("net/ipv6/conf/wherry0/accept_ra", "0")?;
+    for family in layout.families() {
+        let (gateway, parts) = (layout.gateway(family), layout.namespaced(family).zip(layout.local(family)));
+        let (Some(gateway), Some((namespaced, local))) = (gateway, parts) else { continue };
+        netlink.address(bridge.index, gateway, namespaced.prefix_len()).await?;
+        netlink.local_route(local, loopback.index).await?;
+    }
     netlink.up(bridge.index).await?;
-    netlink.local_route(layout.local, loopback.index).await?;
     Ok(bridge)
+}
+
+/// Makes the node a router of IPv6.
+fn forward_six() -> Result<(), NetworkError> {
+    listen_to_routers().map_err(|source| NetworkError::Sysctl {
+        path: PathBuf::from(SIX_SETTINGS),
+        value: "2 for accept_ra",
+        source,
+    })?;
+    sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    // In IPv6 a local route makes no address that programs may bind.
+    sysctl("net/ipv6/ip_nonlocal_bind", "1")
+}
+
+/// A router listens to no other router unless it is told to: without this the node would forget the ways it learned from one.
+fn listen_to_routers() -> io::Result<()> {
+    for interface in fs::read_dir(SIX_SETTINGS)? {
+        let interface = interface?;
+        let setting = interface.path().join("accept_ra");
+        let is_one = !["all", "default"].iter().any(|name| interface.file_name() == *name);
+        if is_one && fs::read_to_string(&setting)?.trim() == "1" {
+            fs::write(&setting, "2")?;
+        }
+    }
+    Ok(())
 }
 
 /// The node's end of a Pod's veth pair, at most 15 letters.
@@ -221,25 +254,31 @@ pub(super) fn hardware_address(ip: Ipv4Addr) -> [u8; 6] {
     [0x0a, 0x58, a, b, c, d]
 }
 
+/// The script of the rules of all families.
 fn rules(config: &NetworkConfig, layout: &Layout) -> String {
-    let (pods, cluster) = (config.pod_cidr, config.cluster_cidr);
-    let mut script = String::from("add table ip wherry_network\ndelete table ip wherry_network\n");
-    // Writing to a String cannot fail.
-    let _ = write!(
-        script,
-        "table ip wherry_network {{
+    let of_family = |family: IpFamily| {
+        let (pods, cluster) = (config.pod_cidr.of(family)?, config.cluster_cidr.of(family)?);
+        let (ip, lower) = (nft::header(family), layout.namespaced(family)?);
+        // The kernel itself drops what claims to be of its loopback in IPv6.
+        let loopback = match family {
+            IpFamily::V4 => format!("iifname \"{BRIDGE}\" ip daddr 127.0.0.0/8 drop\n    "),
+            IpFamily::V6 => String::new(),
+        };
+        Some(format!(
+            "add table {ip} wherry_network
+delete table {ip} wherry_network
+table {ip} wherry_network {{
   chain martians {{
     type filter hook prerouting priority raw; policy accept;
-    iifname \"{BRIDGE}\" ip daddr 127.0.0.0/8 drop
-    iifname \"{BRIDGE}\" ip saddr != {lower} drop
+    {loopback}iifname \"{BRIDGE}\" {ip} saddr != {lower} drop
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr {pods} ip daddr != {cluster} oifname != {{ \"lo\", \"{BRIDGE}\" }} masquerade
+    {ip} saddr {pods} {ip} daddr != {cluster} oifname != {{ \"lo\", \"{BRIDGE}\" }} masquerade
   }}
 }}
-",
-        lower = layout.namespaced,
-    );
-    script
+"
+        ))
+    };
+    layout.families().filter_map(of_family).collect()
 }

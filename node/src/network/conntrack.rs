@@ -6,7 +6,7 @@
 //! when they began, and these are deleted.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr as Address};
 
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
@@ -18,14 +18,18 @@ const REQUEST_ACK: u16 = 0x0005;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const HEADER: usize = 16;
-/// The family and version every netfilter message starts with.
-const FAMILY: [u8; 4] = [2, 0, 0, 0];
+/// The length of the family, the version and the number that every netfilter message starts with.
+const START: usize = 4;
+const ANY_FAMILY: u8 = 0;
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTOCOL: u16 = 2;
-const IP_SOURCE: u16 = 1;
-const IP_DESTINATION: u16 = 2;
+/// The attributes of an address, as IPv4 and as IPv6.
+const IP_SOURCE: [u16; 2] = [1, 3];
+const IP_DESTINATION: [u16; 2] = [2, 4];
 const PROTOCOL_NUMBER: u16 = 1;
 const PORT_SOURCE: u16 = 2;
 const PORT_DESTINATION: u16 = 3;
@@ -35,9 +39,9 @@ const UDP: u8 = 17;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Flow {
     /// Where its first packet was sent.
-    pub(crate) destination: SocketAddrV4,
+    pub(crate) destination: Address,
     /// Where it was led; the same, if it was not translated.
-    pub(crate) answered_by: SocketAddrV4,
+    pub(crate) answered_by: Address,
     /// The attribute that names the flow to the kernel.
     identity: Vec<u8>,
 }
@@ -59,7 +63,7 @@ pub(crate) async fn forget(is_stale: impl Fn(&Flow) -> bool + Send + 'static) ->
 }
 
 fn flows(socket: &Socket) -> io::Result<Vec<Flow>> {
-    socket.send(&message(GET, REQUEST_DUMP, &[]), 0)?;
+    socket.send(&message(GET, REQUEST_DUMP, ANY_FAMILY, &[]), 0)?;
     let mut flows = Vec::new();
     loop {
         let (datagram, _) = socket.recv_from_full()?;
@@ -67,7 +71,7 @@ fn flows(socket: &Socket) -> io::Result<Vec<Flow>> {
             match kind {
                 NLMSG_DONE => return Ok(flows),
                 NLMSG_ERROR => return Err(error_of(body)),
-                _ => flows.extend(body.get(FAMILY.len()..).and_then(parse_flow)),
+                _ => flows.extend(body.get(START..).and_then(parse_flow)),
             }
         }
     }
@@ -75,7 +79,8 @@ fn flows(socket: &Socket) -> io::Result<Vec<Flow>> {
 
 /// Whether the flow was still there.
 fn delete(socket: &Socket, flow: &Flow) -> io::Result<bool> {
-    socket.send(&message(DELETE, REQUEST_ACK, &flow.identity), 0)?;
+    let family = if flow.destination.is_ipv4() { IPV4 } else { IPV6 };
+    socket.send(&message(DELETE, REQUEST_ACK, family, &flow.identity), 0)?;
     let (datagram, _) = socket.recv_from_full()?;
     let answer = Messages(&datagram).find(|(kind, _)| *kind == NLMSG_ERROR);
     let Some((_, body)) = answer else { return Ok(true) };
@@ -93,15 +98,15 @@ fn error_of(body: &[u8]) -> io::Error {
     io::Error::from_raw_os_error(-code)
 }
 
-fn message(kind: u16, flags: u16, attributes: &[u8]) -> Vec<u8> {
-    let length = HEADER + FAMILY.len() + attributes.len();
+fn message(kind: u16, flags: u16, family: u8, attributes: &[u8]) -> Vec<u8> {
+    let length = HEADER + START + attributes.len();
     let mut message = Vec::with_capacity(length);
     message.extend(u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
     message.extend(kind.to_ne_bytes());
     message.extend(flags.to_ne_bytes());
     // One request is under way at a time, so its number and the port need not be told apart.
     message.extend([0; 8]);
-    message.extend(FAMILY);
+    message.extend([family, 0, 0, 0]);
     message.extend(attributes);
     message
 }
@@ -116,14 +121,20 @@ fn parse_flow(attributes: &[u8]) -> Option<Flow> {
     })
 }
 
-fn address(tuple: &[u8], ip: u16, port: u16) -> Option<SocketAddrV4> {
+fn address(tuple: &[u8], ip: [u16; 2], port: u16) -> Option<Address> {
     let protocol = attribute(tuple, TUPLE_PROTOCOL)?.body;
     if attribute(protocol, PROTOCOL_NUMBER)?.body != [UDP] {
         return None;
     }
-    let ip: [u8; 4] = attribute(attribute(tuple, TUPLE_IP)?.body, ip)?.body.try_into().ok()?;
+    let ips = attribute(tuple, TUPLE_IP)?.body;
+    let ip = ip.into_iter().find_map(|kind| ip_of(attribute(ips, kind)?.body))?;
     let port: [u8; 2] = attribute(protocol, port)?.body.try_into().ok()?;
-    Some(SocketAddrV4::new(ip.into(), u16::from_be_bytes(port)))
+    Some(Address::new(ip, u16::from_be_bytes(port)))
+}
+
+fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
+    four.or_else(|| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok())
 }
 
 fn attribute(attributes: &[u8], kind: u16) -> Option<Attribute<'_>> {

@@ -1,7 +1,7 @@
 //! What can go wrong between a Pod and its address.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -80,7 +80,7 @@ pub enum NetworkError {
     #[error("there is no route to node {address}")]
     NoRoute {
         /// The node's address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// An interface that must exist does not.
     #[error("there is no interface {name}")]

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::{IpNet, Ipv4Net};
 use parking_lot::Mutex;
+use wherry_api::ranges::{IpFamily, Ranges};
 
 use super::NetworkError;
 
@@ -88,13 +89,14 @@ pub(super) fn host_addresses(range: Ipv4Net) -> Range<u32> {
     u32::from(range.network()) + 1..u32::from(range.broadcast())
 }
 
-/// The range as IPv4, which is all that Pod networks have for now.
-pub(super) fn ipv4(cidr: IpNet) -> Result<Ipv4Net, NetworkError> {
-    match cidr {
-        IpNet::V4(range) if range.prefix_len() <= 28 => Ok(range.trunc()),
-        IpNet::V4(_) => Err(NetworkError::Cidr { cidr, reason: "a node needs at least a /28" }),
-        IpNet::V6(_) => Err(NetworkError::Cidr { cidr, reason: "Pod addresses are IPv4" }),
-    }
+/// The IPv4 range, which a node needs; addresses of IPv6 follow from those of IPv4.
+pub(super) fn ipv4(pods: Ranges) -> Result<Ipv4Net, NetworkError> {
+    let reason = match pods.of(IpFamily::V4) {
+        Some(IpNet::V4(range)) if range.prefix_len() <= 28 => return Ok(range.trunc()),
+        Some(_) => "a node needs at least a /28",
+        None => "a node needs an IPv4 range, alone or beside one of IPv6",
+    };
+    Err(NetworkError::Cidr { cidr: pods.of(IpFamily::V4).unwrap_or(pods.primary()), reason })
 }
 
 /// The addresses of all Pods of this node.

@@ -22,7 +22,7 @@ impl LoopbackNetwork {
         let cidr = ipv4(config.pod_cidr)?;
         if !cidr.network().is_loopback() {
             return Err(NetworkError::Cidr {
-                cidr: config.pod_cidr,
+                cidr: cidr.into(),
                 reason: "the loopback network needs a part of 127.0.0.0/8",
             });
         }
@@ -42,7 +42,7 @@ impl PodNetwork for LoopbackNetwork {
             return Err(NetworkError::Unsupported);
         }
         let lease = self.ipam.allocate(pod_uid, false)?;
-        Ok(PodAddress { ip: IpAddr::V4(lease.ip), netns: None })
+        Ok(PodAddress { ip: IpAddr::V4(lease.ip), ip6: None, netns: None })
     }
 
     async fn attach_made(&self, _: &str, _: &Path) -> Result<PodAddress, NetworkError> {

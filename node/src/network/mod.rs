@@ -13,17 +13,20 @@
 //! address like any of its own. Every packet of a Pod is routed by the node, also between two Pods of one
 //! bridge, so that the translation of Service addresses is always undone on the way back.
 //!
+//! A Pod may have an IPv6 address beside, by the same rules: it follows from the IPv4 one (`layout`).
+//!
 //! Everything happens in the network namespace the node agent runs in. Which addresses are taken is written
 //! down before an address is handed out (`ipam`), so a killed agent finds its Pods again.
 //!
 //! Pods of other nodes are reached by routes (`peers`).
 //!
-//! Reading order: `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`, `conntrack`, `peers`.
+//! Reading order: `layout`, `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`, `conntrack`, `peers`.
 
 mod bridge;
 pub(crate) mod conntrack;
 mod error;
 mod ipam;
+mod layout;
 mod loopback;
 mod namespace;
 mod netlink;
@@ -35,17 +38,18 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
+use wherry_api::ranges::Ranges;
 
-pub(crate) use bridge::{Layout, host_interface, own_address, route_services};
+pub(crate) use bridge::{host_interface, own_address, route_services};
 pub use error::NetworkError;
+pub(crate) use layout::Layout;
 pub(crate) use protocol::Protocol;
 
 /// How Pods of this node are connected.
@@ -64,11 +68,11 @@ pub struct NetworkConfig {
     /// Which network.
     pub mode: NetworkMode,
     /// The addresses of this node's Pods.
-    pub pod_cidr: IpNet,
+    pub pod_cidr: Ranges,
     /// The addresses of all Pods of the cluster: traffic that leaves it gets the node's address.
-    pub cluster_cidr: IpNet,
+    pub cluster_cidr: Ranges,
     /// The addresses of Services, which never mean the node itself.
-    pub service_cidr: IpNet,
+    pub service_cidr: Ranges,
     /// Where the journal of addresses and the namespaces' mount points live, in a folder `network`.
     pub data_dir: PathBuf,
 }
@@ -78,8 +82,17 @@ pub struct NetworkConfig {
 pub struct PodAddress {
     /// The Pod's address.
     pub ip: IpAddr,
+    /// Its address of IPv6, where Pods have both.
+    pub ip6: Option<Ipv6Addr>,
     /// The path of its network namespace; without one the Pod's address is the node's own.
     pub netns: Option<PathBuf>,
+}
+
+impl PodAddress {
+    /// All addresses of the Pod, the one that counts where only one is asked for first.
+    pub fn ips(&self) -> Vec<IpAddr> {
+        [Some(self.ip), self.ip6.map(IpAddr::V6)].into_iter().flatten().collect()
+    }
 }
 
 /// Gives Pods their addresses. Every call is idempotent.

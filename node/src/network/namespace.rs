@@ -24,21 +24,39 @@ use super::{NetworkError, sysctl};
 const THIS: &str = "/proc/thread-self/ns/net";
 
 /// What a new namespace is set to before it has an interface.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 4] = [
     // Any user of a container may bind any port, and ping: there is nothing to protect in a Pod's own stack.
     ("net/ipv4/ip_unprivileged_port_start", "0"),
     ("net/ipv4/ping_group_range", "0 2147483647"),
     // The node routes also between Pods of one bridge; a redirect would lead around the Services' rules.
     ("net/ipv4/conf/all/accept_redirects", "0"),
     ("net/ipv4/conf/default/accept_redirects", "0"),
-    // Only new interfaces: the loopback interface keeps ::1.
-    ("net/ipv6/conf/default/disable_ipv6", "1"),
+];
+
+/// What is set besides where Pods have no IPv6 addresses. Only of new interfaces: the loopback interface keeps ::1.
+const WITHOUT_SIX: [(&str, &str); 1] = [("net/ipv6/conf/default/disable_ipv6", "1")];
+
+/// What is set where they have, also in a namespace of a time when they had none.
+const WITH_SIX: [(&str, &str); 9] = [
+    ("net/ipv6/conf/all/accept_redirects", "0"),
+    ("net/ipv6/conf/default/accept_redirects", "0"),
+    // Addresses are given out once each: nobody has to wait until none was found to have the same, or asks routers for more.
+    ("net/ipv6/conf/all/accept_dad", "0"),
+    ("net/ipv6/conf/default/accept_dad", "0"),
+    ("net/ipv6/conf/default/accept_ra", "0"),
+    ("net/ipv6/conf/default/autoconf", "0"),
+    // No addresses of the link: with them Pods of one bridge would reach each other past the node and its rules.
+    ("net/ipv6/conf/default/addr_gen_mode", "1"),
+    ("net/ipv6/conf/default/disable_ipv6", "0"),
+    ("net/ipv6/conf/eth0/disable_ipv6", "0"),
 ];
 
 /// The folder of all Pods' namespaces.
 #[derive(Clone)]
 pub(super) struct Namespaces {
     directory: PathBuf,
+    /// Whether Pods have IPv6 addresses.
+    six: bool,
 }
 
 /// One namespace and a socket inside it.
@@ -49,10 +67,10 @@ pub(super) struct Namespace {
 }
 
 impl Namespaces {
-    /// Uses, and makes, the folder.
-    pub(super) fn open(directory: PathBuf) -> Result<Self, NetworkError> {
+    /// Uses, and makes, the folder. `six` says whether Pods have IPv6 addresses.
+    pub(super) fn open(directory: PathBuf, six: bool) -> Result<Self, NetworkError> {
         match fs::create_dir_all(&directory) {
-            Ok(()) => Ok(Self { directory }),
+            Ok(()) => Ok(Self { directory, six }),
             Err(source) => Err(failed(&directory, "make the folder")(source)),
         }
     }
@@ -71,10 +89,11 @@ impl Namespaces {
     ) -> Result<Namespace, NetworkError> {
         let path = self.directory.join(uid);
         let runtime = Handle::current();
-        let (inside, made) = (path.clone(), made.map(Path::to_owned));
+        let (inside, made, six) = (path.clone(), made.map(Path::to_owned), self.six);
         let (file, netlink) = on_thread(&path, move || {
             let _context = runtime.enter();
             let file = enter(&inside, ip, made.as_deref())?;
+            set(if six { &WITH_SIX } else { &WITHOUT_SIX })?;
             Ok((file, Netlink::open().map_err(NetworkError::NetlinkSocket)?))
         })
         .await?;
@@ -148,15 +167,17 @@ fn enter(path: &Path, ip: Ipv4Addr, made: Option<&Path>) -> Result<File, Network
         } else {
             unshare(CloneFlags::CLONE_NEWNET).map_err(|error| failed(path, "create")(error.into()))?;
         }
-        for (name, value) in SETTINGS {
-            sysctl(name, value)?;
-        }
+        set(&SETTINGS)?;
     }
     let identity = fs::read_link(THIS).map_err(failed(path, "read the identity"))?;
     fs::write(path, identity.as_os_str().as_encoded_bytes()).map_err(failed(path, "make the file"))?;
     mount(Some(THIS), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .map_err(|error| failed(path, "mount the file")(error.into()))?;
     File::open(path).map_err(failed(path, "open the file"))
+}
+
+fn set(settings: &[(&str, &'static str)]) -> Result<(), NetworkError> {
+    settings.iter().try_for_each(|(name, value)| sysctl(name, value))
 }
 
 fn enter_mounted(path: &Path) -> Result<File, NetworkError> {

@@ -4,19 +4,22 @@
 //! afterwards: that is how a Pod's namespace is set up without a thread staying in it.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{
     BridgePortState, InfoBridgePort, InfoData, InfoPortData, InfoVeth, LinkAttribute, LinkInfo, LinkMessage,
     State,
 };
-use rtnetlink::packet_route::route::{RouteMessage, RouteScope, RouteType};
+use rtnetlink::packet_route::route::{RouteAttribute, RouteMessage, RouteScope, RouteType};
 use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use tokio::task::JoinSet;
+use wherry_api::ranges::IpFamily;
 
 use super::NetworkError;
 
@@ -146,39 +149,39 @@ impl Netlink {
     }
 
     /// Gives an interface an address; it may have it already.
-    pub(super) async fn address(&self, index: u32, ip: Ipv4Addr, prefix: u8) -> Result<(), NetworkError> {
-        let request = self.handle.address().add(index, ip.into(), prefix).replace();
+    pub(super) async fn address(&self, index: u32, ip: IpAddr, prefix: u8) -> Result<(), NetworkError> {
+        let mut request = self.handle.address().add(index, ip, prefix).replace();
+        if ip.is_ipv6() {
+            // It is given out once: nobody has to wait until the kernel found nobody else with it.
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
         request.execute().await.map_err(failed(format!("give {ip}/{prefix} to interface {index}")))
     }
 
     /// Routes a range over an interface without a gateway; the route may exist.
     pub(super) async fn route(
         &self,
-        range: Ipv4Net,
+        range: IpNet,
         index: u32,
-        source: Option<Ipv4Addr>,
+        source: Option<IpAddr>,
     ) -> Result<(), NetworkError> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .destination_prefix(range.network(), range.prefix_len())
-            .output_interface(index)
-            .scope(RouteScope::Link);
-        let route = match source {
-            Some(source) => route.pref_source(source),
-            None => route,
-        };
+        let mut route = to(range).output_interface(index).scope(RouteScope::Link);
+        if let Some(source) = source {
+            prefer(&mut route, source);
+        }
         self.add_route(route.build(), format!("route {range} over interface {index}")).await
     }
 
-    /// Routes everything over a gateway.
-    pub(super) async fn default_route(&self, gateway: Ipv4Addr, index: u32) -> Result<(), NetworkError> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index);
+    /// Routes everything of the gateway's family over it.
+    pub(super) async fn default_route(&self, gateway: IpAddr, index: u32) -> Result<(), NetworkError> {
+        let mut route = all_of(IpFamily::of(gateway)).output_interface(index);
+        by(&mut route, gateway);
         self.add_route(route.build(), format!("route everything over {gateway}")).await
     }
 
     /// Makes every address of a range an address of this node.
-    pub(super) async fn local_route(&self, range: Ipv4Net, loopback: u32) -> Result<(), NetworkError> {
-        let route = RouteMessageBuilder::<Ipv4Addr>::new()
-            .destination_prefix(range.network(), range.prefix_len())
+    pub(super) async fn local_route(&self, range: IpNet, loopback: u32) -> Result<(), NetworkError> {
+        let route = to(range)
             .output_interface(loopback)
             .table_id(LOCAL_TABLE)
             .scope(RouteScope::Host)
@@ -186,10 +189,45 @@ impl Netlink {
         self.add_route(route.build(), format!("make {range} local")).await
     }
 
+    /// Says which hardware address an address of an interface's link has, so that nobody is asked.
+    pub(super) async fn neighbour(&self, index: u32, ip: IpAddr, mac: [u8; 6]) -> Result<(), NetworkError> {
+        let entry = self.handle.neighbours().add(index, ip).link_layer_address(&mac).replace();
+        entry.execute().await.map_err(failed(format!("make {ip} a neighbour of interface {index}")))
+    }
+
     /// Adds a route, or puts it in the place of the one there is.
     pub(super) async fn add_route(&self, route: RouteMessage, step: String) -> Result<(), NetworkError> {
         self.handle.route().add(route).replace().execute().await.map_err(failed(step))
     }
+}
+
+/// The beginning of a route to a range.
+pub(super) fn to(range: IpNet) -> RouteMessageBuilder<IpAddr> {
+    let mut route = all_of(IpFamily::of(range.addr()));
+    let message = route.get_mut();
+    message.header.destination_prefix_length = range.prefix_len();
+    message.attributes.push(RouteAttribute::Destination(range.network().into()));
+    route
+}
+
+/// The beginning of a route to all addresses of a family.
+pub(super) fn all_of(family: IpFamily) -> RouteMessageBuilder<IpAddr> {
+    let mut route = RouteMessageBuilder::<IpAddr>::new();
+    route.get_mut().header.address_family = match family {
+        IpFamily::V4 => AddressFamily::Inet,
+        IpFamily::V6 => AddressFamily::Inet6,
+    };
+    route
+}
+
+/// Makes the route one over a gateway of its family.
+pub(super) fn by(route: &mut RouteMessageBuilder<IpAddr>, gateway: IpAddr) {
+    route.get_mut().attributes.push(RouteAttribute::Gateway(gateway.into()));
+}
+
+/// Gives this address to packets of the node itself that take the route.
+pub(super) fn prefer(route: &mut RouteMessageBuilder<IpAddr>, source: IpAddr) {
+    route.get_mut().attributes.push(RouteAttribute::PrefSource(source.into()));
 }
 
 /// Whether an interface is up and, if it is a port of a bridge, the bridge forwards to it.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use wherry_api::ranges::IpFamily;
+
 /// Why a script was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
@@ -14,10 +16,32 @@ pub enum NftError {
     Ending(#[source] io::Error),
 }
 
+/// What a family is called: of a table, and of a packet's header.
+pub(crate) fn header(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::V4 => "ip",
+        IpFamily::V6 => "ip6",
+    }
+}
+
+/// The type of a family's addresses.
+pub(crate) fn address_type(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::V4 => "ipv4_addr",
+        IpFamily::V6 => "ipv6_addr",
+    }
+}
+
 /// The base chains of a table that translates destinations by its chain `lead`. After routing a client whose answers would
 /// not come through here gets the node's address, and what the rules `more` say: the table's set `hairpin` has the Pods
 /// that may be their own clients, each twice.
-pub(crate) fn base_chains(lead: &str, more: &str) -> String {
+pub(crate) fn base_chains(family: IpFamily, lead: &str, more: &str) -> String {
+    let ip = header(family);
+    // In IPv6 nothing leaves by the node's loopback address.
+    let from_loopback = match family {
+        IpFamily::V4 => "ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade\n    ",
+        IpFamily::V6 => "",
+    };
     format!(
         "chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
@@ -29,9 +53,8 @@ pub(crate) fn base_chains(lead: &str, more: &str) -> String {
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
-    ct status dnat ip saddr . ip daddr @hairpin masquerade
-    ct status dnat ip saddr 127.0.0.0/8 oifname != \"lo\" masquerade
-    {more}
+    ct status dnat {ip} saddr . {ip} daddr @hairpin masquerade
+    {from_loopback}{more}
   }}"
     )
 }

@@ -40,6 +40,16 @@ pub(crate) fn bridge_config(data_dir: &Path) -> NetworkConfig {
     }
 }
 
+/// The same with addresses of both families.
+pub(crate) fn dual_stack_config(data_dir: &Path) -> NetworkConfig {
+    NetworkConfig {
+        pod_cidr: "10.244.3.0/24,fd00:244:0:3::/64".parse().unwrap(),
+        cluster_cidr: "10.244.0.0/16,fd00:244::/56".parse().unwrap(),
+        service_cidr: "10.96.0.0/16,fd00:96::/112".parse().unwrap(),
+        ..bridge_config(data_dir)
+    }
+}
+
 /// Runs something inside a network namespace; what it opens stays in there.
 pub(crate) fn inside<T: Send + 'static>(
     netns: Option<&PathBuf>,
@@ -94,7 +104,8 @@ pub(crate) fn serve_udp(netns: Option<&PathBuf>, address: &str, name: &'static s
 /// A socket for [`ask_udp`]: one flow.
 pub(crate) fn udp_client(netns: Option<&PathBuf>, address: &'static str) -> UdpSocket {
     inside(netns, move || {
-        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let any = if address.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" };
+        let socket = UdpSocket::bind(any).unwrap();
         socket.connect(address).unwrap();
         socket
     })

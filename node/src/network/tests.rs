@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rstest::rstest;
 
-use super::testing::{ask_tcp, bridge_config, inside, isolated, serve_tcp};
+use super::testing::{ask_tcp, bridge_config, dual_stack_config, inside, isolated, serve_tcp};
 use super::*;
 
 fn ip(address: &PodAddress) -> String {
@@ -66,6 +66,73 @@ fn pods_reach_each_other_and_wasm_pods(#[values(true, false)] bridged_packets_fi
         assert_eq!(ask_tcp(b.netns.as_ref(), &to_b).unwrap(), format!("b {}", ip(&b)));
         assert_eq!(ask_tcp(a.netns.as_ref(), &to_wasm).unwrap(), format!("wasm {}", ip(&a)));
         assert_eq!(ask_tcp(None, &to_b).unwrap(), "b 10.244.3.1");
+    });
+}
+
+#[rstest]
+fn pods_of_both_families_reach_each_other_in_both(#[values(true, false)] bridged_packets_filtered: bool) {
+    isolated(move || async move {
+        filter_bridged_packets(bridged_packets_filtered);
+        let data = tempfile::tempdir().unwrap();
+        let network = open(&dual_stack_config(data.path())).await.unwrap();
+        let a = network.attach("a", true).await.unwrap();
+        let b = network.attach("b", true).await.unwrap();
+        let wasm = network.attach("wasm", false).await.unwrap();
+        assert_eq!(a.ip6, Some("fd00:244:0:3::2".parse().unwrap()));
+        assert_eq!(wasm.ip6, Some("fd00:244:0:3::81".parse().unwrap()));
+        serve_tcp(b.netns.as_ref(), "[::]:80", "b");
+        serve_tcp(None, "[fd00:244:0:3::81]:80", "wasm");
+        for (from, server, answer) in [
+            (a.netns.as_ref(), "[fd00:244:0:3::3]:80", "b fd00:244:0:3::2"),
+            (a.netns.as_ref(), "10.244.3.3:80", "b ::ffff:10.244.3.2"),
+            (b.netns.as_ref(), "[fd00:244:0:3::3]:80", "b fd00:244:0:3::3"),
+            (b.netns.as_ref(), "[::1]:80", "b ::1"),
+            (a.netns.as_ref(), "[fd00:244:0:3::81]:80", "wasm fd00:244:0:3::2"),
+            (None, "[fd00:244:0:3::3]:80", "b fd00:244:0:3::1"),
+        ] {
+            assert_eq!(ask_tcp(from, server).unwrap(), answer);
+        }
+        // Addresses of the link would lead past the node, and past its rules.
+        let all = inside(a.netns.as_ref(), || run("ip -6 addr show dev eth0"));
+        assert!(!all.contains("fe80") && !all.contains("tentative"), "{all}");
+    });
+}
+
+#[test]
+fn traffic_of_ipv6_that_leaves_the_cluster_has_the_nodes_address() {
+    isolated(|| async {
+        let data = tempfile::tempdir().unwrap();
+        let network = open(&dual_stack_config(data.path())).await.unwrap();
+        let pod = network.attach("a", true).await.unwrap();
+        run("ip netns add outside");
+        run("ip link add up0 type veth peer name eth0 netns outside");
+        run("ip addr add 2001:db8::1/64 dev up0 nodad");
+        run("ip link set up0 up");
+        run("ip -n outside addr add 2001:db8::2/64 dev eth0 nodad");
+        run("ip -n outside link set eth0 up");
+        let outside = PathBuf::from("/run/netns/outside");
+        serve_tcp(Some(&outside), "[2001:db8::2]:80", "outside");
+        assert_eq!(ask_tcp(pod.netns.as_ref(), "[2001:db8::2]:80").unwrap(), "outside 2001:db8::1");
+    });
+}
+
+/// A node that becomes a router of IPv6 goes on listening to routers, and its Pods of before get addresses.
+#[test]
+fn a_node_that_gets_a_second_family_gives_it_to_the_pods_it_has() {
+    isolated(|| async {
+        let data = tempfile::tempdir().unwrap();
+        let network = open(&bridge_config(data.path())).await.unwrap();
+        let before = network.attach("a", true).await.unwrap();
+        assert_eq!(before.ip6, None);
+        drop(network);
+        run("ip link add up0 type bridge");
+        let network = open(&dual_stack_config(data.path())).await.unwrap();
+        assert_eq!(fs::read_to_string("/proc/sys/net/ipv6/conf/up0/accept_ra").unwrap().trim(), "2");
+        let pod = network.attach("a", true).await.unwrap();
+        assert_eq!((pod.ip, &pod.netns), (before.ip, &before.netns));
+        serve_tcp(pod.netns.as_ref(), "[::]:80", "a");
+        assert_eq!(ask_tcp(None, "[fd00:244:0:3::2]:80").unwrap(), "a fd00:244:0:3::1");
+        network.detach("a").await.unwrap();
     });
 }
 
@@ -202,7 +269,7 @@ async fn the_loopback_network_gives_addresses_and_refuses_namespaces() {
     config.pod_cidr = "127.244.0.0/24".parse().unwrap();
     let network = open(&config).await.unwrap();
     let pod = network.attach("wasm", false).await.unwrap();
-    assert_eq!(pod, PodAddress { ip: Ipv4Addr::new(127, 244, 0, 2).into(), netns: None });
+    assert_eq!(pod, PodAddress { ip: Ipv4Addr::new(127, 244, 0, 2).into(), ip6: None, netns: None });
     let error = network.attach("oci", true).await.unwrap_err();
     assert!(error.to_string().contains("WebAssembly containers only"), "{error}");
     assert_eq!(network.known().await, ["wasm"]);
@@ -214,5 +281,8 @@ async fn a_cidr_that_does_not_fit_is_refused() {
     let mut config = bridge_config(data.path());
     config.pod_cidr = "fd00::/64".parse().unwrap();
     let error = open(&config).await.err().unwrap();
-    assert_eq!(error.to_string(), "pod CIDR fd00::/64 cannot be used: Pod addresses are IPv4");
+    assert_eq!(
+        error.to_string(),
+        "pod CIDR fd00::/64 cannot be used: a node needs an IPv4 range, alone or beside one of IPv6"
+    );
 }

@@ -1,6 +1,7 @@
 //! The steps that take time, each as one future that answers with a [`Done`].
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
@@ -100,7 +101,7 @@ pub(super) enum Done {
 pub(super) async fn mount_volumes(
     ctx: Arc<Context>,
     pod: Arc<Pod>,
-    pod_ip: String,
+    pod_ips: Vec<IpAddr>,
     before: Option<Arc<Volumes>>,
     ending: CancellationToken,
 ) -> Done {
@@ -112,7 +113,7 @@ pub(super) async fn mount_volumes(
         pod: &pod,
         ending: &ending,
     };
-    let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ip), before.as_deref()).await;
+    let set_up = ctx.volumes.set_up(&pod, &sources, &ctx.node_fields(pod_ips), before.as_deref()).await;
     let mut volumes = match set_up {
         Ok(volumes) => volumes,
         Err(error) => return Done::Volumes(Err(VolumeRefusal::mount(chain(&error)))),
@@ -133,16 +134,10 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
     let uid = uid(&pod);
     let spec = pod.spec.as_ref();
     let host_network = spec.and_then(|spec| spec.host_network) == Some(true);
-    let (ip, netns) = if host_network {
-        match ctx.host_ip.parse() {
-            Ok(ip) => (ip, None),
-            Err(_) => return no_sandbox(&format!("the node's address {:?} is invalid", ctx.host_ip)),
-        }
-    } else {
-        match attach(&ctx, &pod, netns, users.as_ref()).await {
-            Ok(address) => (address.ip, address.netns),
-            Err(cause) => return no_sandbox(&cause),
-        }
+    let attached = if host_network { of_node(&ctx) } else { attach(&ctx, &pod, netns, users.as_ref()).await };
+    let PodAddress { ip, ip6, netns } = match attached {
+        Ok(address) => address,
+        Err(cause) => return no_sandbox(&cause),
     };
     let hostname = hostname(&pod, host_network, &ctx.node_name);
     let fqdn = domain(&pod, &ctx.dns.domain).map(|domain| format!("{hostname}.{domain}"));
@@ -155,6 +150,7 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         id: SandboxId(uid.to_owned()),
         hostname: own_name,
         ip,
+        ip6,
         netns,
         cgroup_parent: ctx.cgroup_root.of_pod(uid, qos_class(&pod)),
         dns: dns_of(&ctx, &pod),
@@ -168,6 +164,16 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         users,
     };
     Done::Network(Ok(Box::new(PodNetworking { ip, fqdn, sandbox })))
+}
+
+/// The addresses of a pod on the node's own network.
+fn of_node(ctx: &Context) -> Result<PodAddress, String> {
+    let ip = ctx.host_ips.first().copied().ok_or("the node has no address")?;
+    let ip6 = ctx.host_ips.iter().find_map(|other| match other {
+        IpAddr::V6(ip6) if *other != ip => Some(*ip6),
+        _ => None,
+    });
+    Ok(PodAddress { ip, ip6, netns: None })
 }
 
 /// Connects the pod, and the ports of the node that are to lead to it.
@@ -184,8 +190,8 @@ async fn attach(
     };
     let address = attached.map_err(|error| chain(&error))?;
     // Before anything can be sent, and before anybody is led here.
-    ctx.policies.admit(uid(pod), pod, address.ip).await.map_err(|error| chain(&error))?;
-    ctx.host_ports.lead(uid(pod), address.ip, ports).await.map_err(|error| chain(&error))?;
+    ctx.policies.admit(uid(pod), pod, &address).await.map_err(|error| chain(&error))?;
+    ctx.host_ports.lead(uid(pod), &address, ports).await.map_err(|error| chain(&error))?;
     Ok(address)
 }
 

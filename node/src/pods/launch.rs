@@ -193,7 +193,7 @@ async fn environment(
         pod,
         ending: &order.ending,
     };
-    let node = ctx.node_fields(order.network.ip.to_string());
+    let node = ctx.node_fields(order.network.ips());
     let request = Request { pod, container, services: &services, node: &node };
     env::resolve(&request, &sources).await.map_err(|error| chain(&error))
 }

@@ -158,6 +158,13 @@ pub(super) struct PodNetworking {
     pub(super) sandbox: SandboxSpec,
 }
 
+impl PodNetworking {
+    /// All its addresses.
+    pub(super) fn ips(&self) -> Vec<IpAddr> {
+        std::iter::once(self.ip).chain(self.sandbox.ip6.map(IpAddr::V6)).collect()
+    }
+}
+
 /// What the probes of the current attempt have found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ProbeView {

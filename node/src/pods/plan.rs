@@ -11,6 +11,7 @@
 //! - A step that is under way is not asked for again; one that failed is asked for again when its wait is over.
 //! - What is neither due nor under way has a time in [`Plan::wake_at`], or waits for a wake from outside.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ const RELAUNCH_AFTER: Duration = Duration::from_secs(1);
 /// Facts of the node a plan depends on.
 #[derive(Clone, Debug)]
 pub(super) struct NodeFacts {
-    /// The node's address.
-    pub(super) host_ip: String,
+    /// The node's addresses.
+    pub(super) host_ips: Vec<IpAddr>,
     /// Whether pods can have a network namespace here.
     pub(super) has_namespaces: bool,
     /// Which pods it takes.

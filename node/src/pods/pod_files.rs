@@ -65,11 +65,18 @@ fn names_of(network: &PodNetworking) -> String {
     }
 }
 
+/// The pod itself, at each of its addresses.
+fn own_lines(network: &PodNetworking) -> String {
+    let names = names_of(network);
+    let lines: Vec<String> = network.ips().iter().map(|ip| format!("{ip}\t{names}\n")).collect();
+    lines.concat()
+}
+
 /// The hosts a pod knows: itself, or all that its node knows if it shares the node's network.
 fn hosts_of(spec: &PodSpec, network: &PodNetworking, of_node: Option<&str>) -> String {
     let mut out = match of_node {
         Some(of_node) => format!("# Kubernetes-managed hosts file (host network).\n{of_node}"),
-        None => format!("{HOSTS}{}\t{}\n", network.ip, names_of(network)),
+        None => format!("{HOSTS}{}", own_lines(network)),
     };
     let aliases = spec.host_aliases.iter().flatten();
     for (index, alias) in aliases.enumerate() {

@@ -52,8 +52,8 @@ pub(super) fn report(
     }
     let mut status = PodStatus {
         phase: Some(phase(views, init, end).to_owned()),
-        host_ip: Some(world.node.host_ip.clone()),
-        host_ips: Some(vec![HostIP { ip: world.node.host_ip.clone() }]),
+        host_ip: world.node.host_ips.first().map(ToString::to_string),
+        host_ips: Some(world.node.host_ips.iter().map(|ip| HostIP { ip: ip.to_string() }).collect()),
         start_time: Some(Time(world.memory.start_time)),
         qos_class: Some(qos_class(world.pod).to_owned()),
         observed_generation: world.pod.metadata.generation,
@@ -92,11 +92,12 @@ pub(super) fn report(
 }
 
 fn set_addresses(world: &World<'_>, status: &mut PodStatus) {
-    let known = world.memory.network.done().map(|network| network.ip.to_string());
-    let ip = known.or_else(|| world.memory.reported.pod_ip.clone()).filter(|ip| !ip.is_empty());
-    if let Some(ip) = ip {
-        status.pod_ips = Some(vec![PodIP { ip: ip.clone() }]);
-        status.pod_ip = Some(ip);
+    let known = world.memory.network.done();
+    let known = known.map(|network| network.ips().iter().map(|ip| PodIP { ip: ip.to_string() }).collect());
+    let reported = || world.memory.reported.pod_ips.clone();
+    if let Some(ips) = known.or_else(reported).filter(|ips: &Vec<PodIP>| !ips.is_empty()) {
+        status.pod_ip = ips.first().map(|first| first.ip.clone());
+        status.pod_ips = Some(ips);
     }
 }
 

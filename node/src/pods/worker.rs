@@ -30,7 +30,9 @@ use wherry_runtime_api::{ContainerId, ContainerState};
 use super::admitting::{self, Admittance};
 use super::backoff::{retry_delay, setup_delay};
 use super::jobs::{self, Done, VolumeRefusal};
-use super::memory::{ContainerMemory, Failure, Look, Memory, PreparedImage, Shown, Step, StopOrder, Why};
+use super::memory::{
+    ContainerMemory, Failure, Look, Memory, PodNetworking, PreparedImage, Shown, Step, StopOrder, Why,
+};
 use super::plan::{Action, NodeFacts, Plan, Views, World, plan};
 use super::probing::{ProbeReport, Probing, note};
 use super::writer::{Decision, StatusWriter, as_told, revision};
@@ -68,7 +70,7 @@ impl Worker {
         ctx.managers.goes_on(&uid);
         let (probing, reports) = Probing::new(&uid, &ctx, tasks);
         let node = NodeFacts {
-            host_ip: ctx.host_ip.clone(),
+            host_ips: ctx.host_ips.clone(),
             has_namespaces: ctx.has_namespaces,
             admission: ctx.admission.clone(),
             endpoint_drain: ctx.endpoint_drain,
@@ -253,10 +255,10 @@ impl Worker {
             self.memory.volumes_outdated = true;
             return;
         }
-        let ip = self.memory.network.done().map(|network| network.ip.to_string()).unwrap_or_default();
+        let ips = self.memory.network.done().map(PodNetworking::ips).unwrap_or_default();
         let (ctx, before) = (self.ctx.clone(), self.memory.volumes.done().cloned());
         let ending = self.ending.clone();
-        self.jobs.spawn(async move { Some(jobs::mount_volumes(ctx, pod, ip, before, ending).await) });
+        self.jobs.spawn(async move { Some(jobs::mount_volumes(ctx, pod, ips, before, ending).await) });
     }
 
     fn ensure_image(&mut self, pod: Arc<Pod>, container: String, attempt: u32) {

@@ -1,12 +1,12 @@
 //! What those who start Pods see of the policies.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
 use tokio::sync::{mpsc, oneshot};
 
 use super::model::Pod;
+use crate::network::PodAddress;
 use crate::services::ObjectKey;
 use crate::static_pods::is_static;
 
@@ -53,11 +53,16 @@ impl Gate {
         Self { requests: None }
     }
 
-    /// Returns when the policies of a Pod that gets this address are in force. A static Pod waits for nobody: it is to run where
+    /// Returns when the policies of a Pod that gets these addresses are in force. A static Pod waits for nobody: it is to run where
     /// there is no API server, too, and its policies follow as soon as they are known.
-    pub(crate) async fn admit(&self, uid: &str, object: &core::Pod, ip: IpAddr) -> Result<(), GateError> {
-        let (Some(requests), IpAddr::V4(ip)) = (&self.requests, ip) else { return Ok(()) };
-        let Some(pod) = Pod::with_address(object, ip) else { return Ok(()) };
+    pub(crate) async fn admit(
+        &self,
+        uid: &str,
+        object: &core::Pod,
+        address: &PodAddress,
+    ) -> Result<(), GateError> {
+        let Some(requests) = &self.requests else { return Ok(()) };
+        let Some(pod) = Pod::with_addresses(object, &address.ips()) else { return Ok(()) };
         let (done, admitted) = oneshot::channel();
         let request = Request::Admit { uid: uid.to_owned(), key: ObjectKey::of(object), pod, done };
         requests.send(request).map_err(|_| GateError::Stopped)?;

@@ -1,29 +1,28 @@
 //! Brings the rules into the kernel.
 
-use ipnet::Ipv4Net;
-
-use super::ruleset::{Ruleset, remove, replace, step};
-use crate::network::nft;
+use super::ruleset::{Ruleset, change};
+use crate::network::{Layout, nft};
 
 /// The rules wanted, and what is known of those in force.
 pub(super) struct Kernel {
-    local: Ipv4Net,
-    wanted: Ruleset,
+    layout: Layout,
+    /// Of each family.
+    wanted: Vec<Ruleset>,
     /// Those in the kernel; unknown before the first time, and after a script was refused.
-    in_force: Option<Ruleset>,
+    in_force: Option<Vec<Ruleset>>,
     /// Whether that was told already.
     complained: bool,
 }
 
 impl Kernel {
-    /// Whatever rules there are stay in force until the first call of `apply`. `local` are the Pods' addresses that are the node's
-    /// own.
-    pub(super) fn new(local: Ipv4Net) -> Self {
-        Self { local, wanted: Ruleset::default(), in_force: None, complained: false }
+    /// Whatever rules there are stay in force until the first call of `apply`.
+    pub(super) fn new(layout: Layout) -> Self {
+        let wanted = layout.families().map(Ruleset::of).collect();
+        Self { layout, wanted, in_force: None, complained: false }
     }
 
     /// Wants these rules from now on.
-    pub(super) fn want(&mut self, rules: Ruleset) {
+    pub(super) fn want(&mut self, rules: Vec<Ruleset>) {
         self.wanted = rules;
     }
 
@@ -34,12 +33,12 @@ impl Kernel {
 
     /// Brings the wanted rules into force. What fails is logged, and tried again by the next call.
     pub(super) async fn apply(&mut self) {
-        let script = match &self.in_force {
-            Some(rules) if *rules == self.wanted => return,
-            _ if self.wanted.is_empty() => remove(),
-            Some(rules) if !rules.is_empty() => step(rules, &self.wanted),
-            _ => replace(self.local, &self.wanted),
-        };
+        if self.is_in_sync() {
+            return;
+        }
+        let known = |family| self.in_force.iter().flatten().find(|rules| rules.family == family);
+        let of_family = |rules: &Ruleset| change(known(rules.family), rules, &self.layout);
+        let script: String = self.wanted.iter().map(of_family).collect();
         match nft::apply(script).await {
             Ok(()) => {
                 self.in_force = Some(self.wanted.clone());

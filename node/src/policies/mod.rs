@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! watch (NetworkPolicies; Pods and Namespaces while there is one) -> world (what is known, who is local)
-//!    -> plan (pure: the chains, sets and maps) -> kernel (one nftables table, changed by transactions)
+//!    -> plan (pure: the chains, sets and maps) -> kernel (an nftables table for each family, changed by transactions)
 //! ```
 //!
 //! Guarantees: a Pod's containers start only when its policies stand in the kernel ([`Gate::admit`]). A change is one transaction.
@@ -22,18 +22,16 @@ mod tests;
 mod watch;
 mod world;
 
-use ipnet::Ipv4Net;
-
 pub(crate) use gate::{Gate, Requests};
 pub(crate) use watch::serve;
+
+use crate::network::Layout;
 
 /// Where this node's Pods are.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     /// The node's name.
     pub(crate) node: String,
-    /// The addresses of its Pods with a network namespace.
-    pub(crate) namespaced: Ipv4Net,
-    /// Those of Pods without one, which are the node's own.
-    pub(crate) local: Ipv4Net,
+    /// The addresses of its Pods.
+    pub(crate) layout: Layout,
 }

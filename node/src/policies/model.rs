@@ -1,15 +1,16 @@
 //! What is needed of NetworkPolicies and Pods, parsed once when an object arrives.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1 as networking;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt as _};
+use wherry_api::ranges::IpFamily;
 
 /// Labels of an object.
 pub(super) type Labels = BTreeMap<String, String>;
@@ -41,7 +42,7 @@ pub(super) enum Peer {
     /// Pods of the policy's namespace, or of those chosen.
     Pods { namespaces: Option<Select>, pods: Select },
     /// Addresses, but for some of them.
-    Block { range: Ipv4Net, except: Vec<Ipv4Net> },
+    Block { range: IpNet, except: Vec<IpNet> },
 }
 
 /// A port of whoever is connected to.
@@ -116,7 +117,7 @@ impl Rule {
 }
 
 impl Peer {
-    /// `None` for addresses of the other family, which are nobody's of this one.
+    /// `None` for a block that cannot be understood.
     fn parse(peer: &networking::NetworkPolicyPeer) -> Option<Self> {
         if let Some(block) = &peer.ip_block {
             let except = block.except.iter().flatten().filter_map(|range| range.parse().ok());
@@ -162,6 +163,8 @@ pub(super) struct Pod {
     pub(super) labels: Labels,
     pub(super) node: Option<String>,
     pub(super) ip: Ipv4Addr,
+    /// Its address of IPv6, where it has one.
+    pub(super) ip6: Option<Ipv6Addr>,
     /// Its ports by name: protocol and number.
     pub(super) ports: BTreeMap<String, BTreeSet<(&'static str, u16)>>,
 }
@@ -173,11 +176,16 @@ impl Pod {
         if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
             return None;
         }
-        Self::with_address(object, status.pod_ip.as_deref()?.parse().ok()?)
+        let listed = status.pod_ips.iter().flatten().map(|told| told.ip.as_str());
+        let ips: Vec<IpAddr> =
+            listed.chain(status.pod_ip.as_deref()).filter_map(|ip| ip.parse().ok()).collect();
+        Self::with_addresses(object, &ips)
     }
 
-    /// The same with an address that it has not told yet.
-    pub(super) fn with_address(object: &core::Pod, ip: Ipv4Addr) -> Option<Self> {
+    /// The same with addresses that it has not told yet.
+    pub(super) fn with_addresses(object: &core::Pod, ips: &[IpAddr]) -> Option<Self> {
+        let ip = ips.iter().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None })?;
+        let ip6 = ips.iter().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
         let spec = object.spec.as_ref()?;
         if spec.host_network == Some(true) {
             return None;
@@ -197,7 +205,16 @@ impl Pod {
             labels: object.labels().clone(),
             node: spec.node_name.clone(),
             ip,
+            ip6,
             ports,
         })
+    }
+
+    /// Its address of a family.
+    pub(super) fn address(&self, family: IpFamily) -> Option<IpAddr> {
+        match family {
+            IpFamily::V4 => Some(self.ip.into()),
+            IpFamily::V6 => self.ip6.map(IpAddr::V6),
+        }
     }
 }

@@ -4,9 +4,14 @@
 //! from, then by those of the Pod it goes to; either may be of another node, which judges its part.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use wherry_api::ranges::IpFamily;
 
 use super::model::{Labels, Numbers, Peer, Pod, Policy, Port, Rule};
 use super::ruleset::{Direction, Name, Ruleset, SetKind};
+use crate::network::nft::header;
 use crate::services::ObjectKey;
 
 /// What is known.
@@ -20,10 +25,11 @@ pub(super) struct View<'a> {
     pub(super) local: Vec<&'a Pod>,
 }
 
-/// The rules for the Pods of this node.
-pub(super) fn plan(view: &View<'_>) -> Ruleset {
-    let mut rules = Ruleset::default();
+/// The rules for the Pods of this node in one family.
+pub(super) fn plan(view: &View<'_>, family: IpFamily) -> Ruleset {
+    let mut rules = Ruleset::of(family);
     for pod in &view.local {
+        let Some(ip) = pod.address(family) else { continue };
         for direction in [Direction::Ingress, Direction::Egress] {
             let about: Vec<_> =
                 view.policies.iter().filter(|(_, policy)| is_about(policy, pod, direction)).collect();
@@ -40,7 +46,7 @@ pub(super) fn plan(view: &View<'_>) -> Ruleset {
                     name.chain()
                 })
                 .collect();
-            rules.isolate(direction, pod.ip, &chains);
+            rules.isolate(direction, ip, &chains);
         }
     }
     rules
@@ -85,11 +91,14 @@ impl Compiler<'_, '_> {
     /// A match for each way of being one of the peers.
     fn peers(&mut self, number: usize, peers: Option<&[Peer]>) -> Vec<String> {
         let Some(peers) = peers else { return vec![String::new()] };
-        let side = self.direction.peer();
+        let family = self.rules.family;
+        let side = self.direction.peer(family);
         let mut matches = Vec::new();
         for peer in peers {
-            if let Peer::Block { range, except } = peer {
-                let but = ipnet::Ipv4Net::aggregate(except);
+            if let Peer::Block { range, except } = peer
+                && IpFamily::of(range.addr()) == family
+            {
+                let but = IpNet::aggregate(except);
                 let but: Vec<String> = but.iter().map(ToString::to_string).collect();
                 let but = Some(but)
                     .filter(|but| !but.is_empty())
@@ -97,8 +106,9 @@ impl Compiler<'_, '_> {
                 matches.push(format!("{side} {range}{}", but.unwrap_or_default()));
             }
         }
-        let pods: BTreeSet<String> =
-            self.peer_pods(peers).into_iter().map(|pod| pod.ip.to_string()).collect();
+        let pods: BTreeSet<IpAddr> =
+            self.peer_pods(peers).into_iter().filter_map(|pod| pod.address(family)).collect();
+        let pods = pods.iter().map(ToString::to_string).collect();
         if peers.iter().any(|peer| matches!(peer, Peer::Pods { .. })) {
             let set = self.name.set("peers", number);
             matches.push(format!("{side} @{set}"));
@@ -126,15 +136,16 @@ impl Compiler<'_, '_> {
     /// A match for each way of being at one of the ports.
     fn ports(&mut self, number: usize, rule: &Rule) -> Vec<String> {
         let Some(ports) = &rule.ports else { return vec![String::new()] };
+        let family = self.rules.family;
         let mut matches: Vec<String> = ports.iter().filter_map(numbered).collect();
         let named: BTreeSet<String> = self
             .destinations(rule)
             .into_iter()
-            .flat_map(|pod| ports.iter().flat_map(move |port| called(pod, port)))
+            .flat_map(|pod| ports.iter().flat_map(move |port| called(pod, port, family)))
             .collect();
         if ports.iter().any(|port| matches!(port.numbers, Numbers::Named(_))) {
             let set = self.name.set("ports", number);
-            matches.push(format!("ip daddr . meta l4proto . th dport @{set}"));
+            matches.push(format!("{} daddr . meta l4proto . th dport @{set}", header(family)));
             self.rules.sets.insert(set, (SetKind::Ports, named));
         }
         matches
@@ -167,8 +178,8 @@ fn numbered(port: &Port) -> Option<String> {
 }
 
 /// Where the Pod has a port of that name.
-fn called(pod: &Pod, port: &Port) -> Vec<String> {
-    let Numbers::Named(name) = &port.numbers else { return Vec::new() };
+fn called(pod: &Pod, port: &Port, family: IpFamily) -> Vec<String> {
+    let (Numbers::Named(name), Some(ip)) = (&port.numbers, pod.address(family)) else { return Vec::new() };
     let found = pod.ports.get(name).into_iter().flatten().filter(|(protocol, _)| *protocol == port.protocol);
-    found.map(|(protocol, number)| format!("{} . {protocol} . {number}", pod.ip)).collect()
+    found.map(|(protocol, number)| format!("{ip} . {protocol} . {number}")).collect()
 }

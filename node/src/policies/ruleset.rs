@@ -11,15 +11,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
+use wherry_api::ranges::IpFamily;
 
-use crate::network::nft::{Chains, Script};
+use crate::network::Layout;
+use crate::network::nft::{Chains, Script, address_type, header};
 use crate::services::ObjectKey;
 
-const TABLE: &str = "ip wherry_policies";
+/// The table of a family.
+fn table(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::V4 => "ip wherry_policies",
+        IpFamily::V6 => "ip6 wherry_policies",
+    }
+}
 
 /// Which packets, as seen from the Pods that a policy is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +37,12 @@ pub(super) enum Direction {
 
 impl Direction {
     /// Where the peer's address is in a packet.
-    pub(super) fn peer(self) -> &'static str {
-        match self {
-            Self::Ingress => "ip saddr",
-            Self::Egress => "ip daddr",
-        }
+    pub(super) fn peer(self, family: IpFamily) -> String {
+        let side = match self {
+            Self::Ingress => "saddr",
+            Self::Egress => "daddr",
+        };
+        format!("{} {side}", header(family))
     }
 
     /// What becomes of a packet that a policy lets through.
@@ -84,28 +92,41 @@ pub(super) enum SetKind {
 }
 
 impl SetKind {
-    fn types(self) -> &'static str {
+    fn types(self, family: IpFamily) -> String {
+        let address = address_type(family);
         match self {
-            Self::Addresses => "ipv4_addr",
-            Self::Ports => "ipv4_addr . inet_proto . inet_service",
+            Self::Addresses => address.to_owned(),
+            Self::Ports => format!("{address} . inet_proto . inet_service"),
         }
     }
 }
 
-/// All that the table holds beside its fixed chains.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// All that the table of a family holds beside its fixed chains.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ruleset {
+    pub(super) family: IpFamily,
     pub(super) chains: Chains,
     pub(super) sets: BTreeMap<String, (SetKind, BTreeSet<String>)>,
     /// The chain of each Pod that may not be reached by all.
-    to: BTreeMap<Ipv4Addr, String>,
+    to: BTreeMap<IpAddr, String>,
     /// The chain of each Pod that may not reach all.
-    from: BTreeMap<Ipv4Addr, String>,
+    from: BTreeMap<IpAddr, String>,
 }
 
 impl Ruleset {
+    /// No rules.
+    pub(super) fn of(family: IpFamily) -> Self {
+        Self {
+            family,
+            chains: Chains::new(),
+            sets: BTreeMap::new(),
+            to: BTreeMap::new(),
+            from: BTreeMap::new(),
+        }
+    }
+
     /// Lets through to or from the Pod only what one of these chains of policies does.
-    pub(super) fn isolate(&mut self, direction: Direction, pod: Ipv4Addr, policies: &[String]) {
+    pub(super) fn isolate(&mut self, direction: Direction, pod: IpAddr, policies: &[String]) {
         let (prefix, map) = match direction {
             Direction::Ingress => ("in", &mut self.to),
             Direction::Egress => ("out", &mut self.from),
@@ -121,32 +142,46 @@ impl Ruleset {
         self.to.is_empty() && self.from.is_empty()
     }
 
-    fn itself(&self) -> BTreeSet<Ipv4Addr> {
+    fn itself(&self) -> BTreeSet<IpAddr> {
         self.to.keys().chain(self.from.keys()).copied().collect()
     }
 }
 
-/// The script that removes the table, if there is one.
-pub(super) fn remove() -> String {
-    format!("add table {TABLE}\ndelete table {TABLE}\n")
+/// The script that makes the kernel's rules these. Whatever there is goes, unless it is known.
+pub(super) fn change(known: Option<&Ruleset>, wanted: &Ruleset, layout: &Layout) -> String {
+    match known {
+        Some(known) if known == wanted => String::new(),
+        _ if wanted.is_empty() => remove(wanted.family),
+        Some(known) if !known.is_empty() => step(known, wanted),
+        _ => replace(layout, wanted),
+    }
 }
 
-/// The script that replaces whatever table there is by one with these rules. `local` are the Pods' addresses that are the node's
-/// own.
-pub(super) fn replace(local: Ipv4Net, rules: &Ruleset) -> String {
+/// The script that removes the table, if there is one.
+fn remove(family: IpFamily) -> String {
+    let table = table(family);
+    format!("add table {table}\ndelete table {table}\n")
+}
+
+/// The script that replaces whatever table there is by one with these rules.
+pub(super) fn replace(layout: &Layout, rules: &Ruleset) -> String {
+    let family = rules.family;
+    let (table, ip, address) = (table(family), header(family), address_type(family));
+    // Addresses of Pods that are the node's own.
+    let Some(local) = layout.local(family) else { return String::new() };
     format!(
-        "{remove}table {TABLE} {{
-  map to {{ type ipv4_addr : verdict; }}
-  map from {{ type ipv4_addr : verdict; }}
-  set itself {{ type ipv4_addr . ipv4_addr; }}
+        "{remove}table {table} {{
+  map to {{ type {address} : verdict; }}
+  map from {{ type {address} : verdict; }}
+  set itself {{ type {address} . {address}; }}
   chain towards {{
-    ip daddr vmap @to
+    {ip} daddr vmap @to
     accept
   }}
   chain judge {{
     ct state established,related accept
-    ip saddr . ip daddr @itself accept
-    ip saddr vmap @from
+    {ip} saddr . {ip} daddr @itself accept
+    {ip} saddr vmap @from
     goto towards
   }}
   chain forward {{
@@ -155,26 +190,27 @@ pub(super) fn replace(local: Ipv4Net, rules: &Ruleset) -> String {
   }}
   chain output {{
     type filter hook output priority filter; policy accept;
-    ip saddr != {local} accept
-    ip daddr != {local} fib daddr type local accept
+    {ip} saddr != {local} accept
+    {ip} daddr != {local} fib daddr type local accept
     jump judge
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
     iifname \"lo\" accept
-    ip daddr != {local} accept
+    {ip} daddr != {local} accept
     jump judge
   }}
 }}
 {objects}",
-        remove = remove(),
-        objects = step(&Ruleset::default(), rules),
+        remove = remove(family),
+        objects = step(&Ruleset::of(family), rules),
     )
 }
 
 /// The script from some rules to others, as one transaction.
 pub(super) fn step(old: &Ruleset, new: &Ruleset) -> String {
-    let mut script = Script::about(TABLE);
+    let table = table(new.family);
+    let mut script = Script::about(table);
     // Elements that refer to chains go first and come last.
     for (map, old, new) in [("to", &old.to, &new.to), ("from", &old.from, &new.from)] {
         script.elements("delete", map, &differing(old, new));
@@ -191,24 +227,25 @@ pub(super) fn step(old: &Ruleset, new: &Ruleset) -> String {
     script.elements("delete", "itself", &pairs(old, new));
     script.elements("add", "itself", &pairs(new, old));
     for set in old.sets.keys().filter(|set| !new.sets.contains_key(*set)) {
-        script.line(&format!("delete set {TABLE} {set}"));
+        script.line(&format!("delete set {table} {set}"));
     }
     script.text
 }
 
 /// The elements of one map that the other has not, or has otherwise.
-fn differing(of: &BTreeMap<Ipv4Addr, String>, but: &BTreeMap<Ipv4Addr, String>) -> Vec<String> {
+fn differing(of: &BTreeMap<IpAddr, String>, but: &BTreeMap<IpAddr, String>) -> Vec<String> {
     let differing = of.iter().filter(|(ip, chain)| but.get(*ip) != Some(chain));
     differing.map(|(ip, chain)| format!("{ip} : goto {chain}")).collect()
 }
 
 impl Script {
     fn sets(&mut self, old: &Ruleset, new: &Ruleset) {
+        let (table, family) = (table(new.family), new.family);
         let nothing = BTreeSet::new();
         for (name, (kind, elements)) in &new.sets {
             let before = old.sets.get(name).map(|(_, elements)| elements);
             if before.is_none() {
-                self.line(&format!("add set {TABLE} {name} {{ type {}; }}", kind.types()));
+                self.line(&format!("add set {table} {name} {{ type {}; }}", kind.types(family)));
             }
             let before = before.unwrap_or(&nothing);
             let but = |of: &BTreeSet<String>, but: &BTreeSet<String>| {

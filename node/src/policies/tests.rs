@@ -12,14 +12,15 @@ use kube::runtime::watcher::Event;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
+use wherry_api::ranges::IpFamily;
 
 use super::Place;
 use super::kernel::Kernel;
 use super::model::{Numbers, Peer, Pod, Policy, Rule};
 use super::ruleset::{Ruleset, replace, step};
 use super::world::World;
-use crate::network::testing::{bridge_config, inside, isolated, serve_tcp};
-use crate::network::{self, PodNetwork, nft};
+use crate::network::testing::{dual_stack_config, inside, isolated, serve_tcp};
+use crate::network::{self, Layout, PodNetwork, nft};
 use crate::services::ObjectKey;
 
 const NAMESPACES: [&str; 3] = ["red", "green", "blue"];
@@ -30,8 +31,8 @@ const PORTS: [u16; 2] = [8080, 9090];
 const PATIENCE: Duration = Duration::from_millis(150);
 
 fn place() -> Place {
-    let range = |text: &str| text.parse().unwrap();
-    Place { node: "here".to_owned(), namespaced: range("10.244.3.0/25"), local: range("10.244.3.128/25") }
+    let layout = Layout::of("10.244.3.0/24,fd00:244:0:3::/64".parse().unwrap()).unwrap();
+    Place { node: "here".to_owned(), layout }
 }
 
 fn namespace(name: &str) -> core::Namespace {
@@ -39,8 +40,9 @@ fn namespace(name: &str) -> core::Namespace {
 }
 
 /// A Pod called like its kind, which names its port 8080 `http`.
-fn pod(namespace: &str, kind: &str, ip: Option<IpAddr>) -> core::Pod {
-    let status = ip.map(|ip| json!({"phase": "Running", "podIP": ip.to_string()}));
+fn pod(namespace: &str, kind: &str, ips: &[IpAddr]) -> core::Pod {
+    let listed: Vec<Value> = ips.iter().map(|ip| json!({"ip": ip.to_string()})).collect();
+    let status = ips.first().map(|ip| json!({"phase": "Running", "podIP": ip.to_string(), "podIPs": listed}));
     serde_json::from_value(json!({
         "metadata": {"namespace": namespace, "name": kind, "uid": format!("{namespace}-{kind}"), "labels": {"kind": kind}},
         "spec": {"nodeName": "here", "containers": [
@@ -56,12 +58,13 @@ fn policy(namespace: &str, name: &str, spec: &Value) -> NetworkPolicy {
 }
 
 /// What the policies say of a connection, in the plainest way.
-fn allowed(policies: &[Policy], from: &Pod, to: &Pod, port: u16) -> bool {
+fn allowed(policies: &[Policy], from: &Pod, to: &Pod, port: u16, family: IpFamily) -> bool {
     let matches = |rule: &Rule, owner: &Policy, peer: &Pod| {
         let of_peers = rule.peers.as_ref().is_none_or(|peers| {
             peers.iter().any(|peer_rule| match peer_rule {
                 Peer::Block { range, except } => {
-                    range.contains(&peer.ip) && !except.iter().any(|range| range.contains(&peer.ip))
+                    let ip = peer.address(family).unwrap();
+                    range.contains(&ip) && !except.iter().any(|range| range.contains(&ip))
                 }
                 Peer::Pods { namespaces, pods } => {
                     let color = BTreeMap::from([("color".to_owned(), peer.namespace.clone())]);
@@ -100,11 +103,11 @@ fn allowed(policies: &[Policy], from: &Pod, to: &Pod, port: u16) -> bool {
 }
 
 /// Which of the targets can be connected to from a Pod's address.
-fn reached(netns: Option<&PathBuf>, source: Ipv4Addr, targets: Vec<SocketAddr>) -> Vec<bool> {
+fn reached(netns: Option<&PathBuf>, source: IpAddr, targets: Vec<SocketAddr>) -> Vec<bool> {
     inside(netns, move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let connect = |target: SocketAddr| async move {
-            let socket = TcpSocket::new_v4().unwrap();
+            let socket = if source.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.unwrap();
             socket.bind((source, 0).into()).unwrap();
             matches!(tokio::time::timeout(PATIENCE, socket.connect(target)).await, Ok(Ok(_)))
         };
@@ -124,7 +127,7 @@ struct Field {
 impl Field {
     async fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let network = network::open(&bridge_config(data.path())).await.unwrap();
+        let network = network::open(&dual_stack_config(data.path())).await.unwrap();
         let mut world = World::new(place());
         world.record_policy(&Event::Init);
         world.record_policy(&Event::InitDone);
@@ -134,9 +137,9 @@ impl Field {
             namespaces.push(namespace(name));
             for kind in KINDS {
                 let address = network.attach(&format!("{name}-{kind}"), kind == "oci").await.unwrap();
-                let object = pod(name, kind, Some(address.ip));
-                for port in PORTS {
-                    serve_tcp(address.netns.as_ref(), &format!("{}:{port}", address.ip), "answer");
+                let object = pod(name, kind, &address.ips());
+                for (ip, port) in address.ips().iter().flat_map(|ip| PORTS.map(|port| (*ip, port))) {
+                    serve_tcp(address.netns.as_ref(), &SocketAddr::new(ip, port).to_string(), "answer");
                 }
                 pods.push((Pod::parse(&object).unwrap(), address.netns));
                 listed.push(object);
@@ -152,7 +155,7 @@ impl Field {
             world.record_pod(&Event::InitApply(pod));
         }
         world.record_pod(&Event::InitDone);
-        let kernel = Kernel::new(place().local);
+        let kernel = Kernel::new(place().layout);
         Self { world, kernel, pods, _network: network, _data: data }
     }
 
@@ -169,15 +172,24 @@ impl Field {
     fn matches(&self, policies: &[NetworkPolicy]) -> (usize, usize) {
         let policies: Vec<Policy> = policies.iter().filter_map(Policy::parse).collect();
         let (mut open, mut all) = (0, 0);
-        for (from, netns) in &self.pods {
+        let froms =
+            self.pods.iter().flat_map(|pod| place().layout.families().map(move |family| (pod, family)));
+        for ((from, netns), family) in froms {
             let cells: Vec<(&Pod, u16)> =
                 self.pods.iter().flat_map(|(to, _)| PORTS.map(|port| (to, port))).collect();
-            let targets = cells.iter().map(|(to, port)| SocketAddr::new(to.ip.into(), *port)).collect();
-            let found = reached(netns.as_ref(), from.ip, targets);
+            let address = |pod: &Pod| pod.address(family).unwrap();
+            let targets = cells.iter().map(|(to, port)| SocketAddr::new(address(to), *port)).collect();
+            let found = reached(netns.as_ref(), address(from), targets);
             for ((to, port), found) in cells.into_iter().zip(found) {
-                let expected = allowed(&policies, from, to, port);
+                let expected = allowed(&policies, from, to, port, family);
                 let name = |pod: &Pod| format!("{}/{}", pod.namespace, pod.labels["kind"]);
-                assert_eq!(found, expected, "{} to {}:{port} under {policies:#?}", name(from), name(to));
+                assert_eq!(
+                    found,
+                    expected,
+                    "{} to {}:{port} by {family} under {policies:#?}",
+                    name(from),
+                    name(to)
+                );
                 open += usize::from(found);
                 all += 1;
             }
@@ -240,6 +252,13 @@ fn scenarios() -> Vec<Vec<NetworkPolicy>> {
         )],
         vec![policy(
             "blue",
+            "block",
+            &json!({"podSelector": everybody, "policyTypes": ["Ingress"], "ingress": [
+                {"from": [{"ipBlock": {"cidr": "fd00:244:0:3::/121", "except": ["fd00:244:0:3::2/128"]}}]},
+            ]}),
+        )],
+        vec![policy(
+            "blue",
             "out",
             &json!({"podSelector": kind("wasm"), "policyTypes": ["Egress"], "egress": [
                 {"to": [{"ipBlock": {"cidr": "10.244.3.128/25"}}], "ports": [{"protocol": "TCP", "port": 8080}]},
@@ -272,7 +291,7 @@ fn every_cell_of_the_matrix_is_as_the_policies_say() {
     isolated(|| async {
         let mut field = Field::start().await;
         field.apply().await;
-        assert_eq!(field.matches(&[]), (72, 72));
+        assert_eq!(field.matches(&[]), (144, 144));
         let mut cells = 0;
         for policies in scenarios() {
             for policy in &policies {
@@ -286,9 +305,9 @@ fn every_cell_of_the_matrix_is_as_the_policies_say() {
                 field.world.record_policy(&Event::Delete(policy));
             }
         }
-        assert!(cells >= 500, "{cells}");
+        assert!(cells >= 1000, "{cells}");
         field.apply().await;
-        assert_eq!(field.matches(&[]), (72, 72));
+        assert_eq!(field.matches(&[]), (144, 144));
     });
 }
 
@@ -301,12 +320,16 @@ fn the_node_reaches_its_pods_and_they_reach_the_node() {
             field.world.record_policy(&Event::Apply(policy(name, "deny", &deny)));
         }
         field.apply().await;
-        let gateway = Ipv4Addr::new(10, 244, 3, 1);
-        serve_tcp(None, &format!("{gateway}:7000"), "node");
-        for (pod, netns) in &field.pods {
-            let targets = PORTS.map(|port| SocketAddr::new(pod.ip.into(), port)).to_vec();
-            assert_eq!(reached(None, gateway, targets), [true, true]);
-            assert_eq!(reached(netns.as_ref(), pod.ip, vec![SocketAddr::new(gateway.into(), 7000)]), [true]);
+        for family in place().layout.families() {
+            let gateway = place().layout.gateway(family).unwrap();
+            let node = SocketAddr::new(gateway, 7000);
+            serve_tcp(None, &node.to_string(), "node");
+            for (pod, netns) in &field.pods {
+                let ip = pod.address(family).unwrap();
+                let targets = PORTS.map(|port| SocketAddr::new(ip, port)).to_vec();
+                assert_eq!(reached(None, gateway, targets), [true, true]);
+                assert_eq!(reached(netns.as_ref(), ip, vec![node]), [true]);
+            }
         }
     });
 }
@@ -325,7 +348,7 @@ fn connections_that_were_let_in_stay() {
         let deny = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
         field.world.record_policy(&Event::Apply(policy("green", "deny", &deny)));
         field.apply().await;
-        assert_eq!(reached(from.as_ref(), field.pods[0].0.ip, vec![address]), [false]);
+        assert_eq!(reached(from.as_ref(), field.pods[0].0.ip.into(), vec![address]), [false]);
         stream.write_all(b"still there?").unwrap();
         let mut buffer = [0; 12];
         served.read_exact(&mut buffer).unwrap();
@@ -350,21 +373,21 @@ fn a_pod_is_known_before_it_tells_its_address() {
         world.record_namespace(&step);
     }
     assert!(world.complete());
-    assert!(world.take_rules().unwrap().is_empty());
-    let object = pod("red", "oci", None);
-    let ip = Ipv4Addr::new(10, 244, 3, 9);
-    world.admit("u".to_owned(), ObjectKey::of(&object), Pod::with_address(&object, ip).unwrap());
-    assert!(!world.take_rules().unwrap().is_empty());
+    assert!(is_nothing(&world.take_rules().unwrap()));
+    let object = pod("red", "oci", &[]);
+    let ip = IpAddr::from([10, 244, 3, 9]);
+    world.admit("u".to_owned(), ObjectKey::of(&object), Pod::with_addresses(&object, &[ip]).unwrap());
+    assert!(!is_nothing(&world.take_rules().unwrap()));
     assert_eq!(world.take_rules(), None, "nothing changed");
     // Labels that changed since count.
-    let mut relabelled = pod("red", "wasm", Some(ip.into()));
+    let mut relabelled = pod("red", "wasm", &[ip]);
     relabelled.metadata.name = Some("oci".to_owned());
     world.record_pod(&Event::Apply(relabelled));
-    assert!(world.take_rules().unwrap().is_empty());
+    assert!(is_nothing(&world.take_rules().unwrap()));
     world.record_pod(&Event::Delete(object));
-    assert!(!world.take_rules().unwrap().is_empty());
+    assert!(!is_nothing(&world.take_rules().unwrap()));
     world.release("u");
-    assert!(world.take_rules().unwrap().is_empty());
+    assert!(is_nothing(&world.take_rules().unwrap()));
 }
 
 #[test]
@@ -375,18 +398,22 @@ fn what_is_no_packets_or_no_pods_is_left_out() {
     let all = of(json!([{"from": [], "ports": []}]));
     assert_eq!(all.ingress.unwrap(), [Rule { peers: None, ports: None }]);
     let nobody =
-        of(json!([{"from": [{"ipBlock": {"cidr": "fd00::/8"}}], "ports": [{"port": 9, "endPort": 8}]}]));
+        of(json!([{"from": [{"ipBlock": {"cidr": "fd00::/129"}}], "ports": [{"port": 9, "endPort": 8}]}]));
     assert_eq!(nobody.ingress.unwrap(), [Rule { peers: Some(Vec::new()), ports: Some(Vec::new()) }]);
     let invalid = json!({"podSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}, "policyTypes": ["Ingress"]});
     assert!(!parse(&invalid).pods.matches(&BTreeMap::new()));
 
-    let mut on_host = pod("red", "oci", Some([192, 0, 2, 1].into()));
+    let mut on_host = pod("red", "oci", &[[192, 0, 2, 1].into()]);
     on_host.spec.as_mut().unwrap().host_network = Some(true);
     assert_eq!(Pod::parse(&on_host), None);
-    let mut ended = pod("red", "oci", Some([10, 244, 3, 2].into()));
+    let mut ended = pod("red", "oci", &[[10, 244, 3, 2].into()]);
     ended.status.as_mut().unwrap().phase = Some("Succeeded".to_owned());
     assert_eq!(Pod::parse(&ended), None);
-    assert_eq!(Pod::parse(&pod("red", "oci", None)), None);
+    assert_eq!(Pod::parse(&pod("red", "oci", &[])), None);
+}
+
+fn is_nothing(rules: &[Ruleset]) -> bool {
+    rules.iter().all(Ruleset::is_empty)
 }
 
 /// Some policies of the three namespaces, by the numbers of scenarios.
@@ -401,8 +428,10 @@ proptest! {
     #[test]
     fn changes_add_up(steps in prop::collection::vec((any_rules(), prop::collection::btree_set(0usize..6, 0..6)), 1..8)) {
         isolated(move || async move {
-            let mut last = Ruleset::default();
-            nft::apply(replace(place().local, &last)).await.unwrap();
+            let layout = place().layout;
+            let mut last: Vec<Ruleset> = layout.families().map(Ruleset::of).collect();
+            let anew = |all: &[Ruleset]| all.iter().map(|rules| replace(&layout, rules)).collect::<String>();
+            nft::apply(anew(&last)).await.unwrap();
             for (numbers, present) in steps {
                 let mut world = World::new(place());
                 let policies = numbers.iter().flat_map(|number| scenarios().remove(*number));
@@ -414,14 +443,16 @@ proptest! {
                 }
                 for number in present {
                     let ip = Ipv4Addr::new(10, 244, 3, 2 + u8::try_from(number).unwrap());
-                    world.record_pod(&Event::Apply(pod(NAMESPACES[number % 3], KINDS[number / 3], Some(ip.into()))));
+                    let ips = [ip.into(), layout.six_of(ip).unwrap().into()];
+                    world.record_pod(&Event::Apply(pod(NAMESPACES[number % 3], KINDS[number / 3], &ips)));
                 }
                 let rules = world.take_rules().unwrap();
-                nft::apply(step(&last, &rules)).await.unwrap();
+                let script: String = last.iter().zip(&rules).map(|(old, new)| step(old, new)).collect();
+                nft::apply(script).await.unwrap();
                 last = rules;
             }
             let by_steps = in_kernel();
-            nft::apply(replace(place().local, &last)).await.unwrap();
+            nft::apply(anew(&last)).await.unwrap();
             assert_eq!(by_steps, in_kernel());
         });
     }
@@ -429,10 +460,12 @@ proptest! {
 
 /// The rules in the kernel, whatever order they were made in.
 fn in_kernel() -> Vec<String> {
-    let listed =
-        std::process::Command::new("nft").args(["list", "table", "ip", "wherry_policies"]).output().unwrap();
-    let mut lines: Vec<String> =
-        String::from_utf8(listed.stdout).unwrap().lines().map(|line| line.trim().to_owned()).collect();
+    let list = |family: &str| {
+        let words = ["list", "table", family, "wherry_policies"];
+        String::from_utf8(std::process::Command::new("nft").args(words).output().unwrap().stdout).unwrap()
+    };
+    let listed = ["ip", "ip6"].map(list).concat();
+    let mut lines: Vec<String> = listed.lines().map(|line| line.trim().to_owned()).collect();
     lines.sort();
     lines
 }

@@ -34,7 +34,7 @@ pub(crate) async fn serve(client: Client, place: Place, requests: Requests, shut
     let mut keeper = Keeper {
         changes: Changes::new(),
         follows_peers: false,
-        kernel: Kernel::new(place.local),
+        kernel: Kernel::new(place.layout),
         world: World::new(place),
         waiting: Vec::new(),
     };

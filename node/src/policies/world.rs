@@ -12,6 +12,7 @@ use super::Place;
 use super::model::{Labels, Pod, Policy};
 use super::plan::{View, plan};
 use super::ruleset::Ruleset;
+use crate::network::Layout;
 use crate::services::{ObjectKey, Replica};
 
 /// See the module.
@@ -80,31 +81,33 @@ impl World {
         self.policies.is_complete() && (of_others || !self.has_policies())
     }
 
-    /// The rules, if they may be others than when this was last asked.
-    pub(super) fn take_rules(&mut self) -> Option<Ruleset> {
+    /// The rules of each family, if they may be others than when this was last asked.
+    pub(super) fn take_rules(&mut self) -> Option<Vec<Ruleset>> {
         std::mem::take(&mut self.changed).then(|| self.rules())
     }
 
-    fn rules(&self) -> Ruleset {
+    fn rules(&self) -> Vec<Ruleset> {
+        let families = self.place.layout.families();
         if !self.has_policies() {
-            return Ruleset::default();
+            return families.map(Ruleset::of).collect();
         }
         let local = self.local();
         let elsewhere = self.pods.iter().map(|(_, pod)| pod).filter(|pod| !local.contains_key(&pod.ip));
         let namespaces: BTreeMap<&str, &Labels> =
             self.namespaces.iter().map(|(key, labels)| (key.name.as_str(), labels)).collect();
-        plan(&View {
+        let view = View {
             policies: self.policies.iter().collect(),
             namespaces: &|name| namespaces.get(name).copied(),
             pods: elsewhere.chain(local.values()).collect(),
             local: local.values().collect(),
-        })
+        };
+        families.map(|family| plan(&view, family)).collect()
     }
 
     /// The Pods of this node by address: those that tell theirs, and those that have just got it, whose labels are told by their
     /// objects all the same.
     fn local(&self) -> BTreeMap<Ipv4Addr, Pod> {
-        let Place { node, namespaced, local } = &self.place;
+        let Place { node, layout: Layout { namespaced, local, .. } } = &self.place;
         let here = |pod: &Pod| {
             let ours = namespaced.contains(&pod.ip) || local.contains(&pod.ip);
             ours && pod.node.as_deref() == Some(node)

@@ -98,13 +98,13 @@ impl Registration {
         };
         let labelled = has_all(node.metadata.labels.as_ref(), self.facts.labels())
             && has_all(node.metadata.annotations.as_ref(), self.facts.annotations());
-        let cidr = node.spec.as_ref().and_then(|spec| spec.pod_cidr.as_deref());
-        if labelled && cidr == Some(self.facts.pod_cidr.as_str()) {
+        let ranges = node.spec.as_ref().and_then(|spec| spec.pod_cidrs.as_ref());
+        if labelled && ranges == Some(&self.facts.pod_cidrs) {
             return Ok(node);
         }
         let patch = json!({
             "metadata": { "labels": self.facts.labels(), "annotations": self.facts.annotations() },
-            "spec": { "podCIDR": self.facts.pod_cidr, "podCIDRs": [self.facts.pod_cidr] },
+            "spec": { "podCIDR": self.facts.pod_cidrs.first(), "podCIDRs": self.facts.pod_cidrs },
         });
         api.patch(&self.facts.name, &PatchParams::default(), &Patch::Merge(&patch)).await
     }
@@ -133,7 +133,11 @@ impl Registration {
     async fn write_status(&mut self, status: NodeStatus, now: Timestamp) -> Result<(), kube::Error> {
         self.report_pressure(&status);
         let api: Api<Node> = Api::all(self.client.clone());
-        let patch = json!({ "status": status });
+        let mut patch = json!({ "status": status });
+        // A merge would take addresses of one type, as nodes of both families have, for one and the same.
+        if let Some(addresses) = patch["status"]["addresses"].as_array_mut() {
+            addresses.push(json!({ "$patch": "replace" }));
+        }
         api.patch_status(&self.facts.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
         self.ctx.csi.in_use().tell(status.volumes_in_use.iter().flatten().cloned().collect());
         self.written = Some((status, now));

@@ -1,6 +1,7 @@
 //! The Node object as this node wants it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -34,12 +35,12 @@ pub(crate) struct Health {
 pub(crate) struct Facts {
     /// The node's name.
     pub(crate) name: String,
-    /// The address it is reached at.
-    pub(crate) ip: String,
+    /// The addresses it is reached at.
+    pub(crate) ips: Vec<IpAddr>,
     /// The port of its endpoint.
     pub(crate) port: u16,
-    /// Its pod addresses.
-    pub(crate) pod_cidr: String,
+    /// Its pod addresses: a range, or one of each family.
+    pub(crate) pod_cidrs: Vec<String>,
     /// How many pods it takes.
     pub(crate) max_pods: u32,
     /// The machine.
@@ -92,8 +93,8 @@ impl Facts {
                 ..ObjectMeta::default()
             },
             spec: Some(NodeSpec {
-                pod_cidr: Some(self.pod_cidr.clone()),
-                pod_cidrs: Some(vec![self.pod_cidr.clone()]),
+                pod_cidr: self.pod_cidrs.first().cloned(),
+                pod_cidrs: Some(self.pod_cidrs.clone()),
                 ..NodeSpec::default()
             }),
             status: Some(status),
@@ -115,11 +116,12 @@ impl Facts {
         };
         let address =
             |type_: &str, address: &str| NodeAddress { type_: type_.to_owned(), address: address.to_owned() };
+        let internal = self.ips.iter().map(|ip| address("InternalIP", &ip.to_string()));
         let endpoint = DaemonEndpoint { port: i32::from(self.port) };
         NodeStatus {
             capacity: quantities(self.machine.capacity(self.max_pods), |(all, _)| all),
             allocatable: quantities(self.machine.allocatable(self.max_pods), |(_, healthy)| healthy),
-            addresses: Some(vec![address("InternalIP", &self.ip), address("Hostname", &self.name)]),
+            addresses: Some(internal.chain([address("Hostname", &self.name)]).collect()),
             daemon_endpoints: Some(NodeDaemonEndpoints { kubelet_endpoint: Some(endpoint) }),
             conditions: Some(conditions(health, before, now)),
             node_info: Some(self.system_info()),
@@ -233,9 +235,9 @@ mod tests {
     fn facts() -> Facts {
         Facts {
             name: "n1".to_owned(),
-            ip: "10.0.0.1".to_owned(),
+            ips: vec!["10.0.0.1".parse().unwrap()],
             port: 10250,
-            pod_cidr: "10.244.0.0/24".to_owned(),
+            pod_cidrs: vec!["10.244.0.0/24".to_owned()],
             max_pods: 110,
             machine: Machine::observe(std::path::Path::new("/")),
             volumes: "/data/volumes".to_owned(),

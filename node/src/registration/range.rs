@@ -1,12 +1,12 @@
 //! The Pod addresses of a node whose control plane gives them out: a part of the cluster's range, in its Node.
 
-use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, NodeSpec};
 use kube::api::{ObjectMeta, PostParams};
 use kube::runtime::wait::{self, await_condition};
 use kube::{Api, Client};
 use tracing::info;
 use wherry_api::local_path;
+use wherry_api::ranges::{Ranges, RangesError};
 
 /// Why a node does not learn its Pod addresses.
 #[derive(Debug, thiserror::Error)]
@@ -17,13 +17,18 @@ pub enum RangeError {
     /// The Node cannot be watched.
     #[error("cannot watch the node")]
     Watch(#[source] wait::Error),
-    /// What the Node says is none.
-    #[error("the node was given no IPv4 range: {0}")]
-    Family(String),
+    /// What the Node says is none, or two of one family.
+    #[error("the node was given no Pod ranges that can be used: {given:?}")]
+    Ranges {
+        /// What it was given.
+        given: String,
+        /// What is wrong with it.
+        source: RangesError,
+    },
 }
 
 /// Registers the node if it is not known yet, and waits until its Node says which Pod addresses are its own.
-pub async fn pod_range(client: Client, name: &str) -> Result<IpNet, RangeError> {
+pub async fn pod_range(client: Client, name: &str) -> Result<Ranges, RangeError> {
     let api = Api::<Node>::all(client);
     let node = match api.get_opt(name).await.map_err(RangeError::Register)? {
         Some(node) => node,
@@ -36,9 +41,8 @@ pub async fn pod_range(client: Client, name: &str) -> Result<IpNet, RangeError> 
     } else {
         node
     };
-    let range = given(&node).iter().filter_map(|range| range.parse::<IpNet>().ok());
-    let mut range = range.filter(|range| matches!(range, IpNet::V4(_)));
-    range.next().ok_or_else(|| RangeError::Family(given(&node).join(", ")))
+    let given = given(&node).join(",");
+    given.parse().map_err(|source| RangeError::Ranges { given, source })
 }
 
 fn given(node: &Node) -> &[String] {

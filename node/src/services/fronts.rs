@@ -5,13 +5,13 @@
 //! Services could not stand beside each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::model::{ObjectKey, Port, Service};
 use crate::network::Protocol;
 
 /// An address of the outside with a port.
-type Front = (Ipv4Addr, Protocol, u16);
+type Front = (IpAddr, Protocol, u16);
 
 /// What Services ask for.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Fronts {
     }
 
     /// Whether this Service has the address at the port.
-    pub(super) fn has(&self, key: &ObjectKey, ip: Ipv4Addr, port: &Port) -> bool {
+    pub(super) fn has(&self, key: &ObjectKey, ip: IpAddr, port: &Port) -> bool {
         let claims = self.claims.get(&(ip, port.protocol, port.number));
         claims.and_then(BTreeSet::first).is_some_and(|(_, first)| first == key)
     }

@@ -21,17 +21,19 @@ mod proxy;
 mod replica;
 #[cfg(test)]
 mod run_tests;
+#[cfg(test)]
+mod six_tests;
 mod sync_times;
 #[cfg(test)]
 mod tests;
 mod watch;
 mod world;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
+use wherry_api::ranges::{IpFamily, Ranges};
 
 use crate::dns::Feed;
 use crate::network::{NetworkError, NetworkMode};
@@ -51,11 +53,11 @@ pub struct ServicesConfig {
     /// This node's name, to tell local endpoints.
     pub node_name: String,
     /// The addresses of this node's Pods.
-    pub pod_cidr: IpNet,
+    pub pod_cidr: Ranges,
     /// The addresses of all Pods.
-    pub cluster_cidr: IpNet,
+    pub cluster_cidr: Ranges,
     /// The ClusterIPs.
-    pub service_cidr: IpNet,
+    pub service_cidr: Ranges,
     /// The one of them that belongs to this node, at which it answers for the cluster's names.
     pub dns: Option<IpAddr>,
     /// Where NodePorts listen in loopback mode. In bridge mode they are on every address of the node.
@@ -79,6 +81,8 @@ pub(crate) async fn run(
 ) -> Result<(), ServicesError> {
     let dataplane = Dataplane::open(&config).await?;
     let health = HealthChecks::new(match config.mode {
+        // One socket of IPv6 hears both families.
+        NetworkMode::Bridge if config.pod_cidr.of(IpFamily::V6).is_some() => Ipv6Addr::UNSPECIFIED.into(),
         NetworkMode::Bridge => Ipv4Addr::UNSPECIFIED.into(),
         NetworkMode::Loopback => config.node_port_address,
     });

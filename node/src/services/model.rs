@@ -1,12 +1,13 @@
 //! What the data planes need of Services and EndpointSlices, parsed once when an object arrives.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 use kube::ResourceExt;
+use wherry_api::ranges::IpFamily;
 
 use crate::network::Protocol;
 
@@ -61,13 +62,13 @@ impl Scope {
 pub(super) struct Service {
     /// Seconds since 1970.
     pub(super) made: i64,
-    pub(super) cluster_ips: Vec<Ipv4Addr>,
+    pub(super) cluster_ips: Vec<IpAddr>,
     /// Addresses of others that lead here as well.
-    pub(super) external_ips: Vec<Ipv4Addr>,
+    pub(super) external_ips: Vec<IpAddr>,
     /// The addresses of its load balancer.
-    pub(super) balancer_ips: Vec<Ipv4Addr>,
+    pub(super) balancer_ips: Vec<IpAddr>,
     /// Whom the load balancer lets in; everybody, where nothing is said.
-    pub(super) sources: Option<Vec<Ipv4Net>>,
+    pub(super) sources: Option<Vec<IpNet>>,
     /// Where every node tells whether it has endpoints.
     pub(super) health_port: Option<u16>,
     pub(super) ports: Vec<Port>,
@@ -105,7 +106,7 @@ pub(super) struct SlicePort {
 /// An endpoint and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    pub(super) ip: Ipv4Addr,
+    pub(super) ip: IpAddr,
     pub(super) node: Option<String>,
     pub(super) ready: bool,
     /// It answers, although it is about to end.
@@ -117,14 +118,14 @@ pub(super) struct Endpoint {
 }
 
 impl Service {
-    /// `None` for a Service without an IPv4 address: headless, `ExternalName`, or not allocated yet.
+    /// `None` for a Service without an address: headless, `ExternalName`, or not allocated yet.
     pub(super) fn parse(object: &core::Service) -> Option<Self> {
         let spec = object.spec.as_ref()?;
         if spec.type_.as_deref() == Some("ExternalName") {
             return None;
         }
         let listed = spec.cluster_ips.iter().flatten().chain(&spec.cluster_ip);
-        let mut cluster_ips: Vec<Ipv4Addr> = listed.filter_map(|ip| ip.parse().ok()).collect();
+        let mut cluster_ips: Vec<IpAddr> = listed.filter_map(|ip| ip.parse().ok()).collect();
         cluster_ips.sort_unstable();
         cluster_ips.dedup();
         if cluster_ips.is_empty() {
@@ -149,13 +150,13 @@ impl Service {
     }
 }
 
-fn addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<Ipv4Addr> {
-    let addresses: BTreeSet<Ipv4Addr> = texts.filter_map(|text| text.parse().ok()).collect();
+fn addresses<'a>(texts: impl Iterator<Item = &'a String>) -> Vec<IpAddr> {
+    let addresses: BTreeSet<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
     addresses.into_iter().collect()
 }
 
 /// Those at which packets arrive as they were sent; what comes through a proxy is sent to a NodePort.
-fn balancer_ips(service: &core::Service) -> Vec<Ipv4Addr> {
+fn balancer_ips(service: &core::Service) -> Vec<IpAddr> {
     if !is_balanced(service) {
         return Vec::new();
     }
@@ -166,7 +167,7 @@ fn balancer_ips(service: &core::Service) -> Vec<Ipv4Addr> {
 }
 
 /// By the field, or by the annotation that came before it.
-fn sources(service: &core::Service) -> Option<Vec<Ipv4Net>> {
+fn sources(service: &core::Service) -> Option<Vec<IpNet>> {
     if !is_balanced(service) {
         return None;
     }
@@ -177,8 +178,7 @@ fn sources(service: &core::Service) -> Option<Vec<Ipv4Net>> {
     };
     let mut listed = listed.into_iter().map(str::trim).filter(|range| !range.is_empty()).peekable();
     listed.peek()?;
-    // Ranges of the other family let nobody of this one in.
-    Some(Ipv4Net::aggregate(&listed.filter_map(|range| range.parse().ok()).collect()))
+    Some(IpNet::aggregate(&listed.filter_map(|range| range.parse().ok()).collect()))
 }
 
 fn is_balanced(service: &core::Service) -> bool {
@@ -211,11 +211,9 @@ impl Port {
 }
 
 impl Slice {
-    /// `None` for a slice that belongs to no Service or has no IPv4 addresses.
+    /// `None` for a slice that belongs to no Service or has no addresses.
     pub(super) fn parse(object: &discovery::EndpointSlice) -> Option<Self> {
-        if object.address_type != "IPv4" {
-            return None;
-        }
+        IpFamily::named(&object.address_type)?;
         Some(Self {
             service: service_of(object)?,
             ports: object.ports.iter().flatten().filter_map(SlicePort::parse).collect(),

@@ -1,26 +1,28 @@
 //! Decides which endpoints serve each port of a Service. Pure.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use wherry_api::ranges::IpFamily;
 
 use super::model::{Endpoint, Port, Scope, Service, Slice};
 use crate::network::Protocol;
 
-/// One port of a Service, as a data plane has to serve it.
+/// One port of a Service in one family, as a data plane has to serve it: all its addresses are of that family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServicePort {
+    pub(super) family: IpFamily,
     /// The port's name, empty for the only port of a Service.
     pub(super) name: String,
     pub(super) protocol: Protocol,
-    pub(super) cluster_ips: Vec<Ipv4Addr>,
+    pub(super) cluster_ips: Vec<IpAddr>,
     /// Addresses of the outside that lead here, but for those that other Services have.
-    pub(super) external_ips: Vec<Ipv4Addr>,
+    pub(super) external_ips: Vec<IpAddr>,
     /// The same of the load balancer.
-    pub(super) balancer_ips: Vec<Ipv4Addr>,
+    pub(super) balancer_ips: Vec<IpAddr>,
     /// Whom the load balancer lets in; everybody, where nothing is said.
-    pub(super) sources: Option<Vec<Ipv4Net>>,
+    pub(super) sources: Option<Vec<IpNet>>,
     pub(super) port: u16,
     pub(super) node_port: Option<u16>,
     /// How long a client stays with its endpoint, in seconds.
@@ -30,14 +32,14 @@ pub(super) struct ServicePort {
     /// What traffic from outside may use: to a NodePort, an external address or the load balancer.
     pub(super) external: Scope,
     /// Every endpoint that new connections may go to, in order.
-    pub(super) cluster: Vec<SocketAddrV4>,
+    pub(super) cluster: Vec<SocketAddr>,
     /// The same among those of this node.
-    pub(super) local: Vec<SocketAddrV4>,
+    pub(super) local: Vec<SocketAddr>,
 }
 
 impl ServicePort {
     /// The endpoints for traffic of that scope.
-    pub(super) fn backends(&self, scope: Scope) -> &[SocketAddrV4] {
+    pub(super) fn backends(&self, scope: Scope) -> &[SocketAddr] {
         match scope {
             Scope::Cluster => &self.cluster,
             Scope::Local => &self.local,
@@ -57,26 +59,34 @@ pub(super) struct Place {
     pub(super) zone: Option<String>,
 }
 
-/// The ports of a Service with the endpoints its slices name. `has` says whether an address of the outside is the
+/// The ports of a Service, in each family it has a ClusterIP of, with the endpoints its slices name. `has` says whether an address of the outside is the
 /// Service's at this port.
 pub(super) fn plan(
     service: &Service,
     slices: &[&Slice],
     here: &Place,
-    has: impl Fn(Ipv4Addr, &Port) -> bool,
+    has: impl Fn(IpAddr, &Port) -> bool,
 ) -> Vec<ServicePort> {
-    let ports = service.ports.iter().map(|port| {
-        let candidates = candidates(slices, &port.name, port.protocol);
+    let families: BTreeSet<IpFamily> = service.cluster_ips.iter().copied().map(IpFamily::of).collect();
+    let ports = families.iter().flat_map(|family| service.ports.iter().map(move |port| (*family, port)));
+    let ports = ports.map(|(family, port)| {
+        let mut candidates = candidates(slices, &port.name, port.protocol);
+        candidates.retain(|(address, _)| IpFamily::of(address.ip()) == family);
         let mut local = candidates.clone();
         local.retain(|(_, endpoint)| endpoint.is_on(&here.node));
-        let own = |ips: &[Ipv4Addr]| ips.iter().copied().filter(|ip| has(*ip, port)).collect();
+        let of_family = |ip: &IpAddr| IpFamily::of(*ip) == family;
+        let own = |ips: &[IpAddr]| ips.iter().copied().filter(|ip| of_family(ip) && has(*ip, port)).collect();
+        // Ranges of the other family let nobody of this one in.
+        let admitted =
+            |ranges: &Vec<IpNet>| ranges.iter().copied().filter(|range| of_family(&range.addr())).collect();
         ServicePort {
+            family,
             name: port.name.clone(),
             protocol: port.protocol,
-            cluster_ips: service.cluster_ips.clone(),
+            cluster_ips: service.cluster_ips.iter().copied().filter(of_family).collect(),
             external_ips: own(&service.external_ips),
             balancer_ips: own(&service.balancer_ips),
-            sources: service.sources.clone(),
+            sources: service.sources.as_ref().map(admitted),
             port: port.number,
             node_port: port.on_node,
             affinity: service.affinity,
@@ -93,10 +103,13 @@ pub(super) fn plan(
 pub(super) fn ready_on(slices: &[&Slice], node: &str) -> usize {
     let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let ready = endpoints.filter(|endpoint| endpoint.ready && endpoint.is_on(node));
-    ready.map(|endpoint| endpoint.ip).collect::<BTreeSet<_>>().len()
+    let ips: BTreeSet<IpAddr> = ready.map(|endpoint| endpoint.ip).collect();
+    // An endpoint with addresses of both families is one.
+    let of = |family| ips.iter().filter(|ip| IpFamily::of(**ip) == family).count();
+    of(IpFamily::V4).max(of(IpFamily::V6))
 }
 
-type Candidate<'a> = (SocketAddrV4, &'a Endpoint);
+type Candidate<'a> = (SocketAddr, &'a Endpoint);
 
 fn candidates<'a>(slices: &[&'a Slice], name: &str, protocol: Protocol) -> Vec<Candidate<'a>> {
     let mut found = Vec::new();
@@ -104,7 +117,7 @@ fn candidates<'a>(slices: &[&'a Slice], name: &str, protocol: Protocol) -> Vec<C
         let ports = slice.ports.iter().filter(|port| port.name == name && port.protocol == protocol);
         for port in ports {
             let addressed =
-                slice.endpoints.iter().map(|endpoint| (SocketAddrV4::new(endpoint.ip, port.port), endpoint));
+                slice.endpoints.iter().map(|endpoint| (SocketAddr::new(endpoint.ip, port.port), endpoint));
             found.extend(addressed);
         }
     }
@@ -128,8 +141,8 @@ fn near<'a>(candidates: &[Candidate<'a>], here: &Place) -> Vec<Candidate<'a>> {
 }
 
 /// The ready ones; when there are none, those that still answer while they end.
-fn choose(candidates: &[Candidate<'_>]) -> Vec<SocketAddrV4> {
-    let those = |wanted: fn(&Endpoint) -> bool| -> BTreeSet<SocketAddrV4> {
+fn choose(candidates: &[Candidate<'_>]) -> Vec<SocketAddr> {
+    let those = |wanted: fn(&Endpoint) -> bool| -> BTreeSet<SocketAddr> {
         candidates.iter().filter(|(_, endpoint)| wanted(endpoint)).map(|(address, _)| *address).collect()
     };
     let ready = those(|endpoint| endpoint.ready);

@@ -14,9 +14,9 @@ fn service(ports: &[(&str, Protocol, u16)]) -> Service {
     };
     Service {
         made: 0,
-        cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 1)],
-        external_ips: vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)],
-        balancer_ips: vec![Ipv4Addr::new(192, 0, 2, 3)],
+        cluster_ips: vec![IpAddr::from([10, 96, 0, 1])],
+        external_ips: vec![IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])],
+        balancer_ips: vec![IpAddr::from([192, 0, 2, 3])],
         sources: None,
         health_port: None,
         ports: ports.iter().map(port).collect(),
@@ -53,7 +53,7 @@ fn slice(ports: &[(&str, Protocol, u16)], endpoints: &str) -> Slice {
         Endpoint {
             for_nodes: hinted(for_nodes),
             for_zones: hinted(for_zones),
-            ip: Ipv4Addr::new(10, 244, 0, word.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()),
+            ip: IpAddr::from([10, 244, 0, word.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap()]),
             node: Some(if word.ends_with('*') { "here" } else { "there" }.to_owned()),
             ready: word.starts_with('r'),
             winding_down: word.starts_with('e'),
@@ -66,8 +66,9 @@ fn slice(ports: &[(&str, Protocol, u16)], endpoints: &str) -> Slice {
     }
 }
 
-fn numbers(backends: &[SocketAddrV4]) -> String {
-    let numbers: Vec<String> = backends.iter().map(|backend| backend.ip().octets()[3].to_string()).collect();
+fn numbers(backends: &[SocketAddr]) -> String {
+    let number = |ip: IpAddr| ip.to_string().rsplit(['.', ':']).next().unwrap().to_owned();
+    let numbers: Vec<String> = backends.iter().map(|backend| number(backend.ip())).collect();
     numbers.join(" ")
 }
 
@@ -108,10 +109,10 @@ fn a_node_without_a_zone_sends_everywhere() {
 
 #[test]
 fn addresses_that_others_have_are_left_out() {
-    let first = Ipv4Addr::new(192, 0, 2, 1);
+    let first = IpAddr::from([192, 0, 2, 1]);
     let ports = plan(&service(&[HTTP]), &[], &here(), |ip, port| ip != first && port.number == 80);
-    assert_eq!(ports[0].external_ips, [Ipv4Addr::new(192, 0, 2, 2)]);
-    assert_eq!(ports[0].balancer_ips, [Ipv4Addr::new(192, 0, 2, 3)]);
+    assert_eq!(ports[0].external_ips, [IpAddr::from([192, 0, 2, 2])]);
+    assert_eq!(ports[0].balancer_ips, [IpAddr::from([192, 0, 2, 3])]);
 }
 
 #[test]
@@ -133,8 +134,8 @@ fn a_port_is_found_by_name_and_protocol() {
     let udp = ("dns", Protocol::Udp, 53);
     let slices = [slice(&[("dns", Protocol::Tcp, 8053), ("dns", Protocol::Udp, 9053)], "r1")];
     let ports = planned(&service(&[tcp, udp, HTTP]), &slices.each_ref());
-    assert_eq!(ports[0].cluster, [SocketAddrV4::new(Ipv4Addr::new(10, 244, 0, 1), 8053)]);
-    assert_eq!(ports[1].cluster, [SocketAddrV4::new(Ipv4Addr::new(10, 244, 0, 1), 9053)]);
+    assert_eq!(ports[0].cluster, [SocketAddr::from(([10, 244, 0, 1], 8053))]);
+    assert_eq!(ports[1].cluster, [SocketAddr::from(([10, 244, 0, 1], 9053))]);
     assert!(ports[2].cluster.is_empty());
 }
 
@@ -143,6 +144,34 @@ fn replicas_may_listen_on_different_ports() {
     let slices =
         [slice(&[("http", Protocol::Tcp, 8080)], "r1"), slice(&[("http", Protocol::Tcp, 8081)], "r2")];
     let ports = planned(&service(&[HTTP]), &slices.each_ref());
-    let found: Vec<u16> = ports[0].cluster.iter().map(SocketAddrV4::port).collect();
+    let found: Vec<u16> = ports[0].cluster.iter().map(SocketAddr::port).collect();
     assert_eq!(found, [8080, 8081]);
+}
+
+#[test]
+fn a_service_of_both_families_has_each_of_them_apart() {
+    let port = [("http", Protocol::Tcp, 80)];
+    let mut service = service(&port);
+    service.cluster_ips.push("fd00:96::1".parse().unwrap());
+    service.external_ips = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+    service.sources = Some(vec!["192.0.2.0/24".parse().unwrap()]);
+    let four = slice(&[("http", Protocol::Tcp, 8080)], "r1* r2");
+    let mut six = four.clone();
+    for (at, endpoint) in six.endpoints.iter_mut().enumerate() {
+        endpoint.ip = IpAddr::from([0xfd00, 0x244, 0, 0, 0, 0, 0, u16::try_from(at).unwrap() + 1]);
+    }
+    let [four_port, six_port] = &planned(&service, &[&four, &six])[..] else { panic!("a port of each") };
+    assert_eq!((four_port.family, six_port.family), (IpFamily::V4, IpFamily::V6));
+    let texts = |port: &ServicePort| {
+        let ips = [&port.cluster_ips[..], &port.external_ips, &port.balancer_ips].concat();
+        let ips = ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let backends = port.cluster.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        (ips, backends, port.local.len(), port.sources.as_ref().map(Vec::len))
+    };
+    let expected = ("10.96.0.1 192.0.2.1 192.0.2.3", "10.244.0.1:8080 10.244.0.2:8080");
+    assert_eq!(texts(four_port), (expected.0.to_owned(), expected.1.to_owned(), 1, Some(1)));
+    let expected = ("fd00:96::1 2001:db8::1", "[fd00:244::1]:8080 [fd00:244::2]:8080");
+    // Ranges of the other family let nobody in.
+    assert_eq!(texts(six_port), (expected.0.to_owned(), expected.1.to_owned(), 1, Some(0)));
+    assert_eq!(ready_on(&[&four, &six], "here"), 1, "an endpoint with two addresses is one");
 }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -159,7 +159,7 @@ struct Graceful {
 }
 
 impl Graceful {
-    fn start(address: SocketAddrV4) -> Self {
+    fn start(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let ending = Arc::new(AtomicBool::new(false));
@@ -193,7 +193,7 @@ fn hammer(stop: Arc<AtomicBool>, answered: Arc<AtomicU32>) -> JoinHandle<Vec<Str
         let mut failures = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let ask = || -> std::io::Result<String> {
-                let address = SocketAddrV4::new(Ipv4Addr::new(10, 96, 0, 10), 80).into();
+                let address = SocketAddr::from(([10, 96, 0, 10], 80));
                 let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
                 let mut answer = String::new();
                 stream.read_to_string(&mut answer)?;

@@ -1,8 +1,8 @@
 //! The kernel's data plane with real packets: a bridge network and Services in a namespace made by the test.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rstest::rstest;
 use tempfile::TempDir;
+use wherry_api::ranges::IpFamily;
 
 use super::dataplane::Dataplane;
 use super::model::{ObjectKey, Scope};
@@ -18,10 +19,10 @@ use super::*;
 use crate::network::testing::{
     ask_tcp, ask_udp, bridge_config, inside, isolated, serve_tcp, serve_udp, udp_client,
 };
-use crate::network::{self, PodNetwork, Protocol};
+use crate::network::{self, NetworkConfig, PodNetwork, Protocol};
 
-const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
+const NODE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const CLUSTER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 10));
 
 /// A node: a network interface with [`NODE`], a Pod network and a data plane.
 pub(super) struct Node {
@@ -30,7 +31,7 @@ pub(super) struct Node {
     _data: TempDir,
 }
 
-fn run(line: &str) -> String {
+pub(super) fn run(line: &str) -> String {
     let mut words = line.split(' ');
     let output = Command::new(words.next().unwrap()).args(words).output().unwrap();
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
@@ -39,24 +40,29 @@ fn run(line: &str) -> String {
 
 impl Node {
     pub(super) async fn start() -> Self {
+        Self::start_with(bridge_config, config()).await
+    }
+
+    pub(super) async fn start_with(network: fn(&Path) -> NetworkConfig, config: ServicesConfig) -> Self {
         run("ip link add uplink type bridge");
         run("ip addr add 192.0.2.1/24 dev uplink");
+        run("ip addr add 2001:db8::1/64 dev uplink nodad");
         run("ip link set uplink up");
         let data = tempfile::tempdir().unwrap();
-        let network = network::open(&bridge_config(data.path())).await.unwrap();
-        let dataplane = Dataplane::open(&config()).await.unwrap();
+        let network = network::open(&network(data.path())).await.unwrap();
+        let dataplane = Dataplane::open(&config).await.unwrap();
         Self { network, dataplane, _data: data }
     }
 
     /// A Pod with a network namespace that serves on port 8080.
-    async fn oci_pod(&self, name: &'static str) -> (SocketAddrV4, PathBuf) {
+    async fn oci_pod(&self, name: &'static str) -> (SocketAddr, PathBuf) {
         let pod = self.network.attach(name, true).await.unwrap();
         serve_tcp(pod.netns.as_ref(), "0.0.0.0:8080", name);
         (backend(&pod.ip.to_string()), pod.netns.unwrap())
     }
 
     /// A Pod without one that serves on port 8080 of its address.
-    async fn wasm_pod(&self, name: &'static str) -> SocketAddrV4 {
+    async fn wasm_pod(&self, name: &'static str) -> SocketAddr {
         let pod = self.network.attach(name, false).await.unwrap();
         serve_tcp(None, &format!("{}:8080", pod.ip), name);
         backend(&pod.ip.to_string())
@@ -76,7 +82,7 @@ pub(super) fn config() -> ServicesConfig {
         cluster_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         dns: None,
-        node_port_address: NODE.into(),
+        node_port_address: NODE,
     }
 }
 
@@ -84,13 +90,14 @@ pub(super) fn key(name: &str) -> ObjectKey {
     ObjectKey { namespace: "default".to_owned(), name: name.to_owned() }
 }
 
-pub(super) fn backend(ip: &str) -> SocketAddrV4 {
-    SocketAddrV4::new(ip.parse().unwrap(), 8080)
+pub(super) fn backend(ip: &str) -> SocketAddr {
+    SocketAddr::new(ip.parse().unwrap(), 8080)
 }
 
 /// Port 80 of [`CLUSTER_IP`] and NodePort 30080, with these endpoints, all on this node.
-pub(super) fn web(backends: &[SocketAddrV4]) -> ServicePort {
+pub(super) fn web(backends: &[SocketAddr]) -> ServicePort {
     ServicePort {
+        family: IpFamily::V4,
         name: "http".to_owned(),
         protocol: Protocol::Tcp,
         cluster_ips: vec![CLUSTER_IP],
@@ -108,7 +115,7 @@ pub(super) fn web(backends: &[SocketAddrV4]) -> ServicePort {
 }
 
 /// The names of the servers that answered 24 connections.
-fn answering(netns: Option<&PathBuf>, address: &str) -> Vec<String> {
+pub(super) fn answering(netns: Option<&PathBuf>, address: &str) -> Vec<String> {
     let answers = (0..24).map(|_| ask_tcp(netns, address).unwrap());
     let mut names: Vec<String> = answers.map(|text| text.split(' ').next().unwrap().to_owned()).collect();
     names.sort();
@@ -148,7 +155,7 @@ fn a_pod_reaches_itself_through_its_service_and_others_see_its_address() {
         assert_eq!(ask_tcp(None, "10.96.0.10:80").unwrap(), "a 10.244.3.1");
         // A second Service has the same endpoint: the set of such endpoints is shared.
         let mut second = web(&[a]);
-        (second.cluster_ips, second.node_port) = (vec![Ipv4Addr::new(10, 96, 0, 11)], None);
+        (second.cluster_ips, second.node_port) = (vec![IpAddr::from([10, 96, 0, 11])], None);
         node.dataplane.apply([(key("second"), vec![second])].into()).await;
         node.apply(Vec::new()).await;
         assert_eq!(ask_tcp(Some(&netns_a), "10.96.0.11:80").unwrap(), "a 10.244.3.1");
@@ -186,7 +193,7 @@ fn established_connections_keep_their_endpoint_when_it_leaves() {
         let (old, netns) = node.oci_pod("old").await;
         let (new, client) = node.oci_pod("new").await;
         let listener = inside(Some(&netns), || std::net::TcpListener::bind("0.0.0.0:9000").unwrap());
-        let mut port = web(&[SocketAddrV4::new(*old.ip(), 9000)]);
+        let mut port = web(&[SocketAddr::new(old.ip(), 9000)]);
         node.apply(vec![port.clone()]).await;
         let mut stream = inside(Some(&client), || std::net::TcpStream::connect("10.96.0.10:80").unwrap());
         let (mut served, _) = listener.accept().unwrap();
@@ -211,8 +218,7 @@ fn a_client_stays_with_its_endpoint_until_that_leaves() {
         let (a, _) = node.oci_pod("a").await;
         let (b, _) = node.oci_pod("b").await;
         let (_, client) = node.oci_pod("client").await;
-        let sticky =
-            |backends: &[SocketAddrV4]| vec![ServicePort { affinity: Some(10_800), ..web(backends) }];
+        let sticky = |backends: &[SocketAddr]| vec![ServicePort { affinity: Some(10_800), ..web(backends) }];
         node.apply(sticky(&[a, b])).await;
         let first = answering(Some(&client), "10.96.0.10:80");
         assert_eq!(first.len(), 1);
@@ -265,11 +271,11 @@ fn local_policies_use_endpoints_of_this_node_only() {
 }
 
 /// A Service with an address of nobody and those of two load balancers: this node's and another's.
-fn exposed(backends: &[SocketAddrV4]) -> ServicePort {
+fn exposed(backends: &[SocketAddr]) -> ServicePort {
     ServicePort {
         node_port: None,
-        external_ips: vec![Ipv4Addr::new(203, 0, 113, 7)],
-        balancer_ips: vec![NODE, Ipv4Addr::new(203, 0, 113, 8)],
+        external_ips: vec![IpAddr::from([203, 0, 113, 7])],
+        balancer_ips: vec![NODE, IpAddr::from([203, 0, 113, 8])],
         ..web(backends)
     }
 }
@@ -340,7 +346,7 @@ fn udp_flows_move_when_their_endpoint_leaves() {
         let (_, client) = node.oci_pod("client").await;
         serve_udp(Some(&netns_a), "0.0.0.0:8080", "a");
         serve_udp(Some(&netns_b), "0.0.0.0:8080", "b");
-        let dns = |backends: &[SocketAddrV4]| {
+        let dns = |backends: &[SocketAddr]| {
             vec![ServicePort { protocol: Protocol::Udp, port: 53, ..web(backends) }]
         };
         let patience = Duration::from_secs(5);
@@ -401,7 +407,8 @@ fn any_ports() -> impl Strategy<Value = Vec<ServicePort>> {
         let cluster = local.iter().copied().chain(remote).collect();
         let (internal, external) = (scope(internal), scope(external));
         let node_port = node_port.then_some(30080);
-        let ips = |has: bool, number| if has { vec![Ipv4Addr::new(203, 0, 113, number)] } else { Vec::new() };
+        let ips =
+            |has: bool, number| if has { vec![IpAddr::from([203, 0, 113, number])] } else { Vec::new() };
         let (external_ips, balancer_ips) = (ips(named, 7), ips(balanced, 8));
         let range = |some: bool| if some { vec!["192.0.2.0/24".parse().unwrap()] } else { Vec::new() };
         let sources = sources.map(range);
@@ -416,9 +423,9 @@ fn batch(
     other: Option<Vec<ServicePort>>,
 ) -> BTreeMap<ObjectKey, Vec<ServicePort>> {
     let elsewhere = |port: ServicePort| ServicePort {
-        cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 11)],
-        external_ips: port.external_ips.iter().map(|_| Ipv4Addr::new(203, 0, 113, 9)).collect(),
-        balancer_ips: port.balancer_ips.iter().map(|_| Ipv4Addr::new(203, 0, 113, 10)).collect(),
+        cluster_ips: vec![IpAddr::from([10, 96, 0, 11])],
+        external_ips: port.external_ips.iter().map(|_| IpAddr::from([203, 0, 113, 9])).collect(),
+        balancer_ips: port.balancer_ips.iter().map(|_| IpAddr::from([203, 0, 113, 10])).collect(),
         node_port: port.node_port.map(|port| port + 1),
         ..port
     };

@@ -316,7 +316,7 @@ impl PodNetwork for FakeNetwork {
         let next = u8::try_from(pods.len() + 1).unwrap();
         let ip = IpAddr::V4(Ipv4Addr::new(127, 244, 0, next));
         let netns = needs_netns.then(|| PathBuf::from("/run/netns/test"));
-        Ok(pods.entry(pod_uid.to_owned()).or_insert(PodAddress { ip, netns }).clone())
+        Ok(pods.entry(pod_uid.to_owned()).or_insert(PodAddress { ip, ip6: None, netns }).clone())
     }
 
     async fn attach_made(&self, pod_uid: &str, _: &Path) -> Result<PodAddress, NetworkError> {

@@ -29,6 +29,7 @@ pub(crate) fn container() -> ContainerSpec {
         id: SandboxId("uid".into()),
         hostname: "host".into(),
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip6: None,
         netns: None,
         dns: DnsConfig::default(),
         cgroup_parent: "/wherry/poduid".into(),

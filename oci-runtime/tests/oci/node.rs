@@ -49,6 +49,7 @@ impl Node {
             id: SandboxId(name),
             hostname: "pod-host".into(),
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ip6: None,
             netns: None,
             dns: DnsConfig::default(),
             cgroup_parent: format!("{group}/pod"),

@@ -3,6 +3,7 @@
 //! A test, or a function of the test that shares its cluster, that does what a description says bears its name
 //! (`docs/conformance.md`).
 
+mod dual_stack;
 mod endpoint_slices;
 mod endpoints;
 mod guestbook;

@@ -4,6 +4,11 @@ use serde_json::json;
 use wherry_tests::pods::{IDLE, shell};
 use wherry_tests::{Cluster, Options, in_cluster};
 
+use crate::dual_stack::{
+    dual_stack_service_with_ipv4_cluster_ip, dual_stack_service_with_ipv4_v6_cluster_ip,
+    dual_stack_service_with_ipv6_cluster_ip, dual_stack_service_with_ipv6_v4_cluster_ip,
+    dual_stack_single_stack_service_of_primary_range,
+};
 use crate::endpoints::{service_endpoints, service_endpoints_with_multiple_ports};
 use crate::guestbook::kubectl_guestbook_application;
 use crate::host_ports::scheduling_hostport_matching_and_hostip_and_protocol_not_matching;
@@ -15,10 +20,10 @@ use crate::load_balancer::{
 use crate::networking;
 use crate::policies::network_policies_fence_pods_in;
 
-/// All that follow share a cluster with three web servers that answer with their names, and a client.
+/// All that follow share a cluster of both families with three web servers that answer with their names, and a client.
 #[test]
 fn services_lead_to_their_endpoints() {
-    in_cluster(Options::default(), |cluster| {
+    in_cluster(Options::dual_stack(), |cluster| {
         cluster.apply(&hosts());
         cluster.run_pod(
             "client",
@@ -31,6 +36,11 @@ fn services_lead_to_their_endpoints() {
         cluster.kubectl(&["rollout", "status", "deployment/hosts", "--timeout=90s"]);
         kubernetes_service(cluster);
         service_node_port_service(cluster);
+        dual_stack_single_stack_service_of_primary_range(cluster);
+        dual_stack_service_with_ipv4_cluster_ip(cluster);
+        dual_stack_service_with_ipv6_cluster_ip(cluster);
+        dual_stack_service_with_ipv4_v6_cluster_ip(cluster);
+        dual_stack_service_with_ipv6_v4_cluster_ip(cluster);
         for kind in ["NodePort", "ClusterIP"] {
             service_session_affinity_to_client_ip(cluster, kind);
             service_session_affinity_to_none(cluster, kind);

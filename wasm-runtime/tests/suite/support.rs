@@ -135,6 +135,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         id: SandboxId(format!("uid-{name}")),
         hostname: format!("host-{name}"),
         ip: pod_ip(0),
+        ip6: None,
         netns: None,
         dns: DnsConfig::default(),
         cgroup_parent: "/wherry/test".into(),

@@ -1,19 +1,22 @@
 //! What routes to other nodes ask of the kernel.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures::TryStreamExt;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::neighbour::NeighbourFlags;
 use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::{LinkVxlan, RouteMessageBuilder};
+use wherry_api::ranges::IpFamily;
 
 use super::super::NetworkError;
-use super::super::netlink::{Netlink, failed};
+use super::super::layout::Layout;
+use super::super::netlink::{Netlink, all_of, by, failed, prefer, to};
+use super::Peer;
 
 /// The tunnels' interface.
 const TUNNEL: &str = "wherry-vxlan";
@@ -44,14 +47,14 @@ pub(super) struct Tunnel {
     pub(super) local: Ipv4Addr,
     /// Its hardware address.
     pub(super) mac: [u8; 6],
-    /// The address that packets of the node itself get.
-    pub(super) source: Ipv4Addr,
+    /// What its Pods have; packets of the node itself get the bridge's address.
+    pub(super) layout: Layout,
 }
 
 impl Netlink {
     /// How packets to an address leave.
-    pub(super) async fn towards(&self, address: Ipv4Addr) -> Result<Towards, NetworkError> {
-        let asked = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build();
+    pub(super) async fn towards(&self, address: IpAddr) -> Result<Towards, NetworkError> {
+        let asked = to(address.into()).build();
         let answer = self.handle.route().get(asked).execute().try_next().await;
         let route = answer.map_err(failed(format!("look up the route to node {address}")))?;
         let route = route.ok_or(NetworkError::NoRoute { address })?;
@@ -68,15 +71,21 @@ impl Netlink {
         Ok(if over_router { Towards::Router(interface) } else { Towards::Link(interface) })
     }
 
-    /// Our routes, with the ranges they lead to.
-    pub(super) async fn own_routes(&self) -> Result<Vec<(Ipv4Net, RouteMessage)>, NetworkError> {
-        let all = self.handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build()).execute();
-        let all: Vec<RouteMessage> = all.try_collect().await.map_err(failed("list routes".to_owned()))?;
-        let own = all.into_iter().filter(|route| route.header.protocol == PROTOCOL);
-        Ok(own.filter_map(|route| Some((destination(&route)?, route))).collect())
+    /// Our routes of these families, with the ranges they lead to.
+    pub(super) async fn own_routes(
+        &self,
+        families: impl Iterator<Item = IpFamily>,
+    ) -> Result<Vec<(IpNet, RouteMessage)>, NetworkError> {
+        let mut own = Vec::new();
+        for family in families {
+            let all = self.handle.route().get(all_of(family).build()).execute();
+            let all: Vec<RouteMessage> = all.try_collect().await.map_err(failed("list routes".to_owned()))?;
+            own.extend(all.into_iter().filter(|route| route.header.protocol == PROTOCOL));
+        }
+        Ok(own.into_iter().filter_map(|route| Some((destination(&route)?, route))).collect())
     }
 
-    pub(super) async fn remove_route(&self, route: RouteMessage, range: Ipv4Net) -> Result<(), NetworkError> {
+    pub(super) async fn remove_route(&self, route: RouteMessage, range: IpNet) -> Result<(), NetworkError> {
         let removed = self.handle.route().del(route).execute().await;
         removed.map_err(failed(format!("remove the route to {range}")))
     }
@@ -84,8 +93,8 @@ impl Netlink {
     /// Makes a node on an interface's link the gateway of a range.
     pub(super) async fn lead_over_link(
         &self,
-        range: Ipv4Net,
-        node: Ipv4Addr,
+        range: IpNet,
+        node: IpAddr,
         interface: u32,
     ) -> Result<(), NetworkError> {
         let route = leading_to(range, node, interface).build();
@@ -115,7 +124,7 @@ impl Netlink {
         made.map_err(failed(format!("make interface {TUNNEL}")))?;
         let index = self.get(TUNNEL).await?.index;
         // What is sent through it in the node's name gets this address.
-        self.address(index, own.source, 32).await?;
+        self.address(index, own.layout.gateway.into(), 32).await?;
         Ok(index)
     }
 
@@ -140,39 +149,54 @@ impl Netlink {
         Ok(wanted.iter().all(|wanted| attributes.contains(wanted)))
     }
 
-    /// Leads a range through a tunnel to the node of this address, whose end has this hardware address.
+    /// Leads a range through a tunnel to its node.
     pub(super) async fn lead_through(
         &self,
         tunnel: u32,
         own: &Tunnel,
-        (range, end): (Ipv4Net, [u8; 6]),
-        node: Ipv4Addr,
+        range: IpNet,
+        peer: &Peer,
     ) -> Result<(), NetworkError> {
-        let step = || failed(format!("lead {range} through a tunnel to node {node}"));
-        let gateway = range.network();
-        let forward = self.handle.neighbours().add_bridge(tunnel, &end).destination(IpAddr::V4(node));
+        let step = format!("lead {range} through a tunnel to node {}", peer.address);
+        let gateway = match range {
+            IpNet::V4(range) => range.network().into(),
+            // The kernel wants a gateway of the link.
+            IpNet::V6(_) => link_local(peer.end).into(),
+        };
+        let forward = self.handle.neighbours().add_bridge(tunnel, &peer.end);
+        let forward = forward.destination(IpAddr::V4(peer.address));
         // The entry is the interface's own, not one of a bridge it might be a port of.
-        forward.flags(NeighbourFlags::Own).replace().execute().await.map_err(step())?;
-        let neighbour = self.handle.neighbours().add(tunnel, gateway.into()).link_layer_address(&end);
-        neighbour.replace().execute().await.map_err(step())?;
-        let route = leading_to(range, gateway, tunnel).onlink().pref_source(own.source).build();
-        self.add_route(route, format!("route {range} through a tunnel to node {node}")).await
+        let forwarded = forward.flags(NeighbourFlags::Own).replace().execute().await;
+        forwarded.map_err(failed(step.clone()))?;
+        self.neighbour(tunnel, gateway, peer.end).await?;
+        let mut route = leading_to(range, gateway, tunnel).onlink();
+        if let Some(source) = own.layout.gateway(IpFamily::of(gateway)) {
+            prefer(&mut route, source);
+        }
+        self.add_route(route.build(), step).await
     }
 }
 
-fn leading_to(range: Ipv4Net, gateway: Ipv4Addr, interface: u32) -> RouteMessageBuilder<Ipv4Addr> {
-    RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(range.network(), range.prefix_len())
-        .gateway(gateway)
-        .output_interface(interface)
-        .scope(RouteScope::Universe)
-        .protocol(PROTOCOL)
+fn leading_to(range: IpNet, gateway: IpAddr, interface: u32) -> RouteMessageBuilder<IpAddr> {
+    let mut route = to(range).output_interface(interface).scope(RouteScope::Universe).protocol(PROTOCOL);
+    by(&mut route, gateway);
+    route
 }
 
-fn destination(route: &RouteMessage) -> Option<Ipv4Net> {
+fn destination(route: &RouteMessage) -> Option<IpNet> {
     let address = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(IpAddr::V4(*address)),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
         _ => None,
     });
-    Ipv4Net::new(address?, route.header.destination_prefix_length).ok()
+    IpNet::new(address?, route.header.destination_prefix_length).ok()
+}
+
+/// The address of the link that follows from a hardware address (RFC 4291, appendix A).
+fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+    let mut octets = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, 0];
+    octets[8..11].copy_from_slice(&mac[..3]);
+    octets[13..].copy_from_slice(&mac[3..]);
+    octets[8] ^= 2;
+    octets.into()
 }

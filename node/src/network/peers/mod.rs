@@ -3,7 +3,8 @@
 //! A node on the same link is the gateway of its range: packets go there as they are. One behind a router is reached by a
 //! tunnel, VXLAN (RFC 7348) with network identifier 1 on UDP port 8472, whose endpoints find each other without asking:
 //! the hardware address of a node's end follows from its range, and the nodes' addresses are in the Nodes. Every node has its end, as
-//! two nodes need not find the same way to each other.
+//! two nodes need not find the same way to each other. An IPv6 range goes over the link to the IPv6 address of a node that tells one,
+//! else through the same tunnel.
 //!
 //! Routes are marked as ours (protocol 87), so those of a node that left are removed, also after a restart. What is wanted is
 //! compared with what is there when a Node changes and once a minute, because links come and go with routes over them.
@@ -13,7 +14,7 @@ mod kernel;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
@@ -24,11 +25,13 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use wherry_api::ranges::{IpFamily, Ranges};
 
 use self::kernel::{Towards, Tunnel};
 use super::NetworkError;
-use super::bridge::{Layout, hardware_address};
+use super::bridge::hardware_address;
 use super::ipam::ipv4;
+use super::layout::Layout;
 use super::netlink::Netlink;
 
 /// How often the kernel's routes are compared with those wanted although no Node changed.
@@ -42,11 +45,32 @@ pub(crate) struct Own {
     /// The address it is reached at.
     pub(crate) address: IpAddr,
     /// The addresses of its Pods.
-    pub(crate) pods: IpNet,
+    pub(crate) pods: Ranges,
 }
 
-/// By the range of their Pods, the addresses of other nodes.
-type Peers = BTreeMap<Ipv4Net, Ipv4Addr>;
+/// By the range of their Pods, the other nodes.
+type Peers = BTreeMap<IpNet, Peer>;
+
+/// Another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Peer {
+    /// Where it is reached, and its end of tunnels with it.
+    address: Ipv4Addr,
+    /// Where it is reached by IPv6, if it tells that.
+    address6: Option<Ipv6Addr>,
+    /// The hardware address of its end.
+    end: [u8; 6],
+}
+
+impl Peer {
+    /// Where it is asked for a way to a range.
+    fn towards(&self, range: IpNet) -> Option<IpAddr> {
+        match range {
+            IpNet::V4(_) => Some(self.address.into()),
+            IpNet::V6(_) => self.address6.map(IpAddr::V6),
+        }
+    }
+}
 
 /// Keeps routes to the Pods of other nodes until `shutdown`. The routes stay: Pods outlive the agent.
 pub(crate) async fn keep(client: Client, mut routes: Routes, shutdown: CancellationToken) {
@@ -74,7 +98,7 @@ pub(crate) async fn keep(client: Client, mut routes: Routes, shutdown: Cancellat
         }
         if known.complete {
             let peers = known.peers(&routes.node);
-            routes.sync(&peers).await;
+            routes.sync(routes.usable(peers)).await;
         }
     }
 }
@@ -111,19 +135,25 @@ impl Known {
     /// The nodes but for this one.
     fn peers(&self, own: &str) -> Peers {
         let others = self.nodes.iter().filter(|(name, _)| *name != own);
-        others.flat_map(|(_, ranges)| ranges).map(|(range, address)| (*range, *address)).collect()
+        others.flat_map(|(_, ranges)| ranges).map(|(range, peer)| (*range, *peer)).collect()
     }
 }
 
-/// The ranges of a node's Pods with its address; none while it has no address.
+/// The ranges of a node's Pods with where it is; none while it has no address or no range of IPv4.
 fn ranges(node: &Node) -> Peers {
     let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
-    let mut internal = addresses.filter(|address| address.type_ == "InternalIP");
-    let Some(address) = internal.find_map(|address| address.address.parse::<Ipv4Addr>().ok()) else {
-        return Peers::new();
-    };
+    let internal = addresses.filter(|address| address.type_ == "InternalIP");
+    let internal: Vec<IpAddr> = internal.filter_map(|address| address.address.parse().ok()).collect();
     let ranges = node.spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten());
-    ranges.filter_map(|range| range.parse().ok()).map(|range: Ipv4Net| (range.trunc(), address)).collect()
+    let ranges: Vec<IpNet> =
+        ranges.filter_map(|range| range.parse().ok()).map(|range: IpNet| range.trunc()).collect();
+    let address = internal.iter().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None });
+    let address6 = internal.iter().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
+    let first =
+        ranges.iter().find_map(|range| if let IpNet::V4(range) = range { Some(*range) } else { None });
+    let (Some(address), Some(first)) = (address, first) else { return Peers::new() };
+    let peer = Peer { address, address6, end: end_of(first) };
+    ranges.into_iter().map(|range| (range, peer)).collect()
 }
 
 /// The kernel's routes to the Pods of other nodes.
@@ -143,26 +173,34 @@ impl Routes {
     pub(crate) fn open(own: Own) -> Result<Self, NetworkError> {
         let layout = Layout::of(own.pods)?;
         let IpAddr::V4(address) = own.address else {
-            return Err(NetworkError::Cidr { cidr: own.address.into(), reason: "only IPv4 is supported" });
+            let reason = "nodes find each other by IPv4 addresses; name one with --node-ip";
+            return Err(NetworkError::Cidr { cidr: own.address.into(), reason });
         };
         let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
-        let tunnel = Tunnel { local: address, mac: end_of(ipv4(own.pods)?), source: layout.gateway };
+        let tunnel = Tunnel { local: address, mac: end_of(ipv4(own.pods)?), layout };
         Ok(Self { node: own.name, netlink, tunnel, told: Peers::new(), stale: true })
     }
 
+    /// The ranges of families that Pods of this node have addresses of.
+    fn usable(&self, mut peers: Peers) -> Peers {
+        let families: Vec<IpFamily> = self.tunnel.layout.families().collect();
+        peers.retain(|range, _| families.contains(&IpFamily::of(range.addr())));
+        peers
+    }
+
     /// Makes the kernel's routes those to these nodes. What fails is tried again at the next change or resync.
-    async fn sync(&mut self, peers: &Peers) {
-        if !self.stale && self.told == *peers {
+    async fn sync(&mut self, peers: Peers) {
+        if !self.stale && self.told == peers {
             return;
         }
         self.stale = false;
-        if let Err(error) = self.remove_all_but(peers).await {
+        if let Err(error) = self.remove_all_but(&peers).await {
             self.failed(&error);
         }
-        if let Err(error) = self.lead_to(peers).await {
+        if let Err(error) = self.lead_to(&peers).await {
             self.failed(&error);
         }
-        self.told.clone_from(peers);
+        self.told = peers;
     }
 
     fn failed(&mut self, error: &NetworkError) {
@@ -172,7 +210,7 @@ impl Routes {
     }
 
     async fn remove_all_but(&self, peers: &Peers) -> Result<(), NetworkError> {
-        for (range, route) in self.netlink.own_routes().await? {
+        for (range, route) in self.netlink.own_routes(self.tunnel.layout.families()).await? {
             if !peers.contains_key(&range) {
                 self.netlink.remove_route(route, range).await?;
                 info!(%range, "removed the way to the Pods of a node that left");
@@ -183,12 +221,12 @@ impl Routes {
 
     async fn lead_to(&mut self, peers: &Peers) -> Result<(), NetworkError> {
         let (mut ways, mut over) = (Vec::new(), BTreeSet::new());
-        for (range, address) in peers {
-            match self.netlink.towards(*address).await {
+        for (range, peer) in peers {
+            match self.way(*range, peer).await {
                 Ok(Towards::Self_) => {}
                 Ok(towards @ (Towards::Link(interface) | Towards::Router(interface))) => {
                     over.insert(interface);
-                    ways.push((*range, *address, towards));
+                    ways.push((*range, *peer, towards));
                 }
                 // The others may be reached all the same.
                 Err(error) => self.failed(&error),
@@ -199,18 +237,33 @@ impl Routes {
         }
         // Also where nothing is sent through it: another node may find that we are behind a router.
         let tunnel = self.netlink.tunnel(&self.tunnel, &over).await?;
-        for (range, address, towards) in ways {
-            let led = match towards {
-                Towards::Link(interface) => self.netlink.lead_over_link(range, address, interface).await,
-                _ => self.netlink.lead_through(tunnel, &self.tunnel, (range, end_of(range)), address).await,
+        for (range, peer, towards) in ways {
+            let led = match (towards, peer.towards(range)) {
+                (Towards::Link(interface), Some(node)) => {
+                    self.netlink.lead_over_link(range, node, interface).await
+                }
+                _ => self.netlink.lead_through(tunnel, &self.tunnel, range, &peer).await,
             };
             match led {
-                Ok(()) if self.told.get(&range) == Some(&address) => {}
-                Ok(()) => info!(%range, node = %address, "led the way to the Pods of another node"),
+                Ok(()) if self.told.get(&range) == Some(&peer) => {}
+                Ok(()) => info!(%range, node = %peer.address, "led the way to the Pods of another node"),
                 Err(error) => self.failed(&error),
             }
         }
         Ok(())
+    }
+
+    /// How packets of a range are to leave: over a link that the node is on, else as its tunnel's do.
+    async fn way(&self, range: IpNet, peer: &Peer) -> Result<Towards, NetworkError> {
+        if let Some(node) = peer.towards(range)
+            && let Ok(towards @ (Towards::Link(_) | Towards::Self_)) = self.netlink.towards(node).await
+        {
+            return Ok(towards);
+        }
+        Ok(match self.netlink.towards(peer.address.into()).await? {
+            Towards::Link(interface) | Towards::Router(interface) => Towards::Router(interface),
+            Towards::Self_ => Towards::Self_,
+        })
     }
 }
 

@@ -17,7 +17,9 @@ fn run(line: &str) -> String {
 }
 
 /// A namespace with an interface in the one the test runs in, which is the router of all.
-fn host(name: &str, address: &str, bridge: &str, gateway: &str, pods: &str) {
+fn host((name, address, range): (&str, &str, &str), bridge: &str, gateway: &str) {
+    let [pods, pods6] = range.split(',').collect::<Vec<_>>()[..] else { panic!("{range}") };
+    let (pods, pods6) = (pods.replace("0/24", "1/32"), pods6.replace("::/64", "::1/128"));
     for line in [
         format!("ip netns add {name}"),
         format!("ip link add {name} type veth peer name eth0 netns {name}"),
@@ -27,6 +29,7 @@ fn host(name: &str, address: &str, bridge: &str, gateway: &str, pods: &str) {
         format!("ip -n {name} link set eth0 up"),
         format!("ip -n {name} route add default via {gateway}"),
         format!("ip -n {name} addr add {pods} dev lo"),
+        format!("ip -n {name} addr add {pods6} dev lo"),
         format!("ip netns exec {name} sysctl -qw net.ipv4.ip_forward=1"),
     ] {
         run(&line);
@@ -41,20 +44,36 @@ fn network() {
     }
     run("sysctl -qw net.ipv4.ip_forward=1");
     // Pods are the addresses of an interface here: who has them is not what is tested.
-    host("host-a", "10.1.1.2", "near", "10.1.1.1", "10.244.0.1/32");
-    host("host-b", "10.1.1.3", "near", "10.1.1.1", "10.244.1.1/32");
-    host("host-c", "10.1.2.2", "far", "10.1.2.1", "10.244.2.1/32");
+    let [a, b, c] = NODES;
+    host(a, "near", "10.1.1.1");
+    host(b, "near", "10.1.1.1");
+    host(c, "far", "10.1.2.1");
+    run("ip -n host-a addr add fd09::2/64 dev eth0 nodad");
+    run("ip -n host-b addr add fd09::3/64 dev eth0 nodad");
 }
 
 const NODES: [(&str, &str, &str); 3] = [
-    ("host-a", "10.1.1.2", "10.244.0.0/24"),
-    ("host-b", "10.1.1.3", "10.244.1.0/24"),
-    ("host-c", "10.1.2.2", "10.244.2.0/24"),
+    ("host-a", "10.1.1.2", "10.244.0.0/24,fd00:244:0:0::/64"),
+    ("host-b", "10.1.1.3", "10.244.1.0/24,fd00:244:0:1::/64"),
+    ("host-c", "10.1.2.2", "10.244.2.0/24,fd00:244:0:2::/64"),
 ];
+
+/// The IPv6 addresses of two of them.
+fn address6(name: &str) -> Option<Ipv6Addr> {
+    let known = [("host-a", "fd09::2"), ("host-b", "fd09::3")];
+    known.iter().find(|(node, _)| *node == name).map(|(_, ip)| ip.parse().unwrap())
+}
+
+/// A node at this address with these ranges, the first of which is of IPv4.
+fn at(address: &str, address6: Option<Ipv6Addr>, ranges: &str) -> Peers {
+    let ranges: Ranges = ranges.parse().unwrap();
+    let peer = Peer { address: address.parse().unwrap(), address6, end: end_of(ipv4(ranges).unwrap()) };
+    ranges.iter().map(|range| (range, peer)).collect()
+}
 
 fn peers(of: &str) -> Peers {
     let others = NODES.iter().filter(|(name, ..)| *name != of);
-    others.map(|(_, address, range)| (range.parse().unwrap(), address.parse().unwrap())).collect()
+    others.flat_map(|(name, address, ranges)| at(address, address6(name), ranges)).collect()
 }
 
 /// Makes the routes of a node those to these peers, as an agent that starts does; whether one was refused.
@@ -65,7 +84,7 @@ fn sync_as(name: &'static str, peers: Peers) -> bool {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut routes = Routes::open(own).unwrap();
-            routes.sync(&peers).await;
+            routes.sync(peers).await;
             routes.stale
         })
     })
@@ -79,6 +98,10 @@ fn routes(name: &str) -> String {
     run(&format!("ip -n {name} route show proto 87"))
 }
 
+fn routes6(name: &str) -> String {
+    run(&format!("ip -n {name} -6 route show proto 87"))
+}
+
 #[test]
 fn pods_of_other_nodes_are_reached_over_the_link_or_through_a_tunnel() {
     isolated(|| async {
@@ -86,10 +109,10 @@ fn pods_of_other_nodes_are_reached_over_the_link_or_through_a_tunnel() {
         for (name, ..) in NODES {
             sync(name, peers(name));
             // A second time changes nothing.
-            let before = routes(name);
+            let before = (routes(name), routes6(name));
             sync(name, peers(name));
-            assert_eq!(routes(name), before);
-            serve_tcp(Some(&Path::new("/run/netns").join(name)), "0.0.0.0:80", "pod");
+            assert_eq!((routes(name), routes6(name)), before);
+            serve_tcp(Some(&Path::new("/run/netns").join(name)), "[::]:80", "pod");
         }
         assert!(routes("host-a").contains("10.244.1.0/24 via 10.1.1.3 dev eth0"), "{}", routes("host-a"));
         assert!(
@@ -97,12 +120,18 @@ fn pods_of_other_nodes_are_reached_over_the_link_or_through_a_tunnel() {
             "{}",
             routes("host-a")
         );
+        let six = routes6("host-a");
+        assert!(six.contains("fd00:244:0:1::/64 via fd09::3 dev eth0"), "{six}");
+        assert!(six.contains("fd00:244:0:2::/64 via fe80::858:aff:fef4:200 dev wherry-vxlan"), "{six}");
         assert!(run("ip -n host-a link show wherry-vxlan").contains("mtu 1450"));
         for (from, ..) in NODES {
             for (to, _, range) in NODES {
-                let pod = range.replace("0/24", "1");
-                let answer = ask_tcp(Some(&Path::new("/run/netns").join(from)), &format!("{pod}:80"));
-                assert!(answer.is_ok_and(|text| text.starts_with("pod ")), "{from} to {to}");
+                let (pod, pod6) = range.split_once(',').unwrap();
+                let pods = [pod.replace("0/24", "1"), format!("[{}]", pod6.replace("::/64", "::1"))];
+                for pod in pods {
+                    let answer = ask_tcp(Some(&Path::new("/run/netns").join(from)), &format!("{pod}:80"));
+                    assert!(answer.is_ok_and(|text| text.starts_with("pod ")), "{from} to {to} at {pod}");
+                }
             }
         }
     });
@@ -114,9 +143,12 @@ fn routes_to_nodes_that_left_are_removed_and_those_of_others_stay() {
         network();
         run("ip -n host-a route add 10.9.0.0/16 via 10.1.1.1 proto static");
         sync("host-a", peers("host-a"));
-        sync("host-a", Peers::from([("10.244.1.0/24".parse().unwrap(), "10.1.2.2".parse().unwrap())]));
+        sync("host-a", at("10.1.2.2", None, "10.244.1.0/24,fd00:244:0:1::/64"));
         let left = routes("host-a");
         assert!(left.contains("10.244.1.0/24 via 10.244.1.0 dev wherry-vxlan"), "{left}");
+        assert_eq!(left.lines().count(), 1, "{left}");
+        let left = routes6("host-a");
+        assert!(left.contains("fd00:244:0:1::/64 via fe80::858:aff:fef4:100 dev wherry-vxlan"), "{left}");
         assert_eq!(left.lines().count(), 1, "{left}");
         assert!(run("ip -n host-a route").contains("10.9.0.0/16 via 10.1.1.1"));
     });
@@ -128,8 +160,7 @@ fn a_node_that_cannot_be_reached_keeps_no_other_from_being() {
         network();
         run("ip -n host-a route add unreachable 10.0.0.0/24");
         let all = [("10.244.0.128/25", "10.0.0.1"), ("10.244.1.0/24", "10.1.1.3")];
-        let peers: Peers =
-            all.iter().map(|(range, node)| (range.parse().unwrap(), node.parse().unwrap())).collect();
+        let peers: Peers = all.iter().flat_map(|(range, node)| at(node, None, range)).collect();
         let is_stale = sync_as("host-a", peers);
         assert!(is_stale, "it is to be tried again");
         assert!(routes("host-a").contains("10.244.1.0/24 via 10.1.1.3"), "{}", routes("host-a"));
@@ -156,6 +187,7 @@ fn peers_are_the_other_nodes_that_have_an_address_and_a_range() {
     for listed in [
         node("own", Some("10.1.1.2"), &["10.244.0.0/24"]),
         node("b", Some("10.1.1.3"), &["fd00::/64", "10.244.1.0/24"]),
+        node("six", Some("fd09::3"), &["fd00:0:0:1::/64"]),
         node("new", None, &["10.244.3.0/24"]),
         node("broken", Some("nowhere"), &["10.244.4.0/24", "x"]),
     ] {
@@ -163,9 +195,8 @@ fn peers_are_the_other_nodes_that_have_an_address_and_a_range() {
     }
     assert!(!known.complete);
     known.record(Event::InitDone);
-    let peer = |range: &str, address: &str| (range.parse().unwrap(), address.parse().unwrap());
-    assert_eq!(known.peers("own"), Peers::from([peer("10.244.1.0/24", "10.1.1.3")]));
+    assert_eq!(known.peers("own"), at("10.1.1.3", None, "10.244.1.0/24,fd00::/64"));
     known.record(Event::Apply(node("new", Some("10.1.1.4"), &["10.244.3.0/24"])));
     known.record(Event::Delete(node("b", None, &[])));
-    assert_eq!(known.peers("own"), Peers::from([peer("10.244.3.0/24", "10.1.1.4")]));
+    assert_eq!(known.peers("own"), at("10.1.1.4", None, "10.244.3.0/24"));
 }

@@ -91,7 +91,7 @@ impl Scene {
     /// Nothing has been done yet.
     fn new(pod: Pod) -> Self {
         let node = NodeFacts {
-            host_ip: "192.0.2.1".to_owned(),
+            host_ips: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
             has_namespaces: true,
             admission: Arc::default(),
             endpoint_drain: Duration::from_millis(300),
@@ -108,6 +108,7 @@ impl Scene {
             id: SandboxId("u-1".to_owned()),
             hostname: "web".to_owned(),
             ip,
+            ip6: None,
             netns: None,
             dns: DnsConfig::default(),
             cgroup_parent: String::new(),

@@ -110,7 +110,7 @@ impl Node {
             managers: Arc::new(managers),
             user_ids: UserIds::open(self.dir.path().join("users"), IdRange::of(65536, 9)).unwrap(),
             node_name: "node-1".to_owned(),
-            host_ip: "192.0.2.1".to_owned(),
+            host_ips: vec!["192.0.2.1".parse().unwrap()],
             allocatable: BTreeMap::new(),
             has_namespaces: self.has_namespaces,
             max_container_restart_period: crate::config::Config::MAX_CONTAINER_RESTART_PERIOD,

@@ -1,4 +1,4 @@
-//! The nftables objects of one Service. Pure.
+//! The nftables objects of one Service in one family. Pure.
 //!
 //! Every port has up to five kinds of chains, named by a hash of the port's identity:
 //! - `all_…` sends to any endpoint, `here_…` to one of this node. Without endpoints `all_…` rejects;
@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use sha2::{Digest, Sha256};
 
@@ -18,7 +18,7 @@ use super::super::model::{ObjectKey, Scope};
 use super::super::plan::ServicePort;
 use super::script::{Base, MARK};
 use crate::network::Protocol;
-use crate::network::nft::Chains;
+use crate::network::nft::{self, Chains};
 
 /// What one Service has in the table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,11 +34,11 @@ pub(super) struct Fragment {
     /// Elements of the map `node_ports`: key and chain.
     pub(super) node_ports: BTreeMap<String, String>,
     /// Endpoints that may be their own clients.
-    pub(super) hairpin: BTreeSet<Ipv4Addr>,
+    pub(super) hairpin: BTreeSet<IpAddr>,
 }
 
 impl Fragment {
-    /// The rules of a Service with these ports.
+    /// The rules of a Service with these ports, which are all of the family.
     pub(super) fn of(service: &ObjectKey, ports: &[ServicePort], base: &Base) -> Self {
         let mut fragment = Self::default();
         for port in ports {
@@ -48,7 +48,7 @@ impl Fragment {
     }
 
     fn add(&mut self, names: &Names, port: &ServicePort, base: &Base) {
-        let key = |ip: &Ipv4Addr| format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
+        let key = |ip: &IpAddr| format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
         self.cluster.extend(port.cluster_ips.iter().map(|ip| (key(ip), names.pool(port.internal))));
         self.add_pool(names, port, port.internal);
         if port.is_exposed() {
@@ -56,24 +56,25 @@ impl Fragment {
             self.add_pool(names, port, Scope::Cluster);
             self.add_pool(names, port, port.external);
             self.external.extend(port.external_ips.iter().map(|ip| (key(ip), names.external())));
-            let balanced = self.add_balancer(names, port);
+            let balanced = self.add_balancer(names, port, base);
             self.external.extend(port.balancer_ips.iter().map(|ip| (key(ip), balanced.clone())));
         }
         if let Some(node_port) = port.node_port {
             self.node_ports.insert(format!("{} . {node_port}", port.protocol.as_str()), names.external());
         }
         // Endpoints that people write need not name their node.
-        let own = port.cluster.iter().chain(&port.local).map(|backend| *backend.ip());
+        let own = port.cluster.iter().chain(&port.local).map(SocketAddr::ip);
         self.hairpin.extend(own.filter(|ip| base.namespaced.contains(ip)));
     }
 
     /// The chain for traffic to the load balancer.
-    fn add_balancer(&mut self, names: &Names, port: &ServicePort) -> String {
+    fn add_balancer(&mut self, names: &Names, port: &ServicePort, base: &Base) -> String {
         let Some(sources) = port.sources.as_ref().filter(|_| !port.balancer_ips.is_empty()) else {
             return names.external();
         };
         let ranges: Vec<String> = sources.iter().map(ToString::to_string).collect();
-        let admit = format!("ip saddr {{ {} }} goto {}", ranges.join(", "), names.external());
+        let ip = nft::header(base.family);
+        let admit = format!("{ip} saddr {{ {} }} goto {}", ranges.join(", "), names.external());
         let admit = Some(admit).filter(|_| !ranges.is_empty());
         self.chains.insert(names.balancer(), admit.into_iter().chain(["drop".to_owned()]).collect());
         names.balancer()
@@ -94,15 +95,16 @@ impl Fragment {
         &mut self,
         names: &Names,
         port: &ServicePort,
-        backends: &[SocketAddrV4],
+        backends: &[SocketAddr],
         seconds: u32,
     ) -> Vec<String> {
         let mut rules = Vec::new();
+        let ip = nft::header(port.family);
         for &backend in backends {
             let (clients, chain) = (names.clients(backend, seconds), names.endpoint(backend));
-            let remember = format!("update @{clients} {{ ip saddr }}");
+            let remember = format!("update @{clients} {{ {ip} saddr }}");
             self.chains.insert(chain.clone(), vec![remember, to_one(port, backend)]);
-            rules.push(format!("ip saddr @{clients} goto {chain}"));
+            rules.push(format!("{ip} saddr @{clients} goto {chain}"));
             self.sets.insert(clients, seconds);
         }
         let choices = backends.iter().map(|backend| format!("goto {}", names.endpoint(*backend)));
@@ -119,7 +121,7 @@ fn external_rules(names: &Names, scope: Scope, base: &Base) -> Vec<String> {
         Scope::Cluster => vec![mark, format!("goto {everywhere}")],
         // The policy is about clients outside: those inside reach every endpoint, as by the ClusterIP.
         Scope::Local => vec![
-            format!("ip saddr {} goto {everywhere}", base.cluster_cidr),
+            format!("{} saddr {} goto {everywhere}", nft::header(base.family), base.cluster_cidr),
             format!("fib saddr type local {mark} goto {everywhere}"),
             format!("goto {}", names.pool(Scope::Local)),
         ],
@@ -139,20 +141,21 @@ fn refuse(protocol: Protocol) -> &'static str {
 /// The kernel commits a transaction between two steps of a packet that is on its way through the old rules, and from
 /// then on the packet finds nothing in the old rules' map. So there is a rule after the map that needs none: without it
 /// the packet would leave for an address that nobody has.
-fn translate(port: &ServicePort, backends: &[SocketAddrV4]) -> Vec<String> {
+fn translate(port: &ServicePort, backends: &[SocketAddr]) -> Vec<String> {
     let any = match backends {
         [] | [_] => None,
         _ => {
             let choices = backends.iter().map(|backend| format!("{} . {}", backend.ip(), backend.port()));
             let map = format!("{} map {{ {} }}", random(backends.len()), numbered(choices));
-            Some(format!("meta l4proto {} dnat ip to {map}", port.protocol.as_str()))
+            let ip = nft::header(port.family);
+            Some(format!("meta l4proto {} dnat {ip} to {map}", port.protocol.as_str()))
         }
     };
     any.into_iter().chain(backends.last().map(|backend| to_one(port, *backend))).collect()
 }
 
-fn to_one(port: &ServicePort, backend: SocketAddrV4) -> String {
-    format!("meta l4proto {} dnat ip to {backend}", port.protocol.as_str())
+fn to_one(port: &ServicePort, backend: SocketAddr) -> String {
+    format!("meta l4proto {} dnat {} to {backend}", port.protocol.as_str(), nft::header(port.family))
 }
 
 fn random(choices: usize) -> String {
@@ -195,12 +198,20 @@ impl Names {
         format!("lb_{}", self.id)
     }
 
-    fn endpoint(&self, backend: SocketAddrV4) -> String {
-        format!("ep_{}_{:08x}_{}", self.id, u32::from(*backend.ip()), backend.port())
+    fn endpoint(&self, backend: SocketAddr) -> String {
+        format!("ep_{}_{}_{}", self.id, digits(backend.ip()), backend.port())
     }
 
     /// The name holds the lifetime, because that of a set cannot be changed.
-    fn clients(&self, backend: SocketAddrV4, seconds: u32) -> String {
-        format!("aff_{}_{:08x}_{}_{seconds}", self.id, u32::from(*backend.ip()), backend.port())
+    fn clients(&self, backend: SocketAddr, seconds: u32) -> String {
+        format!("aff_{}_{}_{}_{seconds}", self.id, digits(backend.ip()), backend.port())
+    }
+}
+
+/// An address as a part of a name.
+fn digits(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!("{:08x}", u32::from(ip)),
+        IpAddr::V6(ip) => format!("{:032x}", u128::from(ip)),
     }
 }

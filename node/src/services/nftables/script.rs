@@ -2,54 +2,80 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
+use wherry_api::ranges::IpFamily;
 
+use super::super::ServicesConfig;
 use super::ruleset::Fragment;
 use crate::dns::PORT;
-use crate::network::nft::{Script, base_chains};
-
-const TABLE: &str = "ip wherry_services";
+use crate::network::Layout;
+use crate::network::nft::{Script, address_type, base_chains, header};
 
 /// The bit of the packet mark that asks for the node's address. Only set and read within one traversal.
 pub(super) const MARK: u32 = 0x4000;
 
-/// What the fixed part of the table depends on; displayed, it is the script that replaces the table by an
+/// The table of a family.
+fn table(family: IpFamily) -> &'static str {
+    match family {
+        IpFamily::V4 => "ip wherry_services",
+        IpFamily::V6 => "ip6 wherry_services",
+    }
+}
+
+/// What the fixed part of a family's table depends on; displayed, it is the script that replaces the table by an
 /// empty one.
 pub(super) struct Base {
+    pub(super) family: IpFamily,
     pub(super) service_cidr: IpNet,
     /// The ClusterIP that is this node's own, for questions about names.
     pub(super) dns: Option<IpAddr>,
     pub(super) cluster_cidr: IpNet,
     pub(super) pod_cidr: IpNet,
     /// This node's Pods with a network namespace.
-    pub(super) namespaced: Ipv4Net,
+    pub(super) namespaced: IpNet,
     /// This node's Pods without one.
-    pub(super) local: Ipv4Net,
+    pub(super) local: IpNet,
+}
+
+impl Base {
+    /// Of a node with these ranges; nothing for a family in which there are no Services.
+    pub(super) fn of(family: IpFamily, config: &ServicesConfig, layout: &Layout) -> Option<Self> {
+        Some(Self {
+            family,
+            service_cidr: config.service_cidr.of(family)?,
+            dns: config.dns.filter(|ip| IpFamily::of(*ip) == family),
+            cluster_cidr: config.cluster_cidr.of(family)?,
+            pod_cidr: config.pod_cidr.of(family)?,
+            namespaced: layout.namespaced(family)?,
+            local: layout.local(family)?,
+        })
+    }
 }
 
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (table, ip, address) = (table(self.family), header(self.family), address_type(self.family));
         let own = self
             .dns
-            .map(|ip| format!("ip daddr {ip} meta l4proto {{ tcp, udp }} th dport {PORT} return\n    "));
-        let marked = format!("meta mark & {MARK:#x} == {MARK:#x} ip daddr != {} masquerade", self.pod_cidr);
+            .map(|dns| format!("{ip} daddr {dns} meta l4proto {{ tcp, udp }} th dport {PORT} return\n    "));
+        let marked = format!("meta mark & {MARK:#x} == {MARK:#x} {ip} daddr != {} masquerade", self.pod_cidr);
         write!(
             f,
-            "add table {TABLE}
-delete table {TABLE}
-table {TABLE} {{
-  map cluster {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
-  map external {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
+            "add table {table}
+delete table {table}
+table {table} {{
+  map cluster {{ type {address} . inet_proto . inet_service : verdict; }}
+  map external {{ type {address} . inet_proto . inet_service : verdict; }}
   map node_ports {{ type inet_proto . inet_service : verdict; }}
-  set hairpin {{ type ipv4_addr . ipv4_addr; }}
+  set hairpin {{ type {address} . {address}; }}
   chain services {{
-    {own}ip daddr . meta l4proto . th dport vmap @cluster
-    ip daddr {services} meta l4proto tcp reject with tcp reset
-    ip daddr {services} meta l4proto udp reject
-    ip daddr . meta l4proto . th dport vmap @external
-    ip daddr != {local} fib daddr type local meta l4proto . th dport vmap @node_ports
+    {own}{ip} daddr . meta l4proto . th dport vmap @cluster
+    {ip} daddr {services} meta l4proto tcp reject with tcp reset
+    {ip} daddr {services} meta l4proto udp reject
+    {ip} daddr . meta l4proto . th dport vmap @external
+    {ip} daddr != {local} fib daddr type local meta l4proto . th dport vmap @node_ports
   }}
   {base_chains}
 }}
@@ -57,15 +83,19 @@ table {TABLE} {{
             own = own.unwrap_or_default(),
             services = self.service_cidr,
             local = self.local,
-            base_chains = base_chains("services", &marked),
+            base_chains = base_chains(self.family, "services", &marked),
         )
     }
 }
 
 /// The script that replaces the first rules of each pair by the second, in one transaction. `kept` tells which addresses of
 /// the set `hairpin` others need.
-pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: impl Fn(Ipv4Addr) -> bool) -> String {
-    let mut script = Script::about(TABLE);
+pub(super) fn update(
+    family: IpFamily,
+    changes: &[(&Fragment, &Fragment)],
+    kept: impl Fn(IpAddr) -> bool,
+) -> String {
+    let mut script = Script::about(table(family));
     // Elements first: they refer to chains that may go, and a key may move from one Service to another.
     for (old, new) in changes {
         script.remove_elements("cluster", &old.cluster, &new.cluster);
@@ -73,7 +103,7 @@ pub(super) fn update(changes: &[(&Fragment, &Fragment)], kept: impl Fn(Ipv4Addr)
         script.remove_elements("node_ports", &old.node_ports, &new.node_ports);
     }
     for (old, new) in changes {
-        script.replace_chains(old, new);
+        script.replace_chains(family, old, new);
     }
     for (old, new) in changes {
         script.add_elements("cluster", &old.cluster, &new.cluster);
@@ -97,22 +127,23 @@ impl Script {
         self.elements("add", map, &added);
     }
 
-    fn replace_chains(&mut self, old: &Fragment, new: &Fragment) {
+    fn replace_chains(&mut self, family: IpFamily, old: &Fragment, new: &Fragment) {
+        let (table, address) = (table(family), address_type(family));
         for (set, seconds) in new.sets.iter().filter(|(set, _)| !old.sets.contains_key(*set)) {
             self.line(&format!(
-                "add set {TABLE} {set} {{ type ipv4_addr; flags dynamic, timeout; timeout {seconds}s; }}"
+                "add set {table} {set} {{ type {address}; flags dynamic, timeout; timeout {seconds}s; }}"
             ));
         }
         self.chains(&old.chains, &new.chains);
         for set in old.sets.keys().filter(|set| !new.sets.contains_key(*set)) {
-            self.line(&format!("delete set {TABLE} {set}"));
+            self.line(&format!("delete set {table} {set}"));
         }
     }
 
-    fn change_hairpin(&mut self, changes: &[(&Fragment, &Fragment)], kept: impl Fn(Ipv4Addr) -> bool) {
-        let had: BTreeSet<Ipv4Addr> = changes.iter().flat_map(|(old, _)| &old.hairpin).copied().collect();
-        let has: BTreeSet<Ipv4Addr> = changes.iter().flat_map(|(_, new)| &new.hairpin).copied().collect();
-        let pairs = |from: &BTreeSet<Ipv4Addr>, other: &BTreeSet<Ipv4Addr>| -> Vec<String> {
+    fn change_hairpin(&mut self, changes: &[(&Fragment, &Fragment)], kept: impl Fn(IpAddr) -> bool) {
+        let had: BTreeSet<IpAddr> = changes.iter().flat_map(|(old, _)| &old.hairpin).copied().collect();
+        let has: BTreeSet<IpAddr> = changes.iter().flat_map(|(_, new)| &new.hairpin).copied().collect();
+        let pairs = |from: &BTreeSet<IpAddr>, other: &BTreeSet<IpAddr>| -> Vec<String> {
             let changed = from.difference(other).filter(|ip| !kept(**ip));
             changed.map(|ip| format!("{ip} . {ip}")).collect()
         };

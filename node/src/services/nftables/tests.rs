@@ -1,12 +1,16 @@
 //! The scripts, word for word. `services::tests` runs their like with packets.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
+
+use wherry_api::ranges::IpFamily;
 
 use super::super::model::Scope;
+use super::ruleset::Fragment;
 use super::*;
 
 fn base() -> Base {
     Base {
+        family: IpFamily::V4,
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         dns: None,
         cluster_cidr: "10.244.0.0/16".parse().unwrap(),
@@ -20,15 +24,16 @@ fn key() -> ObjectKey {
     ObjectKey { namespace: "default".to_owned(), name: "web".to_owned() }
 }
 
-fn backends(numbers: &[u8]) -> Vec<SocketAddrV4> {
-    numbers.iter().map(|number| SocketAddrV4::new(Ipv4Addr::new(10, 244, 3, *number), 8080)).collect()
+fn backends(numbers: &[u8]) -> Vec<SocketAddr> {
+    numbers.iter().map(|number| SocketAddr::from(([10, 244, 3, *number], 8080))).collect()
 }
 
 fn port(cluster: &[u8], local: &[u8]) -> ServicePort {
     ServicePort {
+        family: IpFamily::V4,
         name: "http".to_owned(),
         protocol: Protocol::Tcp,
-        cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 10)],
+        cluster_ips: vec![IpAddr::from([10, 96, 0, 10])],
         external_ips: Vec::new(),
         balancer_ips: Vec::new(),
         sources: None,
@@ -44,7 +49,7 @@ fn port(cluster: &[u8], local: &[u8]) -> ServicePort {
 
 fn step(old: &[ServicePort], new: &[ServicePort]) -> String {
     let (old, new) = (Fragment::of(&key(), old, &base()), Fragment::of(&key(), new, &base()));
-    script::update(&[(&old, &new)], |_| false)
+    script::update(IpFamily::V4, &[(&old, &new)], |_| false)
 }
 
 #[test]
@@ -100,8 +105,8 @@ fn local_endpoints_only() {
 #[test]
 fn a_load_balancer_with_source_ranges_and_an_external_address() {
     let new = ServicePort {
-        external_ips: vec![Ipv4Addr::new(203, 0, 113, 7)],
-        balancer_ips: vec![Ipv4Addr::new(192, 0, 2, 1)],
+        external_ips: vec![IpAddr::from([203, 0, 113, 7])],
+        balancer_ips: vec![IpAddr::from([192, 0, 2, 1])],
         sources: Some(vec!["198.51.100.0/24".parse().unwrap(), "203.0.113.4/32".parse().unwrap()]),
         ..port(&[2], &[2])
     };
@@ -114,11 +119,42 @@ fn an_element_may_move_between_services_of_one_batch() {
     let other = ObjectKey { namespace: "default".to_owned(), name: "other".to_owned() };
     let (with, without) = (Fragment::of(&key(), std::slice::from_ref(&moved), &base()), Fragment::default());
     let elsewhere = Fragment::of(&other, &[moved], &base());
-    let text = script::update(&[(&without, &elsewhere), (&with, &without)], |_| false);
+    let text = script::update(IpFamily::V4, &[(&without, &elsewhere), (&with, &without)], |_| false);
     let delete = text.find("delete element ip wherry_services node_ports").unwrap();
     let add = text.find("add element ip wherry_services node_ports").unwrap();
     assert!(delete < add, "{text}");
     assert!(!text.contains("hairpin"), "the endpoint stays: {text}");
+}
+
+#[test]
+fn the_same_in_the_other_family() {
+    let base = Base {
+        family: IpFamily::V6,
+        service_cidr: "fd00:96::/112".parse().unwrap(),
+        dns: None,
+        cluster_cidr: "fd00:244::/56".parse().unwrap(),
+        pod_cidr: "fd00:244:0:3::/64".parse().unwrap(),
+        namespaced: "fd00:244:0:3::/121".parse().unwrap(),
+        local: "fd00:244:0:3::80/121".parse().unwrap(),
+    };
+    let backends: Vec<SocketAddr> =
+        ["[fd00:244:0:3::2]:8080", "[fd00:244:0:3::82]:8080"].map(|text| text.parse().unwrap()).into();
+    let new = ServicePort {
+        family: IpFamily::V6,
+        cluster_ips: vec!["fd00:96::a".parse().unwrap()],
+        balancer_ips: vec!["2001:db8::1".parse().unwrap()],
+        sources: Some(vec!["2001:db8:1::/48".parse().unwrap()]),
+        node_port: Some(30080),
+        external: Scope::Local,
+        cluster: backends.clone(),
+        local: backends,
+        ..port(&[], &[])
+    };
+    let sticky = ServicePort { affinity: Some(60), ..new.clone() };
+    let (plain, sticky) = (Fragment::of(&key(), &[new], &base), Fragment::of(&key(), &[sticky], &base));
+    let changes = [(&Fragment::default(), &plain), (&plain, &sticky)];
+    let steps = changes.map(|change| script::update(IpFamily::V6, &[change], |_| false));
+    assert_eq!(format!("{base}{}", steps.join("# then\n")), include_str!("golden/six.nft"));
 }
 
 #[test]

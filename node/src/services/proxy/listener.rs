@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -26,19 +26,16 @@ const CLIENTS: usize = 1024;
 /// Where the connections to an address go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
-    pub(crate) backends: Vec<SocketAddrV4>,
+    pub(crate) backends: Vec<SocketAddr>,
     /// How long a client stays with its endpoint, in seconds.
     pub(crate) affinity: Option<u32>,
     /// Whom it is for; everybody, where nothing is said.
-    pub(crate) sources: Option<Vec<Ipv4Net>>,
+    pub(crate) sources: Option<Vec<IpNet>>,
 }
 
 impl Route {
     fn admits(&self, client: IpAddr) -> bool {
-        self.sources.as_ref().is_none_or(|sources| match client {
-            IpAddr::V4(ip) => sources.iter().any(|range| range.contains(&ip)),
-            IpAddr::V6(_) => false,
-        })
+        self.sources.as_ref().is_none_or(|sources| sources.iter().any(|range| range.contains(&client)))
     }
 }
 
@@ -95,7 +92,7 @@ impl Listener {
 }
 
 /// The endpoint of each client and until when it keeps it.
-type Clients = Arc<Mutex<HashMap<IpAddr, (SocketAddrV4, Instant)>>>;
+type Clients = Arc<Mutex<HashMap<IpAddr, (SocketAddr, Instant)>>>;
 
 struct Front {
     socket: TcpListener,
@@ -174,14 +171,14 @@ impl Connection {
         None
     }
 
-    fn remembered(&self) -> Option<SocketAddrV4> {
+    fn remembered(&self) -> Option<SocketAddr> {
         self.route.affinity?;
         let clients = self.clients.lock();
         let (backend, until) = clients.get(&self.from)?;
         (*until > Instant::now() && self.route.backends.contains(backend)).then_some(*backend)
     }
 
-    fn remember(&self, backend: SocketAddrV4) {
+    fn remember(&self, backend: SocketAddr) {
         let Some(seconds) = self.route.affinity else { return };
         let now = Instant::now();
         let mut clients = self.clients.lock();
@@ -192,6 +189,7 @@ impl Connection {
     }
 }
 
-async fn open(backend: SocketAddrV4) -> io::Result<TcpStream> {
-    TcpSocket::new_v4()?.connect(backend.into()).await
+async fn open(backend: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if backend.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.connect(backend).await
 }

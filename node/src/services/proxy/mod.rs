@@ -10,9 +10,10 @@
 mod listener;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use wherry_api::ranges::IpFamily;
 
 use super::model::{ObjectKey, Scope};
 use super::plan::ServicePort;
@@ -94,24 +95,25 @@ impl Proxy {
     fn routes(&self) -> BTreeMap<SocketAddr, Route> {
         let mut routes = BTreeMap::new();
         for port in self.wanted.values().flatten().filter(|port| port.protocol == Protocol::Tcp) {
-            let mut add = |ip: IpAddr, number: u16, scope: Scope, sources: Option<&Vec<Ipv4Net>>| {
+            let mut add = |ip: IpAddr, number: u16, scope: Scope, sources: Option<&Vec<IpNet>>| {
                 let backends = port.backends(scope).to_vec();
                 if !backends.is_empty() {
                     let route = Route { backends, affinity: port.affinity, sources: sources.cloned() };
                     routes.insert(SocketAddr::new(ip, number), route);
                 }
             };
-            let own = |ip: &&Ipv4Addr| ip.is_loopback() || self.node_address == IpAddr::V4(**ip);
+            let own = |ip: &&IpAddr| ip.is_loopback() || self.node_address == **ip;
             for ip in port.external_ips.iter().filter(own) {
-                add(IpAddr::V4(*ip), port.port, port.external, None);
+                add(*ip, port.port, port.external, None);
             }
             for ip in port.balancer_ips.iter().filter(own) {
-                add(IpAddr::V4(*ip), port.port, port.external, port.sources.as_ref());
+                add(*ip, port.port, port.external, port.sources.as_ref());
             }
             for ip in &port.cluster_ips {
-                add(IpAddr::V4(*ip), port.port, port.internal, None);
+                add(*ip, port.port, port.internal, None);
             }
-            if let Some(node_port) = port.node_port {
+            let on_node = port.node_port.filter(|_| IpFamily::of(self.node_address) == port.family);
+            if let Some(node_port) = on_node {
                 add(self.node_address, node_port, port.external, None);
             }
         }

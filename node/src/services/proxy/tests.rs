@@ -1,7 +1,7 @@
 //! The userspace proxy, over loopback addresses.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -17,24 +17,24 @@ struct Case {
 
 impl Case {
     fn new(number: u8) -> Self {
-        Self { number, proxy: Proxy::new(IpAddr::V4(Ipv4Addr::new(127, 200, number, 1))) }
+        Self { number, proxy: Proxy::new(IpAddr::from([127, 200, number, 1])) }
     }
 
-    fn front(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::new(127, 96, 200, self.number), 8000)
+    fn front(&self) -> SocketAddr {
+        SocketAddr::from(([127, 96, 200, self.number], 8000))
     }
 
-    fn node_port(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::new(127, 200, self.number, 1), 30080)
+    fn node_port(&self) -> SocketAddr {
+        SocketAddr::from(([127, 200, self.number, 1], 30080))
     }
 
     /// An address nobody serves.
-    fn endpoint(&self, at: u8) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::new(127, 244, self.number, at), 8080)
+    fn endpoint(&self, at: u8) -> SocketAddr {
+        SocketAddr::from(([127, 244, self.number, at], 8080))
     }
 
     /// An endpoint that answers every line with its number and the line.
-    async fn server(&self, at: u8, tasks: &TaskTracker) -> SocketAddrV4 {
+    async fn server(&self, at: u8, tasks: &TaskTracker) -> SocketAddr {
         let listener = TcpListener::bind(self.endpoint(at)).await.unwrap();
         let more = tasks.clone();
         tasks.spawn(async move {
@@ -55,15 +55,16 @@ impl Case {
         self.endpoint(at)
     }
 
-    async fn apply(&mut self, backends: &[SocketAddrV4], affinity: Option<u32>) {
+    async fn apply(&mut self, backends: &[SocketAddr], affinity: Option<u32>) {
         self.serve(self.port(backends, affinity)).await;
     }
 
-    fn port(&self, backends: &[SocketAddrV4], affinity: Option<u32>) -> ServicePort {
+    fn port(&self, backends: &[SocketAddr], affinity: Option<u32>) -> ServicePort {
         ServicePort {
+            family: IpFamily::V4,
             name: String::new(),
             protocol: Protocol::Tcp,
-            cluster_ips: vec![*self.front().ip()],
+            cluster_ips: vec![self.front().ip()],
             external_ips: Vec::new(),
             balancer_ips: Vec::new(),
             sources: None,
@@ -90,7 +91,7 @@ async fn say(stream: &mut TcpStream, text: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
-async fn ask(address: SocketAddrV4) -> io::Result<String> {
+async fn ask(address: SocketAddr) -> io::Result<String> {
     say(&mut TcpStream::connect(address).await?, "hi").await
 }
 
@@ -110,11 +111,11 @@ async fn endpoints_take_turns_on_cluster_ip_and_node_port() {
 async fn a_load_balancer_listens_where_the_node_does_and_lets_in_whom_it_may() {
     let (mut case, tasks) = (Case::new(9), TaskTracker::new());
     let backend = case.server(1, &tasks).await;
-    let front = SocketAddrV4::new(*case.node_port().ip(), case.front().port());
+    let front = SocketAddr::new(case.node_port().ip(), case.front().port());
     let mut port = case.port(&[backend], None);
     // Nobody listens at the addresses of others.
-    port.external_ips = vec![Ipv4Addr::new(192, 0, 2, 7)];
-    port.balancer_ips = vec![*front.ip()];
+    port.external_ips = vec![IpAddr::from([192, 0, 2, 7])];
+    port.balancer_ips = vec![front.ip()];
     case.serve(port.clone()).await;
     assert!(!case.proxy.wants_retry());
     assert_eq!(ask(front).await.unwrap(), "1:hi");

@@ -1,7 +1,7 @@
 //! What the load balancer goes by: nodes that can be sent to, which of their ports lead elsewhere, and where endpoints are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
@@ -35,7 +35,7 @@ pub(super) fn wake(caches: &Arc<Caches>, queue: &Arc<Queue<()>>) {
     });
     let wake = queue.clone();
     caches.pods.on_change(move |change| {
-        let taken = |pod: Option<&Arc<Pod>>| -> Vec<(String, Option<Ipv4Addr>, Front)> {
+        let taken = |pod: Option<&Arc<Pod>>| -> Vec<(String, Option<IpAddr>, Front)> {
             let ports = pod.into_iter().flat_map(|pod| host_ports(pod));
             ports.map(|(node, address, front)| (node.to_owned(), address, front)).collect()
         };
@@ -62,7 +62,7 @@ pub(super) fn places(caches: &Caches) -> Vec<Place> {
     for pod in caches.pods.all() {
         for (node, address, front) in host_ports(&pod) {
             let Some(place) = places.get_mut(node) else { continue };
-            if address.is_none_or(|address| address == place.address) {
+            if address.is_none_or(|address| place.addresses.contains(&address)) {
                 place.taken.insert(
                     front,
                     format!("the Pod {}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
@@ -70,10 +70,10 @@ pub(super) fn places(caches: &Caches) -> Vec<Place> {
             }
         }
     }
-    let served: BTreeSet<(Ipv4Addr, i32)> =
+    let served: BTreeSet<(IpAddr, i32)> =
         caches.endpoint_slices.get(&api_server()).iter().flat_map(|slice| served_at(slice)).collect();
     for place in places.values_mut() {
-        for (_, port) in served.iter().filter(|(address, _)| *address == place.address) {
+        for (_, port) in served.iter().filter(|(address, _)| place.addresses.contains(address)) {
             place.taken.insert(("TCP".to_owned(), *port), "the API server".to_owned());
         }
     }
@@ -85,7 +85,7 @@ fn api_server() -> Key {
     Key::new("default", "kubernetes")
 }
 
-fn served_at(slice: &EndpointSlice) -> Vec<(Ipv4Addr, i32)> {
+fn served_at(slice: &EndpointSlice) -> Vec<(IpAddr, i32)> {
     let addresses = slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
     let addresses = addresses.filter_map(|address| address.parse().ok());
     let ports = || slice.ports.iter().flatten().filter_map(|port| port.port);
@@ -100,16 +100,17 @@ fn place(node: &Node) -> Option<Place> {
     let status = node.status.as_ref()?;
     let mut conditions = status.conditions.iter().flatten();
     conditions.find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
-    let mut internal = status.addresses.iter().flatten().filter(|address| address.type_ == "InternalIP");
-    let address = internal.find_map(|address| address.address.parse().ok())?;
+    let internal = status.addresses.iter().flatten().filter(|address| address.type_ == "InternalIP");
+    let addresses: Vec<IpAddr> = internal.filter_map(|address| address.address.parse().ok()).collect();
+    addresses.first()?;
     let endpoint = status.daemon_endpoints.as_ref().and_then(|daemons| daemons.kubelet_endpoint.as_ref());
     let taken =
         endpoint.map(|endpoint| (("TCP".to_owned(), endpoint.port), "the node's own endpoint".to_owned()));
-    Some(Place { node: node.name_any(), address, taken: taken.into_iter().collect() })
+    Some(Place { node: node.name_any(), addresses, taken: taken.into_iter().collect() })
 }
 
 /// The ports that a Pod takes of its node: at which address, if not at all.
-fn host_ports(pod: &Pod) -> impl Iterator<Item = (&str, Option<Ipv4Addr>, Front)> {
+fn host_ports(pod: &Pod) -> impl Iterator<Item = (&str, Option<IpAddr>, Front)> {
     let node = node_name(pod).filter(|_| !is_terminal(pod));
     let spec = pod.spec.iter().filter(move |_| node.is_some());
     let containers =
@@ -117,11 +118,8 @@ fn host_ports(pod: &Pod) -> impl Iterator<Item = (&str, Option<Ipv4Addr>, Front)
     let ports = containers.flat_map(|container| container.ports.iter().flatten());
     ports.filter_map(move |port| {
         let number = port.host_port.filter(|number| *number > 0)?;
-        let address = port
-            .host_ip
-            .as_deref()
-            .and_then(|ip| ip.parse().ok())
-            .filter(|ip: &Ipv4Addr| !ip.is_unspecified());
+        let address =
+            port.host_ip.as_deref().and_then(|ip| ip.parse().ok()).filter(|ip: &IpAddr| !ip.is_unspecified());
         Some((node?, address, (protocol(port.protocol.as_ref()), number)))
     })
 }

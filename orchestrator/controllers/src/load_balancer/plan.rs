@@ -1,14 +1,16 @@
 //! Which Services are reached at which nodes' addresses. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
+use wherry_api::ranges::IpFamily;
 
 use super::PORTS_ERROR;
 use crate::objects::meta::Key;
+use crate::objects::services::families;
 
 /// The class of Services that name this load balancer.
 const CLASS: &str = "wherry";
@@ -20,7 +22,7 @@ pub(super) type Front = (String, i32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) node: String,
-    pub(super) address: Ipv4Addr,
+    pub(super) addresses: Vec<IpAddr>,
     /// The ports that lead elsewhere, and to whom.
     pub(super) taken: BTreeMap<Front, String>,
 }
@@ -60,7 +62,7 @@ pub(super) fn plan(
         let nodes = is_local(&service).then(|| nodes_of(&service));
         let wanted =
             places.iter().filter(|place| nodes.as_ref().is_none_or(|nodes| nodes.contains(&place.node)));
-        let verdict = at(&fronts, &wanted.collect::<Vec<_>>());
+        let verdict = at(&fronts, &wanted.collect::<Vec<_>>(), &families(&service));
         verdicts.push((service, verdict));
     }
     // A Service that is of another type by now has no load balancer.
@@ -69,14 +71,16 @@ pub(super) fn plan(
     verdicts.into_iter().chain(former.map(|service| (service, Verdict::default()))).collect()
 }
 
-/// The addresses of the nodes at which all these ports are free.
-fn at(fronts: &[Front], places: &[&Place]) -> Verdict {
+/// The addresses, of these families, of the nodes at which all these ports are free.
+fn at(fronts: &[Front], places: &[&Place], families: &[IpFamily]) -> Verdict {
     let taken = |place: &Place| {
         let found = fronts.iter().find_map(|front| Some((front, place.taken.get(front)?)));
         found.map(|(front, who)| format!("port {} of the node {} leads to {who}", show(front), place.node))
     };
     let free = places.iter().filter(|place| taken(place).is_none());
-    let addresses: Vec<String> = free.map(|place| place.address.to_string()).collect();
+    let addresses = free.flat_map(|place| &place.addresses);
+    let addresses = addresses.filter(|ip| families.contains(&IpFamily::of(**ip)));
+    let addresses: Vec<String> = addresses.map(ToString::to_string).collect();
     let problem = places.iter().find_map(|place| taken(place)).filter(|_| addresses.is_empty());
     Verdict { addresses, problem }
 }

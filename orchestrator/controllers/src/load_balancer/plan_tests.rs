@@ -27,7 +27,7 @@ fn with_addresses(mut service: Service, addresses: &[&str]) -> Service {
 fn places() -> Vec<Place> {
     let place = |number: u8| Place {
         node: format!("node-{number}"),
-        address: Ipv4Addr::new(192, 0, 2, number),
+        addresses: vec![[192, 0, 2, number].into()],
         taken: BTreeMap::new(),
     };
     vec![place(1), place(2)]
@@ -66,6 +66,19 @@ fn every_node_or_those_with_endpoints() {
         service("others", 1, &[80], &json!({ "loadBalancerClass": "example.com/other" })),
     ];
     assert_eq!(verdicts(services, &places()), said(&[("all", "1 2"), ("local", "2"), ("named", "1 2")]));
+}
+
+#[test]
+fn a_service_is_reached_at_the_addresses_of_its_families() {
+    let mut places = places();
+    places[0].addresses.push("2001:db8::1".parse().unwrap());
+    let of = |families: &[&str]| {
+        let service = Arc::new(service("web", 1, &[80], &json!({ "ipFamilies": families })));
+        plan(&[service], &places, |_| BTreeSet::new()).remove(0).1.addresses
+    };
+    assert_eq!(of(&["IPv4"]), ["192.0.2.1", "192.0.2.2"]);
+    assert_eq!(of(&["IPv6"]), ["2001:db8::1"]);
+    assert_eq!(of(&["IPv4", "IPv6"]), ["192.0.2.1", "2001:db8::1", "192.0.2.2"]);
 }
 
 #[test]
