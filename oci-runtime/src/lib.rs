@@ -32,4 +32,10 @@ mod state;
 mod users;
 
 pub use config::{Clock, Config};
+/// Reading layers, which come from outside.
+pub mod layers {
+    pub use crate::image::archive::{Archive, Entry};
+    pub use crate::image::bounded::{Allowance, Bounded};
+    pub use crate::image::layer::decompress;
+}
 pub use runtime::OciRuntime;

@@ -3,7 +3,11 @@
 use wasmparser::{Encoding, Parser, Payload};
 
 use crate::capabilities::Capability;
-use crate::program::{HANDLER, RUN, not_wasm};
+
+/// What servers export, of any 0.2.
+pub(crate) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
+/// What commands export, of any 0.2.
+pub(crate) const RUN: &str = "wasi:cli/run@0.2.";
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +93,24 @@ fn read(bytes: &[u8]) -> wasmparser::Result<Inspection> {
         }
     }
     Ok(Inspection { form, start: start(form, &exports), imports, exports })
+}
+
+/// What bytes are that begin as no WebAssembly does.
+pub(crate) fn not_wasm(bytes: &[u8]) -> String {
+    match bytes {
+        [] => "the WebAssembly file is empty".into(),
+        [0x7f, b'E', b'L', b'F', ..] => {
+            "the file is native or precompiled code (ELF); only WebAssembly is accepted, which is compiled here".into()
+        }
+        [b'\0', b'a', b's', b'm', version @ ..] if !version.is_empty() => {
+            let version = &version[..version.len().min(4)];
+            format!("the WebAssembly version {} is not known", hex::encode(version))
+        }
+        _ => {
+            let begin = &bytes[..bytes.len().min(8)];
+            format!("not a WebAssembly file: it begins with {} instead of 0061736d", hex::encode(begin))
+        }
+    }
 }
 
 fn start(form: Form, exports: &[String]) -> Start {

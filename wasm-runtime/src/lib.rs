@@ -24,7 +24,7 @@
 //!   connections come from it, `127.0.0.1` means it.
 //!
 //! # Reading order
-//! [`config`], `runtime` (the contract), `images`, `compiler` and `code_cache` (bytes to code), `program` (the kinds), `inspect`,
+//! [`config`], `runtime` (the contract), `images`, `compiler` and `code_cache` (bytes to code), `program` (the kinds), `inspect`, `expansion`,
 //! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `exec` and `streams` (commands beside
 //! them), `guest` and `interfaces` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
@@ -44,6 +44,7 @@ mod egress;
 mod engine;
 mod exec;
 mod executor;
+mod expansion;
 mod found;
 mod guest;
 mod held;

@@ -8,15 +8,12 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::engine::{self, Machine};
+use crate::expansion;
 use crate::guest::{Guest, ModuleGuest};
+use crate::inspect::{HANDLER, RUN, not_wasm};
 
 const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
-
-/// What servers export, of any 0.2.
-pub(crate) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
-/// What commands export, of any 0.2.
-pub(crate) const RUN: &str = "wasi:cli/run@0.2.";
 
 /// Compiled code with its imports resolved: what instances are made of.
 pub(crate) struct Program {
@@ -67,6 +64,12 @@ pub(crate) enum ProgramError {
     /// The bytes are damaged wasm or use features this engine lacks.
     #[error("the WebAssembly is not valid: {0}")]
     Invalid(String),
+    /// It expands to more than anybody should compile.
+    #[error(
+        "the component is made of more than {} instances, or of components that are given to it",
+        expansion::MOST
+    )]
+    Expands,
     /// Imports that WASI 0.2 does not have.
     #[error("the WebAssembly cannot be linked: {0}")]
     Link(String),
@@ -85,28 +88,14 @@ pub(crate) enum ProgramError {
 pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, ProgramError> {
     let compiled = match bytes.first_chunk() {
         Some(&MODULE) => engine.precompile_module(bytes),
+        // What cannot be read is the compiler's to tell.
+        Some(&COMPONENT) if expansion::instances(bytes).is_ok_and(|count| count > expansion::MOST) => {
+            return Err(ProgramError::Expands);
+        }
         Some(&COMPONENT) => engine.precompile_component(bytes),
         _ => return Err(ProgramError::NotWasm(not_wasm(bytes))),
     };
     compiled.map_err(|error| ProgramError::Invalid(format!("{error:#}")))
-}
-
-/// What bytes are that begin as no WebAssembly does.
-pub(crate) fn not_wasm(bytes: &[u8]) -> String {
-    match bytes {
-        [] => "the WebAssembly file is empty".into(),
-        [0x7f, b'E', b'L', b'F', ..] => {
-            "the file is native or precompiled code (ELF); only WebAssembly is accepted, which is compiled here".into()
-        }
-        [b'\0', b'a', b's', b'm', version @ ..] if !version.is_empty() => {
-            let version = &version[..version.len().min(4)];
-            format!("the WebAssembly version {} is not known", hex::encode(version))
-        }
-        _ => {
-            let begin = &bytes[..bytes.len().min(8)];
-            format!("not a WebAssembly file: it begins with {} instead of 0061736d", hex::encode(begin))
-        }
-    }
 }
 
 /// Loads a file that [`compile`] made.

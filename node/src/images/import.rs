@@ -14,10 +14,11 @@ use std::path::{Component, Path};
 
 use serde::Deserialize;
 use tar::EntryType;
+use wherry_oci_runtime::layers::decompress;
 
 use super::classify::{Selection, ShapeError, classify, native_architecture};
 use super::index_name;
-use super::layer::{LayerError, decompressed};
+use super::layer::LayerError;
 use super::manifest::{Descriptor, ImageConfig, Manifest};
 use super::pull::{MAX_DOCUMENT, kind_of};
 use super::reference::{ImageReference, InvalidImageName};
@@ -118,7 +119,7 @@ impl Contents {
         lease: &Lease,
         archive: impl BufRead,
     ) -> Result<(), ImportError> {
-        let reader = decompressed(archive).map_err(ImportError::Read)?;
+        let reader = decompress(archive).map_err(ImportError::Read)?;
         let mut archive = tar::Archive::new(reader);
         for entry in archive.entries().map_err(ImportError::Read)? {
             let mut entry = entry.map_err(ImportError::Read)?;

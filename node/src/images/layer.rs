@@ -1,13 +1,19 @@
 //! Finds the WebAssembly binary in the layers of an image.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
+
+use wherry_oci_runtime::layers::{Allowance, Archive, Bounded, decompress};
+use wherry_wasm_runtime::Limits;
 
 use super::store::{ContentStore, StoreError};
 
-/// The largest binary taken out of a layer.
-const MAX_WASM: u64 = 1 << 30;
+/// What the layers of an image may unpack to, each as often as it is read.
+const UNPACKED: u64 = 4 << 30;
 
 /// Why no binary was found.
 #[derive(Debug, thiserror::Error)]
@@ -27,10 +33,17 @@ pub(crate) enum LayerError {
     #[error(
         "the image has no entrypoint and holds {0} .wasm files: it needs an entrypoint or exactly one file"
     )]
-    Ambiguous(usize),
-    /// The file is too large.
-    #[error("{0:?} is larger than 1 GiB")]
-    TooLarge(String),
+    Ambiguous(&'static str),
+    /// The binary is larger than what is compiled.
+    #[error("the WebAssembly {name:?} of {size} bytes is larger than the {most} bytes that are compiled")]
+    TooLarge {
+        /// Its file, or the digest of its layer.
+        name: String,
+        /// Its size.
+        size: u64,
+        /// What is compiled.
+        most: u64,
+    },
     /// The binary cannot be kept.
     #[error("cannot keep the WebAssembly binary")]
     Store(#[source] StoreError),
@@ -44,53 +57,85 @@ pub(crate) fn extract_wasm(
     layers: &[(String, String)],
     file: Option<&str>,
 ) -> Result<String, LayerError> {
+    let allowance = Allowance::new(UNPACKED);
     let wanted = match file {
         Some(file) => file.to_owned(),
-        None => only_wasm_file(store, layers)?,
+        None => only_wasm_file(store, layers, &allowance)?,
     };
     for (digest, _) in layers.iter().rev() {
-        if let Some(found) = take_from(store, digest, &wanted)? {
+        if let Some(found) = take_from(store, digest, &wanted, &allowance)? {
             return Ok(found);
         }
     }
     Err(LayerError::Missing(wanted))
 }
 
-fn only_wasm_file(store: &ContentStore, layers: &[(String, String)]) -> Result<String, LayerError> {
-    let mut files = std::collections::BTreeSet::new();
+/// Refuses what nobody would compile, before it takes room.
+pub(super) fn check_size(name: &str, size: u64) -> Result<(), LayerError> {
+    let most = Limits::default().image_bytes;
+    if size > most {
+        return Err(LayerError::TooLarge { name: name.to_owned(), size, most });
+    }
+    Ok(())
+}
+
+fn only_wasm_file(
+    store: &ContentStore,
+    layers: &[(String, String)],
+    allowance: &Allowance,
+) -> Result<String, LayerError> {
+    let mut files: BTreeSet<PathBuf> = BTreeSet::new();
     for (digest, _) in layers {
-        let failed = |source| LayerError::Read { digest: digest.clone(), source };
-        let mut archive = open(store, digest)?;
-        for entry in archive.entries().map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let path = relative(&entry.path().map_err(failed)?);
-            if entry.header().entry_type().is_file() && path.extension().is_some_and(|e| e == "wasm") {
-                files.insert(path);
+        find(store, digest, allowance, |path, _, _| {
+            // Whether it is one or not is all that is asked.
+            if files.len() < 2 && path.extension().is_some_and(|extension| extension == "wasm") {
+                files.insert(path.to_owned());
             }
-        }
+            Ok(None::<()>)
+        })?;
     }
     match files.first() {
         Some(path) if files.len() == 1 => Ok(path.to_string_lossy().into_owned()),
-        _ => Err(LayerError::Ambiguous(files.len())),
+        first => Err(LayerError::Ambiguous(first.map_or("no", |_| "several"))),
     }
 }
 
-fn take_from(store: &ContentStore, digest: &str, wanted: &str) -> Result<Option<String>, LayerError> {
-    let failed = |source| LayerError::Read { digest: digest.to_owned(), source };
-    let mut archive = open(store, digest)?;
-    for entry in archive.entries().map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !entry.header().entry_type().is_file()
-            || relative(&entry.path().map_err(failed)?) != Path::new(wanted)
-        {
-            continue;
+fn take_from(
+    store: &ContentStore,
+    digest: &str,
+    wanted: &str,
+    allowance: &Allowance,
+) -> Result<Option<String>, LayerError> {
+    find(store, digest, allowance, |path, size, file| {
+        if path != Path::new(wanted) {
+            return Ok(None);
         }
+        check_size(wanted, size)?;
         let mut ingest = store.ingest().map_err(LayerError::Store)?;
-        let copied = io::copy(&mut entry.take(MAX_WASM + 1), &mut ingest).map_err(failed)?;
-        if copied > MAX_WASM {
-            return Err(LayerError::TooLarge(wanted.to_owned()));
+        let failed = |source| LayerError::Read { digest: digest.to_owned(), source };
+        io::copy(file, &mut ingest).map_err(failed)?;
+        ingest.finish(store, None).map(Some).map_err(LayerError::Store)
+    })
+}
+
+/// What `visit` found first, by path and size of each file of a layer; all before it is unpacked.
+fn find<T>(
+    store: &ContentStore,
+    digest: &str,
+    allowance: &Allowance,
+    mut visit: impl FnMut(&Path, u64, &mut dyn Read) -> Result<Option<T>, LayerError>,
+) -> Result<Option<T>, LayerError> {
+    let failed = |source| LayerError::Read { digest: digest.to_owned(), source };
+    let path = store.blob_path(digest).map_err(LayerError::Store)?;
+    let file = BufReader::new(File::open(&path).map_err(failed)?);
+    let mut archive = Archive::new(Bounded::new(decompress(file).map_err(failed)?, allowance));
+    while let Some(entry) = archive.next_entry().map_err(failed)? {
+        let path = relative(Path::new(OsStr::from_bytes(&entry.path)));
+        if entry.kind.is_file()
+            && let Some(found) = visit(&path, entry.size, &mut archive)?
+        {
+            return Ok(Some(found));
         }
-        return ingest.finish(store, None).map(Some).map_err(LayerError::Store);
     }
     Ok(None)
 }
@@ -100,26 +145,11 @@ fn relative(path: &Path) -> PathBuf {
     path.components().filter(|part| matches!(part, Component::Normal(_))).collect()
 }
 
-/// The layer's archive; its compression is not told by the media type, because media types lie.
-fn open(store: &ContentStore, digest: &str) -> Result<tar::Archive<Box<dyn Read>>, LayerError> {
-    let failed = |source| LayerError::Read { digest: digest.to_owned(), source };
-    let path = store.blob_path(digest).map_err(LayerError::Store)?;
-    let file = BufReader::new(File::open(&path).map_err(failed)?);
-    Ok(tar::Archive::new(decompressed(file).map_err(failed)?))
-}
-
-/// What the stream is, once it is unpacked; the compression is told by its first bytes.
-pub(super) fn decompressed<'a>(mut stream: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match stream.fill_buf()? {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(stream)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::with_buffer(stream)?),
-        _ => Box::new(stream),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+
+    use tar::EntryType;
 
     use super::*;
 
@@ -163,6 +193,67 @@ mod tests {
         let one = layer(&store, true, &[("a.wasm", b"a"), ("readme.txt", b"r")]);
         let other = layer(&store, true, &[("b.wasm", b"b")]);
         assert!(extract_wasm(&store, std::slice::from_ref(&one), None).is_ok());
-        assert!(matches!(extract_wasm(&store, &[one, other], None), Err(LayerError::Ambiguous(2))));
+        assert!(matches!(extract_wasm(&store, &[one, other], None), Err(LayerError::Ambiguous("several"))));
+    }
+
+    /// A compressed layer of one entry, which unpacks to so many zeros.
+    fn bomb(store: &ContentStore, kind: EntryType, size: u64) -> String {
+        let mut ingest = store.ingest().unwrap();
+        let gzip = flate2::write::GzEncoder::new(&mut ingest, flate2::Compression::fast());
+        let mut tar = tar::Builder::new(gzip);
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size);
+        tar.append_data(&mut header, "zeros.wasm", io::repeat(0).take(size)).unwrap();
+        tar.into_inner().unwrap().finish().unwrap();
+        let digest = ingest.finish(store, None).unwrap();
+        assert!(std::fs::metadata(store.blob_path(&digest).unwrap()).unwrap().len() < 1 << 16);
+        digest
+    }
+
+    fn refusal(found: Result<Option<()>, LayerError>) -> String {
+        crate::context::chain(&found.unwrap_err())
+    }
+
+    #[test]
+    fn layers_that_unpack_to_more_than_they_may_are_not_read_to_their_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ContentStore::open(dir.path()).unwrap();
+        let digest = bomb(&store, EntryType::Regular, 3 << 20);
+        let allowance = Allowance::new(4 << 20);
+        let read = || find(&store, &digest, &allowance, |_, _, _| Ok(None::<()>));
+        assert_eq!(read().unwrap(), None);
+        let told = refusal(read());
+        assert!(
+            told.ends_with("the layer unpacks to more than 4194304 bytes"),
+            "what was read counts: {told}"
+        );
+    }
+
+    /// A name of gigabytes, which takes some kilobytes of a layer, was read into the agent's memory.
+    #[test]
+    fn names_that_are_too_long_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ContentStore::open(dir.path()).unwrap();
+        let digest = bomb(&store, EntryType::GNULongName, 2 << 20);
+        let allowance = Allowance::new(1 << 20);
+        let told = refusal(find(&store, &digest, &allowance, |_, _, _| Ok(None::<()>)));
+        assert!(told.ends_with("a name of 2097152 bytes is longer than 4097"), "{told}");
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_compiled_takes_no_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ContentStore::open(dir.path()).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_path("app.wasm").unwrap();
+        header.set_size((256 << 20) + 1);
+        header.set_cksum();
+        let mut ingest = store.ingest().unwrap();
+        ingest.push(header.as_bytes()).unwrap();
+        let layers = [(ingest.finish(&store, None).unwrap(), "any".to_owned())];
+        let told = extract_wasm(&store, &layers, Some("app.wasm")).unwrap_err().to_string();
+        let most = "larger than the 268435456 bytes that are compiled";
+        assert_eq!(told, format!("the WebAssembly \"app.wasm\" of 268435457 bytes is {most}"));
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::context::chain;
 
 use super::classify::{Selection, Shape, ShapeError, classify, native_architecture};
-use super::layer::{LayerError, extract_wasm};
+use super::layer::{LayerError, check_size, extract_wasm};
 use super::manifest::{ACCEPTED, Descriptor, ImageConfig, Manifest};
 use super::reference::ImageReference;
 use super::registries::{Endpoint, Registries, Server};
@@ -264,7 +264,10 @@ impl Pull<'_> {
         let config = self.config(&descriptor).await?;
         let shape = classify(&manifest, &config)?;
         match &shape {
-            Shape::WasmLayer(layer) => self.blob(layer).await?,
+            Shape::WasmLayer(layer) => {
+                check_size(&layer.digest, layer.size)?;
+                self.blob(layer).await?;
+            }
             Shape::WasmInImage { .. } | Shape::Oci => self.layers(&manifest).await?,
         }
         let (kind, size, config) = self.take(shape, manifest, config).await?;

@@ -249,6 +249,39 @@ async fn an_oci_image_keeps_its_layers_and_a_wasi_image_gives_up_its_binary() {
     assert_eq!(image.default_args, ["serve"]);
 }
 
+/// What unpacks to more than it is, or says it is more than anybody would run, is refused before it takes room.
+#[tokio::test]
+async fn images_that_are_bombs_are_refused() {
+    let mut registry = Registry::new();
+    let mut name = tar::Header::new_gnu();
+    name.set_entry_type(tar::EntryType::GNULongName);
+    name.set_size(1 << 40);
+    name.set_cksum();
+    let wasi = || json!({ "os": "wasi", "architecture": "wasm" });
+    registry.image("name", (OCI_CONFIG, wasi()), &[(TAR, name.as_bytes())]);
+    let mut large = registry.blob("application/wasm", b"\0asm");
+    large["size"] = json!(1_u64 << 40);
+    let config = registry.blob(WASM_CONFIG, b"{}");
+    registry.manifest("large", OCI_MANIFEST, json!({ "config": config, "layers": [large.clone()] }));
+    let mut short = large.clone();
+    short["size"] = json!(3);
+    registry.manifest("short", OCI_MANIFEST, json!({ "config": config, "layers": [short] }));
+    let served = registry.serve().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = open(&dir);
+    for (tag, selection, expected) in [
+        ("name", Selection::Wasm, "a name of 1099511627776 bytes is longer than 4097"),
+        ("large", Selection::Wasm, "is larger than the 268435456 bytes that are compiled"),
+        ("short", Selection::Wasm, "is longer than the 3 bytes that were announced"),
+    ] {
+        let told = pull(&images, &served, tag, selection).await.unwrap_err();
+        assert!(told.ends_with(expected), "{tag}: {told}");
+    }
+    let path = format!("/v2/app/blobs/{}", large["digest"].as_str().unwrap());
+    assert!(served.content.documents.contains_key(&path));
+    assert_eq!(served.content.offsets.lock().len(), 3, "the large one was not asked for");
+}
+
 #[tokio::test]
 async fn an_index_offers_a_choice() {
     let mut registry = Registry::new();

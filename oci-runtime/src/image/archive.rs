@@ -26,22 +26,26 @@ const MINOR: Range<usize> = 337..345;
 
 /// The metadata of one entry, its overrides applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) path: Vec<u8>,
-    pub(crate) kind: EntryType,
+pub struct Entry {
+    /// As it stands in the archive: with `.`, `..` and a root, if it has them.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryType,
     /// Target of a symbolic or hard link.
     pub(crate) link: Vec<u8>,
     pub(crate) mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    pub(crate) size: u64,
+    /// Bytes of its content.
+    pub size: u64,
     pub(crate) mtime: (i64, i64),
     pub(crate) device: (u32, u32),
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// A tar stream being read.
-pub(crate) struct Archive<R> {
+#[derive(Debug)]
+pub struct Archive<R> {
     stream: R,
     /// Bytes of the current entry's data not yet read, and its padding.
     left: u64,
@@ -81,12 +85,13 @@ fn short(number: u64) -> io::Result<u32> {
 }
 
 impl<R: Read> Archive<R> {
-    pub(crate) fn new(stream: R) -> Self {
+    /// At its beginning.
+    pub fn new(stream: R) -> Self {
         Self { stream, left: 0, padding: 0 }
     }
 
     /// Goes to the next entry, passing over what was not read of the current one; `None` at the end.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut overrides = Overrides::default();
         loop {
             self.skip()?;

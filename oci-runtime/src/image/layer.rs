@@ -4,12 +4,13 @@
 //! (of the tar stream within) have been found right. A crash leaves a temporary directory, never half a layer.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use wherry_runtime_api::{RuntimeError, spec::Layer};
 
+use super::bounded::{Allowance, Bounded};
 use super::unpack::unpack;
 use crate::files::{self, failed};
 
@@ -109,15 +110,15 @@ fn unpack_verified(layer: &Layer, target: &Path, limit: u64) -> Result<String, R
 }
 
 fn unpack_stream(blob: impl Read, target: &Path, limit: u64) -> io::Result<String> {
-    let mut plain = Hashing::new(Bounded { inner: decompress(BufReader::new(blob))?, left: limit, limit });
+    let allowance = Allowance::new(limit);
+    let mut plain = Hashing::new(Bounded::new(decompress(BufReader::new(blob))?, &allowance));
     unpack(&mut plain, target)?;
     io::copy(&mut plain, &mut io::sink())?;
     Ok(plain.digest())
 }
 
 /// Tells the compression by the first bytes, as media types and content do not always agree.
-fn decompress<'a>(mut blob: BufReader<impl Read + 'a>) -> io::Result<Box<dyn Read + 'a>> {
-    use std::io::BufRead;
+pub fn decompress<'a>(mut blob: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let start = blob.fill_buf()?;
     if start.starts_with(GZIP_MAGIC) {
         Ok(Box::new(flate2::bufread::MultiGzDecoder::new(blob)))
@@ -148,24 +149,6 @@ impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.state.update(&buffer[..count]);
-        Ok(count)
-    }
-}
-
-/// Fails, rather than ends, when more than the limit is read: a small blob may decompress to any size.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
-    limit: u64,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-            let text = format!("the layer unpacks to more than {} bytes", self.limit);
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        })?;
         Ok(count)
     }
 }

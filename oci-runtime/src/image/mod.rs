@@ -7,7 +7,8 @@
 //!
 //! A layer goes when no prepared image and no container uses it.
 
-mod archive;
+pub(crate) mod archive;
+pub(crate) mod bounded;
 pub(crate) mod layer;
 mod mount;
 pub(crate) mod root;

@@ -254,7 +254,7 @@ fn long_names_and_pax_records_override_headers_and_are_bounded() {
     assert!(rustix::fs::getxattr(&renamed, "trusted.overlay.redirect", &mut value).is_err());
 
     let huge = archive(&[Item { data: vec![b'x'; 5000], ..item("x", EntryType::GNULongName, "") }]);
-    let refused = Archive::new(huge.as_slice()).next().unwrap_err().to_string();
+    let refused = Archive::new(huge.as_slice()).next_entry().unwrap_err().to_string();
     assert_eq!(refused, "a name of 5000 bytes is longer than 4097");
 }
 
@@ -399,6 +399,6 @@ proptest! {
             block.copy_from_slice(header.as_bytes());
         }
         let mut reader = Archive::new(bytes.as_slice());
-        while let Ok(Some(_)) = reader.next() {}
+        while let Ok(Some(_)) = reader.next_entry() {}
     }
 }

@@ -27,7 +27,7 @@ const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 pub(crate) fn unpack(stream: impl Read, target: &Path) -> io::Result<()> {
     let mut unpacker = Unpacker { root: Root::open(target)?, times: BTreeMap::new() };
     let mut archive = Archive::new(stream);
-    while let Some(entry) = archive.next()? {
+    while let Some(entry) = archive.next_entry()? {
         unpacker.apply(&entry, &mut archive).map_err(|error| {
             io::Error::new(error.kind(), format!("entry {:?}: {error}", String::from_utf8_lossy(&entry.path)))
         })?;

@@ -37,6 +37,23 @@ EXPRESSIONS = [
 QUESTIONS = [("web.shop.svc.cluster.local", 1), ("pets.shop.svc.cluster.local", 1), ("_http._tcp.pets.shop.svc.cluster.local", 33),
              ("1.0.96.10.in-addr.arpa", 12), ("away.shop.svc.cluster.local", 5), ("cluster.local", 6), ("1-2-3-4.shop.pod.cluster.local", 255)]
 
+MODULE = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x09\x01\x03env\x01f\0\0\x07\x0a\x01\x06_start\0\0"
+COMPONENT = b"\0asm\x0d\0\x01\0"
+# A type of instances with one function, and an import of such an instance.
+IMPORTING = COMPONENT + b"\x07\x0e\x01\x42\x02\x01\x40\0\x01\0\x04\0\x01f\x01\0" + b"\x0a\x1a\x01\0\x15wasi:sockets/tcp@0.2.0\x05\0"
+DIGEST = "sha256:" + "0" * 64
+LAYERS = ["application/wasm", "application/vnd.wasm.content.layer.v1+wasm", "application/vnd.oci.image.layer.v1.tar+gzip"]
+MANIFESTS = [{"config": {"mediaType": kind, "digest": DIGEST, "size": 2}, "layers": [{"mediaType": layer, "digest": DIGEST, "size": 3}],
+              "annotations": {"module.wasm.image/variant": "compat"}}
+             for kind in ["application/vnd.wasm.config.v0+json", "application/vnd.oci.image.config.v1+json"] for layer in LAYERS]
+MANIFESTS += [{"manifests": [{"digest": DIGEST, "platform": {"os": system, "architecture": machine}}
+                             for system, machine in [("linux", "amd64"), ("wasip1", "wasm"), ("wasi", "wasm32")]]}]
+CONFIGS = [{"os": "wasi", "architecture": "wasm", "config": {"Entrypoint": ["/a/./b.wasm"], "Env": ["A=1"]}},
+           {"os": "linux", "architecture": "amd64", "config": {"Cmd": ["a.wasm"], "WorkingDir": "/srv", "Labels": {"module.wasm.image/variant": "compat-smart"}}}]
+SETTINGS = ["capabilities=http-client, sockets\negress=10.0.0.0/8, 192.0.2.7, db.example.com, *.example.org\nlevel=baseline",
+            "level=restricted\ninstance-reuse=1000\nrequest-timeout=1m 30s", "egress=::/0, 0.0.0.0/0, fe80::/10\nlevel=privileged",
+            "egress=\ncapabilities="]
+
 
 def question(name, kind, edns):
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
@@ -65,6 +82,9 @@ write("selector", [b"a in (b,c),!d,e!=f,g==h", b"metadata.name=a,spec.nodeName!=
 write("dns", [question(name, kind, number % 2) for number, (name, kind) in enumerate(QUESTIONS)])
 write("expression", [e.encode() for e in EXPRESSIONS])
 write("request", [b"\0".join([bytes([m]), p.encode(), a.encode(), c.encode(), b.encode()]) for m, p, a, c, b in REQUESTS])
+write("component", [MODULE, COMPONENT + b"\x01" + bytes([len(MODULE)]) + MODULE, IMPORTING])
+write("image", [json.dumps(m).encode() + b"\0" + json.dumps(c).encode() for m in MANIFESTS for c in CONFIGS])
+write("settings", [text.encode() for text in SETTINGS])
 words = ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "status", "containers", "$patch", "$retainKeys",
          "$setElementOrder/", "$deleteFromPrimitiveList/", "delete", "replace", "merge", "null", "true", "resourceVersion", "continue", "limit",
          "watch", "application/json", "application/yaml", "as=Table", "g=meta.k8s.io", "v=v1", "/api/v1/", "/apis/", "namespaces/", " in (", " notin (", "!=", "=="]

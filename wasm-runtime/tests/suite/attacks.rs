@@ -228,6 +228,34 @@ async fn code_that_is_not_webassembly() {
     assert!(error.contains("larger than the 1000000 bytes"), "{error}");
 }
 
+/// A component of a component twice, of which each is of a component twice, and so on.
+fn doubled(depth: u32) -> Vec<u8> {
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    if depth > 0 {
+        let inner = doubled(depth - 1);
+        let digit = |number: usize| u8::try_from(number).expect("seven bits");
+        bytes.extend([4, 0x80 | digit(inner.len() & 0x7f), digit(inner.len() >> 7)]);
+        bytes.extend(inner);
+        bytes.extend(b"\x05\x07\x02\0\0\0\0\0\0");
+    }
+    bytes
+}
+
+/// What is small and would take all time, all memory or all of the disk if it were worked through. What does so in layers is stopped by the node
+/// before it comes here.
+async fn code_that_expands() {
+    let node = Node::new();
+    let bomb = doubled(40);
+    assert!(bomb.len() < 1000);
+    let error = timeout(PATIENCE, refused(&node, &bomb)).await.expect("it is not worked through");
+    assert!(error.contains("the component is made of more than 10000 instances"), "{error}");
+    let few = refused(&node, &doubled(10)).await;
+    assert!(few.contains("nothing to run"), "2047 instances are compiled: {few}");
+    // A layer of an artifact is never unpacked.
+    let error = refused(&node, b"\x1f\x8b\x08\0\0\0\0\0").await;
+    assert!(error.contains("not a WebAssembly file: it begins with 1f8b08"), "{error}");
+}
+
 /// Requests whose end a proxy in front could see elsewhere.
 async fn smuggled_requests() {
     let node = Node::new();
@@ -267,5 +295,6 @@ async fn every_attack_is_refused() {
     hosts_that_the_pod_does_not_name().await;
     what_a_restricted_namespace_does_not_give().await;
     code_that_is_not_webassembly().await;
+    code_that_expands().await;
     smuggled_requests().await;
 }
