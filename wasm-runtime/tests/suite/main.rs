@@ -12,9 +12,12 @@ mod contract;
 mod exec;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
 mod interfaces;
 #[cfg(test)]
 mod isolation;
+#[cfg(test)]
+mod languages;
 #[cfg(test)]
 mod names;
 #[cfg(test)]
