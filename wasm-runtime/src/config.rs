@@ -74,7 +74,7 @@ pub struct Limits {
     pub sockets: usize,
     /// Files, sockets, streams and whatever else an instance may have open at one time.
     pub handles: usize,
-    /// What the containers of one Pod may keep by `wasi:keyvalue` together.
+    /// What the containers of one Pod, or those that share a volume for it, may keep by `wasi:keyvalue` together.
     pub keyvalue_bytes: usize,
     /// How long a component may go on after its response ended or its client left.
     pub linger: Duration,

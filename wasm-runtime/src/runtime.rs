@@ -34,7 +34,8 @@ use crate::executor::Executor;
 use crate::guest::{self, Environment};
 use crate::held::Allowance;
 use crate::images::Images;
-use crate::interfaces::keyvalue::Buckets;
+use crate::interfaces::keyvalue;
+use crate::interfaces::stores::Stores;
 use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
 use crate::names::{Names, PodNames};
@@ -66,8 +67,8 @@ pub struct WasmRuntime {
     /// Executors of sandboxes that have a network namespace.
     namespaces: tokio::sync::Mutex<HashMap<SandboxId, Executor>>,
     executor: Executor,
-    /// What Pods keep for `wasi:keyvalue`.
-    keyvalue: Mutex<HashMap<SandboxId, Arc<Buckets>>>,
+    /// What is kept for `wasi:keyvalue`.
+    stores: Stores,
     events: broadcast::Sender<RuntimeEvent>,
 }
 
@@ -101,7 +102,7 @@ impl WasmRuntime {
             executor: Executor::of_node().map_err(|error| unavailable(&error))?,
             containers: Mutex::default(),
             namespaces: tokio::sync::Mutex::default(),
-            keyvalue: Mutex::default(),
+            stores: Stores::new(limits.keyvalue_bytes),
             events: broadcast::Sender::new(EVENTS),
             names,
             node_addresses: node_addresses.into(),
@@ -143,12 +144,6 @@ impl WasmRuntime {
         Ok(executor)
     }
 
-    /// What the containers of a Pod keep together.
-    fn buckets(&self, pod: &SandboxId) -> Arc<Buckets> {
-        let make = || Arc::new(Buckets::new(self.limits.keyvalue_bytes));
-        Arc::clone(self.keyvalue.lock().entry(pod.clone()).or_insert_with(make))
-    }
-
     fn staging(&self, id: &ContainerId) -> PathBuf {
         self.staging.join(id.to_string())
     }
@@ -160,13 +155,17 @@ impl WasmRuntime {
             Output::Inherited => Ok(LogFile::of_process(Arc::clone(&self.clock))),
         };
         let path = || spec.log_path.clone();
+        let invalid = |reason| RuntimeError::InvalidSpec { id: spec.id.clone(), reason };
         let log = opened.map_err(|source| RuntimeError::Io {
             action: "open the log file",
             path: path(),
             source,
         })?;
         let preopens = preopens::prepare(&spec.mounts, &self.staging(&spec.id))
-            .map_err(|error| RuntimeError::InvalidSpec { id: spec.id.clone(), reason: error.to_string() })?;
+            .map_err(|error| invalid(error.to_string()))?;
+        let uses_it = container.program.imports.iter().any(|import| import.starts_with(keyvalue::PACKAGE));
+        let mount = container.settings.keyvalue.as_deref().filter(|_| uses_it);
+        let keyvalue = self.stores.of(spec, mount).map_err(|error| invalid(error.to_string()))?;
         let network = PodNetwork {
             ip: spec.sandbox.ip,
             ip6: spec.sandbox.ip6,
@@ -190,7 +189,7 @@ impl WasmRuntime {
             remarks,
             arguments: guest::arguments(spec),
             variables: guest::variables(spec).into(),
-            keyvalue: self.buckets(&spec.sandbox.id),
+            keyvalue,
             working_dir: spec.working_dir.as_deref().map(Arc::from),
             preopens,
             log,
@@ -371,7 +370,7 @@ impl Runtime for WasmRuntime {
             self.remove_container(container).await?;
         }
         self.namespaces.lock().await.remove(id);
-        self.keyvalue.lock().remove(id);
+        self.stores.remove(id);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 //! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7, *.example.com` | the addresses and hosts that guests may reach |
 //! | `run.wherry.dev/level` | `baseline` | what its namespace is held to; the API server writes it |
 //! | `run.wherry.dev/instance-reuse` | `1000` | how many requests an instance may answer, one after the other |
+//! | `run.wherry.dev/keyvalue` | `/data` | the mount in whose volume `wasi:keyvalue` has its buckets |
 //! | `run.wherry.dev/request-timeout` | `30s`, `1m 30s` | how long a request to a server may take, with its response |
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ const CAPABILITIES: &str = "run.wherry.dev/capabilities";
 const EGRESS: &str = "run.wherry.dev/egress";
 const LEVEL: &str = "run.wherry.dev/level";
 const INSTANCE_REUSE: &str = "run.wherry.dev/instance-reuse";
+const KEYVALUE: &str = "run.wherry.dev/keyvalue";
 const REQUEST_TIMEOUT: &str = "run.wherry.dev/request-timeout";
 
 /// What was asked.
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) egress: Egress,
     /// How many requests an instance may answer, one after the other.
     pub(crate) instance_reuse: NonZeroU32,
+    /// The mount in whose volume buckets are.
+    pub(crate) keyvalue: Option<String>,
     /// How long a request may take, with its response.
     pub(crate) request_timeout: Option<Duration>,
 }
@@ -65,6 +69,7 @@ impl Settings {
             capabilities,
             egress: Egress::usual(level),
             instance_reuse: NonZeroU32::MIN,
+            keyvalue: None,
             request_timeout: None,
         }
     }
@@ -92,6 +97,11 @@ impl Settings {
                 INSTANCE_REUSE => {
                     let known = "a number above zero, as 1000";
                     settings.instance_reuse = parsed(INSTANCE_REUSE, value, known, value.parse().ok())?;
+                }
+                KEYVALUE => {
+                    let known = "the path of a mount, as /data";
+                    let path = Some(value.clone()).filter(|value| value.starts_with('/'));
+                    settings.keyvalue = Some(parsed(KEYVALUE, value, known, path)?);
                 }
                 REQUEST_TIMEOUT => {
                     let known = "a duration above zero, as 30s or 1m 30s";
@@ -168,7 +178,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_with_its_name(value in ".*") {
-            for name in [CAPABILITIES, EGRESS, INSTANCE_REUSE, LEVEL, REQUEST_TIMEOUT] {
+            for name in [CAPABILITIES, EGRESS, INSTANCE_REUSE, KEYVALUE, LEVEL, REQUEST_TIMEOUT] {
                 match read(&[(name, &value)]) {
                     Ok(settings) => {
                         prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());

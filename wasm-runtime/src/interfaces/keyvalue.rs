@@ -1,10 +1,12 @@
-//! `wasi:keyvalue`: buckets in memory that the containers of a Pod share, until the Pod is gone.
+//! `wasi:keyvalue`: buckets that containers share, in memory until their Pod is gone, or in a volume.
 //!
-//! A bucket needs no making: it has what was put into it. What a Pod may keep is limited; what would exceed it is refused and
-//! changes nothing. Numbers that are incremented are kept as decimal text.
+//! A bucket needs no making: it has what was put into it. What may be kept is limited; what would exceed it is refused and
+//! changes nothing. Numbers that are incremented are kept as decimal text. What is in a volume is all in memory, too, and a change is answered when
+//! it is durable.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -12,8 +14,11 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower, Resource, ResourceType};
 use wasmtime_wasi::WasiView as _;
 
+use super::journal::{Change, Journal, JournalError};
 use crate::guest::Guest;
 
+/// Where its interfaces are.
+pub(crate) const PACKAGE: &str = "wasi:keyvalue/";
 const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";
 const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft";
 const BATCH: &str = "wasi:keyvalue/batch@0.2.0-draft";
@@ -24,14 +29,20 @@ const ENTRY: usize = 128;
 
 /// The names of bucket and key.
 type Name = (Arc<str>, String);
-type Answer<T> = wasmtime::Result<(Result<T, Failure>,)>;
 
-/// What a Pod keeps.
+/// What a Pod or a volume keeps.
 #[derive(Debug)]
 pub(crate) struct Buckets {
+    whose: &'static str,
     most: usize,
     kept: Mutex<Kept>,
+    /// Where it lasts.
+    journal: Option<Arc<Journal>>,
 }
+
+/// A change that was made, by its number in the journal if there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Made(Option<u64>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -66,26 +77,46 @@ struct Keys {
 
 impl Buckets {
     /// Nothing yet, and never more than so many bytes.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, kept: Mutex::default() }
+    pub(crate) fn in_memory(most: usize) -> Self {
+        Self { whose: "this Pod", most, kept: Mutex::default(), journal: None }
+    }
+
+    /// What is in a volume, and never more than so many bytes.
+    pub(crate) fn in_volume(volume: &Path, most: usize) -> Result<Self, JournalError> {
+        let mut kept = Kept::default();
+        let journal = Journal::open(volume, most, |change| kept.replay(change, most))?;
+        let journal = Some(Arc::new(journal));
+        Ok(Self { whose: "this volume", most, kept: Mutex::new(kept), journal })
     }
 
     fn get(&self, name: &Name) -> Option<Vec<u8>> {
         self.kept.lock().values.get(name).cloned()
     }
 
-    fn set(&self, name: Name, value: Vec<u8>) -> Result<(), Failure> {
-        self.kept.lock().set(name, value, self.most)
+    fn set(&self, name: Name, value: Vec<u8>) -> Result<Made, Failure> {
+        self.put(&mut self.kept.lock(), name, value)
     }
 
-    fn delete(&self, name: &Name) {
+    fn put(&self, kept: &mut Kept, name: Name, value: Vec<u8>) -> Result<Made, Failure> {
+        self.check_room()?;
+        let change = self.journal.as_ref().map(|journal| (journal, Change::of(&name, Some(&value))));
+        kept.set(name, value, self.most).map_err(|bytes| {
+            Failure::Other(format!("{} may keep {} bytes, and {bytes} were wanted", self.whose, self.most))
+        })?;
+        Ok(Made(change.map(|(journal, change)| journal.push(&change))))
+    }
+
+    fn delete(&self, name: &Name) -> Result<Made, Failure> {
         let mut kept = self.kept.lock();
-        if let Some(value) = kept.values.remove(name) {
-            kept.bytes -= cost(name, &value);
-        }
+        self.check_room()?;
+        let deleted = kept.delete(name);
+        Ok(Made(self.journal.as_ref().map(|journal| {
+            // Whoever deleted it before may still wait.
+            if deleted { journal.push(&Change::of(name, None)) } else { journal.last() }
+        })))
     }
 
-    fn increment(&self, name: Name, delta: u64) -> Result<u64, Failure> {
+    fn increment(&self, name: Name, delta: u64) -> Result<(u64, Made), Failure> {
         let mut kept = self.kept.lock();
         let number = match kept.values.get(&name) {
             None => 0,
@@ -96,8 +127,29 @@ impl Buckets {
         };
         let overflow = || Failure::Other(format!("the value of {:?} would be too large", name.1));
         let sum = number.checked_add(delta).ok_or_else(overflow)?;
-        kept.set(name, sum.to_string().into_bytes(), self.most)?;
-        Ok(sum)
+        let made = self.put(&mut kept, name, sum.to_string().into_bytes())?;
+        Ok((sum, made))
+    }
+
+    /// What waits to be written is in memory, too.
+    fn check_room(&self) -> Result<(), Failure> {
+        match &self.journal {
+            Some(journal) if !journal.has_room() => {
+                Err(Failure::Other("the volume is slower than what is put into it; try again".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until a change lasts as long as it can.
+    async fn lasting(self: &Arc<Self>, made: Made) -> Result<(), Failure> {
+        let (Some(journal), Made(Some(number))) = (&self.journal, made) else { return Ok(()) };
+        let present = Arc::clone(self);
+        let present = move || {
+            let kept = present.kept.lock();
+            kept.values.iter().map(|(name, value)| Change::of(name, Some(value))).collect()
+        };
+        journal.durable(number, present).await.map_err(Failure::Other)
     }
 
     fn keys(&self, bucket: &Arc<str>, cursor: Option<u64>) -> Keys {
@@ -113,15 +165,39 @@ impl Buckets {
 }
 
 impl Kept {
-    fn set(&mut self, name: Name, value: Vec<u8>, most: usize) -> Result<(), Failure> {
+    /// Refused with the bytes that there would be.
+    fn set(&mut self, name: Name, value: Vec<u8>, most: usize) -> Result<(), usize> {
         let old = self.values.get(&name).map_or(0, |old| cost(&name, old));
         let bytes = (self.bytes - old).saturating_add(cost(&name, &value));
         if bytes > most {
-            return Err(Failure::Other(format!("this Pod may keep {most} bytes, and {bytes} were wanted")));
+            return Err(bytes);
         }
         self.bytes = bytes;
         self.values.insert(name, value);
         Ok(())
+    }
+
+    /// Whether there was such a value.
+    fn delete(&mut self, name: &Name) -> bool {
+        let old = self.values.remove(name);
+        self.bytes -= old.as_ref().map_or(0, |value| cost(name, value));
+        old.is_some()
+    }
+
+    /// A change that was made before, if there is room for it.
+    fn replay(&mut self, change: Change, most: usize) -> bool {
+        let name = (change.bucket, change.key);
+        if let Some(value) = change.value {
+            return self.set(name, value, most).is_ok();
+        }
+        self.delete(&name);
+        true
+    }
+}
+
+impl Change {
+    fn of((bucket, key): &Name, value: Option<&Vec<u8>>) -> Self {
+        Self { bucket: Arc::clone(bucket), key: key.clone(), value: value.cloned() }
     }
 }
 
@@ -132,23 +208,35 @@ fn cost((bucket, key): &Name, value: &[u8]) -> usize {
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     link_store(linker)?;
     link_batch(linker)?;
-    linker.instance(ATOMICS)?.func_wrap(
+    linker.instance(ATOMICS)?.func_wrap_async(
         "increment",
         |mut store: StoreContextMut<'_, Guest>, (bucket, key, delta): (Resource<Bucket>, String, u64)| {
-            on(&mut store, &bucket, |buckets, bucket| buckets.increment((bucket, key), delta))
+            Box::new(async move {
+                let (buckets, bucket) = opened(&mut store, &bucket)?;
+                let made = buckets.increment((bucket, key), delta);
+                Ok((lasting(&buckets, made.map(|(sum, made)| (sum, vec![made]))).await,))
+            })
         },
     )
 }
 
-/// Answers a guest's question about a bucket it opened.
-fn on<T>(
+/// What a guest means by a bucket it opened.
+fn opened(
     store: &mut StoreContextMut<'_, Guest>,
     bucket: &Resource<Bucket>,
-    answer: impl FnOnce(&Buckets, Arc<str>) -> Result<T, Failure>,
-) -> Answer<T> {
+) -> wasmtime::Result<(Arc<Buckets>, Arc<str>)> {
     let guest = store.data_mut();
     let name = Arc::clone(&guest.ctx().table.get(bucket)?.name);
-    Ok((answer(&guest.keyvalue, name),))
+    Ok((Arc::clone(&guest.keyvalue), name))
+}
+
+/// Answers when all that was changed lasts.
+async fn lasting<T>(buckets: &Arc<Buckets>, made: Result<(T, Vec<Made>), Failure>) -> Result<T, Failure> {
+    let (answer, made) = made?;
+    for made in made {
+        buckets.lasting(made).await?;
+    }
+    Ok(answer)
 }
 
 fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -164,34 +252,42 @@ fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     store.func_wrap(
         "[method]bucket.get",
         |mut store: StoreContextMut<'_, Guest>, (bucket, key): (Resource<Bucket>, String)| {
-            on(&mut store, &bucket, |buckets, bucket| Ok(buckets.get(&(bucket, key))))
+            let (buckets, bucket) = opened(&mut store, &bucket)?;
+            Ok((Ok::<_, Failure>(buckets.get(&(bucket, key))),))
         },
     )?;
-    store.func_wrap(
+    store.func_wrap_async(
         "[method]bucket.set",
         |mut store: StoreContextMut<'_, Guest>, (bucket, key, value): (Resource<Bucket>, String, Vec<u8>)| {
-            on(&mut store, &bucket, |buckets, bucket| buckets.set((bucket, key), value))
+            Box::new(async move {
+                let (buckets, bucket) = opened(&mut store, &bucket)?;
+                let made = buckets.set((bucket, key), value);
+                Ok((lasting(&buckets, made.map(|made| ((), vec![made]))).await,))
+            })
         },
     )?;
-    store.func_wrap(
+    store.func_wrap_async(
         "[method]bucket.delete",
         |mut store: StoreContextMut<'_, Guest>, (bucket, key): (Resource<Bucket>, String)| {
-            on(&mut store, &bucket, |buckets, bucket| {
-                buckets.delete(&(bucket, key));
-                Ok(())
+            Box::new(async move {
+                let (buckets, bucket) = opened(&mut store, &bucket)?;
+                let made = buckets.delete(&(bucket, key));
+                Ok((lasting(&buckets, made.map(|made| ((), vec![made]))).await,))
             })
         },
     )?;
     store.func_wrap(
         "[method]bucket.exists",
         |mut store: StoreContextMut<'_, Guest>, (bucket, key): (Resource<Bucket>, String)| {
-            on(&mut store, &bucket, |buckets, bucket| Ok(buckets.get(&(bucket, key)).is_some()))
+            let (buckets, bucket) = opened(&mut store, &bucket)?;
+            Ok((Ok::<_, Failure>(buckets.get(&(bucket, key)).is_some()),))
         },
     )?;
     store.func_wrap(
         "[method]bucket.list-keys",
         |mut store: StoreContextMut<'_, Guest>, (bucket, cursor): (Resource<Bucket>, Option<u64>)| {
-            on(&mut store, &bucket, |buckets, bucket| Ok(buckets.keys(&bucket, cursor)))
+            let (buckets, bucket) = opened(&mut store, &bucket)?;
+            Ok((Ok::<_, Failure>(buckets.keys(&bucket, cursor)),))
         },
     )
 }
@@ -201,32 +297,34 @@ fn link_batch(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     batch.func_wrap(
         "get-many",
         |mut store: StoreContextMut<'_, Guest>, (bucket, keys): (Resource<Bucket>, Vec<String>)| {
-            on(&mut store, &bucket, |buckets, bucket| {
-                let found = |key: String| {
-                    let name = (Arc::clone(&bucket), key);
-                    buckets.get(&name).map(|value| (name.1, value))
-                };
-                Ok(keys.into_iter().map(found).collect::<Vec<_>>())
-            })
+            let (buckets, bucket) = opened(&mut store, &bucket)?;
+            let found = |key: String| {
+                let name = (Arc::clone(&bucket), key);
+                buckets.get(&name).map(|value| (name.1, value))
+            };
+            Ok((Ok::<_, Failure>(keys.into_iter().map(found).collect::<Vec<_>>()),))
         },
     )?;
-    batch.func_wrap(
+    batch.func_wrap_async(
         "set-many",
         |mut store: StoreContextMut<'_, Guest>,
          (bucket, pairs): (Resource<Bucket>, Vec<(String, Vec<u8>)>)| {
-            on(&mut store, &bucket, |buckets, bucket| {
-                pairs.into_iter().try_for_each(|(key, value)| buckets.set((Arc::clone(&bucket), key), value))
+            Box::new(async move {
+                let (buckets, bucket) = opened(&mut store, &bucket)?;
+                let set = |(key, value)| buckets.set((Arc::clone(&bucket), key), value);
+                let made = pairs.into_iter().map(set).collect::<Result<Vec<_>, _>>();
+                Ok((lasting(&buckets, made.map(|made| ((), made))).await,))
             })
         },
     )?;
-    batch.func_wrap(
+    batch.func_wrap_async(
         "delete-many",
         |mut store: StoreContextMut<'_, Guest>, (bucket, keys): (Resource<Bucket>, Vec<String>)| {
-            on(&mut store, &bucket, |buckets, bucket| {
-                for key in keys {
-                    buckets.delete(&(Arc::clone(&bucket), key));
-                }
-                Ok(())
+            Box::new(async move {
+                let (buckets, bucket) = opened(&mut store, &bucket)?;
+                let delete = |key| buckets.delete(&(Arc::clone(&bucket), key));
+                let made = keys.into_iter().map(delete).collect::<Result<Vec<_>, _>>();
+                Ok((lasting(&buckets, made.map(|made| ((), made))).await,))
             })
         },
     )
@@ -242,20 +340,20 @@ mod tests {
 
     #[test]
     fn what_exceeds_the_quota_is_refused_and_changes_nothing() {
-        let buckets = Buckets::new(2 * (ENTRY + 10));
+        let buckets = Buckets::in_memory(2 * (ENTRY + 10));
         buckets.set(name("b", "k"), vec![1; 8]).unwrap();
         buckets.set(name("b", "l"), vec![2; 8]).unwrap();
         let refused = buckets.set(name("b", "k"), vec![3; 9]).unwrap_err();
         assert_eq!(refused, Failure::Other("this Pod may keep 276 bytes, and 277 were wanted".into()));
         assert!(buckets.increment(name("b", "n"), 1).is_err());
         assert_eq!(buckets.get(&name("b", "k")), Some(vec![1; 8]));
-        buckets.delete(&name("b", "l"));
+        buckets.delete(&name("b", "l")).unwrap();
         buckets.set(name("b", "k"), vec![3; 9]).unwrap();
     }
 
     #[test]
     fn keys_come_in_pages_and_only_of_their_bucket() {
-        let buckets = Buckets::new(usize::MAX);
+        let buckets = Buckets::in_memory(usize::MAX);
         for key in 0..=PAGE {
             buckets.set(name("b", &format!("{key:04}")), Vec::new()).unwrap();
         }
@@ -270,14 +368,24 @@ mod tests {
 
     #[test]
     fn only_numbers_are_incremented() {
-        let buckets = Buckets::new(usize::MAX);
-        assert_eq!(buckets.increment(name("b", "n"), 2), Ok(2));
-        assert_eq!(buckets.increment(name("b", "n"), 3), Ok(5));
+        let buckets = Buckets::in_memory(usize::MAX);
+        assert_eq!(buckets.increment(name("b", "n"), 2), Ok((2, Made(None))));
+        assert_eq!(buckets.increment(name("b", "n"), 3), Ok((5, Made(None))));
         assert!(buckets.increment(name("b", "n"), u64::MAX).is_err());
         buckets.set(name("b", "n"), b"five".to_vec()).unwrap();
         assert_eq!(
             buckets.increment(name("b", "n"), 1),
             Err(Failure::Other("the value of \"n\" is no number".into()))
         );
+    }
+
+    #[test]
+    fn who_deletes_what_is_being_deleted_waits_for_it_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let buckets = Buckets::in_volume(dir.path(), 1 << 10).unwrap();
+        assert_eq!(buckets.set(name("b", "k"), Vec::new()), Ok(Made(Some(1))));
+        for _ in 0..2 {
+            assert_eq!(buckets.delete(&name("b", "k")), Ok(Made(Some(2))));
+        }
     }
 }

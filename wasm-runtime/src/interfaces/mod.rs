@@ -5,8 +5,10 @@
 
 pub(crate) mod config;
 mod environment;
+mod journal;
 pub(crate) mod keyvalue;
 mod logging;
+pub(crate) mod stores;
 
 use wasmtime::component::Linker;
 
