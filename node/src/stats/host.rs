@@ -53,6 +53,25 @@ pub(super) fn usage() -> Usage {
     }
 }
 
+/// What this process uses.
+pub(super) fn own_usage() -> Usage {
+    let memory = resident(&read("/proc/self/status"));
+    let cpu_nanos = own_time(&read("/proc/self/stat"));
+    Usage { cpu_nanos, memory, working_set: memory, anonymous: memory, processes: 1, ..Usage::default() }
+}
+
+/// Of `/proc/PID/stat`: the time in the program and in the kernel, behind a name that may hold anything.
+fn own_time(stat: &str) -> u64 {
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * NANOS_PER_TICK
+}
+
+/// Of `/proc/PID/status`: what is in memory, in bytes.
+fn resident(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+}
+
 /// All interfaces of the node, by name.
 pub(super) fn interfaces() -> HashMap<String, Traffic> {
     read("/proc/thread-self/net/dev").lines().filter_map(interface).collect()
@@ -102,6 +121,9 @@ mod tests {
         let (name, traffic) = interface(line).unwrap();
         let sent = Direction { bytes: 900, packets: 10, errors: 11, dropped: 12 };
         assert_eq!((name.as_str(), traffic.sent, traffic.reversed().received), ("eth0", sent, sent));
+        assert_eq!(own_time("7 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 12 5"), 42 * NANOS_PER_TICK);
+        assert_eq!(resident("Name:\ta\nVmRSS:\t    12 kB\n"), 12 * 1024);
+        assert!(own_usage().memory > 0);
         assert!(usage().working_set > 0 && interfaces().contains_key("lo"));
     }
 
@@ -114,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_line_makes_the_reader_panic(line in "[a-z0-9: ]{0,60}") {
-            let _ = (interface(&line), processor_time(&line));
+            let _ = (interface(&line), processor_time(&line), own_time(&line), resident(&line));
         }
     }
 }

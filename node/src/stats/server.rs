@@ -10,8 +10,8 @@ use axum::{Json, Router};
 use futures::future::join_all;
 use http::header;
 use k8s_openapi::List;
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use rustix::fs::statvfs;
 use serde_json::Value;
 use wherry_ingress::Metrics;
@@ -100,6 +100,7 @@ pub(crate) fn router(state: StatsState) -> Router {
         .route("/metrics/probes", get(probe_metrics))
         .route("/stats/summary", get(stats_summary))
         .route("/pods", get(list_pods))
+        .route("/runningpods/", get(list_running_pods))
         .route("/configz", get(configz))
         .with_state(state)
 }
@@ -147,6 +148,31 @@ async fn stats_summary(State(state): State<StatsState>) -> Json<Value> {
 
 async fn list_pods(State(state): State<StatsState>) -> Json<List<Pod>> {
     let items = state.pods.all().iter().map(|pod| Pod::clone(pod)).collect();
+    Json(List { items, metadata: ListMeta::default() })
+}
+
+/// What runs, whatever the API says: of each Pod its name and the containers that run.
+async fn list_running_pods(State(state): State<StatsState>) -> Json<List<Pod>> {
+    let running = |pod: &Arc<Pod>| {
+        let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+        let all = state.ctx.containers.of_pod(uid);
+        let runs = |name: &str| all.iter().any(|it| it.is_running() && it.status.id.name == name);
+        let spec = pod.spec.iter();
+        let known = spec.flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
+        let one = |container: &Container| Container {
+            name: container.name.clone(),
+            image: container.image.clone(),
+            ..Container::default()
+        };
+        let containers: Vec<_> = known.filter(|container| runs(&container.name)).map(one).collect();
+        if containers.is_empty() {
+            return None;
+        }
+        let ObjectMeta { name, namespace, uid, .. } = pod.metadata.clone();
+        let metadata = ObjectMeta { name, namespace, uid, ..ObjectMeta::default() };
+        Some(Pod { metadata, spec: Some(PodSpec { containers, ..PodSpec::default() }), status: None })
+    };
+    let items = state.pods.all().iter().filter_map(running).collect();
     Json(List { items, metadata: ListMeta::default() })
 }
 

@@ -17,6 +17,8 @@ use crate::pods::{self, PodIndex};
 pub(super) struct Snapshot {
     pub(super) at: Timestamp,
     pub(super) node: Usage,
+    /// What the agent uses, with the wasm containers that run in it.
+    pub(super) agent: Usage,
     pub(super) interfaces: HashMap<String, Traffic>,
     pub(super) pods: Vec<PodFigures>,
 }
@@ -42,15 +44,7 @@ pub(super) struct ContainerFigures {
 impl PodFigures {
     /// What its containers use together.
     pub(super) fn total(&self) -> Usage {
-        self.containers.iter().map(|container| container.usage).fold(Usage::default(), |sum, next| Usage {
-            cpu_nanos: sum.cpu_nanos + next.cpu_nanos,
-            memory: sum.memory + next.memory,
-            working_set: sum.working_set + next.working_set,
-            anonymous: sum.anonymous + next.anonymous,
-            page_faults: sum.page_faults + next.page_faults,
-            major_page_faults: sum.major_page_faults + next.major_page_faults,
-            processes: sum.processes + next.processes,
-        })
+        sum(self.containers.iter().map(|container| container.usage))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -66,6 +60,19 @@ impl PodFigures {
     }
 }
 
+/// All of these together.
+pub(super) fn sum(all: impl Iterator<Item = Usage>) -> Usage {
+    all.fold(Usage::default(), |sum, next| Usage {
+        cpu_nanos: sum.cpu_nanos + next.cpu_nanos,
+        memory: sum.memory + next.memory,
+        working_set: sum.working_set + next.working_set,
+        anonymous: sum.anonymous + next.anonymous,
+        page_faults: sum.page_faults + next.page_faults,
+        major_page_faults: sum.major_page_faults + next.major_page_faults,
+        processes: sum.processes + next.processes,
+    })
+}
+
 /// Looks at everything.
 pub(super) async fn take(ctx: &Context, index: &PodIndex) -> Snapshot {
     let interfaces = host::interfaces();
@@ -79,7 +86,7 @@ pub(super) async fn take(ctx: &Context, index: &PodIndex) -> Snapshot {
             found.push(PodFigures { pod, containers, traffic });
         }
     }
-    Snapshot { at: ctx.clock.now(), node: host::usage(), interfaces, pods: found }
+    Snapshot { at: ctx.clock.now(), node: host::usage(), agent: host::own_usage(), interfaces, pods: found }
 }
 
 fn key(pod: &Pod) -> (Option<&str>, Option<&str>) {

@@ -11,7 +11,7 @@ use wherry_runtime_api::{Usage, disk};
 
 use super::host::Traffic;
 use super::rates::Rates;
-use super::snapshot::{ContainerFigures, PodFigures, Snapshot};
+use super::snapshot::{ContainerFigures, PodFigures, Snapshot, sum};
 use crate::csi::Fullness;
 use crate::pods;
 
@@ -51,6 +51,7 @@ pub(super) fn of(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
         "cpu": cpu(at, snapshot.node, around.rates.since_last("node", snapshot.at, snapshot.node.cpu_nanos)),
         "memory": memory,
         "network": { "time": at, "name": "", "interfaces": interfaces },
+        "systemContainers": system_containers(snapshot, around),
     });
     if let Some(fs) = fs {
         node["fs"] = fs.clone();
@@ -59,6 +60,17 @@ pub(super) fn of(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
     let pods: Vec<Value> = snapshot.pods.iter().map(|it| pod(it, snapshot.at, around)).collect();
     around.rates.forget_others(snapshot.at);
     json!({ "node": node, "pods": pods })
+}
+
+/// The agent itself, and all Pods together, under kubelet's names.
+fn system_containers(snapshot: &Snapshot, around: &Surroundings<'_>) -> Value {
+    let at = whole_seconds(snapshot.at);
+    let pods = sum(snapshot.pods.iter().map(PodFigures::total));
+    let told = [("kubelet", snapshot.agent), ("pods", pods)].map(|(name, usage)| {
+        let rate = around.rates.since_last(name, snapshot.at, usage.cpu_nanos);
+        json!({ "name": name, "startTime": null, "cpu": cpu(at, usage, rate), "memory": memory(at, usage) })
+    });
+    json!(told)
 }
 
 /// Times as the API writes them.

@@ -36,8 +36,12 @@ pub(super) fn size(
     Ok(known.into_iter().flatten().chain(memory_limit(pod)?).min())
 }
 
-/// The memory that all containers of the pod may use; `None` if one of them has no limit.
+/// The memory that the pod says it may use, else all its containers together; `None` if one of them has no limit.
 fn memory_limit(pod: &Pod) -> Result<Option<u64>, VolumeError> {
+    let own = pod.spec.as_ref().and_then(|spec| spec.resources.as_ref()?.limits.as_ref()?.get("memory"));
+    if let Some(own) = own {
+        return bytes(&own.0);
+    }
     let mut sum = 0;
     for container in pod.spec.iter().flat_map(|spec| &spec.containers) {
         let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
@@ -77,10 +81,13 @@ mod tests {
             None => json!({ "name": "c" }),
         };
         let spec = json!({ "containers": limits.map(container) });
-        let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap();
+        let mut pod: Pod = serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap();
         let source = serde_json::from_value(json!({ "medium": "Memory", "sizeLimit": asked })).unwrap();
         let allocatable = BTreeMap::from([("memory".to_owned(), "2Gi".to_owned())]);
         let node = NodeFields { allocatable, ..NodeFields::default() };
         assert_eq!(size(&pod, &source, &node).unwrap(), expected);
+        let own = json!({ "limits": { "memory": "32Mi" } });
+        pod.spec.as_mut().unwrap().resources = serde_json::from_value(own).unwrap();
+        assert_eq!(size(&pod, &source, &node).unwrap(), expected.map(|size| size.min(32 << 20)));
     }
 }

@@ -47,6 +47,12 @@ fn the_nodes_endpoint_tells_what_pods_use_as_kubelets_does() {
         let pods: Value = serde_json::from_str(&page(cluster, "/pods")).expect("it is JSON");
         assert_eq!((&pods["kind"], &pods["apiVersion"]), (&json!("PodList"), &json!("v1")));
         assert!(pods["items"].as_array().is_some_and(|items| items.len() >= 2), "{pods:#}");
+        let running: Value = serde_json::from_str(&page(cluster, "/runningpods/")).expect("it is JSON");
+        let mut names: Vec<_> = running["items"].as_array().expect("there are some").iter().collect();
+        names.retain(|pod| {
+            pod["spec"]["containers"][0]["name"] == "main" && pod["metadata"]["uid"].is_string()
+        });
+        assert_eq!((&running["kind"], names.len()), (&json!("PodList"), 2), "{running:#}");
         let settings: Value = serde_json::from_str(&page(cluster, "/configz")).expect("it is JSON");
         assert_eq!(settings["kubeletconfig"]["clusterDomain"], "cluster.local");
         assert_eq!(page(cluster, "/healthz"), "ok");
@@ -78,6 +84,12 @@ fn summary(cluster: &Cluster) {
     assert!(
         node["fs"]["capacityBytes"].as_u64() > Some(0) && node["memory"]["availableBytes"].as_u64() > Some(0)
     );
+    let parts = node["systemContainers"].as_array().expect("there are parts");
+    let has_part = |name: &str| {
+        let mut found = parts.iter().filter(|part| part["name"] == name);
+        found.any(|part| part["memory"]["workingSetBytes"].as_u64() > Some(0))
+    };
+    assert!(has_part("kubelet") && has_part("pods"), "{parts:#?}");
     let pods = summary["pods"].as_array().expect("there are pods");
     let pod = |name: &str| pods.iter().find(|pod| pod["podRef"]["name"] == name).expect("it is told of");
     let oci = pod("oci");
