@@ -32,6 +32,7 @@ mod state;
 mod users;
 
 pub use config::{Clock, Config};
+pub use image::unpack_layer;
 /// Reading layers, which come from outside.
 pub mod layers {
     pub use crate::image::archive::{Archive, Entry};

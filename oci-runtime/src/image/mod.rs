@@ -27,6 +27,7 @@ use wherry_runtime_api::{RuntimeError, spec::Layer};
 
 use crate::files::{self, failed};
 use layer::{digest_of, hex_of, invalid};
+pub use unpack::unpack as unpack_layer;
 
 /// The images of a data directory.
 #[derive(Clone, Debug)]

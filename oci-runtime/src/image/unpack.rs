@@ -23,8 +23,8 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 
-/// Unpacks `stream` into the existing, empty directory `target`.
-pub(crate) fn unpack(stream: impl Read, target: &Path) -> io::Result<()> {
+/// Unpacks the tar stream of a layer into the existing, empty directory `target`, and nothing beside it.
+pub fn unpack(stream: impl Read, target: &Path) -> io::Result<()> {
     let mut unpacker = Unpacker { root: Root::open(target)?, times: BTreeMap::new() };
     let mut archive = Archive::new(stream);
     while let Some(entry) = archive.next_entry()? {

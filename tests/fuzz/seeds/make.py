@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Writes the seeds: a few inputs of each shape, so that fuzzing starts from what the parsers accept."""
+import io
 import json
 import pathlib
+import tarfile
 
 HERE = pathlib.Path(__file__).parent
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"a": "b"}},
@@ -61,6 +63,24 @@ def question(name, kind, edns):
     return bytes([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, int(edns)]) + labels + bytes([0, kind >> 8, kind & 255, 0, 1]) + options
 
 
+def layer(form, *entries):
+    """A tar stream of entries: a name, a type, and what it links to or holds."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
+        for name, kind, text in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.mtime = kind, 0o755, 1
+            if kind == tarfile.REGTYPE:
+                info.size = len(text)
+            else:
+                info.linkname = text
+            if form == tarfile.PAX_FORMAT:
+                info.pax_headers = {"SCHILY.xattr.user.a": "b", "mtime": "1.5"}
+            tar.addfile(info, io.BytesIO(text.encode()))
+    content = stream.getvalue().rstrip(b"\0")
+    return content + bytes(-len(content) % 512 + 1024)
+
+
 def write(target, inputs):
     folder = HERE / target
     folder.mkdir(exist_ok=True)
@@ -78,6 +98,13 @@ OWNERS = [{"manager": "a", "operation": "Apply", "apiVersion": "v1", "time": "20
            "fieldsV1": {"f:spec": {"f:containers": {"k:{\"name\":\"c\"}": {".": {}, "f:image": {}}}, "f:finalizers": {"v:\"x\"": {}}}}}]
 applies = [json.dumps(config).encode() for config in APPLIES]
 write("apply", [b"\x08\x01" + b"\0\x07".join(applies), b"\x08\x04" + b"\0\x09".join(applies), b"\x08\x01" + json.dumps(OWNERS).encode()])
+FILE, DIR, LINK, HARD, NULL = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE
+write("layer", [
+    layer(tarfile.USTAR_FORMAT, ("etc/", DIR, ""), ("etc/name", FILE, "web"), ("etc/other", HARD, "etc/name"), ("etc/.wh.gone", FILE, "")),
+    layer(tarfile.GNU_FORMAT, ("a" * 120, FILE, "x"), ("out", LINK, "../.."), ("out/file", FILE, "y"), ("null", NULL, "")),
+    layer(tarfile.PAX_FORMAT, ("d/", DIR, ""), ("d/.wh..wh..opq", FILE, ""), ("d/f", FILE, "z"), ("l", LINK, "/etc/passwd")),
+    layer(tarfile.USTAR_FORMAT, ("../up", FILE, "x"), ("/abs", FILE, "y"), ("self", HARD, "self")),
+])
 write("selector", [b"a in (b,c),!d,e!=f,g==h", b"metadata.name=a,spec.nodeName!=b", b"1.5Gi", b"-100m", b"12e3", b"0.000001"])
 write("dns", [question(name, kind, number % 2) for number, (name, kind) in enumerate(QUESTIONS)])
 write("expression", [e.encode() for e in EXPRESSIONS])
