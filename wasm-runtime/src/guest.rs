@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream};
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -21,7 +22,7 @@ use crate::memory::{Budget, Meter};
 use crate::names::PodNames;
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
-use crate::preopens::Preopen;
+use crate::preopens::Directories;
 use crate::processor::Processor;
 use crate::remarks::Remarks;
 use crate::streams::End;
@@ -30,6 +31,7 @@ use crate::ticker;
 /// The state of a component's store.
 pub(crate) struct Guest {
     wasi: WasiCtx,
+    _directories: Arc<WasiFilesystemCtx>,
     table: ResourceTable,
     http: WasiHttpCtx,
     outgoing: Outgoing,
@@ -68,6 +70,7 @@ impl WasiHttpView for Guest {
 pub(crate) struct ModuleGuest {
     /// The functions a module imports.
     pub(crate) wasi: WasiP1Ctx,
+    _directories: Arc<WasiFilesystemCtx>,
     memory: Meter,
 }
 
@@ -106,7 +109,7 @@ pub(crate) struct Environment {
     /// The working directory if one was asked for.
     pub(crate) working_dir: Option<Arc<str>>,
     /// The mounts.
-    pub(crate) preopens: Vec<Preopen>,
+    pub(crate) directories: Directories,
     /// Where output goes.
     pub(crate) log: LogFile,
     /// What those who attach to the program may use.
@@ -136,9 +139,13 @@ impl Environment {
     pub(crate) fn store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<Guest>> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.handles);
+        let (arguments, directories) = (role.arguments(&self.arguments), self.directories.open()?);
+        let mut wasi = self.wasi(role).build();
+        wasi.filesystem().clone_from(&directories);
         let guest = Guest {
-            arguments: role.arguments(&self.arguments),
-            wasi: self.wasi(role)?.build(),
+            arguments,
+            wasi,
+            _directories: directories,
             table,
             http: WasiHttpCtx::new(),
             outgoing: self.outgoing.clone(),
@@ -161,22 +168,25 @@ impl Environment {
     /// A store for one instance of a wasip1 module.
     pub(crate) fn module_store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<ModuleGuest>> {
         let arguments = role.arguments(&self.arguments);
-        let mut builder = self.wasi(role)?;
+        let directories = self.directories.open()?;
+        let mut builder = self.wasi(role);
         builder.args(&arguments).envs(&self.variables);
         if let Some(directory) = &self.working_dir {
             builder.initial_cwd(&**directory);
         }
         let mut wasi = builder.build_p1();
         wasi.ctx().table.set_max_capacity(self.handles);
-        let guest = ModuleGuest { wasi, memory: Meter::new(Arc::clone(&self.memory)) };
+        wasi.ctx().ctx.filesystem().clone_from(&directories);
+        let memory = Meter::new(Arc::clone(&self.memory));
+        let guest = ModuleGuest { wasi, _directories: directories, memory };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
         ticker::give_way(&mut store);
         Ok(store)
     }
 
-    /// All but what components are told by `interfaces::environment`.
-    fn wasi(&self, role: Role) -> wasmtime::Result<WasiCtxBuilder> {
+    /// All but directories, and what components are told by `interfaces::environment`.
+    fn wasi(&self, role: Role) -> WasiCtxBuilder {
         let (network, remarks) = (self.network.clone(), Arc::clone(&self.remarks));
         let mut builder = WasiCtx::builder();
         match role {
@@ -202,10 +212,7 @@ impl Environment {
                 Box::pin(std::future::ready(permitted))
             },
         );
-        for preopen in &self.preopens {
-            builder.preopened_dir(&preopen.host_path, &preopen.guest_path, preopen.permissions)?;
-        }
-        Ok(builder)
+        builder
     }
 }
 

@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 
-use wasmtime_wasi::FsPerms;
+use parking_lot::Mutex;
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::{FsPerms, WasiCtx};
 use wherry_runtime_api::Mount;
 
 /// One directory a guest sees.
@@ -20,6 +23,34 @@ pub(crate) struct Preopen {
     pub(crate) guest_path: String,
     /// What the guest may do there.
     pub(crate) permissions: FsPerms,
+}
+
+/// The directories of a container. They are open while an instance has them, and then the same for all of its instances.
+pub(crate) struct Directories {
+    preopens: Vec<Preopen>,
+    open: Mutex<Weak<WasiFilesystemCtx>>,
+}
+
+impl Directories {
+    /// None is open yet.
+    pub(crate) fn new(preopens: Vec<Preopen>) -> Self {
+        Self { preopens, open: Mutex::default() }
+    }
+
+    /// What an instance holds as long as it lives.
+    pub(crate) fn open(&self) -> wasmtime::Result<Arc<WasiFilesystemCtx>> {
+        let mut open = self.open.lock();
+        if let Some(open) = open.upgrade() {
+            return Ok(open);
+        }
+        let mut builder = WasiCtx::builder();
+        for preopen in &self.preopens {
+            builder.preopened_dir(&preopen.host_path, &preopen.guest_path, preopen.permissions)?;
+        }
+        let opened = Arc::new(builder.build().filesystem().clone());
+        *open = Arc::downgrade(&opened);
+        Ok(opened)
+    }
 }
 
 /// Why mounts cannot be had.
@@ -137,6 +168,28 @@ mod tests {
             assert_eq!(fs::read_to_string(preopens[0].host_path.join("a.conf")).unwrap(), "1");
             assert_eq!(fs::read_to_string(preopens[0].host_path.join("b.conf")).unwrap(), "2");
         }
+    }
+
+    #[test]
+    fn directories_are_open_while_somebody_has_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || {
+            let files = fs::read_dir("/proc/self/fd")
+                .unwrap()
+                .filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+            files.filter(|file| file == dir.path()).count()
+        };
+        let mounts = [mount(dir.path(), "/data", true)];
+        let directories = Directories::new(prepare(&mounts, &dir.path().join("staging")).unwrap());
+        assert_eq!(open(), 0);
+        let (one, other) = (directories.open().unwrap(), directories.open().unwrap());
+        drop(one);
+        assert_eq!(open(), 1);
+        drop(other);
+        assert_eq!(open(), 0);
+        drop(directories.open().unwrap());
+        fs::remove_dir(dir.path()).unwrap();
+        assert!(directories.open().is_err());
     }
 
     #[test]

@@ -41,6 +41,7 @@ use crate::memory::LimitExceeded;
 use crate::names::{Names, PodNames};
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
+use crate::preopens::Directories;
 use crate::program::{Kind, Server};
 use crate::remarks::Remarks;
 use crate::serve::{self, Service};
@@ -191,7 +192,7 @@ impl WasmRuntime {
             variables: guest::variables(spec).into(),
             keyvalue,
             working_dir: spec.working_dir.as_deref().map(Arc::from),
-            preopens,
+            directories: Directories::new(preopens),
             log,
             doors,
             network,
