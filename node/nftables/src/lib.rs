@@ -9,7 +9,7 @@
 //! maps, `numgen random`, `dnat`, `masquerade`, `reject`, `update`. Anything else is refused with its line before the kernel is
 //! asked. What the kernel has in the end is what `nft` would have made of the script; `tests/` compares them.
 //!
-//! - `lexer`, `parser`, `rules`, `values`: the text as [`syntax`] (pure).
+//! - `lexer`, `words`, `parser`, `rules`, `values`: the text as [`syntax`] (pure).
 //! - `encode`, `expressions`, `intervals`, `message`: that as netlink messages (pure).
 //! - `socket`: hands them to the kernel.
 
@@ -23,6 +23,7 @@ mod rules;
 mod socket;
 mod syntax;
 mod values;
+mod words;
 
 use std::io;
 

@@ -2,11 +2,11 @@
 
 use crate::Error;
 use crate::lexer::Kind;
-use crate::parser::Words;
 use crate::syntax::{
     Data, Datum, Element, End, Family, Field, Key, Map, Statement, Target, Test, Type, Value,
 };
 use crate::values::{bit, endpoint, joined, number};
+use crate::words::Words;
 
 impl Words<'_, '_> {
     /// The statements up to where the rule ends.

@@ -48,7 +48,13 @@ fn after_each(transactions: &[String], apply: impl Fn(&str)) -> Vec<String> {
 
 #[test]
 fn the_kernel_has_what_nft_would_have_made() {
-    for text in [include_str!("scripts/language.nft"), include_str!("scripts/services.nft")] {
+    let scripts = [
+        include_str!("scripts/language.nft"),
+        include_str!("scripts/services.nft"),
+        // What the node writes of Services in a cluster with both families.
+        include_str!("../../src/services/nftables/golden/six.nft"),
+    ];
+    for text in scripts {
         let transactions: Vec<String> = text.split("# then\n").map(str::to_owned).collect();
         let other = transactions.clone();
         let expected = isolated(move || {
