@@ -1,8 +1,7 @@
 //! Applies scripts in the language of `nft` to the kernel as one transaction: all of a script is in force afterwards, or nothing is.
 //!
 //! The program `nft` reads back whole tables before it changes one rule, so that a change takes longer the more there is. This
-//! crate reads nothing: what a script says is all that the kernel is told (`nf_tables(7)` by `NETLINK_NETFILTER`), and a change takes
-//! as long as it is large.
+//! crate reads nothing: what a script says is all that the kernel is told (nf_tables, by `NETLINK_NETFILTER`).
 //!
 //! It knows the part of the language that a node's rules are written in (`nft(8)`): tables of `ip`, `ip6` and `inet`, chains, sets and
 //! maps with their elements; matches of addresses, protocols, ports, interfaces, marks, connection states and local addresses; verdict
