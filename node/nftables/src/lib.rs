@@ -26,6 +26,8 @@ mod words;
 
 use std::io;
 
+use socket::Socket;
+
 /// Why a script was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,13 +59,26 @@ pub enum Error {
     },
 }
 
-/// Applies a script in the network namespace of the calling thread, which waits until it is in force.
-pub fn apply(script: &str) -> Result<(), Error> {
-    let batch = compile(script)?;
-    socket::transact(&batch)?.map_or(Ok(()), |refused| {
-        let text = script.lines().nth(refused.line.saturating_sub(1)).unwrap_or_default().trim().to_owned();
-        Err(Error::Refused { line: refused.line, text, source: refused.error })
-    })
+/// Changes the rules of one network namespace: that of the thread which opened it.
+pub struct Connection {
+    socket: Socket,
+}
+
+impl Connection {
+    /// To the rules of the calling thread's network namespace.
+    pub fn open() -> Result<Self, Error> {
+        Ok(Self { socket: Socket::open()? })
+    }
+
+    /// Applies a script. The calling thread waits until it is in force.
+    pub fn apply(&mut self, script: &str) -> Result<(), Error> {
+        let batch = compile(script)?;
+        self.socket.transact(&batch)?.map_or(Ok(()), |refused| {
+            let text =
+                script.lines().nth(refused.line.saturating_sub(1)).unwrap_or_default().trim().to_owned();
+            Err(Error::Refused { line: refused.line, text, source: refused.error })
+        })
+    }
 }
 
 /// The messages of a script.

@@ -28,29 +28,44 @@ pub(crate) struct Refused {
     pub(crate) error: io::Error,
 }
 
-/// Brings a transaction into force, or answers what was refused of it.
-pub(crate) fn transact(batch: &Batch) -> Result<Option<Refused>, Error> {
-    if batch.lines.is_empty() {
-        return Ok(None);
+/// A socket of the network namespace that it was opened in.
+///
+/// It is kept for the next transaction: when the kernel closes one it first waits until nobody reads what transactions removed,
+/// for milliseconds in which no rules can be changed.
+pub(crate) struct Socket(OwnedFd);
+
+impl Socket {
+    /// In the network namespace of the calling thread.
+    pub(crate) fn open() -> Result<Self, Error> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(NETFILTER))
+            .map_err(failed("open a netlink socket"))?;
+        bind(&socket, &SocketAddrNetlink::new(0, 0)).map_err(failed("bind a netlink socket"))?;
+        Ok(Self(socket))
     }
-    let failed = |step| move |error: Errno| Error::Socket { step, source: error.into() };
-    let kernel = SocketAddrNetlink::new(0, 0);
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, Some(NETFILTER))
-        .map_err(failed("open a netlink socket"))?;
-    bind(&socket, &kernel).map_err(failed("bind a netlink socket"))?;
-    if batch.bytes.len() > SMALL {
-        let size = batch.bytes.len() + OVERHEAD;
-        set_socket_send_buffer_size_force(&socket, size)
-            .map_err(failed("let a netlink socket send that much"))?;
+
+    /// Brings a transaction into force, or answers what was refused of it.
+    pub(crate) fn transact(&self, batch: &Batch) -> Result<Option<Refused>, Error> {
+        if batch.lines.is_empty() {
+            return Ok(None);
+        }
+        if batch.bytes.len() > SMALL {
+            let size = batch.bytes.len() + OVERHEAD;
+            set_socket_send_buffer_size_force(&self.0, size)
+                .map_err(failed("let a netlink socket send that much"))?;
+        }
+        let sent = sendto(&self.0, &batch.bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))
+            .map_err(failed("send rules to the kernel"))?;
+        if sent < batch.bytes.len() {
+            let source = io::Error::from(io::ErrorKind::WriteZero);
+            return Err(Error::Socket { step: "send all rules to the kernel", source });
+        }
+        judge(batch, &received(&self.0).map_err(failed("read the kernel's answer"))?)
     }
-    let sent = sendto(&socket, &batch.bytes, SendFlags::empty(), &kernel)
-        .map_err(failed("send rules to the kernel"))?;
-    if sent < batch.bytes.len() {
-        let source = io::Error::from(io::ErrorKind::WriteZero);
-        return Err(Error::Socket { step: "send all rules to the kernel", source });
-    }
-    judge(batch, &received(&socket).map_err(failed("read the kernel's answer"))?)
+}
+
+fn failed(step: &'static str) -> impl Fn(Errno) -> Error {
+    move |error| Error::Socket { step, source: error.into() }
 }
 
 /// All answers that are there.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
-use wherry_nftables::{Error, apply};
+use wherry_nftables::{Connection, Error};
 
 /// Runs something in a network namespace of its own.
 fn isolated<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
@@ -37,7 +37,7 @@ fn listed() -> String {
 }
 
 /// What there is after each of the transactions.
-fn after_each(transactions: &[String], apply: impl Fn(&str)) -> Vec<String> {
+fn after_each(transactions: &[String], mut apply: impl FnMut(&str)) -> Vec<String> {
     let mut states = Vec::new();
     for transaction in transactions {
         apply(transaction);
@@ -64,7 +64,10 @@ fn the_kernel_has_what_nft_would_have_made() {
                 nft(&["-f", file.path().to_str().unwrap()]);
             })
         });
-        let states = isolated(move || after_each(&transactions, |script| apply(script).unwrap()));
+        let states = isolated(move || {
+            let mut rules = Connection::open().unwrap();
+            after_each(&transactions, |script| rules.apply(script).unwrap())
+        });
         for (step, (state, expected)) in states.iter().zip(&expected).enumerate() {
             let differing = state.lines().zip(expected.lines()).find(|(own, theirs)| own != theirs);
             assert!(state == expected, "after transaction {step}: {differing:#?}");
@@ -76,22 +79,23 @@ fn the_kernel_has_what_nft_would_have_made() {
 #[test]
 fn all_of_a_script_is_in_force_or_nothing() {
     isolated(|| {
-        apply("add table ip t\nadd chain ip t one\n").unwrap();
+        let mut rules = Connection::open().unwrap();
+        rules.apply("add table ip t\nadd chain ip t one\n").unwrap();
         let before = listed();
         let script = "add chain ip t two\nadd rule ip t two accept\n\nadd rule ip t two jump three\nadd chain ip t three\n";
-        let refused = apply(script).unwrap_err();
+        let refused = rules.apply(script).unwrap_err();
         let Error::Refused { line, text, source } = &refused else { panic!("{refused}") };
         assert_eq!((*line, text.as_str()), (4, "add rule ip t two jump three"));
         assert_eq!(source.raw_os_error(), Some(nix::errno::Errno::ENOENT as i32));
         assert_eq!(listed(), before);
 
-        let unread = apply("add chain ip t two\nadd rule ip t two frobnicate\n").unwrap_err();
+        let unread = rules.apply("add chain ip t two\nadd rule ip t two frobnicate\n").unwrap_err();
         assert!(
             matches!(&unread, Error::Syntax { line: 2, message } if message.contains("frobnicate")),
             "{unread}"
         );
         assert_eq!(listed(), before);
-        apply("\n# nothing\n").unwrap();
+        rules.apply("\n# nothing\n").unwrap();
     });
 }
 
@@ -99,6 +103,7 @@ fn all_of_a_script_is_in_force_or_nothing() {
 #[test]
 fn large_changes_are_one_transaction_too() {
     isolated(|| {
+        let mut rules = Connection::open().unwrap();
         let mut script =
             String::from("table ip t {\nset all { type ipv4_addr . inet_service; }\nchain main {\n");
         let number = |index: usize| format!("10.1.{}.{}", index / 256, index % 256);
@@ -107,14 +112,14 @@ fn large_changes_are_one_transaction_too() {
         }
         let elements: Vec<String> = (0..20_000).map(|index| format!("{} . 80", number(index))).collect();
         write!(script, "}}\n}}\nadd element ip t all {{ {} }}\n", elements.join(",\n")).unwrap();
-        apply(&script).unwrap();
+        rules.apply(&script).unwrap();
         let listed = nft(&["list", "ruleset"]);
         assert_eq!(listed.matches(" . 80").count(), 20_000);
         assert_eq!(listed.matches("accept").count(), 9000);
         // The other way round, one of them is missing.
         let missing = format!("delete element ip t all {{ {}, 10.9.9.9 . 80 }}\n", elements.join(", "));
-        assert!(matches!(apply(&missing), Err(Error::Refused { line: 1, .. })));
-        apply(&format!("delete element ip t all {{ {} }}\n", elements.join(", "))).unwrap();
+        assert!(matches!(rules.apply(&missing), Err(Error::Refused { line: 1, .. })));
+        rules.apply(&format!("delete element ip t all {{ {} }}\n", elements.join(", "))).unwrap();
         assert_eq!(nft(&["list", "ruleset"]).matches(" . 80").count(), 0);
     });
 }

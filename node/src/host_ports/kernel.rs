@@ -19,7 +19,8 @@ use tempfile::NamedTempFile;
 use wherry_api::ranges::{IpFamily, Ranges};
 
 use super::{HostPort, HostPortError};
-use crate::network::{Layout, NetworkConfig, PodAddress, Protocol, conntrack, nft};
+use crate::network::nft::{self, Transactions};
+use crate::network::{Layout, NetworkConfig, PodAddress, Protocol, conntrack};
 
 /// What the table is called in each family.
 const TABLE: &str = "wherry_host_ports";
@@ -57,6 +58,7 @@ pub(super) struct Kernel {
     led: Vec<Led>,
     /// Whether the kernel's table is exactly that.
     in_sync: bool,
+    transactions: Transactions,
 }
 
 /// The elements of the maps and of the set.
@@ -79,7 +81,8 @@ impl Kernel {
         };
         std::fs::create_dir_all(&directory).map_err(failed("create the folder of"))?;
         let led = read(&journal).map_err(failed("read"))?;
-        let mut kernel = Self { journal, node, services: config.service_cidr, layout, led, in_sync: false };
+        let (services, transactions) = (config.service_cidr, Transactions::default());
+        let mut kernel = Self { journal, node, services, layout, led, in_sync: false, transactions };
         kernel.apply(&[]).await?;
         Ok(kernel)
     }
@@ -149,7 +152,7 @@ impl Kernel {
         };
         let script: String = self.layout.families().map(of_family).collect();
         self.in_sync = false;
-        nft::apply(script).await.map_err(HostPortError::Rules)?;
+        self.transactions.apply(script).await.map_err(HostPortError::Rules)?;
         self.in_sync = true;
         Ok(())
     }

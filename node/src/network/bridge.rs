@@ -62,7 +62,7 @@ impl BridgeNetwork {
         let namespaces = Namespaces::open(directory.join("netns"), layout.six.is_some())?;
         let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
         let bridge = set_up_node(&netlink, &layout).await?;
-        nft::apply(rules(config, &layout)).await.map_err(NetworkError::Masquerade)?;
+        nft::Transactions::default().apply(rules(config, &layout)).await.map_err(NetworkError::Masquerade)?;
         let locks = std::array::from_fn(|_| Mutex::new(()));
         let network = Self { ipam, namespaces, netlink, layout, bridge, locks };
         network.remove_leftovers().await?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use wherry_api::ranges::IpFamily;
+use wherry_nftables::Connection;
 
 /// Why a script was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +110,24 @@ impl Script {
     }
 }
 
-/// Applies a script. When this returns without an error, every rule of it is in force.
-pub(crate) async fn apply(script: String) -> Result<(), NftError> {
-    let applied = tokio::task::spawn_blocking(move || wherry_nftables::apply(&script));
-    applied.await.map_err(|error| NftError::Ending(error.into()))?.map_err(NftError::Refused)
+/// Changes the kernel's rules, script after script.
+#[derive(Default)]
+pub(crate) struct Transactions {
+    /// None before the first script, and after the last did not get there.
+    connection: Option<Connection>,
+}
+
+impl Transactions {
+    /// Applies a script. When this returns without an error, every rule of it is in force.
+    pub(crate) async fn apply(&mut self, script: String) -> Result<(), NftError> {
+        let known = self.connection.take();
+        let applied = tokio::task::spawn_blocking(move || {
+            let mut connection = known.map_or_else(Connection::open, Ok)?;
+            connection.apply(&script)?;
+            Ok(connection)
+        });
+        let connection = applied.await.map_err(|error| NftError::Ending(error.into()))?;
+        self.connection = Some(connection.map_err(NftError::Refused)?);
+        Ok(())
+    }
 }

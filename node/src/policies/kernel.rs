@@ -1,7 +1,8 @@
 //! Brings the rules into the kernel.
 
 use super::ruleset::{Ruleset, change};
-use crate::network::{Layout, nft};
+use crate::network::Layout;
+use crate::network::nft::Transactions;
 
 /// The rules wanted, and what is known of those in force.
 pub(super) struct Kernel {
@@ -12,13 +13,14 @@ pub(super) struct Kernel {
     in_force: Option<Vec<Ruleset>>,
     /// Whether that was told already.
     complained: bool,
+    transactions: Transactions,
 }
 
 impl Kernel {
     /// Whatever rules there are stay in force until the first call of `apply`.
     pub(super) fn new(layout: Layout) -> Self {
         let wanted = layout.families().map(Ruleset::of).collect();
-        Self { layout, wanted, in_force: None, complained: false }
+        Self { layout, wanted, in_force: None, complained: false, transactions: Transactions::default() }
     }
 
     /// Wants these rules from now on.
@@ -39,7 +41,7 @@ impl Kernel {
         let known = |family| self.in_force.iter().flatten().find(|rules| rules.family == family);
         let of_family = |rules: &Ruleset| change(known(rules.family), rules, &self.layout);
         let script: String = self.wanted.iter().map(of_family).collect();
-        match nft::apply(script).await {
+        match self.transactions.apply(script).await {
             Ok(()) => {
                 self.in_force = Some(self.wanted.clone());
                 self.complained = false;

@@ -19,8 +19,9 @@ use super::kernel::Kernel;
 use super::model::{Numbers, Peer, Pod, Policy, Rule};
 use super::ruleset::{Ruleset, replace, step};
 use super::world::World;
+use crate::network::nft::Transactions;
 use crate::network::testing::{dual_stack_config, inside, isolated, serve_tcp};
-use crate::network::{self, Layout, PodNetwork, nft};
+use crate::network::{self, Layout, PodNetwork};
 use crate::services::ObjectKey;
 
 const NAMESPACES: [&str; 3] = ["red", "green", "blue"];
@@ -429,9 +430,10 @@ proptest! {
     fn changes_add_up(steps in prop::collection::vec((any_rules(), prop::collection::btree_set(0usize..6, 0..6)), 1..8)) {
         isolated(move || async move {
             let layout = place().layout;
+            let mut transactions = Transactions::default();
             let mut last: Vec<Ruleset> = layout.families().map(Ruleset::of).collect();
             let anew = |all: &[Ruleset]| all.iter().map(|rules| replace(&layout, rules)).collect::<String>();
-            nft::apply(anew(&last)).await.unwrap();
+            transactions.apply(anew(&last)).await.unwrap();
             for (numbers, present) in steps {
                 let mut world = World::new(place());
                 let policies = numbers.iter().flat_map(|number| scenarios().remove(*number));
@@ -448,11 +450,11 @@ proptest! {
                 }
                 let rules = world.take_rules().unwrap();
                 let script: String = last.iter().zip(&rules).map(|(old, new)| step(old, new)).collect();
-                nft::apply(script).await.unwrap();
+                transactions.apply(script).await.unwrap();
                 last = rules;
             }
             let by_steps = in_kernel();
-            nft::apply(anew(&last)).await.unwrap();
+            transactions.apply(anew(&last)).await.unwrap();
             assert_eq!(by_steps, in_kernel());
         });
     }

@@ -2,23 +2,26 @@
 //!
 //! ```text
 //! prerouting, output (nat) -> services --- map cluster: address . protocol . port --> all_… / here_…  (dnat, reject or drop)
+//!                                      |-- maps endpoint_0 and so on: address . protocol . port -> dnat
 //!                                      |-- map external: address . protocol . port -> lb_… -> ext_… -> all_… / here_…
 //!                                      \-- map node_ports: protocol . port -----------------> ext_… -> all_… / here_…
 //! postrouting (nat) -> masquerade what could not be answered otherwise
 //! ```
 //!
-//! A packet costs one map lookup however many Services there are; a changed Service costs a transaction with
-//! only its own chains and map elements. Established TCP connections keep their endpoint, because the kernel
+//! A packet costs a few lookups however many Services there are; a changed Service costs a transaction with
+//! only its own elements and, where it needs any, chains. Established TCP connections keep their endpoint, because the kernel
 //! translates them by connection and not by rule; UDP flows to an endpoint that is gone are forgotten
 //! (`network::conntrack`), so that their next packet meets the new rules.
 //!
 //! - `table`: what all Services need of the table of one family (pure).
 //! - `ruleset`: the chains and elements of one Service, from its planned ports (pure).
+//! - `spread`: the part of the table that ports with few endpoints share (pure).
 //! - `script`: the text that turns one state of the rules into another (pure).
 //! - `udp`: which UDP flows are stale after a change (pure).
 
 mod ruleset;
 mod script;
+mod spread;
 mod table;
 mod udp;
 
@@ -27,7 +30,8 @@ use std::collections::BTreeMap;
 use super::ServicesConfig;
 use super::model::ObjectKey;
 use super::plan::ServicePort;
-use crate::network::{Layout, NetworkError, Protocol, conntrack, nft};
+use crate::network::nft::{NftError, Transactions};
+use crate::network::{Layout, NetworkError, Protocol, conntrack};
 use script::Base;
 use table::Table;
 use udp::UdpService;
@@ -37,6 +41,7 @@ pub(super) struct Nftables {
     /// One for each family.
     tables: Vec<Table>,
     kernel: Kernel,
+    transactions: Transactions,
     /// UDP flows to look through once the rules are in force.
     stale: BTreeMap<ObjectKey, Vec<UdpService>>,
 }
@@ -57,7 +62,12 @@ impl Nftables {
     pub(super) fn new(config: &ServicesConfig) -> Result<Self, NetworkError> {
         let layout = Layout::of(config.pod_cidr)?;
         let tables = layout.families().filter_map(|family| Base::of(family, config, &layout)).map(Table::new);
-        Ok(Self { tables: tables.collect(), kernel: Kernel::Unknown, stale: BTreeMap::new() })
+        Ok(Self {
+            tables: tables.collect(),
+            kernel: Kernel::Unknown,
+            transactions: Transactions::default(),
+            stale: BTreeMap::new(),
+        })
     }
 
     /// See `Dataplane`.
@@ -78,7 +88,7 @@ impl Nftables {
         }
         let of_table: fn(&mut Table) -> String = if in_sync { Table::difference } else { Table::everything };
         let script: String = self.tables.iter_mut().map(of_table).collect();
-        match nft::apply(script).await {
+        match self.transactions.apply(script).await {
             Ok(()) => {
                 self.kernel = Kernel::InSync;
                 self.forget_flows().await;
@@ -93,7 +103,7 @@ impl Nftables {
     }
 
     /// Tells of the first failure of a series.
-    fn refused(&mut self, error: &nft::NftError) {
+    fn refused(&mut self, error: &NftError) {
         if self.kernel != Kernel::Refused {
             tracing::error!(
                 error = error as &dyn std::error::Error,

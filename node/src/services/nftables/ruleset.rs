@@ -1,6 +1,10 @@
 //! The nftables objects of one Service in one family. Pure.
 //!
-//! Every port has up to five kinds of chains, named by a hash of the port's identity:
+//! What is sent to a ClusterIP whose port has up to [`FEW`] endpoints, and no session affinity, is led by elements of sets and maps
+//! that all such ports share (`spread`): no chains, no rules, so however many Services there are the kernel has nothing to check
+//! again when one of them changes. A port without any endpoints in the range of Services needs not even that.
+//!
+//! Every other port has up to five kinds of chains, named by a hash of the port's identity:
 //! - `all_…` sends to any endpoint, `here_…` to one of this node. Without endpoints `all_…` rejects;
 //!   `here_…` rejects when there are none anywhere, and drops when they are on other nodes.
 //! - `ext_…` is for traffic to the NodePort and to addresses of the outside: it decides which of the two, and marks what must be
@@ -17,6 +21,7 @@ use sha2::{Digest, Sha256};
 use super::super::model::{ObjectKey, Scope};
 use super::super::plan::ServicePort;
 use super::script::{Base, MARK};
+use super::spread::{FEW, SEVERAL, endpoint, with};
 use crate::network::Protocol;
 use crate::network::nft::{self, Chains};
 
@@ -27,12 +32,8 @@ pub(super) struct Fragment {
     pub(super) chains: Chains,
     /// Sets of clients with the seconds an element lives.
     pub(super) sets: BTreeMap<String, u32>,
-    /// Elements of the map `cluster`: key and chain.
-    pub(super) cluster: BTreeMap<String, String>,
-    /// Elements of the map `external`: key and chain.
-    pub(super) external: BTreeMap<String, String>,
-    /// Elements of the map `node_ports`: key and chain.
-    pub(super) node_ports: BTreeMap<String, String>,
+    /// Elements by the names of their sets and maps: keys, and what those of maps lead to.
+    pub(super) elements: BTreeMap<String, BTreeMap<String, Option<String>>>,
     /// Endpoints that may be their own clients.
     pub(super) hairpin: BTreeSet<IpAddr>,
 }
@@ -49,22 +50,61 @@ impl Fragment {
 
     fn add(&mut self, names: &Names, port: &ServicePort, base: &Base) {
         let key = |ip: &IpAddr| format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
-        self.cluster.extend(port.cluster_ips.iter().map(|ip| (key(ip), names.pool(port.internal))));
-        self.add_pool(names, port, port.internal);
+        for ip in &port.cluster_ips {
+            self.add_cluster_ip(names, port, base, *ip);
+        }
         if port.is_exposed() {
             self.chains.insert(names.external(), external_rules(names, port.external, base));
             self.add_pool(names, port, Scope::Cluster);
             self.add_pool(names, port, port.external);
-            self.external.extend(port.external_ips.iter().map(|ip| (key(ip), names.external())));
+            for ip in &port.external_ips {
+                self.lead("external", key(ip), names.external());
+            }
             let balanced = self.add_balancer(names, port, base);
-            self.external.extend(port.balancer_ips.iter().map(|ip| (key(ip), balanced.clone())));
+            for ip in &port.balancer_ips {
+                self.lead("external", key(ip), balanced.clone());
+            }
         }
         if let Some(node_port) = port.node_port {
-            self.node_ports.insert(format!("{} . {node_port}", port.protocol.as_str()), names.external());
+            self.lead("node_ports", format!("{} . {node_port}", port.protocol.as_str()), names.external());
         }
         // Endpoints that people write need not name their node.
         let own = port.cluster.iter().chain(&port.local).map(SocketAddr::ip);
         self.hairpin.extend(own.filter(|ip| base.namespaced.contains(ip)));
+    }
+
+    fn add_cluster_ip(&mut self, names: &Names, port: &ServicePort, base: &Base, ip: IpAddr) {
+        let key = format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
+        let backends = port.backends(port.internal);
+        let is_shared = port.affinity.is_none() && (1..=FEW).contains(&backends.len());
+        if is_shared {
+            if backends.len() > 1 {
+                self.element(SEVERAL, &key, None);
+                self.element(&with(backends.len()), &key, None);
+            }
+            for (at, backend) in backends.iter().enumerate() {
+                self.element(&endpoint(at), &key, Some(&to(*backend)));
+            }
+            return;
+        }
+        // For a packet that meets the port while it comes to have a chain of its own.
+        if let Some(backend) = backends.last() {
+            self.element(&endpoint(0), &key, Some(&to(*backend)));
+        }
+        // All ports that nobody has are refused there.
+        if !port.cluster.is_empty() || !base.service_cidr.contains(&ip) {
+            self.add_pool(names, port, port.internal);
+            self.lead("cluster", key, names.pool(port.internal));
+        }
+    }
+
+    fn lead(&mut self, map: &str, key: String, chain: String) {
+        self.element(map, &key, Some(&format!("goto {chain}")));
+    }
+
+    fn element(&mut self, set: &str, key: &str, data: Option<&str>) {
+        let elements = self.elements.entry(set.to_owned()).or_default();
+        elements.insert(key.to_owned(), data.map(str::to_owned));
     }
 
     /// The chain for traffic to the load balancer.
@@ -145,7 +185,7 @@ fn translate(port: &ServicePort, backends: &[SocketAddr]) -> Vec<String> {
     let any = match backends {
         [] | [_] => None,
         _ => {
-            let choices = backends.iter().map(|backend| format!("{} . {}", backend.ip(), backend.port()));
+            let choices = backends.iter().map(|backend| to(*backend));
             let map = format!("{} map {{ {} }}", random(backends.len()), numbered(choices));
             let ip = nft::header(port.family);
             Some(format!("meta l4proto {} dnat {ip} to {map}", port.protocol.as_str()))
@@ -158,11 +198,16 @@ fn to_one(port: &ServicePort, backend: SocketAddr) -> String {
     format!("meta l4proto {} dnat {} to {backend}", port.protocol.as_str(), nft::header(port.family))
 }
 
-fn random(choices: usize) -> String {
+/// As an element of a map.
+fn to(backend: SocketAddr) -> String {
+    format!("{} . {}", backend.ip(), backend.port())
+}
+
+pub(super) fn random(choices: usize) -> String {
     format!("numgen random mod {choices}")
 }
 
-fn numbered(choices: impl Iterator<Item = String>) -> String {
+pub(super) fn numbered(choices: impl Iterator<Item = String>) -> String {
     let numbered: Vec<String> = choices.enumerate().map(|(at, choice)| format!("{at} : {choice}")).collect();
     numbered.join(", ")
 }

@@ -1,6 +1,6 @@
 //! The scripts: the table as it starts, and the step from one set of rules to another. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -9,6 +9,7 @@ use wherry_api::ranges::IpFamily;
 
 use super::super::ServicesConfig;
 use super::ruleset::Fragment;
+use super::spread;
 use crate::dns::PORT;
 use crate::network::Layout;
 use crate::network::nft::{Script, address_type, base_chains, header};
@@ -70,8 +71,10 @@ table {table} {{
   map external {{ type {address} . inet_proto . inet_service : verdict; }}
   map node_ports {{ type inet_proto . inet_service : verdict; }}
   set hairpin {{ type {address} . {address}; }}
+  {spread}
   chain services {{
     {own}{ip} daddr . meta l4proto . th dport vmap @cluster
+    {lead}
     {ip} daddr {services} meta l4proto tcp reject with tcp reset
     {ip} daddr {services} meta l4proto udp reject
     {ip} daddr . meta l4proto . th dport vmap @external
@@ -81,6 +84,8 @@ table {table} {{
 }}
 ",
             own = own.unwrap_or_default(),
+            spread = spread::of_table(self.family),
+            lead = spread::rules(self.family),
             services = self.service_cidr,
             local = self.local,
             base_chains = base_chains(self.family, "services", &marked),
@@ -98,33 +103,33 @@ pub(super) fn update(
     let mut script = Script::about(table(family));
     // Elements first: they refer to chains that may go, and a key may move from one Service to another.
     for (old, new) in changes {
-        script.remove_elements("cluster", &old.cluster, &new.cluster);
-        script.remove_elements("external", &old.external, &new.external);
-        script.remove_elements("node_ports", &old.node_ports, &new.node_ports);
+        script.missing_elements("delete", old, new);
     }
     for (old, new) in changes {
         script.replace_chains(family, old, new);
     }
     for (old, new) in changes {
-        script.add_elements("cluster", &old.cluster, &new.cluster);
-        script.add_elements("external", &old.external, &new.external);
-        script.add_elements("node_ports", &old.node_ports, &new.node_ports);
+        script.missing_elements("add", new, old);
     }
     script.change_hairpin(changes, kept);
     script.text
 }
 
 impl Script {
-    fn remove_elements(&mut self, map: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
-        let gone = old.iter().filter(|(key, chain)| new.get(*key) != Some(chain));
-        let gone: Vec<String> = gone.map(|(key, chain)| format!("{key} : goto {chain}")).collect();
-        self.elements("delete", map, &gone);
-    }
-
-    fn add_elements(&mut self, map: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) {
-        let added = new.iter().filter(|(key, chain)| old.get(*key) != Some(chain));
-        let added: Vec<String> = added.map(|(key, chain)| format!("{key} : goto {chain}")).collect();
-        self.elements("add", map, &added);
+    /// Adds or deletes what the second lacks of the first.
+    fn missing_elements(&mut self, verb: &str, first: &Fragment, second: &Fragment) {
+        for (set, elements) in &first.elements {
+            let others = second.elements.get(set);
+            let missing = elements
+                .iter()
+                .filter(|(key, data)| others.and_then(|others| others.get(*key)) != Some(data));
+            let missing: Vec<String> = missing
+                .map(|(key, data)| {
+                    data.as_ref().map_or_else(|| key.clone(), |data| format!("{key} : {data}"))
+                })
+                .collect();
+            self.elements(verb, set, &missing);
+        }
     }
 
     fn replace_chains(&mut self, family: IpFamily, old: &Fragment, new: &Fragment) {

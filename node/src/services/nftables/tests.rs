@@ -63,9 +63,28 @@ fn a_new_service() {
     assert_eq!(step(&[], &[new]), include_str!("golden/new.nft"));
 }
 
+/// From none to nine, and back to one; with a session affinity at last.
 #[test]
-fn another_endpoint_changes_one_chain() {
-    assert_eq!(step(&[port(&[2], &[2])], &[port(&[2, 3], &[2, 3])]), include_str!("golden/scale.nft"));
+fn numbers_of_endpoints() {
+    let numbers: Vec<u8> = (2..11).collect();
+    let counts = [0, 1, 2, 3, 8, 9, 1];
+    let mut ports: Vec<_> =
+        counts.into_iter().map(|count| port(&numbers[..count], &numbers[..count])).collect();
+    ports.push(ServicePort { affinity: Some(60), ..port(&[2], &[2]) });
+    let steps = ports.windows(2).map(|pair| step(&pair[..1], &pair[1..]));
+    assert_eq!(steps.collect::<Vec<_>>().join("# then\n"), include_str!("golden/scale.nft"));
+}
+
+#[test]
+fn another_endpoint_changes_one_chain_of_an_exposed_service() {
+    let exposed = |numbers: &[u8]| ServicePort { node_port: Some(30080), ..port(numbers, numbers) };
+    assert_eq!(step(&[exposed(&[2])], &[exposed(&[2, 3])]), include_str!("golden/exposed.nft"));
+}
+
+#[test]
+fn an_address_of_another_range_without_endpoints() {
+    let new = ServicePort { cluster_ips: vec![IpAddr::from([10, 97, 0, 1])], ..port(&[], &[]) };
+    assert_eq!(step(&[], &[new]), include_str!("golden/other-range.nft"));
 }
 
 #[test]
