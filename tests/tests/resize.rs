@@ -188,6 +188,8 @@ fn resources_change_while_containers_run() {
         a_container_that_wants_it_is_started_again(cluster);
         what_the_node_does_not_have_is_not_given(cluster);
         a_pod_is_given_more_as_a_whole(cluster);
+        containers_of_both_kinds_are_resized_together(cluster);
+        wasm_containers_share_what_their_pod_has(cluster);
         an_agent_that_starts_again_knows_what_it_gave(cluster);
     });
 }
@@ -231,6 +233,75 @@ fn a_pod_is_given_more_as_a_whole(cluster: &Cluster) {
         "{refused}"
     );
     assert_eq!(cluster.get(&["pod", "whole"])["status"]["qosClass"], "Guaranteed");
+}
+
+/// A container of WebAssembly that does nothing, whose commands allocate.
+fn wasm(name: &str, more: Value) -> Value {
+    let args = ["print", "ready", "sleep", "600000"];
+    with(json!({ "name": name, "image": "127.0.0.1:5000/cli-p2:v1", "args": args }), more)
+}
+
+/// The exit code of a command that takes so much memory in a container of WebAssembly, and what it says.
+fn taking(cluster: &Cluster, (pod, container): (&str, &str), mebibytes: u32) -> (bool, String) {
+    let mebibytes = mebibytes.to_string();
+    let ran = cluster.try_kubectl(&["exec", pod, "-c", container, "--", "program", "alloc", &mebibytes]);
+    (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
+}
+
+/// What the statuses of a Pod's containers say of their resources, once its resize is over and nothing was started again.
+fn until_sizes(cluster: &Cluster, pod: &str, sizes: &[Sizes]) {
+    wait::until(&format!("the sizes of {pod}"), || {
+        let status = cluster.get(&["pod", pod])["status"].clone();
+        let is = |(index, sizes): (usize, &Sizes)| {
+            let container = &status["containerStatuses"][index];
+            container["resources"] == resources(*sizes) && container["restartCount"] == 0
+        };
+        let settled = status["phase"] == "Running" && !status["conditions"].to_string().contains("PodResize");
+        if settled && sizes.iter().enumerate().all(is) { Ok(()) } else { Err(format!("{status:#}")) }
+    });
+}
+
+/// A Pod with a container of each kind: the kernel holds one to its new limits, the agent the other, and neither is started again.
+fn containers_of_both_kinds_are_resized_together(cluster: &Cluster) {
+    let (before, after) = (
+        [guaranteed("50m", "20Mi"), guaranteed("100m", "32Mi")],
+        [guaranteed("60m", "30Mi"), guaranteed("80m", "96Mi")],
+    );
+    let of_c2 = json!({ "resources": resources(before[1]) });
+    let containers =
+        [with(shell("c1", IDLE), json!({ "resources": resources(before[0]) })), wasm("c2", of_c2)];
+    cluster.run_pod("both", &json!({ "terminationGracePeriodSeconds": 1, "containers": containers }));
+    let fits = |sizes: &[Sizes; 2], expected_to_fit: bool| {
+        until_sizes(cluster, "both", sizes);
+        let limits = cluster.kubectl(&["exec", "both", "-c", "c1", "--", "sh", "-c", LIMITS]);
+        assert_eq!(limits.split_whitespace().collect::<Vec<_>>(), expected(sizes[0]));
+        let (fit, said) = taking(cluster, ("both", "c2"), 48);
+        assert_eq!(fit, expected_to_fit, "{said}");
+    };
+    fits(&before, false);
+    patch(cluster, "both", &after);
+    fits(&after, true);
+    patch(cluster, "both", &before);
+    fits(&before, false);
+}
+
+/// Containers of WebAssembly without limits of their own: each may use what the other leaves of the Pod's.
+fn wasm_containers_share_what_their_pod_has(cluster: &Cluster) {
+    let whole = |memory: &'static str| json!({ "resources": resources(guaranteed("200m", memory)) });
+    let taken = wasm("c1", json!({ "args": ["alloc", "40", "print", "ready", "sleep", "600000"] }));
+    let spec = json!({ "terminationGracePeriodSeconds": 1, "containers": [taken, wasm("c2", json!({}))] });
+    cluster.run_pod("shared", &with(spec, whole("80Mi")));
+    cluster.kubectl_until(&["logs", "shared", "-c", "c1"], |log| log.contains("ready"));
+    until_sizes(cluster, "shared", &[["", "", "", ""]; 2]);
+    assert!(taking(cluster, ("shared", "c2"), 16).0);
+    let (fits, said) = taking(cluster, ("shared", "c2"), 56);
+    assert!(!fits && said.contains("the memory limit of the Pod of 83886080 bytes was exceeded"), "{said}");
+    let patch = json!({ "spec": whole("160Mi") }).to_string();
+    cluster.kubectl(&["patch", "pod", "shared", "--subresource", "resize", "--patch", &patch]);
+    wait::until("the larger Pod", || {
+        let (fits, said) = taking(cluster, ("shared", "c2"), 56);
+        if fits { Ok(()) } else { Err(said) }
+    });
 }
 
 fn a_container_that_wants_it_is_started_again(cluster: &Cluster) {

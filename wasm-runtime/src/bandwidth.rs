@@ -1,18 +1,63 @@
-//! `limits.cpu`: how much of the processors a container may take in each period, as the kernel's CFS bandwidth control has it.
+//! `limits.cpu`: how much of the processors a container, or all those of a Pod, may take in each period, as the kernel's CFS bandwidth control has it.
 //!
 //! Times are nanoseconds of a clock that only goes forward. A guest gives way only every few milliseconds, so it may overdraw
 //! its budget; what it overdrew is taken off the periods that follow, so that the rate holds.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// The period, that of kubelet's `cpuCFSQuotaPeriod`.
 const PERIOD: u64 = 100_000_000;
 /// The least budget of a period; the kernel takes no less, either.
 const LEAST: u64 = 1_000_000;
 
-/// The budget of one container.
+/// A budget that several threads take from.
+#[derive(Debug, Default)]
+pub(crate) struct Quota {
+    /// Whether there is a limit, to be read without the lock.
+    limited: AtomicBool,
+    bandwidth: Mutex<Bandwidth>,
+}
+
+impl Quota {
+    /// The budget of a limit in thousandths of a processor.
+    pub(crate) fn new(limit_millis: Option<u64>) -> Self {
+        let bandwidth = Mutex::new(Bandwidth::new(limit_millis));
+        Self { limited: AtomicBool::new(limit_millis.is_some()), bandwidth }
+    }
+
+    /// Changes the limit; what was overdrawn is forgotten.
+    pub(crate) fn set(&self, limit_millis: Option<u64>) {
+        self.limited.store(limit_millis.is_some(), Ordering::Relaxed);
+        self.bandwidth.lock().limit(limit_millis);
+    }
+
+    /// Whether there is a limit.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
+    }
+
+    /// Takes what was computed until `now`.
+    pub(crate) fn spend(&self, now: u64, nanos: u64) {
+        self.bandwidth.lock().spend(now, nanos);
+    }
+
+    /// What was taken in the period of `now`.
+    pub(crate) fn spent(&self, now: u64) -> u64 {
+        self.bandwidth.lock().spent(now)
+    }
+
+    /// How long to wait at `now` before more may be taken.
+    pub(crate) fn wait(&self, now: u64) -> Option<Duration> {
+        self.bandwidth.lock().wait(now)
+    }
+}
+
+/// The budget as it is counted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bandwidth {
+struct Bandwidth {
     /// What it may take in each period, if that is limited.
     budget: Option<u64>,
     /// When the current period began.
@@ -25,32 +70,32 @@ pub(crate) struct Bandwidth {
 
 impl Bandwidth {
     /// The budget of a limit in thousandths of a processor.
-    pub(crate) fn new(limit_millis: Option<u64>) -> Self {
+    fn new(limit_millis: Option<u64>) -> Self {
         let mut bandwidth = Self::default();
         bandwidth.limit(limit_millis);
         bandwidth
     }
 
     /// Changes the limit; what was overdrawn is forgotten.
-    pub(crate) fn limit(&mut self, limit_millis: Option<u64>) {
+    fn limit(&mut self, limit_millis: Option<u64>) {
         self.budget = limit_millis.map(|millis| millis.saturating_mul(PERIOD / 1000).max(LEAST));
         self.debt = 0;
     }
 
     /// Takes what was computed until `now`.
-    pub(crate) fn spend(&mut self, now: u64, nanos: u64) {
+    fn spend(&mut self, now: u64, nanos: u64) {
         self.begin(now);
         self.spent += nanos;
     }
 
     /// What was taken in the period of `now`.
-    pub(crate) fn spent(&mut self, now: u64) -> u64 {
+    fn spent(&mut self, now: u64) -> u64 {
         self.begin(now);
         self.spent
     }
 
     /// How long to wait at `now` before it may compute again.
-    pub(crate) fn wait(&mut self, now: u64) -> Option<Duration> {
+    fn wait(&mut self, now: u64) -> Option<Duration> {
         self.begin(now);
         let budget = self.budget?;
         let taken = self.debt + self.spent;

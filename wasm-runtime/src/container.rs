@@ -10,16 +10,14 @@ use std::sync::{Arc, Weak};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{
-    ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent, Resources,
-};
+use wherry_runtime_api::{ContainerSpec, ContainerState, ContainerStatus, ExitReason, ImageContent};
 
 use crate::guest::Environment;
 use crate::memory::Budget;
+use crate::pod_limits::PodLimits;
 use crate::processor::Processor;
 use crate::program::Program;
 use crate::settings::Settings;
-use crate::turns::Turns;
 
 /// How a container ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,13 +143,12 @@ impl Container {
         spec: ContainerSpec,
         program: Arc<Program>,
         settings: Settings,
-        turns: Arc<Turns>,
+        pod: &PodLimits,
     ) -> Self {
         let ending = Arc::new(Ending::default());
-        let Resources { cpu_request_millis, cpu_limit_millis, memory_limit_bytes, .. } = spec.resources;
         Self {
-            memory: Budget::new(memory_limit_bytes),
-            processor: Processor::new(turns, cpu_request_millis, cpu_limit_millis),
+            memory: pod.memory_of(&spec.resources),
+            processor: pod.processor_of(&spec.resources),
             spec,
             settings,
             program,

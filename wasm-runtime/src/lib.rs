@@ -57,6 +57,7 @@ mod memory;
 mod names;
 mod network;
 mod outgoing;
+mod pod_limits;
 mod preopens;
 mod processor;
 mod program;

@@ -2,16 +2,15 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 use wherry_runtime_api::Resources;
 
-use crate::bandwidth::Bandwidth;
+use crate::bandwidth::Quota;
 use crate::ticker;
 use crate::turns::{Turn, Turns};
 
@@ -30,33 +29,28 @@ pub(crate) struct Processor {
     shares: AtomicU64,
     /// What it had of turns, for its weight.
     virtual_time: AtomicU64,
-    /// Whether there is a limit, to be read without the lock.
-    limited: AtomicBool,
-    bandwidth: Mutex<Bandwidth>,
+    /// What it may take, and what all containers of its Pod may take together.
+    quota: Quota,
+    of_pod: Arc<Quota>,
 }
 
 impl Processor {
-    /// Of a container with this request and limit, in thousandths of a processor.
-    pub(crate) fn new(
-        turns: Arc<Turns>,
-        request_millis: Option<u64>,
-        limit_millis: Option<u64>,
-    ) -> Arc<Self> {
+    /// Of a container with these limits, in a Pod with this quota.
+    pub(crate) fn new(turns: Arc<Turns>, limits: &Resources, of_pod: Arc<Quota>) -> Arc<Self> {
         Arc::new(Self {
             turns,
             nanos: AtomicU64::new(0),
-            shares: AtomicU64::new(shares(request_millis)),
+            shares: AtomicU64::new(shares(limits.cpu_request_millis)),
             virtual_time: AtomicU64::new(0),
-            limited: AtomicBool::new(limit_millis.is_some()),
-            bandwidth: Mutex::new(Bandwidth::new(limit_millis)),
+            quota: Quota::new(limits.cpu_limit_millis),
+            of_pod,
         })
     }
 
     /// Changes request and limit, from now on.
     pub(crate) fn set(&self, limits: &Resources) {
         self.shares.store(shares(limits.cpu_request_millis), Ordering::Relaxed);
-        self.limited.store(limits.cpu_limit_millis.is_some(), Ordering::Relaxed);
-        self.bandwidth.lock().limit(limits.cpu_limit_millis);
+        self.quota.set(limits.cpu_limit_millis);
     }
 
     /// Nanoseconds until now; of guests that compute at the moment, until they last gave way.
@@ -87,20 +81,22 @@ impl Processor {
 
     fn spend(&self, nanos: u64) {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.bandwidth.lock().spend(now(ClockId::Monotonic), nanos);
+        let now = now(ClockId::Monotonic);
+        self.quota.spend(now, nanos);
+        self.of_pod.spend(now, nanos);
     }
 
     /// What a guest of it has to wait for. One that was interrupted, because it did not give way by itself, goes on in turns.
     fn wait(self: &Arc<Self>, interrupted: bool) -> Waits {
-        if !interrupted && !self.turns.contended() && !self.limited.load(Ordering::Relaxed) {
+        let limited = self.quota.is_limited() || self.of_pod.is_limited();
+        if !interrupted && !self.turns.contended() && !limited {
             return Waits::Not;
         }
-        let mut bandwidth = self.bandwidth.lock();
         let now = now(ClockId::Monotonic);
-        if let Some(wait) = bandwidth.wait(now) {
+        if let Some(wait) = self.quota.wait(now).max(self.of_pod.wait(now)) {
             return Waits::Budget { end: Box::pin(sleep(wait)), interrupted };
         }
-        if interrupted || self.turns.contended() && bandwidth.spent(now) > MUCH {
+        if interrupted || self.turns.contended() && self.quota.spent(now) > MUCH {
             return Waits::Turn(self.turns.ask(self));
         }
         Waits::Not
@@ -129,7 +125,7 @@ pub(crate) struct Counted<F> {
 }
 
 impl<F: Future> Counted<F> {
-    /// Waits until it may compute: for its container's budget first, so that nobody holds a turn and cannot use it.
+    /// Waits until it may compute: for the budgets of its container and its Pod first, so that nobody holds a turn and cannot use it.
     fn poll_admitted(&mut self, context: &mut Context<'_>) -> Poll<Option<Turn>> {
         loop {
             let interrupted = match &mut self.waits {
@@ -186,6 +182,11 @@ mod tests {
 
     use super::*;
 
+    fn container(limit_millis: Option<u64>, of_pod: &Arc<Quota>) -> Arc<Processor> {
+        let limits = Resources { cpu_limit_millis: limit_millis, ..Resources::default() };
+        Processor::new(Turns::new(1), &limits, Arc::clone(of_pod))
+    }
+
     fn compute(nanos: u64) {
         let began = now(ClockId::ThreadCPUTime);
         while now(ClockId::ThreadCPUTime) - began < nanos {}
@@ -193,7 +194,7 @@ mod tests {
 
     #[tokio::test]
     async fn computing_counts_and_waiting_does_not() {
-        let processor = Processor::new(Turns::new(1), None, None);
+        let processor = container(None, &Arc::default());
         processor.count(sleep(Duration::from_millis(50))).await;
         let waited = processor.nanos();
         assert!(waited < 40_000_000, "{waited}");
@@ -203,8 +204,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_used_up_the_budget_waits_and_who_has_another_goes_on() {
-        let (limited, other) =
-            (Processor::new(Turns::new(1), None, Some(50)), Processor::new(Turns::new(1), None, None));
+        let (limited, other) = (container(Some(50), &Arc::default()), container(None, &Arc::default()));
         let slices = async |processor: &Arc<Processor>, count| {
             let began = now(ClockId::Monotonic);
             let guest = async {

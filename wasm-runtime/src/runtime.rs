@@ -41,6 +41,7 @@ use crate::memory::LimitExceeded;
 use crate::names::{Names, PodNames};
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
+use crate::pod_limits::AllLimits;
 use crate::preopens::Directories;
 use crate::program::{Kind, Server};
 use crate::remarks::Remarks;
@@ -68,6 +69,7 @@ pub struct WasmRuntime {
     /// Executors of sandboxes that have a network namespace.
     namespaces: tokio::sync::Mutex<HashMap<SandboxId, Executor>>,
     executor: Executor,
+    limits_of_pods: AllLimits,
     /// What is kept for `wasi:keyvalue`.
     stores: Stores,
     events: broadcast::Sender<RuntimeEvent>,
@@ -103,6 +105,7 @@ impl WasmRuntime {
             executor: Executor::of_node().map_err(|error| unavailable(&error))?,
             containers: Mutex::default(),
             namespaces: tokio::sync::Mutex::default(),
+            limits_of_pods: AllLimits::new(Arc::clone(&machine.turns)),
             stores: Stores::new(limits.keyvalue_bytes),
             events: broadcast::Sender::new(EVENTS),
             names,
@@ -362,7 +365,8 @@ impl Runtime for WasmRuntime {
     }
 
     async fn ensure_sandbox(&self, sandbox: &SandboxSpec) -> Result<(), RuntimeError> {
-        self.executor(sandbox).await.map(|_| ())
+        self.executor(sandbox).await?;
+        self.limits_of_pods.set(sandbox).map_err(memory_refused)
     }
 
     async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
@@ -371,6 +375,7 @@ impl Runtime for WasmRuntime {
             self.remove_container(container).await?;
         }
         self.namespaces.lock().await.remove(id);
+        self.limits_of_pods.remove(id);
         self.stores.remove(id);
         Ok(())
     }
@@ -391,8 +396,8 @@ impl Runtime for WasmRuntime {
                 ));
             }
             None => {
-                let turns = Arc::clone(&self.machine.turns);
-                let container = Container::new(spec.clone(), program, settings, turns);
+                let limits = self.limits_of_pods.of(&spec.sandbox);
+                let container = Container::new(spec.clone(), program, settings, &limits);
                 containers.insert(spec.id.clone(), Arc::new(container));
             }
         }
@@ -424,9 +429,7 @@ impl Runtime for WasmRuntime {
         if !matches!(container.state(), ContainerState::Running { .. }) {
             return Err(RuntimeError::NotRunning(id.clone()));
         }
-        let step = "changing the memory limit".to_owned();
-        let refused = |error: LimitExceeded| RuntimeError::Failed { step, reason: error.to_string() };
-        container.memory.set(limits.memory_limit_bytes).map_err(refused)?;
+        container.memory.set(limits.memory_limit_bytes).map_err(memory_refused)?;
         container.processor.set(limits);
         Ok(())
     }
@@ -502,6 +505,10 @@ async fn to_the_end(
         // Nobody may be listening.
         let _ = events.send(RuntimeEvent { id: container.spec.id.clone() });
     }
+}
+
+fn memory_refused(error: LimitExceeded) -> RuntimeError {
+    RuntimeError::Failed { step: "changing the memory limit".to_owned(), reason: error.to_string() }
 }
 
 fn unavailable(error: &dyn std::fmt::Display) -> RuntimeError {

@@ -111,12 +111,15 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use wherry_runtime_api::Resources;
+
     use super::*;
 
     const SLICE: u64 = 5_000_000;
 
     fn container(request_millis: u64) -> Arc<Processor> {
-        Processor::new(Turns::new(1), Some(request_millis), None)
+        let limits = Resources { cpu_request_millis: Some(request_millis), ..Resources::default() };
+        Processor::new(Turns::new(1), &limits, Arc::default())
     }
 
     /// Lets guests of the containers compute in turns for a while; how many slices each container had.

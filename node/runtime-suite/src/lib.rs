@@ -51,6 +51,7 @@ macro_rules! suite {
             }
             limits {
                 the_memory_limit_kills,
+                containers_share_the_memory_of_their_pod,
                 a_memory_limit_may_change_while_the_program_runs,
                 what_is_taken_of_the_machine_is_told,
             }

@@ -16,6 +16,24 @@ pub async fn the_memory_limit_kills<M: Machine>(machine: &M) {
     assert!(log(&spec, Stream::Stdout).starts_with("allocated 8 MiB"), "what fits is allowed");
 }
 
+/// A container may use what the others leave of its pod's memory; who exceeds the whole is killed.
+pub async fn containers_share_the_memory_of_their_pod<M: Machine>(machine: &M) {
+    let container = |name: &str, steps: &[&str]| {
+        let mut spec = machine.container(PODS[0], name, steps);
+        spec.sandbox.resources.memory_limit_bytes = Some(96 * MIB);
+        spec
+    };
+    let first = container("first", &["alloc", "24", "print", "ready", "sleep", "600000"]);
+    start(machine, &first).await;
+    until_logged(&first, "ready").await;
+    let fits = run(machine, &container("fits", &["alloc", "48"])).await;
+    assert_eq!(fits.code, 0, "{fits:?}");
+    let greedy = run(machine, &container("greedy", &["alloc", "160"])).await;
+    assert_eq!((greedy.code, greedy.reason), (137, ExitReason::OOMKilled), "{greedy:?}");
+    let (out, errors, code) = outcome(exec(machine, &first, &["print", "lives"]).await).await;
+    assert_eq!((out.as_str(), code), ("lives\n", 0), "{errors}");
+}
+
 /// `update` counts for a program that runs.
 pub async fn a_memory_limit_may_change_while_the_program_runs<M: Machine>(machine: &M) {
     let mut spec = machine.container(PODS[0], "main", &["print", "ready", "sleep", "600000"]);

@@ -71,6 +71,39 @@ async fn a_limit_holds_and_may_change() {
 }
 
 #[tokio::test]
+async fn containers_share_the_limit_of_their_pod() {
+    let node = Node::new();
+    let mut specs = ["one", "two"].map(|name| spinning(&node, name, Resources::default()));
+    let mut sandbox = specs[0].sandbox.clone();
+    sandbox.resources = limit(200);
+    for spec in &mut specs {
+        spec.id.sandbox = sandbox.id.clone();
+        spec.sandbox = sandbox.clone();
+    }
+    node.runtime.ensure_sandbox(&sandbox).await.unwrap();
+    let began = Instant::now();
+    for spec in &specs {
+        node.start(spec).await.unwrap();
+    }
+    let sum = async || nanos(&node, &specs[0].id).await + nanos(&node, &specs[1].id).await;
+    sleep(Duration::from_secs(1)).await;
+    let taken = sum().await;
+    let allowed = u64::try_from(began.elapsed().as_nanos()).unwrap() / 5;
+    // One period's budget ahead, and one slice of each that was overdrawn.
+    assert!(taken <= allowed + 40_000_000, "{taken} of {allowed}");
+    assert!(taken > allowed / 2, "{taken} of {allowed}");
+
+    sandbox.resources = Resources::default();
+    node.runtime.ensure_sandbox(&sandbox).await.unwrap();
+    let (before, began) = (sum().await, Instant::now());
+    while sum().await < before + 400_000_000 {
+        assert!(began.elapsed() < Duration::from_secs(2), "they are still limited");
+        sleep(Duration::from_millis(10)).await;
+    }
+    node.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+#[tokio::test]
 async fn requests_are_shares_of_what_all_want() {
     let node = Node::new();
     let of_each = std::thread::available_parallelism().unwrap().get() * 2;
