@@ -15,7 +15,7 @@
 //! - `runtimes`, `containers`, `commands`: the two runtimes behind one contract, what they run now, and commands run to
 //!   their end inside of it.
 //! - `resource_managers`: devices and processors that containers have for themselves. `pod_resources`: who is told of it.
-//! - `allocations`, `cgroups`: what Pods were given of the node, and the cgroups above theirs.
+//! - `allocations`, `cgroups`, `huge_pages`: what Pods were given of the node, and the cgroups above theirs.
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
 //! - `host_ports`: ports of the node that lead to its Pods. `policies`: which packets reach them, and which leave them.
@@ -45,6 +45,7 @@ mod events;
 mod eviction;
 mod file_watch;
 mod host_ports;
+mod huge_pages;
 mod images;
 mod ingress;
 mod logs;

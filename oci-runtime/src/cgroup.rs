@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use wherry_runtime_api::huge_pages::{self, HugePages};
 use wherry_runtime_api::{CpuSet, Resources, RuntimeError};
 use wherry_shim::cgroup::{Cgroups as Hierarchies, below, find, process_ids, tree};
 
@@ -16,6 +17,8 @@ use crate::files::{failed, io_error};
 
 /// The file of version 1 that holds the microseconds of a processor in each period.
 const QUOTA: &str = "cpu.cfs_quota_us";
+/// The controller of huge pages.
+const HUGE_PAGES: &str = "hugetlb";
 pub(crate) const CPU_PERIOD_MICROS: u64 = 100_000;
 
 /// The machine's cgroups.
@@ -60,6 +63,43 @@ impl Cgroups {
             });
         }
         self.ensure(path, limits)
+    }
+
+    /// Whether huge pages can be limited.
+    pub(crate) fn limits_huge_pages(&self) -> bool {
+        match &self.0 {
+            Hierarchies::V1(all) => find(all, HUGE_PAGES).is_some(),
+            Hierarchies::V2(root) => fs::read_to_string(root.join("cgroup.controllers"))
+                .is_ok_and(|all| all.split_whitespace().any(|one| one == HUGE_PAGES)),
+        }
+    }
+
+    /// Limits the huge pages of a group that was made, pages of these sizes; what the kernel cannot limit stays as it is.
+    pub(crate) fn limit_huge_pages(
+        &self,
+        path: &str,
+        sizes: &[u64],
+        limits: &HugePages,
+    ) -> Result<(), RuntimeError> {
+        let (hierarchy, file) = match &self.0 {
+            Hierarchies::V1(all) => (find(all, HUGE_PAGES), "limit_in_bytes"),
+            Hierarchies::V2(root) => (Some(root), "max"),
+        };
+        let Some(hierarchy) = hierarchy else { return Ok(()) };
+        let directory = below(hierarchy, path);
+        if matches!(self.0, Hierarchies::V1(_)) {
+            fs::create_dir_all(&directory).map_err(failed("create cgroup", &directory))?;
+        }
+        for size in sizes {
+            let (name, limit) = (huge_pages::name(*size), limits.get(size).copied().unwrap_or(0).to_string());
+            // What is used, and what is promised to those who will.
+            for file in [format!("hugetlb.{name}.{file}"), format!("hugetlb.{name}.rsvd.{file}")] {
+                if directory.join(&file).exists() {
+                    write(&directory, &file, &limit)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Has the processes of a group, which the OCI runtime made, run on these processors.
@@ -153,7 +193,7 @@ fn ensure_v2(root: &Path, path: &str, limits: &Resources) -> Result<(), RuntimeE
     let below_root = directory.strip_prefix(root).unwrap_or(&directory);
     for ancestor in below_root.ancestors().skip(1) {
         // A controller the kernel lacks, or a root that holds processes, shows when its limit is written below.
-        for controller in ["+cpu", "+cpuset", "+memory", "+pids"] {
+        for controller in ["+cpu", "+cpuset", "+hugetlb", "+memory", "+pids"] {
             write(&root.join(ancestor), "cgroup.subtree_control", controller).ok();
         }
     }
@@ -235,6 +275,40 @@ mod tests {
         assert_eq!(written(dir.path(), &["cpuset/w/c/cpuset.cpus", "cpuset/w/cpuset.cpus"]), ["0,2", "0,2"]);
         let none = Cgroups(Hierarchies::V1(Vec::new())).set_cpus("/w", &two).unwrap_err().to_string();
         assert!(none.contains("cpuset is not mounted"), "{none}");
+    }
+
+    #[test]
+    fn huge_pages_are_limited_where_each_version_has_them_and_those_not_asked_for_to_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, second) = (dir.path().join("hugetlb"), dir.path().join("unified"));
+        let sizes = [2 << 20, 1 << 30];
+        let limits = HugePages::from([(2 << 20, 4 << 20)]);
+        for (cgroups, root, file) in [
+            (Hierarchies::V1(vec![first.clone()]), &first, "limit_in_bytes"),
+            (Hierarchies::V2(second.clone()), &second, "max"),
+        ] {
+            let group = root.join("w/pod");
+            fs::create_dir_all(&group).unwrap();
+            let files = [
+                format!("hugetlb.2MB.{file}"),
+                format!("hugetlb.2MB.rsvd.{file}"),
+                format!("hugetlb.1GB.{file}"),
+            ];
+            for file in &files {
+                fs::write(group.join(file), "max").unwrap();
+            }
+            fs::write(root.join("cgroup.controllers"), "cpu hugetlb memory").unwrap();
+            let cgroups = Cgroups(cgroups);
+            assert!(cgroups.limits_huge_pages());
+            cgroups.limit_huge_pages("/w/pod", &sizes, &limits).unwrap();
+            assert_eq!(written(&group, &files.each_ref().map(String::as_str)), ["4194304", "4194304", "0"]);
+            assert!(
+                !group.join(format!("hugetlb.1GB.rsvd.{file}")).exists(),
+                "what is not there is not made"
+            );
+        }
+        let none = Cgroups(Hierarchies::V1(Vec::new()));
+        assert!(!none.limits_huge_pages() && none.limit_huge_pages("/w/pod", &sizes, &limits).is_ok());
     }
 
     #[test]

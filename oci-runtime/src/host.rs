@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, getrlimit};
 use rustix::thread::CapabilitySet;
+use wherry_runtime_api::huge_pages;
 
 use crate::cgroup::Cgroups;
 use crate::config::Config;
@@ -25,7 +26,16 @@ pub(crate) fn read() -> Host {
         open_files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
         memory: memory(),
         devices: devices::list(Path::new("/dev")),
+        huge_pages: Cgroups::detect()
+            .is_ok_and(|cgroups| cgroups.limits_huge_pages())
+            .then(sizes)
+            .unwrap_or_default(),
     }
+}
+
+/// The sizes of huge pages that the kernel knows.
+pub(crate) fn sizes() -> Vec<u64> {
+    huge_pages::of_kernel(Path::new(huge_pages::KERNEL)).into_keys().collect()
 }
 
 fn memory() -> u64 {

@@ -36,6 +36,7 @@ use wherry_shim::task::{Pause, Task};
 
 use crate::cgroup::Cgroups;
 use crate::files::{self, failed, io_error};
+use crate::host;
 use crate::spec::joined::Joined;
 
 const THREAD_IPC: &str = "/proc/thread-self/ns/ipc";
@@ -106,6 +107,7 @@ impl SandboxDir {
         files::create_dir(&self.0)?;
         files::write_json(&self.record_file(), &Record { spec: spec.clone(), settled_in })?;
         cgroups.update(&spec.cgroup_parent, &spec.resources)?;
+        cgroups.limit_huge_pages(&spec.cgroup_parent, &host::sizes(), &spec.huge_pages)?;
         if !spec.node_namespaces.ipc {
             self.ensure_shared_memory(spec.users.as_ref().map_or(0, |users| users.first_id))?;
         }

@@ -11,7 +11,7 @@
 //! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
 //!
 //! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
-//! container's program) with its [`terminal`], [`CpuSet`], [`logs`], [`disk`], [`mounts`].
+//! container's program) with its [`terminal`], [`CpuSet`], [`huge_pages`], [`logs`], [`disk`], [`mounts`].
 //!
 //! Without the feature `contract` there is no more than logs, mounts and the reasons of exits, for programs that must stay small.
 
@@ -21,6 +21,8 @@ pub mod disk;
 #[cfg(feature = "contract")]
 pub mod exec;
 mod exit_reason;
+#[cfg(feature = "contract")]
+pub mod huge_pages;
 pub mod logs;
 pub mod mounts;
 #[cfg(feature = "contract")]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::cpu_set::CpuSet;
+use crate::huge_pages::HugePages;
 
 /// Identifies the sandbox of one pod: the pod's uid.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub struct SandboxSpec {
     pub cgroup_parent: String,
     /// Limits of the pod as a whole.
     pub resources: Resources,
+    /// How much memory its containers may have together in huge pages; of a size that is not here, none.
+    #[serde(default)]
+    pub huge_pages: HugePages,
     /// Which of the node's namespaces its containers live in, beside the network's.
     #[serde(default)]
     pub node_namespaces: NodeNamespaces,
@@ -150,6 +154,10 @@ pub struct ContainerSpec {
     pub devices: Vec<Device>,
     /// Limits of this container.
     pub resources: Resources,
+    /// How much memory it may have in huge pages; of a size that is not here, none. Only runtimes whose containers are processes
+    /// heed it.
+    #[serde(default)]
+    pub huge_pages: HugePages,
     /// The processors it runs on; `None` for any. Only runtimes whose containers are processes heed it.
     #[serde(default)]
     pub cpus: Option<CpuSet>,

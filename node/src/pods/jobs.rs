@@ -25,6 +25,7 @@ use crate::dns;
 use crate::env::PodSources;
 use crate::events::{Happening, Severity};
 use crate::host_ports::HostPort;
+use crate::huge_pages;
 use crate::network::PodAddress;
 use crate::runtimes::Handler;
 use crate::volumes::Volumes;
@@ -155,6 +156,7 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
         cgroup_parent: ctx.cgroup_root.of_pod(uid, qos_class(&pod)),
         dns: dns_of(&ctx, &pod),
         resources: resources::of_pod(&pod),
+        huge_pages: huge_pages::of_pod(&pod),
         node_namespaces: NodeNamespaces {
             pid: spec.and_then(|spec| spec.host_pid) == Some(true),
             ipc: spec.and_then(|spec| spec.host_ipc) == Some(true),

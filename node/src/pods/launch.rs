@@ -16,6 +16,7 @@ use crate::commands::Commands;
 use crate::context::{Context, chain};
 use crate::env::{self, PodSources, Request, expand};
 use crate::events::{Happening, Severity};
+use crate::huge_pages;
 use crate::probes::{Place, Probe, ProbeKind};
 use crate::runtimes::Handler;
 use crate::static_pods::is_static;
@@ -135,6 +136,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         mounts,
         devices,
         resources: resources::of(&resources::with_limits_of_pod(container.resources.as_ref(), own_of(pod))),
+        huge_pages: huge_pages::of_container(container.resources.as_ref(), own_of(pod)),
         cpus: ctx.managers.cpus().map(|cpus| cpus.of(uid(pod), &container.name)),
         user: UserSpec { supplemental_groups, ..user },
         hooks: equipment.hooks,

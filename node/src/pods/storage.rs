@@ -104,11 +104,13 @@ pub(super) fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
     })
 }
 
-/// The volumes on disk that have a limit. Those in memory are file systems of that size.
+/// The volumes on disk that have a limit. Those in memory, of whatever pages, are file systems of that size.
 fn empty_dirs(pod: &Pod) -> impl Iterator<Item = (&str, &Quantity)> {
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
     volumes.filter_map(|volume| {
-        let source = volume.empty_dir.as_ref().filter(|source| source.medium.as_deref() != Some("Memory"))?;
+        let is_on_disk = |medium: &str| medium.is_empty();
+        let source =
+            volume.empty_dir.as_ref().filter(|source| source.medium.as_deref().is_none_or(is_on_disk))?;
         Some((volume.name.as_str(), source.size_limit.as_ref()?))
     })
 }
@@ -155,7 +157,8 @@ mod tests {
         let spec = json!({
             "containers": [limited("a", "2k"), limited("b", "8k")],
             "volumes": [{ "name": "v", "emptyDir": { "sizeLimit": "1k" } }, { "name": "w", "emptyDir": {} },
-                { "name": "m", "emptyDir": { "medium": "Memory", "sizeLimit": "1" } }],
+                { "name": "m", "emptyDir": { "medium": "Memory", "sizeLimit": "1" } },
+                { "name": "h", "emptyDir": { "medium": "HugePages-2Mi", "sizeLimit": "1" } }],
         });
         let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "spec": spec })).unwrap();
         let of = |bytes: u64| DiskUsage { bytes, inodes: 1 };

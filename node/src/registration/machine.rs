@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustix::fs::statvfs;
+use wherry_runtime_api::huge_pages::{self, HugePages};
 
 use crate::allocations::Amounts;
+use crate::huge_pages::{amount, resource};
 use crate::resource_managers::ResourceSettings;
 
 /// What does not change while the machine runs.
@@ -15,6 +17,8 @@ pub(crate) struct Machine {
     pub(crate) cpus: u64,
     /// Bytes of memory.
     pub(crate) memory: u64,
+    /// What of it is in huge pages.
+    pub(crate) huge_pages: HugePages,
     /// Bytes of the file system that holds the agent's data.
     pub(crate) storage: u64,
     /// Kernel release.
@@ -47,6 +51,7 @@ impl Machine {
         Self {
             cpus,
             memory: meminfo("MemTotal").unwrap_or(0),
+            huge_pages: huge_pages::of_kernel(Path::new(huge_pages::KERNEL)),
             storage,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             os_image: os_image(&text("/etc/os-release")),
@@ -61,38 +66,37 @@ impl Machine {
     /// What the machine has, by resource.
     pub(crate) fn capacity(&self, max_pods: u32) -> BTreeMap<String, String> {
         let all = Amounts { cpu: self.cpus * 1000, memory: self.memory };
-        resources(all, self.storage, max_pods)
+        self.resources(all, self.storage, max_pods)
     }
 
     /// What of it pods may use.
     pub(crate) fn allocatable(&self, max_pods: u32) -> BTreeMap<String, String> {
         let storage = (self.storage / 10 * 9).saturating_sub(self.reserved_storage);
-        resources(self.allocatable_amounts(), storage, max_pods)
+        self.resources(self.allocatable_amounts(), storage, max_pods)
     }
 
-    /// What of its processors and its memory pods may use.
+    /// What of its processors and its memory pods may use. Huge pages are no memory for anything else.
     pub(crate) fn allocatable_amounts(&self) -> Amounts {
+        let huge: u64 = self.huge_pages.values().sum();
         Amounts {
             cpu: (self.cpus * 1000).saturating_sub(self.reserved.cpu),
-            memory: self.memory.saturating_sub(self.reserved.memory),
+            memory: self.memory.saturating_sub(self.reserved.memory).saturating_sub(huge),
         }
     }
-}
 
-fn resources(amounts: Amounts, storage: u64, max_pods: u32) -> BTreeMap<String, String> {
-    let Amounts { cpu, memory } = amounts;
-    let cpu = if cpu % 1000 == 0 { (cpu / 1000).to_string() } else { format!("{cpu}m") };
-    BTreeMap::from(
-        [
+    fn resources(&self, amounts: Amounts, storage: u64, max_pods: u32) -> BTreeMap<String, String> {
+        let Amounts { cpu, memory } = amounts;
+        let cpu = if cpu % 1000 == 0 { (cpu / 1000).to_string() } else { format!("{cpu}m") };
+        let all = [
             ("cpu", cpu),
             ("memory", format!("{}Ki", memory / 1024)),
             ("ephemeral-storage", format!("{}Ki", storage / 1024)),
             ("pods", max_pods.to_string()),
-            ("hugepages-1Gi", "0".to_owned()),
-            ("hugepages-2Mi", "0".to_owned()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value)),
-    )
+        ];
+        let all = all.map(|(name, value)| (name.to_owned(), value)).into_iter();
+        all.chain(self.huge_pages.iter().map(|(size, bytes)| (resource(*size), amount(*bytes).to_string())))
+            .collect()
+    }
 }
 
 /// A line of `/proc/meminfo`, in bytes.
@@ -128,5 +132,17 @@ mod tests {
         let (capacity, allocatable) = (machine.capacity(500), machine.allocatable(500));
         assert_eq!((&*allocatable["pods"], &*capacity["cpu"], &*allocatable["cpu"]), ("500", "2", "1900m"));
         assert_ne!(allocatable["memory"], capacity["memory"]);
+    }
+
+    #[test]
+    fn huge_pages_are_no_other_memory() {
+        let machine = Machine { memory: 1 << 30, ..Machine::observe(Path::new("/")) };
+        let machine =
+            Machine { huge_pages: HugePages::from([(2 << 20, 512 << 20), (1 << 30, 0)]), ..machine };
+        let (capacity, allocatable) = (machine.capacity(500), machine.allocatable(500));
+        for all in [&capacity, &allocatable] {
+            assert_eq!((&*all["hugepages-2Mi"], &*all["hugepages-1Gi"]), ("512Mi", "0"));
+        }
+        assert_eq!((&*capacity["memory"], &*allocatable["memory"]), ("1048576Ki", "524288Ki"));
     }
 }

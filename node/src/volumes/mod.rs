@@ -2,7 +2,7 @@
 //!
 //! | kind | on the node |
 //! |---|---|
-//! | emptyDir | a directory of the pod; with `medium: Memory` a tmpfs |
+//! | emptyDir | a directory of the pod; with `medium: Memory` a tmpfs, with `HugePages` a hugetlbfs |
 //! | hostPath | the path itself, checked against its `type` |
 //! | persistentVolumeClaim, ephemeral | where the PersistentVolume behind the claim is: a path or a directory ([`local`]) |
 //! | csi, and claims on volumes of drivers | where a driver mounts it ([`crate::csi`]) |
@@ -15,6 +15,7 @@
 mod atomic;
 mod devices;
 mod host_path;
+mod hugetlbfs;
 mod image;
 mod local;
 mod mounted;
@@ -38,6 +39,7 @@ use crate::claims::{ClaimError, ClaimOfPod};
 use crate::context::chain;
 use crate::csi::{self, CsiError};
 use crate::env::{FieldError, NodeFields, Sources};
+use crate::huge_pages::MediumError;
 use crate::objects::ObjectError;
 use crate::tokens::TokenError;
 pub(crate) use atomic::{GroupChange, WriteError, remove_file};
@@ -107,6 +109,19 @@ pub(crate) enum VolumeError {
     /// A tmpfs cannot be mounted.
     #[error("cannot mount a tmpfs at {}: medium Memory needs root", path.display())]
     Tmpfs {
+        /// Where.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// It is not said which huge pages it is made of.
+    #[error(transparent)]
+    Medium(#[from] MediumError),
+    /// Huge pages cannot be mounted.
+    #[error("cannot mount huge pages of {size} at {}: that needs root, and a kernel that has pages of this size", path.display())]
+    HugePages {
+        /// Of a page.
+        size: String,
         /// Where.
         path: PathBuf,
         /// The cause.
@@ -411,7 +426,7 @@ impl SetUp<'_> {
         match source.medium.as_deref().unwrap_or_default() {
             "" => {}
             "Memory" => tmpfs::mount(&self.dir, tmpfs::size(self.pod, source, node)?)?,
-            _ => return Err(VolumeError::Unsupported { what: "an emptyDir of huge pages" }),
+            _ => hugetlbfs::mount(&self.dir, source, self.pod)?,
         }
         if self.group.is_some() {
             atomic::own(&self.dir, self.group)?;

@@ -52,7 +52,7 @@ fn memory_limit(pod: &Pod) -> Result<Option<u64>, VolumeError> {
 }
 
 /// The number of bytes; `None` for zero, which limits nothing.
-fn bytes(quantity: &str) -> Result<Option<u64>, VolumeError> {
+pub(super) fn bytes(quantity: &str) -> Result<Option<u64>, VolumeError> {
     let parsed: Quantity = quantity.parse().map_err(|_| VolumeError::Size(quantity.to_owned()))?;
     Ok(u64::try_from(parsed.value()).ok().filter(|bytes| *bytes > 0))
 }

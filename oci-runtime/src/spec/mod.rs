@@ -21,11 +21,11 @@ use std::collections::HashMap;
 use oci_spec::OciSpecError;
 use oci_spec::image::Config;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxCpuBuilder, LinuxDevice, LinuxDeviceCgroupBuilder, LinuxMemoryBuilder,
-    LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimitBuilder, PosixRlimitType, Process,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Linux, LinuxBuilder, LinuxCpuBuilder, LinuxDevice, LinuxDeviceCgroupBuilder, LinuxHugepageLimitBuilder,
+    LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder, PosixRlimitBuilder,
+    PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
-use wherry_runtime_api::{ContainerSpec, Propagation, Resources};
+use wherry_runtime_api::{ContainerSpec, Propagation, Resources, huge_pages};
 
 use crate::cgroup;
 use user::{Accounts, Identity};
@@ -50,6 +50,8 @@ pub(crate) struct Host {
     pub(crate) memory: u64,
     /// The devices of the node, for containers that may use all of them.
     pub(crate) devices: Vec<LinuxDevice>,
+    /// The sizes of huge pages that control groups can limit.
+    pub(crate) huge_pages: Vec<u64>,
 }
 
 /// Builds the specification, or says why the container cannot run.
@@ -210,6 +212,15 @@ fn resources(spec: &ContainerSpec) -> Result<LinuxResources, OciSpecError> {
     if let Some(count) = limits.pids_limit {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         resources = resources.pids(LinuxPidsBuilder::default().limit(count).build()?);
+    }
+    let pages = host.huge_pages.iter().map(|size| {
+        let bytes = spec.huge_pages.get(size).copied().unwrap_or(0);
+        let limit = LinuxHugepageLimitBuilder::default().page_size(huge_pages::name(*size));
+        limit.limit(i64::try_from(bytes).unwrap_or(i64::MAX)).build()
+    });
+    let pages = pages.collect::<Result<Vec<_>, _>>()?;
+    if !pages.is_empty() {
+        resources = resources.hugepage_limits(pages);
     }
     resources.build()
 }

@@ -21,6 +21,7 @@ const HOST: Host = Host {
     open_files: 4096,
     memory: 1 << 30,
     devices: Vec::new(),
+    huge_pages: Vec::new(),
 };
 
 /// A container that asks for nothing but `/bin/server`.
@@ -34,6 +35,7 @@ pub(crate) fn container() -> ContainerSpec {
         dns: DnsConfig::default(),
         cgroup_parent: "/wherry/poduid".into(),
         resources: Resources::default(),
+        huge_pages: BTreeMap::new(),
         node_namespaces: NodeNamespaces::default(),
         shares_processes: false,
         sysctls: BTreeMap::new(),
@@ -50,6 +52,7 @@ pub(crate) fn container() -> ContainerSpec {
         mounts: Vec::new(),
         devices: Vec::new(),
         resources: Resources::default(),
+        huge_pages: BTreeMap::new(),
         cpus: None,
         hooks: Vec::new(),
         user: UserSpec::default(),

@@ -17,6 +17,8 @@ mod empty_dir_wrapper;
 #[cfg(test)]
 mod expansion;
 #[cfg(test)]
+mod huge_pages;
+#[cfg(test)]
 mod image;
 #[cfg(test)]
 mod objects;

@@ -113,6 +113,7 @@ impl Scene {
             dns: DnsConfig::default(),
             cgroup_parent: String::new(),
             resources: Resources::default(),
+            huge_pages: BTreeMap::new(),
             node_namespaces: NodeNamespaces::default(),
             shares_processes: false,
             sysctls: BTreeMap::new(),
