@@ -8,6 +8,7 @@ use oci_spec::image::Config as ImageConfig;
 use oci_spec::runtime::Spec;
 use wherry_runtime_api::{ContainerId, ContainerSpec, ImageContent, Mount, PodUsers, RuntimeError, User};
 
+use crate::apparmor::Profiles;
 use crate::config::Config;
 use crate::files::{self, failed};
 use crate::host;
@@ -84,6 +85,7 @@ fn fill(
     let mut oci = spec::build(spec, &image, &accounts, &host::read(), &record.cgroup)
         .map_err(|reason| invalid(&spec.id, reason))?;
     joined.apply(&mut oci).map_err(|error| invalid(&spec.id, error.to_string()))?;
+    confine(&mut oci, spec)?;
     if spec.sandbox.users.is_some() {
         dir.mapped(&spec.mounts).for_each(|mount| redirect(&mut oci, mount));
     } else {
@@ -100,6 +102,19 @@ fn fill(
     files::write_json(&dir.config(), &oci)?;
     dir.set_record(&record)?;
     Ok(record)
+}
+
+/// Has the kernel hold the container to its AppArmor profile; a privileged one is held to none.
+fn confine(oci: &mut Spec, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+    if spec.user.privileged {
+        return Ok(());
+    }
+    let profile = Profiles::of_machine().of(&spec.confinement.apparmor);
+    let profile = profile.map_err(|error| invalid(&spec.id, error.to_string()))?;
+    if let Some(process) = oci.process_mut() {
+        process.set_apparmor_profile(profile);
+    }
+    Ok(())
 }
 
 /// Lets the OCI runtime find a mount where the shim puts it.

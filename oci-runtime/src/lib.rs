@@ -3,7 +3,8 @@
 //! Reading order: `sandbox` sets up what the containers of a pod share, `state` says what is on disk of a container, `image` turns
 //! layer blobs into directories, `spec` turns a request into an OCI runtime specification, `create` joins the two, the program of the crate `wherry-shim`, which
 //! `program` puts on disk, runs the result, `container` is the agent's side of a shim, `exec` runs commands beside a container's program, `attach` joins the program's
-//! own streams, `users` makes the namespaces of pods with users for themselves, `runtime` implements the contract.
+//! own streams, `users` makes the namespaces of pods with users for themselves, `apparmor` finds profiles, `runtime` implements the
+//! contract.
 //!
 //! The crate needs root, Linux 5.6 or later (`openat2`), overlayfs and cgroups of version 1 or 2, which it drives
 //! through their files.
@@ -13,6 +14,7 @@
 //!   mode 0755 and owner root, whatever a lower layer says.
 //! - A privileged container may use every device, but only the usual nodes are in its `/dev`.
 
+mod apparmor;
 mod attach;
 mod cgroup;
 mod config;

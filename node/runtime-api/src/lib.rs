@@ -45,9 +45,9 @@ pub use exit_reason::ExitReason;
 pub use runtime::{Runtime, RuntimeError, RuntimeEvent};
 #[cfg(feature = "contract")]
 pub use spec::{
-    Confinement, ContainerId, ContainerSpec, Device, DnsConfig, Hook, HookStage, ImageContent, Mount,
-    MountOptions, NodeNamespaces, PodUsers, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams,
-    UserSpec,
+    AppArmor, Confinement, ContainerId, ContainerSpec, Device, DnsConfig, Hook, HookStage, ImageContent,
+    Mount, MountOptions, NodeNamespaces, PodUsers, Propagation, Resources, SandboxId, SandboxSpec, Seccomp,
+    Streams, UserSpec,
 };
 #[cfg(feature = "contract")]
 pub use status::{ContainerState, ContainerStatus, User};

@@ -395,11 +395,27 @@ pub struct UserSpec {
 pub struct Confinement {
     /// Which system calls are refused.
     pub seccomp: Seccomp,
-    /// The AppArmor profile, loaded into the kernel by somebody; `None` leaves the runtime's own.
-    pub apparmor_profile: Option<String>,
+    /// Which AppArmor profile holds for it.
+    #[serde(default)]
+    pub apparmor: AppArmor,
     /// Whether it sees, and may write to, what of the kernel's files is kept from others.
     #[serde(default)]
     pub bare_proc: bool,
+}
+
+/// Which AppArmor profile a container runs under.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum AppArmor {
+    /// Nobody asked: the runtime's own, where there can be one.
+    #[default]
+    Unset,
+    /// The runtime's own.
+    RuntimeDefault,
+    /// None.
+    Unconfined,
+    /// One that somebody loaded into the kernel.
+    Profile(String),
 }
 
 /// Which system calls a container may make.

@@ -32,7 +32,7 @@ impl Admission {
     /// The rules of this node.
     pub(crate) fn observe(sysctls: Sysctls) -> Self {
         let enabled = std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
-        Self { closed: CancellationToken::new(), sysctls, apparmor: enabled.starts_with('Y') }
+        Self { closed: watch::Sender::new(false), sysctls, apparmor: enabled.starts_with('Y') }
     }
 
     /// Why the Pod cannot run here, if it cannot.
@@ -76,11 +76,7 @@ impl Admission {
     fn apparmor_refusal(&self, profile: &AppArmorProfile) -> Option<&'static str> {
         match profile.type_.as_str() {
             "Unconfined" => None,
-            _ if !self.apparmor => Some("AppArmor is not enabled on the host"),
-            "Localhost" => None,
-            _ => {
-                Some("this node has no default profile; load one on the node and name it with type Localhost")
-            }
+            _ => (!self.apparmor).then_some("AppArmor is not enabled on the host"),
         }
     }
 }
@@ -114,13 +110,8 @@ mod tests {
     #[case(false, "Unconfined", None)]
     #[case(false, "Localhost", Some("Cannot enforce AppArmor: AppArmor is not enabled on the host"))]
     #[case(true, "Localhost", None)]
-    #[case(
-        true,
-        "RuntimeDefault",
-        Some(
-            "Cannot enforce AppArmor: this node has no default profile; load one on the node and name it with type Localhost"
-        )
-    )]
+    #[case(false, "RuntimeDefault", Some("Cannot enforce AppArmor: AppArmor is not enabled on the host"))]
+    #[case(true, "RuntimeDefault", None)]
     fn profiles_need_a_kernel_that_enforces_them(
         #[case] apparmor: bool,
         #[case] kind: &str,

@@ -5,7 +5,7 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, Container, Pod, PodSecurityContext, SeccompProfile, SecurityContext,
 };
-use wherry_runtime_api::{Confinement, ImageContent, Seccomp, UserSpec};
+use wherry_runtime_api::{AppArmor, Confinement, ImageContent, Seccomp, UserSpec};
 
 /// What is asked of the container: its own security context, and the pod's.
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ impl<'a> Asked<'a> {
             self.either(|own| own.app_armor_profile.as_ref(), |pod| pod.app_armor_profile.as_ref());
         Confinement {
             seccomp: seccomp.map_or(Seccomp::Unconfined, |profile| seccomp_of(profile, profiles)),
-            apparmor_profile: apparmor.and_then(apparmor_of),
+            apparmor: apparmor.map(apparmor_of).unwrap_or_default(),
             bare_proc: self.own.and_then(|own| own.proc_mount.as_deref()) == Some("Unmasked"),
         }
     }
@@ -92,10 +92,11 @@ fn seccomp_of(profile: &SeccompProfile, profiles: &Path) -> Seccomp {
     }
 }
 
-fn apparmor_of(profile: &AppArmorProfile) -> Option<String> {
-    match profile.type_.as_str() {
-        "Localhost" => profile.localhost_profile.clone(),
-        _ => None,
+fn apparmor_of(profile: &AppArmorProfile) -> AppArmor {
+    match (profile.type_.as_str(), &profile.localhost_profile) {
+        ("RuntimeDefault", _) => AppArmor::RuntimeDefault,
+        ("Localhost", Some(name)) => AppArmor::Profile(name.clone()),
+        _ => AppArmor::Unconfined,
     }
 }
 
@@ -160,14 +161,16 @@ mod tests {
         );
         let confinement = asked(&both).confinement(Path::new("/profiles"));
         assert_eq!(confinement.seccomp, Seccomp::Profile("/profiles/a/b.json".into()));
-        assert_eq!(confinement.apparmor_profile, None);
+        assert_eq!(confinement.apparmor, AppArmor::Unconfined);
         let inherited = pod(
             json!({ "seccompProfile": { "type": "RuntimeDefault" }, "appArmorProfile": local("of-pod") }),
             json!({}),
         );
         let confinement = asked(&inherited).confinement(Path::new("/profiles"));
         assert_eq!(confinement.seccomp, Seccomp::RuntimeDefault);
-        assert_eq!(confinement.apparmor_profile.as_deref(), Some("of-pod"));
+        assert_eq!(confinement.apparmor, AppArmor::Profile("of-pod".to_owned()));
+        let usual = pod(json!({ "appArmorProfile": { "type": "RuntimeDefault" } }), json!({}));
+        assert_eq!(asked(&usual).confinement(Path::new("/")).apparmor, AppArmor::RuntimeDefault);
         assert_eq!(asked(&pod(json!({}), json!({}))).confinement(Path::new("/")), Confinement::default());
     }
 

@@ -128,7 +128,7 @@ fn process(spec: &ContainerSpec, image: &Config, user: &Identity, host: &Host) -
             .gid(user.gid)
             .additional_gids(user.groups.clone())
             .build()?;
-        let mut process = ProcessBuilder::default()
+        ProcessBuilder::default()
             .terminal(spec.streams.terminal)
             .user(user)
             .args(arguments)
@@ -138,11 +138,7 @@ fn process(spec: &ContainerSpec, image: &Config, user: &Identity, host: &Host) -
             .rlimits(vec![limit])
             .no_new_privileges(!spec.user.allow_privilege_escalation && !spec.user.privileged)
             .oom_score_adj(oom_score(&spec.resources, host))
-            .build()?;
-        if !spec.user.privileged {
-            process.set_apparmor_profile(spec.confinement.apparmor_profile.clone());
-        }
-        Ok(process)
+            .build()
     };
     build().map_err(|error: OciSpecError| error.to_string())
 }
@@ -167,8 +163,8 @@ fn oom_score(resources: &Resources, host: &Host) -> i32 {
 
 fn linux(spec: &ContainerSpec, host: &Host, cgroup: &str) -> Result<Linux, OciSpecError> {
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces::of(&spec.sandbox)?)
-        .resources(resources(spec)?)
+        .namespaces(namespaces::of(spec)?)
+        .resources(resources(spec, host)?)
         .cgroups_path(cgroup)
         .build()?;
     // What is not set here the builder has filled in.
@@ -190,7 +186,7 @@ fn linux(spec: &ContainerSpec, host: &Host, cgroup: &str) -> Result<Linux, OciSp
     Ok(linux)
 }
 
-fn resources(spec: &ContainerSpec) -> Result<LinuxResources, OciSpecError> {
+fn resources(spec: &ContainerSpec, host: &Host) -> Result<LinuxResources, OciSpecError> {
     let limits = &spec.resources;
     let device = LinuxDeviceCgroupBuilder::default().allow(spec.user.privileged).access("rwm").build()?;
     let mut cpu = LinuxCpuBuilder::default().shares(cgroup::shares(limits.cpu_request_millis.unwrap_or(0)));
