@@ -116,13 +116,7 @@ impl SandboxDir {
             let record = Record { spec: spec.clone(), settled_in: Some(boot) };
             files::write_json(&self.record_file(), &record)?;
         }
-        match (spec.shares_processes, &spec.users) {
-            (false, _) => Ok(()),
-            (true, None) => self.ensure_processes(spec, cgroups, program),
-            (true, Some(_)) => Err(step_failed("share the processes of a pod")(
-                "the runtime cannot do that for users of the pod's own: leave hostUsers or shareProcessNamespace out",
-            )),
-        }
+        if spec.shares_processes { self.ensure_processes(spec, cgroups, program) } else { Ok(()) }
     }
 
     /// Ends what is left in the sandbox and removes it. Each step may be repeated.
@@ -204,6 +198,7 @@ impl SandboxDir {
             cgroup: group,
             ipc: (!spec.node_namespaces.ipc).then(|| self.ipc()),
             network: spec.netns.clone(),
+            user: spec.users.as_ref().map(PodUsers::user),
             root: self.root(),
             namespace: self.processes(),
         });

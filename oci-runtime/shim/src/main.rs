@@ -57,6 +57,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Pause(pause) => pause::start(&pause),
+        Task::PauseAsUsers(task) => pause::as_users(&task),
         Task::FirstProcess => pause::first_process(),
         Task::Users(task) => users::make(&task),
         Task::AsUsers => users::live(),

@@ -15,6 +15,7 @@ use fields::{Reader, Writer};
 const CONTAINER: &str = "container";
 const COMMAND: &str = "command";
 const PAUSE: &str = "pause";
+const PAUSE_AS_USERS: &str = "pause-as-users";
 const FIRST_PROCESS: &str = "first-process";
 const USERS: &str = "users";
 const AS_USERS: &str = "as-users";
@@ -28,6 +29,8 @@ pub enum Task {
     Command(Command),
     /// Begins the processes of a pod.
     Pause(Pause),
+    /// Begins the processes of a pod that has users for itself, as one of these.
+    PauseAsUsers(PauseAsUsers),
     /// Is the first of a pod's processes, until it is killed.
     FirstProcess,
     /// Makes the namespaces of a pod's own users.
@@ -129,10 +132,21 @@ pub struct Pause {
     pub ipc: Option<PathBuf>,
     /// The pod's network namespace, if it has one.
     pub network: Option<PathBuf>,
+    /// The namespace of the pod's users, if it has some for itself.
+    pub user: Option<PathBuf>,
     /// What the first one has for a file system.
     pub root: PathBuf,
     /// Where the namespace of the processes is mounted.
     pub namespace: PathBuf,
+}
+
+/// How the processes of a pod begin that has users for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PauseAsUsers {
+    /// The namespace of these users.
+    pub user: PathBuf,
+    /// What the first process has for a file system.
+    pub root: PathBuf,
 }
 
 /// How a pod gets users of its own.
@@ -159,6 +173,7 @@ impl Task {
             Self::Container(task) => task.write(Writer::new(CONTAINER)),
             Self::Command(task) => task.write(Writer::new(COMMAND)),
             Self::Pause(task) => task.write(Writer::new(PAUSE)),
+            Self::PauseAsUsers(task) => task.write(Writer::new(PAUSE_AS_USERS)),
             Self::FirstProcess => Writer::new(FIRST_PROCESS),
             Self::Users(task) => task.write(Writer::new(USERS)),
             Self::AsUsers => Writer::new(AS_USERS),
@@ -175,6 +190,7 @@ impl Task {
             Some(CONTAINER) => Self::Container(Box::new(Container::read(&mut fields)?)),
             Some(COMMAND) => Self::Command(Command::read(&mut fields)?),
             Some(PAUSE) => Self::Pause(Pause::read(&mut fields)?),
+            Some(PAUSE_AS_USERS) => Self::PauseAsUsers(PauseAsUsers::read(&mut fields)?),
             Some(FIRST_PROCESS) => Self::FirstProcess,
             Some(USERS) => Self::Users(Users::read(&mut fields)?),
             Some(AS_USERS) => Self::AsUsers,
@@ -292,6 +308,7 @@ impl Pause {
         fields.put("cgroup", &self.cgroup);
         fields.maybe("ipc", self.ipc.as_ref());
         fields.maybe("network", self.network.as_ref());
+        fields.maybe("user", self.user.as_ref());
         fields.put("root", &self.root);
         fields.put("namespace", &self.namespace);
         fields
@@ -302,9 +319,22 @@ impl Pause {
             cgroup: fields.text("cgroup")?,
             ipc: fields.optional("ipc"),
             network: fields.optional("network"),
+            user: fields.optional("user"),
             root: fields.path("root")?,
             namespace: fields.path("namespace")?,
         })
+    }
+}
+
+impl PauseAsUsers {
+    fn write(&self, mut fields: Writer) -> Writer {
+        fields.put("user", &self.user);
+        fields.put("root", &self.root);
+        fields
+    }
+
+    fn read(fields: &mut Reader) -> Result<Self, String> {
+        Ok(Self { user: fields.path("user")?, root: fields.path("root")? })
     }
 }
 

@@ -3,14 +3,18 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
-use wherry_runtime_api::{ContainerSpec, ExecSpec, Mount, PodUsers, Runtime};
+use wherry_runtime_api::{ContainerSpec, ExecSpec, Mount, PodUsers, Runtime, SandboxSpec};
 
-use crate::node::Node;
+use crate::node::{Node, hierarchies};
 
 const FIRST_ID: u32 = 200_000;
 
 /// A node and its pod, which has users for itself.
 async fn node() -> Node {
+    with(|_| {}).await
+}
+
+async fn with(change: impl FnOnce(&mut SandboxSpec)) -> Node {
     let mut node = Node::with(|_, dir| {
         fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).unwrap();
     })
@@ -24,6 +28,7 @@ async fn node() -> Node {
     node.sandbox.netns = Some(users.network());
     node.sandbox.users = Some(users);
     node.sandbox.sysctls.insert("net.ipv4.ip_forward".into(), "1".into());
+    change(&mut node.sandbox);
     node.runtime.ensure_sandbox(&node.sandbox).await.unwrap();
     node
 }
@@ -63,6 +68,42 @@ async fn root_in_the_pod_is_nobody_on_the_node_and_files_keep_their_ids() {
     let mut output = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut ran.stdout, &mut output).await.unwrap();
     assert_eq!((output.as_str(), ran.ended.await.unwrap()), ("0\n", 0));
+    finish(node).await;
+}
+
+#[tokio::test]
+async fn processes_are_shared_among_users_of_the_pods_own() {
+    let node = with(|sandbox| sandbox.shares_processes = true).await;
+    node.runtime.ensure_sandbox(&node.sandbox).await.unwrap();
+    node.run(&node.script("other", "echo here; exec sleep 1000")).await;
+    node.until_logged("other", "here").await;
+    let look = "for p in /proc/[0-9]*; do echo $(busybox tr '\\0' ' ' < $p/cmdline) of $(busybox stat -c %u $p); done; \
+         sh -c 'sleep 0.01 & echo $! > /tmp/orphan'; until ! test -e /proc/$(cat /tmp/orphan); do sleep 0.01; done; echo reaped";
+    let log = node.output(&node.script("looker", look)).await.join("\n");
+    assert!(log.contains("/pause first-process of 65535") && log.contains("sleep 1000 of 0"), "{log}");
+    assert!(log.ends_with("reaped"), "{log}");
+    let group = format!("{}/pause", &node.sandbox.cgroup_parent[1..]);
+    let group = hierarchies().into_iter().map(|root| root.join(&group)).find(|path| path.exists()).unwrap();
+    let pause = fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    let pause = std::path::Path::new("/proc").join(pause.trim());
+    let of_node = |kind: &str| fs::read_link(std::path::Path::new("/proc/self/ns").join(kind)).unwrap();
+    for kind in ["user", "pid", "mnt", "ipc", "net", "uts", "cgroup"] {
+        assert_ne!(fs::read_link(pause.join("ns").join(kind)).unwrap(), of_node(kind), "{kind}");
+    }
+    let status = fs::read_to_string(pause.join("status")).unwrap();
+    let uid = (FIRST_ID + 65535).to_string();
+    assert!(
+        status.contains(&format!("Uid:\t{uid}\t{uid}")) && status.contains("CapEff:\t0000000000000000"),
+        "{status}"
+    );
+    let root: Vec<_> =
+        fs::read_dir(pause.join("root")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(root, ["pause"], "it sees files of the node");
+    fs::write(pause.join("root/x"), "").expect_err("its file system can be written to");
+    // Whoever is root among the pod's users may trace it, and finds nothing.
+    let mut tracer = node.script("tracer", "(echo x > /proc/1/root/x) 2>/dev/null || echo refused");
+    tracer.user.add_capabilities = vec!["SYS_PTRACE".into()];
+    assert_eq!(node.output(&tracer).await, ["stdout F refused"]);
     finish(node).await;
 }
 

@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStringExt as _;
 
 use proptest::collection::vec;
+use proptest::option::of;
 use proptest::prelude::*;
 
 use super::*;
@@ -28,7 +29,7 @@ prop_compose! {
         stdin in prop_oneof![Just(Stdin::Empty), Just(Stdin::Open), Just(Stdin::Once)],
         (terminal, leaves_processes) in any::<(bool, bool)>(),
         (shared, mapped) in (vec(bind(), 0..3), vec(bind(), 0..3)),
-        users in proptest::option::of((path(), any::<u32>())),
+        users in of((path(), any::<u32>())),
     ) -> Task {
         let users = users.map(|(namespace, first_id)| Mapping { namespace, first_id });
         Task::Container(Box::new(Container {
@@ -58,17 +59,23 @@ prop_compose! {
 prop_compose! {
     fn pause()(
         cgroup in "[^\0]{0,9}",
-        (ipc, network) in (proptest::option::of(path()), proptest::option::of(path())),
+        (ipc, network, user) in (of(path()), of(path()), of(path())),
         (root, namespace) in (path(), path()),
     ) -> Task {
-        Task::Pause(Pause { cgroup, ipc, network, root, namespace })
+        Task::Pause(Pause { cgroup, ipc, network, user, root, namespace })
     }
+}
+
+fn pause_as_users() -> impl Strategy<Value = Task> {
+    (path(), path()).prop_map(|(user, root)| Task::PauseAsUsers(PauseAsUsers { user, root }))
 }
 
 proptest! {
     #[test]
     fn a_task_is_read_as_it_was_written(
-        task in prop_oneof![container(), command(), pause(), users(), Just(Task::FirstProcess), Just(Task::AsUsers)],
+        task in prop_oneof![
+            container(), command(), pause(), pause_as_users(), users(), Just(Task::FirstProcess), Just(Task::AsUsers)
+        ],
         extra in "[a-z]{3,9}",
     ) {
         let mut args = task.to_args();
