@@ -108,7 +108,7 @@ impl NodePlan {
             cgroup_root: self.cgroup_root.clone(),
             pod_manifests: self.pod_manifests.clone(),
             manifest_url: self.manifest_url.clone(),
-            shutdown_grace: self.shutdown_grace,
+            shutdown_grace: self.shutdown_grace.clone(),
             eviction: self.eviction.clone(),
             registries: self.registries.clone(),
             image_signature_policy: self.image_signature_policy.clone(),

@@ -238,7 +238,7 @@ pub(crate) async fn run_with(
     let others = streams.merge(stats::router(agent.stats_state(&index, metrics)));
     let access = Access::new(agent.ctx.client.clone(), config.node_name.clone());
     tasks.spawn(server.serve(agent.log_state(&index, &tasks, &stop), others, access));
-    let ending = NodeShutdown::new(agent.ctx.clone(), index.clone(), config.shutdown_grace);
+    let ending = NodeShutdown::new(agent.ctx.clone(), index.clone(), config.shutdown_grace.clone());
     tasks.spawn(stop_after(ending, shutdown, stop.clone()));
     // Static Pods do not wait for the API server.
     let manifests = agent.manifests(&tasks, &stop)?;
@@ -287,10 +287,8 @@ async fn open_ingress(
 
 /// Stops the agent when it was asked to and its Pods have ended, as far as they are to.
 async fn stop_after(ending: NodeShutdown, shutdown: CancellationToken, stop: CancellationToken) {
-    if stop.run_until_cancelled(shutdown.cancelled()).await.is_some() {
-        stop.run_until_cancelled(ending.run()).await;
-        stop.cancel();
-    }
+    ending.run(shutdown, &stop).await;
+    stop.cancel();
 }
 
 async fn shutdown_tasks(tasks: &TaskTracker, stop: &CancellationToken) {

@@ -8,7 +8,8 @@
 //! - `registration`: the Node object, its Lease and its conditions.
 //! - `pods`: one worker per Pod, `observe -> plan (pure) -> apply`; the heart of the agent.
 //! - `static_pods`: Pods of manifests on disk or behind a URL, and what the API shows of them.
-//! - `admission`: which Pods it takes at all. `shutdown`: how they end when the node does.
+//! - `admission`: which Pods it takes at all. `shutdown`, `logind`: how they end when the node does,
+//!   and who tells it.
 //! - `images`: from an image reference to content on disk, and what that content is.
 //! - `csi`, `plugins`: volumes of drivers, and how drivers say that they are there. `devices`: those that plugins offer.
 //! - `env`, `volumes`, `probes`, `logs`: what containers are given and how they are watched.
@@ -48,6 +49,7 @@ mod host_ports;
 mod huge_pages;
 mod images;
 mod ingress;
+mod logind;
 mod logs;
 pub mod network;
 mod objects;
@@ -92,6 +94,6 @@ pub use resource_managers::{
     CpuPolicy, Reserved, ReservedError, ResourceSettings, ResourceSettingsError, TopologyPolicy,
     TopologyScope, WordError,
 };
-pub use shutdown::{ShutdownGrace, ShutdownGraceError};
+pub use shutdown::{GraceGroup, GraceGroupError, ShutdownGrace, ShutdownGraceError};
 pub use static_pods::{ManifestUrl, ManifestUrlError};
 pub use wherry_runtime_api::CpuSet;

@@ -1,66 +1,39 @@
-//! Graceful node shutdown: Pods end before their node does, critical ones last, as upstream.
+//! Graceful node shutdown: Pods end before their node does, those of the highest priority last, as upstream.
 //!
 //! # Flow
 //! ```text
-//! asked to stop -> not ready, takes no more Pods -> Pods end and the API is told -> critical Pods likewise -> the agent stops
+//! the machine goes down -> not ready, takes no more Pods -> Pods end group by group and the API is told -> the machine goes on
+//!   \<-- it was called off: ready again
 //! ```
+//! systemd-logind tells that the machine goes down, and waits. Where it cannot be asked, an agent that is asked to stop takes it for that.
+//!
 //! # Guarantees
 //! - Without a grace period none of it happens: containers outlive the agent.
-//! - It takes no longer than the grace period. Whoever does not end in time is killed in time: a tenth of each share is left for that,
-//!   and for telling the API.
-//!
-//! # Caveats
-//! - The agent is not told by the system that it goes down, only to stop; so with a grace period every stop ends Pods.
+//! - It takes no longer than the grace periods. Whoever does not end in time is killed in time: a tenth of each share is left for that,
+//!   and for telling the API. A group that has no Pods takes no time.
+//! - Where logind tells, an agent that is only stopped ends no Pods.
+
+mod grace;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use tracing::{info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
 
-use crate::context::Context;
+use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
-use crate::eviction::{CRITICAL, Eviction};
+use crate::eviction::Eviction;
+use crate::logind::{Delay, Logind, LogindError};
 use crate::pods::{PodIndex, termination_grace};
+pub use grace::{GraceGroup, GraceGroupError, ShutdownGrace, ShutdownGraceError};
 
+/// When logind is looked for again that went away.
+const RETRY: Duration = Duration::from_secs(1);
 const MESSAGE: &str = "Pod was terminated in response to imminent node shutdown.";
 
-/// How long a node that is asked to stop takes to end its Pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShutdownGrace {
-    total: Duration,
-    critical: Duration,
-}
-
-/// The grace periods contradict each other.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{critical:?} for critical Pods are a part of the grace period of {total:?}: give no more of it, and whole seconds or nothing"
-)]
-pub struct ShutdownGraceError {
-    total: Duration,
-    critical: Duration,
-}
-
-impl ShutdownGrace {
-    /// All of the time, and what of it belongs to critical Pods. Nothing at all leaves Pods running.
-    pub fn new(total: Duration, critical: Duration) -> Result<Self, ShutdownGraceError> {
-        let is_usable = |period: Duration| period.is_zero() || period >= Duration::from_secs(1);
-        if critical > total || !is_usable(total) || !is_usable(critical) {
-            return Err(ShutdownGraceError { total, critical });
-        }
-        Ok(Self { total, critical })
-    }
-
-    /// The Pods that end together and the time they have, the first to end first.
-    fn groups(self, pods: Vec<Arc<Pod>>) -> [(Duration, Vec<Arc<Pod>>); 2] {
-        let priority = |pod: &Arc<Pod>| pod.spec.as_ref().and_then(|spec| spec.priority).unwrap_or(0);
-        let (critical, others) = pods.into_iter().partition(|pod| priority(pod) >= CRITICAL);
-        [(self.total.saturating_sub(self.critical), others), (self.critical, critical)]
-    }
-}
-
-/// Ends the Pods of a node that is asked to stop.
+/// Ends the Pods of a node that goes down.
 pub(crate) struct NodeShutdown {
     ctx: Arc<Context>,
     index: PodIndex,
@@ -73,18 +46,101 @@ impl NodeShutdown {
         Self { ctx, index, grace }
     }
 
-    /// Ends all Pods; returns when that is done and told, or its time is over.
-    pub(crate) async fn run(self) {
-        if self.grace.total.is_zero() {
+    /// Waits until the agent may stop, which it was asked to by `asked`, or has to, by `stop`.
+    pub(crate) async fn run(self, asked: CancellationToken, stop: &CancellationToken) {
+        if self.grace.is_none() {
+            stop.run_until_cancelled(asked.cancelled()).await;
             return;
         }
-        let happening =
-            Happening::of_pod(Severity::Normal, "Shutdown", "Shutdown manager detected shutdown event");
+        let listening = asked.run_until_cancelled(self.listen());
+        match stop.run_until_cancelled(listening).await.flatten() {
+            Some(Ok(first)) => {
+                info!("systemd-logind tells when the machine goes down: only then Pods end");
+                stop.run_until_cancelled(self.attend(first, &asked)).await;
+                return;
+            }
+            Some(Err(error)) => {
+                let error = chain(&error);
+                warn!(
+                    error,
+                    "the system does not tell when it goes down: Pods end when this process is asked to"
+                );
+            }
+            None => {}
+        }
+        if stop.run_until_cancelled(asked.cancelled()).await.is_some() {
+            stop.run_until_cancelled(self.end_all()).await;
+        }
+    }
+
+    async fn listen(&self) -> Result<(Logind, Delay), LogindError> {
+        let mut logind = Logind::open().await?;
+        logind.allow(self.grace.total()).await?;
+        let delay = logind.delay().await?;
+        Ok((logind, delay))
+    }
+
+    /// Ends Pods whenever the machine goes down, until the agent is asked to stop; what has begun is done before.
+    async fn attend(&self, first: (Logind, Delay), asked: &CancellationToken) {
+        let (mut logind, mut delay) = first;
+        loop {
+            let Err(error) = self.follow(logind, delay, asked).await else { return };
+            warn!(error = %chain(&error), "systemd-logind cannot be heard");
+            match asked.run_until_cancelled(self.listen_again()).await {
+                Some(again) => (logind, delay) = again,
+                None => return,
+            }
+        }
+    }
+
+    async fn listen_again(&self) -> (Logind, Delay) {
+        loop {
+            tokio::time::sleep(RETRY).await;
+            match self.listen().await {
+                Ok(listening) => return listening,
+                Err(error) => debug!(error = %chain(&error), "systemd-logind is not back"),
+            }
+        }
+    }
+
+    /// Follows what is told over one connection, until that breaks or the agent is asked to stop.
+    async fn follow(
+        &self,
+        mut logind: Logind,
+        delay: Delay,
+        asked: &CancellationToken,
+    ) -> Result<(), LogindError> {
+        let mut delay = Some(delay);
+        while let Some(begins) = asked.run_until_cancelled(logind.told()).await {
+            if begins? {
+                self.end_all().await;
+                // The machine goes on to its end.
+                delay = None;
+            } else {
+                self.tell("Shutdown manager detected shutdown cancellation");
+                self.ctx.admission.open();
+                if delay.is_none() {
+                    delay = Some(logind.delay().await?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(&self, message: &'static str) {
+        let happening = Happening::of_pod(Severity::Normal, "Shutdown", message);
         self.ctx.events.node(&self.ctx.node_name, happening);
+    }
+
+    /// Ends all Pods; returns when that is done and told, or its time is over.
+    async fn end_all(&self) {
+        self.tell("Shutdown manager detected shutdown event");
         self.ctx.admission.close();
         let pods = self.index.all().into_iter().filter(|pod| !is_over(pod)).collect();
         for (share, pods) in self.grace.groups(pods) {
-            self.end(share, &pods).await;
+            if !pods.is_empty() {
+                self.end(share, &pods).await;
+            }
         }
     }
 
@@ -108,42 +164,4 @@ impl NodeShutdown {
 fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
-}
-
-#[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use serde_json::json;
-
-    use super::*;
-
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    #[rstest]
-    #[case::none(0, 0, true)]
-    #[case::no_critical(10_000, 0, true)]
-    #[case::all_critical(10_000, 10_000, true)]
-    #[case::too_much(10_000, 10_001, false)]
-    #[case::too_little(500, 0, false)]
-    fn periods_fit_together(#[case] total: u64, #[case] critical: u64, #[case] fits: bool) {
-        let made = ShutdownGrace::new(Duration::from_millis(total), Duration::from_millis(critical));
-        assert_eq!(made.is_ok(), fits, "{made:?}");
-    }
-
-    #[test]
-    fn critical_pods_end_last_with_their_share() {
-        let pod = |name: &str, priority: Option<i32>| -> Arc<Pod> {
-            let spec = json!({ "containers": [], "priority": priority });
-            Arc::new(serde_json::from_value(json!({ "metadata": { "name": name }, "spec": spec })).unwrap())
-        };
-        let pods = vec![pod("critical", Some(CRITICAL)), pod("plain", None), pod("high", Some(CRITICAL - 1))];
-        let groups = ShutdownGrace::new(seconds(30), seconds(10)).unwrap().groups(pods);
-        let named = groups.map(|(share, pods)| {
-            (share, pods.iter().map(|pod| pod.metadata.name.clone().unwrap()).collect::<Vec<_>>())
-        });
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        assert_eq!(named, [(seconds(20), names(&["plain", "high"])), (seconds(10), names(&["critical"]))]);
-    }
 }

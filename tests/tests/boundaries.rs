@@ -27,6 +27,7 @@ const OURS: &[(&str, &[&str])] = &[
     ),
     ("wherry-runtime-api", &[]),
     ("wherry-runtime-suite", &["wherry-runtime-api"]),
+    ("wherry-dbus", &[]),
     ("wherry-dns", &[]),
     ("wherry-ingress", &[]),
     ("wherry-nftables", &[]),
@@ -38,6 +39,7 @@ const OURS: &[(&str, &[&str])] = &[
         "wherry-node",
         &[
             "wherry-api",
+            "wherry-dbus",
             "wherry-dns",
             "wherry-ingress",
             "wherry-nftables",

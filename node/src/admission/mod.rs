@@ -3,7 +3,7 @@
 mod sysctls;
 
 use k8s_openapi::api::core::v1::{AppArmorProfile, Pod};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 pub(crate) use sysctls::dotted;
 pub use sysctls::{Sysctls, SysctlsError};
@@ -20,8 +20,8 @@ pub(crate) struct Rejection {
 /// What decides whether a Pod is taken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Admission {
-    /// Cancelled when the node shuts down.
-    closed: CancellationToken,
+    /// Whether the node goes down.
+    closed: watch::Sender<bool>,
     /// The kernel settings that Pods may have.
     pub(crate) sysctls: Sysctls,
     /// Whether the kernel enforces AppArmor profiles.
@@ -40,19 +40,24 @@ impl Admission {
         self.check_shutdown().or_else(|| self.check_sysctls(pod)).or_else(|| self.check_apparmor(pod))
     }
 
-    /// Takes no more Pods: the node shuts down.
+    /// Takes no more Pods: the node goes down.
     pub(crate) fn close(&self) {
-        self.closed.cancel();
+        self.closed.send_replace(true);
     }
 
-    /// Cancelled when the node shuts down.
-    pub(crate) fn closed(&self) -> &CancellationToken {
-        &self.closed
+    /// Takes Pods again: the node goes on.
+    pub(crate) fn open(&self) {
+        self.closed.send_replace(false);
+    }
+
+    /// Whether the node goes down.
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
     }
 
     fn check_shutdown(&self) -> Option<Rejection> {
         let message = "Pod was rejected as the node is shutting down.".to_owned();
-        self.closed.is_cancelled().then_some(Rejection { reason: "NodeShutdown", message })
+        self.closed.borrow().then_some(Rejection { reason: "NodeShutdown", message })
     }
 
     fn check_sysctls(&self, pod: &Pod) -> Option<Rejection> {

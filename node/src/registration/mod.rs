@@ -125,7 +125,7 @@ impl Registration {
         };
         let health = Health {
             pressure: *self.pressure.borrow(),
-            is_shutting_down: self.ctx.admission.closed().is_cancelled(),
+            is_shutting_down: *self.ctx.admission.closed().borrow(),
         };
         self.facts.status(health, of_node, before, now)
     }
@@ -159,13 +159,12 @@ impl Registration {
 
     /// Renews the Lease and keeps the status true, until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        let closed = self.ctx.admission.closed().clone();
-        let mut is_closed = false;
+        let mut closed = self.ctx.admission.closed();
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(LEASE_PERIOD) => {}
-                () = closed.cancelled(), if !is_closed => is_closed = true,
+                Ok(()) = closed.changed() => {}
                 // Nobody is to be placed here a moment longer; without whoever tells, everything is ending.
                 Ok(()) = self.pressure.changed() => {}
                 // Somebody waits until it is told.
