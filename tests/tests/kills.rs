@@ -270,3 +270,61 @@ fn a_full_disk_delays_starts_and_nothing_else() {
         }
     });
 }
+
+/// The numbers that the attempts at a container wrote, one after the other.
+fn counted(cluster: &Cluster, pod: &str) -> Vec<u64> {
+    let logs = fs::read_dir(cluster.data_dir().join("node/logs/pods")).unwrap().flatten();
+    let logs = logs.map(|entry| entry.path().join("main"));
+    let Some(dir) = logs.into_iter().find(|dir| dir.to_string_lossy().contains(&format!("default_{pod}_")))
+    else {
+        return Vec::new();
+    };
+    let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|file| file.path()).collect();
+    files.sort_by_key(number);
+    let line = |line: &str| line.rsplit(' ').next().and_then(|word| word.parse().ok());
+    let of = |file: &PathBuf| -> Vec<u64> {
+        fs::read_to_string(file).unwrap_or_default().lines().filter_map(line).collect()
+    };
+    files.iter().flat_map(of).collect()
+}
+
+/// A counter in a lasting bucket: what a guest was told is there after the agent was killed, and nothing counts twice.
+#[test]
+fn what_a_bucket_acknowledged_outlives_an_agent_that_is_killed() {
+    in_cluster(Options::hasty(), |cluster| {
+        let steps: Vec<&str> = ["increment", "b", "n", "1"].repeat(5000);
+        let main = json!({
+            "name": "main", "image": "127.0.0.1:5000/interfaces:v1", "args": steps,
+            "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+        });
+        let spec = json!({ "containers": [main], "volumes": [{ "name": "data", "emptyDir": {} }] });
+        let metadata = json!({ "name": "counter", "annotations": { "run.wherry.dev/keyvalue": "/data" } });
+        cluster.create(
+            &json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec }).to_string(),
+        );
+        let (mut before, kills) = (0, 3.max(rounds()));
+        for round in 1..=kills {
+            wait::until("more to be counted", || {
+                let last = counted(cluster, "counter").last().copied().unwrap_or(0);
+                if last >= before + 50 { Ok(()) } else { Err(format!("{last} in round {round}")) }
+            });
+            cluster.kill();
+            before = counted(cluster, "counter").last().copied().unwrap_or(0);
+            cluster.launch();
+        }
+        wait::until("more to be counted", || {
+            let last = counted(cluster, "counter").last().copied().unwrap_or(0);
+            if last >= before + 50 { Ok(()) } else { Err(last.to_string()) }
+        });
+        // Only what was being counted when the agent was killed may have come without being told.
+        let (mut last, mut untold) = (0, 0);
+        for number in counted(cluster, "counter") {
+            assert!(number == last + 1 || number == last + 2, "{number} came after {last}");
+            untold += usize::from(number == last + 2);
+            last = number;
+        }
+        assert!(untold <= kills, "{untold} counts were never told");
+    });
+}

@@ -21,6 +21,8 @@ pub(crate) enum Problem {
     TooSlow,
     /// The component trapped or gave no answer.
     Failed,
+    /// It asks for something else than HTTP, which `wasi:http` has no words for.
+    NotHttp,
 }
 
 impl Problem {
@@ -30,6 +32,10 @@ impl Problem {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many requests are being served\n"),
             Self::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the component did not answer in time\n"),
             Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, "the component failed; its log says why\n"),
+            Self::NotHttp => (
+                StatusCode::NOT_IMPLEMENTED,
+                "WebSockets and tunnels are not served: wasi:http has requests and responses only\n",
+            ),
         };
         let body = Full::new(Bytes::from_static(text.as_bytes()));
         let mut response = Response::new(body.map_err(|never| match never {}).boxed_unsync());

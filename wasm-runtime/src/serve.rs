@@ -17,7 +17,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -155,6 +155,16 @@ async fn connection(service: Arc<Service>, stream: TcpStream) {
     }
 }
 
+/// Whether the client would speak something else than HTTP from then on. Who would rather speak another version of it (`h2c`) is
+/// served in this one.
+fn wants_a_tunnel<B>(request: &Request<B>) -> bool {
+    let wanted =
+        request.headers().get_all(header::UPGRADE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut protocols = wanted.flat_map(|value| value.split(',')).map(str::trim);
+    request.method() == Method::CONNECT
+        || protocols.any(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+}
+
 impl Service {
     /// Serves a connection.
     pub(crate) fn welcome(self: &Arc<Self>, stream: TcpStream) {
@@ -177,6 +187,9 @@ impl Service {
     }
 
     async fn respond(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<WasiBody>, Problem> {
+        if wants_a_tunnel(&request) {
+            return Err(Problem::NotHttp);
+        }
         let place = timeout(self.limits.queue_timeout, self.admit()).await.map_err(|_| Problem::Busy)??;
         let (sender, receiver) = oneshot::channel();
         let began = Instant::now();

@@ -108,6 +108,39 @@ async fn a_request_without_a_host_is_served() {
     assert!(answer.starts_with("HTTP/1.0 200 OK") && answer.ends_with("hello"), "{answer}");
 }
 
+/// What comes to a request as it is written here, up to these words.
+async fn answer(spec: &ContainerSpec, request: &str, end: &str) -> String {
+    let mut connection = TcpStream::connect(address(spec)).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains(end) {
+        let count = connection.read_buf(&mut answer).await.unwrap();
+        assert_ne!(count, 0, "the connection ended: {}", String::from_utf8_lossy(&answer));
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn who_wants_a_websocket_is_told_that_there_are_none() {
+    let node = Node::new();
+    let spec = serving(&node).await;
+    let upgrade = |protocol: &str| {
+        let asked = format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Key: eA==\r\n");
+        format!("GET /count HTTP/1.1\r\nHost: h\r\n{asked}\r\n")
+    };
+    for protocol in ["websocket", "h2c, WebSocket"] {
+        let refused = answer(&spec, &upgrade(protocol), "responses only\n").await;
+        assert!(refused.starts_with("HTTP/1.1 501 Not Implemented\r\n"), "{refused}");
+        assert!(refused.contains("\r\n\r\nWebSockets and tunnels are not served: "), "{refused}");
+    }
+    let served = answer(&spec, &upgrade("h2c"), "\r\n\r\n").await;
+    assert!(served.starts_with("HTTP/1.1 200 OK\r\n"), "who offers another version is served: {served}");
+    let tunnel = "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n";
+    let refused = answer(&spec, tunnel, "responses only\n").await;
+    assert!(refused.starts_with("HTTP/1.1 501 "), "{refused}");
+    assert_eq!(get(address(&spec), "/count").await, (200, "1".into()));
+}
+
 #[tokio::test]
 async fn the_port_is_the_first_declared_one() {
     let node = Node::new();
