@@ -150,6 +150,7 @@ fn specify(
         confinement: Confinement::default(),
         read_only_rootfs: false,
         processes_of: None,
+        own_network: false,
         streams: Streams::default(),
         ports: vec![listen.port()],
         log_path: dir.join("log"),

@@ -206,6 +206,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         read_only_rootfs: false,
         ports: vec![8080],
         processes_of: None,
+        own_network: false,
         streams: Streams::default(),
         log_path: dir.join("log"),
         annotations: BTreeMap::new(),

@@ -171,6 +171,10 @@ pub struct ContainerSpec {
     /// The container of its sandbox whose processes it sees instead of its own alone; that one runs.
     #[serde(default)]
     pub processes_of: Option<String>,
+    /// Whether it has a network of its own with nothing but loopback, where its sandbox has no namespace for one. Only runtimes whose
+    /// containers are processes heed it.
+    #[serde(default)]
+    pub own_network: bool,
     /// What its program reads from and writes to.
     #[serde(default)]
     pub streams: Streams,

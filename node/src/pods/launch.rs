@@ -10,7 +10,7 @@ use super::allocation::own_of;
 use super::jobs::{Refusal, uid};
 use super::memory::{PodNetworking, PreparedImage};
 use super::security::Asked;
-use super::specs::{field_path, find_container, target};
+use super::specs::{field_path, find_container, is_ephemeral, target};
 use super::{hooks, pod_files, resources};
 use crate::commands::Commands;
 use crate::context::{Context, chain};
@@ -88,14 +88,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
     }
     let security = Asked::of(pod, container);
     security.check_not_root(&order.image.content)?;
-    let host_network = pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
-    if order.image.handler == Handler::Runc && !host_network && order.network.sandbox.netns.is_none() {
-        return Err(
-            "the pod was set up for WebAssembly only and has no network namespace, but the image is now an \
-                    OCI image: delete the pod to have it set up anew"
-                .to_owned(),
-        );
-    }
+    let own_network = needs_network(order, container)?;
     let equipment = ctx.devices.equip(pod, container).await.map_err(|error| chain(&error))?;
     let env = environment(ctx, order, container).await?;
     let mounter = Mounter {
@@ -142,6 +135,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         hooks: equipment.hooks,
         confinement: security.confinement(&ctx.seccomp_profiles),
         read_only_rootfs: own.and_then(|context| context.read_only_root_filesystem) == Some(true),
+        own_network,
         processes_of: target(pod, &container.name).map(str::to_owned),
         streams: Streams {
             stdin: container.stdin == Some(true),
@@ -161,6 +155,22 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         // What the Pod sets itself comes later, and so counts.
         env: equipment.env.into_iter().chain(env).collect(),
     })
+}
+
+/// Whether the container is to have a network of its own, because its pod has no namespace for one. Only what is added for a look
+/// inside may run so.
+fn needs_network(order: &Order, container: &Container) -> Result<bool, String> {
+    let host_network = order.pod.spec.as_ref().and_then(|spec| spec.host_network) == Some(true);
+    let is_missing =
+        order.image.handler == Handler::Runc && !host_network && order.network.sandbox.netns.is_none();
+    if is_missing && !is_ephemeral(&order.pod, &container.name) {
+        return Err(
+            "the pod was set up for WebAssembly only and has no network namespace, but the image is now an \
+                    OCI image: delete the pod to have it set up anew"
+                .to_owned(),
+        );
+    }
+    Ok(is_missing)
 }
 
 fn owned((name, value): (&String, &String)) -> (String, String) {

@@ -49,6 +49,11 @@ pub(super) fn target<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
     target.filter(|target| !target.is_empty())
 }
 
+/// Whether the container was added to the Pod for a look inside.
+pub(super) fn is_ephemeral(pod: &Pod, name: &str) -> bool {
+    containers(pod).any(|(role, container)| role == Role::Ephemeral && container.name == name)
+}
+
 /// `spec.containers{web}`, as events name a container.
 pub(super) fn field_path(pod: &Pod, name: &str) -> String {
     let found = containers(pod).find(|(_, container)| container.name == name);

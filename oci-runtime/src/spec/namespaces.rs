@@ -4,11 +4,13 @@ use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType,
 };
-use wherry_runtime_api::{PodUsers, SandboxSpec};
+use wherry_runtime_api::{ContainerSpec, PodUsers};
 
-/// New namespaces, the pod's for its users if it has some for itself, and the pod's for the network; a pod without one shares the node's network.
-pub(super) fn of(sandbox: &SandboxSpec) -> Result<Vec<LinuxNamespace>, OciSpecError> {
+/// New namespaces, the pod's for its users if it has some for itself, and the pod's for the network; in a pod without one a container shares the
+/// node's network, or has one of its own.
+pub(super) fn of(spec: &ContainerSpec) -> Result<Vec<LinuxNamespace>, OciSpecError> {
     use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Pid, User, Uts};
+    let sandbox = &spec.sandbox;
     let of_node = sandbox.node_namespaces;
     let new = [Pid, Ipc, Uts, Mount, Cgroup].into_iter().filter(|kind| match kind {
         Pid => !of_node.pid,
@@ -17,7 +19,8 @@ pub(super) fn of(sandbox: &SandboxSpec) -> Result<Vec<LinuxNamespace>, OciSpecEr
     });
     let new = new.map(|kind| LinuxNamespaceBuilder::default().typ(kind).build());
     let joined = |kind, path| LinuxNamespaceBuilder::default().typ(kind).path(path).build();
-    let network = sandbox.netns.clone().map(|path| joined(Network, path));
+    let own = || spec.own_network.then(|| LinuxNamespaceBuilder::default().typ(Network).build());
+    let network = sandbox.netns.clone().map(|path| joined(Network, path)).or_else(own);
     let user = sandbox.users.as_ref().map(|users| joined(User, users.user()));
     new.chain(network).chain(user).collect()
 }

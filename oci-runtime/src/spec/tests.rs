@@ -60,6 +60,7 @@ pub(crate) fn container() -> ContainerSpec {
         read_only_rootfs: false,
         ports: Vec::new(),
         processes_of: None,
+        own_network: false,
         streams: Streams::default(),
         log_path: PathBuf::from("/log"),
         annotations: BTreeMap::new(),
@@ -186,7 +187,32 @@ fn only_a_privileged_container_has_no_filter_if_it_asks_for_one() {
     assert_eq!(found["linux"]["seccomp"]["defaultAction"], "SCMP_ACT_ERRNO");
     spec.user.privileged = true;
     let found = built(&spec);
-    assert!(found["linux"].get("seccomp").is_none() && found["process"].get("apparmorProfile").is_none());
+    assert!(found["linux"].get("seccomp").is_none());
+}
+
+#[test]
+fn a_network_is_the_pods_the_nodes_or_its_own() {
+    let network = |spec: &ContainerSpec| {
+        let found = built(spec)["linux"]["namespaces"].as_array().unwrap().clone();
+        found.into_iter().find(|namespace| namespace["type"] == "network")
+    };
+    let mut spec = container();
+    assert_eq!(network(&spec), None);
+    spec.own_network = true;
+    assert_eq!(network(&spec), Some(json!({ "type": "network" })));
+    spec.sandbox.netns = Some("/n".into());
+    assert_eq!(network(&spec), Some(json!({ "type": "network", "path": "/n" })));
+}
+
+#[test]
+fn every_size_of_huge_pages_that_can_be_limited_is_limited() {
+    let mut spec = container();
+    assert!(built(&spec)["linux"]["resources"].get("hugepageLimits").is_none(), "the kernel could not");
+    spec.huge_pages.insert(2 << 20, 6 << 20);
+    let host = Host { huge_pages: vec![2 << 20, 1 << 30], ..HOST };
+    let oci = build(&spec, &Config::default(), &Accounts::default(), &host, "/c").unwrap();
+    let limits = serde_json::to_value(oci).unwrap()["linux"]["resources"]["hugepageLimits"].clone();
+    assert_eq!(limits, json!([{ "pageSize": "2MB", "limit": 6 << 20 }, { "pageSize": "1GB", "limit": 0 }]));
 }
 
 #[test]

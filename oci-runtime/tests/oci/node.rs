@@ -100,6 +100,7 @@ impl Node {
             read_only_rootfs: false,
             ports: Vec::new(),
             processes_of: None,
+            own_network: false,
             streams: Streams::default(),
             log_path: self.dir.path().join(format!("{name}.log")),
             annotations: BTreeMap::new(),

@@ -102,3 +102,35 @@ fn kubectl_debug_shows_the_processes_of_the_container_it_names() {
         cluster.kubectl(&["delete", "pod", "box", "--timeout=60s"]);
     });
 }
+
+/// A Pod of WebAssembly has no namespace of a network that a debugger could share: it has one of its own with nothing in it, and what the Pod
+/// mounts.
+#[test]
+fn a_pod_of_wasm_containers_only_takes_a_debugger() {
+    in_cluster(Options::default(), |cluster| {
+        let main = json!({
+            "name": "main", "image": "127.0.0.1:5000/cli-p2:v1", "args": ["write", "/data/out", "kept", "sleep", "600000"],
+            "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+        });
+        let volumes = json!([{ "name": "data", "emptyDir": {} }]);
+        cluster.run_pod(
+            "box",
+            &json!({ "terminationGracePeriodSeconds": 1, "containers": [main], "volumes": volumes }),
+        );
+        cluster.wait_for("condition=Ready", &["pod/box"]);
+        let script =
+            "until test -e /data/out; do sleep 0.1; done; cat /data/out; echo; ls /sys/class/net; sleep 1000";
+        let debugger = json!({
+            "name": "debugger", "image": BUSYBOX, "command": ["sh", "-c", script],
+            "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+        });
+        let patch = json!({ "spec": { "ephemeralContainers": [debugger] } }).to_string();
+        cluster.kubectl(&["patch", "pod", "box", "--subresource=ephemeralcontainers", "-p", &patch]);
+        until_running(cluster, "debugger");
+        cluster.kubectl_until(&["logs", "box", "-c", "debugger"], |log| log == "kept\nlo\n");
+        assert_eq!(cluster.kubectl(&["exec", "box", "-c", "debugger", "--", "echo", "marco"]), "marco\n");
+        assert_eq!(cluster.first_container("box")["ready"], true);
+        cluster.kubectl(&["delete", "pod", "box", "--timeout=60s"]);
+        assert_eq!(cluster.left_behind(), Vec::<String>::new());
+    });
+}

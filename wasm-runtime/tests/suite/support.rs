@@ -165,6 +165,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         read_only_rootfs: false,
         ports: vec![8080],
         processes_of: None,
+        own_network: false,
         streams: Streams::default(),
         log_path: dir.join(format!("{name}.log")),
         annotations: BTreeMap::new(),
