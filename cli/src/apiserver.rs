@@ -50,6 +50,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         authorization,
         audit,
         encryption: server.encryption.file(),
+        runtime_config: server.runtime_config,
         controllers: ControllerOptions::default(),
         scheduler: SchedulerConfiguration::default(),
         ids: Arc::new(new_uid),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use wherry_api::kinds::SwitchedOn;
 use wherry_api::ranges::Ranges;
 use wherry_node::{CgroupRoot, EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds};
 use wherry_orchestrator::EncryptionFile;
@@ -167,6 +168,11 @@ pub(crate) struct ServerArgs {
     pub(crate) authentication: AuthenticationArgs,
     #[command(flatten)]
     pub(crate) account_tokens: AccountTokenArgs,
+    /// Which APIs of beta versions are served, as kube-apiserver's flag: `certificates.k8s.io/v1beta1=true` for
+    /// ClusterTrustBundles and PodCertificateRequests, `certificates.k8s.io/v1beta1/clustertrustbundles=true` for one of
+    /// them, `api/beta=true` for all there are [default: none].
+    #[arg(long, value_parser = SwitchedOn::parse, default_value = "", hide_default_value = true)]
+    pub(crate) runtime_config: SwitchedOn,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_api::ingress;
+use wherry_api::kinds::SwitchedOn;
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
     AccountTokens, Authentication, Authorization, Config, ControlPlane, ControllerOptions,
@@ -40,6 +41,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
         account_tokens,
         authentication,
         encryption: server.encryption.file(),
+        runtime_config: server.runtime_config,
         controllers: args.controllers.options(&plan.network)?,
         scheduler,
         ..plan.control_plane(serving, &pki, &clock)
@@ -128,6 +130,7 @@ impl NodePlan {
             encryption: None,
             controllers: ControllerOptions::default(),
             scheduler: SchedulerConfiguration::default(),
+            runtime_config: SwitchedOn::default(),
             ids: Arc::new(new_uid),
             build: BUILD,
             node_endpoint: Some((self.name.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST))),

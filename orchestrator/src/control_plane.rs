@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::{ServiceExt as _, service_fn};
 use wherry_api::clock::Clock;
+use wherry_api::kinds::SwitchedOn;
 use wherry_api::ranges::Ranges;
 use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::encryption::Encryption;
@@ -37,6 +38,7 @@ use crate::certificates::{Certificates, CertificatesInUse};
 use crate::election::{Candidate, LeaderElection};
 use crate::encryption::{self, EncryptionFile};
 use crate::gateway_api;
+use crate::optional_apis;
 use crate::pki::sign::RequestSigner;
 use crate::pki::{Pki, PkiError, rotation};
 use crate::secrets::{self, SecretsError};
@@ -77,6 +79,8 @@ pub struct Config {
     pub audit: Option<AuditConfig>,
     /// What is sealed on disk besides Secrets, and with which keys.
     pub encryption: Option<EncryptionFile>,
+    /// Which resources of beta versions are served.
+    pub runtime_config: SwitchedOn,
     /// How the controllers go about their work.
     pub controllers: ControllerOptions,
     /// Which schedulers there are, and how they decide.
@@ -146,6 +150,8 @@ pub struct ControlPlane {
     stop_serving: CancellationToken,
     /// What the scheduler counts.
     scheduling: Arc<wherry_scheduler::Metrics>,
+    /// Which resources of beta versions are served.
+    switched_on: SwitchedOn,
     /// What says how much nodes and Pods use.
     usage: UsageMetrics,
 }
@@ -221,6 +227,7 @@ impl ControlPlane {
             serving: TaskTracker::new(),
             stop_serving: CancellationToken::new(),
             scheduling,
+            switched_on: config.runtime_config.clone(),
             usage,
         };
         if config.controllers.metrics {
@@ -238,6 +245,7 @@ impl ControlPlane {
         let api_address = ApiAddress { cluster_ip, service_cidr, port, advertised };
         let client = plane.client("system:apiserver", "kube-apiserver");
         bootstrap::run(&client, api_address, config.clock.now()).await.map_err(StartError::Bootstrap)?;
+        optional_apis::settle(&client, &config.runtime_config).await.map_err(StartError::Bootstrap)?;
         bootstrap::token_tracking(&client, config.clock.now()).await.map_err(StartError::Bootstrap)?;
         Ok(plane)
     }
@@ -311,6 +319,7 @@ impl ControlPlane {
         config.autoscaling = options.autoscaling;
         config.node_ranges = options.node_ranges;
         config.load_balancer = !options.no_load_balancer;
+        config.switched_on = self.switched_on.clone();
         self.spawn_role(role, client.clone(), move |stop| {
             let (client, config) = (client.clone(), config.clone());
             async move {
@@ -394,6 +403,7 @@ fn api_config(
     let mut api =
         wherry_apiserver::Config::new(store, config.clock.clone(), config.ids.clone(), config.service_cidr);
     api.build = config.build;
+    api.runtime_config = config.runtime_config.clone();
     api.node_address.clone_from(&config.node_endpoint);
     api.tokens = config.tokens.clone();
     api.address = Some(config.address);

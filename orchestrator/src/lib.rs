@@ -12,6 +12,7 @@ mod election;
 mod encryption;
 mod gateway_api;
 pub mod kubeconfig;
+mod optional_apis;
 pub mod pki;
 mod policy;
 mod scheduler;

@@ -3,10 +3,12 @@
 //! Discovery, storage keys, URL routing and clean-up all read this table; a new kind is one row here and one
 //! file of rules in the API server. Facts are those of Kubernetes 1.36 discovery.
 
+mod optional;
 mod parts;
 mod reviews;
 mod table;
 
+pub use optional::{OPTIONAL, RuntimeConfigError, SwitchedOn, optional};
 pub use table::KINDS;
 
 /// One resource, in one group and version.
@@ -76,6 +78,11 @@ impl Kind {
     pub fn subresource(&self, name: &str) -> Option<&'static Subresource> {
         self.subresources.iter().find(|s| s.name == name)
     }
+}
+
+/// Everything that can be served: what always is, and what can be switched on.
+pub fn rows() -> impl Iterator<Item = &'static Kind> + Clone {
+    KINDS.iter().chain(OPTIONAL)
 }
 
 /// The row of a resource name.

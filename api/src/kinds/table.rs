@@ -6,10 +6,10 @@ use super::{Kind, reviews};
 const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const NAMESPACE_VERBS: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
-const OBJECT_VERBS: &[&str] = &["get", "patch", "update"];
+pub(super) const OBJECT_VERBS: &[&str] = &["get", "patch", "update"];
 
 /// A namespaced core kind with every verb and no extras; rows differ from it by what they name.
-const CORE: Kind = Kind {
+pub(super) const CORE: Kind = Kind {
     group: "",
     version: "v1",
     kind: "",
@@ -24,7 +24,7 @@ const CORE: Kind = Kind {
 };
 
 /// A core kind outside namespaces.
-const CLUSTER: Kind = Kind { namespaced: false, ..CORE };
+pub(super) const CLUSTER: Kind = Kind { namespaced: false, ..CORE };
 
 /// Every resource served.
 pub static KINDS: &[Kind] = &[

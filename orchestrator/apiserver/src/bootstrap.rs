@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use wherry_api::kinds::KINDS;
+use wherry_api::kinds::{KINDS, Kind, OPTIONAL, SwitchedOn};
 use wherry_api::ranges::Ranges;
 
 pub use crate::authorize::defaults::{
@@ -241,7 +241,19 @@ fn subjects(who: &Who) -> Vec<Value> {
 
 /// An APIService for each version of each group this server answers.
 pub fn api_services() -> Vec<Value> {
-    let versions: BTreeSet<(&str, &str)> = KINDS.iter().map(|kind| (kind.group, kind.version)).collect();
+    services_of(KINDS.iter())
+}
+
+/// The APIServices of versions that are switched on, and the names of those of versions that are not.
+pub fn optional_services(switched_on: &SwitchedOn) -> (Vec<Value>, BTreeSet<String>) {
+    let name = |kind: &Kind| format!("{}.{}", kind.version, kind.group);
+    let served: BTreeSet<String> = switched_on.rows().map(name).collect();
+    let unserved = OPTIONAL.iter().map(name).filter(|name| !served.contains(name)).collect();
+    (services_of(switched_on.rows()), unserved)
+}
+
+fn services_of(kinds: impl Iterator<Item = &'static Kind>) -> Vec<Value> {
+    let versions: BTreeSet<(&str, &str)> = kinds.map(|kind| (kind.group, kind.version)).collect();
     versions.into_iter().filter(|(group, _)| *group != "apiregistration.k8s.io").map(api_service).collect()
 }
 
@@ -249,7 +261,11 @@ fn api_service((group, version): (&str, &str)) -> Value {
     let known = GROUPS.iter().find(|(name, ..)| *name == group);
     let (minimum, priority) = known.map_or((2_000, 15), |(_, minimum, priority)| (*minimum, *priority));
     // Of two versions the newer one is preferred.
-    let priority = if version == "v2" { 30 } else { priority };
+    let priority = match version {
+        "v2" => 30,
+        version if version.contains("beta") => 9,
+        _ => priority,
+    };
     let mut spec = json!({"version": version, "groupPriorityMinimum": minimum, "versionPriority": priority});
     if !group.is_empty() {
         spec["group"] = group.into();
@@ -302,7 +318,8 @@ mod tests {
 
     #[test]
     fn every_group_has_its_place() {
-        for service in api_services() {
+        let optional = optional_services(&SwitchedOn::all()).0;
+        for service in api_services().into_iter().chain(optional) {
             let group = service["spec"]["group"].as_str().unwrap_or_default();
             assert!(GROUPS.iter().any(|(name, ..)| *name == group), "{group}");
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use wherry_api::clock::Clock;
+use wherry_api::kinds::SwitchedOn;
 use wherry_api::ranges::Ranges;
 use wherry_store::Store;
 
@@ -78,6 +79,8 @@ pub struct Config {
     pub hosted: Vec<HostedVersion>,
     /// What this program was built from.
     pub build: Build,
+    /// Which resources are served that are not by themselves: those of beta versions.
+    pub runtime_config: SwitchedOn,
     /// The address that discovery tells clients.
     pub address: Option<SocketAddr>,
     /// How many requests all priority levels together answer at once; 600 by custom.
@@ -160,6 +163,7 @@ impl Config {
             more_metrics: None,
             hosted: Vec::new(),
             build: Build::default(),
+            runtime_config: SwitchedOn::default(),
             address: None,
             concurrency: 600,
             max_body_bytes: 3 * 1024 * 1024,

@@ -56,7 +56,7 @@ struct Listed<'d> {
 
 /// All that is served.
 fn listed(custom: &Definitions) -> impl Iterator<Item = Listed<'_>> {
-    let built_in = KINDS.iter().map(|kind| Listed { kind, definition: None });
+    let built_in = KINDS.iter().chain(custom.switched_on()).map(|kind| Listed { kind, definition: None });
     let added = custom.all().flat_map(|definition| {
         let versions = definition.versions.iter();
         versions.map(|version| Listed { kind: version.kind, definition: Some(&**definition) })

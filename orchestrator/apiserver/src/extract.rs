@@ -55,6 +55,8 @@ struct Spec<'a> {
     #[serde(borrow)]
     node_name: Text<'a>,
     #[serde(borrow)]
+    pod_name: Text<'a>,
+    #[serde(borrow)]
     restart_policy: Text<'a>,
     #[serde(borrow)]
     scheduler_name: Text<'a>,
@@ -173,7 +175,12 @@ pub(crate) fn extract(key: &str, value: &[u8]) -> Attributes {
         }
         "replicationcontrollers" => add("=status.replicas", Some(number(status.replicas))),
         "jobs" => add("=status.successful", Some(number(status.succeeded))),
-        "certificatesigningrequests" => add("=spec.signerName", spec.signer_name),
+        "certificatesigningrequests" | "clustertrustbundles" => add("=spec.signerName", spec.signer_name),
+        "podcertificaterequests" => {
+            add("=spec.signerName", spec.signer_name);
+            add("=spec.podName", spec.pod_name);
+            add("=spec.nodeName", spec.node_name);
+        }
         "resourceslices" => {
             add("=spec.nodeName", spec.node_name);
             add("=spec.driver", spec.driver);
@@ -184,7 +191,7 @@ pub(crate) fn extract(key: &str, value: &[u8]) -> Attributes {
 }
 
 /// The resources with fields to select by, or to find them by.
-const SELECTABLE: [&str; 11] = [
+const SELECTABLE: [&str; 13] = [
     "pods",
     "services",
     "events",
@@ -194,6 +201,8 @@ const SELECTABLE: [&str; 11] = [
     "replicationcontrollers",
     "jobs",
     "certificatesigningrequests",
+    "clustertrustbundles",
+    "podcertificaterequests",
     "resourceslices",
     "priorityclasses",
 ];

@@ -93,7 +93,7 @@ impl State {
     pub(crate) fn new(config: Config, this: &Weak<Self>) -> Self {
         let stopping = CancellationToken::new();
         Self {
-            custom: Registry::new(&config.store, stopping.clone()),
+            custom: Registry::new(&config.store, config.runtime_config, stopping.clone()),
             allocator: Allocator::new(&config.store, config.service_cidr, config.node_port_range),
             documents: Documents::build(config.address),
             flow: Flow::new(&config.store, config.concurrency),

@@ -10,6 +10,7 @@ use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, Repl
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::certificates::v1beta1::{ClusterTrustBundle, PodCertificateRequest};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
@@ -25,7 +26,9 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use wherry_api::kinds::{SwitchedOn, optional};
 
+use crate::certificates::trust_bundles;
 use crate::objects::trim;
 use crate::runtime::backoff::Jitter;
 use crate::runtime::cache::Cache;
@@ -117,6 +120,9 @@ caches! {
     service_accounts: ServiceAccount, Hold::All;
     resource_quotas: ResourceQuota, Hold::All;
     certificate_signing_requests: CertificateSigningRequest, Hold::All;
+    pod_certificate_requests: PodCertificateRequest, Hold::All;
+    /// Those of the API server itself.
+    trust_bundles: ClusterTrustBundle, Hold::Fields(trust_bundles::SELECTOR);
     cluster_roles: ClusterRole, Hold::All;
     root_cas: ConfigMap, Hold::Fields("metadata.name=kube-root-ca.crt");
     cluster_infos: ConfigMap, Hold::Fields("metadata.name=cluster-info,metadata.namespace=kube-public");
@@ -129,6 +135,8 @@ pub(crate) struct Watches<'a> {
     pub(crate) client: Client,
     pub(crate) jitter: Arc<Jitter>,
     pub(crate) shutdown: CancellationToken,
+    /// Which kinds of those that need not be served are.
+    pub(crate) switched_on: SwitchedOn,
     /// Where they run.
     pub(crate) tasks: &'a mut JoinSet<()>,
 }
@@ -142,6 +150,12 @@ impl Watches<'_> {
             Hold::All => None,
             Hold::Fields(selector) => Some(selector),
         };
+        let (group, kind) = (K::group(&()), K::kind(&()));
+        if optional(&group, &kind).is_some() && !self.switched_on.has(&group, &kind) {
+            // There are none, and there is nothing to ask.
+            cache.apply(Event::Listed(Vec::new(), 0));
+            return;
+        }
         let api = Api::<K>::all(self.client.clone());
         let (cache, jitter, shutdown) = (cache.clone(), self.jitter.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
+use wherry_api::kinds::SwitchedOn;
 
 use crate::account_tokens::TokenMinter;
 use crate::autoscaler::Autoscaling;
@@ -38,6 +39,8 @@ pub struct Config {
     pub node_ranges: Option<NodeRanges>,
     /// How HorizontalPodAutoscalers are followed.
     pub autoscaling: Autoscaling,
+    /// Which resources of beta versions are served.
+    pub switched_on: SwitchedOn,
     /// Whether Services of type LoadBalancer are reached at the addresses of the nodes.
     pub load_balancer: bool,
 }
@@ -57,6 +60,7 @@ impl Config {
             terminated_pods: 12_500,
             node_ranges: None,
             autoscaling: Autoscaling::default(),
+            switched_on: SwitchedOn::default(),
             load_balancer: true,
         }
     }

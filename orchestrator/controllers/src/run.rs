@@ -55,6 +55,7 @@ async fn run_all(client: Client, config: Config, shutdown: CancellationToken) ->
         client: context.client.clone(),
         jitter: context.jitter.clone(),
         shutdown: stop.clone(),
+        switched_on: context.config.switched_on.clone(),
         tasks: &mut tasks,
     });
     tasks.spawn(context.everything.clone().run());

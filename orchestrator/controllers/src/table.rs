@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::ReplicationController;
 use crate::autoscaler::AutoscalerController;
 use crate::certificates::approver::CertificateApprover;
 use crate::certificates::cleaner::CertificateCleaner;
+use crate::certificates::pod_cleaner::PodCertificateCleaner;
 use crate::certificates::signer::CertificateSigner;
+use crate::certificates::trust_bundles::TrustBundlePublisher;
 use crate::cluster_role::ClusterRoleController;
 use crate::context::Context;
 use crate::cron_job::CronJobController;
@@ -99,6 +101,8 @@ pub(crate) const CONTROLLERS: &[Start] = &[
     start::<CertificateApprover>,
     start::<CertificateSigner>,
     start::<CertificateCleaner>,
+    start::<PodCertificateCleaner>,
+    start::<TrustBundlePublisher>,
 ];
 
 fn start<C: Controller>(context: Context) -> BoxFuture<'static, ()> {

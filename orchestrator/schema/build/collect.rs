@@ -59,6 +59,9 @@ roots! {
     "autoscaling" "v2" "io.k8s.api.autoscaling.v2" api::autoscaling::v2 { HorizontalPodAutoscaler }
     "batch" "v1" "io.k8s.api.batch.v1" api::batch::v1 { CronJob Job }
     "certificates.k8s.io" "v1" "io.k8s.api.certificates.v1" api::certificates::v1 { CertificateSigningRequest }
+    "certificates.k8s.io" "v1beta1" "io.k8s.api.certificates.v1beta1" api::certificates::v1beta1 {
+        ClusterTrustBundle PodCertificateRequest
+    }
     "coordination.k8s.io" "v1" "io.k8s.api.coordination.v1" api::coordination::v1 { Lease }
     "discovery.k8s.io" "v1" "io.k8s.api.discovery.v1" api::discovery::v1 { EndpointSlice }
     "events.k8s.io" "v1" "io.k8s.api.events.v1" api::events::v1 { Event }

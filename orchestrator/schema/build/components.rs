@@ -1,7 +1,7 @@
 //! The schemas as components of OpenAPI v3 documents, with Kubernetes' extensions.
 
 use serde_json::{Map, Value, json};
-use wherry_api::kinds::KINDS;
+use wherry_api::kinds::rows;
 
 use crate::collect::{Definitions, ROOTS, reference};
 use crate::facts::{Facts, Merge};
@@ -24,7 +24,7 @@ pub(crate) fn components(definitions: &Definitions, facts: &Facts) -> Map<String
         let name = format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}");
         all[&name]["x-kubernetes-group-version-kind"] = json!([{"group": "", "version": "v1", "kind": kind}]);
     }
-    for kind in KINDS {
+    for kind in rows() {
         let (_, _, _, item) = ROOTS
             .iter()
             .find(|root| (root.0, root.1, root.2) == (kind.group, kind.version, kind.kind))

@@ -1,5 +1,6 @@
 //! The OpenAPI documents, gzipped, and the table of them that `src/openapi.rs` includes: in version 3 one for each
-//! group and version, each group and the server; in version 2 one for everything.
+//! group and version, each group and the server; in version 2 one for everything. Those of what is switched on are
+//! apart, in both versions.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -7,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use wherry_api::kinds::{KINDS, Kind};
+use wherry_api::kinds::{KINDS, Kind, OPTIONAL};
 
 use crate::collect::{ROOTS, reference};
 use crate::{paths, swagger, write_gzip};
@@ -40,12 +41,56 @@ pub(crate) fn write(out: &Path, components: &Map<String, Value>) {
     }
     table.push(']');
     std::fs::write(out.join("openapi.rs"), table).expect("OUT_DIR is writable");
-    let mut schemas = reached(&all, components);
-    for (name, schema) in &mut schemas {
-        add_groups(name, schema, KINDS.iter().map(|kind| (kind.group, kind.version)));
-    }
-    let swagger = put(out, "v2", &swagger::document(&all, &schemas));
+    let swagger = put(out, "v2", &version_2(&all, &served(KINDS.iter()), components));
     std::fs::write(out.join("swagger.rs"), swagger).expect("OUT_DIR is writable");
+    write_optional(out, components);
+}
+
+/// Writes the documents of what can be switched on, and the table of them.
+fn write_optional(out: &Path, components: &Map<String, Value>) {
+    let versions: BTreeSet<(&str, &str)> = OPTIONAL.iter().map(|kind| (kind.group, kind.version)).collect();
+    let mut table = "&[\n".to_owned();
+    for (group, version) in versions {
+        let (name, paths) = version_paths(OPTIONAL, group, version);
+        let document = put(out, &name, &version_3(&paths, Some((group, version)), components));
+        let swagger = version_2(&paths, &served(KINDS.iter().chain(OPTIONAL)), components);
+        let swagger = put(out, &format!("v2-{name}"), &swagger);
+        writeln!(table, "    Optional {{ document: {document}, swagger: {swagger} }},")
+            .expect("a String takes everything");
+    }
+    table.push(']');
+    std::fs::write(out.join("optional.rs"), table).expect("OUT_DIR is writable");
+}
+
+/// A group and a version of it.
+type Served = (&'static str, &'static str);
+
+fn served(kinds: impl Iterator<Item = &'static Kind>) -> Vec<Served> {
+    kinds.map(|kind| (kind.group, kind.version)).collect()
+}
+
+/// The document of the older form of these paths, in a server that has these groups.
+fn version_2(paths: &Map<String, Value>, groups: &[Served], components: &Map<String, Value>) -> Value {
+    let mut schemas = reached(paths, components);
+    for (name, schema) in &mut schemas {
+        add_groups(name, schema, groups.iter().copied());
+    }
+    swagger::document(paths, &schemas)
+}
+
+/// The name of the document of a group and version, and the paths in it.
+fn version_paths(
+    rows: &'static [Kind],
+    group: &'static str,
+    version: &'static str,
+) -> (String, Map<String, Value>) {
+    let name = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
+    let root = format!("/{name}");
+    let mut of = Map::from_iter([paths::discovery(&root, Some(group), version)]);
+    let bindings = (group.is_empty()).then_some(&BINDING);
+    let kinds = rows.iter().filter(|kind| (kind.group, kind.version) == (group, version));
+    kinds.chain(bindings).for_each(|kind| paths::add(&root, kind, (&schema_of, true), &mut of));
+    (name, of)
 }
 
 /// Writes a document; answers its row of the table.
@@ -79,13 +124,7 @@ fn parts() -> Vec<Part> {
         parts.push((name, None, Map::from_iter([path])));
     }
     for (group, version) in versions {
-        let name =
-            if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-        let root = format!("/{name}");
-        let mut of = Map::from_iter([paths::discovery(&root, Some(group), version)]);
-        let bindings = (group.is_empty()).then_some(&BINDING);
-        let kinds = KINDS.iter().filter(|kind| (kind.group, kind.version) == (group, version));
-        kinds.chain(bindings).for_each(|kind| paths::add(&root, kind, (&schema_of, true), &mut of));
+        let (name, of) = version_paths(KINDS, group, version);
         parts.push((name, Some((group, version)), of));
     }
     parts.sort_by(|a, b| a.0.cmp(&b.0));

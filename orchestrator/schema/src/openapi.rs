@@ -20,6 +20,17 @@ static COLUMNS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/columns.rs
 static DOCUMENTS: &[Document] = include!(concat!(env!("OUT_DIR"), "/openapi.rs"));
 static SWAGGER: &Document = &include!(concat!(env!("OUT_DIR"), "/swagger.rs"));
 
+static OPTIONAL: &[Optional] = include!(concat!(env!("OUT_DIR"), "/optional.rs"));
+
+/// The documents of a group and version that can be switched on.
+#[derive(Debug)]
+pub struct Optional {
+    /// In version 3.
+    pub document: Document,
+    /// In version 2, of this group and version alone.
+    pub swagger: Document,
+}
+
 /// The document of one group and version.
 #[derive(Debug)]
 pub struct Document {
@@ -59,6 +70,11 @@ pub fn unpack(gzip: &[u8]) -> Vec<u8> {
 /// The document of `api/v1`, `apis/apps/v1`, ...
 pub fn document(name: &str) -> Option<&'static Document> {
     DOCUMENTS.iter().find(|document| document.name == name)
+}
+
+/// The documents of a group and version that can be switched on.
+pub fn optional(name: &str) -> Option<&'static Optional> {
+    OPTIONAL.iter().find(|optional| optional.document.name == name)
 }
 
 /// The description of a field that `facts/columns.tsv` names: `column("core.v1.ConfigMap.data")`.
@@ -106,7 +122,7 @@ pub fn index<'n>(
 
 #[cfg(test)]
 mod tests {
-    use super::{DOCUMENTS, document, index};
+    use super::{DOCUMENTS, OPTIONAL, document, index, optional};
     use crate::value::{Object, Value};
 
     fn parsed(name: &str) -> Value {
@@ -126,8 +142,11 @@ mod tests {
             let root = if kind.group.is_empty() { "api" } else { "apis" };
             assert!(document(&format!("{root}/{}", kind.api_version())).is_some(), "{}", kind.kind);
         }
-        for document in DOCUMENTS {
-            let parsed = parsed(document.name);
+        for kind in wherry_api::kinds::OPTIONAL {
+            assert!(optional(&format!("apis/{}", kind.api_version())).is_some(), "{}", kind.kind);
+        }
+        for document in DOCUMENTS.iter().chain(OPTIONAL.iter().map(|optional| &optional.document)) {
+            let parsed: Value = serde_json::from_slice(&document.json()).unwrap();
             let mut found = Vec::new();
             references(&parsed, &mut found);
             assert_eq!(found.is_empty(), parsed.pointer("/components/schemas").is_none());

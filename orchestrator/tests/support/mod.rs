@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::TcpListener;
 use wherry_api::clock::{Clock, SystemClock};
+use wherry_api::kinds::SwitchedOn;
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
     AccountTokens, Authentication, AuthenticationOptions, Authorization, Build, Config, ControllerOptions,
@@ -53,5 +54,6 @@ pub(crate) async fn config(directory: &Path) -> Config {
         encryption: None,
         controllers: ControllerOptions::default(),
         scheduler: SchedulerConfiguration::default(),
+        runtime_config: SwitchedOn::default(),
     }
 }

@@ -76,6 +76,7 @@ pub(crate) fn validate(cx: &Cx<'_>, object: &Value, old: Option<&Value>) -> Resu
         ("certificates.k8s.io", "CertificateSigningRequest") if old.is_none() => {
             signers::check_subject(cx, object)
         }
+        ("certificates.k8s.io", "ClusterTrustBundle") => signers::check_attest(cx, object, old),
         ("rbac.authorization.k8s.io", _) if old.is_some() => escalation::check(cx, object, old),
         ("", "Namespace") => {
             let errors = pod_security::check_namespace(object, old);
@@ -134,6 +135,7 @@ pub(crate) fn admit(cx: &Cx<'_>, object: &mut Value) -> Result<(), Failure> {
             Ok(())
         }
         ("rbac.authorization.k8s.io", _) => escalation::check(cx, object, None),
+        ("certificates.k8s.io", "PodCertificateRequest") => node_restriction::create(cx, object),
         ("coordination.k8s.io" | "storage.k8s.io" | "resource.k8s.io", _) => {
             node_restriction::create(cx, object)
         }

@@ -8,7 +8,7 @@
 //! (whether objects are what their schema says), [`columns`] and [`path`] (what tables show),
 //! [`convert`], [`webhook`] and [`restore`] (objects on their way between the store and a version), [`siblings`] (versions
 //! that owners of fields are told apart by), [`conditions`] (what a definition says of itself),
-//! [`publish`] (what clients are told of it), [`controller`] and [`cleanup`] (who writes that, and ends what is deleted), [`intern`] (rows that last).
+//! [`publish`] and [`switched`] (what clients are told of it, and of built-in kinds that are switched on), [`controller`] and [`cleanup`] (who writes that, and ends what is deleted), [`intern`] (rows that last).
 
 mod cleanup;
 mod columns;
@@ -25,6 +25,7 @@ mod restore;
 mod route;
 pub(crate) mod rules;
 mod siblings;
+mod switched;
 pub(crate) mod values;
 mod webhook;
 

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
-use wherry_api::kinds::Kind;
+use wherry_api::kinds::{Kind, SwitchedOn};
 use wherry_schema::Value;
 use wherry_schema::openapi::custom::Published;
 use wherry_store::{Entry, Precondition, Revision, Snapshot, Store};
@@ -31,8 +31,11 @@ use crate::state::State;
 pub(super) const PREFIX: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/";
 
 /// The established definitions at one revision, by name: `widgets.example.com`; and what clients are told of them.
+///
+/// With them are the built-in resources that are switched on: both are what is served besides the kinds table.
 #[derive(Default)]
 pub(crate) struct Definitions {
+    switched_on: SwitchedOn,
     known: BTreeMap<String, Known>,
     documents: OnceLock<Documents>,
     /// Ends all watches.
@@ -53,9 +56,9 @@ struct Known {
 pub(crate) struct Registry(Follower<Definitions>);
 
 impl Registry {
-    /// The definitions of a store; `stopping` ends all watches.
-    pub(crate) fn new(store: &Store, stopping: CancellationToken) -> Self {
-        Self(Follower::new(store, &Definitions { stopping, ..Definitions::default() }))
+    /// The definitions of a store, beside what is switched on; `stopping` ends all watches.
+    pub(crate) fn new(store: &Store, switched_on: SwitchedOn, stopping: CancellationToken) -> Self {
+        Self(Follower::new(store, &Definitions { switched_on, stopping, ..Definitions::default() }))
     }
 
     /// The definitions as of now.
@@ -86,19 +89,31 @@ impl Made for Definitions {
                 definition.retired.cancel();
             }
         }
-        Self { known, documents: OnceLock::new(), stopping: self.stopping.clone() }
+        let (switched_on, stopping) = (self.switched_on.clone(), self.stopping.clone());
+        Self { switched_on, known, documents: OnceLock::new(), stopping }
     }
 }
 
 impl Definitions {
     /// What clients are told of them.
     pub(crate) fn documents(&self) -> &Documents {
-        self.documents.get_or_init(|| Documents::of(self.known.values().flat_map(Known::published)))
+        self.documents
+            .get_or_init(|| Documents::of(&self.switched_on, self.known.values().flat_map(Known::published)))
     }
 
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.all().next().is_none()
+        self.switched_on.is_empty() && self.all().next().is_none()
+    }
+
+    /// The built-in resources that are switched on.
+    pub(crate) fn switched_on(&self) -> impl Iterator<Item = &'static Kind> + Clone + use<'_> {
+        self.switched_on.rows()
+    }
+
+    /// One of them.
+    pub(crate) fn built_in(&self, group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
+        self.switched_on.by_plural(group, version, plural)
     }
 
     /// The definition of this name.
@@ -114,7 +129,9 @@ impl Definitions {
     /// Every version that is served.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &'static Kind> {
         let definitions = self.known.values().filter_map(|known| known.definition.as_ref());
-        definitions.flat_map(|definition| definition.versions.iter().map(|version| version.kind))
+        let custom =
+            definitions.flat_map(|definition| definition.versions.iter().map(|version| version.kind));
+        self.switched_on().chain(custom)
     }
 
     /// The definitions.

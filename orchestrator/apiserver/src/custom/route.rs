@@ -1,4 +1,5 @@
-//! Paths that lead to custom kinds. They are looked at when a path leads to nothing that is built in.
+//! Paths that lead to custom kinds, or to what is switched on. They are looked at when a path leads to nothing that is
+//! always built in.
 
 use wherry_api::kinds::Kind;
 
@@ -44,8 +45,9 @@ fn resource(
         [plural, more @ ..] => (None, plural, more),
         [] => return None,
     };
-    let served = definitions.find(group, version, plural)?;
-    let kind = served.version().kind;
+    let custom = definitions.find(group, version, plural);
+    let built_in = || definitions.built_in(group, version, plural);
+    let kind = custom.as_ref().map(|served| served.version().kind).or_else(built_in)?;
     let (name, part) = match more {
         [] => (None, None),
         [name] => (Some(*name), None),
@@ -58,11 +60,11 @@ fn resource(
     if !sound || !placed || (watch && part.is_some()) {
         return None;
     }
-    Some(target(served, kind, (namespace, name, part), watch))
+    Some(target(custom, kind, (namespace, name, part), watch))
 }
 
 fn target(
-    served: Served,
+    custom: Option<Served>,
     kind: &'static Kind,
     (namespace, name, part): (Option<&str>, Option<&str>, Option<&str>),
     watch: bool,
@@ -76,5 +78,5 @@ fn target(
         }
     };
     let namespace = namespace.map(str::to_owned);
-    Ok(Route::Resource(Target { kind, namespace, name, subresource, watch, custom: Some(served) }))
+    Ok(Route::Resource(Target { kind, namespace, name, subresource, watch, custom }))
 }

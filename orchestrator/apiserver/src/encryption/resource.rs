@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-use wherry_api::kinds::KINDS;
+use wherry_api::kinds::rows;
 
 /// A resource of a group, either of which may be `*` in a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ impl fmt::Display for GroupResource {
 /// Events the core group, as upstream has it.
 static STORED: LazyLock<HashMap<&'static str, (&'static str, &'static str)>> = LazyLock::new(|| {
     let mut stored = HashMap::new();
-    for kind in KINDS.iter().filter(|kind| kind.stored()) {
+    for kind in rows().filter(|kind| kind.stored()) {
         stored.entry(kind.storage).or_insert((kind.group, kind.plural));
     }
     stored
@@ -69,10 +69,10 @@ mod tests {
 
     #[test]
     fn keys_lead_back_to_their_resources() {
-        for kind in KINDS.iter().filter(|kind| kind.stored()) {
+        for kind in rows().filter(|kind| kind.stored()) {
             let key = codec::key(kind, "ns", "name");
             let (group, resource) = of_key(&key).unwrap();
-            let first = KINDS.iter().find(|one| one.storage == kind.storage).unwrap();
+            let first = rows().find(|one| one.storage == kind.storage).unwrap();
             assert_eq!((group, resource), (first.group, first.plural), "{key}");
         }
         let event = codec::key(by_kind("", "v1", "Event").unwrap(), "ns", "name");

@@ -8,6 +8,7 @@ pub(crate) mod autoscaler_v1;
 pub(crate) mod certificate_signing_request;
 pub(crate) mod cluster_role;
 pub(crate) mod cluster_role_binding;
+pub(crate) mod cluster_trust_bundle;
 pub(crate) mod component_status;
 pub(crate) mod config_map;
 pub(crate) mod controller_revision;
@@ -41,6 +42,7 @@ pub(crate) mod persistent_volume;
 pub(crate) mod persistent_volume_claim;
 pub(crate) mod plain;
 pub(crate) mod pod;
+pub(crate) mod pod_certificate_request;
 pub(crate) mod pod_disruption_budget;
 mod pod_fields;
 pub(crate) mod pod_resources;
@@ -300,6 +302,8 @@ fn cluster_rules(kind: &Kind) -> &'static dyn Rules {
         ("certificates.k8s.io", "CertificateSigningRequest") => {
             &certificate_signing_request::CertificateSigningRequest
         }
+        ("certificates.k8s.io", "ClusterTrustBundle") => &cluster_trust_bundle::ClusterTrustBundle,
+        ("certificates.k8s.io", "PodCertificateRequest") => &pod_certificate_request::PodCertificateRequest,
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => &flow_schema::FlowSchema,
         ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => {
             &priority_level_configuration::PriorityLevelConfiguration
@@ -348,7 +352,7 @@ mod tests {
 
     #[test]
     fn every_row_of_the_kinds_table_has_rules() {
-        for kind in wherry_api::kinds::KINDS {
+        for kind in wherry_api::kinds::rows() {
             let columns = rules(kind).columns();
             assert!(!columns.is_empty() && columns.iter().all(Column::is_described), "{}", kind.plural);
         }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use axum::response::Response;
 use jiff::Timestamp;
-use wherry_api::kinds::KINDS;
+use wherry_api::kinds::rows;
 
 pub(crate) use named::Family;
 use named::Named;
@@ -54,7 +54,7 @@ pub(crate) struct AccountTokens {
 impl Metrics {
     /// Counters at zero.
     pub(crate) fn new(started: Timestamp) -> Self {
-        let watches = KINDS.iter().map(|_| AtomicI64::new(0)).collect();
+        let watches = rows().map(|_| AtomicI64::new(0)).collect();
         Self {
             requests: Table::new(),
             in_flight: Default::default(),

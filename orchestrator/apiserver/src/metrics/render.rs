@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wherry_api::kinds::{KINDS, Kind};
+use wherry_api::kinds::{KINDS, Kind, rows};
 
 use super::authentication;
 use super::named::{About, Family};
@@ -122,20 +122,21 @@ fn watches(state: &State) -> Vec<(&'static Kind, i64)> {
     let definitions = state.custom.definitions();
     let versions = definitions.all().flat_map(|definition| &definition.versions);
     let custom = versions.map(|version| (version.kind, i64::try_from(version.watches()).unwrap_or(i64::MAX)));
-    KINDS.iter().zip(counts).chain(custom).filter(|(_, count)| *count > 0).collect()
+    rows().zip(counts).chain(custom).filter(|(_, count)| *count > 0).collect()
 }
 
 fn objects(text: &mut Text, state: &State) {
     let snapshot = state.store.snapshot();
+    let definitions = state.custom.definitions();
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut seen = Vec::new();
-    for kind in KINDS.iter().filter(|kind| !kind.storage.is_empty()) {
+    for kind in KINDS.iter().chain(definitions.switched_on()).filter(|kind| !kind.storage.is_empty()) {
         if !seen.contains(&kind.storage) {
             seen.push(kind.storage);
             counts.insert((kind.group, kind.plural), snapshot.count(&format!("/registry/{}/", kind.storage)));
         }
     }
-    for definition in state.custom.definitions().all() {
+    for definition in definitions.all() {
         let kind = definition.storage.kind;
         counts.insert((kind.group, kind.plural), snapshot.count(&codec::prefix(kind, None)));
     }

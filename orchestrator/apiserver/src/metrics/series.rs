@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::SignedDuration;
-use wherry_api::kinds::{KINDS, Kind};
+use wherry_api::kinds::{Kind, rows};
 
 /// Verbs as metrics name them.
 pub(super) const VERBS: [&str; 11] = [
@@ -46,7 +46,7 @@ impl Labels {
     /// A request on a resource. `verb` is as authorization names it.
     pub(crate) fn resource(kind: &Kind, subresource: Option<&str>, verb: &str) -> Self {
         let part = subresource.and_then(|name| kind.subresources.iter().position(|s| s.name == name));
-        let kind = KINDS.iter().position(|row| std::ptr::eq(row, kind));
+        let kind = rows().position(|row| std::ptr::eq(row, kind));
         Self { kind, part: part.map_or(0, |at| at + 1), verb: verb_index(verb), scope: 0, dry_run: false }
     }
 
@@ -139,14 +139,14 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new() -> Self {
-        let parts = KINDS.iter().map(|kind| kind.subresources.len() + 1).chain([1]);
+        let parts = rows().map(|kind| kind.subresources.len() + 1).chain([1]);
         let slots = |parts: usize| parts * VERBS.len() * SCOPES.len() * 2;
         let blocks = parts.map(|parts| (0..slots(parts)).map(|_| OnceLock::new()).collect()).collect();
         Self { blocks }
     }
 
     pub(super) fn record(&self, labels: Labels, code: u16, duration: Option<SignedDuration>) {
-        let block = &self.blocks[labels.kind.unwrap_or(KINDS.len())];
+        let block = &self.blocks[labels.kind.unwrap_or(self.blocks.len() - 1)];
         let slot = (labels.part * VERBS.len() + labels.verb) * SCOPES.len() + labels.scope;
         if let Some(slot) = block.get(slot * 2 + usize::from(labels.dry_run)) {
             slot.get_or_init(Box::default).record(code, duration);
@@ -157,7 +157,7 @@ impl Table {
     pub(super) fn used(&self) -> impl Iterator<Item = (String, &Series)> {
         self.blocks.iter().enumerate().flat_map(|(kind, block)| {
             block.iter().enumerate().filter_map(move |(slot, series)| {
-                series.get().map(|series| (labels(KINDS.get(kind), slot), &**series))
+                series.get().map(|series| (labels(rows().nth(kind), slot), &**series))
             })
         })
     }

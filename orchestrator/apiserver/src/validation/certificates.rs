@@ -121,11 +121,16 @@ pub(crate) fn common_name(object: &Value) -> Result<String, String> {
 
 /// A domain and a path: `example.com/signer`.
 fn check_signer(signer: &str, path: &Path, errors: &mut Errors) {
-    let form = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
     if signer == LEGACY_SIGNER {
         errors.invalid(path, signer, "the legacy signerName is not allowed via this API version");
         return;
     }
+    check_signer_name(signer, path, errors);
+}
+
+/// What every signer is called.
+pub(crate) fn check_signer_name(signer: &str, path: &Path, errors: &mut Errors) {
+    let form = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
     if signer.is_empty() {
         errors.required(path, "");
         return;

@@ -166,6 +166,9 @@ impl Update<'_> {
         if cx.is("certificates.k8s.io", "CertificateSigningRequest") {
             admission::signers::check_decision(cx, self.part, &object, self.old)?;
         }
+        if cx.is("certificates.k8s.io", "PodCertificateRequest") {
+            admission::signers::check_issue(cx, self.part, &object, self.old)?;
+        }
         if let Some((hooks, by)) = self.concerned() {
             hooks.validate(&self.write(by, Cow::Borrowed(&object))).await?;
         }

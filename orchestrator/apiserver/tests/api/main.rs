@@ -51,6 +51,7 @@ mod oidc;
 mod openapi;
 mod operations;
 mod patches;
+mod pod_certificates;
 mod pod_levels;
 mod pods;
 mod policies;

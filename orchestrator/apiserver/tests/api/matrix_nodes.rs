@@ -78,6 +78,7 @@ pub(crate) fn answer(row: &Row, place: Place) -> Result<(), String> {
             ("get", _) => no("cannot get subresource"),
             _ => no("can only get individual resources of this type"),
         },
+        ("", "serviceaccounts", "") if verb == "get" => related(),
         ("", "serviceaccounts", _) => no("can only create tokens for individual service accounts"),
         ("", "nodes", "") if reads => match (one, place.name) {
             (false, _) => no("node 'x' cannot read all nodes, only its own Node object"),

@@ -2,7 +2,8 @@
 //!
 //! Flow: [`approver`] lets a node have the client certificate it may ask for; people approve the rest. [`signer`] has
 //! the approved requests of Kubernetes' own signers signed, or says what keeps them from it. [`cleaner`] deletes
-//! requests that nobody waits for. [`request`] reads what a request asks for and [`rules`] says what each signer grants.
+//! requests that nobody waits for, and [`pod_cleaner`] those for certificates of Pods, which others sign. [`trust_bundles`]
+//! says where it can be read whom to believe. [`request`] reads what a request asks for and [`rules`] says what each signer grants.
 //!
 //! Guarantees: what is signed is what was checked, for both are made of one parsed [`request::Request`].
 //!
@@ -11,11 +12,13 @@
 pub(crate) mod approver;
 mod authority;
 pub(crate) mod cleaner;
+pub(crate) mod pod_cleaner;
 mod request;
 mod rules;
 pub(crate) mod signer;
 #[cfg(test)]
 mod tests;
+pub(crate) mod trust_bundles;
 
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::{CertificateSigningRequest, CertificateSigningRequestCondition};

@@ -1,4 +1,4 @@
-//! Defaults of Secrets, Namespaces, Nodes and priority classes.
+//! Defaults of Secrets, Namespaces, Nodes, priority classes and requests for Pods' certificates.
 
 use super::{child, container, default, text};
 use crate::base64;
@@ -35,6 +35,13 @@ pub(super) fn node(node: &mut Object) {
     }
     for name in ["capacity", "allocatable"] {
         child(status, name).into_iter().for_each(container::round_resources);
+    }
+}
+
+/// A certificate is good for a day at most, unless more or less is asked for.
+pub(super) fn pod_certificate_request(request: &mut Object) {
+    if let Some(spec) = child(request, "spec") {
+        default(spec, &"maxExpirationSeconds", 86_400);
     }
 }
 

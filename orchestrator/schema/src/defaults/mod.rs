@@ -78,6 +78,7 @@ pub fn apply((group, version, kind): (&str, &str, &str), object: &mut Value) {
         ("apiregistration.k8s.io", "APIService") => extensions::api_service(fields),
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => extensions::flow_schema(fields),
         ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => extensions::priority_level(fields),
+        ("certificates.k8s.io", "PodCertificateRequest") => cluster::pod_certificate_request(fields),
         ("networking.k8s.io", "IngressClass") => networking::ingress_class(fields),
         ("networking.k8s.io", "NetworkPolicy") => networking::network_policy(fields),
         ("rbac.authorization.k8s.io", "ClusterRoleBinding" | "RoleBinding") => {

@@ -38,7 +38,7 @@ fn requests_become_what_is_expected() {
 #[test]
 fn what_is_no_object_of_the_kind_is_left_alone() {
     for json in ["null", "[]", "1", r#"{"spec":1}"#, r#"{"spec":{"containers":1,"volumes":[1]}}"#] {
-        for kind in wherry_api::kinds::KINDS {
+        for kind in wherry_api::kinds::rows() {
             let mut value = Value::from_json(json.as_bytes()).unwrap();
             apply((kind.group, kind.version, kind.kind), &mut value);
         }

@@ -5,6 +5,7 @@
 //! are authorized as everybody else.
 
 mod labels;
+mod pod_certificates;
 mod pods;
 mod tokens;
 
@@ -132,6 +133,7 @@ impl Writer<'_> {
             ("storage.k8s.io", "CSINode") => self.own_name("CSINode", write),
             ("resource.k8s.io", "ResourceSlice") => self.slice(write),
             ("certificates.k8s.io", "CertificateSigningRequest") => self.certificate(write),
+            ("certificates.k8s.io", "PodCertificateRequest") => self.pod_certificate(write),
             _ => Ok(()),
         }
     }

@@ -5,7 +5,7 @@
 //! node asks anything, no graph is made.
 
 use parking_lot::Mutex;
-use wherry_api::kinds::{Kind, by_kind};
+use wherry_api::kinds::{Kind, by_kind, optional};
 use wherry_schema::Value;
 use wherry_store::{Entry, Event, EventKind, Revision, Store, Watch, WatchError};
 
@@ -14,9 +14,10 @@ use crate::codec;
 use crate::follow::catch_up;
 
 /// The kinds that edges come from.
-const SOURCES: [(&str, &str, Thing); 4] = [
+const SOURCES: [(&str, &str, Thing); 5] = [
     ("", "PersistentVolume", Thing::Volume),
     ("", "Pod", Thing::Pod),
+    ("certificates.k8s.io", "PodCertificateRequest", Thing::PodCertificate),
     ("resource.k8s.io", "ResourceSlice", Thing::Slice),
     ("storage.k8s.io", "VolumeAttachment", Thing::Attachment),
 ];
@@ -69,7 +70,8 @@ impl State {
         let mut graph = Graph::default();
         let mut sources = Vec::new();
         for (group, kind, thing) in SOURCES {
-            let kind = by_kind(group, "v1", kind).expect("the kinds table has what edges come from");
+            let kind = by_kind(group, "v1", kind).or_else(|| optional(group, kind));
+            let kind = kind.expect("the tables of kinds have what edges come from");
             let prefix = codec::prefix(kind, None);
             let source = Source { kind, thing, changes: store.watch(&prefix, checked)? };
             for entry in snapshot.range(&prefix, None) {

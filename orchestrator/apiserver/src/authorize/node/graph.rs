@@ -3,7 +3,7 @@
 //! ```text
 //! node <- Pod <- Secret, ConfigMap, ServiceAccount, ResourceClaim
 //! node <- Pod <- PersistentVolumeClaim <- PersistentVolume <- Secret
-//! node <- VolumeAttachment, ResourceSlice
+//! node <- VolumeAttachment, ResourceSlice, PodCertificateRequest
 //! ```
 //!
 //! What a Pod leads to is counted at its node, so that most questions are one look-up. Only what leads on through a
@@ -24,6 +24,7 @@ pub(super) enum Thing {
     Claim,
     ConfigMap,
     Pod,
+    PodCertificate,
     ResourceClaim,
     Secret,
     ServiceAccount,

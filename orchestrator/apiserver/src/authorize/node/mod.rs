@@ -74,12 +74,14 @@ impl Nodes {
             ("", "persistentvolumeclaims") if of.part == "status" => asked.write_status(Thing::Claim),
             ("", "persistentvolumeclaims") => asked.get(Thing::Claim),
             ("", "persistentvolumes") => asked.get(Thing::Volume),
-            ("", "serviceaccounts") => asked.token(),
+            ("", "serviceaccounts") => asked.account(),
             ("", "nodes") => asked.node(),
             ("", "pods") => asked.pod(),
             ("resource.k8s.io", "resourceclaims") => asked.get(Thing::ResourceClaim),
             ("resource.k8s.io", "resourceslices") => asked.slice(),
             ("storage.k8s.io", "volumeattachments") => asked.get(Thing::Attachment),
+            ("certificates.k8s.io", "clustertrustbundles") => asked.bundle(),
+            ("certificates.k8s.io", "podcertificaterequests") => asked.pod_certificate(),
             ("storage.k8s.io", "csinodes") => asked.own("a CSINode", "CSINode"),
             ("coordination.k8s.io", "leases") => asked.lease(),
             _ => by_rules(),
@@ -140,7 +142,10 @@ impl Asked<'_> {
         }
     }
 
-    fn token(&self) -> Answer {
+    fn account(&self) -> Answer {
+        if self.verb == "get" && self.of.part.is_empty() {
+            return self.related(Thing::ServiceAccount);
+        }
         if self.verb != "create" || self.of.name.is_empty() {
             return no("can only create tokens for individual service accounts");
         }
@@ -170,6 +175,30 @@ impl Asked<'_> {
             ("", "list" | "watch") if !self.of.name.is_empty() => self.related(Thing::Pod),
             ("", "list" | "watch") => no("can only list/watch pods with spec.nodeName field selector"),
             _ => no(""),
+        }
+    }
+
+    fn bundle(&self) -> Answer {
+        match self.verb {
+            "get" | "list" | "watch" if self.of.part.is_empty() => Ok(()),
+            _ => no("can only read ClusterTrustBundles"),
+        }
+    }
+
+    fn pod_certificate(&self) -> Answer {
+        if !self.of.part.is_empty() {
+            return no("cannot authorize PodCertificateRequest subresources");
+        }
+        match self.verb {
+            // Admission sees for which Pod it is.
+            "create" => Ok(()),
+            "get" => self.related(Thing::PodCertificate),
+            "list" | "watch" if self.selects("spec.nodeName") => Ok(()),
+            "list" | "watch" if !self.of.name.is_empty() => self.related(Thing::PodCertificate),
+            "list" | "watch" => {
+                no("can only list/watch podcertificaterequests with spec.nodeName field selector")
+            }
+            _ => no("can only create, get, list and watch PodCertificateRequests"),
         }
     }
 

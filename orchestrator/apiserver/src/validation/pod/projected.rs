@@ -7,7 +7,7 @@ use super::volume::{check_file, check_items, check_mode};
 use crate::object::Fields;
 use crate::validation::template::check_label_selector;
 use crate::validation::values::required;
-use crate::validation::{Errors, Path, names};
+use crate::validation::{Errors, Path, names, pod_certificates};
 
 const KINDS: &[&str] =
     &["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate"];
@@ -118,10 +118,19 @@ fn check_certificate(certificate: &Value, path: &Path, errors: &mut Errors) {
     if !KEYS.contains(&key) {
         errors.unsupported(&path.child("keyType"), key, KEYS);
     }
-    if let Some(seconds) = certificate.int("maxExpirationSeconds").filter(|seconds| *seconds < 3600) {
-        let detail = "if provided, maxExpirationSeconds must be >= 3600";
-        errors.invalid(&path.child("maxExpirationSeconds"), seconds, detail);
+    let longest = pod_certificates::longest(certificate.text("signerName"));
+    let at = path.child("maxExpirationSeconds");
+    match certificate.int("maxExpirationSeconds") {
+        Some(seconds) if seconds < 3600 => {
+            errors.invalid(&at, seconds, "if provided, maxExpirationSeconds must be >= 3600");
+        }
+        Some(seconds) if seconds > longest => {
+            errors.invalid(&at, seconds, &format!("if provided, maxExpirationSeconds must be <= {longest}"));
+        }
+        _ => {}
     }
+    let annotations = certificate.map("userAnnotations");
+    pod_certificates::check_user_annotations(annotations, &path.child("userAnnotations"), errors);
     let paths = ["credentialBundlePath", "keyPath", "certificateChainPath"];
     if paths.iter().all(|field| certificate.text(field).is_empty()) {
         let detail = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath";
