@@ -40,6 +40,7 @@ use crate::network::peers::{self, Own, Routes};
 use crate::network::{self, Layout, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
 use crate::objects::Objects;
 use crate::plugins;
+use crate::pod_certificates::{self, PodCertificates};
 use crate::pod_resources;
 use crate::pods::{PodIndex, Supervisor};
 use crate::policies::{self, Gate, Place, Requests};
@@ -53,6 +54,7 @@ use crate::static_pods::{self, Asker, Directory, DirectoryError, StaticPods};
 use crate::stats::{self, StatsState};
 use crate::streams::{self, StreamState};
 use crate::tokens::Tokens;
+use crate::trust_bundles::TrustBundles;
 use crate::user_ids::{IdRange, UserIds};
 use crate::volumes::{LocalVolumes, VolumeRoot, remove_deleted};
 use crate::wakers::Wakers;
@@ -349,6 +351,18 @@ impl Agent {
             )?,
             objects: Objects::new(&client, &wakers, tasks),
             tokens: Tokens::new(&client, &config.clock),
+            trust_bundles: TrustBundles::new(&client, &wakers, tasks),
+            pod_certificates: PodCertificates::new(
+                pod_certificates::Parts {
+                    client: &client,
+                    clock: &config.clock,
+                    node_name: &config.node_name,
+                    pods: dir.join("pods"),
+                    events: &events,
+                    wakers: &wakers,
+                },
+                tasks,
+            ),
             dns: config.dns.clone(),
             services: follow_services(client.clone(), tasks, stop),
             events,

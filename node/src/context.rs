@@ -27,12 +27,14 @@ use crate::images::{CredentialProviders, Images};
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
+use crate::pod_certificates::PodCertificates;
 use crate::policies::Gate;
 use crate::probes::Tallies;
 use crate::resource_managers::ResourceManagers;
 use crate::runtimes::Runtimes;
 use crate::services::SyncTimes;
 use crate::tokens::Tokens;
+use crate::trust_bundles::TrustBundles;
 use crate::user_ids::UserIds;
 use crate::volumes::VolumeRoot;
 use crate::wakers::Wakers;
@@ -79,6 +81,10 @@ pub(crate) struct Context {
     pub(crate) objects: Objects,
     /// Tokens of ServiceAccounts.
     pub(crate) tokens: Tokens,
+    /// Whom pods believe.
+    pub(crate) trust_bundles: TrustBundles,
+    /// Certificates of pods.
+    pub(crate) pod_certificates: PodCertificates,
     /// What pods are told about finding hosts by their names.
     pub(crate) dns: DnsSettings,
     /// How long changes of Services took to be in force.

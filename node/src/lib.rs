@@ -22,7 +22,7 @@
 //! - `host_ports`: ports of the node that lead to its Pods. `policies`: which packets reach them, and which leave them.
 //! - `ingress`: what is asked of it from outside, by Ingresses.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
-//!   told, workers woken.
+//!   told, workers woken. `trust_bundles`, `pod_certificates`: whom pods believe, and how they show who they are.
 
 #![cfg_attr(test, expect(clippy::needless_pass_by_value, reason = "helpers of tests take JSON literals"))]
 
@@ -54,6 +54,7 @@ mod logs;
 pub mod network;
 mod objects;
 mod plugins;
+mod pod_certificates;
 mod pod_resources;
 mod pods;
 mod policies;
@@ -70,6 +71,7 @@ mod streams;
 #[cfg(test)]
 mod testing;
 mod tokens;
+mod trust_bundles;
 mod user_ids;
 mod volumes;
 mod wakers;

@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, EnvFromSource, EnvVar, EnvVarSource, PersistentVolume, Pod, Service,
+    ClusterTrustBundleProjection, ConfigMap, Container, EnvFromSource, EnvVar, EnvVarSource,
+    PersistentVolume, Pod, PodCertificateProjection, Service,
 };
 use kube::Client;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,9 @@ pub(crate) use fields::{FieldError, NodeFields, field, resource};
 use crate::claims::{self, ClaimError, ClaimOfPod};
 use crate::csi::{self, Csi, CsiError};
 use crate::objects::{ObjectError, Objects};
+use crate::pod_certificates::{Credentials, PodCertificateError, PodCertificates};
 use crate::tokens::{Token, TokenError, Tokens};
+use crate::trust_bundles::{BundleError, TrustBundles};
 
 /// Why an environment cannot be made. The words are kubelet's.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -80,6 +83,14 @@ pub(crate) trait Sources: Sync {
     async fn secret(&self, name: &str) -> Result<Option<BTreeMap<String, Vec<u8>>>, ObjectError>;
     /// A token of the pod's ServiceAccount for this audience and so many seconds.
     async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError>;
+    /// The certificates of authorities that a source names.
+    async fn trust_anchors(&self, wanted: &ClusterTrustBundleProjection) -> Result<String, BundleError>;
+    /// The pod's certificate for this source of this volume, with its key.
+    async fn certificate(
+        &self,
+        place: (&str, usize),
+        wanted: &PodCertificateProjection,
+    ) -> Result<Credentials, PodCertificateError>;
     /// The volume that a claim of the pod's namespace is bound to.
     async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError>;
     /// A volume that a driver gives, or gave before, with files of this group.
@@ -99,6 +110,10 @@ pub(crate) struct PodSources<'a> {
     pub(crate) objects: &'a Objects,
     /// Where its tokens are.
     pub(crate) tokens: &'a Tokens,
+    /// Whom it may believe.
+    pub(crate) trust_bundles: &'a TrustBundles,
+    /// Where its certificates are.
+    pub(crate) pod_certificates: &'a PodCertificates,
     /// The drivers of the node.
     pub(crate) csi: &'a Csi,
     /// The pod.
@@ -133,6 +148,18 @@ impl Sources for PodSources<'_> {
 
     async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError> {
         self.tokens.get(self.pod, audience, seconds).await
+    }
+
+    async fn trust_anchors(&self, wanted: &ClusterTrustBundleProjection) -> Result<String, BundleError> {
+        self.trust_bundles.anchors(self.uid(), wanted).await
+    }
+
+    async fn certificate(
+        &self,
+        place: (&str, usize),
+        wanted: &PodCertificateProjection,
+    ) -> Result<Credentials, PodCertificateError> {
+        self.pod_certificates.get(self.pod, place, wanted).await
     }
 
     async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {

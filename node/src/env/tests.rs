@@ -12,6 +12,18 @@ impl Sources for Fixed {
         unreachable!("variables show no tokens")
     }
 
+    async fn trust_anchors(&self, _: &ClusterTrustBundleProjection) -> Result<String, BundleError> {
+        unreachable!("variables show no certificates")
+    }
+
+    async fn certificate(
+        &self,
+        _: (&str, usize),
+        _: &PodCertificateProjection,
+    ) -> Result<Credentials, PodCertificateError> {
+        unreachable!("variables show no certificates")
+    }
+
     async fn volume(&self, _claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {
         unreachable!("variables show no volumes")
     }

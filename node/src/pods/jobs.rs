@@ -110,6 +110,8 @@ pub(super) async fn mount_volumes(
         client: &ctx.client,
         objects: &ctx.objects,
         tokens: &ctx.tokens,
+        trust_bundles: &ctx.trust_bundles,
+        pod_certificates: &ctx.pod_certificates,
         csi: &ctx.csi,
         pod: &pod,
         ending: &ending,
@@ -346,6 +348,8 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     ctx.user_ids.release(uid).map_err(|error| chain(&error))?;
     ctx.policies.release(uid);
     ctx.objects.release(uid);
+    ctx.trust_bundles.release(uid);
+    ctx.pod_certificates.release(uid);
     // A part of a volume that is still mounted would keep its driver from letting go of it.
     ctx.volumes.sub_paths(uid).tear_down().map_err(|error| chain(&error))?;
     ctx.csi.tear_down(uid).await.map_err(|error| chain(&error))?;

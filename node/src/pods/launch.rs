@@ -201,6 +201,8 @@ async fn environment(
         client: &ctx.client,
         objects: &ctx.objects,
         tokens: &ctx.tokens,
+        trust_bundles: &ctx.trust_bundles,
+        pod_certificates: &ctx.pod_certificates,
         csi: &ctx.csi,
         pod,
         ending: &order.ending,

@@ -110,6 +110,8 @@ impl Worker {
         self.ctx.wakers.unregister(&self.uid);
         self.ctx.objects.release(&self.uid);
         self.ctx.tokens.release(&self.uid);
+        self.ctx.trust_bundles.release(&self.uid);
+        self.ctx.pod_certificates.release(&self.uid);
         self.ctx.allocations.release(&self.uid);
         self.ctx.evictions.release(&self.uid);
         self.ctx.probe_tallies.release(&self.uid);

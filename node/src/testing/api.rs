@@ -74,6 +74,11 @@ impl FakeApi {
 
     /// Makes an object of the collection, unless there is one of its name.
     fn create(&self, collection: &str, mut object: Value) -> Response {
+        if let (None, Some(prefix)) =
+            (object["metadata"]["name"].as_str(), object["metadata"]["generateName"].as_str())
+        {
+            object["metadata"]["name"] = json!(format!("{prefix}{}", self.state.lock().revision));
+        }
         let path = format!("{collection}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
         if self.get(&path).is_some() {
             return status(StatusCode::CONFLICT);
@@ -96,6 +101,11 @@ impl FakeApi {
     /// The object at the path.
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
         self.state.lock().by_path.get(path).cloned()
+    }
+
+    /// Where all objects are.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        self.state.lock().by_path.keys().cloned().collect()
     }
 
     /// Waits until the object at the path is as wanted.
@@ -305,5 +315,15 @@ async fn answer(State(api): State<Arc<FakeApi>>, request: Request) -> Response {
 
 fn is_collection(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
-    matches!(last, "pods" | "services" | "configmaps" | "secrets" | "events" | "persistentvolumes")
+    matches!(
+        last,
+        "pods"
+            | "services"
+            | "configmaps"
+            | "secrets"
+            | "events"
+            | "persistentvolumes"
+            | "clustertrustbundles"
+            | "podcertificaterequests"
+    )
 }

@@ -7,7 +7,7 @@
 //! | persistentVolumeClaim, ephemeral | where the PersistentVolume behind the claim is: a path or a directory ([`local`]) |
 //! | csi, and claims on volumes of drivers | where a driver mounts it ([`crate::csi`]) |
 //! | image | the layers of an image, mounted as one directory by who makes volumes of images ([`image`]) |
-//! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes or a token is to be renewed |
+//! | configMap, secret, downwardAPI, projected | files written atomically ([`atomic`]) and again when their source changes, a token is to be renewed or a certificate was |
 //!
 //! # Guarantees
 //! Setting up and tearing down may be repeated at any point; a failed set-up names the volume and what to do.
@@ -41,7 +41,9 @@ use crate::csi::{self, CsiError};
 use crate::env::{FieldError, NodeFields, Sources};
 use crate::huge_pages::MediumError;
 use crate::objects::ObjectError;
+use crate::pod_certificates::PodCertificateError;
 use crate::tokens::TokenError;
+use crate::trust_bundles::BundleError;
 pub(crate) use atomic::{GroupChange, WriteError, remove_file};
 pub(crate) use devices::devices;
 pub(crate) use local::{LocalVolumes, remove_deleted};
@@ -136,6 +138,12 @@ pub(crate) enum VolumeError {
     /// A token cannot be had.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// A trust bundle cannot be shown.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// A certificate cannot be had.
+    #[error(transparent)]
+    Certificate(#[from] PodCertificateError),
     /// A file operation failed.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -4,23 +4,36 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, ServiceAccountTokenProjection, Volume,
+    ClusterTrustBundleProjection, ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, PodCertificateProjection,
+    ServiceAccountTokenProjection, Volume,
 };
 
 use super::atomic::VolumeFile;
 use super::{VolumeError, fs_group};
 use crate::env::{NodeFields, Sources, field, resource};
+use crate::pod_certificates::Credentials;
 
 /// Kubernetes' default mode of such files.
 const DEFAULT_MODE: i32 = 0o644;
 
 /// One source of files.
 enum Source<'a> {
-    ConfigMap { name: &'a str, items: Option<&'a [KeyToPath]>, optional: bool },
-    Secret { name: &'a str, items: Option<&'a [KeyToPath]>, optional: bool },
+    ConfigMap {
+        name: &'a str,
+        items: Option<&'a [KeyToPath]>,
+        optional: bool,
+    },
+    Secret {
+        name: &'a str,
+        items: Option<&'a [KeyToPath]>,
+        optional: bool,
+    },
     DownwardApi(&'a [DownwardAPIVolumeFile]),
     Token(&'a ServiceAccountTokenProjection),
-    Unsupported(&'static str),
+    Anchors(&'a ClusterTrustBundleProjection),
+    Certificate(usize, &'a PodCertificateProjection),
+    /// It names nothing that is known here.
+    Unknown,
 }
 
 /// Sources and default mode of the volume; `None` if it is not made of files.
@@ -44,7 +57,7 @@ fn sources_of(volume: &Volume) -> Option<(Vec<Source<'_>>, i32)> {
     }
     let projected = volume.projected.as_ref()?;
     let mut sources = Vec::new();
-    for part in projected.sources.iter().flatten() {
+    for (index, part) in projected.sources.iter().flatten().enumerate() {
         if let Some(v) = &part.config_map {
             let (items, optional) = (v.items.as_deref(), v.optional == Some(true));
             sources.push(Source::ConfigMap { name: &v.name, items, optional });
@@ -55,8 +68,12 @@ fn sources_of(volume: &Volume) -> Option<(Vec<Source<'_>>, i32)> {
             sources.push(Source::DownwardApi(v.items.as_deref().unwrap_or_default()));
         } else if let Some(v) = &part.service_account_token {
             sources.push(Source::Token(v));
+        } else if let Some(v) = &part.cluster_trust_bundle {
+            sources.push(Source::Anchors(v));
+        } else if let Some(v) = &part.pod_certificate {
+            sources.push(Source::Certificate(index, v));
         } else {
-            sources.push(Source::Unsupported("clusterTrustBundle or podCertificate"));
+            sources.push(Source::Unknown);
         }
     }
     Some((sources, projected.default_mode.unwrap_or(DEFAULT_MODE)))
@@ -102,9 +119,17 @@ pub(super) async fn read(
                 let audience = wanted.audience.as_deref().unwrap_or_default();
                 let token = sources.token(audience, wanted.expiration_seconds).await?;
                 refresh_at = refresh_at.into_iter().chain([token.renew_at]).min();
-                vec![token_file(pod, wanted, token.text, default_mode)]
+                vec![secret_file(pod, &wanted.path, token.text, default_mode)]
             }
-            Source::Unsupported(what) => return Err(VolumeError::Unsupported { what }),
+            Source::Anchors(wanted) => {
+                let anchors = sources.trust_anchors(wanted).await?;
+                vec![secret_file(pod, &wanted.path, anchors, default_mode)]
+            }
+            Source::Certificate(index, wanted) => {
+                let credentials = sources.certificate((&volume.name, index), wanted).await?;
+                certificate_files(pod, wanted, &credentials, default_mode)
+            }
+            Source::Unknown => return Err(VolumeError::Unsupported { what: "a projected source" }),
         };
         // A later source wins over an earlier one at the same path.
         files.extend(read.into_iter().map(|file| (file.path.clone(), file)));
@@ -119,15 +144,30 @@ fn contents(object: &ConfigMap) -> BTreeMap<String, Vec<u8>> {
     text.chain(bytes).collect()
 }
 
-/// The file of a token. Where a group is to read it, nobody else may.
-fn token_file(
-    pod: &Pod,
-    wanted: &ServiceAccountTokenProjection,
-    token: String,
-    default_mode: i32,
-) -> VolumeFile {
+/// The file of a token or a key. Where a group is to read it, nobody else may.
+fn secret_file(pod: &Pod, path: &str, content: String, default_mode: i32) -> VolumeFile {
     let mode = bits(fs_group(pod).map(|_| 0o600), default_mode);
-    VolumeFile { path: wanted.path.clone(), content: token.into_bytes(), mode }
+    VolumeFile { path: path.to_owned(), content: content.into_bytes(), mode }
+}
+
+/// The files of a certificate: with its key in one, or each by itself.
+fn certificate_files(
+    pod: &Pod,
+    wanted: &PodCertificateProjection,
+    credentials: &Credentials,
+    default_mode: i32,
+) -> Vec<VolumeFile> {
+    let Credentials { key, chain } = credentials;
+    let files = [
+        (&wanted.credential_bundle_path, format!("{key}{chain}")),
+        (&wanted.key_path, key.clone()),
+        (&wanted.certificate_chain_path, chain.clone()),
+    ];
+    let named = files.into_iter().filter_map(|(path, content)| {
+        let path = path.as_deref().filter(|path| !path.is_empty())?;
+        Some(secret_file(pod, path, content, default_mode))
+    });
+    named.collect()
 }
 
 /// The data of a ConfigMap or Secret.

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume};
+use k8s_openapi::api::core::v1::{
+    ClusterTrustBundleProjection, ConfigMap, PersistentVolume, PodCertificateProjection,
+};
 use wherry_api::local_path;
 use wherry_runtime_api::Propagation;
 
 use super::*;
+use crate::pod_certificates::{Credentials, PodCertificateError};
 use crate::tokens::Token;
+use crate::trust_bundles::BundleError;
 
 /// Sources with these volumes, by claim and whether it is ephemeral.
 #[derive(Default)]
@@ -30,6 +34,23 @@ impl Sources for Fixed {
     async fn token(&self, audience: &str, seconds: Option<i64>) -> Result<Token, TokenError> {
         let renew_at = Timestamp::from_second(seconds.unwrap_or_default()).unwrap();
         Ok(Token { text: format!("for {audience:?}"), renew_at, expires_at: Timestamp::MAX })
+    }
+
+    async fn trust_anchors(&self, wanted: &ClusterTrustBundleProjection) -> Result<String, BundleError> {
+        let name = wanted.name.clone().unwrap_or_default();
+        if name == "gone" { Err(BundleError::Missing(name)) } else { Ok(format!("anchors of {name}")) }
+    }
+
+    async fn certificate(
+        &self,
+        (volume, source): (&str, usize),
+        wanted: &PodCertificateProjection,
+    ) -> Result<Credentials, PodCertificateError> {
+        let signer = wanted.signer_name.clone();
+        if signer == "s" {
+            return Err(PodCertificateError::NotYet(signer));
+        }
+        Ok(Credentials { key: format!("key of {volume} {source};"), chain: format!("chain of {signer};") })
     }
 
     async fn volume(&self, claim: &ClaimOfPod<'_>) -> Result<PersistentVolume, ClaimError> {
@@ -122,6 +143,29 @@ async fn tokens_are_files_and_the_first_to_expire_says_when_the_volume_is_writte
 }
 
 #[tokio::test]
+async fn certificates_are_files_together_or_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = |fields: Value| {
+        let mut fields = fields;
+        (fields["signerName"], fields["keyType"]) = (json!("ex.com/s"), json!("ED25519"));
+        json!({ "podCertificate": fields })
+    };
+    let volume = json!({ "projected": { "sources": [
+        { "clusterTrustBundle": { "name": "own", "path": "trust/ca.crt" } },
+        source(json!({ "credentialBundlePath": "bundle.pem" })),
+        source(json!({ "keyPath": "apart/key.pem", "certificateChainPath": "apart/chain.pem" })),
+    ] } });
+    let path = set_up(&root_in(dir.path()), volume).await.unwrap();
+    let read = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    assert_eq!(read("trust/ca.crt"), "anchors of own");
+    assert_eq!(read("bundle.pem"), "key of v 1;chain of ex.com/s;");
+    assert_eq!(
+        (read("apart/key.pem"), read("apart/chain.pem")),
+        ("key of v 2;".into(), "chain of ex.com/s;".into())
+    );
+}
+
+#[tokio::test]
 async fn failures_name_the_volume_and_the_cause() {
     let dir = tempfile::tempdir().unwrap();
     let root = root_in(dir.path());
@@ -133,7 +177,11 @@ async fn failures_name_the_volume_and_the_cause() {
         ),
         (
             json!({ "projected": { "sources": [{ "podCertificate": { "keyType": "ED25519", "signerName": "s" } }] } }),
-            "clusterTrustBundle or podCertificate is not supported by this node yet",
+            "credential bundle is not issued yet: signer \"s\" has not answered",
+        ),
+        (
+            json!({ "projected": { "sources": [{ "clusterTrustBundle": { "name": "gone", "path": "ca" } }] } }),
+            "clustertrustbundle \"gone\" not found",
         ),
         (json!({ "hostPath": { "path": "/dev/null", "type": "Directory" } }), "/dev/null is not a directory"),
         (

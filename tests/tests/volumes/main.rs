@@ -1,6 +1,8 @@
 //! What containers see of their volumes, by file of Kubernetes' conformance suite.
 
 #[cfg(test)]
+mod certificates;
+#[cfg(test)]
 mod config_map;
 #[cfg(test)]
 mod csi;

@@ -82,6 +82,24 @@ impl Node {
         node
     }
 
+    fn certificates(
+        &self,
+        client: &kube::Client,
+        events: &crate::events::Events,
+        wakers: &crate::wakers::Wakers,
+        tasks: &TaskTracker,
+    ) -> crate::pod_certificates::PodCertificates {
+        let parts = crate::pod_certificates::Parts {
+            client,
+            clock: &self.clock,
+            node_name: "node-1",
+            pods: self.dir.path().join("pods"),
+            events,
+            wakers,
+        };
+        crate::pod_certificates::PodCertificates::new(parts, tasks)
+    }
+
     /// Starts the agent, or starts it again on what it left.
     async fn start(&mut self) {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -130,6 +148,8 @@ impl Node {
             garbage: Garbage::default(),
             objects: Objects::new(&client, &wakers, &tasks),
             tokens: Tokens::new(&client, &self.clock),
+            trust_bundles: crate::trust_bundles::TrustBundles::new(&client, &wakers, &tasks),
+            pod_certificates: self.certificates(&client, &events, &wakers, &tasks),
             dns: crate::dns::DnsSettings {
                 domain: "cluster.local".to_owned(),
                 server: [10, 96, 0, 10].into(),

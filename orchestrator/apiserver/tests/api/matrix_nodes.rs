@@ -78,8 +78,9 @@ pub(crate) fn answer(row: &Row, place: Place) -> Result<(), String> {
             ("get", _) => no("cannot get subresource"),
             _ => no("can only get individual resources of this type"),
         },
-        ("", "serviceaccounts", "") if verb == "get" => related(),
-        ("", "serviceaccounts", _) => no("can only create tokens for individual service accounts"),
+        ("", "serviceaccounts", part) if verb != "get" || !part.is_empty() => {
+            no("can only create tokens for individual service accounts")
+        }
         ("", "nodes", "") if reads => match (one, place.name) {
             (false, _) => no("node 'x' cannot read all nodes, only its own Node object"),
             (true, "x") => Ok(()),
@@ -87,7 +88,7 @@ pub(crate) fn answer(row: &Row, place: Place) -> Result<(), String> {
         },
         ("", "nodes", "") if matches!(verb, "create" | "update" | "patch") => Ok(()),
         ("", "nodes" | "pods", "status") if matches!(verb, "update" | "patch") => Ok(()),
-        ("", "pods", "") if verb == "get" => related(),
+        ("", "pods" | "serviceaccounts", "") if verb == "get" => related(),
         ("", "pods", "") if reads => no("can only list/watch pods with spec.nodeName field selector"),
         ("", "pods", "") if matches!(verb, "create" | "delete") => Ok(()),
         ("", "pods", "eviction") => Ok(()),

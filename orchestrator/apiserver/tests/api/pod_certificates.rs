@@ -192,7 +192,7 @@ impl Asked {
         // 2024-05-06T07:08:09Z.
         let begin = std::time::Duration::from_secs(1_714_979_289);
         params.not_before = rcgen::date_time_ymd(1970, 1, 1) + begin;
-        params.not_after = params.not_before + std::time::Duration::from_secs(3600);
+        params.not_after = params.not_before + std::time::Duration::from_hours(1);
         json!({"status": {
             "certificateChain": params.self_signed(&self.key).unwrap().pem(),
             "notBefore": "2024-05-06T07:08:09Z", "notAfter": "2024-05-06T08:08:09Z",

@@ -43,7 +43,8 @@ enum Action {
 
 fn plan(root_ca: &str, found: &[Arc<ClusterTrustBundle>]) -> Action {
     let digest = digest::digest(&digest::SHA256, root_ca.as_bytes());
-    let digits: String = digest.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
+    let halves = digest.as_ref().iter().take(12).flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits: String = halves.filter_map(|half| char::from_digit(half.into(), 16)).collect();
     let name = format!("{PREFIX}{digits}");
     match found.iter().find(|bundle| bundle.name_any() == name) {
         None => Action::Create(Box::new(ClusterTrustBundle {
