@@ -11,6 +11,8 @@ use http::StatusCode;
 pub enum Protocol {
     /// HTTP/1.1.
     Http1,
+    /// HTTP/1.1 over TLS.
+    Https,
     /// HTTP/2 without TLS.
     Http2,
 }

@@ -65,7 +65,7 @@ pub(crate) fn forward(headers: &mut HeaderMap, host: &HeaderValue, client: &Clie
 /// What only one of both protocols has.
 pub(crate) fn suit(headers: &mut HeaderMap, protocol: Protocol) {
     match protocol {
-        Protocol::Http1 => headers.remove(TE),
+        Protocol::Http1 | Protocol::Https => headers.remove(TE),
         // There the authority of the target says it.
         Protocol::Http2 => headers.remove(HOST),
     };

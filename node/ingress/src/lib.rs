@@ -10,7 +10,7 @@
 //! - [`Rule`], [`Table`], [`Backend`]: what is wanted, as data; `filters`: what a rule changes of requests. [`Site`]: all of it that one door needs.
 //! - [`Certificates`]: which certificate a name is shown.
 //! - [`check`]: which requests are refused unseen; `headers`: what is taken from, and told to, the next hop.
-//! - [`Proxy`]: a request's way to an endpoint and back, with its retries. `pools`, `health`: connections and who is passed over.
+//! - [`Proxy`]: a request's way to an endpoint and back, with its retries. `pools`, `tls`, `health`: connections and who is passed over.
 //! - [`Door`]: listens, and drains when it is told to stop. [`Limits`], [`Metrics`].
 
 mod answer;
@@ -33,6 +33,7 @@ mod site;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tunnel;
 
 pub use backend::{Backend, Protocol};

@@ -10,8 +10,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::{Mutex, RwLock};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +21,7 @@ use crate::backend::Protocol;
 use crate::body::Body;
 use crate::health::Health;
 use crate::limits::Limits;
+use crate::tls::TRUSTING;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,8 @@ pub(crate) enum ConnectError {
     Refused(#[source] io::Error),
     #[error("the endpoint did not take a connection in time")]
     Late,
+    #[error("the endpoint does not speak TLS")]
+    Tls(#[source] io::Error),
     #[error("the endpoint does not speak the protocol")]
     Protocol(#[source] hyper::Error),
 }
@@ -106,7 +111,7 @@ impl Endpoint {
     /// A connection; one that has served before only if that is `welcome`.
     pub(crate) async fn lease(self: &Arc<Self>, welcome: bool) -> Result<Lease, ConnectError> {
         match self.protocol {
-            Protocol::Http1 => {
+            Protocol::Http1 | Protocol::Https => {
                 let kept = if welcome { self.kept() } else { None };
                 let is_reused = kept.is_some();
                 let sender = match kept {
@@ -171,14 +176,31 @@ impl Endpoint {
     }
 
     async fn open_http1(&self) -> Result<http1::SendRequest<Body>, ConnectError> {
-        let io = self.connect().await?;
-        let (sender, connection) = http1::handshake(io).await.map_err(ConnectError::Protocol)?;
+        let stream = self.connect().await?;
+        if self.protocol == Protocol::Https {
+            return self.begin_http1(self.secured(stream).await?).await;
+        }
+        self.begin_http1(stream).await
+    }
+
+    async fn begin_http1(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<http1::SendRequest<Body>, ConnectError> {
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(ConnectError::Protocol)?;
         self.drive(connection.with_upgrades());
         Ok(sender)
     }
 
+    async fn secured(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
+        let handshake = TRUSTING.connect(self.address.ip().into(), stream);
+        let handshake = tokio::time::timeout(self.limits.connect, handshake).await;
+        handshake.map_err(|_| ConnectError::Late)?.map_err(ConnectError::Tls)
+    }
+
     async fn open_http2(&self) -> Result<http2::SendRequest<Body>, ConnectError> {
-        let io = self.connect().await?;
+        let io = TokioIo::new(self.connect().await?);
         let handshake = http2::handshake(TokioExecutor::new(), io);
         let handshake = tokio::time::timeout(self.limits.connect, handshake).await;
         let (sender, connection) =
@@ -187,13 +209,13 @@ impl Endpoint {
         Ok(sender)
     }
 
-    async fn connect(&self) -> Result<TokioIo<TcpStream>, ConnectError> {
+    async fn connect(&self) -> Result<TcpStream, ConnectError> {
         let connecting = TcpStream::connect(self.address);
         let connected = tokio::time::timeout(self.limits.connect, connecting).await;
         let stream = connected.map_err(|_| ConnectError::Late)?.map_err(ConnectError::Refused)?;
         // Small messages must not wait for each other's acknowledgement; that it cannot be set is no harm.
         let _ = stream.set_nodelay(true);
-        Ok(TokioIo::new(stream))
+        Ok(stream)
     }
 
     /// Whoever waits for an answer is told how the connection ended.

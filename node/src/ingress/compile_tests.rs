@@ -45,7 +45,7 @@ fn world() -> World {
     ));
     let ports = json!([
         {"name": "web", "port": 80}, {"name": "rpc", "port": 90, "appProtocol": "kubernetes.io/h2c"},
-        {"name": "names", "port": 53, "protocol": "UDP"},
+        {"name": "names", "port": 53, "protocol": "UDP"}, {"name": "safe", "port": 443, "appProtocol": "https"},
     ]);
     let service = json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"ports": ports}});
     world.record_service(&object::<Service>(service));
@@ -129,10 +129,12 @@ fn endpoints_that_are_about_to_end_serve_where_no_other_does() {
 #[test]
 fn ports_say_what_endpoints_speak() {
     let mut world = world();
-    world.record_ingress(&ingress("a", 1, rules("", "/", to("web", json!({"name": "rpc"})))));
-    let site = compile(&world, &certificate());
-    let Action::Forward(forward) = &site.table.rules()[0].action else { panic!("it leads somewhere") };
-    assert_eq!(forward.backends[0].1.protocol, Protocol::Http2);
+    for (port, protocol) in [("web", Protocol::Http1), ("rpc", Protocol::Http2), ("safe", Protocol::Https)] {
+        world.record_ingress(&ingress("a", 1, rules("", "/", to("web", json!({"name": port})))));
+        let site = compile(&world, &certificate());
+        let Action::Forward(forward) = &site.table.rules()[0].action else { panic!("it leads somewhere") };
+        assert_eq!(forward.backends[0].1.protocol, protocol, "{port}");
+    }
 }
 
 #[test]

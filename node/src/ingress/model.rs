@@ -145,6 +145,7 @@ impl Service {
 fn protocol(app_protocol: Option<&str>) -> Protocol {
     match app_protocol {
         Some("kubernetes.io/h2c" | "h2c" | "grpc") => Protocol::Http2,
+        Some("https" | "HTTPS" | "kubernetes.io/wss") => Protocol::Https,
         _ => Protocol::Http1,
     }
 }

@@ -191,7 +191,7 @@ impl Outgoing {
         head.uri = Uri::from_parts(parts).unwrap_or_default();
         headers::suit(&mut head.headers, protocol);
         head.version = match protocol {
-            Protocol::Http1 => Version::HTTP_11,
+            Protocol::Http1 | Protocol::Https => Version::HTTP_11,
             Protocol::Http2 => Version::HTTP_2,
         };
         head

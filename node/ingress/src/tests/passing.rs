@@ -8,13 +8,14 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use rstest::rstest;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::backends::{Backend, nobody, read_head};
 use super::clients::{Client, by_http2, get};
 use super::{Served, all_by, all_to};
+use crate::tls::TRUSTING;
 use crate::{Certificate, Certificates, Host, Limits, Protocol, Site, Table};
 
 #[tokio::test]
@@ -219,28 +220,16 @@ async fn a_request_under_way_ends_before_the_proxy() {
 
 #[tokio::test]
 async fn a_name_is_shown_the_certificate_of_the_time() {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let site = |name: &str| {
-        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-        let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), &provider).unwrap();
+        let (certificate, der) = certificate(name);
         let mut certificates = Certificates::default();
         certificates.add(&Host::Exactly("a.example".to_owned()), &certificate);
-        (Site { table: Table::new([]), certificates }, made.cert.der().clone())
+        (Site { table: Table::new([]), certificates }, der)
     };
     let shown = async |address| {
-        let roots = rustls::RootCertStore::empty();
-        let config = rustls::ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut config = config;
-        config.dangerous().set_certificate_verifier(Arc::new(anyone::Anyone));
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("a.example").unwrap();
-        let stream = connector.connect(name, stream).await.unwrap();
+        let stream = TRUSTING.connect(name, stream).await.unwrap();
         stream.get_ref().1.peer_certificates().unwrap()[0].clone()
     };
     let ((first, first_der), (second, second_der)) = (site("a.example"), site("a.example"));
@@ -251,47 +240,28 @@ async fn a_name_is_shown_the_certificate_of_the_time() {
     served.stop().await;
 }
 
-/// Whom this client talks to is not what these tests are about.
-mod anyone {
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-    use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+/// A certificate of one's own, and what is shown of it.
+fn certificate(name: &str) -> (Certificate, CertificateDer<'static>) {
+    let provider = rustls::crypto::ring::default_provider();
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), &provider).unwrap();
+    (certificate, made.cert.der().clone())
+}
 
-    #[derive(Debug)]
-    pub(super) struct Anyone;
-
-    impl ServerCertVerifier for Anyone {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
-        }
+#[tokio::test]
+async fn endpoints_are_spoken_to_by_tls_whatever_they_show() {
+    let backend = Backend::start("a").await;
+    let certificates = Certificates::new(Some(certificate("endpoint.example").0));
+    let site = Site { table: Table::new([all_to(&[backend.address])]), certificates };
+    let endpoint = Served::open(Limits::default(), site, true).await;
+    let served = Served::start([all_by(Protocol::Https, &[endpoint.address])]).await;
+    for _ in 0..2 {
+        let got = get(served.address, "/").await;
+        assert_eq!((got.status, got.text.as_str()), (StatusCode::OK, "a"));
     }
+    served.change([all_by(Protocol::Https, &[backend.address])]);
+    assert_eq!(get(served.address, "/").await.status, StatusCode::BAD_GATEWAY, "it speaks no TLS");
+    served.stop().await;
+    endpoint.stop().await;
 }
