@@ -13,7 +13,7 @@ use wherry_api::clock::Clock;
 use super::changes::Changes;
 use super::compile::compile;
 use super::doors::Doors;
-use super::gateway::{self, Facts};
+use super::gateway::{Facts, Settled};
 use super::status::{Address, Write, plan};
 use super::world::World;
 
@@ -51,22 +51,24 @@ impl Keeper {
             if !(world.is_complete() && (is_open || !self.gateways || world.gateways.is_complete())) {
                 continue;
             }
-            if world.take_changed() || again || !is_open {
-                self.doors.show(compile(&world), gateway::compile(&world)).await;
+            let changed = world.take_changed();
+            let mut settled = Settled::of(&world);
+            if changed || again || !is_open {
+                self.doors.show(compile(&world), settled.take_ports()).await;
                 is_open = true;
             }
-            self.tell(&world);
+            self.tell(&world, &settled);
         }
     }
 
-    fn tell(&self, world: &World) {
+    fn tell(&self, world: &World, settled: &Settled<'_>) {
         let mut writes = plan(world, &self.addresses);
         if self.gateways {
             let now = self.clock.now();
             let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
             let ips = self.addresses.iter().filter_map(|address| address.ip.as_ref()?.parse().ok());
             let (addresses, failed) = (ips.collect::<Vec<IpAddr>>(), self.doors.failed());
-            writes.extend(gateway::plan(world, &Facts { addresses: &addresses, failed, now: &now }));
+            writes.extend(settled.plan(&Facts { addresses: &addresses, failed, now: &now }));
         }
         self.writes.send_if_modified(|known| {
             let differs = *known != writes;

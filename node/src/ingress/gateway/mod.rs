@@ -30,16 +30,30 @@ use std::collections::BTreeMap;
 use super::served::Served;
 use super::status::Write;
 use super::world::World;
+use attach::Outcome;
 pub(super) use objects::Kind;
 pub(super) use status::Facts;
 pub(super) use world::{Definition, GatewayApi};
 
-/// What is to be served at each port that Gateways ask for.
-pub(super) fn compile(world: &World) -> BTreeMap<u16, Served> {
-    attach::settle(world).ports
+/// What the objects come to, for who serves and for who tells them.
+pub(super) struct Settled<'w> {
+    world: &'w World,
+    outcome: Outcome<'w>,
 }
 
-/// What objects are to be told.
-pub(super) fn plan(world: &World, facts: &Facts<'_>) -> Vec<Write> {
-    status::plan(world, &attach::settle(world), facts)
+impl<'w> Settled<'w> {
+    /// What is known comes to.
+    pub(super) fn of(world: &'w World) -> Self {
+        Self { world, outcome: attach::settle(world) }
+    }
+
+    /// What is to be served at each port that Gateways ask for; to be taken once.
+    pub(super) fn take_ports(&mut self) -> BTreeMap<u16, Served> {
+        std::mem::take(&mut self.outcome.ports)
+    }
+
+    /// What objects are to be told.
+    pub(super) fn plan(&self, facts: &Facts<'_>) -> Vec<Write> {
+        status::plan(self.world, &self.outcome, facts)
+    }
 }

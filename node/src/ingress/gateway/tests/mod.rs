@@ -19,7 +19,7 @@ use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 use wherry_ingress::{Action, Forward, Redirect, Rule, Table};
 
-use super::{Facts, Kind, attach, plan};
+use super::{Facts, Kind, Settled, attach};
 use crate::ingress::world::World;
 
 /// The world that upstream's tests begin with, in short: namespaces `infra`, `app` and `web`, of which the last two have the
@@ -141,7 +141,7 @@ impl Suite {
     fn told_with(&self, failed: &BTreeMap<u16, String>) -> BTreeMap<(String, String), Value> {
         let addresses: [IpAddr; 1] = ["192.0.2.1".parse().unwrap()];
         let facts = Facts { addresses: &addresses, failed, now: "2026-01-01T00:00:00Z" };
-        let writes = plan(&self.world, &facts).into_iter();
+        let writes = Settled::of(&self.world).plan(&facts).into_iter();
         writes.map(|write| ((write.resource.kind.clone(), write.key.name.clone()), write.status)).collect()
     }
 
