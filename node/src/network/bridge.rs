@@ -29,7 +29,7 @@ use super::ipam::{Ipam, Lease, Pool, host_addresses};
 use super::layout::Layout;
 use super::namespace::{Namespace, Namespaces};
 use super::netlink::{Link, Netlink, Veth};
-use super::{NetworkConfig, NetworkError, PodAddress, PodNetwork, nft, sysctl};
+use super::{Bandwidth, NetworkConfig, NetworkError, PodAddress, PodNetwork, nft, sysctl};
 
 /// The bridge all Pods with a network namespace are on.
 const BRIDGE: &str = "wherry0";
@@ -152,6 +152,20 @@ impl PodNetwork for BridgeNetwork {
         let lease = self.ipam.allocate(pod_uid, true)?;
         let netns = self.connect(pod_uid, lease, Some(made)).await?;
         Ok(self.address(lease.ip, Some(netns)))
+    }
+
+    async fn limit(&self, pod_uid: &str, bandwidth: Bandwidth) -> Result<(), NetworkError> {
+        let _turn = self.lock(pod_uid).lock().await;
+        let Some(lease) = self.ipam.get(pod_uid).filter(|lease| lease.netns) else { return Ok(()) };
+        // What one end sends the other is sent.
+        if let Some(bits) = bandwidth.ingress {
+            self.netlink.limit(self.netlink.get(&host_interface(lease.ip)).await?.index, bits).await?;
+        }
+        if let Some(bits) = bandwidth.egress {
+            let netlink = self.namespaces.ensure(pod_uid, lease.ip, None).await?.netlink;
+            netlink.limit(netlink.get(POD_INTERFACE).await?.index, bits).await?;
+        }
+        Ok(())
     }
 
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {

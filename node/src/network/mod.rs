@@ -20,8 +20,9 @@
 //!
 //! Pods of other nodes are reached by routes (`peers`).
 //!
-//! Reading order: `layout`, `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `nft`, `conntrack`, `peers`.
+//! Reading order: `layout`, `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `bandwidth`, `nft`, `conntrack`, `peers`.
 
+mod bandwidth;
 mod bridge;
 pub(crate) mod conntrack;
 mod error;
@@ -47,6 +48,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use wherry_api::ranges::Ranges;
 
+pub use bandwidth::{Bandwidth, BandwidthError};
 pub(crate) use bridge::{host_interface, own_address, route_services};
 pub use error::NetworkError;
 pub(crate) use layout::Layout;
@@ -103,6 +105,12 @@ pub trait PodNetwork: Send + Sync {
 
     /// As [`PodNetwork::attach`], of a Pod whose network namespace somebody made, unless it has one by now.
     async fn attach_made(&self, pod_uid: &str, made: &Path) -> Result<PodAddress, NetworkError>;
+
+    /// Holds a Pod that is connected to these rates. One without a network namespace has nothing that could be held.
+    async fn limit(&self, pod_uid: &str, bandwidth: Bandwidth) -> Result<(), NetworkError> {
+        let _ = (pod_uid, bandwidth);
+        Ok(())
+    }
 
     /// Disconnects a Pod and gives its address back; a Pod nobody knows is no error.
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError>;

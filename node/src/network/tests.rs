@@ -1,10 +1,13 @@
 //! The Pod networks, in network namespaces made by the tests.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream as StdTcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use rstest::rstest;
+use tokio::time::Instant;
 
 use super::testing::{ask_tcp, bridge_config, dual_stack_config, inside, isolated, serve_tcp};
 use super::*;
@@ -285,4 +288,53 @@ async fn a_cidr_that_does_not_fit_is_refused() {
         error.to_string(),
         "pod CIDR fd00::/64 cannot be used: a node needs an IPv4 range, alone or beside one of IPv6"
     );
+}
+
+/// How long a megabyte takes from one namespace to an address in another.
+fn sent(from: Option<&PathBuf>, to: Option<&PathBuf>, address: &str) -> Duration {
+    const BYTES: usize = 1_000_000;
+    let bound = address.to_owned();
+    let listener = inside(to, move || TcpListener::bind(bound).unwrap());
+    let reading = std::thread::spawn(move || {
+        let began = Instant::now();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        (all.len(), began.elapsed())
+    });
+    let address = address.to_owned();
+    inside(from, move || {
+        let mut stream = StdTcpStream::connect(address).unwrap();
+        stream.write_all(&vec![0; BYTES]).unwrap();
+    });
+    let (length, took) = reading.join().unwrap();
+    assert_eq!(length, BYTES);
+    took
+}
+
+#[test]
+fn a_pod_is_held_to_the_rates_of_its_annotations() {
+    isolated(|| async {
+        let data = tempfile::tempdir().unwrap();
+        let network = open(&bridge_config(data.path())).await.unwrap();
+        let (pod, wasm) =
+            (network.attach("a", true).await.unwrap(), network.attach("w", false).await.unwrap());
+        let (netns, inside, outside) = (pod.netns.as_ref(), format!("{}:7000", ip(&pod)), "10.244.3.1:7000");
+        let took = || [sent(None, netns, &inside), sent(netns, None, outside)];
+        let quick = Duration::from_millis(300);
+        assert!(took().iter().all(|took| *took < quick));
+        // A megabyte is eight megabits, less what may come at once.
+        let held = Duration::from_millis(600)..Duration::from_secs(4);
+        network.limit("a", Bandwidth { ingress: Some(8_000_000), egress: None }).await.unwrap();
+        let [into, from] = took();
+        assert!(held.contains(&into) && from < quick, "{into:?} {from:?}");
+        let both = Bandwidth { ingress: Some(1_000_000_000), egress: Some(8_000_000) };
+        network.limit("a", both).await.unwrap();
+        let [into, from] = took();
+        assert!(into < quick && held.contains(&from), "{into:?} {from:?}");
+        // Where there is no interface nothing is held.
+        network.limit("w", both).await.unwrap();
+        assert!(sent(netns, None, &format!("{}:7000", ip(&wasm))) >= held.start);
+        assert!(sent(None, None, &format!("{}:7000", ip(&wasm))) < quick);
+    });
 }

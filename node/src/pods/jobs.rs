@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 use k8s_openapi::api::node::v1::RuntimeClass;
-use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
+use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 use wherry_runtime_api::{ContainerId, DnsConfig, NodeNamespaces, PodUsers, SandboxId, SandboxSpec};
 
@@ -26,7 +26,7 @@ use crate::env::PodSources;
 use crate::events::{Happening, Severity};
 use crate::host_ports::HostPort;
 use crate::huge_pages;
-use crate::network::PodAddress;
+use crate::network::{Bandwidth, PodAddress};
 use crate::runtimes::Handler;
 use crate::volumes::Volumes;
 
@@ -188,11 +188,13 @@ async fn attach(
     users: Option<&PodUsers>,
 ) -> Result<PodAddress, String> {
     let ports = HostPort::of(pod).map_err(|error| chain(&error))?;
+    let bandwidth = Bandwidth::of(pod.annotations()).map_err(|error| chain(&error))?;
     let attached = match users {
         Some(users) => ctx.network.attach_made(uid(pod), &users.network()).await,
         None => ctx.network.attach(uid(pod), netns).await,
     };
     let address = attached.map_err(|error| chain(&error))?;
+    ctx.network.limit(uid(pod), bandwidth).await.map_err(|error| chain(&error))?;
     // Before anything can be sent, and before anybody is led here.
     ctx.policies.admit(uid(pod), pod, &address).await.map_err(|error| chain(&error))?;
     ctx.host_ports.lead(uid(pod), &address, ports).await.map_err(|error| chain(&error))?;
