@@ -34,6 +34,7 @@ use crate::host_ports::{HostPortError, HostPorts};
 use crate::images::control;
 use crate::images::garbage::{self, Garbage};
 use crate::images::{Images, StoreError};
+use crate::in_process::InProcess;
 use crate::ingress::{Ingress, IngressError};
 use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
 use crate::network::peers::{self, Own, Routes};
@@ -143,7 +144,10 @@ pub struct Clients {
 pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) -> Result<(), NodeError> {
     create_dir(&config.data_dir.join("node"))?;
     let dns = cluster_dns(&config)?;
-    let opened = runtimes::open(&config, Arc::new(GuestNames::new(dns.clone())))?;
+    let policies = policies(&config)?;
+    let in_process = InProcess::new(policies.0.judged());
+    let names = Arc::new(GuestNames::new(dns.clone()));
+    let opened = runtimes::open(&config, names, Arc::new(in_process.clone()))?;
     let on_network = NetworkConfig {
         mode: config.network,
         pod_cidr: config.pod_cidr,
@@ -153,8 +157,8 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
     };
     let network = network::open(&on_network).await?;
     let host_ports = Arc::new(HostPorts::open(&on_network, config.node_ips()).await?);
-    let policies = policies(&config)?;
-    let parts = Parts { runtimes: opened.runtimes, network, host_ports: host_ports.clone(), policies, dns };
+    let runtimes = opened.runtimes;
+    let parts = Parts { runtimes, network, host_ports: host_ports.clone(), policies, dns, in_process };
     let result = Box::pin(run_with(clients, config, parts, shutdown)).await;
     host_ports.close().await;
     close(&opened.oci).await;
@@ -198,6 +202,8 @@ pub(crate) struct Parts {
     pub(crate) policies: (Gate, Option<(Place, Requests)>),
     /// The names of the cluster.
     pub(crate) dns: Arc<ClusterDns>,
+    /// Where requests of guests lead.
+    pub(crate) in_process: InProcess,
 }
 
 /// Runs the agent with these parts.
@@ -333,6 +339,7 @@ impl Agent {
             evictions: Evictions::new(wakers.clone()),
             probe_tallies: Tallies::default(),
             service_syncs: SyncTimes::default(),
+            in_process: parts.in_process,
             admission: Arc::new(Admission::observe(config.sysctls.clone())),
             cgroup_root: config.cgroup_root.clone(),
             allocations: Allocations::new(wakers.clone()),
@@ -504,8 +511,8 @@ impl Agent {
             dns: self.config.own_dns(),
             node_port_address: self.config.node_ip,
         };
-        let syncs = self.ctx.service_syncs.clone();
-        Ok(services::run(client, config, (names, syncs), stop.clone()).await?)
+        let told = (names, self.ctx.service_syncs.clone(), self.ctx.in_process.leads.clone());
+        Ok(services::run(client, config, told, stop.clone()).await?)
     }
 }
 

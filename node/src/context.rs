@@ -24,6 +24,7 @@ use crate::eviction::Evictions;
 use crate::host_ports::HostPorts;
 use crate::images::garbage::Garbage;
 use crate::images::{CredentialProviders, Images};
+use crate::in_process::InProcess;
 use crate::logs::LogDir;
 use crate::network::PodNetwork;
 use crate::objects::Objects;
@@ -89,6 +90,8 @@ pub(crate) struct Context {
     pub(crate) dns: DnsSettings,
     /// How long changes of Services took to be in force.
     pub(crate) service_syncs: SyncTimes,
+    /// Where requests of guests lead.
+    pub(crate) in_process: InProcess,
     /// Services of the whole cluster.
     pub(crate) services: Store<Service>,
     /// Where events are told.

@@ -20,6 +20,7 @@
 //! - `streams`: commands, attached programs and forwarded ports for clients.
 //! - [`network`]: Pod addresses. [`services`]: ClusterIPs and NodePorts on this node. `dns`: the names of both.
 //! - `host_ports`: ports of the node that lead to its Pods. `policies`: which packets reach them, and which leave them.
+//! - `in_process`: where requests of guests to guests of this node lead, which need no connection.
 //! - `ingress`: what is asked of it from outside, by Ingresses.
 //! - `objects`, `claims`, `tokens`, `events`, `wakers`: references followed by watch, claims read, tokens renewed, events
 //!   told, workers woken. `trust_bundles`, `pod_certificates`: whom pods believe, and how they show who they are.
@@ -48,6 +49,7 @@ mod file_watch;
 mod host_ports;
 mod huge_pages;
 mod images;
+mod in_process;
 mod ingress;
 mod logind;
 mod logs;

@@ -23,10 +23,32 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
 
 /// `GET http://host/path`, asked of whoever is at that address.
 pub fn get_of(address: SocketAddr, host: &str, path: &str) -> io::Result<Answer> {
-    let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    exchange(address, &asking(host, path), TIMEOUT)
+}
+
+/// The same as [`get`] by who waits only so long for an answer.
+pub fn get_within(address: SocketAddr, path: &str, patience: Duration) -> io::Result<Answer> {
+    exchange(address, &asking(&address.to_string(), path), patience)
+}
+
+fn asking(host: &str, path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+}
+
+/// Changes an object of the API behind `kubectl proxy` by a merge patch.
+pub fn patch(address: SocketAddr, path: &str, patch: &str) -> io::Result<Answer> {
+    let length = patch.len();
+    let request = format!(
+        "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/merge-patch+json\r\nContent-Length: {length}\r\n\r\n{patch}"
+    );
+    exchange(address, &request, TIMEOUT)
+}
+
+fn exchange(address: SocketAddr, request: &str, patience: Duration) -> io::Result<Answer> {
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.set_nodelay(true)?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     (&stream).write_all(request.as_bytes())?;
     read_answer(BufReader::new(stream))
 }

@@ -2,12 +2,13 @@
 //!
 //! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
 //! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`Host`], [`ApiServer`], [`Registry`], [`Viewer`],
-//! [`wait`].
+//! [`churn`], [`wait`].
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
 
 mod agent;
 mod api_server;
+pub mod churn;
 mod cluster;
 mod disk;
 mod hosts;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::names::{Names, NodeNames};
+use crate::paths::{Network, Paths};
 
 /// Tells the time of log records and container states.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -24,6 +25,8 @@ pub struct Config {
     pub limits: Limits,
     /// How guests find hosts by their names.
     pub names: Arc<dyn Names>,
+    /// Where requests of guests lead, so that those to guests of this process are handed over.
+    pub paths: Arc<dyn Paths>,
     /// The node's own addresses, which guests reach only where they are named.
     pub node_addresses: Vec<IpAddr>,
     /// Where the output of programs goes.
@@ -41,10 +44,11 @@ pub enum Output {
 }
 
 impl Config {
-    /// The default bounds, and the node's own resolver.
+    /// The default bounds, the node's own resolver, and all requests by the network.
     pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
         let (limits, names, output) = (Limits::default(), Arc::new(NodeNames), Output::default());
-        Self { data_dir: data_dir.into(), clock, limits, names, node_addresses: Vec::new(), output }
+        let (data_dir, paths) = (data_dir.into(), Arc::new(Network));
+        Self { data_dir, clock, limits, names, paths, node_addresses: Vec::new(), output }
     }
 }
 

@@ -83,9 +83,8 @@ impl tower::Service<Uri> for Connector {
 }
 
 async fn connect(connector: Connector, uri: Uri) -> Result<Stream, ConnectError> {
-    let Connector { network, names, sockets, remarks } = connector;
-    let permit = sockets.take().inspect_err(|error| remarks.refused(&error.to_string()));
-    let permit = permit.map_err(ConnectError::TooMany)?;
+    let permit = connector.permit()?;
+    let Connector { network, names, remarks, .. } = connector;
     let tls = uri.scheme() == Some(&Scheme::HTTPS);
     let host = uri.host().ok_or(ConnectError::NoHost)?.trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
@@ -114,6 +113,41 @@ async fn connect(connector: Connector, uri: Uri) -> Result<Stream, ConnectError>
 
 fn no_address(host: &str) -> ConnectError {
     ConnectError::Resolve { host: host.to_owned(), source: io::ErrorKind::NotFound.into() }
+}
+
+/// Connects to addresses that were chosen already, by whoever looked whether what leads there may be reached.
+#[derive(Clone)]
+pub(crate) struct ToChosen(pub(crate) Connector);
+
+impl tower::Service<Uri> for ToChosen {
+    type Response = Stream;
+    type Error = ConnectError;
+    type Future = BoxFuture<'static, Result<Stream, ConnectError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        connect_chosen(self.0.clone(), uri).boxed()
+    }
+}
+
+async fn connect_chosen(connector: Connector, uri: Uri) -> Result<Stream, ConnectError> {
+    let permit = connector.permit()?;
+    let address = uri.authority().and_then(|authority| authority.as_str().parse().ok());
+    let address: SocketAddr = address.ok_or(ConnectError::NoHost)?;
+    let stream = dial(&connector.network, address).await;
+    let stream = stream.map_err(|source| ConnectError::Connect { address, source })?;
+    Ok(Stream::new(Box::new(stream), permit))
+}
+
+impl Connector {
+    /// Leave for one connection more.
+    pub(crate) fn permit(&self) -> Result<OwnedSemaphorePermit, ConnectError> {
+        let permit = self.sockets.take().inspect_err(|error| self.remarks.refused(&error.to_string()));
+        permit.map_err(ConnectError::TooMany)
+    }
 }
 
 async fn reach(network: &PodNetwork, address: SocketAddr) -> Result<TcpStream, ConnectError> {

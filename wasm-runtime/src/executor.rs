@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::acceptor::Acceptor;
@@ -75,7 +75,12 @@ impl Executor {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.runtime.0.as_ref().expect("taken only when dropped").spawn(future)
+        self.handle().spawn(future)
+    }
+
+    /// These threads, for as long as an executor has them.
+    pub(crate) fn handle(&self) -> &Handle {
+        self.runtime.0.as_ref().expect("taken only when dropped").handle()
     }
 }
 

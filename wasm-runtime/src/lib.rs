@@ -27,8 +27,8 @@
 //! [`config`], `runtime` (the contract), `images`, `compiler` and `code_cache` (bytes to code), `program` (the kinds), `inspect`, `expansion`,
 //! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `exec` and `streams` (commands beside
 //! them), `guest` and `interfaces` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
-//! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names` and `outgoing` (its network), `engine`,
-//! `ticker`, `executor` and `acceptor` (what all share).
+//! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names`, `outgoing`, `connector` (its network),
+//! `paths`, `way`, `servers` and `handed` (requests that need no connection), `engine`, `ticker`, `executor` and `acceptor` (what all share).
 
 mod acceptor;
 mod attach;
@@ -47,6 +47,7 @@ mod executor;
 mod expansion;
 mod found;
 mod guest;
+mod handed;
 mod held;
 mod images;
 mod inspect;
@@ -57,6 +58,7 @@ mod memory;
 mod names;
 mod network;
 mod outgoing;
+mod paths;
 mod pod_limits;
 mod preopens;
 mod processor;
@@ -65,6 +67,7 @@ mod remarks;
 mod response;
 mod runtime;
 mod serve;
+mod servers;
 mod settings;
 mod sockets;
 mod spares;
@@ -72,8 +75,10 @@ mod streams;
 mod ticker;
 mod trap;
 mod turns;
+mod way;
 
 pub use config::{Clock, Config, Limits, Output};
 pub use inspect::{Form, InspectError, Inspection, Start, inspect};
 pub use names::Names;
+pub use paths::{Path, Paths};
 pub use runtime::{Statistics, WasmRuntime};

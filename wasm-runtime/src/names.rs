@@ -30,6 +30,12 @@ const STREAM: &str = "resolve-address-stream";
 pub trait Names: Send + Sync {
     /// The addresses of a host, as a pod sees them that is told this about resolving. A name that is not there is an error.
     async fn addresses(&self, name: &str, dns: &DnsConfig) -> io::Result<Vec<IpAddr>>;
+
+    /// The same, if it is known without asking anybody.
+    fn known(&self, name: &str, dns: &DnsConfig) -> Option<Vec<IpAddr>> {
+        let _ = (name, dns);
+        None
+    }
 }
 
 /// The node's own resolver.
@@ -61,6 +67,19 @@ impl PodNames {
         let addresses = self.names.addresses(host, &self.dns).await?;
         network.learn(host, &addresses);
         Ok(addresses)
+    }
+
+    /// The same without asking anybody, as far as that goes.
+    pub(crate) fn known(&self, host: &str, network: &PodNetwork) -> Option<Vec<IpAddr>> {
+        if let Ok(ip) = host.parse() {
+            return Some(vec![ip]);
+        }
+        if !is_localhost(host) && !network.egress.asks(host) {
+            return None;
+        }
+        let addresses = self.names.known(host, &self.dns)?;
+        network.learn(host, &addresses);
+        Some(addresses)
     }
 }
 

@@ -53,6 +53,13 @@ impl PodNetwork {
         self.ip6.filter(|_| family.is_ipv6()).map_or(self.ip, IpAddr::V6)
     }
 
+    /// From where, in the pod's own addresses, a connection to `target` comes, and where it leads: localhost is the pod in a namespace, too.
+    pub(crate) fn ends(&self, target: SocketAddr) -> (IpAddr, SocketAddr) {
+        let own = self.own(target.ip());
+        let local = is_localhost(target.ip()) || is_unspecified(target.ip());
+        (own, if local { SocketAddr::new(own, target.port()) } else { target })
+    }
+
     /// The address a guest means by this one when it binds or connects.
     pub(crate) fn meant(&self, mut address: SocketAddr) -> SocketAddr {
         if !self.own_namespace && (is_unspecified(address.ip()) || is_localhost(address.ip())) {

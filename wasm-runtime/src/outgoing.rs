@@ -1,21 +1,24 @@
 //! `wasi:http/outgoing-handler`: requests of guests, over connections the container keeps.
 
 use std::error::Error as StdError;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::connector::{ConnectError, Connector};
+use crate::connector::{ConnectError, Connector, ToChosen};
+use crate::handed;
+use crate::way::{Way, Ways};
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -30,19 +33,48 @@ type Answer = Result<(Response<WasiBody>, Finished), Error>;
 /// The HTTP client of one container; its instances share the connections.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
-    client: Client<Connector, WasiBody>,
+    by_network: Client<Connector, WasiBody>,
+    to_chosen: Client<ToChosen, WasiBody>,
+    /// None: all goes by the network.
+    ways: Option<Ways>,
 }
 
 impl Outgoing {
-    /// A client whose connections are made so.
-    pub(crate) fn new(connector: Connector) -> Self {
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .build(connector);
-        Self { client }
+    /// A client whose connections are made so, for requests that need one.
+    pub(crate) fn new(connector: Connector, ways: Option<Ways>) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(IDLE_PER_HOST);
+        let to_chosen = builder.build(ToChosen(connector.clone()));
+        Self { by_network: builder.build(connector), to_chosen, ways }
     }
+
+    /// The response as it begins.
+    async fn begin(&self, mut request: Request<WasiBody>) -> Result<Response<WasiBody>, Error> {
+        let way = match &self.ways {
+            Some(ways) => ways.way(&request).map_err(|error| told(&error))?,
+            None => Way::Network,
+        };
+        let response = match way {
+            Way::Handed(service, permit) => {
+                let response = handed::hand_over(&service, request).await?;
+                return Ok(response.map(|body| Keeping { body, _kept: permit }.boxed_unsync()));
+            }
+            Way::Chosen(endpoint) => {
+                *request.uri_mut() = at(request.uri(), endpoint)?;
+                self.to_chosen.request(request).await
+            }
+            Way::Network => self.by_network.request(request).await,
+        };
+        let response = response.map_err(|error| classify(&error))?;
+        Ok(response.map(|body| body.map_err(Error::from).boxed_unsync()))
+    }
+}
+
+/// The same at an endpoint; what the request says of its host stays.
+fn at(uri: &Uri, endpoint: SocketAddr) -> Result<Uri, Error> {
+    let mut parts = uri.clone().into_parts();
+    parts.authority = endpoint.to_string().parse().ok();
+    Uri::from_parts(parts).map_err(|_| Error::HttpRequestUriInvalid)
 }
 
 impl WasiHttpHooks for Outgoing {
@@ -52,9 +84,9 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _: Finished,
     ) -> Box<dyn Future<Output = Answer> + Send> {
-        let client = self.client.clone();
+        let client = self.clone();
         Box::new(async move {
-            let response = send(client, request, options).await?;
+            let response = send(&client, request, options).await?;
             let finished: Finished = Box::new(std::future::ready(Ok(())));
             Ok((response, finished))
         })
@@ -62,7 +94,7 @@ impl WasiHttpHooks for Outgoing {
 }
 
 async fn send(
-    client: Client<Connector, WasiBody>,
+    client: &Outgoing,
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, Error> {
@@ -71,11 +103,8 @@ async fn send(
     let head = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT)
         + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let response = timeout(head, client.request(request))
-        .await
-        .map_err(|_| Error::ConnectionReadTimeout)?
-        .map_err(|error| classify(&error))?;
-    Ok(response.map(|incoming| Timed::new(incoming, between_bytes).boxed_unsync()))
+    let response = timeout(head, client.begin(request)).await.map_err(|_| Error::ConnectionReadTimeout)??;
+    Ok(response.map(|body| Timed::new(body, between_bytes).boxed_unsync()))
 }
 
 /// The error a guest sees.
@@ -83,16 +112,7 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Error {
     let mut cause = StdError::source(error);
     while let Some(current) = cause {
         if let Some(connect) = current.downcast_ref::<ConnectError>() {
-            return match connect {
-                ConnectError::NoHost => Error::HttpRequestUriInvalid,
-                ConnectError::Resolve { source, .. } => {
-                    Error::DnsError { rcode: Some(source.to_string()), info_code: None }
-                }
-                ConnectError::Unnamed(_) | ConnectError::Forbidden(_) => Error::DestinationIpProhibited,
-                ConnectError::Connect { source, .. } => refused(source),
-                ConnectError::TooMany(_) => Error::ConnectionLimitReached,
-                ConnectError::Tls { .. } => Error::TlsProtocolError,
-            };
+            return told(connect);
         }
         if let Some(own) = current.downcast_ref::<Error>() {
             return Error::InternalError(Some(own.to_string()));
@@ -100,6 +120,20 @@ fn classify(error: &hyper_util::client::legacy::Error) -> Error {
         cause = current.source();
     }
     Error::ConnectionTerminated
+}
+
+/// The error a guest sees that gets no connection.
+fn told(error: &ConnectError) -> Error {
+    match error {
+        ConnectError::NoHost => Error::HttpRequestUriInvalid,
+        ConnectError::Resolve { source, .. } => {
+            Error::DnsError { rcode: Some(source.to_string()), info_code: None }
+        }
+        ConnectError::Unnamed(_) | ConnectError::Forbidden(_) => Error::DestinationIpProhibited,
+        ConnectError::Connect { source, .. } => refused(source),
+        ConnectError::TooMany(_) => Error::ConnectionLimitReached,
+        ConnectError::Tls { .. } => Error::TlsProtocolError,
+    }
 }
 
 fn refused(error: &std::io::Error) -> Error {
@@ -114,13 +148,13 @@ fn refused(error: &std::io::Error) -> Error {
 
 /// A response body that fails when nothing comes for too long.
 struct Timed {
-    body: Incoming,
+    body: WasiBody,
     patience: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl Timed {
-    fn new(body: Incoming, patience: Duration) -> Self {
+    fn new(body: WasiBody, patience: Duration) -> Self {
         Self { body, patience, deadline: None }
     }
 }
@@ -136,11 +170,37 @@ impl Body for Timed {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             this.deadline = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Error::from)));
+            return Poll::Ready(frame);
         }
         let patience = this.patience;
         ready!(this.deadline.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(context));
         Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response body that counts as a connection as long as it is read.
+struct Keeping {
+    body: WasiBody,
+    _kept: OwnedSemaphorePermit,
+}
+
+impl Body for Keeping {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

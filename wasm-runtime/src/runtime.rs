@@ -22,7 +22,6 @@ use wherry_runtime_api::{
     Resources, Runtime, RuntimeError, RuntimeEvent, SandboxId, SandboxSpec, Usage,
 };
 
-use crate::acceptor::Opened;
 use crate::attach::{Doors, Ends};
 use crate::capabilities::Missing;
 use crate::code_cache::{CodeCache, private_directory};
@@ -41,13 +40,16 @@ use crate::memory::LimitExceeded;
 use crate::names::{Names, PodNames};
 use crate::network::PodNetwork;
 use crate::outgoing::Outgoing;
+use crate::paths::Paths;
 use crate::pod_limits::AllLimits;
 use crate::preopens::Directories;
 use crate::program::{Kind, Server};
 use crate::remarks::Remarks;
-use crate::serve::{self, Service};
+use crate::serve::{self, Entrances, Service};
+use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::spares::Spares;
+use crate::way::Ways;
 use crate::{attach, command, exec, preopens};
 
 /// Port of a server whose container declares none.
@@ -62,6 +64,8 @@ pub struct WasmRuntime {
     clock: Clock,
     limits: Limits,
     names: Arc<dyn Names>,
+    paths: Arc<dyn Paths>,
+    servers: Arc<Servers>,
     node_addresses: Arc<[IpAddr]>,
     output: Output,
     staging: PathBuf,
@@ -89,7 +93,7 @@ pub struct Statistics {
 impl WasmRuntime {
     /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
     pub fn new(config: Config) -> Result<Self, RuntimeError> {
-        let Config { data_dir, clock, limits, names, node_addresses, output } = config;
+        let Config { data_dir, clock, limits, names, paths, node_addresses, output } = config;
         let io = |action: &'static str, path: &Path| {
             let path = path.to_owned();
             move |source| RuntimeError::Io { action, path, source }
@@ -109,6 +113,8 @@ impl WasmRuntime {
             stores: Stores::new(limits.keyvalue_bytes),
             events: broadcast::Sender::new(EVENTS),
             names,
+            paths,
+            servers: Arc::default(),
             node_addresses: node_addresses.into(),
             output,
             machine,
@@ -181,12 +187,18 @@ impl WasmRuntime {
         let remarks = Arc::new(Remarks::new(log.clone()));
         let names = PodNames { names: Arc::clone(&self.names), dns: Arc::new(spec.sandbox.dns.clone()) };
         let sockets = Allowance::new(self.limits.sockets);
-        let outgoing = Outgoing::new(Connector {
+        let connector = Connector {
             network: network.clone(),
             names: names.clone(),
             sockets: sockets.clone(),
             remarks: Arc::clone(&remarks),
+        };
+        let ways = container.settings.in_process.then(|| Ways {
+            connector: connector.clone(),
+            paths: Arc::clone(&self.paths),
+            servers: Arc::clone(&self.servers),
         });
+        let outgoing = Outgoing::new(connector, ways);
         Ok(Environment {
             sockets,
             handles: self.limits.handles,
@@ -219,8 +231,8 @@ impl WasmRuntime {
         let environment = Arc::new(self.environment(container, doors)?);
         match &container.program.kind {
             Kind::Server(server) => {
-                let (service, opened) = self.listen(container, server, &environment, &executor).await?;
-                self.attend(container, &executor, environment, serve::end(service, opened));
+                let (service, entrances) = self.listen(container, server, &environment, &executor).await?;
+                self.attend(container, &executor, environment, serve::end(service, entrances));
             }
             Kind::Command(_) | Kind::Module(_) => {
                 let (machine, program) = (Arc::clone(&self.machine), Arc::clone(&container.program));
@@ -238,7 +250,7 @@ impl WasmRuntime {
         server: &Server,
         environment: &Arc<Environment>,
         executor: &Executor,
-    ) -> Result<(Arc<Service>, Vec<Opened>), RuntimeError> {
+    ) -> Result<(Arc<Service>, Entrances), RuntimeError> {
         let spec = &container.spec;
         let memory_limit = spec.resources.memory_limit_bytes;
         if let Some(limit) = memory_limit.filter(|limit| *limit < server.initial_memory) {
@@ -278,12 +290,17 @@ impl WasmRuntime {
             closing: CancellationToken::new(),
             address,
             last_request: Mutex::new(Instant::now()),
+            threads: executor.handle().clone(),
+            clock: Arc::clone(&self.clock),
         };
         let service = Arc::new(service);
         let open = |listener| executor.acceptor.open(listener, Arc::clone(&service));
-        let opened: io::Result<Vec<_>> = listeners.into_iter().map(open).collect();
-        let opened = opened.map_err(|error| failed(error.to_string()))?;
-        Ok((service, opened))
+        let doors: io::Result<Vec<_>> = listeners.into_iter().map(open).collect();
+        let doors = doors.map_err(|error| failed(error.to_string()))?;
+        let ips = [Some(spec.sandbox.ip), spec.sandbox.ip6.map(IpAddr::V6)];
+        let found_at = ips.into_iter().flatten().map(|ip| SocketAddr::new(ip, port)).collect();
+        let listed = self.servers.list(found_at, &service);
+        Ok((service, Entrances { doors, listed }))
     }
 
     /// Has the container run, which takes no task until it is asked to end, and records how it ended.

@@ -17,34 +17,40 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, Version, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use parking_lot::Mutex;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView as _};
 
 use crate::acceptor::Opened;
-use crate::config::Limits;
+use crate::config::{Clock, Limits};
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
 use crate::guest::{Environment, Role};
 use crate::memory::LimitExceeded;
 use crate::program::{Kind, Program, Server};
 use crate::response::{Done, Exchange, Problem};
+use crate::servers::Listed;
 use crate::spares::{Instance, Place, Spares};
 use crate::trap;
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
+const DATE: DateTimePrinter = DateTimePrinter::new();
 
 /// One server being served.
 pub(crate) struct Service {
@@ -69,6 +75,15 @@ pub(crate) struct Service {
     pub(crate) address: SocketAddr,
     /// When the last request began.
     pub(crate) last_request: Mutex<Instant>,
+    /// The threads on which its instances run, whoever asks.
+    pub(crate) threads: Handle,
+    pub(crate) clock: Clock,
+}
+
+/// The ways in which requests come to a server, until they are dropped.
+pub(crate) struct Entrances {
+    pub(crate) doors: Vec<Opened>,
+    pub(crate) listed: Listed,
 }
 
 /// Listens on all of them.
@@ -92,13 +107,16 @@ pub(crate) fn concurrency(server: &Server, limits: &Limits, memory_limit: Option
 }
 
 /// Ends the server as it was asked to.
-pub(crate) async fn end(service: Arc<Service>, opened: Vec<Opened>) -> Exit {
+pub(crate) async fn end(service: Arc<Service>, entrances: Entrances) -> Exit {
     tokio::select! {
         biased;
         () = service.signals.kill.cancelled() => {}
         () = quiet(&service) => {}
     }
-    drop(opened);
+    let Entrances { doors, listed } = entrances;
+    // Who finds it no more in the process is refused by the address, as it is by then.
+    drop(doors);
+    drop(listed);
     service.closing.cancel();
     service.tasks.close();
     let exit = tokio::select! {
@@ -176,6 +194,11 @@ impl Service {
         self.exceeded.get().map_or_else(Exit::killed, |exceeded| Exit::out_of_memory(exceeded.to_string()))
     }
 
+    /// The time as HTTP has it.
+    pub(crate) fn date(&self) -> String {
+        DATE.timestamp_to_rfc9110_string(&(self.clock)()).unwrap_or_default()
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<WasiBody> {
         *self.last_request.lock() = Instant::now();
         let http1 = request.version() < Version::HTTP_2;
@@ -186,7 +209,14 @@ impl Service {
         response
     }
 
-    async fn respond(self: &Arc<Self>, request: Request<Incoming>) -> Result<Response<WasiBody>, Problem> {
+    /// Has an instance answer.
+    pub(crate) async fn respond<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+    ) -> Result<Response<WasiBody>, Problem>
+    where
+        B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
+    {
         if wants_a_tunnel(&request) {
             return Err(Problem::NotHttp);
         }
@@ -195,7 +225,8 @@ impl Service {
         let began = Instant::now();
         let exchange = Arc::new(Exchange::default());
         let done = Done(Arc::clone(&exchange));
-        self.tasks.spawn(Arc::clone(self).attend(request, sender, place, Arc::clone(&exchange)));
+        let attended = Arc::clone(self).attend(request, sender, place, Arc::clone(&exchange));
+        self.tasks.spawn_on(attended, &self.threads);
         let patience = self.request_timeout.unwrap_or(self.limits.response_timeout);
         let response = timeout(patience, receiver).await.map_err(|_| Problem::TooSlow)?;
         match response {
@@ -226,13 +257,15 @@ impl Service {
     }
 
     /// Runs one instance to its end.
-    async fn attend(
+    async fn attend<B>(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<B>,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
         (_permit, place): (OwnedSemaphorePermit, Place),
         exchange: Arc<Exchange>,
-    ) {
+    ) where
+        B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
+    {
         let handled = self.environment.processor.count(self.handle(request, sender, place, &exchange));
         let instance = self.machine.ticker.attend(handled);
         let outcome = tokio::select! {
@@ -277,13 +310,16 @@ impl Service {
         }
     }
 
-    async fn handle(
+    async fn handle<B>(
         &self,
-        request: Request<Incoming>,
+        request: Request<B>,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
         place: Place,
         exchange: &Exchange,
-    ) -> wasmtime::Result<()> {
+    ) -> wasmtime::Result<()>
+    where
+        B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
+    {
         // Told before the store is dropped, which ends the body.
         let mut instance = self.instance(place).await.inspect_err(|_| exchange.fail())?;
         self.call(&mut instance, request, sender).await.inspect_err(|_| exchange.fail())?;
@@ -329,12 +365,15 @@ impl Service {
         Ok(Box::new(Instance::new(store, proxy, slot)))
     }
 
-    async fn call(
+    async fn call<B>(
         &self,
         Instance { store, proxy, answered, .. }: &mut Instance,
-        mut request: Request<Incoming>,
+        mut request: Request<B>,
         sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
-    ) -> wasmtime::Result<()> {
+    ) -> wasmtime::Result<()>
+    where
+        B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
+    {
         *answered += 1;
         if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
             let host = HeaderValue::try_from(self.address.to_string())?;

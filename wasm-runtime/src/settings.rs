@@ -5,6 +5,7 @@
 //! | `run.wherry.dev/capabilities` | `http-client, sockets` | what components may import, of what reaches others |
 //! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7, *.example.com` | the addresses and hosts that guests may reach |
 //! | `run.wherry.dev/level` | `baseline` | what its namespace is held to; the API server writes it |
+//! | `run.wherry.dev/in-process` | `false` | whether its requests to guests of this process are handed over, without a connection |
 //! | `run.wherry.dev/instance-reuse` | `1000` | how many requests an instance may answer, one after the other |
 //! | `run.wherry.dev/keyvalue` | `/data` | the mount in whose volume `wasi:keyvalue` has its buckets |
 //! | `run.wherry.dev/request-timeout` | `30s`, `1m 30s` | how long a request to a server may take, with its response |
@@ -24,6 +25,7 @@ const PREFIX: &str = "run.wherry.dev/";
 const CAPABILITIES: &str = "run.wherry.dev/capabilities";
 const EGRESS: &str = "run.wherry.dev/egress";
 const LEVEL: &str = "run.wherry.dev/level";
+const IN_PROCESS: &str = "run.wherry.dev/in-process";
 const INSTANCE_REUSE: &str = "run.wherry.dev/instance-reuse";
 const KEYVALUE: &str = "run.wherry.dev/keyvalue";
 const REQUEST_TIMEOUT: &str = "run.wherry.dev/request-timeout";
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) capabilities: Capabilities,
     /// What its guests may reach.
     pub(crate) egress: Egress,
+    /// Whether its requests to guests of this process are handed over.
+    pub(crate) in_process: bool,
     /// How many requests an instance may answer, one after the other.
     pub(crate) instance_reuse: NonZeroU32,
     /// The mount in whose volume buckets are.
@@ -68,6 +72,7 @@ impl Settings {
         Self {
             capabilities,
             egress: Egress::usual(level),
+            in_process: true,
             instance_reuse: NonZeroU32::MIN,
             keyvalue: None,
             request_timeout: None,
@@ -94,6 +99,9 @@ impl Settings {
                     settings.egress = parsed(EGRESS, value, known, Egress::parse(value, level))?;
                 }
                 LEVEL => {}
+                IN_PROCESS => {
+                    settings.in_process = parsed(IN_PROCESS, value, "true or false", value.parse().ok())?;
+                }
                 INSTANCE_REUSE => {
                     let known = "a number above zero, as 1000";
                     settings.instance_reuse = parsed(INSTANCE_REUSE, value, known, value.parse().ok())?;
@@ -178,10 +186,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_with_its_name(value in ".*") {
-            for name in [CAPABILITIES, EGRESS, INSTANCE_REUSE, KEYVALUE, LEVEL, REQUEST_TIMEOUT] {
+            for name in [CAPABILITIES, EGRESS, IN_PROCESS, INSTANCE_REUSE, KEYVALUE, LEVEL, REQUEST_TIMEOUT] {
                 match read(&[(name, &value)]) {
                     Ok(settings) => {
                         prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());
+                        prop_assert!(name != IN_PROCESS || settings.in_process == (value == "true"));
                         prop_assert!(name != INSTANCE_REUSE || settings.instance_reuse == value.parse().unwrap());
                     }
                     Err(error) => prop_assert!(error.to_string().contains(name)),

@@ -36,10 +36,36 @@ impl Names for GuestNames {
         if name.trim_end_matches('.').eq_ignore_ascii_case("localhost") {
             return Ok(vec![Ipv4Addr::LOCALHOST.into()]);
         }
+        if let Some(addresses) = self.known(name, config) {
+            return Ok(addresses);
+        }
         let (dns, name, config) = (self.dns.clone(), name.to_owned(), config.clone());
         let found = self.node.spawn(async move { find(&dns, &name, &config).await });
         AbortOnDropHandle::new(found).await.map_err(io::Error::other)?
     }
+
+    fn known(&self, name: &str, config: &DnsConfig) -> Option<Vec<IpAddr>> {
+        if !config.nameservers.contains(&self.dns.settings().server) {
+            return None;
+        }
+        for name in candidates(name, config) {
+            let found = in_cluster(&self.dns, &name)?;
+            if !found.is_empty() {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
+/// The addresses of a name, if others do not have to be asked.
+fn in_cluster(dns: &ClusterDns, name: &Name) -> Option<Vec<IpAddr>> {
+    let mut found = Vec::new();
+    for wanted in [RecordType::A, RecordType::AAAA] {
+        let answer = dns.known(name, wanted, 0).ok().filter(|answer| answer.elsewhere.is_none())?;
+        found.extend(answer.records.iter().filter_map(|record| record.data.ip_addr()));
+    }
+    Some(found)
 }
 
 async fn find(dns: &ClusterDns, name: &str, config: &DnsConfig) -> io::Result<Vec<IpAddr>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1 as core;
 use tokio::sync::{mpsc, oneshot};
 
+use super::judged::Judged;
 use super::model::Pod;
 use crate::network::PodAddress;
 use crate::services::ObjectKey;
@@ -33,24 +34,34 @@ pub(super) enum Request {
 }
 
 /// The keeper's end.
-pub(crate) struct Requests(pub(super) mpsc::UnboundedReceiver<Request>);
+pub(crate) struct Requests {
+    pub(super) receiver: mpsc::UnboundedReceiver<Request>,
+    pub(super) judged: Judged,
+}
 
 /// Lets Pods onto the network once their policies stand.
 #[derive(Clone)]
 pub(crate) struct Gate {
     requests: Option<mpsc::UnboundedSender<Request>>,
+    judged: Judged,
 }
 
 impl Gate {
     /// A gate and the end of it that whoever keeps the rules holds.
     pub(crate) fn new() -> (Self, Requests) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self { requests: Some(sender) }, Requests(receiver))
+        let judged = Judged::unknown();
+        (Self { requests: Some(sender), judged: judged.clone() }, Requests { receiver, judged })
     }
 
     /// A gate that is always open: where no policy has an effect.
     pub(crate) fn open() -> Self {
-        Self { requests: None }
+        Self { requests: None, judged: Judged::none() }
+    }
+
+    /// Which connections policies have a say about.
+    pub(crate) fn judged(&self) -> Judged {
+        self.judged.clone()
     }
 
     /// Returns when the policies of a Pod that gets these addresses are in force. A static Pod waits for nobody: it is to run where

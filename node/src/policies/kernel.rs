@@ -28,6 +28,11 @@ impl Kernel {
         self.wanted = rules;
     }
 
+    /// The rules that are wanted.
+    pub(super) fn wanted(&self) -> &[Ruleset] {
+        &self.wanted
+    }
+
     /// Whether the rules that are wanted are in force.
     pub(super) fn is_in_sync(&self) -> bool {
         self.in_force.as_ref() == Some(&self.wanted)

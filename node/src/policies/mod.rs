@@ -13,6 +13,7 @@
 //! Leaves to others: loopback mode, where no kernel could be told; there no policy has an effect.
 
 mod gate;
+mod judged;
 mod kernel;
 mod model;
 mod plan;
@@ -23,6 +24,7 @@ mod watch;
 mod world;
 
 pub(crate) use gate::{Gate, Requests};
+pub(crate) use judged::Judged;
 pub(crate) use watch::serve;
 
 use crate::network::Layout;

@@ -137,6 +137,15 @@ impl Ruleset {
         self.chains.entry(chain).or_insert_with(|| asked.chain(["drop".to_owned()]).collect());
     }
 
+    /// The Pods that may not be reached by all, or may not reach all.
+    pub(super) fn isolated(&self, direction: Direction) -> impl Iterator<Item = IpAddr> {
+        let map = match direction {
+            Direction::Ingress => &self.to,
+            Direction::Egress => &self.from,
+        };
+        map.keys().copied()
+    }
+
     /// Whether no packet is judged.
     pub(super) fn is_empty(&self) -> bool {
         self.to.is_empty() && self.from.is_empty()

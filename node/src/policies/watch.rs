@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Place;
 use super::gate::{Request, Requests};
+use super::judged::Judged;
 use super::kernel::Kernel;
 use super::world::World;
 use crate::watches::follow;
@@ -37,9 +38,11 @@ pub(crate) async fn serve(client: Client, place: Place, requests: Requests, shut
         kernel: Kernel::new(place.layout),
         world: World::new(place),
         waiting: Vec::new(),
+        judged: requests.judged,
+        untold: false,
     };
     keeper.changes.push(follow(&client, watcher::Config::default(), Change::Policy, Change::Failed));
-    let mut requests = requests.0;
+    let mut requests = requests.receiver;
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -67,6 +70,10 @@ struct Keeper {
     kernel: Kernel,
     /// Who is to be told when the rules are in force.
     waiting: Vec<oneshot::Sender<()>>,
+    /// Who asks which connections rules are about.
+    judged: Judged,
+    /// Whether they have not been told of the rules yet.
+    untold: bool,
 }
 
 impl Keeper {
@@ -110,9 +117,13 @@ impl Keeper {
         }
         if let Some(rules) = self.world.take_rules() {
             self.kernel.want(rules);
+            self.untold = true;
         }
         self.kernel.apply().await;
         if self.kernel.is_in_sync() {
+            if std::mem::take(&mut self.untold) {
+                self.judged.by(self.kernel.wanted());
+            }
             for done in self.waiting.drain(..) {
                 // Whoever asked may have given up.
                 let _ = done.send(());

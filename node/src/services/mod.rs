@@ -3,7 +3,8 @@
 //! Flow: `watch` (Services, EndpointSlices, this node) -> `world` (what is known, which Services changed) -> `plan`
 //! (pure: the endpoints of each port) -> a data plane, which applies only what differs:
 //! - bridge mode: `nftables`, one transaction per batch of changes; the kernel does the rest;
-//! - loopback mode: `proxy`, listeners in this process.
+//! - loopback mode: `proxy`, listeners in this process;
+//! - `leads`, in both: requests of wasm guests to others of this process, which need no connection.
 //!
 //! Load balancers ask the node how it stands with a Service (`health`). The same events then go to the names of Services and
 //! endpoints (`dns`).
@@ -11,9 +12,11 @@
 //! A change is applied at once; what is already queued behind it goes into the same batch. Rules of an earlier
 //! run stay in force until both lists are complete, and stay when the agent ends.
 
+mod affinity;
 mod dataplane;
 mod fronts;
 mod health;
+mod leads;
 mod model;
 mod nftables;
 mod plan;
@@ -39,6 +42,7 @@ use crate::dns::Feed;
 use crate::network::{NetworkError, NetworkMode};
 use dataplane::Dataplane;
 use health::HealthChecks;
+pub(crate) use leads::Leads;
 pub(crate) use model::{ObjectKey, service_of};
 pub(crate) use proxy::{Connections, Listener, Route};
 pub(crate) use replica::Replica;
@@ -76,7 +80,7 @@ pub enum ServicesError {
 pub(crate) async fn run(
     client: Client,
     config: ServicesConfig,
-    (names, syncs): (Feed, SyncTimes),
+    (names, syncs, leads): (Feed, SyncTimes, Leads),
     shutdown: CancellationToken,
 ) -> Result<(), ServicesError> {
     let dataplane = Dataplane::open(&config).await?;
@@ -86,6 +90,6 @@ pub(crate) async fn run(
         NetworkMode::Bridge => Ipv4Addr::UNSPECIFIED.into(),
         NetworkMode::Loopback => config.node_port_address,
     });
-    watch::serve(client, &config.node_name, Told { dataplane, health, names, syncs }, shutdown).await;
+    watch::serve(client, &config.node_name, Told { dataplane, health, names, syncs, leads }, shutdown).await;
     Ok(())
 }

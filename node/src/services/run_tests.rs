@@ -117,7 +117,8 @@ async fn follows_the_api_server(config: ServicesConfig, address: &'static str, e
     let (client, [services, slices]) = Api::client(&[service(cluster_ip)], &[slice(std::slice::from_ref(a))]);
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let names = Feed::new(crate::dns::tests::dns("/dev/null".as_ref(), 53));
-    let running = tasks.spawn(run(client, config, (names, SyncTimes::default()), shutdown.clone()));
+    let running =
+        tasks.spawn(run(client, config, (names, SyncTimes::default(), Leads::default()), shutdown.clone()));
     answers(address, Some("a")).await;
     slices.send(json!({"type": "MODIFIED", "object": slice(std::slice::from_ref(b))})).unwrap();
     answers(address, Some("b")).await;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dataplane::Dataplane;
 use super::health::HealthChecks;
+use super::leads::Leads;
 use super::sync_times::SyncTimes;
 use super::world::World;
 use crate::dns::Feed;
@@ -35,11 +36,12 @@ pub(super) struct Told {
     pub(super) health: HealthChecks,
     pub(super) names: Feed,
     pub(super) syncs: SyncTimes,
+    pub(super) leads: Leads,
 }
 
 /// Keeps the data plane, the health checks and the names as the API server's objects want them, until `shutdown`.
 pub(super) async fn serve(client: Client, node: &str, told: Told, shutdown: CancellationToken) {
-    let Told { mut dataplane, mut health, mut names, syncs } = told;
+    let Told { mut dataplane, mut health, mut names, syncs, leads } = told;
     let mut changes = changes(&client, node);
     let mut world = World::new(node);
     loop {
@@ -58,6 +60,7 @@ pub(super) async fn serve(client: Client, node: &str, told: Told, shutdown: Canc
         if world.complete() {
             let began = Instant::now();
             let changes = world.take_changes();
+            leads.apply(&changes.ports);
             dataplane.apply(changes.ports).await;
             syncs.note(began.elapsed());
             health.apply(changes.health).await;

@@ -114,6 +114,7 @@ async fn metrics(State(state): State<StatsState>) -> impl IntoResponse {
         state.ctx.containers.pods().iter().map(|uid| state.ctx.containers.of_pod(uid)).collect();
     let page = kubelet::page(&state.ctx.node_name, &containers);
     let page = page + &services::page(&state.ctx.service_syncs.counted());
+    let page = page + &services::in_process(state.ctx.in_process.requests());
     text(state.ingress.iter().fold(page, |page, counted| page + &ingress::page(counted)))
 }
 

@@ -3,6 +3,7 @@
 use super::exposition::{Kind, Page, seconds};
 use crate::services::{Counted, limit};
 
+const IN_PROCESS: &str = "wherry_in_process_requests_total";
 const SYNC: &str = "kubeproxy_sync_proxy_rules_duration_seconds";
 
 /// The families.
@@ -17,6 +18,16 @@ pub(super) fn page(counted: &Counted) -> String {
     page.sample(&format!("{SYNC}_bucket"), &[("le", "+Inf")], counted.count, None);
     page.sample(&format!("{SYNC}_sum"), &[], nanos(counted.total), None);
     page.sample(&format!("{SYNC}_count"), &[], counted.count, None);
+    page.into_text()
+}
+
+/// The family of requests that needed no connection.
+pub(super) fn in_process(requests: u64) -> String {
+    let mut page = Page::default();
+    let what =
+        "Requests of wasm containers that were handed to wasm containers of this node without a connection";
+    page.family(IN_PROCESS, Kind::Counter, what);
+    page.sample(IN_PROCESS, &[], requests, None);
     page.into_text()
 }
 

@@ -5,7 +5,7 @@
 //! ```
 //! Each line reads `figure: name = value unit[, baseline ...]`; names select what runs: ready, rss, pods,
 //! killed, http, api, node, ingress. After `wasm` names are those of the wasm runtime's: http, start, density, isolation, rolling; after
-//! `network` those of the Pods' network: services, dns.
+//! `network` those of the Pods' network: services, dns, calls, changes.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@
 )]
 
 mod api_load;
+mod in_process;
 mod ingress;
 mod load;
 mod network;

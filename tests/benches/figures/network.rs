@@ -16,11 +16,12 @@ use wherry_tests::{Cluster, Options, Registry, http, wait};
 
 use super::load::on_this_thread;
 use super::wasm::{Driver, SERVICES, ms, pod, serving, within};
-use super::{Bench, clock, count, figure, figure_beside, float, idle_for, remark};
+use super::{Bench, clock, count, figure, figure_beside, float, idle_for, in_process, remark};
 use crate::api_load::is_ready;
 
 /// The parts by their names.
-pub(crate) const BENCHES: [(&str, Bench); 2] = [("services", services), ("dns", dns)];
+pub(crate) const BENCHES: [(&str, Bench); 4] =
+    [("services", services), ("dns", dns), ("calls", in_process::calls), ("changes", in_process::changes)];
 
 /// How many Services there are while others come.
 const STEPS: [usize; 3] = [10, 1_000, 10_000];

@@ -13,6 +13,8 @@ mod exec;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod in_process;
+#[cfg(test)]
 mod interfaces;
 #[cfg(test)]
 mod isolation;

@@ -136,6 +136,7 @@ impl Node {
             evictions: Evictions::new(wakers.clone()),
             probe_tallies: crate::probes::Tallies::default(),
             service_syncs: crate::services::SyncTimes::default(),
+            in_process: crate::in_process::InProcess::new(crate::policies::Gate::open().judged()),
             cgroup_root: CgroupRoot::default(),
             allocations: Allocations::new(wakers.clone()),
             allocatable_amounts: Amounts { cpu: 4000, memory: 4 << 30 },

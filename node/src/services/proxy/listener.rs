@@ -1,18 +1,17 @@
 //! One address of a Service: accepts, picks an endpoint, copies both ways.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+
+use super::super::affinity::Clients;
 
 /// How long an endpoint may take to accept before the next one is tried.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -20,8 +19,6 @@ const CONNECT: Duration = Duration::from_secs(3);
 const BUFFER: usize = 16 * 1024;
 /// How long connections may go on when nobody listens any more.
 const DRAIN: Duration = Duration::from_secs(2);
-/// Clients remembered per address before the expired ones are forgotten.
-const CLIENTS: usize = 1024;
 
 /// Where the connections to an address go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +88,10 @@ impl Listener {
     }
 }
 
-/// The endpoint of each client and until when it keeps it.
-type Clients = Arc<Mutex<HashMap<IpAddr, (SocketAddr, Instant)>>>;
-
 struct Front {
     socket: TcpListener,
     route: watch::Receiver<Route>,
-    clients: Clients,
+    clients: Arc<Clients>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -133,7 +127,7 @@ struct Connection {
     route: Route,
     /// Counts connections, so that endpoints take turns.
     turn: usize,
-    clients: Clients,
+    clients: Arc<Clients>,
 }
 
 impl Connection {
@@ -173,19 +167,13 @@ impl Connection {
 
     fn remembered(&self) -> Option<SocketAddr> {
         self.route.affinity?;
-        let clients = self.clients.lock();
-        let (backend, until) = clients.get(&self.from)?;
-        (*until > Instant::now() && self.route.backends.contains(backend)).then_some(*backend)
+        self.clients.endpoint(self.from, &self.route.backends)
     }
 
     fn remember(&self, backend: SocketAddr) {
-        let Some(seconds) = self.route.affinity else { return };
-        let now = Instant::now();
-        let mut clients = self.clients.lock();
-        if clients.len() >= CLIENTS {
-            clients.retain(|_, (_, until)| *until > now);
+        if let Some(seconds) = self.route.affinity {
+            self.clients.remember(self.from, backend, seconds);
         }
-        clients.insert(self.from, (backend, now + Duration::from_secs(seconds.into())));
     }
 }
 

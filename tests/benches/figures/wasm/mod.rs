@@ -53,7 +53,7 @@ pub(crate) fn pod(name: &str, container: &Value) -> Value {
 }
 
 /// A Service of the Pods with this label `app`.
-fn service(app: &str) -> String {
+pub(crate) fn service(app: &str) -> String {
     json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": app },
         "spec": { "selector": { "app": app }, "ports": [{ "port": 80, "targetPort": 8080 }] },
@@ -134,7 +134,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Where a Pod answers.
-    fn pod(&self, name: &str) -> SocketAddr {
+    pub(crate) fn pod(&self, name: &str) -> SocketAddr {
         let ip = self.cluster.kubectl(&["get", "pod", name, "-o", "jsonpath={.status.podIP}"]);
         SocketAddr::new(ip.parse().unwrap(), 8080)
     }

@@ -9,17 +9,22 @@
 //! /half        traps in the middle of a body /get/HOST:PORT/PATH  fetches it and passes the answer on
 //! /env/NAME    that variable                 /log/TEXT     prints to stdout and stderr
 //! /sleep/MS    answers after that time       /file/PATH    the content of that file
+//! /request     shows the request that came   /trailers     a body with trailers
+//! /show/METHOD/HOST:PORT/PATH   shows the answer to that request
+//! /duplex/N/HOST:PORT/PATH      sends N chunks, each after the one before has come back
+//! /push/HOST:PORT/PATH          sends for a moment and says how much was taken
+//! /timed/N/HOST:PORT/PATH       asks N times: median, 99th percentile and sum of the times, in nanoseconds
 //! ```
 
+mod client;
+
 use std::hint::black_box;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    Fields, IncomingBody, IncomingRequest, IncomingResponse, OutgoingBody, OutgoingRequest, OutgoingResponse,
-    ResponseOutparam, Scheme,
+    Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
 };
 
 wasip2::http::proxy::export!(Guest);
@@ -53,6 +58,12 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
             "stream" => stream(out, number(rest)),
             "half" => half(out),
             "get" => get(out, rest),
+            "request" => respond(out, 200, &shown(&request)),
+            "trailers" => trailers(out),
+            "show" => ask(out, rest, |method, target| client::shown(&parsed(method), target)),
+            "duplex" => ask(out, rest, |chunks, target| client::there_and_back(number(chunks), target)),
+            "push" => ask(out, &format!("x/{rest}"), |_, target| client::pushed(target)),
+            "timed" => ask(out, rest, |count, target| client::timed(number(count), target)),
             "env" => respond(out, 200, &std::env::var(rest).unwrap_or_else(|_| "(unset)".into())),
             "log" => {
                 println!("{rest}");
@@ -136,29 +147,48 @@ fn half(out: ResponseOutparam) {
 }
 
 fn get(out: ResponseOutparam, target: &str) {
-    let (authority, path) = target.split_once('/').unwrap_or((target, ""));
-    match fetch(authority, &format!("/{path}")) {
-        Ok(response) => {
-            let status = response.status();
-            let text = read(response.consume().expect("the body is taken once"));
-            respond(out, status, &text);
-        }
+    let answered = client::fetch(&Method::Get, target).and_then(|response| {
+        let status = response.status();
+        Ok((status, client::read(&response.consume().expect("the body is taken once"))?))
+    });
+    match answered {
+        Ok((status, text)) => respond(out, status, &text),
         Err(problem) => respond(out, 502, &problem),
     }
 }
 
-fn fetch(authority: &str, path: &str) -> Result<IncomingResponse, String> {
-    let request = OutgoingRequest::new(Fields::new());
-    request.set_scheme(Some(&Scheme::Http)).expect("a valid scheme");
-    request.set_authority(Some(authority)).map_err(|()| format!("bad authority {authority:?}"))?;
-    request.set_path_with_query(Some(path)).map_err(|()| format!("bad path {path:?}"))?;
-    let pending = outgoing_handler::handle(request, None).map_err(|code| format!("{code:?}"))?;
-    pending.subscribe().block();
-    pending.get().expect("it is ready").expect("it is taken once").map_err(|code| format!("{code:?}"))
+/// Answers with what a request of its own led to; its first word and the target are in the path.
+fn ask(out: ResponseOutparam, rest: &str, asked: impl Fn(&str, &str) -> Result<String, String>) {
+    let (word, target) = rest.split_once('/').unwrap_or((rest, ""));
+    match asked(word, target) {
+        Ok(text) => respond(out, 200, &text),
+        Err(problem) => respond(out, 502, &problem),
+    }
 }
 
-fn read(body: IncomingBody) -> String {
-    let mut text = String::new();
-    let _ = body.stream().expect("the stream is taken once").read_to_string(&mut text);
-    text
+fn parsed(method: &str) -> Method {
+    match method {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        other => Method::Other(other.to_owned()),
+    }
+}
+
+fn shown(request: &IncomingRequest) -> String {
+    let (path, authority) = (request.path_with_query(), request.authority());
+    let said = (path.unwrap_or_default(), authority.unwrap_or_default());
+    format!("{:?} {} {} {:?}\n{}", request.method(), said.0, said.1, request.scheme(), client::listed(&request.headers()))
+}
+
+fn trailers(out: ResponseOutparam) {
+    let fields = Fields::from_list(&[("trailer".to_owned(), b"x-sum".to_vec())]).expect("valid fields");
+    let response = OutgoingResponse::new(fields);
+    let body = response.body().expect("the body is taken once");
+    ResponseOutparam::set(out, Ok(response));
+    let mut stream = body.write().expect("the stream is taken once");
+    let _ = stream.write_all(b"summed");
+    drop(stream);
+    let sum = Fields::from_list(&[("x-sum".to_owned(), b"42".to_vec())]).expect("valid fields");
+    let _ = OutgoingBody::finish(body, Some(sum));
 }

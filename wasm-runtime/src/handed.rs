@@ -1,0 +1,142 @@
+//! A request that one server of this process is given by another's guest, without a connection between them.
+//!
+//! Guarantees: the server limits, times and counts it as one that came over a connection, and each side sees the headers that HTTP/1.1
+//! would have left. Bodies are not copied: who writes waits until who reads has taken. Trailers arrive also where nobody announced them.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use http_body::Body;
+use http_body_util::{BodyExt as _, Empty};
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+use crate::response::Problem;
+use crate::serve::Service;
+
+/// More headers than this are not read from a connection.
+const MOST_HEADERS: usize = 100;
+
+/// Whether a request may be handed over: what a connection would refuse is for the connection to refuse.
+pub(crate) fn may_be(request: &Request<WasiBody>) -> bool {
+    *request.method() != Method::CONNECT && request.headers().len() < MOST_HEADERS
+}
+
+/// Has a server answer. What ends it ends the response, as the end of a connection would.
+pub(crate) async fn hand_over(
+    service: &Arc<Service>,
+    request: Request<WasiBody>,
+) -> Result<Response<WasiBody>, Error> {
+    *service.last_request.lock() = Instant::now();
+    let asked_for_head = *request.method() == Method::HEAD;
+    let answer = tokio::select! {
+        biased;
+        () = service.signals.kill.cancelled() => return Err(Error::ConnectionTerminated),
+        answer = service.respond(sent(request)) => answer.unwrap_or_else(Problem::response),
+    };
+    if answer.status().is_informational() {
+        return Err(Error::HttpProtocolError);
+    }
+    Ok(received(answer, asked_for_head, &service.date()))
+}
+
+/// The request as it arrives.
+fn sent(mut request: Request<WasiBody>) -> Request<WasiBody> {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    if !request.body().is_end_stream() {
+        let length = request.body().size_hint().exact();
+        tell_length(request.headers_mut(), length);
+    }
+    request
+}
+
+/// The response as it arrives.
+fn received(mut response: Response<WasiBody>, asked_for_head: bool, date: &str) -> Response<WasiBody> {
+    let ended = response.body().is_end_stream();
+    let length = if ended { Some(0) } else { response.body().size_hint().exact() };
+    let is_empty = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !(is_empty || asked_for_head && ended) {
+        tell_length(response.headers_mut(), length);
+    }
+    if let (false, Ok(date)) = (response.headers().contains_key(header::DATE), HeaderValue::from_str(date)) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    if is_empty || asked_for_head {
+        // The instance learns that nobody reads what it writes.
+        return response.map(|_| Empty::new().map_err(|never| match never {}).boxed_unsync());
+    }
+    response
+}
+
+/// A body whose length is known is sent with it.
+fn tell_length(headers: &mut HeaderMap, length: Option<u64>) {
+    if let Some(length) = length
+        && !headers.contains_key(header::CONTENT_LENGTH)
+    {
+        headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    use super::*;
+
+    const DATE: &str = "Mon, 23 Nov 2026 06:00:00 GMT";
+
+    fn body(text: &'static str) -> WasiBody {
+        Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
+    }
+
+    fn answered(status: u16, text: &'static str, head: bool) -> (HeaderMap, u64) {
+        let response = Response::builder().status(status).body(body(text)).unwrap();
+        let response = received(response, head, DATE);
+        let length = response.body().size_hint().exact().unwrap();
+        (response.headers().clone(), length)
+    }
+
+    #[test]
+    fn a_request_arrives_in_the_form_of_a_server() {
+        let request = Request::post("http://web.shop/a/b?c=d").header(header::HOST, "web.shop");
+        let arrived = sent(request.body(body("hello")).unwrap());
+        assert_eq!(arrived.uri(), "/a/b?c=d");
+        assert_eq!(arrived.headers()[header::HOST], "web.shop");
+        assert_eq!(arrived.headers()[header::CONTENT_LENGTH], "5");
+        let without = sent(Request::get("http://web.shop/").body(body("")).unwrap());
+        assert!(without.headers().is_empty(), "{without:?}");
+    }
+
+    #[test]
+    fn a_response_arrives_with_its_date_and_length_and_without_a_body_where_there_is_none() {
+        let (headers, length) = answered(200, "hello", false);
+        assert_eq!(
+            (headers[header::DATE].to_str().unwrap(), &headers[header::CONTENT_LENGTH]),
+            (DATE, &"5".parse().unwrap())
+        );
+        assert_eq!(length, 5);
+        assert_eq!(answered(200, "", false).0[header::CONTENT_LENGTH], "0");
+        let (headers, length) = answered(200, "hello", true);
+        assert_eq!((headers[header::CONTENT_LENGTH].to_str().unwrap(), length), ("5", 0));
+        for status in [204, 304] {
+            let (headers, length) = answered(status, "hello", false);
+            assert!(!headers.contains_key(header::CONTENT_LENGTH) && length == 0, "{status}: {headers:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_connection_would_refuse_is_not_handed_over() {
+        let mut request = Request::get("http://web/").body(body("")).unwrap();
+        assert!(may_be(&request));
+        *request.method_mut() = Method::CONNECT;
+        assert!(!may_be(&request));
+        *request.method_mut() = Method::GET;
+        for number in 0..MOST_HEADERS {
+            let name: http::HeaderName = format!("x-{number}").parse().unwrap();
+            request.headers_mut().insert(name, HeaderValue::from_static("y"));
+        }
+        assert!(!may_be(&request));
+    }
+}
