@@ -58,15 +58,15 @@ impl Fragment {
             self.add_pool(names, port, Scope::Cluster);
             self.add_pool(names, port, port.external);
             for ip in &port.external_ips {
-                self.lead("external", key(ip), names.external());
+                self.lead("external", &key(ip), &names.external());
             }
             let balanced = self.add_balancer(names, port, base);
             for ip in &port.balancer_ips {
-                self.lead("external", key(ip), balanced.clone());
+                self.lead("external", &key(ip), &balanced);
             }
         }
         if let Some(node_port) = port.node_port {
-            self.lead("node_ports", format!("{} . {node_port}", port.protocol.as_str()), names.external());
+            self.lead("node_ports", &format!("{} . {node_port}", port.protocol.as_str()), &names.external());
         }
         // Endpoints that people write need not name their node.
         let own = port.cluster.iter().chain(&port.local).map(SocketAddr::ip);
@@ -94,12 +94,12 @@ impl Fragment {
         // All ports that nobody has are refused there.
         if !port.cluster.is_empty() || !base.service_cidr.contains(&ip) {
             self.add_pool(names, port, port.internal);
-            self.lead("cluster", key, names.pool(port.internal));
+            self.lead("cluster", &key, &names.pool(port.internal));
         }
     }
 
-    fn lead(&mut self, map: &str, key: String, chain: String) {
-        self.element(map, &key, Some(&format!("goto {chain}")));
+    fn lead(&mut self, map: &str, key: &str, chain: &str) {
+        self.element(map, key, Some(&format!("goto {chain}")));
     }
 
     fn element(&mut self, set: &str, key: &str, data: Option<&str>) {
