@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "nodes/partition.rs"]
+mod partition;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
@@ -271,6 +274,7 @@ fn pods_of_three_machines_reach_each_other() {
         policies_know_pods_of_other_nodes(&cluster);
         everybody_reaches_everybody(&cluster, &hosts, &routers);
         large_answers_arrive(&cluster);
+        partition::two_machines_lose_each_other(&cluster, &hosts);
 
         let routes = || {
             let show = |words: &[&str]| Command::new("ip").args(words).output().unwrap().stdout;
