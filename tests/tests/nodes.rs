@@ -275,6 +275,8 @@ fn pods_of_three_machines_reach_each_other() {
         everybody_reaches_everybody(&cluster, &hosts, &routers);
         large_answers_arrive(&cluster);
         partition::two_machines_lose_each_other(&cluster, &hosts);
+        partition::a_machine_is_lost_and_comes_back(&cluster, &hosts);
+        partition::an_endpoint_dies_with_a_request(&cluster);
 
         let routes = || {
             let show = |words: &[&str]| Command::new("ip").args(words).output().unwrap().stdout;

@@ -171,8 +171,12 @@ impl Registration {
                 Ok(()) = self.in_use.changed() => {}
                 Ok(()) = self.devices.changed() => {}
             }
-            if let Err(error) = self.beat().await {
-                warn!(error = %chain(&error), "cannot renew the node");
+            // Behind a partition nothing fails and nothing ends. What was asked then is asked again by another connection: the kernel
+            // would wait long before it tries the old one.
+            match tokio::time::timeout(LEASE_PERIOD, self.beat()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(error = %chain(&error), "cannot renew the node"),
+                Err(_) => warn!("cannot renew the node: the API server does not answer"),
             }
         }
     }

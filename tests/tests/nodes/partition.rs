@@ -1,48 +1,61 @@
 //! Packets between machines get lost, and come through again.
 
+use std::net::SocketAddr;
 use std::process::Command;
+use std::time::Duration;
 
-use serde_json::json;
-use wherry_tests::{Cluster, Host, wait};
+use serde_json::{Value, json};
+use wherry_tests::{Cluster, Host, http, wait};
 
-use super::asking;
+use super::{asking, until_silent};
 
-/// The router between the machines loses what these rules are about, until this is dropped.
-struct Partition {
-    rules: Vec<String>,
-}
+/// The router between the machines loses packets from each of these ranges to the other, until this is dropped.
+struct Partition;
+
+const TABLE: &str = "inet partition";
 
 impl Partition {
     /// Between two machines.
     fn between(one: &Host, other: &Host) -> Self {
         let pairs = [(one.address(), other.address()), (one.address6(), other.address6())];
-        Self::of(pairs.iter().flat_map(|(one, other)| {
-            [(one, other), (other, one)].map(|(from, to)| format!("from {from} to {to}"))
-        }))
+        Self::of(pairs.iter().flat_map(|(one, other)| [lost(one, Some(other)), lost(other, Some(one))]))
     }
 
+    /// Between a machine, with its Pods, and all others.
+    fn around(cluster: &Cluster, host: &Host) -> Self {
+        let node = cluster.get(&["node", host.name()]);
+        let pods = node["spec"]["podCIDRs"].as_array().unwrap().iter().filter_map(Value::as_str);
+        let ranges = [host.address(), host.address6()].into_iter().chain(pods);
+        Self::of(ranges.map(|range| lost(range, None)))
+    }
+
+    /// By rules that come before all others, also for what is to the router itself and from it.
     fn of(rules: impl Iterator<Item = String>) -> Self {
-        let rules: Vec<String> = rules.collect();
-        for rule in &rules {
-            assert!(ip_rule("add", rule), "{rule}");
-        }
-        Self { rules }
+        let rules: String = rules.collect();
+        let hooks = ["prerouting", "output"]
+            .map(|hook| format!("chain {hook} {{ type filter hook {hook} priority -400; {rules} }}"));
+        nft(&format!("table {TABLE} {{ {} }}", hooks.join("\n")));
+        Self
     }
 }
 
 impl Drop for Partition {
     fn drop(&mut self) {
-        for rule in &self.rules {
-            assert!(ip_rule("del", rule), "{rule}");
-        }
+        nft(&format!("delete table {TABLE}"));
     }
 }
 
-fn ip_rule(what: &str, rule: &str) -> bool {
-    let family = if rule.contains(':') { "-6" } else { "-4" };
-    let mut command = Command::new("ip");
-    command.args([family, "rule", what, "priority", "10"]).args(rule.split(' ')).arg("blackhole");
-    command.status().unwrap().success()
+/// The rules that lose what goes from one range to another, or all that goes from it and to it.
+fn lost(from: &str, to: Option<&str>) -> String {
+    let family = if from.contains(':') { "ip6" } else { "ip" };
+    match to {
+        Some(to) => format!("{family} saddr {from} {family} daddr {to} drop; "),
+        None => format!("{family} saddr {from} drop; {family} daddr {from} drop; "),
+    }
+}
+
+fn nft(script: &str) {
+    assert!(Command::new("nft").arg(script).status().unwrap().success(), "{script}");
 }
 
 fn service(cluster: &Cluster, name: &str, who: &str) -> String {
@@ -96,4 +109,60 @@ pub(crate) fn two_machines_lose_each_other(cluster: &Cluster, hosts: &[Host]) {
     let restarts = "jsonpath={.items[*].status.containerStatuses[*].restartCount}";
     let restarts = cluster.kubectl(&["get", "pods", "-o", restarts]);
     assert!(restarts.split(' ').all(|count| count == "0"), "{restarts}");
+}
+
+/// A machine that nobody hears of gets no more requests once it counts as lost, and gets them again when it is back.
+pub(crate) fn a_machine_is_lost_and_comes_back(cluster: &Cluster, hosts: &[Host]) {
+    let spread = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "spread" },
+        "spec": { "selector": { "spread": "yes" }, "ports": [{ "port": 80, "targetPort": 8080 }] } });
+    cluster.apply(&spread.to_string());
+    cluster.kubectl(&["label", "pod", "wasm-node-1", "wasm-node-3", "spread=yes"]);
+    let ip = cluster.kubectl(&["get", "service", "spread", "-o", "jsonpath={.spec.clusterIP}"]);
+    let address: SocketAddr = format!("{ip}:80").parse().unwrap();
+    let answers = || -> Vec<String> {
+        let ask = || http::get_within(address, "/env/WHO", Duration::from_millis(500));
+        (0..12).map(|_| ask().map_or_else(|error| error.to_string(), |answer| answer.body)).collect()
+    };
+    let by = |wanted: &'static [&'static str]| {
+        wait::until(&format!("answers by {wanted:?}"), || {
+            let answers = answers();
+            let are_all = wanted.iter().all(|name| answers.iter().any(|answer| answer == name));
+            let are_known = answers.iter().all(|answer| wanted.contains(&answer.as_str()));
+            if are_all && are_known { Ok(()) } else { Err(format!("{answers:?}")) }
+        });
+    };
+    by(&["wasm-node-1", "wasm-node-3"]);
+    let partition = Partition::around(cluster, &hosts[1]);
+    cluster.wait_for("condition=Ready=Unknown", &["node/node-3"]);
+    by(&["wasm-node-1"]);
+    drop(partition);
+    cluster.wait_for("condition=Ready", &["node/node-3"]);
+    by(&["wasm-node-1", "wasm-node-3"]);
+    let near = [("wasm-node-3".to_owned(), vec![address.to_string()])];
+    // By the machine's own way, too: it asks until it was answered by itself.
+    let until_own = format!(
+        "for i in 1 2 3 4 5 6 7 8; do [ -z \"$({})\" ] && exit 0; done; echo lost",
+        asking("", &near)
+    );
+    until_silent("node-3 to reach its own", || hosts[1].run(&until_own));
+}
+
+/// A request whose endpoint ends meanwhile is not left without an answer, and the next is refused at once.
+pub(crate) fn an_endpoint_dies_with_a_request(cluster: &Cluster) {
+    let third: SocketAddr = service(cluster, "third", "wasm-node-3").parse().unwrap();
+    let (answer, took) = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| timed(|| http::get(third, "/sleep/9000")));
+        wait::until("an answer beside it", || http::get(third, "/").map_err(|error| error.to_string()));
+        cluster.kubectl(&["delete", "pod", "wasm-node-3", "--grace-period=1"]);
+        asked.join().unwrap()
+    });
+    assert!(answer.is_err() && took < Duration::from_secs(8), "{answer:?} after {took:?}");
+    let (refused, took) = timed(|| http::get(third, "/"));
+    assert!(refused.is_err() && took < Duration::from_secs(1), "{refused:?} after {took:?}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "what a client waits for is measured by the real clock")]
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let began = std::time::Instant::now();
+    (work(), began.elapsed())
 }
