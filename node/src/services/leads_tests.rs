@@ -1,3 +1,5 @@
+//! Where requests that stay in the process are led.
+
 use std::net::Ipv4Addr;
 
 use super::super::model::Scope;
