@@ -33,8 +33,8 @@ impl Partition {
     fn of(rules: impl Iterator<Item = String>) -> Self {
         let rules: String = rules.collect();
         let hooks = ["prerouting", "output"]
-            .map(|hook| format!("chain {hook} {{ type filter hook {hook} priority -400; {rules} }}"));
-        nft(&format!("table {TABLE} {{ {} }}", hooks.join("\n")));
+            .map(|hook| format!("chain {hook} {{ type filter hook {hook} priority -400; {rules} }}\n"));
+        nft(&format!("table {TABLE} {{ {} }}", hooks.concat()));
         Self
     }
 }
