@@ -2,7 +2,8 @@
 //!
 //! # Flow
 //! [`Registration::register`] makes the object or brings an existing one up to date; [`Registration::run`] then renews
-//! the Lease every 10 seconds and writes the status when it differs, or every 5 minutes.
+//! the Lease every 10 seconds and writes the status when it differs, or every 5 minutes. A node that could not do so for a while may
+//! have been counted as lost, so it looks at the object again.
 //!
 //! # Guarantees
 //! Labels, annotations, taints and conditions others gave the Node stay.
@@ -35,6 +36,8 @@ pub use range::{RangeError, pod_range};
 
 const LEASE_PERIOD: Duration = Duration::from_secs(10);
 const STATUS_PERIOD: Duration = Duration::from_mins(5);
+/// Less than the control plane waits before it counts a node as lost.
+const AWAY: Duration = Duration::from_secs(25);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(7);
 
@@ -48,13 +51,16 @@ pub(crate) struct Registration {
     devices: watch::Receiver<u64>,
     node: Option<Node>,
     written: Option<(NodeStatus, Timestamp)>,
+    /// When the API server last took what it was told.
+    heard: Option<Timestamp>,
 }
 
 impl Registration {
     /// A node that is not registered yet.
     pub(crate) fn new(ctx: Arc<Context>, facts: Facts, pressure: watch::Receiver<Pressure>) -> Self {
         let (in_use, devices) = (ctx.csi.in_use().follow(), ctx.devices.follow());
-        Self { client: ctx.client.clone(), ctx, facts, pressure, in_use, devices, node: None, written: None }
+        let client = ctx.client.clone();
+        Self { client, ctx, facts, pressure, in_use, devices, node: None, written: None, heard: None }
     }
 
     /// Registers the node, however often it takes, unless `shutdown` comes first.
@@ -88,7 +94,9 @@ impl Registration {
         } else {
             self.write_status(status, now).await?;
         }
-        lease::renew(&self.client, &self.facts.name, self.uid(), now).await
+        lease::renew(&self.client, &self.facts.name, self.uid(), now).await?;
+        self.heard = Some(now);
+        Ok(())
     }
 
     /// Gives a Node that is there our labels, annotations and pod addresses.
@@ -183,7 +191,11 @@ impl Registration {
 
     async fn beat(&mut self) -> Result<(), kube::Error> {
         let now = self.ctx.clock.now();
+        if self.heard.is_none_or(|heard| now.duration_since(heard).unsigned_abs() > AWAY) {
+            return self.try_register().await;
+        }
         lease::renew(&self.client, &self.facts.name, self.uid(), now).await?;
+        self.heard = Some(now);
         let before = self.written.as_ref();
         let status = self.status(before.map(|(status, _)| status), now);
         let is_due = before.is_none_or(|(written, at)| {
