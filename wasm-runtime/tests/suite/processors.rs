@@ -89,16 +89,20 @@ async fn containers_share_the_limit_of_their_pod() {
     sleep(Duration::from_secs(1)).await;
     let taken = sum().await;
     let allowed = u64::try_from(began.elapsed().as_nanos()).unwrap() / 5;
-    // One period's budget ahead, and one slice of each that was overdrawn.
-    assert!(taken <= allowed + 40_000_000, "{taken} of {allowed}");
-    assert!(taken > allowed / 2, "{taken} of {allowed}");
+    // One period's budget ahead, and one slice of each that was overdrawn. How much less it is depends on who else computes here.
+    assert!(taken > 0 && taken <= allowed + 40_000_000, "{taken} of {allowed}");
 
     sandbox.resources = Resources::default();
     node.runtime.ensure_sandbox(&sandbox).await.unwrap();
-    let (before, began) = (sum().await, Instant::now());
-    while sum().await < before + 400_000_000 {
-        assert!(began.elapsed() < Duration::from_secs(2), "they are still limited");
-        sleep(Duration::from_millis(10)).await;
+    let began = Instant::now();
+    loop {
+        let (before, since) = (sum().await, Instant::now());
+        sleep(Duration::from_secs(1)).await;
+        let (taken, limited) = (sum().await - before, since.elapsed().as_nanos() / 5);
+        if u128::from(taken) > 2 * limited {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "they are still limited: {taken} of {limited}");
     }
     node.runtime.remove_sandbox(&sandbox.id).await.unwrap();
 }
