@@ -10,9 +10,13 @@
 //! A handler belongs to a life of a controller and is dropped when that is over. A handler registered late first hears
 //! of everything there is.
 //!
-//! Caveats: a note does not call handlers; the watch will. An object in a cache lacks its managed fields, and what the cache's
+//! A note does not call handlers; the watch will, and tells them what changed since it last told of the object, whatever was noted
+//! meanwhile.
+//!
+//! Caveats: an object in a cache lacks its managed fields, and what the cache's
 //! `trim` takes away: where that matters it is read anew before it is written back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
@@ -48,6 +52,8 @@ type Handler<K> = (Life, Box<dyn Fn(&Change<'_, K>) + Send + Sync>);
 
 struct Content<K> {
     objects: Objects<K>,
+    /// Of objects whose last note the watch has not reported yet: what it last did.
+    told: BTreeMap<Key, Option<Arc<K>>>,
     /// The highest revision the watch has reported, or that of the list it began with.
     seen: u64,
 }
@@ -76,7 +82,7 @@ impl<K> Clone for Cache<K> {
 impl<K> Cache<K> {
     /// An empty cache. `trim` takes away what no controller reads of an object.
     pub(crate) fn new(life: Life, trim: fn(&mut K)) -> Self {
-        let content = Content { objects: Objects::default(), seen: 0 };
+        let content = Content { objects: Objects::default(), told: BTreeMap::new(), seen: 0 };
         let synced = SetOnce::new();
         let shared = Shared { content: RwLock::new(content), handlers: RwLock::default(), synced, trim };
         Self { shared: Arc::new(shared), life }
@@ -153,7 +159,9 @@ impl<K: ResourceExt> Cache<K> {
         for object in objects {
             // What is older than what the watch has reported is known.
             if revision(&object) > content.seen {
-                content.objects.put(&self.held(object));
+                let object = self.held(object);
+                let before = content.objects.put(&object);
+                content.told.entry(Key::of(&*object)).or_insert(before);
             }
         }
     }
@@ -181,7 +189,13 @@ impl<K: ResourceExt> Cache<K> {
         let old = {
             let mut content = self.shared.content.write();
             content.seen = content.seen.max(revision(&**object));
-            content.objects.put(object)
+            let before = content.objects.put(object);
+            let key = Key::of(&**object);
+            let told = content.told.remove(&key);
+            if before.as_ref().is_some_and(|before| revision(&**before) > revision(&**object)) {
+                content.told.insert(key, Some(object.clone()));
+            }
+            told.unwrap_or(before)
         };
         self.announce(old.as_ref(), Some(object));
     }
@@ -190,7 +204,14 @@ impl<K: ResourceExt> Cache<K> {
         let old = {
             let mut content = self.shared.content.write();
             content.seen = content.seen.max(revision(object));
-            content.objects.take(object)
+            let key = Key::of(object);
+            let told = content.told.remove(&key).flatten();
+            let taken = content.objects.take(object);
+            if taken.is_none() && content.objects.get(&key.namespace, &key.name).is_some() {
+                // Its successor was noted.
+                content.told.insert(key, None);
+            }
+            told.or(taken)
         };
         if let Some(old) = old {
             self.announce(Some(&old), None);
@@ -199,24 +220,30 @@ impl<K: ResourceExt> Cache<K> {
 
     /// Replaces the content by the list of a revision and announces the differences. What was noted since stays.
     fn replace(&self, listed: &[Arc<K>], at: u64) {
-        let mut before = {
+        let (mut before, mut told) = {
             let mut content = self.shared.content.write();
             content.seen = content.seen.max(at);
-            let mut objects = Objects::default();
-            let noted = content.objects.all().filter(|object| revision(&***object) > at);
-            for object in listed.iter().chain(noted) {
+            let (mut objects, mut told) = (Objects::default(), BTreeMap::new());
+            for object in listed {
                 objects.put(object);
             }
-            std::mem::replace(&mut content.objects, objects)
+            for noted in content.objects.all().filter(|object| revision(&***object) > at) {
+                told.insert(Key::of(&**noted), objects.put(noted));
+            }
+            (std::mem::replace(&mut content.objects, objects), std::mem::replace(&mut content.told, told))
         };
         for object in listed {
-            let old = before.take(&**object);
+            let held = before.take(&**object);
+            let old = told.remove(&Key::of(&**object)).unwrap_or(held);
             if old.as_ref().is_none_or(|old| revision(&**old) != revision(&**object)) {
                 self.announce(old.as_ref(), Some(object));
             }
         }
-        for gone in before.all().filter(|object| revision(&***object) <= at) {
-            self.announce(Some(gone), None);
+        for held in before.all() {
+            let told = told.remove(&Key::of(&**held)).flatten();
+            if let Some(gone) = told.as_ref().or(Some(held).filter(|held| revision(&***held) <= at)) {
+                self.announce(Some(gone), None);
+            }
         }
         // A later list changes nothing of that.
         self.shared.synced.set(()).ok();

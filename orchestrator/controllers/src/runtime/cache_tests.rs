@@ -66,7 +66,23 @@ fn a_note_is_read_back_and_confirmed_by_the_watch() {
     cache.apply(Event::Apply(object("a", "1", 3)));
     assert_eq!(version_of(&cache, "a"), Some(4));
     cache.apply(Event::Apply(object("a", "1", 4)));
-    assert_eq!(*log.lock(), ["a ->1", "a 4>3", "a 4>4"]);
+    assert_eq!(*log.lock(), ["a ->1", "a 1>3", "a 3>4"], "whoever compares sees each change");
+}
+
+#[test]
+fn a_list_announces_what_was_noted_before_it() {
+    let (cache, log) = cache();
+    list(&cache, vec![object("a", "1", 1), object("b", "2", 2)]);
+    log.lock().clear();
+    for noted in [object("a", "1", 4), object("b", "2", 5), object("c", "3", 6)] {
+        cache.note(noted);
+    }
+    cache.apply(Event::Listed(vec![object("a", "1", 4)], 9));
+    let mut announced = log.lock().clone();
+    announced.sort();
+    assert_eq!(announced, ["a 1>4", "b 2>-", "c 6>-"]);
+    cache.apply(Event::Apply(object("a", "1", 10)));
+    assert_eq!(log.lock().last().map(String::as_str), Some("a 4>10"));
 }
 
 #[test]
@@ -97,16 +113,21 @@ fn a_list_does_not_undo_what_was_noted_after_it() {
     cache.note(object("b", "2", 9));
     cache.apply(Event::Listed(vec![object("a", "1", 2)], 7));
     assert_eq!((version_of(&cache, "a"), version_of(&cache, "b")), (Some(8), Some(9)));
-    assert_eq!(*log.lock(), ["a 8>2"]);
+    assert_eq!(*log.lock(), [""; 0]);
+    cache.apply(Event::Apply(object("a", "1", 8)));
+    cache.apply(Event::Apply(object("b", "2", 9)));
+    assert_eq!(*log.lock(), ["a 2>8", "b ->9"]);
 }
 
 #[test]
 fn a_late_delete_does_not_remove_the_successor() {
-    let (cache, _) = cache();
+    let (cache, log) = cache();
     list(&cache, vec![object("a", "1", 1)]);
     cache.note(object("a", "2", 9));
     cache.apply(Event::Delete(object("a", "1", 8)));
     assert_eq!(version_of(&cache, "a"), Some(9));
+    cache.apply(Event::Apply(object("a", "2", 9)));
+    assert_eq!(*log.lock(), ["a ->1", "a 1>-", "a ->9"]);
 }
 
 #[test]
