@@ -12,7 +12,6 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -57,7 +56,12 @@ impl Outgoing {
         let response = match way {
             Way::Handed(service, permit) => {
                 let response = handed::hand_over(&service, request).await?;
-                return Ok(response.map(|body| Keeping { body, _kept: permit }.boxed_unsync()));
+                // It counts as a connection as long as it is read.
+                let keeping = move |error| {
+                    let _ = &permit;
+                    error
+                };
+                return Ok(response.map(|body| body.map_err(keeping).boxed_unsync()));
             }
             Way::Chosen(endpoint) => {
                 *request.uri_mut() = at(request.uri(), endpoint)?;
@@ -175,32 +179,6 @@ impl Body for Timed {
         let patience = this.patience;
         ready!(this.deadline.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(context));
         Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A response body that counts as a connection as long as it is read.
-struct Keeping {
-    body: WasiBody,
-    _kept: OwnedSemaphorePermit,
-}
-
-impl Body for Keeping {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -47,3 +47,4 @@ pub use proxy::Proxy;
 pub use rule::{Action, Conditions, Forward, Host, PathMatch, Rule};
 pub use site::Site;
 pub use table::Table;
+pub use tls::TRUSTING;

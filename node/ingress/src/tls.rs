@@ -1,4 +1,4 @@
-//! TLS to endpoints. As with nginx, whoever answers at an endpoint's address is believed to be it, whatever the certificate says.
+//! TLS to Pods. As with nginx and kubelet, whoever answers at a Pod's address is believed to be it, whatever the certificate says.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,8 +8,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
-/// A client of any endpoint that has the key of the certificate it shows.
-pub(crate) static TRUSTING: LazyLock<TlsConnector> = LazyLock::new(|| {
+/// A client of any server that has the key of the certificate it shows.
+pub static TRUSTING: LazyLock<TlsConnector> = LazyLock::new(|| {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(Anyone(Arc::clone(&provider)));
     let config = ClientConfig::builder_with_provider(provider)

@@ -1,14 +1,14 @@
 //! A key with its certificates and its times, in a file that the next agent goes on with.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Credentials;
+use crate::checkpoint;
+use crate::volumes::WriteError;
 
 /// What was issued, and when another is asked for.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,16 +36,8 @@ impl Kept {
     }
 
     /// Puts it into a file that nobody else reads, whole or not at all.
-    pub(super) fn save(&self, path: &Path) -> io::Result<()> {
-        if let Some(directory) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
-        let temporary = path.with_extension("tmp");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
+    pub(super) fn save(&self, path: &Path) -> Result<(), WriteError> {
+        checkpoint::write(path, self)
     }
 
     /// Whether nobody believes it any more.

@@ -16,7 +16,6 @@ mod tally;
 mod task;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 use std::net::IpAddr;
 use std::time::Duration;
