@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::watch;
@@ -91,8 +92,18 @@ impl Certificates {
     }
 }
 
+/// How TLS is spoken to clients: each is shown one of the certificates that the site has at the time of its handshake.
+pub fn server_config(
+    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+    site: watch::Receiver<Arc<Site>>,
+) -> ServerConfig {
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Chooser(site)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
 /// Chooses among the certificates that a door has at the time of a handshake.
-pub(crate) struct Chooser(pub(crate) watch::Receiver<Arc<Site>>);
+struct Chooser(watch::Receiver<Arc<Site>>);
 
 impl fmt::Debug for Chooser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

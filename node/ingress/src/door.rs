@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::certificates::Chooser;
+use crate::certificates::server_config;
 use crate::limits::Limits;
 use crate::proxy::{Client, Proxy};
 use crate::quiet::Quiet;
@@ -53,7 +53,7 @@ impl Door {
 
     /// Serves what the site says at the time of each request, until `stop`; then requests that are under way may end.
     pub async fn serve(self, proxy: Arc<Proxy>, site: watch::Receiver<Arc<Site>>, stop: CancellationToken) {
-        let tls = self.tls.map(|builder| acceptor(builder, site.clone()));
+        let tls = self.tls.map(|builder| TlsAcceptor::from(Arc::new(server_config(builder, site.clone()))));
         let builder = http(proxy.limits());
         let (limits, port) = (proxy.limits().clone(), self.address.port());
         let hall = Arc::new(Hall { port, tls, builder, site, proxy, stop });
@@ -133,15 +133,6 @@ impl Hall {
             tracing::debug!(client = %client.address, error, "a connection of a client broke off");
         }
     }
-}
-
-fn acceptor(
-    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
-    site: watch::Receiver<Arc<Site>>,
-) -> TlsAcceptor {
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Chooser(site)));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
 }
 
 fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {

@@ -37,7 +37,7 @@ mod tls;
 mod tunnel;
 
 pub use backend::{Backend, Protocol};
-pub use certificates::{Certificate, CertificateError, Certificates};
+pub use certificates::{Certificate, CertificateError, Certificates, server_config};
 pub use check::{Refusal, check, host_of};
 pub use door::Door;
 pub use filters::{Fraction, HeaderEdits, PathEdit, Redirect, Rewrite};

@@ -63,6 +63,17 @@ def question(name, kind, edns):
     return bytes([0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, int(edns)]) + labels + bytes([0, kind >> 8, kind & 255, 0, 1]) + options
 
 
+def hello(name):
+    """What a client of TLS 1.3 says first, who asks for this name."""
+    def sized(width, content):
+        return len(content).to_bytes(width, "big") + content
+    extensions = {0: sized(2, b"\0" + sized(2, name.encode())), 10: sized(2, b"\0\x1d"), 13: sized(2, b"\x04\x03\x08\x04"),
+                  16: sized(2, sized(1, b"h2")), 43: sized(1, b"\x03\x04"), 51: sized(2, b"\0\x1d" + sized(2, bytes(range(32))))}
+    listed = b"".join(kind.to_bytes(2, "big") + sized(2, content) for kind, content in extensions.items())
+    body = b"\x03\x03" + bytes(32) + sized(1, b"") + sized(2, b"\x13\x01\xc0\x2b") + sized(1, b"\0") + sized(2, listed)
+    return b"\x16\x03\x01" + sized(2, b"\x01" + sized(3, body))
+
+
 def layer(form, *entries):
     """A tar stream of entries: a name, a type, and what it links to or holds."""
     stream = io.BytesIO()
@@ -111,6 +122,8 @@ write("expression", [e.encode() for e in EXPRESSIONS])
 write("request", [b"\0".join([bytes([m]), p.encode(), a.encode(), c.encode(), b.encode()]) for m, p, a, c, b in REQUESTS])
 write("component", [MODULE, COMPONENT + b"\x01" + bytes([len(MODULE)]) + MODULE, IMPORTING])
 write("image", [json.dumps(m).encode() + b"\0" + json.dumps(c).encode() for m in MANIFESTS for c in CONFIGS])
+HOSTS = b"=a.example\n*example\n+b.example\n=a.example\n?\0"
+write("sni", [HOSTS + asked for asked in [b"a.example", b"c.B.example.", b"192.0.2.1", hello("a.example"), hello("x" * 64)]])
 write("settings", [text.encode() for text in SETTINGS])
 words = ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec", "status", "containers", "$patch", "$retainKeys",
          "$setElementOrder/", "$deleteFromPrimitiveList/", "delete", "replace", "merge", "null", "true", "resourceVersion", "continue", "limit",
