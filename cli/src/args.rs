@@ -247,6 +247,9 @@ pub(crate) struct NodeArgs {
     /// Kernel settings that Pods may have beyond those that are safe: names, or beginnings of names that end with *.
     #[arg(long, value_delimiter = ',')]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// What runs OCI containers of Pods whose RuntimeClass names nothing else: runc, crun or youki, or the path of such a program.
+    #[arg(long, default_value = "runc")]
+    pub(crate) oci_runtime: PathBuf,
     /// The cgroup that those of Pods and of their shims are below.
     #[arg(long, default_value = "/")]
     pub(crate) cgroup_root: CgroupRoot,

@@ -32,6 +32,7 @@ pub(crate) struct NodePlan {
     pub(crate) sysctls: Sysctls,
     pub(crate) resources: ResourceSettings,
     pub(crate) cgroup_root: CgroupRoot,
+    oci_runtime: PathBuf,
     pub(crate) pod_manifests: Option<PathBuf>,
     manifest_url: Option<ManifestUrl>,
     pub(crate) shutdown_grace: ShutdownGrace,
@@ -70,6 +71,7 @@ impl NodePlan {
             sysctls,
             resources: args.resources.settings()?,
             cgroup_root: args.cgroup_root.clone(),
+            oci_runtime: args.oci_runtime.clone(),
             pod_manifests: args.pod_manifest_path.clone(),
             manifest_url: args.manifest_url.url()?,
             shutdown_grace: args.shutdown.grace()?,
@@ -115,6 +117,7 @@ impl NodePlan {
             credential_providers: self.credential_providers.clone(),
             image_limits: self.image_limits,
             ingress: self.ingress,
+            oci_runtime: self.oci_runtime.clone(),
             clock: clock.clone(),
         }
     }

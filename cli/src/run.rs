@@ -151,6 +151,7 @@ fn specify(
         read_only_rootfs: false,
         processes_of: None,
         own_network: false,
+        program: None,
         streams: Streams::default(),
         ports: vec![listen.port()],
         log_path: dir.join("log"),

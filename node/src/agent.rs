@@ -414,16 +414,21 @@ impl Agent {
         }
     }
 
-    /// The runtimes, and whether pods can have users of their own in each.
-    async fn handlers(&self) -> Vec<(Handler, bool)> {
-        let mut handlers = Vec::new();
-        for (handler, runtime) in self.ctx.runtimes.all() {
-            let can = runtime.can_map_users().await;
-            if let Err(error) = &can {
-                debug!(%handler, error = %chain(error), "pods cannot have users of their own");
-            }
-            handlers.push((handler, can.is_ok()));
+    /// The handlers of RuntimeClasses that there are, and whether pods can have users of their own in each.
+    async fn handlers(&self) -> Vec<(&'static str, bool)> {
+        let oci = self.ctx.runtimes.get(Handler::Runc);
+        let can = oci.can_map_users().await;
+        if let Err(error) = &can {
+            debug!(error = %chain(error), "pods cannot have users of their own");
         }
+        let mut handlers = vec![(Handler::Wasmtime.as_str(), false)];
+        for program in wherry_oci_runtime::PROGRAMS {
+            if oci.ready_with(program).await.is_ok() {
+                handlers.push((program, can.is_ok()));
+            }
+        }
+        // Without a RuntimeClass the image decides, and only OCI images have users.
+        handlers.push(("", can.is_ok()));
         handlers
     }
 

@@ -73,6 +73,8 @@ pub struct Config {
     pub ingress: IngressDoors,
     /// When images go that nothing uses.
     pub image_limits: ImageLimits,
+    /// The OCI runtime of Pods whose RuntimeClass names none: a path, or a name looked up in `PATH`.
+    pub oci_runtime: PathBuf,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

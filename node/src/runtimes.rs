@@ -14,7 +14,7 @@ use crate::config::Config;
 pub(crate) enum Handler {
     /// WebAssembly in wasmtime.
     Wasmtime,
-    /// OCI images through runc.
+    /// OCI images through runc, or another OCI runtime.
     Runc,
 }
 
@@ -30,11 +30,6 @@ impl Handler {
         }
     }
 
-    /// The handler of this name.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|handler| handler.as_str() == name)
-    }
-
     /// The handler that runs such content.
     pub(crate) fn of(content: &ImageContent) -> Self {
         match content {
@@ -47,6 +42,26 @@ impl Handler {
 impl fmt::Display for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// What a RuntimeClass asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forced {
+    /// What is to run its containers.
+    pub(crate) handler: Handler,
+    /// By which OCI runtime, if it is to be one.
+    pub(crate) program: Option<&'static str>,
+}
+
+impl Forced {
+    /// What the handler of a RuntimeClass stands for.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        if name == Handler::Wasmtime.as_str() {
+            return Some(Self { handler: Handler::Wasmtime, program: None });
+        }
+        let program = wherry_oci_runtime::PROGRAMS.into_iter().find(|program| *program == name)?;
+        Some(Self { handler: Handler::Runc, program: Some(program) })
     }
 }
 
@@ -101,6 +116,7 @@ pub(crate) fn open(
     let wasm = WasmRuntime::new(wasm)?;
     let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"));
     oci.clock = now;
+    oci.runtime_binary.clone_from(&config.oci_runtime);
     oci.shims_cgroup = config.cgroup_root.shims();
     let oci = Arc::new(OciRuntime::new(oci)?);
     Ok(Opened { runtimes: Runtimes::new(Arc::new(wasm), oci.clone()), oci })

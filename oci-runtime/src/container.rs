@@ -101,8 +101,7 @@ impl Container {
         }
         match self.wait(|phase| matches!(phase, Phase::Running { .. } | Phase::Exited(_))).await {
             Phase::Exited(Exit { started_at: None, message, .. }) => {
-                let runtime = self.record.runtime_binary.file_name().unwrap_or_default().to_string_lossy();
-                Err(RuntimeError::Failed { step: format!("{runtime} run"), reason: message })
+                Err(RuntimeError::Failed { step: format!("{} run", self.record.program()), reason: message })
             }
             _ => Ok(()),
         }
@@ -127,8 +126,9 @@ impl Container {
         let number = self.record.stop_signal;
         if let Some(signal) = Signal::from_named_raw(number) {
             self.signal(signal);
-        } else if let Err(error) =
-            shared.runtime(&["kill", &self.id().to_string(), &number.to_string()]).await
+        } else if let Err(error) = shared
+            .runtime(&self.record.runtime_binary, &["kill", &self.id().to_string(), &number.to_string()])
+            .await
         {
             // A real-time signal. If it cannot be sent, the end of the grace period ends the container.
             tracing::warn!(container = %self.id(), %error, "the stop signal could not be sent");

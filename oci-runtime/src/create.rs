@@ -125,6 +125,14 @@ fn redirect(oci: &mut Spec, (place, mount): (PathBuf, &Mount)) {
     }
 }
 
+/// The OCI runtime's binary. Without the usual one the start fails, and says how to get it.
+fn program(config: &Config, spec: &ContainerSpec) -> Result<PathBuf, RuntimeError> {
+    match &spec.program {
+        Some(name) => config.find_program(name).ok_or_else(|| RuntimeError::NoProgram(name.clone())),
+        None => Ok(config.find_binary().unwrap_or_else(|| config.runtime_binary.clone())),
+    }
+}
+
 fn record(
     config: &Config,
     spec: &ContainerSpec,
@@ -142,7 +150,7 @@ fn record(
     }
     Ok(Record {
         image_digest: digest.to_owned(),
-        runtime_binary: config.find_binary().unwrap_or_else(|| config.runtime_binary.clone()),
+        runtime_binary: program(config, spec)?,
         runtime_root: runtime_root(&config.data_dir),
         user: None,
         layers,

@@ -24,15 +24,15 @@ use crate::reports::receive;
 use crate::runtime::Shared;
 use crate::state::ContainerDir;
 
-const STEP: &str = "runc exec";
-
 /// Starts the command and returns once it runs.
 pub(crate) async fn exec(
     shared: &Shared,
     container: &Container,
     spec: &ExecSpec,
 ) -> Result<Execution, RuntimeError> {
-    let place = prepare(container.dir(), spec)?;
+    let step = format!("{} exec", container.record().program());
+    let refused = |reason: String| RuntimeError::Failed { step: step.clone(), reason };
+    let place = prepare(container.dir(), spec, refused)?;
     let sockets = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
     let (own, theirs) = sockets.map_err(|error| refused(error.to_string()))?;
     let log = fs::OpenOptions::new().append(true).create(true).open(container.dir().shim_log());
@@ -51,18 +51,18 @@ pub(crate) async fn exec(
     let own = watched(own).map_err(|error| refused(error.to_string()))?;
     let (report, streams) = receive(&own).await.map_err(|error| refused(error.to_string()))?;
     match report {
-        Report::Started => execution(spec, streams, own).map_err(|error| refused(error.to_string())),
+        Report::Started => execution(spec, streams, own, &step).map_err(|error| refused(error.to_string())),
         Report::Failed { reason } => Err(refused(reason)),
         Report::Exited { .. } => Err(refused("the shim reports the end of what never began".to_owned())),
     }
 }
 
-fn refused(reason: String) -> RuntimeError {
-    RuntimeError::Failed { step: STEP.to_owned(), reason }
-}
-
 /// Describes the command in a directory that is needed until it has started.
-fn prepare(dir: &ContainerDir, spec: &ExecSpec) -> Result<TempDir, RuntimeError> {
+fn prepare(
+    dir: &ContainerDir,
+    spec: &ExecSpec,
+    refused: impl Fn(String) -> RuntimeError,
+) -> Result<TempDir, RuntimeError> {
     let place = tempfile::Builder::new().prefix("exec-").tempdir_in(dir.path());
     let place = place.map_err(failed("create a directory in", dir.path()))?;
     let bundle: Option<Value> = files::read_json(&dir.config())?;
@@ -86,8 +86,15 @@ fn process(mut process: Value, spec: &ExecSpec) -> Value {
 }
 
 /// Joins what the shim handed over.
-fn execution(spec: &ExecSpec, streams: Vec<OwnedFd>, own: AsyncFd<OwnedFd>) -> io::Result<Execution> {
+fn execution(
+    spec: &ExecSpec,
+    streams: Vec<OwnedFd>,
+    own: AsyncFd<OwnedFd>,
+    step: &str,
+) -> io::Result<Execution> {
+    let step = step.to_owned();
     let ended = Box::pin(async move {
+        let refused = |reason: String| RuntimeError::Failed { step: step.clone(), reason };
         match receive(&own).await {
             Ok((Report::Exited { code }, _)) => Ok(code),
             Ok((Report::Failed { reason }, _)) => Err(refused(reason)),

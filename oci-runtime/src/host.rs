@@ -44,16 +44,21 @@ fn memory() -> u64 {
     kilobytes.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
-/// Says whether containers can run here, else what is missing and how to get it.
-pub(crate) fn check(config: &Config) -> Result<(), String> {
+/// Says whether the usual OCI runtime is there.
+pub(crate) fn check_program(config: &Config) -> Result<(), String> {
+    if config.find_binary().is_some() {
+        return Ok(());
+    }
+    let binary = config.runtime_binary.display();
+    Err(format!(
+        "the OCI runtime {binary:?} is not installed; install it, for instance with: apt-get install runc"
+    ))
+}
+
+/// Says whether containers can run here, whatever the OCI runtime, else what is missing and how to get it.
+pub(crate) fn check() -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("OCI containers need root; run wherry as root, or use wasm images".to_owned());
-    }
-    if config.find_binary().is_none() {
-        let binary = config.runtime_binary.display();
-        return Err(format!(
-            "the OCI runtime {binary:?} is not installed; install it, for instance with: apt-get install runc"
-        ));
     }
     Cgroups::detect()?;
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();

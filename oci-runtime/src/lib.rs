@@ -33,7 +33,7 @@ mod spec;
 mod state;
 mod users;
 
-pub use config::{Clock, Config};
+pub use config::{Clock, Config, PROGRAMS};
 pub use image::unpack_layer;
 /// Reading layers, which come from outside.
 pub mod layers {

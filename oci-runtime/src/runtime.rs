@@ -98,13 +98,12 @@ impl Shared {
         self.tasks.spawn_blocking(work).await.map_err(|error| failed(error.to_string()))?
     }
 
-    /// Runs a command of the OCI runtime; its complaint is the error's reason.
-    pub(crate) async fn runtime(&self, arguments: &[&str]) -> Result<(), RuntimeError> {
-        let binary = self.config.find_binary().unwrap_or_else(|| self.config.runtime_binary.clone());
+    /// Runs a command of the OCI runtime that made a container; its complaint is the error's reason.
+    pub(crate) async fn runtime(&self, binary: &Path, arguments: &[&str]) -> Result<(), RuntimeError> {
         let name = binary.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let failed =
             |reason: String| RuntimeError::Failed { step: format!("{name} {}", arguments[0]), reason };
-        let output = Command::new(&binary)
+        let output = Command::new(binary)
             .arg("--root")
             .arg(runtime_root(&self.config.data_dir))
             .args(arguments)
@@ -191,7 +190,7 @@ impl OciRuntime {
         let record = container.record();
         let id = container.id().to_string();
         if record.runtime_root.join(&id).exists() {
-            self.shared.runtime(&["delete", "--force", &id]).await?;
+            self.shared.runtime(&record.runtime_binary, &["delete", "--force", &id]).await?;
         }
         let cgroups = cgroups()?;
         let groups = [record.cgroup.clone(), record.shim_cgroup.clone()];
@@ -220,8 +219,14 @@ impl Runtime for OciRuntime {
     }
 
     async fn ready(&self) -> Result<(), RuntimeError> {
-        host::check(&self.shared.config)
-            .map_err(|reason| RuntimeError::Unavailable { handler: HANDLER, reason })
+        let checked = host::check().and_then(|()| host::check_program(&self.shared.config));
+        checked.map_err(|reason| RuntimeError::Unavailable { handler: HANDLER, reason })
+    }
+
+    async fn ready_with(&self, program: &str) -> Result<(), RuntimeError> {
+        host::check().map_err(|reason| RuntimeError::Unavailable { handler: HANDLER, reason })?;
+        let found = self.shared.config.find_program(program);
+        found.map(drop).ok_or_else(|| RuntimeError::NoProgram(program.to_owned()))
     }
 
     async fn prepare_image(&self, image: &ImageContent) -> Result<(), RuntimeError> {

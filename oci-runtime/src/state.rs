@@ -13,6 +13,7 @@
 //!   layers/ mapped/  where it alone sees layers and volumes as if they belonged to the users of the pod
 //! ```
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -85,6 +86,11 @@ impl Record {
             terminal,
             first_id: self.spec.sandbox.users.as_ref().map(|users| users.first_id),
         })
+    }
+
+    /// What the OCI runtime is called.
+    pub(crate) fn program(&self) -> Cow<'_, str> {
+        self.runtime_binary.file_name().unwrap_or_default().to_string_lossy()
     }
 
     fn runtime(&self) -> OciRuntime {

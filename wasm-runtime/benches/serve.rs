@@ -207,6 +207,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         ports: vec![8080],
         processes_of: None,
         own_network: false,
+        program: None,
         streams: Streams::default(),
         log_path: dir.join("log"),
         annotations: BTreeMap::new(),

@@ -32,6 +32,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Says whether containers can run here; an error names what is missing and how to get it.
     async fn ready(&self) -> Result<(), RuntimeError>;
 
+    /// The same of containers that are to be run by this program instead of the usual one.
+    async fn ready_with(&self, program: &str) -> Result<(), RuntimeError> {
+        Err(RuntimeError::NoProgram(program.to_owned()))
+    }
+
     /// Does what is needed once per image: unpacks layers, or validates and compiles wasm.
     async fn prepare_image(&self, image: &ImageContent) -> Result<(), RuntimeError>;
 
@@ -128,6 +133,9 @@ pub enum RuntimeError {
         /// What is missing and how to get it.
         reason: String,
     },
+    /// The program that was asked for is not on this machine. In containerd's words.
+    #[error("no runtime for {0:?} is configured")]
+    NoProgram(String),
     /// The image cannot be run; trying again will not help.
     #[error("invalid image {digest}: {reason}")]
     InvalidImage {

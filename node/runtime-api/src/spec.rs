@@ -168,6 +168,10 @@ pub struct ContainerSpec {
     pub confinement: Confinement,
     /// Whether the root file system is read-only.
     pub read_only_rootfs: bool,
+    /// The program that runs it, by its name as a handler of RuntimeClasses (`crun`), where it is not to be the runtime's usual one. Only
+    /// runtimes that leave containers to such programs heed it.
+    #[serde(default)]
+    pub program: Option<String>,
     /// The container of its sandbox whose processes it sees instead of its own alone; that one runs.
     #[serde(default)]
     pub processes_of: Option<String>,

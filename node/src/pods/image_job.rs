@@ -16,7 +16,7 @@ use crate::images::providers::Asker;
 use crate::images::{
     Image, ImageReference, PullDecision, PullError, PullPolicy, Rejected, Selection, credentials, should_pull,
 };
-use crate::runtimes::Handler;
+use crate::runtimes::{Forced, Handler};
 
 pub(super) const PULL_FAILED: &str = "ErrImagePull";
 /// Nobody who is trusted signed the image.
@@ -32,24 +32,21 @@ pub(super) async fn run(
     container: &Container,
 ) -> Result<Arc<PreparedImage>, Refusal> {
     let teller = Teller { ctx, pod, field_path: field_path(pod, &container.name) };
-    let forced = forced_handler(ctx, pod).await.map_err(|message| {
-        let happening = Happening::of_pod(Severity::Warning, "FailedCreatePodSandBox", message.clone());
-        ctx.events.pod(pod, happening);
-        (CREATE_FAILED, message)
-    })?;
+    let forced = forced_handler(ctx, pod).await.map_err(|cause| no_sandbox(ctx, pod, &cause))?;
     let name = container.image.as_deref().unwrap_or_default();
     let reference = teller.reference(name)?;
     let policy = PullPolicy::of(container.image_pull_policy.as_deref(), &reference);
     let image = teller.fetch(name, &reference, policy, selection(ctx, forced)).await?;
     let content = ctx.images.content(&image).map_err(|error| (CREATE_FAILED, chain(&error)))?;
     let handler = Handler::of(&content);
-    if let Some(forced) = forced.filter(|forced| *forced != handler) {
+    if let Some(Forced { handler: forced, .. }) = forced.filter(|forced| forced.handler != handler) {
         let message = format!(
             "the RuntimeClass asks for {forced}, but image {name:?} is for {handler}: use an image for {forced} or another RuntimeClass",
         );
         return Err(teller.refuse(CREATE_FAILED, message));
     }
-    check_runtime(ctx, pod, handler).await?;
+    let program = forced.and_then(|forced| forced.program);
+    check_runtime(ctx, pod, handler, program).await?;
     let runtime = ctx.runtimes.get(handler);
     let prepared = runtime.prepare_image(&content).await;
     prepared.map_err(|error| teller.refuse(CREATE_FAILED, chain(&error)))?;
@@ -61,6 +58,7 @@ pub(super) async fn run(
     Ok(Arc::new(PreparedImage {
         content,
         handler,
+        program,
         image_id: image.repo_digest.clone(),
         default_args: image.default_args.clone(),
     }))
@@ -82,25 +80,40 @@ fn imported(image: &str, imports: &[String]) -> String {
 }
 
 /// Whether such containers can run on this node at all.
-async fn check_runtime(ctx: &Context, pod: &Pod, handler: Handler) -> Result<(), Refusal> {
-    let message = if handler == Handler::Runc && !ctx.has_namespaces {
+async fn check_runtime(
+    ctx: &Context,
+    pod: &Pod,
+    handler: Handler,
+    program: Option<&str>,
+) -> Result<(), Refusal> {
+    let cause = if handler == Handler::Runc && !ctx.has_namespaces {
         "this node runs only WebAssembly: its pods have loopback addresses and no network namespaces; \
          start it as root with --network bridge to run OCI images"
             .to_owned()
     } else {
-        match ctx.runtimes.get(handler).ready().await {
+        let runtime = ctx.runtimes.get(handler);
+        let ready = match program {
+            Some(program) => runtime.ready_with(program).await,
+            None => runtime.ready().await,
+        };
+        match ready {
             Ok(()) => return Ok(()),
             Err(error) => chain(&error),
         }
     };
-    let message = format!("Failed to create pod sandbox: {message}");
+    Err(no_sandbox(ctx, pod, &cause))
+}
+
+/// Tells the pod that there is nothing its containers could run in.
+fn no_sandbox(ctx: &Context, pod: &Pod, cause: &str) -> Refusal {
+    let message = format!("Failed to create pod sandbox: {cause}");
     ctx.events.pod(pod, Happening::of_pod(Severity::Warning, "FailedCreatePodSandBox", message.clone()));
-    Err((CREATE_FAILED, message))
+    (CREATE_FAILED, message)
 }
 
 /// Which image of an index fits here.
-fn selection(ctx: &Context, forced: Option<Handler>) -> Selection {
-    match forced {
+fn selection(ctx: &Context, forced: Option<Forced>) -> Selection {
+    match forced.map(|forced| forced.handler) {
         Some(Handler::Wasmtime) => Selection::Wasm,
         Some(Handler::Runc) => Selection::Native,
         None if ctx.has_namespaces => Selection::NativeFirst,

@@ -9,7 +9,9 @@ use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::{DeleteParams, Preconditions};
 use kube::{Api, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
-use wherry_runtime_api::{ContainerId, DnsConfig, NodeNamespaces, PodUsers, SandboxId, SandboxSpec};
+use wherry_runtime_api::{
+    ContainerId, DnsConfig, NodeNamespaces, PodUsers, RuntimeError, SandboxId, SandboxSpec,
+};
 
 use super::memory::{PodNetworking, PreparedImage, Why};
 use super::plan::Action;
@@ -27,7 +29,7 @@ use crate::events::{Happening, Severity};
 use crate::host_ports::HostPort;
 use crate::huge_pages;
 use crate::network::{Bandwidth, PodAddress};
-use crate::runtimes::Handler;
+use crate::runtimes::{Forced, Handler};
 use crate::volumes::Volumes;
 
 /// As long as the kernel lets a hostname be.
@@ -271,20 +273,15 @@ fn too_long(fqdn: &str) -> String {
 }
 
 /// The runtime the pod's RuntimeClass forces, if it has one.
-pub(super) async fn forced_handler(ctx: &Context, pod: &Pod) -> Result<Option<Handler>, String> {
+pub(super) async fn forced_handler(ctx: &Context, pod: &Pod) -> Result<Option<Forced>, String> {
     let class = pod.spec.as_ref().and_then(|spec| spec.runtime_class_name.as_deref());
     let Some(class) = class.filter(|class| !class.is_empty()) else { return Ok(None) };
     let api: Api<RuntimeClass> = Api::all(ctx.client.clone());
     let found =
         api.get_opt(class).await.map_err(|error| format!("cannot read RuntimeClass {class:?}: {error}"))?;
     let found = found.ok_or_else(|| format!("RuntimeClass {class:?} not found"))?;
-    let unknown = || {
-        format!(
-            "RuntimeClass {class:?} names handler {:?}, which this node does not have: use wasmtime or runc",
-            found.handler
-        )
-    };
-    Handler::parse(&found.handler).map(Some).ok_or_else(unknown)
+    let unknown = || chain(&RuntimeError::NoProgram(found.handler.clone()));
+    Forced::parse(&found.handler).map(Some).ok_or_else(unknown)
 }
 
 /// Creates and starts an attempt at a container.

@@ -136,6 +136,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
         confinement: security.confinement(&ctx.seccomp_profiles),
         read_only_rootfs: own.and_then(|context| context.read_only_root_filesystem) == Some(true),
         own_network,
+        program: order.image.program.map(str::to_owned),
         processes_of: target(pod, &container.name).map(str::to_owned),
         streams: Streams {
             stdin: container.stdin == Some(true),

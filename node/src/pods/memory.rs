@@ -141,6 +141,8 @@ pub(super) struct PreparedImage {
     pub(super) content: ImageContent,
     /// Which runtime runs it.
     pub(super) handler: Handler,
+    /// The OCI runtime it is to be, if the pod's RuntimeClass names one.
+    pub(super) program: Option<&'static str>,
     /// `registry/repository@digest`.
     pub(super) image_id: String,
     /// Arguments used when the container gives neither command nor arguments.

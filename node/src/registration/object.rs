@@ -14,7 +14,6 @@ use wherry_api::local_path;
 
 use super::machine::Machine;
 use crate::eviction::Pressure;
-use crate::runtimes::Handler;
 
 /// The version of kubelet this node stands in for.
 pub(crate) const KUBELET_VERSION: &str = concat!("v1.36.0+wherry-", env!("CARGO_PKG_VERSION"));
@@ -47,8 +46,9 @@ pub(crate) struct Facts {
     pub(crate) machine: Machine,
     /// Where its volumes are.
     pub(crate) volumes: String,
-    /// Its runtimes, and whether pods can have users of their own in each.
-    pub(crate) handlers: Vec<(Handler, bool)>,
+    /// Handlers of RuntimeClasses that it has, and whether pods can have users of their own in each; the one without a name is used
+    /// for pods that name none.
+    pub(crate) handlers: Vec<(&'static str, bool)>,
 }
 
 /// What changes while the node runs.
@@ -134,19 +134,14 @@ impl Facts {
     }
 
     fn runtime_handlers(&self) -> Vec<NodeRuntimeHandler> {
-        let handler = |(handler, maps_users): &(Handler, bool)| NodeRuntimeHandler {
-            name: Some(handler.as_str().to_owned()),
+        let handler = |(name, maps_users): &(&'static str, bool)| NodeRuntimeHandler {
+            name: Some((*name).to_owned()),
             features: Some(NodeRuntimeHandlerFeatures {
                 user_namespaces: Some(*maps_users),
                 ..NodeRuntimeHandlerFeatures::default()
             }),
         };
-        let mut all: Vec<_> = self.handlers.iter().map(handler).collect();
-        // Without a RuntimeClass the image decides, and only OCI images have users.
-        let usual =
-            all.iter().find(|handler| handler.name.as_deref() == Some(Handler::Runc.as_str())).cloned();
-        all.extend(usual.map(|usual| NodeRuntimeHandler { name: Some(String::new()), ..usual }));
-        all
+        self.handlers.iter().map(handler).collect()
     }
 
     fn system_info(&self) -> NodeSystemInfo {
@@ -241,7 +236,7 @@ mod tests {
             max_pods: 110,
             machine: Machine::observe(std::path::Path::new("/")),
             volumes: "/data/volumes".to_owned(),
-            handlers: vec![(Handler::Wasmtime, false), (Handler::Runc, true)],
+            handlers: vec![("wasmtime", false), ("runc", true), ("", true)],
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) fn container() -> ContainerSpec {
         ports: Vec::new(),
         processes_of: None,
         own_network: false,
+        program: None,
         streams: Streams::default(),
         log_path: PathBuf::from("/log"),
         annotations: BTreeMap::new(),

@@ -1,4 +1,4 @@
-//! The contract of `wherry_runtime_api::Runtime`, with the guest `cli` as a program of the machine.
+//! The contract of `wherry_runtime_api::Runtime`, with the guest `cli` as a program of the machine: kept with runc, and with crun.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use wherry_runtime_suite::{Machine, PODS};
 
 use crate::node::{Node, entry};
 
-struct Oci {
+struct Oci<const CRUN: bool> {
     node: Node,
     files: PathBuf,
 }
 
-impl Machine for Oci {
+impl<const CRUN: bool> Machine for Oci<CRUN> {
     const OUTLIVES_AGENT: bool = true;
 
     async fn new() -> Self {
-        let node = Node::new().await;
+        let node = if CRUN { Node::of_crun().await } else { Node::new().await };
         let files = node.dir.path().join("files");
         fs::create_dir(&files).unwrap();
         Self { node, files }
@@ -59,7 +59,7 @@ impl Machine for Oci {
     }
 }
 
-impl Oci {
+impl<const CRUN: bool> Oci<CRUN> {
     fn image(&self) -> ImageContent {
         let build = std::env::var_os("WHERRY_BUILD_DIR")
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build"), Into::into);
@@ -74,4 +74,9 @@ impl Oci {
     }
 }
 
-wherry_runtime_suite::suite!(Oci);
+wherry_runtime_suite::suite!(Oci<false>);
+
+/// By another OCI runtime.
+mod crun {
+    wherry_runtime_suite::suite!(super::Oci<true>);
+}

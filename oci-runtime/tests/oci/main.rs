@@ -1,4 +1,4 @@
-//! Containers for real: busybox below runc below the shim. Needs root, runc, busybox-static and the guest `cli` of
+//! Containers for real: busybox below runc below the shim. Needs root, runc, crun, busybox-static and the guest `cli` of
 //! `scripts/guests`.
 //!
 //! Every test has a data directory, a pod and cgroups of its own and checks at its end that nothing is left.
@@ -15,6 +15,8 @@ mod failures;
 mod lifecycle;
 #[cfg(test)]
 mod node;
+#[cfg(test)]
+mod programs;
 #[cfg(test)]
 mod running;
 #[cfg(test)]

@@ -65,6 +65,11 @@ impl Node {
         Self { dir, config, runtime, sandbox, group }
     }
 
+    /// A node whose containers are run by crun.
+    pub(crate) async fn of_crun() -> Self {
+        Self::with(|config, dir| config.runtime_binary = crun(dir)).await
+    }
+
     /// A new agent on the same data, after the old one is gone.
     pub(crate) fn restart(mut self) -> Self {
         self.next_agent();
@@ -101,6 +106,7 @@ impl Node {
             ports: Vec::new(),
             processes_of: None,
             own_network: false,
+            program: None,
             streams: Streams::default(),
             log_path: self.dir.path().join(format!("{name}.log")),
             annotations: BTreeMap::new(),
@@ -318,6 +324,15 @@ pub(crate) fn entry(
     header.set_size(data.len() as u64);
     header.set_cksum();
     to.append(&header, data).unwrap();
+}
+
+/// Debian's crun, called so in this directory. It refuses machines whose controllers are of both versions of cgroups, as build machines
+/// may be, so there it sees those of version 1 alone.
+pub(crate) fn crun(dir: &Path) -> PathBuf {
+    let path = dir.join("crun");
+    let alone = "umount -l /sys/fs/cgroup/unified 2>/dev/null; exec /usr/bin/crun \"$@\"";
+    program(&path, &format!("#!/bin/sh\nexec unshare --mount sh -c '{alone}' crun \"$@\"\n"));
+    path
 }
 
 /// Writes an executable file.

@@ -166,6 +166,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         ports: vec![8080],
         processes_of: None,
         own_network: false,
+        program: None,
         streams: Streams::default(),
         log_path: dir.join(format!("{name}.log")),
         annotations: BTreeMap::new(),

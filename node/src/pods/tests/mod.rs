@@ -74,7 +74,8 @@ fn image(handler: Handler) -> Arc<PreparedImage> {
         Handler::Wasmtime => ImageContent::Wasm { digest, path, entrypoint: vec![], env: vec![] },
         Handler::Runc => ImageContent::Oci { digest, config: path, layers: vec![] },
     };
-    Arc::new(PreparedImage { content, handler, image_id: "r/app@sha256:d".to_owned(), default_args: vec![] })
+    let image_id = "r/app@sha256:d".to_owned();
+    Arc::new(PreparedImage { content, handler, program: None, image_id, default_args: vec![] })
 }
 
 /// A world that is described step by step.
