@@ -247,6 +247,13 @@ pub(crate) struct NodeArgs {
     /// Kernel settings that Pods may have beyond those that are safe: names, or beginnings of names that end with *.
     #[arg(long, value_delimiter = ',')]
     pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// Where configurations of CNI plugins are: these connect Pods then, instead of the node itself, and the node is not ready while
+    /// there is none. Needs root, as --network bridge.
+    #[arg(long)]
+    pub(crate) cni_conf_dir: Option<PathBuf>,
+    /// Where CNI plugins are.
+    #[arg(long, default_value = "/opt/cni/bin", value_delimiter = ',', requires = "cni_conf_dir")]
+    pub(crate) cni_bin_dir: Vec<PathBuf>,
     /// What runs OCI containers of Pods whose RuntimeClass names nothing else: runc, crun or youki, or the path of such a program.
     #[arg(long, default_value = "runc")]
     pub(crate) oci_runtime: PathBuf,

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::sync::watch;
 use wherry_api::clock::Clock;
 use wherry_node::{
-    CgroupRoot, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits, IngressDoors,
-    ManifestUrl, NodeEndpoint, NodeError, Registries, ResourceSettings, ShutdownGrace, SignaturePolicy,
-    Sysctls,
+    CgroupRoot, CniDirectories, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits,
+    IngressDoors, ManifestUrl, NetworkMode, NodeEndpoint, NodeError, Registries, ResourceSettings,
+    ShutdownGrace, SignaturePolicy, Sysctls,
 };
 
 use crate::args::NodeArgs;
@@ -32,6 +32,7 @@ pub(crate) struct NodePlan {
     pub(crate) sysctls: Sysctls,
     pub(crate) resources: ResourceSettings,
     pub(crate) cgroup_root: CgroupRoot,
+    cni: Option<CniDirectories>,
     oci_runtime: PathBuf,
     pub(crate) pod_manifests: Option<PathBuf>,
     manifest_url: Option<ManifestUrl>,
@@ -71,6 +72,7 @@ impl NodePlan {
             sysctls,
             resources: args.resources.settings()?,
             cgroup_root: args.cgroup_root.clone(),
+            cni: cni(args, &network)?,
             oci_runtime: args.oci_runtime.clone(),
             pod_manifests: args.pod_manifest_path.clone(),
             manifest_url: args.manifest_url.url()?,
@@ -117,10 +119,24 @@ impl NodePlan {
             credential_providers: self.credential_providers.clone(),
             image_limits: self.image_limits,
             ingress: self.ingress,
+            cni: self.cni.clone(),
             oci_runtime: self.oci_runtime.clone(),
             clock: clock.clone(),
         }
     }
+}
+
+/// Where plugins connect Pods.
+fn cni(args: &NodeArgs, network: &Network) -> anyhow::Result<Option<CniDirectories>> {
+    let Some(conf) = &args.cni_conf_dir else { return Ok(None) };
+    ensure!(
+        network.mode == NetworkMode::Bridge,
+        "--cni-conf-dir needs root and --network bridge: plugins make network namespaces"
+    );
+    let absolute =
+        |path: &PathBuf| std::path::absolute(path).context("--cni-conf-dir and --cni-bin-dir cannot be used");
+    let bin = args.cni_bin_dir.iter().map(absolute).collect::<anyhow::Result<_>>()?;
+    Ok(Some(CniDirectories { conf: absolute(conf)?, bin }))
 }
 
 fn cluster_domain(given: &str) -> anyhow::Result<String> {

@@ -154,6 +154,7 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
         cluster_cidr: config.cluster_cidr,
         service_cidr: config.service_cidr,
         data_dir: config.data_dir.join("node"),
+        cni: config.cni.clone(),
     };
     let network = network::open(&on_network).await?;
     let host_ports = Arc::new(HostPorts::open(&on_network, config.node_ips()).await?);
@@ -175,9 +176,9 @@ pub(crate) fn cluster_dns(config: &Config) -> Result<Arc<ClusterDns>, NodeError>
     Ok(Arc::new(ClusterDns::new(&config.dns, zone, Path::new(dns::NODE))))
 }
 
-/// The gate of network policies; always open where no kernel could be told of them.
+/// The gate of network policies; always open where no kernel could be told of them, and where the network is others' to keep.
 fn policies(config: &Config) -> Result<(Gate, Option<(Place, Requests)>), NetworkError> {
-    if config.network == NetworkMode::Loopback {
+    if config.network == NetworkMode::Loopback || config.cni.is_some() {
         return Ok((Gate::open(), None));
     }
     let layout = Layout::of(config.pod_cidr)?;
@@ -241,6 +242,13 @@ pub(crate) async fn run_with(
     ));
     let (evictions, pressure) = agent.evictions(&index);
     let mut registration = Registration::new(agent.ctx.clone(), agent.facts(server.port()).await, pressure);
+    let network = agent.ctx.network.clone();
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        if let Some(network) = network.plugins() {
+            network.follow(stopped).await;
+        }
+    });
     let streams = streams::router(agent.stream_state(&index, &tasks, &stop));
     let metrics = ingress.as_ref().map(|(_, ingress)| ingress.metrics());
     let others = streams.merge(stats::router(agent.stats_state(&index, metrics)));
@@ -270,7 +278,7 @@ pub(crate) async fn run_with(
         agent.own_dns_address(ip).await?;
         tasks.spawn(dns::serve(dns.clone(), ip, stop.clone()));
     }
-    if config.network == NetworkMode::Bridge {
+    if config.network == NetworkMode::Bridge && config.cni.is_none() {
         let own = Own { name: config.node_name.clone(), address: config.node_ip, pods: config.pod_cidr };
         tasks.spawn(peers::keep(clients.proxy.clone(), Routes::open(own)?, stop.clone()));
     }

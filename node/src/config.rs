@@ -15,7 +15,7 @@ use crate::dns::DnsSettings;
 use crate::eviction::EvictionSettings;
 use crate::images::{CredentialProviders, ImageLimits, Registries, SignaturePolicy};
 use crate::ingress::IngressDoors;
-use crate::network::{Layout, NetworkMode};
+use crate::network::{CniDirectories, Layout, NetworkMode};
 use crate::resource_managers::ResourceSettings;
 use crate::shutdown::ShutdownGrace;
 use crate::static_pods::ManifestUrl;
@@ -73,6 +73,8 @@ pub struct Config {
     pub ingress: IngressDoors,
     /// When images go that nothing uses.
     pub image_limits: ImageLimits,
+    /// Plugins that connect Pods instead of the node itself, in bridge mode.
+    pub cni: Option<CniDirectories>,
     /// The OCI runtime of Pods whose RuntimeClass names none: a path, or a name looked up in `PATH`.
     pub oci_runtime: PathBuf,
     /// The time.
@@ -94,7 +96,8 @@ impl Config {
 
     /// The addresses at which the node itself is: those it is reached at, and the gateways of its Pods.
     pub(crate) fn own_addresses(&self) -> Vec<IpAddr> {
-        let layout = Layout::of(self.pod_cidr).ok();
+        // Plugins give the node whatever addresses they like.
+        let layout = Layout::of(self.pod_cidr).ok().filter(|_| self.cni.is_none());
         let gateways =
             layout.iter().flat_map(|layout| layout.families().map(|family| layout.gateway(family)));
         self.node_ips().into_iter().chain(gateways.flatten()).collect()

@@ -92,7 +92,7 @@ pub use images::{
     SignaturePolicyError, WasmArtifact, push_wasm,
 };
 pub use ingress::{IngressDoors, IngressError};
-pub use network::NetworkMode;
+pub use network::{CniDirectories, NetworkMode};
 pub use registration::{RangeError, pod_range};
 pub use resource_managers::{
     CpuPolicy, Reserved, ReservedError, ResourceSettings, ResourceSettingsError, TopologyPolicy,

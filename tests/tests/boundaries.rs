@@ -27,6 +27,7 @@ const OURS: &[(&str, &[&str])] = &[
     ),
     ("wherry-runtime-api", &[]),
     ("wherry-runtime-suite", &["wherry-runtime-api"]),
+    ("wherry-cni", &[]),
     ("wherry-dbus", &[]),
     ("wherry-dns", &[]),
     ("wherry-ingress", &[]),
@@ -39,6 +40,7 @@ const OURS: &[(&str, &[&str])] = &[
         "wherry-node",
         &[
             "wherry-api",
+            "wherry-cni",
             "wherry-dbus",
             "wherry-dns",
             "wherry-ingress",

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{ContainerPort, Pod};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use wherry_api::ranges::IpFamily;
 
@@ -110,6 +111,13 @@ impl HostPort {
         let containers = spec.containers.iter().chain(sidecars);
         let ports = containers.flat_map(|container| container.ports.iter().flatten());
         ports.filter_map(|port| Self::parse(port).transpose()).collect()
+    }
+
+    /// The port as plugins of the Pod network are told of it.
+    pub(crate) fn mapping(&self) -> Value {
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        let (to, protocol) = (self.to, self.protocol.as_str());
+        json!({ "hostPort": self.number, "containerPort": to, "protocol": protocol, "hostIP": address })
     }
 
     fn parse(port: &ContainerPort) -> Result<Option<Self>, HostPortError> {

@@ -22,13 +22,13 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use tokio::sync::Mutex;
 use wherry_api::ranges::{IpFamily, Ranges};
 
 use super::ipam::{Ipam, Lease, Pool, host_addresses};
 use super::layout::Layout;
-use super::namespace::{Namespace, Namespaces};
+use super::namespace::{Namespace, Namespaces, SixSettings};
 use super::netlink::{Link, Netlink, Veth};
+use super::turns::Turns;
 use super::{Bandwidth, NetworkConfig, NetworkError, PodAddress, PodNetwork, nft, sysctl};
 
 /// The bridge all Pods with a network namespace are on.
@@ -45,8 +45,7 @@ pub(super) struct BridgeNetwork {
     netlink: Netlink,
     layout: Layout,
     bridge: Link,
-    /// Calls for one Pod wait for each other; a Pod's lock follows from its uid.
-    locks: [Mutex<()>; 16],
+    turns: Turns,
 }
 
 impl BridgeNetwork {
@@ -58,13 +57,13 @@ impl BridgeNetwork {
         hosts.start = u32::from(layout.gateway) + 1;
         let namespaced = Pool::new(layout.namespaced, hosts);
         let local = Pool::new(layout.local, host_addresses(layout.local));
+        let six = if layout.six.is_some() { SixSettings::With } else { SixSettings::Without };
         let ipam = Ipam::open(&directory, namespaced, local)?;
-        let namespaces = Namespaces::open(directory.join("netns"), layout.six.is_some())?;
+        let namespaces = Namespaces::open(directory.join("netns"), six)?;
         let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
         let bridge = set_up_node(&netlink, &layout).await?;
         nft::Transactions::default().apply(rules(config, &layout)).await.map_err(NetworkError::Masquerade)?;
-        let locks = std::array::from_fn(|_| Mutex::new(()));
-        let network = Self { ipam, namespaces, netlink, layout, bridge, locks };
+        let network = Self { ipam, namespaces, netlink, layout, bridge, turns: Turns::default() };
         network.remove_leftovers().await?;
         Ok(network)
     }
@@ -86,11 +85,6 @@ impl BridgeNetwork {
             }
         }
         Ok(())
-    }
-
-    fn lock(&self, uid: &str) -> &Mutex<()> {
-        let sum = uid.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        &self.locks[sum % self.locks.len()]
     }
 
     async fn connect(&self, uid: &str, lease: Lease, made: Option<&Path>) -> Result<PathBuf, NetworkError> {
@@ -141,21 +135,21 @@ impl BridgeNetwork {
 #[async_trait]
 impl PodNetwork for BridgeNetwork {
     async fn attach(&self, pod_uid: &str, needs_netns: bool) -> Result<PodAddress, NetworkError> {
-        let _turn = self.lock(pod_uid).lock().await;
+        let _turn = self.turns.of(pod_uid).await;
         let lease = self.ipam.allocate(pod_uid, needs_netns)?;
         let netns = if lease.netns { Some(self.connect(pod_uid, lease, None).await?) } else { None };
         Ok(self.address(lease.ip, netns))
     }
 
     async fn attach_made(&self, pod_uid: &str, made: &Path) -> Result<PodAddress, NetworkError> {
-        let _turn = self.lock(pod_uid).lock().await;
+        let _turn = self.turns.of(pod_uid).await;
         let lease = self.ipam.allocate(pod_uid, true)?;
         let netns = self.connect(pod_uid, lease, Some(made)).await?;
         Ok(self.address(lease.ip, Some(netns)))
     }
 
     async fn limit(&self, pod_uid: &str, bandwidth: Bandwidth) -> Result<(), NetworkError> {
-        let _turn = self.lock(pod_uid).lock().await;
+        let _turn = self.turns.of(pod_uid).await;
         let Some(lease) = self.ipam.get(pod_uid).filter(|lease| lease.netns) else { return Ok(()) };
         // What one end sends the other is sent.
         if let Some(bits) = bandwidth.ingress {
@@ -169,7 +163,7 @@ impl PodNetwork for BridgeNetwork {
     }
 
     async fn detach(&self, pod_uid: &str) -> Result<(), NetworkError> {
-        let _turn = self.lock(pod_uid).lock().await;
+        let _turn = self.turns.of(pod_uid).await;
         let Some(lease) = self.ipam.get(pod_uid) else { return Ok(()) };
         if lease.netns {
             self.netlink.remove(&host_interface(lease.ip)).await?;
@@ -192,7 +186,8 @@ impl PodNetwork for BridgeNetwork {
 pub(crate) async fn route_services(pods: Ranges, services: Ranges) -> Result<(), NetworkError> {
     let layout = Layout::of(pods)?;
     let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
-    let bridge = netlink.get(BRIDGE).await?;
+    // Where plugins connect Pods there is none, and the default route lets a packet start.
+    let Some(bridge) = netlink.find(BRIDGE).await? else { return Ok(()) };
     for range in services.iter() {
         let Some(source) = layout.gateway(IpFamily::of(range.addr())) else { continue };
         netlink.route(range, bridge.index, Some(source)).await?;

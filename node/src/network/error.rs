@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use wherry_cni::{CniError, ConfigError};
 
 use super::nft::NftError;
 
@@ -104,6 +105,15 @@ pub enum NetworkError {
         /// The cause.
         source: io::Error,
     },
+    /// The operator's plugins have no configuration.
+    #[error("cni plugin not initialized")]
+    NotInitialized(#[source] ConfigError),
+    /// A plugin did not do what it was to, or what it did is not known.
+    #[error(transparent)]
+    Cni(Box<CniError>),
+    /// The plugins gave the Pod nothing.
+    #[error("the plugins gave the Pod no address")]
+    NoAddress,
     /// A kernel setting was refused.
     #[error("cannot set {path} to {value}")]
     Sysctl {
@@ -117,4 +127,15 @@ pub enum NetworkError {
     /// The packet filter rules were refused.
     #[error("cannot set the masquerading rules of the Pod network")]
     Masquerade(#[source] NftError),
+}
+
+impl NetworkError {
+    pub(super) fn cni(error: CniError) -> Self {
+        Self::Cni(Box::new(error))
+    }
+
+    /// Something cannot be done with a namespace.
+    pub(super) fn netns(step: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Namespace { step, path: path.to_owned(), source }
+    }
 }

@@ -1,6 +1,6 @@
 //! Pod networks: every Pod gets an address, and a Pod that needs one gets a network namespace.
 //!
-//! Two networks implement [`PodNetwork`]:
+//! Two networks of our own implement [`PodNetwork`]:
 //!
 //! | | [`NetworkMode::Bridge`] | [`NetworkMode::Loopback`] |
 //! |---|---|---|
@@ -15,15 +15,18 @@
 //!
 //! A Pod may have an IPv6 address beside, by the same rules: it follows from the IPv4 one (`layout`).
 //!
+//! Where the operator has a network of plugins (`cni`), these do all of this instead, and every Pod has a namespace.
+//!
 //! Everything happens in the network namespace the node agent runs in. Which addresses are taken is written
 //! down before an address is handed out (`ipam`), so a killed agent finds its Pods again.
 //!
 //! Pods of other nodes are reached by routes (`peers`).
 //!
-//! Reading order: `layout`, `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `bandwidth`, `nft`, `conntrack`, `peers`.
+//! Reading order: `layout`, `ipam`, `loopback`, `bridge`, `namespace`, `netlink`, `bandwidth`, `nft`, `conntrack`, `peers`, `cni`.
 
 mod bandwidth;
 mod bridge;
+mod cni;
 pub(crate) mod conntrack;
 mod error;
 mod ipam;
@@ -38,6 +41,7 @@ mod protocol;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -46,10 +50,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use wherry_api::ranges::Ranges;
 
 pub use bandwidth::{Bandwidth, BandwidthError};
 pub(crate) use bridge::{host_interface, own_address, route_services};
+pub use cni::CniDirectories;
+pub(crate) use cni::{CniNetwork, Told};
 pub use error::NetworkError;
 pub(crate) use layout::Layout;
 pub(crate) use protocol::Protocol;
@@ -77,6 +84,8 @@ pub struct NetworkConfig {
     pub service_cidr: Ranges,
     /// Where the journal of addresses and the namespaces' mount points live, in a folder `network`.
     pub data_dir: PathBuf,
+    /// Where plugins are that make the network instead, in bridge mode.
+    pub cni: Option<CniDirectories>,
 }
 
 /// What a Pod has of the network.
@@ -118,6 +127,16 @@ pub trait PodNetwork: Send + Sync {
     /// The network namespace of a Pod that has one.
     fn namespace(&self, pod_uid: &str) -> Option<PathBuf>;
 
+    /// The network as one of plugins, which are to be told more of Pods than others, and do more for them.
+    fn plugins(&self) -> Option<&CniNetwork> {
+        None
+    }
+
+    /// Why no Pod can be connected now, if none can.
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        watch::channel(None).1
+    }
+
     /// The uids of all Pods that hold an address, for the caller to detach those that are gone.
     async fn known(&self) -> Vec<String>;
 }
@@ -129,6 +148,9 @@ pub(crate) async fn connect(namespace: &Path, port: u16) -> Result<TcpStream, Ne
 
 /// Opens the network of this node, and removes what no known Pod owns.
 pub async fn open(config: &NetworkConfig) -> Result<Arc<dyn PodNetwork>, NetworkError> {
+    if let (NetworkMode::Bridge, Some(places)) = (config.mode, &config.cni) {
+        return Ok(Arc::new(CniNetwork::open(config, places).await?));
+    }
     Ok(match config.mode {
         NetworkMode::Bridge => Arc::new(bridge::BridgeNetwork::open(config).await?),
         NetworkMode::Loopback => Arc::new(loopback::LoopbackNetwork::open(config)?),

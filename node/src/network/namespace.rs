@@ -55,8 +55,18 @@ const WITH_SIX: [(&str, &str); 9] = [
 #[derive(Clone)]
 pub(super) struct Namespaces {
     directory: PathBuf,
-    /// Whether Pods have IPv6 addresses.
-    six: bool,
+    six: SixSettings,
+}
+
+/// What is set of IPv6 in a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SixSettings {
+    /// Pods have addresses of it.
+    With,
+    /// They have none.
+    Without,
+    /// Whatever others set who connect the Pod.
+    OfOthers,
 }
 
 /// One namespace and a socket inside it.
@@ -67,8 +77,8 @@ pub(super) struct Namespace {
 }
 
 impl Namespaces {
-    /// Uses, and makes, the folder. `six` says whether Pods have IPv6 addresses.
-    pub(super) fn open(directory: PathBuf, six: bool) -> Result<Self, NetworkError> {
+    /// Uses, and makes, the folder.
+    pub(super) fn open(directory: PathBuf, six: SixSettings) -> Result<Self, NetworkError> {
         match fs::create_dir_all(&directory) {
             Ok(()) => Ok(Self { directory, six }),
             Err(source) => Err(failed(&directory, "make the folder")(source)),
@@ -93,7 +103,11 @@ impl Namespaces {
         let (file, netlink) = on_thread(&path, move || {
             let _context = runtime.enter();
             let file = enter(&inside, ip, made.as_deref())?;
-            set(if six { &WITH_SIX } else { &WITHOUT_SIX })?;
+            set(match six {
+                SixSettings::With => &WITH_SIX,
+                SixSettings::Without => &WITHOUT_SIX,
+                SixSettings::OfOthers => &[],
+            })?;
             Ok((file, Netlink::open().map_err(NetworkError::NetlinkSocket)?))
         })
         .await?;

@@ -37,6 +37,7 @@ pub(crate) fn bridge_config(data_dir: &Path) -> NetworkConfig {
         cluster_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/16".parse().unwrap(),
         data_dir: data_dir.to_owned(),
+        cni: None,
     }
 }
 

@@ -19,7 +19,7 @@ use super::qos::qos_class;
 use super::resources;
 use super::specs::field_path;
 use super::storage::Usage;
-use super::{image_volumes, launch};
+use super::{image_volumes, launch, told};
 use crate::admission::{Rejection, dotted};
 use crate::commands::Commands;
 use crate::context::{Context, chain};
@@ -191,6 +191,16 @@ async fn attach(
 ) -> Result<PodAddress, String> {
     let ports = HostPort::of(pod).map_err(|error| chain(&error))?;
     let bandwidth = Bandwidth::of(pod.annotations()).map_err(|error| chain(&error))?;
+    if let Some(plugins) = ctx.network.plugins() {
+        // Ports, rates and policies are theirs, too.
+        let told =
+            told::of(pod, &ports, bandwidth, &dns::of_pod(pod, &ctx.dns, dns::of_node(dns::NODE)).config);
+        let made = users.map(PodUsers::network);
+        let connected = plugins.connect(uid(pod), told, made.as_deref()).await;
+        return connected.map_err(|error| {
+            format!("failed to setup network for sandbox {:?}: {}", uid(pod), chain(&error))
+        });
+    }
     let attached = match users {
         Some(users) => ctx.network.attach_made(uid(pod), &users.network()).await,
         None => ctx.network.attach(uid(pod), netns).await,

@@ -41,6 +41,7 @@ mod storage;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod told;
 mod transitions;
 mod worker;
 mod writer;

@@ -49,6 +49,7 @@ pub(crate) struct Registration {
     pressure: watch::Receiver<Pressure>,
     in_use: watch::Receiver<BTreeSet<String>>,
     devices: watch::Receiver<u64>,
+    network_trouble: watch::Receiver<Option<String>>,
     node: Option<Node>,
     written: Option<(NodeStatus, Timestamp)>,
     /// When the API server last took what it was told.
@@ -59,8 +60,10 @@ impl Registration {
     /// A node that is not registered yet.
     pub(crate) fn new(ctx: Arc<Context>, facts: Facts, pressure: watch::Receiver<Pressure>) -> Self {
         let (in_use, devices) = (ctx.csi.in_use().follow(), ctx.devices.follow());
+        let network_trouble = ctx.network.trouble();
         let client = ctx.client.clone();
-        Self { client, ctx, facts, pressure, in_use, devices, node: None, written: None, heard: None }
+        let (node, written, heard) = (None, None, None);
+        Self { client, ctx, facts, pressure, in_use, devices, network_trouble, node, written, heard }
     }
 
     /// Registers the node, however often it takes, unless `shutdown` comes first.
@@ -134,6 +137,7 @@ impl Registration {
         let health = Health {
             pressure: *self.pressure.borrow(),
             is_shutting_down: *self.ctx.admission.closed().borrow(),
+            network_trouble: self.network_trouble.borrow().clone(),
         };
         self.facts.status(health, of_node, before, now)
     }
@@ -178,6 +182,7 @@ impl Registration {
                 // Somebody waits until it is told.
                 Ok(()) = self.in_use.changed() => {}
                 Ok(()) = self.devices.changed() => {}
+                Ok(()) = self.network_trouble.changed() => {}
             }
             // Behind a partition nothing fails and nothing ends. What was asked then is asked again by another connection: the kernel
             // would wait long before it tries the old one.

@@ -21,12 +21,14 @@ pub(crate) const KUBELET_VERSION: &str = concat!("v1.36.0+wherry-", env!("CARGO_
 const MAX_IMAGES: usize = 50;
 
 /// How the node is.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Health {
     /// What it is short of.
     pub(crate) pressure: Pressure,
     /// Whether it ends its Pods, to stop then.
     pub(crate) is_shutting_down: bool,
+    /// Why no Pod can be connected, if none can.
+    pub(crate) network_trouble: Option<String>,
 }
 
 /// What the object is made from.
@@ -178,7 +180,7 @@ fn conditions(health: Health, before: Option<&NodeStatus>, now: Timestamp) -> Ve
     let pick = |short: bool, no: (&'static str, &'static str), yes: (&'static str, &'static str)| {
         if short { yes } else { no }
     };
-    let Health { pressure, is_shutting_down } = health;
+    let Health { pressure, is_shutting_down, network_trouble } = health;
     let (memory_reason, memory) = pick(
         pressure.memory,
         ("KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
@@ -194,17 +196,27 @@ fn conditions(health: Health, before: Option<&NodeStatus>, now: Timestamp) -> Ve
         ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
         ("KubeletHasInsufficientPID", "kubelet has insufficient PID available"),
     );
-    let (ready_reason, ready) = pick(
-        is_shutting_down,
-        ("KubeletReady", "kubelet is posting ready status"),
-        ("KubeletNotReady", "node is shutting down"),
-    );
+    let unready = match &network_trouble {
+        _ if is_shutting_down => Some("node is shutting down".to_owned()),
+        Some(trouble) => Some(no_network(trouble)),
+        None => None,
+    };
+    let ready_reason = if unready.is_some() { "KubeletNotReady" } else { "KubeletReady" };
+    let ready = unready.as_deref().unwrap_or("kubelet is posting ready status");
     vec![
         say("MemoryPressure", pressure.memory, memory_reason, memory),
         say("DiskPressure", pressure.disk, disk_reason, disk),
         say("PIDPressure", pressure.pids, pid_reason, pid),
-        say("Ready", !is_shutting_down, ready_reason, ready),
+        say("Ready", unready.is_none(), ready_reason, ready),
     ]
+}
+
+/// In kubelet's words.
+fn no_network(trouble: &str) -> String {
+    format!(
+        "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns \
+         error: {trouble}"
+    )
 }
 
 /// The volumes as a list, which is written empty only over another.
@@ -258,6 +270,22 @@ mod tests {
             conditions.iter().find(|c| c.type_ == type_).unwrap().last_transition_time.clone().unwrap().0
         };
         assert_eq!((since(&third, "Ready"), since(&third, "DiskPressure")), (at(1), at(3)));
+    }
+
+    #[test]
+    fn a_node_that_can_connect_no_pod_is_not_ready() {
+        let ready = |health: Health| {
+            let status = facts().status(health, OfNode::default(), None, at(1));
+            status.conditions.unwrap().into_iter().find(|condition| condition.type_ == "Ready").unwrap()
+        };
+        assert_eq!(ready(Health::default()).status, "True");
+        let trouble = Some("cni plugin not initialized".to_owned());
+        let told = ready(Health { network_trouble: trouble.clone(), ..Health::default() });
+        let (reason, message) = (told.reason.unwrap(), told.message.unwrap());
+        assert_eq!((told.status.as_str(), reason.as_str()), ("False", "KubeletNotReady"));
+        assert!(message.contains("NetworkPluginNotReady") && message.ends_with("cni plugin not initialized"));
+        let ending = ready(Health { network_trouble: trouble, is_shutting_down: true, ..Health::default() });
+        assert_eq!(ending.message.unwrap(), "node is shutting down");
     }
 
     #[test]
