@@ -19,7 +19,8 @@ use wherry_shim::cgroup::Cgroups;
 use wherry_shim::reports::Report;
 use wherry_shim::task::Command;
 
-use crate::{Failure, adopt, exit_code, launch, runtime};
+use crate::ended::exit_code;
+use crate::{Failure, adopt, launch, runtime};
 
 /// Where the OCI runtime writes the command's process id, below the command's directory.
 const PID: &str = "pid";

@@ -22,6 +22,7 @@
 
 mod attached;
 mod copies;
+mod ended;
 mod exec;
 mod idmap;
 mod launch;
@@ -37,13 +38,14 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use nix::sys::signal::{SigSet, Signal};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::Pid;
 use wherry_runtime_api::ExitReason;
 use wherry_shim::START_ERROR_CODE;
 use wherry_shim::cgroup::Cgroups;
 use wherry_shim::records::{Exit, Running};
 use wherry_shim::task::{Container, Task};
 
+use ended::exit_code;
 use output::Output;
 
 /// What went wrong, in words; a shim has nobody to handle an error but its log.
@@ -143,15 +145,4 @@ fn supervise(container: &Container, cgroups: &Cgroups, mut launched: Launched) -
     };
     let started_at = Some(launched.started_at);
     Ok(Exit { started_at, finished_at: Timestamp::now(), code, reason, message: String::new() })
-}
-
-/// The exit code, 128 + signal for a signal; the process stays a zombie until the shim ends, so that its id is
-/// not given to another while it is on record.
-fn exit_code(pid: Pid) -> Result<i32, Failure> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-    let status =
-        waitid(WaitId::Pid(pid), options).map_err(|error| format!("cannot wait for the program: {error}"))?;
-    let status = status.ok_or("the program's exit status is gone")?;
-    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-    code.ok_or_else(|| "the program's exit status is unreadable".to_owned())
 }

@@ -71,6 +71,35 @@ async fn a_shim_killed_while_no_agent_ran_is_noticed_by_the_next() {
     node.finish().await;
 }
 
+/// crun does so now and then: it has ended, and the process of its own that began the program goes on for a moment. A program that was
+/// quicker than that had no exit code of its own, but 137, as if its shim had been killed.
+#[tokio::test]
+async fn a_program_that_ends_before_the_process_that_began_it_has_its_own_exit_code() {
+    // The program ends only when a shell is its parent no more: that would ask for its exit code on the way.
+    const LINGERS: &str = "#!/bin/sh
+while [ $# -gt 0 ]; do [ \"$1\" = --pid-file ] && file=$2; shift; done
+(sh -c 'until read -r name </proc/$PPID/comm && [ $name = sleep ]; do :; done; exit 7' & echo $! >\"$file\"
+exec sleep 0.5) >/dev/null 2>&1 &
+until [ -s \"$file\" ]; do :; done
+";
+    let node = Node::with(|config, dir| {
+        config.runtime_binary = dir.join("lingers");
+        program(&config.runtime_binary, LINGERS);
+    })
+    .await;
+    let spec = node.script("main", "");
+    node.run(&spec).await;
+    let state = node.until_exited(&spec.id).await;
+    assert!(
+        matches!(
+            state,
+            ContainerState::Exited { started_at: Some(_), code: 7, reason: ExitReason::Error, .. }
+        ),
+        "{state:?}"
+    );
+    node.finish().await;
+}
+
 #[tokio::test]
 async fn without_runc_the_runtime_says_how_to_get_it() {
     let node = Node::with(|config, _| config.runtime_binary = "wherry-no-such-runtime".into()).await;
