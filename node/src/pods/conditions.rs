@@ -5,12 +5,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::life::View;
 use super::plan::{Views, World};
-use super::resize;
+use super::{rerun, resize, restarts};
 
 /// Says that the pod asks for resources it was not given.
 pub(super) const RESIZE_PENDING: &str = "PodResizePending";
 /// Says that containers do not have yet what they were given.
 pub(super) const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
+
+/// Says that all containers are ended to be begun anew.
+const RESTARTING: &str = "AllContainersRestarting";
 
 /// What conditions depend on beside the containers.
 pub(super) struct Progress {
@@ -50,11 +53,12 @@ pub(super) fn of(
     let ready = ready(world, &containers);
     let sandbox = Verdict { met: progress.has_sandbox, ..Verdict::met("PodReadyToStartContainers") };
     let generation = world.pod.metadata.generation;
-    [sandbox, initialized(views, phase, progress), ready, containers, Verdict::met("PodScheduled")]
+    [sandbox, initialized(world, views, phase, progress), ready, containers, Verdict::met("PodScheduled")]
         .into_iter()
         .map(|verdict| condition(world, verdict, generation))
         .chain(resize(world, views))
         .chain(disruption(world))
+        .chain(restarting(world, views, phase))
         .collect()
 }
 
@@ -81,19 +85,36 @@ fn disruption(world: &World<'_>) -> Option<PodCondition> {
     Some(condition(world, verdict, world.pod.metadata.generation))
 }
 
-fn initialized(views: &Views<'_>, phase: &str, progress: &Progress) -> Verdict {
+/// Whether all containers are ended to be begun anew; said of pods to which that may happen.
+fn restarting(world: &World<'_>, views: &Views<'_>, phase: &str) -> Option<PodCondition> {
+    if !restarts::may_restart_all(world.pod) {
+        return None;
+    }
+    let verdict = match phase {
+        "Succeeded" => Verdict::unmet(RESTARTING, "PodCompleted", None),
+        "Failed" => Verdict::unmet(RESTARTING, "PodFailed", None),
+        _ if rerun::is_wanted(views) => Verdict {
+            reason: Some("RestartAllContainersStarted"),
+            message: Some("container exited with restart policy rule".to_owned()),
+            ..Verdict::met(RESTARTING)
+        },
+        _ => Verdict { met: false, ..Verdict::met(RESTARTING) },
+    };
+    Some(condition(world, verdict, world.pod.metadata.generation))
+}
+
+fn initialized(world: &World<'_>, views: &Views<'_>, phase: &str, progress: &Progress) -> Verdict {
     if phase == "Succeeded" {
         return Verdict { reason: Some("PodCompleted"), ..Verdict::met("Initialized") };
     }
-    if progress.initialized {
+    // Once it was, it stays so, also while init containers run once more.
+    let before = current(Some(&world.memory.reported), "Initialized");
+    let was = before.is_some_and(|before| before.status == "True") && restarts::may_restart_all(world.pod);
+    if progress.initialized || was {
         return Verdict::met("Initialized");
     }
     let is_complete = |view: &&View<'_>| {
-        if view.is_sidecar() {
-            view.is_started()
-        } else {
-            view.life.exit().is_some_and(|exit| exit.code == 0)
-        }
+        if view.is_sidecar() { view.is_started() } else { view.exit().is_some_and(|exit| exit.code == 0) }
     };
     let incomplete = names(views.init.iter().filter(|view| !is_complete(view)));
     let message = format!("containers with incomplete status: [{incomplete}]");

@@ -309,7 +309,7 @@ pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Op
         Why::Probe(kill) => format!("Container {} failed {} probe, will be restarted", id.name, kill.probe),
         Why::Changed => format!("Container {} definition changed, will be restarted", id.name),
         Why::Resized => format!("Container {} resize requires restart", id.name),
-        Why::Ending => format!("Stopping container {}", id.name),
+        Why::Ending | Why::Rerun => format!("Stopping container {}", id.name),
     };
     ctx.events.pod(
         &pod,
@@ -321,7 +321,11 @@ pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Op
         },
     );
     let runtime = ctx.runtimes.get(handler);
-    let grace = super::hooks::pre_stop(&ctx, &pod, Commands::new(runtime.clone(), id.clone()), grace).await;
+    let grace = match why {
+        // All of them are back in a moment: nothing is said to them, and nobody waits.
+        Why::Rerun => grace,
+        _ => super::hooks::pre_stop(&ctx, &pod, Commands::new(runtime.clone(), id.clone()), grace).await,
+    };
     let result = runtime.stop(&id, grace).await;
     ctx.containers.refresh().await;
     Some(Done::Stopped(id, result.map_err(|error| chain(&error))))

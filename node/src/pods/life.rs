@@ -200,7 +200,18 @@ impl<'a> View<'a> {
 
     /// Whether such an exit is followed by another attempt.
     pub(super) fn restarts(&self, code: i32) -> bool {
-        self.is_replaced() || self.policy.restarts(&self.spec, code)
+        self.is_replaced() || self.awaits_rerun() || self.policy.restarts(&self.spec, code)
+    }
+
+    /// How the newest attempt ended, if it is one since all containers of the pod were last begun anew.
+    pub(super) fn exit(&self) -> Option<&Exit> {
+        self.life.exit().filter(|_| !self.awaits_rerun())
+    }
+
+    /// Whether all it ever did was before all containers of the pod were last begun anew.
+    pub(super) fn awaits_rerun(&self) -> bool {
+        let before = self.memory.and_then(|memory| memory.before_rerun);
+        matches!(self.life, Life::Ended { attempt, .. } if before.is_some_and(|before| attempt <= before))
     }
 
     /// Whether it was stopped to be followed by an attempt with another image.

@@ -12,6 +12,7 @@ use wherry_runtime_api::{ContainerId, ImageContent, SandboxSpec};
 use super::admitting::Admittance;
 use super::allocation::{Given, own_of};
 use super::backoff::{Backoff, later};
+use super::rerun;
 use super::resources::with_limits_of_pod;
 use crate::eviction::Eviction;
 use crate::runtimes::Handler;
@@ -191,6 +192,8 @@ pub(super) enum Why {
     Changed,
     /// It is to have something that it can only get at its start.
     Resized,
+    /// One of its pod ended so that all are started again.
+    Rerun,
 }
 
 /// A probe wants its container restarted.
@@ -242,6 +245,8 @@ pub(super) struct ContainerMemory {
     pub(super) applied: Option<(u32, core::ResourceRequirements)>,
     /// The attempt that was stopped because it is to run another image, or with other limits.
     pub(super) replaced: Option<u32>,
+    /// The last attempt before all containers of the pod were last begun anew.
+    pub(super) before_rerun: Option<u32>,
     /// What the API said of the container when the worker started.
     pub(super) recorded: Option<core::ContainerStatus>,
     /// What attempts that ended left as their last words, by attempt.
@@ -356,6 +361,7 @@ impl Memory {
                 ready: recorded.ready,
                 kill: None,
             };
+            container.before_rerun = rerun::recall(pod, recorded);
             container.recorded = Some(recorded.clone());
         }
         memory.reported = status;

@@ -31,6 +31,7 @@ mod plan;
 mod pod_files;
 mod probing;
 mod qos;
+mod rerun;
 mod resize;
 mod resources;
 mod restarts;

@@ -27,7 +27,7 @@ use super::life::{Life, View};
 use super::memory::{Due, Memory, Step, Why};
 use super::restarts::RestartPolicy;
 use super::specs::{self, Role};
-use super::{resize, status, storage};
+use super::{rerun, resize, status, storage};
 use crate::admission::Admission;
 use crate::containers::Running;
 use crate::runtimes::Handler;
@@ -105,6 +105,8 @@ pub(super) enum Action {
         /// Why.
         why: Why,
     },
+    /// Begin all containers of the pod anew; these are their last attempts so far.
+    Rerun(Vec<(String, u32)>),
     /// Give containers that run what their pod was given.
     Resize {
         /// Which, and in which runtimes.
@@ -228,7 +230,7 @@ pub(super) fn plan(world: &World<'_>) -> Plan {
 
 /// How far the init containers are. Containers that ever ran prove that init was done once.
 pub(super) fn init_progress(views: &Views<'_>) -> Init {
-    if views.main.iter().any(|view| !matches!(view.life, Life::Never)) {
+    if views.main.iter().any(|view| !matches!(view.life, Life::Never) && !view.awaits_rerun()) {
         return Init::Done;
     }
     for (index, view) in views.init.iter().enumerate() {
@@ -238,7 +240,7 @@ pub(super) fn init_progress(views: &Views<'_>) -> Init {
             }
             return Init::At(index);
         }
-        match view.life.exit() {
+        match view.exit() {
             Some(exit) if exit.code == 0 => {}
             Some(exit) if !view.restarts(exit.code) => return Init::Failed,
             Some(_) | None => return Init::At(index),
@@ -253,6 +255,10 @@ fn plan_running(world: &World<'_>, views: &Views<'_>, init: Init, plan: &mut Pla
         return;
     }
     prepare(world, views, plan);
+    if rerun::plan(world, views, plan) {
+        plan.status = status::report(world, views, init, None, plan);
+        return;
+    }
     resize::plan(world, views, plan);
     storage::plan(world, views, plan);
     // Also where init containers fail: that is when somebody wants to look inside.

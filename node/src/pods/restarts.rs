@@ -1,8 +1,11 @@
 //! Whether a container that ended is started again: its own rules first, then its own policy, then its pod's.
 
-use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, Pod, PodSpec};
 
-use super::specs::Role;
+use super::specs::{self, Role};
+
+/// The action of rules that are about the container's neighbours, too.
+const ALL: &str = "RestartAllContainers";
 
 /// When a container that ended is started again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -43,9 +46,7 @@ impl RestartPolicy {
 
     /// Whether such an exit of the container is followed by another attempt.
     pub(super) fn restarts(self, container: &Container, code: i32) -> bool {
-        let mut rules = container.restart_policy_rules.iter().flatten();
-        let by_rule = container.restart_policy.is_some() && rules.any(|rule| restarts_by(rule, code));
-        by_rule
+        rule(container, code).is_some()
             || match self {
                 Self::Always => true,
                 Self::OnFailure => code != 0,
@@ -54,8 +55,27 @@ impl RestartPolicy {
     }
 }
 
-fn restarts_by(rule: &ContainerRestartRule, code: i32) -> bool {
-    let Some(codes) = rule.exit_codes.as_ref().filter(|_| rule.action == "Restart") else { return false };
+/// Whether such an exit of the container is followed by other attempts at all containers of its pod.
+pub(super) fn restarts_all(container: &Container, code: i32) -> bool {
+    rule(container, code).is_some_and(|rule| rule.action == ALL)
+}
+
+/// Whether any exit may be.
+pub(super) fn may_restart_all(pod: &Pod) -> bool {
+    let rules = |container: &Container| container.restart_policy_rules.clone().into_iter().flatten();
+    specs::containers(pod).any(|(_, container)| rules(&container).any(|rule| rule.action == ALL))
+}
+
+/// The first of the container's rules that is about such an exit.
+fn rule(container: &Container, code: i32) -> Option<&ContainerRestartRule> {
+    container.restart_policy.as_ref()?;
+    container.restart_policy_rules.iter().flatten().find(|rule| is_about(rule, code))
+}
+
+fn is_about(rule: &ContainerRestartRule, code: i32) -> bool {
+    let Some(codes) = rule.exit_codes.as_ref().filter(|_| ["Restart", ALL].contains(&&*rule.action)) else {
+        return false;
+    };
     let named = codes.values.iter().flatten().any(|value| *value == code);
     match codes.operator.as_str() {
         "In" => named,
@@ -98,6 +118,23 @@ mod tests {
                 "exit code {code}"
             );
         }
+    }
+
+    #[test]
+    fn the_first_rule_that_is_about_an_exit_decides() {
+        let rule = |action: &str, operator: &str, code: i32| json!({ "action": action, "exitCodes": { "operator": operator, "values": [code] } });
+        let rules = json!([rule("Restart", "In", 3), rule("RestartAllContainers", "NotIn", 0)]);
+        let container: Container = serde_json::from_value(
+            json!({ "name": "main", "restartPolicy": "Never", "restartPolicyRules": rules }),
+        )
+        .unwrap();
+        assert_eq!([0, 1, 3].map(|code| restarts_all(&container, code)), [false, true, false]);
+        assert_eq!(
+            [0, 1, 3].map(|code| RestartPolicy::Never.restarts(&container, code)),
+            [false, true, true]
+        );
+        let without = Container { restart_policy: None, ..container };
+        assert!(!restarts_all(&without, 1), "rules need a policy");
     }
 
     fn rules(policy: &str, operator: &str) -> Value {

@@ -18,6 +18,7 @@ use super::life::{Exit, Life, View, container_id};
 use super::memory::Failure;
 use super::plan::{Init, Plan, Views, World, restart_at};
 use super::qos::qos_class;
+use super::rerun;
 use super::resources::whole;
 use super::specs::Role;
 use crate::volumes::recursive;
@@ -125,7 +126,8 @@ fn phase(views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
     if init != Init::Done {
         return "Pending";
     }
-    let waiting = views.main.iter().any(|view| matches!(view.life, Life::Never | Life::Created { .. }));
+    let not_begun = |view: &View<'_>| matches!(view.life, Life::Never | Life::Created { .. });
+    let waiting = views.main.iter().any(|view| not_begun(view) || view.awaits_rerun());
     let running = views.main.iter().any(|view| view.life.is_alive());
     if waiting && end.is_none() {
         return "Pending";
@@ -136,7 +138,7 @@ fn phase(views: &Views<'_>, init: Init, end: Option<End>) -> &'static str {
 }
 
 fn final_phase(views: &Views<'_>, ending: Ending) -> &'static str {
-    let succeeded = |view: &View<'_>| view.life.exit().is_some_and(|exit| exit.code == 0);
+    let succeeded = |view: &View<'_>| view.exit().is_some_and(|exit| exit.code == 0);
     let all = !views.main.is_empty() && views.main.iter().all(succeeded);
     if all && !matches!(ending, Ending::Deadline | Ending::Evicted) { "Succeeded" } else { "Failed" }
 }
@@ -154,7 +156,7 @@ impl Reporter<'_, '_> {
         let is_waiting = state.waiting.is_some();
         let last =
             if is_waiting { view.life.exit().or(view.previous.as_ref()) } else { view.previous.as_ref() };
-        let succeeded = view.life.exit().is_some_and(|exit| exit.code == 0);
+        let succeeded = view.exit().is_some_and(|exit| exit.code == 0);
         core::ContainerStatus {
             name: view.spec.name.clone(),
             image: view.image().to_owned(),
@@ -202,7 +204,7 @@ impl Reporter<'_, '_> {
 
     /// Why a container that has ended is not running again yet.
     fn restart_waits_for(&mut self, view: &View<'_>, exit: &Exit) -> Option<(&'static str, String)> {
-        if self.end.is_some() || !view.restarts(exit.code) {
+        if self.end.is_some() || !view.restarts(exit.code) || rerun::is_wanted_by(view) {
             return None;
         }
         if let Some(failure) = self.failure(view) {
@@ -212,7 +214,13 @@ impl Reporter<'_, '_> {
             // One that ended for good may not run again, says the API; this one goes on, with another image.
             return Some(("ContainerCreating", String::new()));
         }
-        let start_at = restart_at(view).filter(|at| *at > self.world.now)?;
+        // Its next wait counts as soon as this one is over, and is not what it waits for.
+        if view.awaits_rerun() && view.memory.is_some_and(|memory| memory.launch.is_busy()) {
+            return Some(self.start_waits_for(view));
+        }
+        let Some(start_at) = restart_at(view).filter(|at| *at > self.world.now) else {
+            return view.awaits_rerun().then(|| self.start_waits_for(view));
+        };
         let delay = exit
             .finished_at
             .map_or(Duration::ZERO, |finished| start_at.duration_since(finished).unsigned_abs());

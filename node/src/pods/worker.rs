@@ -229,6 +229,11 @@ impl Worker {
                 }
                 self.jobs.spawn(jobs::stop(ctx, pod, action));
             }
+            Action::Rerun(attempts) => {
+                for (name, attempt) in attempts {
+                    self.memory.container(&name).before_rerun = Some(attempt);
+                }
+            }
             Action::Resize { containers, narrows } => self.resize(&pod, containers, narrows),
             Action::MeasureStorage { containers } => {
                 self.memory.storage = Look::Busy;

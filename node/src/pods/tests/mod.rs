@@ -187,6 +187,10 @@ fn short(action: &Action) -> String {
         Action::SetUpNetwork { netns } => format!("network netns={netns}"),
         Action::Launch { container, attempt, .. } => format!("launch {container}/{attempt}"),
         Action::Stop { id, grace, .. } => format!("stop {}/{} {}s", id.name, id.attempt, grace.as_secs()),
+        Action::Rerun(attempts) => {
+            let names: Vec<_> = attempts.iter().map(|(name, attempt)| format!("{name}/{attempt}")).collect();
+            format!("rerun after {}", names.join(" "))
+        }
         Action::Resize { containers, narrows } => {
             let names: Vec<_> = containers.iter().map(|(id, _)| id.name.as_str()).collect();
             format!("resize {}{}", names.join(" "), if *narrows { "" } else { " (wide)" })

@@ -303,3 +303,101 @@ fn a_container_whose_image_changed_is_stopped_and_started_again_whatever_its_pol
     scene.containers = vec![exited("main", 1, 0, 3)];
     assert_eq!(scene.plan().status.phase.as_deref(), Some("Succeeded"));
 }
+
+/// A pod in which an end of `watch` with 42 is followed by other attempts at all.
+fn watched() -> Pod {
+    let rule = json!({ "action": "RestartAllContainers", "exitCodes": { "operator": "In", "values": [42] } });
+    pod_with(json!({
+        "restartPolicy": "Never",
+        "initContainers": [{ "name": "init", "image": "init:v1" }],
+        "containers": [
+            { "name": "main", "image": "main:v1" },
+            { "name": "done", "image": "done:v1" },
+            { "name": "watch", "image": "watch:v1", "restartPolicy": "Never", "restartPolicyRules": [rule] },
+        ],
+    }))
+}
+
+fn watched_scene(watch: Running) -> Scene {
+    let others = vec![exited("init", 0, 0, 1), running("main", 0), exited("done", 0, 0, 2), watch];
+    let mut scene = Scene::prepared(watched()).with(others).at(5);
+    scene.node.endpoint_drain = Duration::ZERO;
+    scene
+}
+
+#[test]
+fn an_exit_that_a_rule_for_all_is_about_ends_all_and_begins_them_anew() {
+    assert!(watched_scene(running("watch", 0)).actions().is_empty());
+    assert!(watched_scene(exited("watch", 0, 1, 3)).actions().is_empty(), "it is not about that exit");
+    let mut scene = watched_scene(exited("watch", 0, 42, 3));
+    assert_eq!(scene.actions(), ["stop main/0 0s"]);
+    scene.memory.container("main").stop =
+        Some(StopOrder { id: id("main", 0), kill_at: at(5), retry_at: None });
+    assert!(scene.actions().is_empty(), "it is being stopped");
+    scene.containers[1] = exited("main", 0, 137, 5);
+    scene.memory.container("main").stop = None;
+    assert_eq!(scene.actions(), ["rerun after init/0 main/0 done/0 watch/0"]);
+    for name in ["init", "main", "done", "watch"] {
+        scene.memory.container(name).before_rerun = Some(0);
+        scene.image_ready(name, 1);
+    }
+    assert_eq!(scene.actions(), ["launch init/1"]);
+    scene = scene.with(vec![
+        exited("init", 1, 0, 6),
+        exited("main", 0, 137, 5),
+        exited("done", 0, 0, 2),
+        exited("watch", 0, 42, 3),
+    ]);
+    assert_eq!(scene.actions(), ["launch main/1", "launch done/1", "launch watch/1"]);
+    let second = vec![
+        exited("init", 1, 0, 6),
+        exited("main", 1, 0, 8),
+        exited("done", 1, 0, 8),
+        exited("watch", 1, 0, 8),
+    ];
+    let plan = scene.with(second).plan();
+    assert_eq!((plan.status.phase.as_deref(), plan.actions), (Some("Succeeded"), vec![Action::TearDown]));
+}
+
+#[test]
+fn a_pod_that_is_deleted_does_not_begin_anew() {
+    assert_eq!(watched_scene(exited("watch", 0, 42, 3)).deleted(7).actions(), ["stop main/0 7s"]);
+}
+
+#[test]
+fn an_init_container_may_have_all_begin_anew() {
+    let mut pod = watched();
+    let spec = pod.spec.as_mut().unwrap();
+    let (policy, rules) =
+        (spec.containers[2].restart_policy.take(), spec.containers[2].restart_policy_rules.take());
+    let init = &mut spec.init_containers.as_mut().unwrap()[0];
+    (init.restart_policy, init.restart_policy_rules) = (policy, rules);
+    let mut scene = Scene::prepared(pod).with(vec![exited("init", 0, 42, 1)]).at(1);
+    assert_eq!(scene.actions(), ["rerun after init/0"]);
+    scene.memory.container("init").before_rerun = Some(0);
+    scene.image_ready("init", 1);
+    assert_eq!(scene.actions(), ["launch init/1"]);
+}
+
+/// The agent ended before any container was begun anew, or while they were ended.
+#[test]
+fn the_next_agent_goes_on_beginning_anew() {
+    let mut scene = watched_scene(exited("watch", 0, 42, 3));
+    let before = scene.plan().status;
+    for name in ["init", "main", "done", "watch"] {
+        scene.memory.container(name).before_rerun = Some(0);
+    }
+    scene.containers[1] = exited("main", 0, 137, 5);
+    let after = scene.plan().status;
+    let next = |status: k8s_openapi::api::core::v1::PodStatus, containers: Vec<Running>| {
+        let mut scene = Scene::prepared(Pod { status: Some(status), ..watched() }).with(containers).at(6);
+        scene.image_ready("init", 1);
+        scene.actions()
+    };
+    let ended = || scene.containers.clone();
+    assert_eq!(next(before.clone(), ended()), ["rerun after init/0 main/0 done/0 watch/0"]);
+    assert_eq!(next(after.clone(), ended()), ["launch init/1"]);
+    // Containers of wasm are gone with the agent.
+    assert_eq!(next(before, Vec::new()), ["rerun after init/0 main/0 done/0 watch/0"]);
+    assert_eq!(next(after, Vec::new()), ["launch init/1"]);
+}

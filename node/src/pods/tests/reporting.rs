@@ -196,3 +196,41 @@ fn a_pod_this_node_does_not_take_fails_and_nothing_of_it_is_set_up() {
     let runs = Scene::prepared(pod_with(forbidden)).with(vec![running("main", 0)]);
     assert_eq!(status(&runs)["phase"], "Running");
 }
+
+/// What a rule of `RestartAllContainers` does is seen as it is done.
+#[test]
+fn all_containers_are_shown_to_begin_anew() {
+    let rule = json!({ "action": "RestartAllContainers", "exitCodes": { "operator": "In", "values": [42] } });
+    let pod = pod_with(json!({
+        "restartPolicy": "Never",
+        "initContainers": [{ "name": "init" }],
+        "containers": [{ "name": "main", "restartPolicy": "Never", "restartPolicyRules": [rule] }],
+    }));
+    let mut scene = Scene::prepared(pod).with(vec![exited("init", 0, 0, 1), running("main", 0)]).at(4);
+    scene.memory.reported = scene.plan().status;
+    let restarting = |scene: &Scene| {
+        let condition = condition(&status(scene), "AllContainersRestarting");
+        (condition["status"].clone(), condition["reason"].clone(), condition["message"].clone())
+    };
+    assert_eq!(restarting(&scene), (json!("False"), Value::Null, Value::Null));
+    scene.containers[1] = exited("main", 0, 42, 3);
+    let started = ("True", "RestartAllContainersStarted", "container exited with restart policy rule");
+    assert_eq!(restarting(&scene), (json!(started.0), json!(started.1), json!(started.2)));
+    assert_eq!(status(&scene)["containerStatuses"][0]["state"]["terminated"]["exitCode"], 42);
+    for name in ["init", "main"] {
+        scene.memory.container(name).before_rerun = Some(0);
+    }
+    assert_eq!(restarting(&scene).0, "False");
+    let shown = status(&scene);
+    assert_eq!(shown["phase"], "Pending");
+    assert_eq!(shown["initContainerStatuses"][0]["ready"], false);
+    for list in ["initContainerStatuses", "containerStatuses"] {
+        assert_eq!(shown[list][0]["state"]["waiting"]["reason"], "PodInitializing", "{list}");
+    }
+    assert_eq!(shown["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 42);
+    assert_eq!(shown["containerStatuses"][0]["restartCount"], 0);
+    assert_eq!(condition(&shown, "Initialized")["status"], "True", "it was, and stays so");
+    scene = scene.with(vec![exited("init", 1, 0, 5), exited("main", 1, 1, 6)]);
+    assert_eq!(status(&scene)["phase"], "Failed");
+    assert_eq!(restarting(&scene).1, "PodFailed");
+}

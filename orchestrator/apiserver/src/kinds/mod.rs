@@ -46,6 +46,7 @@ pub(crate) mod pod_certificate_request;
 pub(crate) mod pod_disruption_budget;
 mod pod_fields;
 pub(crate) mod pod_resources;
+mod pod_restarts;
 pub(crate) mod pod_status;
 pub(crate) mod pod_template;
 mod pod_warnings;

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use wherry_schema::Value;
 
+use super::pod_restarts;
 use crate::object::{self, Fields};
 use crate::table;
 use crate::validation::net::check_ip;
@@ -33,9 +34,8 @@ pub(super) fn check(object: &Value, old: &Value, errors: &mut Errors) {
     if !old.text("status.qosClass").is_empty() && quality != old.text("status.qosClass") {
         errors.invalid(&path.child("qosClass"), quality, IMMUTABLE);
     }
-    let policy = object.text("spec.restartPolicy");
     for list in ["containerStatuses", "initContainerStatuses"] {
-        check_transitions(object, old, (list, policy), &path.child(list), errors);
+        check_transitions(object, old, list, &path.child(list), errors);
     }
     for list in ["podIPs", "hostIPs"] {
         let addresses = object.items(&format!("status.{list}"));
@@ -46,20 +46,14 @@ pub(super) fn check(object: &Value, old: &Value, errors: &mut Errors) {
 }
 
 /// What has ended for good does not run again.
-fn check_transitions(
-    object: &Value,
-    old: &Value,
-    (list, policy): (&str, &str),
-    path: &Path,
-    errors: &mut Errors,
-) {
-    if policy == "Always" {
+fn check_transitions(object: &Value, old: &Value, list: &str, path: &Path, errors: &mut Errors) {
+    if pod_restarts::may_restart_all(object) {
         return;
     }
     let list = format!("status.{list}");
     for (index, before) in old.items(&list).iter().enumerate() {
-        let failed = before.int("state.terminated.exitCode").is_some_and(|code| code != 0);
-        if !before.has("state.terminated") || (failed && policy == "OnFailure") {
+        let Some(code) = before.int("state.terminated.exitCode") else { continue };
+        if pod_restarts::restarts(object, before.text("name"), code) {
             continue;
         }
         let now = object.items(&list).iter().find(|c| c.text("name") == before.text("name"));
