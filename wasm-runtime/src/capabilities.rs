@@ -27,7 +27,8 @@ impl Capability {
 
     /// What an import needs.
     pub(crate) fn of(import: &str) -> Option<Self> {
-        if import.starts_with("wasi:http/outgoing-handler@") {
+        let client = ["wasi:http/outgoing-handler@", "wasi:http/client@", "wasi:http/handler@"];
+        if client.iter().any(|interface| import.starts_with(interface)) {
             return Some(Self::HttpClient);
         }
         let module = import.strip_prefix("wasi_snapshot_preview1.sock_").is_some();
@@ -99,6 +100,16 @@ mod tests {
         assert_eq!(Capabilities::parse(""), Some(Capabilities::usual(Level::Restricted)));
         assert!(lacks("", &imports).unwrap_err().contains("lacks \"http-client\""));
         assert_eq!(lacks("", &imports[..2]), Ok(()), "types reach nobody");
+        for (import, needed) in [
+            ("wasi:http/client@0.3.0", "http-client"),
+            ("wasi:http/handler@0.3.0", "http-client"),
+            ("wasi:sockets/types@0.3.0", "sockets"),
+            ("wasi:sockets/ip-name-lookup@0.3.0", "sockets"),
+        ] {
+            let refused = lacks("", &[import.to_owned()]).unwrap_err();
+            assert!(refused.ends_with(&format!("lacks {needed:?}")), "{refused}");
+        }
+        assert_eq!(lacks("", &["wasi:http/types@0.3.0".to_owned()]), Ok(()));
         assert!(lacks("", &["wasi_snapshot_preview1.sock_accept".to_owned()]).is_err());
         assert_eq!(Capabilities::parse("sockets, files"), None);
     }

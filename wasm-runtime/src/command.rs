@@ -15,9 +15,9 @@ use crate::engine::Machine;
 use crate::guest::{Environment, ModuleGuest, Role};
 use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
-use crate::program::{Kind, Program, Server};
+use crate::program::{Command, Kind, Program, Server};
 use crate::streams::Streams;
-use crate::trap;
+use crate::{p3, trap};
 
 /// Runs `program` until it exits, traps, or is asked to end.
 pub(crate) async fn run(
@@ -97,9 +97,17 @@ pub(crate) async fn execute(
             return Err(wasmtime::Error::msg("a server is no command"));
         }
     };
-    let mut store = environment.store(&machine.engine, role)?;
-    let command = command.instantiate_async(&mut store).await?;
-    let result = command.wasi_cli_run().call_run(&mut store).await?;
+    let mut store = environment.store(command.engine(), role)?;
+    let result = match command {
+        Command::P2(command) => {
+            let command = command.instantiate_async(&mut store).await?;
+            command.wasi_cli_run().call_run(&mut store).await?
+        }
+        Command::P3(command) => {
+            let command = command.instantiate_async(&mut store).await?;
+            p3::run(&mut store, &command).await?
+        }
+    };
     Ok(i32::from(result.is_err()))
 }
 

@@ -1,4 +1,7 @@
-//! The one engine of the process: its configuration, linkers and bounds.
+//! The engines of the process: their configuration, linkers and bounds.
+//!
+//! There are two. One that lets calls into a component overlap, as WASI 0.3 has it, keeps a record of every call in and out of a guest while it lasts; so
+//! that guests of WASI 0.2 and modules do not pay for it, theirs cannot. All else is the same, and both draw on the same bounds.
 
 use std::sync::Arc;
 
@@ -14,7 +17,7 @@ use wasmtime_wasi::p2::bindings::LinkOptions;
 use crate::guest::{Guest, ModuleGuest};
 use crate::ticker::Ticker;
 use crate::turns::Turns;
-use crate::{executor, interfaces, names, sockets};
+use crate::{concurrency, executor, interfaces, names, p3, sockets};
 
 /// Memory of a used slot that is zeroed by hand instead of being given back, per linear memory and per table.
 const KEPT_MEMORY: usize = 256 * 1024;
@@ -32,14 +35,16 @@ const COMPONENT_TABLES: u32 = 24;
 pub(crate) const MEMORIES_PER_SLOT: u32 = 1;
 pub(crate) const TABLES_PER_SLOT: u32 = 3;
 
-/// The engine and everything that is linked once.
+/// The engines and everything that is linked once.
 pub(crate) struct Machine {
-    /// Compiles and runs.
+    /// Compiles and runs what is called once at a time.
     pub(crate) engine: Engine,
     /// What components can import.
     pub(crate) components: ComponentLinker<Guest>,
     /// What wasip1 modules can import.
     pub(crate) modules: Linker<ModuleGuest>,
+    /// The other engine.
+    pub(crate) concurrent: Concurrent,
     /// Makes guests give way.
     pub(crate) ticker: Arc<Ticker>,
     /// Who computes next.
@@ -51,21 +56,54 @@ pub(crate) struct Machine {
     may_be_kept: usize,
 }
 
+/// The engine of components whose calls may overlap.
+pub(crate) struct Concurrent {
+    /// Compiles and runs them.
+    pub(crate) engine: Engine,
+    /// What they can import.
+    pub(crate) components: ComponentLinker<Guest>,
+}
+
+impl Concurrent {
+    /// With as many places as the other engine has, in a pool if there is address space for two.
+    fn new(slots: u32) -> wasmtime::Result<Self> {
+        let (engine, _) =
+            with_pool(slots, Calls::Overlap).map_or_else(|_| plain(slots, Calls::Overlap), Ok)?;
+        let mut components = component_linker(&engine)?;
+        p3::link(&mut components)?;
+        Ok(Self { engine, components })
+    }
+}
+
+/// Whether a component may be called while it answers another call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    OneByOne,
+    Overlap,
+}
+
 impl Machine {
     /// An engine with a pool of `instances`, or of fewer if address space is scarce, or without a pool.
     pub(crate) fn new(instances: u32) -> wasmtime::Result<Self> {
-        let (engine, slots) = pooled(instances).map_or_else(|| plain(instances), Ok)?;
+        let (engine, slots) = pooled(instances).map_or_else(|| plain(instances, Calls::OneByOne), Ok)?;
+        let concurrent = Concurrent::new(slots)?;
         let may_be_kept = (slots / KEPT_OF_SLOTS) as usize;
         Ok(Self {
             components: component_linker(&engine)?,
             modules: module_linker(&engine)?,
-            ticker: Arc::new(Ticker::start(engine.clone())?),
+            ticker: Arc::new(Ticker::start([engine.clone(), concurrent.engine.clone()])?),
             turns: Turns::new(executor::processors()),
             engine,
+            concurrent,
             slots: Arc::new(Semaphore::new(slots as usize)),
             kept: Arc::new(Semaphore::new(may_be_kept)),
             may_be_kept,
         })
+    }
+
+    /// The engine for this component or module.
+    pub(crate) fn engine_for(&self, bytes: &[u8]) -> &Engine {
+        if concurrency::is_used(bytes) { &self.concurrent.engine } else { &self.engine }
     }
 
     /// How many places are those of instances that wait for a request.
@@ -76,33 +114,31 @@ impl Machine {
 
 /// Tries smaller pools until the address space suffices; a slot takes 4 GiB of it.
 fn pooled(instances: u32) -> Option<(Engine, u32)> {
-    [instances, instances / 4, instances / 16].into_iter().filter(|slots| *slots > 0).find_map(|slots| {
-        let mut config = common();
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
-        match Engine::new(&config) {
-            Ok(engine) => Some((engine, slots)),
-            Err(error) => {
-                tracing::debug!(
-                    slots,
-                    error = format!("{error:#}"),
-                    "no address space for the instance pool"
-                );
-                None
-            }
-        }
-    })
+    [instances, instances / 4, instances / 16]
+        .into_iter()
+        .filter(|slots| *slots > 0)
+        .find_map(|slots| with_pool(slots, Calls::OneByOne).ok())
 }
 
-fn plain(instances: u32) -> wasmtime::Result<(Engine, u32)> {
+fn with_pool(slots: u32, calls: Calls) -> wasmtime::Result<(Engine, u32)> {
+    let mut config = common(calls);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+    let engine = Engine::new(&config).inspect_err(|error| {
+        tracing::debug!(slots, error = format!("{error:#}"), "no address space for the instance pool");
+    })?;
+    Ok((engine, slots))
+}
+
+fn plain(instances: u32, calls: Calls) -> wasmtime::Result<(Engine, u32)> {
     tracing::info!("instances are allocated one by one: there is no address space for a pool");
-    let mut config = common();
+    let mut config = common(calls);
     config.memory_reservation(1 << 20).memory_guard_size(1 << 16).memory_reservation_for_growth(1 << 20);
     Ok((Engine::new(&config)?, instances))
 }
 
-fn common() -> Config {
+fn common(calls: Calls) -> Config {
     let mut config = Config::new();
-    config.epoch_interruption(true).memory_init_cow(true);
+    config.epoch_interruption(true).memory_init_cow(true).concurrency_support(calls == Calls::Overlap);
     // Whatever the environment of this process says.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config
@@ -160,11 +196,12 @@ mod tests {
         let machine = Machine::new(40_000).unwrap();
         assert_eq!(machine.slots.available_permits(), 10_000);
         assert!(machine.engine.pooling_allocator_metrics().is_some());
+        assert!(machine.concurrent.engine.pooling_allocator_metrics().is_some());
     }
 
     #[test]
     fn without_a_pool_instances_are_made_one_by_one() {
-        let (engine, slots) = plain(3).unwrap();
+        let (engine, slots) = plain(3, Calls::OneByOne).unwrap();
         assert_eq!(slots, 3);
         assert!(engine.pooling_allocator_metrics().is_none());
     }

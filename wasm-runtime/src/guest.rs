@@ -8,6 +8,7 @@ use wasmtime::{Engine, Store};
 use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream};
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::logs::Stream;
@@ -140,7 +141,8 @@ impl Environment {
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.handles);
         let (arguments, directories) = (role.arguments(&self.arguments), self.directories.open()?);
-        let mut wasi = self.wasi(role).build();
+        let open_sockets = Held::new(self.sockets.clone());
+        let mut wasi = self.wasi(role, open_sockets.clone()).build();
         wasi.filesystem().clone_from(&directories);
         let guest = Guest {
             arguments,
@@ -150,7 +152,7 @@ impl Environment {
             http: WasiHttpCtx::new(),
             outgoing: self.outgoing.clone(),
             memory: Meter::new(Arc::clone(&self.memory)),
-            open_sockets: Held::new(self.sockets.clone()),
+            open_sockets,
             remarks: Arc::clone(&self.remarks),
             network: self.network.clone(),
             names: self.names.clone(),
@@ -161,6 +163,10 @@ impl Environment {
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
+        if store.concurrent_resource_table().is_some() {
+            // Streams and futures between guest and host are in no table of the host.
+            store.set_max_component_handles(self.handles);
+        }
         ticker::give_way(&mut store);
         Ok(store)
     }
@@ -169,7 +175,7 @@ impl Environment {
     pub(crate) fn module_store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<ModuleGuest>> {
         let arguments = role.arguments(&self.arguments);
         let directories = self.directories.open()?;
-        let mut builder = self.wasi(role);
+        let mut builder = self.wasi(role, Held::new(self.sockets.clone()));
         builder.args(&arguments).envs(&self.variables);
         if let Some(directory) = &self.working_dir {
             builder.initial_cwd(&**directory);
@@ -186,7 +192,7 @@ impl Environment {
     }
 
     /// All but directories, and what components are told by `interfaces::environment`.
-    fn wasi(&self, role: Role) -> WasiCtxBuilder {
+    fn wasi(&self, role: Role, open_sockets: Held) -> WasiCtxBuilder {
         let (network, remarks) = (self.network.clone(), Arc::clone(&self.remarks));
         let mut builder = WasiCtx::builder();
         match role {
@@ -209,7 +215,12 @@ impl Environment {
                 if !permitted {
                     remarks.refused(&format!("{address} is out of this Pod's reach"));
                 }
-                Box::pin(std::future::ready(permitted))
+                let accepted = permitted && matches!(operation, SocketAddrUse::TcpAccept);
+                let counted = if accepted { open_sockets.take() } else { Ok(()) };
+                if let Err(error) = &counted {
+                    remarks.refused(&error.to_string());
+                }
+                Box::pin(std::future::ready(permitted && counted.is_ok()))
             },
         );
         builder

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a container may have open.
@@ -30,27 +31,32 @@ impl Allowance {
 }
 
 /// What one instance has open; it is given back with the instance at the latest.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Held {
     allowance: Allowance,
-    taken: Vec<OwnedSemaphorePermit>,
+    taken: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
 }
 
 impl Held {
     /// Nothing of the allowance yet.
     pub(crate) fn new(allowance: Allowance) -> Self {
-        Self { allowance, taken: Vec::new() }
+        Self { allowance, taken: Arc::default() }
     }
 
     /// One more.
-    pub(crate) fn take(&mut self) -> Result<(), TooMany> {
-        self.taken.push(self.allowance.take()?);
+    pub(crate) fn take(&self) -> Result<(), TooMany> {
+        self.taken.lock().push(self.allowance.take()?);
         Ok(())
     }
 
+    /// Whether there may be one more.
+    pub(crate) fn room(&self) -> Result<(), TooMany> {
+        self.allowance.take().map(drop)
+    }
+
     /// One less.
-    pub(crate) fn give_back(&mut self) {
-        self.taken.pop();
+    pub(crate) fn give_back(&self) {
+        self.taken.lock().pop();
     }
 }
 
@@ -61,11 +67,12 @@ mod tests {
     #[test]
     fn instances_share_the_allowance_and_give_back() {
         let allowance = Allowance::new(2);
-        let (mut one, mut other) = (Held::new(allowance.clone()), Held::new(allowance.clone()));
+        let (one, other) = (Held::new(allowance.clone()), Held::new(allowance.clone()));
         one.take().unwrap();
         other.take().unwrap();
-        assert_eq!(one.take(), Err(TooMany(2)));
+        assert_eq!((one.take(), one.room()), (Err(TooMany(2)), Err(TooMany(2))));
         other.give_back();
+        one.room().unwrap();
         one.take().unwrap();
         assert!(allowance.take().is_err());
         drop(one);

@@ -118,8 +118,8 @@ impl Images {
         let (digest, path, largest) = (digest.to_owned(), path.to_owned(), self.largest);
         blocking(move || {
             let bytes = read(&digest, &path, largest)?;
-            let code =
-                compiler::compile(&machine.engine, &bytes).map_err(|error| invalid(&digest, &error))?;
+            let engine = machine.engine_for(&bytes);
+            let code = compiler::compile(engine, &bytes).map_err(|error| invalid(&digest, &error))?;
             drop(bytes);
             let file = cache.store(&digest, &code).map_err(|error| step("write compiled code", &error))?;
             program::load(&machine, &file).map(Arc::new).map_err(|error| invalid(&digest, &error))

@@ -4,10 +4,29 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use crate::capabilities::Capability;
 
-/// What servers export, of any 0.2.
-pub(crate) const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
-/// What commands export, of any 0.2.
-pub(crate) const RUN: &str = "wasi:cli/run@0.2.";
+/// What servers export, up to the last number; of several the first counts.
+pub(crate) const HANDLERS: [(Wasi, &str); 2] =
+    [(Wasi::P3, "wasi:http/handler@0.3."), (Wasi::P2, "wasi:http/incoming-handler@0.2.")];
+/// What commands export, likewise.
+pub(crate) const RUNS: [(Wasi, &str); 2] = [(Wasi::P3, "wasi:cli/run@0.3."), (Wasi::P2, "wasi:cli/run@0.2.")];
+
+/// A version of WASI that components are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wasi {
+    /// 0.2.
+    P2,
+    /// 0.3.
+    P3,
+}
+
+/// Of which version there is one of these among the exports. Drafts of a version are none.
+pub(crate) fn exported<S: AsRef<str>>(exports: &[S], ones: [(Wasi, &str); 2]) -> Option<Wasi> {
+    let is = |name: &str, one: &str| {
+        name.strip_prefix(one).is_some_and(|last| last.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    let found = ones.into_iter().find(|(_, one)| exports.iter().any(|name| is(name.as_ref(), one)));
+    found.map(|(version, _)| version)
+}
 
 /// What a file is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,11 +133,10 @@ pub(crate) fn not_wasm(bytes: &[u8]) -> String {
 }
 
 fn start(form: Form, exports: &[String]) -> Start {
-    let exports_one = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
     match form {
         Form::Module if exports.iter().any(|name| name == "_start") => Start::Command,
         Form::Module => Start::Nothing,
-        Form::Component => match (exports_one(HANDLER), exports_one(RUN)) {
+        Form::Component => match (exported(exports, HANDLERS).is_some(), exported(exports, RUNS).is_some()) {
             (true, true) => Start::ServerAndCommand,
             (true, false) => Start::Server,
             (false, true) => Start::Command,
@@ -175,6 +193,20 @@ mod tests {
         assert!(inspect(b"\x7fELF").unwrap_err().to_string().contains("precompiled code (ELF)"));
         let cut = inspect(&MODULE[..MODULE.len() - 3]).unwrap_err().to_string();
         assert!(cut.starts_with("the WebAssembly is not valid: ") && cut.contains("offset"), "{cut}");
+    }
+
+    #[test]
+    fn exports_are_of_a_version_and_drafts_of_none() {
+        let of = |names: &[&str]| (exported(names, HANDLERS), exported(names, RUNS));
+        assert_eq!(
+            of(&["wasi:http/incoming-handler@0.2.3", "wasi:cli/run@0.3.0"]),
+            (Some(Wasi::P2), Some(Wasi::P3))
+        );
+        assert_eq!(
+            of(&["wasi:http/incoming-handler@0.2.0", "wasi:http/handler@0.3.1"]),
+            (Some(Wasi::P3), None)
+        );
+        assert_eq!(of(&["wasi:http/handler@0.3.0-rc-2025-09-16", "wasi:cli/run@0.4.0"]), (None, None));
     }
 
     proptest! {

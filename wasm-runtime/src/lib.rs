@@ -1,6 +1,6 @@
 //! The `Runtime` on wasmtime: WASI components and modules as containers.
 //!
-//! A wasm container is no process. A `wasi:http/proxy` component is served on the pod's address, with a fresh
+//! A wasm container is no process. A `wasi:http/proxy` component (WASI 0.2) or `wasi:http/service` (0.3) is served on the pod's address, with a fresh
 //! instance per request; a `wasi:cli` command (component or wasip1 module) runs to its exit. Compiled code is kept
 //! on disk by digest, so that the second start of an image takes a millisecond.
 //!
@@ -24,8 +24,8 @@
 //!   connections come from it, `127.0.0.1` means it.
 //!
 //! # Reading order
-//! [`config`], `runtime` (the contract), `images`, `compiler` and `code_cache` (bytes to code), `program` (the kinds), `inspect`, `expansion`,
-//! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `exec` and `streams` (commands beside
+//! [`config`], `runtime` (the contract), `images`, `compiler` and `code_cache` (bytes to code), `program` (the kinds), `inspect`, `expansion`, `concurrency`,
+//! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `p3` (the same in WASI 0.3), `exec` and `streams` (commands beside
 //! them), `guest` and `interfaces` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names`, `outgoing`, `connector` (its network),
 //! `paths`, `way`, `servers` and `handed` (requests that need no connection), `engine`, `ticker`, `executor` and `acceptor` (what all share).
@@ -37,6 +37,7 @@ mod capabilities;
 mod code_cache;
 mod command;
 mod compiler;
+mod concurrency;
 pub mod config;
 mod connector;
 mod container;
@@ -58,6 +59,7 @@ mod memory;
 mod names;
 mod network;
 mod outgoing;
+mod p3;
 mod paths;
 mod pod_limits;
 mod preopens;

@@ -152,17 +152,36 @@ pub(crate) fn map_to_pod(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 }
 
 async fn find(names: PodNames, network: PodNetwork, name: String, remarks: Arc<Remarks>) -> Found {
-    match names.addresses(&name, &network).await {
-        Ok(addresses) => Ok(addresses.into_iter()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+    let found = ask(&names, &network, &remarks, &name).await;
+    found.map(Vec::into_iter).map_err(|reason| match reason {
+        Unanswered::Refused => ErrorCode::AccessDenied,
+        Unanswered::Unknown => ErrorCode::NameUnresolvable,
+    })
+}
+
+/// Why a guest's question has no answer.
+pub(crate) enum Unanswered {
+    /// It would reach others, which its Pod may not.
+    Refused,
+    /// Nobody knows it.
+    Unknown,
+}
+
+/// Asks for a guest, and remarks what is refused.
+pub(crate) async fn ask(
+    names: &PodNames,
+    network: &PodNetwork,
+    remarks: &Remarks,
+    name: &str,
+) -> Result<Vec<IpAddr>, Unanswered> {
+    names.addresses(name, network).await.map_err(|error| {
+        if error.kind() == io::ErrorKind::PermissionDenied {
             remarks.refused(&error.to_string());
-            Err(ErrorCode::AccessDenied)
+            return Unanswered::Refused;
         }
-        Err(error) => {
-            tracing::debug!(name, %error, "a guest's name was not resolved");
-            Err(ErrorCode::NameUnresolvable)
-        }
-    }
+        tracing::debug!(name, %error, "a guest's name was not resolved");
+        Unanswered::Unknown
+    })
 }
 
 fn next(addresses: &mut Addresses) -> Result<Option<IpAddress>, ErrorCode> {

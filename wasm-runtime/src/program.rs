@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, InstancePre, Module, Precompiled, ResourcesRequired};
-use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi::{p2, p3};
+use wasmtime_wasi_http::handler::ProxyPre;
+use wasmtime_wasi_http::{p2 as http_p2, p3 as http_p3};
 
 use crate::engine::{self, Machine};
 use crate::expansion;
 use crate::guest::{Guest, ModuleGuest};
-use crate::inspect::{HANDLER, RUN, not_wasm};
+use crate::inspect::{HANDLERS, RUNS, Wasi, exported, not_wasm};
 
 const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
@@ -27,10 +28,10 @@ pub(crate) struct Program {
 
 /// The kinds of programs.
 pub(crate) enum Kind {
-    /// A server: a component that exports `wasi:http/incoming-handler`.
+    /// A server: a component that exports `wasi:http/incoming-handler`, or `wasi:http/handler` of WASI 0.3.
     Server(Server),
     /// A component that exports `wasi:cli/run`.
-    Command(CommandPre<Guest>),
+    Command(Command),
     /// A wasip1 module that exports `_start`.
     Module(InstancePre<ModuleGuest>),
 }
@@ -42,7 +43,33 @@ pub(crate) struct Server {
     /// Linear memory an instance begins with.
     pub(crate) initial_memory: u64,
     /// What runs beside it, if the component exports `wasi:cli/run` as well.
-    pub(crate) command: Option<CommandPre<Guest>>,
+    pub(crate) command: Option<Command>,
+}
+
+impl Server {
+    /// The engine it was compiled for.
+    pub(crate) fn engine(&self) -> &Engine {
+        match &self.proxy {
+            ProxyPre::P2(proxy) => proxy.engine(),
+            ProxyPre::P3(service) => service.engine(),
+        }
+    }
+}
+
+/// A component that runs to its exit.
+pub(crate) enum Command {
+    P2(p2::bindings::CommandPre<Guest>),
+    P3(p3::bindings::CommandPre<Guest>),
+}
+
+impl Command {
+    /// The engine it was compiled for.
+    pub(crate) fn engine(&self) -> &Engine {
+        match self {
+            Self::P2(command) => command.engine(),
+            Self::P3(command) => command.engine(),
+        }
+    }
 }
 
 impl Program {
@@ -70,7 +97,7 @@ pub(crate) enum ProgramError {
         expansion::MOST
     )]
     Expands,
-    /// Imports that WASI 0.2 does not have.
+    /// Imports that are nobody's.
     #[error("the WebAssembly cannot be linked: {0}")]
     Link(String),
     /// It exports nothing to start.
@@ -112,8 +139,13 @@ pub(crate) fn load(machine: &Machine, path: &Path) -> Result<Program, ProgramErr
         }
         Some(Precompiled::Component) => {
             // SAFETY: as above.
-            let component = unsafe { Component::deserialize_file(engine, path) }.map_err(failed)?;
-            link_component(machine, &component)
+            let component = |engine| unsafe { Component::deserialize_file(engine, path) };
+            // An engine takes no code of another.
+            if let Ok(component) = component(engine) {
+                return link_component(&machine.components, &component);
+            }
+            let component = component(&machine.concurrent.engine).map_err(failed)?;
+            link_component(&machine.concurrent.components, &component)
         }
         None => Err(ProgramError::Load("the file holds no compiled code".into())),
     }
@@ -132,24 +164,29 @@ fn link_module(machine: &Machine, module: &Module) -> Result<Program, ProgramErr
     Ok(Program { kind: Kind::Module(linked), imports, places })
 }
 
-fn link_component(machine: &Machine, component: &Component) -> Result<Program, ProgramError> {
-    let ty = component.component_type();
-    let exports: Vec<&str> = ty.exports(&machine.engine).map(|(name, _)| name).collect();
-    let exports_one = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
-    let linked = machine.components.instantiate_pre(component).map_err(|error| link_error(&error))?;
-    if !exports_one(HANDLER) && !exports_one(RUN) {
-        return Err(ProgramError::NoEntry(no_entry(&exports)));
-    }
-    let imports = ty.imports(&machine.engine).map(|(name, _)| name.to_owned()).collect();
+fn link_component(linker: &Linker<Guest>, component: &Component) -> Result<Program, ProgramError> {
+    let (ty, engine) = (component.component_type(), component.engine());
+    let exports: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
+    let linked = linker.instantiate_pre(component).map_err(|error| link_error(&error))?;
+    let imports = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
     let places = places(component.resources_required().as_ref());
-    let command = || CommandPre::new(linked.clone()).map_err(|error| link_error(&error));
-    if !exports_one(HANDLER) {
-        return Ok(Program { kind: Kind::Command(command()?), imports, places });
-    }
-    let command = exports_one(RUN).then(command).transpose()?;
-    let proxy = ProxyPre::new(linked).map_err(|error| link_error(&error))?;
-    let server = Server { proxy, initial_memory: initial_memory(component), command };
-    Ok(Program { kind: Kind::Server(server), imports, places })
+    let command = exported(&exports, RUNS).map(|version| match version {
+        Wasi::P2 => p2::bindings::CommandPre::new(linked.clone()).map(Command::P2),
+        Wasi::P3 => p3::bindings::CommandPre::new(linked.clone()).map(Command::P3),
+    });
+    let command = command.transpose().map_err(|error| link_error(&error))?;
+    let proxy = exported(&exports, HANDLERS).map(|version| match version {
+        Wasi::P2 => http_p2::bindings::ProxyPre::new(linked).map(ProxyPre::P2),
+        Wasi::P3 => http_p3::bindings::ServicePre::new(linked).map(ProxyPre::P3),
+    });
+    let kind = match (proxy.transpose().map_err(|error| link_error(&error))?, command) {
+        (Some(proxy), command) => {
+            Kind::Server(Server { proxy, initial_memory: initial_memory(component), command })
+        }
+        (None, Some(command)) => Kind::Command(command),
+        (None, None) => return Err(ProgramError::NoEntry(no_entry(&exports))),
+    };
+    Ok(Program { kind, imports, places })
 }
 
 /// The places of the pool that have the memories and tables an instance needs.
@@ -161,10 +198,13 @@ fn places(required: Option<&ResourcesRequired>) -> u32 {
 }
 
 fn no_entry(exports: &[&str]) -> String {
-    let newer = exports.iter().find(|name| name.starts_with("wasi:http/") || name.starts_with("wasi:cli/"));
-    match newer {
-        Some(name) => format!("the component exports {name}; WASI 0.2 is supported: {HANDLER}x or {RUN}x"),
-        None => format!("the component exports neither {HANDLER}x nor {RUN}x"),
+    let known = [HANDLERS, RUNS].concat();
+    let known: Vec<_> = known.iter().map(|(_, name)| format!("{name}x")).collect();
+    let known = known.join(", ");
+    let other = exports.iter().find(|name| name.starts_with("wasi:http/") || name.starts_with("wasi:cli/"));
+    match other {
+        Some(name) => format!("the component exports {name}; what can be started is one of {known}"),
+        None => format!("the component exports none of {known}"),
     }
 }
 

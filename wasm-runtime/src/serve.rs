@@ -1,4 +1,4 @@
-//! Serves a `wasi:http/proxy` component: HTTP/1 and cleartext HTTP/2, a fresh instance for every request unless the Pod
+//! Serves a `wasi:http/proxy` component, or a `wasi:http/service` of WASI 0.3: HTTP/1 and cleartext HTTP/2, a fresh instance for every request unless the Pod
 //! wants instances to be used again. While requests come, that of the next one is made when a response is sent.
 //!
 //! # Stopping
@@ -32,8 +32,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::handler::Proxy;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView as _};
 
 use crate::acceptor::Opened;
@@ -46,11 +46,14 @@ use crate::program::{Kind, Program, Server};
 use crate::response::{Done, Exchange, Problem};
 use crate::servers::Listed;
 use crate::spares::{Instance, Place, Spares};
-use crate::trap;
+use crate::{p3, trap};
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
 const DATE: DateTimePrinter = DateTimePrinter::new();
+
+/// To whoever waits for an instance's answer: its response, or its error code in words.
+pub(crate) type Answer = oneshot::Sender<Result<Response<WasiBody>, String>>;
 
 /// One server being served.
 pub(crate) struct Service {
@@ -232,7 +235,7 @@ impl Service {
         match response {
             Ok(Ok(response)) => Ok(response.map(|body| done.tie(body))),
             Ok(Err(code)) => {
-                self.environment.log.say(&format!("the component answered a request with {code:?}"));
+                self.environment.log.say(&format!("the component answered a request with {code}"));
                 Err(Problem::Failed)
             }
             Err(_) if began.elapsed() >= patience => Err(Problem::TooSlow),
@@ -260,7 +263,7 @@ impl Service {
     async fn attend<B>(
         self: Arc<Self>,
         request: Request<B>,
-        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+        sender: Answer,
         (_permit, place): (OwnedSemaphorePermit, Place),
         exchange: Arc<Exchange>,
     ) where
@@ -313,7 +316,7 @@ impl Service {
     async fn handle<B>(
         &self,
         request: Request<B>,
-        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+        sender: Answer,
         place: Place,
         exchange: &Exchange,
     ) -> wasmtime::Result<()>
@@ -322,7 +325,7 @@ impl Service {
     {
         // Told before the store is dropped, which ends the body.
         let mut instance = self.instance(place).await.inspect_err(|_| exchange.fail())?;
-        self.call(&mut instance, request, sender).await.inspect_err(|_| exchange.fail())?;
+        self.call(&mut instance, request, sender, exchange).await.inspect_err(|_| exchange.fail())?;
         if self.spares.answers_again(&instance) {
             // A body that the component left unfinished ends only with the instance.
             let ended = timeout(self.limits.linger, exchange.done.cancelled()).await.is_ok();
@@ -360,27 +363,44 @@ impl Service {
         let Kind::Server(server) = &self.program.kind else {
             return Err(wasmtime::Error::msg("a command is no server"));
         };
-        let mut store = self.environment.store(&self.machine.engine, Role::Program { stdin: None })?;
+        let mut store = self.environment.store(server.engine(), Role::Program { stdin: None })?;
         let proxy = server.proxy.instantiate_async(&mut store).await?;
         Ok(Box::new(Instance::new(store, proxy, slot)))
     }
 
     async fn call<B>(
         &self,
-        Instance { store, proxy, answered, .. }: &mut Instance,
+        instance: &mut Instance,
         mut request: Request<B>,
-        sender: oneshot::Sender<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+        sender: Answer,
+        exchange: &Exchange,
     ) -> wasmtime::Result<()>
     where
         B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
     {
-        *answered += 1;
+        instance.answered += 1;
+        let again = self.spares.answers_again(instance);
+        let Instance { store, proxy, .. } = instance;
         if request.uri().authority().is_none() && !request.headers().contains_key(header::HOST) {
             let host = HeaderValue::try_from(self.address.to_string())?;
             request.headers_mut().insert(header::HOST, host);
         }
+        let proxy = match proxy {
+            Proxy::P2(proxy) => proxy,
+            Proxy::P3(service) => {
+                let ended = async {
+                    if again {
+                        let _ = timeout(self.limits.linger, exchange.done.cancelled()).await;
+                    }
+                };
+                return p3::handle(store, service, request, sender, ended).await;
+            }
+        };
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
-        let out = store.data_mut().http().new_response_outparam(sender)?;
+        let out = store.data_mut().http().new_response_outparam_from_callback(move |answer| {
+            // Whoever asked may be gone.
+            let _ = sender.send(answer.map_err(|code| format!("{code:?}")));
+        })?;
         proxy.wasi_http_incoming_handler().call_handle(store, request, out).await
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Servers bind `0.0.0.0` and clients bind nothing, both of which would be the node's addresses. Three methods of the
 //! interface are therefore replaced by ones that name the pod's address and then do as before. Those that make sockets are
-//! replaced by ones that count them.
+//! replaced by ones that count them; those that are accepted are counted when they come ([`Environment`](crate::guest::Environment)).
 
 use std::net::SocketAddr;
 
@@ -16,6 +16,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, SocketError, SocketResu
 use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView as _};
 
 use crate::guest::Guest;
+use crate::held::TooMany;
 
 /// The interfaces as `wasmtime_wasi` names them; guests of any 0.2 are linked to them.
 const TCP: &str = "wasi:sockets/tcp@0.2.12";
@@ -39,9 +40,7 @@ pub(crate) fn count(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     tcp.func_wrap(
         "[method]tcp-socket.accept",
         |mut store: StoreContextMut<'_, Guest>, (socket,): (Resource<TcpSocket>,)| {
-            let accepted: SocketResult<Accepted> =
-                counted(store.data_mut(), |view| HostTcpSocket::accept(view, socket));
-            answer(accepted)
+            answer(accept(store.data_mut(), socket))
         },
     )?;
     linker.instance(TCP_CREATE)?.func_wrap(
@@ -76,6 +75,19 @@ fn counted<T>(
     make(&mut guest.sockets()).inspect_err(|_| guest.open_sockets.give_back())
 }
 
+/// Whoever comes was counted when they came; where nobody can come any more, the guest is told why.
+fn accept(guest: &mut Guest, socket: Resource<TcpSocket>) -> SocketResult<Accepted> {
+    let accepted = HostTcpSocket::accept(&mut guest.sockets(), socket);
+    accepted.or_else(|error| match error.downcast() {
+        Ok(ErrorCode::WouldBlock) => {
+            guest.open_sockets.room().map_err(|error| too_many(guest, error))?;
+            Err(ErrorCode::WouldBlock.into())
+        }
+        Ok(code) => Err(code.into()),
+        Err(trap) => Err(SocketError::trap(trap)),
+    })
+}
+
 async fn udp_create(guest: &mut Guest, family: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
     one_more(guest)?;
     let made = udp_create_socket::Host::create_udp_socket(&mut guest.sockets(), family).await;
@@ -83,10 +95,12 @@ async fn udp_create(guest: &mut Guest, family: IpAddressFamily) -> SocketResult<
 }
 
 fn one_more(guest: &mut Guest) -> SocketResult<()> {
-    guest.open_sockets.take().map_err(|error| {
-        guest.remarks.refused(&error.to_string());
-        ErrorCode::NewSocketLimit.into()
-    })
+    guest.open_sockets.take().map_err(|error| too_many(guest, error))
+}
+
+fn too_many(guest: &Guest, error: TooMany) -> SocketError {
+    guest.remarks.refused(&error.to_string());
+    ErrorCode::NewSocketLimit.into()
 }
 
 /// Replaces the methods that name addresses in `linker`.

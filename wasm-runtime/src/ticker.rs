@@ -1,6 +1,6 @@
 //! The epoch ticker: what makes a guest that computes give way.
 //!
-//! A store yields to the executor when the engine's epoch advances; there its future can be dropped, which ends the
+//! A store yields to the executor when its engine's epoch advances; there its future can be dropped, which ends the
 //! guest, or others get their turn. One thread advances the epoch, and only while some guest is being polled: an idle
 //! runtime does not wake up.
 
@@ -37,11 +37,11 @@ pub(crate) struct Ticker {
 }
 
 impl Ticker {
-    /// Starts the thread that ticks for `engine`.
-    pub(crate) fn start(engine: Engine) -> std::io::Result<Self> {
+    /// Starts the thread that ticks for all `engines`.
+    pub(crate) fn start(engines: [Engine; 2]) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("wasm-epoch".into()).spawn(move || tick(&engine, &seen))?;
+        let thread = thread::Builder::new().name("wasm-epoch".into()).spawn(move || tick(&engines, &seen))?;
         Ok(Self { shared, thread: thread.thread().clone() })
     }
 
@@ -69,11 +69,13 @@ impl Drop for Ticker {
     }
 }
 
-fn tick(engine: &Engine, shared: &Shared) {
+fn tick(engines: &[Engine], shared: &Shared) {
     loop {
         if shared.polled.load(Ordering::SeqCst) > 0 {
             thread::park_timeout(TICK);
-            engine.increment_epoch();
+            for engine in engines {
+                engine.increment_epoch();
+            }
             continue;
         }
         if shared.stopping.load(Ordering::SeqCst) {

@@ -4,7 +4,7 @@
 //! Each file links one, and holds what that keeps for a container or its Pod.
 
 pub(crate) mod config;
-mod environment;
+pub(crate) mod environment;
 mod journal;
 pub(crate) mod keyvalue;
 mod logging;

@@ -63,7 +63,7 @@ async fn what_cannot_be_started_is_refused() {
     assert!(library.starts_with("nothing to run: the module exports no _start"), "{library}");
     assert_eq!(
         refused(EMPTY_COMPONENT).await,
-        "nothing to run: the component exports neither wasi:http/incoming-handler@0.2.x nor wasi:cli/run@0.2.x"
+        "nothing to run: the component exports none of wasi:http/handler@0.3.x, wasi:http/incoming-handler@0.2.x, wasi:cli/run@0.3.x, wasi:cli/run@0.2.x"
     );
     let foreign = refused(FOREIGN_IMPORT).await;
     assert!(

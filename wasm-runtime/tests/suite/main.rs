@@ -25,6 +25,10 @@ mod names;
 #[cfg(test)]
 mod namespaces;
 #[cfg(test)]
+mod p3_commands;
+#[cfg(test)]
+mod p3_servers;
+#[cfg(test)]
 mod processors;
 #[cfg(test)]
 mod servers;
