@@ -16,6 +16,7 @@ use wherry_runtime_api::{ContainerSpec, ImageContent};
 
 use crate::attach::Doors;
 use crate::held::{Allowance, Held};
+use crate::interfaces::blobs::Blobs;
 use crate::interfaces::config::Variables;
 use crate::interfaces::keyvalue::Buckets;
 use crate::log_file::LogFile;
@@ -51,6 +52,8 @@ pub(crate) struct Guest {
     pub(crate) working_dir: Option<Arc<str>>,
     /// What `wasi:keyvalue` has.
     pub(crate) keyvalue: Arc<Buckets>,
+    /// What `wasi:blobstore` has.
+    pub(crate) blobs: Option<Arc<Blobs>>,
     /// Where `wasi:logging` writes.
     pub(crate) log: LogFile,
 }
@@ -127,6 +130,8 @@ pub(crate) struct Environment {
     pub(crate) names: PodNames,
     /// What its pod keeps for `wasi:keyvalue`.
     pub(crate) keyvalue: Arc<Buckets>,
+    /// What its pod keeps for `wasi:blobstore`, if it imports that.
+    pub(crate) blobs: Option<Arc<Blobs>>,
     /// Client of outgoing requests.
     pub(crate) outgoing: Outgoing,
     /// The memory limit.
@@ -159,6 +164,7 @@ impl Environment {
             variables: Arc::clone(&self.variables),
             working_dir: self.working_dir.clone(),
             keyvalue: Arc::clone(&self.keyvalue),
+            blobs: self.blobs.clone(),
             log: self.log.clone(),
         };
         let mut store = Store::new(engine, guest);

@@ -33,8 +33,8 @@ use crate::executor::Executor;
 use crate::guest::{self, Environment};
 use crate::held::Allowance;
 use crate::images::Images;
-use crate::interfaces::keyvalue;
 use crate::interfaces::stores::Stores;
+use crate::interfaces::{blobs, keyvalue};
 use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
 use crate::names::{Names, PodNames};
@@ -74,7 +74,7 @@ pub struct WasmRuntime {
     namespaces: tokio::sync::Mutex<HashMap<SandboxId, Executor>>,
     executor: Executor,
     limits_of_pods: AllLimits,
-    /// What is kept for `wasi:keyvalue`.
+    /// What is kept for `wasi:keyvalue` and `wasi:blobstore`.
     stores: Stores,
     events: broadcast::Sender<RuntimeEvent>,
 }
@@ -173,9 +173,12 @@ impl WasmRuntime {
         })?;
         let preopens = preopens::prepare(&spec.mounts, &self.staging(&spec.id))
             .map_err(|error| invalid(error.to_string()))?;
-        let uses_it = container.program.imports.iter().any(|import| import.starts_with(keyvalue::PACKAGE));
-        let mount = container.settings.keyvalue.as_deref().filter(|_| uses_it);
-        let keyvalue = self.stores.of(spec, mount).map_err(|error| invalid(error.to_string()))?;
+        let uses = |package| container.program.imports.iter().any(|import| import.starts_with(package));
+        let mount = container.settings.keyvalue.as_deref().filter(|_| uses(keyvalue::PACKAGE));
+        let keyvalue = self.stores.buckets(spec, mount).map_err(|error| invalid(error.to_string()))?;
+        let mount = container.settings.blobstore.as_deref();
+        let blobs = uses(blobs::PACKAGE).then(|| self.stores.blobs(spec, mount)).transpose();
+        let blobs = blobs.map_err(|error| invalid(error.to_string()))?;
         let network = PodNetwork {
             ip: spec.sandbox.ip,
             ip6: spec.sandbox.ip6,
@@ -206,6 +209,7 @@ impl WasmRuntime {
             arguments: guest::arguments(spec),
             variables: guest::variables(spec).into(),
             keyvalue,
+            blobs,
             working_dir: spec.working_dir.as_deref().map(Arc::from),
             directories: Directories::new(preopens),
             log,

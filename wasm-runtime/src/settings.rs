@@ -2,6 +2,7 @@
 //!
 //! | annotation | value | |
 //! |---|---|---|
+//! | `run.wherry.dev/blobstore` | `/data` | the mount in whose volume `wasi:blobstore` has its containers |
 //! | `run.wherry.dev/capabilities` | `http-client, sockets` | what components may import, of what reaches others |
 //! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7, *.example.com` | the addresses and hosts that guests may reach |
 //! | `run.wherry.dev/level` | `baseline` | what its namespace is held to; the API server writes it |
@@ -22,6 +23,7 @@ use crate::level::Level;
 
 /// The beginning of all our annotations.
 const PREFIX: &str = "run.wherry.dev/";
+const BLOBSTORE: &str = "run.wherry.dev/blobstore";
 const CAPABILITIES: &str = "run.wherry.dev/capabilities";
 const EGRESS: &str = "run.wherry.dev/egress";
 const LEVEL: &str = "run.wherry.dev/level";
@@ -33,6 +35,8 @@ const REQUEST_TIMEOUT: &str = "run.wherry.dev/request-timeout";
 /// What was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
+    /// The mount in whose volume blobs are.
+    pub(crate) blobstore: Option<String>,
     /// What its components may import.
     pub(crate) capabilities: Capabilities,
     /// What its guests may reach.
@@ -70,6 +74,7 @@ impl Settings {
     fn usual(level: Level) -> Self {
         let capabilities = Capabilities::usual(level);
         Self {
+            blobstore: None,
             capabilities,
             egress: Egress::usual(level),
             in_process: true,
@@ -90,6 +95,7 @@ impl Settings {
                 break;
             }
             match name.as_str() {
+                BLOBSTORE => settings.blobstore = Some(mount(BLOBSTORE, value)?),
                 CAPABILITIES => {
                     let known = "a list of http-client and sockets, or empty";
                     settings.capabilities = parsed(CAPABILITIES, value, known, Capabilities::parse(value))?;
@@ -106,11 +112,7 @@ impl Settings {
                     let known = "a number above zero, as 1000";
                     settings.instance_reuse = parsed(INSTANCE_REUSE, value, known, value.parse().ok())?;
                 }
-                KEYVALUE => {
-                    let known = "the path of a mount, as /data";
-                    let path = Some(value.clone()).filter(|value| value.starts_with('/'));
-                    settings.keyvalue = Some(parsed(KEYVALUE, value, known, path)?);
-                }
+                KEYVALUE => settings.keyvalue = Some(mount(KEYVALUE, value)?),
                 REQUEST_TIMEOUT => {
                     let known = "a duration above zero, as 30s or 1m 30s";
                     settings.request_timeout = Some(parsed(REQUEST_TIMEOUT, value, known, duration(value))?);
@@ -120,6 +122,11 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+fn mount(name: &'static str, value: &str) -> Result<String, SettingError> {
+    let path = Some(value.to_owned()).filter(|value| value.starts_with('/'));
+    parsed(name, value, "the path of a mount, as /data", path)
 }
 
 fn duration(value: &str) -> Option<Duration> {
@@ -186,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_with_its_name(value in ".*") {
-            for name in [CAPABILITIES, EGRESS, IN_PROCESS, INSTANCE_REUSE, KEYVALUE, LEVEL, REQUEST_TIMEOUT] {
+            for name in [BLOBSTORE, CAPABILITIES, EGRESS, IN_PROCESS, INSTANCE_REUSE, KEYVALUE, LEVEL, REQUEST_TIMEOUT] {
                 match read(&[(name, &value)]) {
                     Ok(settings) => {
                         prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());

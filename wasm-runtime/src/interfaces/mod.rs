@@ -3,6 +3,7 @@
 //!
 //! Each file links one, and holds what that keeps for a container or its Pod.
 
+pub(crate) mod blobs;
 pub(crate) mod config;
 pub(crate) mod environment;
 mod journal;
@@ -16,6 +17,7 @@ use crate::guest::Guest;
 
 /// Adds them all.
 pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    blobs::link(linker)?;
     config::link(linker)?;
     environment::link(linker)?;
     keyvalue::link(linker)?;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
+mod blobs;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;
