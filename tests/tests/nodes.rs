@@ -4,6 +4,8 @@
 
 #[path = "nodes/partition.rs"]
 mod partition;
+#[path = "nodes/table.rs"]
+mod table;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,8 +18,8 @@ use wherry_tests::{
 };
 
 const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
-/// Kinds of Pods: of a wasm container, of an OCI container, of one of each.
-const KINDS: [&str; 3] = ["wasm", "oci", "mixed"];
+/// Kinds of Pods: of a wasm container, of an OCI container, of one of each, and one on its node's network.
+const KINDS: [&str; 4] = ["wasm", "oci", "mixed", "host"];
 
 /// What an agent joins with.
 fn invitation(cluster: &Cluster) -> String {
@@ -46,24 +48,33 @@ fn approve_all(cluster: &Cluster, count: usize) {
     });
 }
 
+/// Where a Pod of this kind listens. What listens at all addresses of a node leaves no port to its wasm Pods.
+fn port_of(kind: &str) -> u16 {
+    if kind == "host" { 8090 } else { 8080 }
+}
+
 /// A server that answers the path `/env/WHO` with its name, and a Service of it in each family.
 fn server(kind: &str, node: &str) -> [Value; 3] {
     let name = format!("{kind}-{node}");
     let wasm = json!({ "name": "wasm", "image": "127.0.0.1:5000/http:v1",
         "env": [{ "name": "WHO", "value": name }], "ports": [{ "containerPort": 8080 }] });
-    let page = format!("mkdir -p /tmp/env; printf {name} > /tmp/env/WHO; exec httpd -f -p 8080 -h /tmp");
+    let port = port_of(kind);
+    let page = format!("mkdir -p /tmp/env; printf {name} > /tmp/env/WHO; exec httpd -f -p {port} -h /tmp");
     let containers = match kind {
         "wasm" => json!([wasm]),
-        "oci" => json!([shell("oci", &page)]),
-        _ => json!([wasm, shell("oci", IDLE)]),
+        "mixed" => json!([wasm, shell("oci", IDLE)]),
+        _ => json!([shell("oci", &page)]),
     };
+    let (on_host, names) =
+        (kind == "host", if kind == "host" { "ClusterFirstWithHostNet" } else { "ClusterFirst" });
     let pod = json!({ "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": name, "labels": { "who": name } },
-        "spec": { "nodeName": node, "containers": containers, "terminationGracePeriodSeconds": 1 } });
+        "spec": { "nodeName": node, "hostNetwork": on_host, "dnsPolicy": names, "containers": containers,
+            "terminationGracePeriodSeconds": 1 } });
     let service = |service: String, family: &str| {
         json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": service },
             "spec": { "type": "NodePort", "selector": { "who": name }, "ipFamilies": [family],
-                "ports": [{ "port": 80, "targetPort": 8080 }] } })
+                "ports": [{ "port": 80, "targetPort": port }] } })
     };
     [pod, service(name.clone(), "IPv4"), service(format!("{name}-six"), "IPv6")]
 }
@@ -83,7 +94,8 @@ fn pod_ips(cluster: &Cluster, name: &str) -> [String; 2] {
 
 /// Ways to a server, but for its Pod's addresses all through its Services.
 fn ways(cluster: &Cluster, name: &str, node_addresses: &[&str]) -> Vec<String> {
-    let mut ways = pod_ips(cluster, name).map(|pod| format!("{pod}:8080")).to_vec();
+    let port = port_of(name.split('-').next().unwrap_or_default());
+    let mut ways = pod_ips(cluster, name).map(|pod| format!("{pod}:{port}")).to_vec();
     for (service, is_six) in [(name.to_owned(), false), (format!("{name}-six"), true)] {
         let service = cluster.get(&["service", &service]);
         let service_ip = service["spec"]["clusterIP"].as_str().unwrap();
@@ -153,41 +165,6 @@ fn dual_stack_pod_ips(cluster: &Cluster) {
     }
     let at = cluster.kubectl(&["get", "pod", "oci-node-2", "-o", "jsonpath={.status.hostIPs[*].ip}"]);
     assert_eq!(at, "10.9.1.2 fd00:10:9:1::2");
-}
-
-/// Whoever asks, on whichever node, reaches every server on every node by every way.
-fn everybody_reaches_everybody(cluster: &Cluster, hosts: &[Host], routers: &[String; 2]) {
-    let addresses = machines(hosts, routers);
-    let names = || NODES.into_iter().flat_map(|node| KINDS.map(|kind| format!("{kind}-{node}")));
-    let plain: Vec<_> = names().map(|name| (name.clone(), ways(cluster, &name, &addresses))).collect();
-    let mut named = plain.clone();
-    for (name, ways) in &mut named {
-        ways.extend(["", "-six"].map(|family| format!("{name}{family}.default.svc.cluster.local:80")));
-    }
-    // Nodes have no names of Services.
-    let script = asking("", &plain);
-    until_silent("node-1 to reach all", || Command::new("sh").args(["-c", &script]).output().unwrap());
-    for host in hosts {
-        until_silent(&format!("{} to reach all", host.name()), || host.run(&script));
-    }
-    for node in NODES {
-        for kind in ["oci", "mixed"] {
-            let pod = format!("{kind}-{node}");
-            let script = asking("", &named);
-            until_silent(&format!("{pod} to reach all"), || {
-                cluster.try_kubectl(&["exec", &pod, "-c", "oci", "--", "sh", "-c", &script])
-            });
-        }
-        // The wasm server asks for whom it is asked.
-        for kind in ["wasm", "mixed"] {
-            let pod = format!("{kind}-{node}");
-            let [at, _] = pod_ips(cluster, &pod);
-            let script = asking(&format!("{at}:8080/get/"), &named);
-            until_silent(&format!("wasm in {pod} to reach all"), || {
-                Command::new("sh").args(["-c", &script]).output().unwrap()
-            });
-        }
-    }
 }
 
 /// More than a tunnel's packet holds arrives whole, both ways.
@@ -272,7 +249,7 @@ fn pods_of_three_machines_reach_each_other() {
         dual_stack_pod_ips(&cluster);
         load_balancers_are_reached_at_the_nodes(&cluster, &hosts, &routers);
         policies_know_pods_of_other_nodes(&cluster);
-        everybody_reaches_everybody(&cluster, &hosts, &routers);
+        table::everybody_reaches_everybody(&cluster, &machines(&hosts, &routers));
         large_answers_arrive(&cluster);
         partition::two_machines_lose_each_other(&cluster, &hosts);
         partition::a_machine_is_lost_and_comes_back(&cluster, &hosts);
