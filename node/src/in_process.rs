@@ -39,6 +39,10 @@ impl Paths for InProcess {
         Some(Path { endpoint, judged: self.judged.connection(from, endpoint.ip()) })
     }
 
+    fn rules(&self) -> u64 {
+        self.judged.changes()
+    }
+
     fn handed_over(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,11 +13,13 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::connector::{ConnectError, Connector, ToChosen};
 use crate::handed;
+use crate::paths::Paths;
 use crate::way::{Way, Ways};
 
 /// How long an unused connection is kept.
@@ -32,19 +35,46 @@ type Answer = Result<(Response<WasiBody>, Finished), Error>;
 /// The HTTP client of one container; its instances share the connections.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
-    by_network: Client<Connector, WasiBody>,
-    to_chosen: Client<ToChosen, WasiBody>,
+    connector: Connector,
+    paths: Arc<dyn Paths>,
+    clients: Arc<Mutex<Clients>>,
     /// None: all goes by the network.
     ways: Option<Ways>,
 }
 
-impl Outgoing {
-    /// A client whose connections are made so, for requests that need one.
-    pub(crate) fn new(connector: Connector, ways: Option<Ways>) -> Self {
+/// Those who keep connections.
+#[derive(Clone)]
+struct Clients {
+    /// Under which rules their connections were made.
+    rules: u64,
+    by_network: Client<Connector, WasiBody>,
+    to_chosen: Client<ToChosen, WasiBody>,
+}
+
+impl Clients {
+    fn new(connector: &Connector, rules: u64) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(IDLE_PER_HOST);
         let to_chosen = builder.build(ToChosen(connector.clone()));
-        Self { by_network: builder.build(connector), to_chosen, ways }
+        Self { rules, by_network: builder.build(connector.clone()), to_chosen }
+    }
+}
+
+impl Outgoing {
+    /// A client whose connections are made so, for requests that need one, and kept while the rules of the network stay as they are.
+    pub(crate) fn new(connector: Connector, paths: Arc<dyn Paths>, ways: Option<Ways>) -> Self {
+        let clients = Arc::new(Mutex::new(Clients::new(&connector, paths.rules())));
+        Self { connector, paths, clients, ways }
+    }
+
+    /// Those for the rules that there are now. Requests that are under way go on with those they have.
+    fn clients(&self) -> Clients {
+        let mut clients = self.clients.lock();
+        let rules = self.paths.rules();
+        if clients.rules != rules {
+            *clients = Clients::new(&self.connector, rules);
+        }
+        clients.clone()
     }
 
     /// The response as it begins.
@@ -65,9 +95,9 @@ impl Outgoing {
             }
             Way::Chosen(endpoint) => {
                 *request.uri_mut() = at(request.uri(), endpoint)?;
-                self.to_chosen.request(request).await
+                self.clients().to_chosen.request(request).await
             }
-            Way::Network => self.by_network.request(request).await,
+            Way::Network => self.clients().by_network.request(request).await,
         };
         let response = response.map_err(|error| classify(&error))?;
         Ok(response.map(|body| body.map_err(Error::from).boxed_unsync()))

@@ -7,6 +7,12 @@ pub trait Paths: Send + Sync {
     /// Where a connection of a pod's address to this one ends; `None` where only the network knows.
     fn lead(&self, from: IpAddr, to: SocketAddr) -> Option<Path>;
 
+    /// Which rules there are of who may connect to whom: a number that is another one after they changed. A connection that was made
+    /// under others is not used for a further request.
+    fn rules(&self) -> u64 {
+        0
+    }
+
     /// A request was handed over within the process.
     fn handed_over(&self) {}
 }

@@ -201,7 +201,7 @@ impl WasmRuntime {
             paths: Arc::clone(&self.paths),
             servers: Arc::clone(&self.servers),
         });
-        let outgoing = Outgoing::new(connector, ways);
+        let outgoing = Outgoing::new(connector, self.paths.clone(), ways);
         Ok(Environment {
             sockets,
             handles: self.limits.handles,

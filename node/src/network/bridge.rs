@@ -105,23 +105,25 @@ impl BridgeNetwork {
         Ok(namespace.path)
     }
 
-    async fn set_up_pod(&self, namespace: &Namespace, ip: Ipv4Addr) -> Result<(), NetworkError> {
+    async fn set_up_pod(&self, namespace: &Namespace, ip4: Ipv4Addr) -> Result<(), NetworkError> {
         let netlink = &namespace.netlink;
         netlink.up(netlink.get("lo").await?.index).await?;
         let interface = netlink.get(POD_INTERFACE).await?.index;
-        let ips = self.address(ip, None).ips();
+        let ips = self.address(ip4, None).ips();
         for ip in &ips {
             netlink.address(interface, *ip, IpNet::from(*ip).prefix_len()).await?;
+            // What the node knows stays: it is true of the next Pod, too. So no packet to a Pod waits until the node knows where it is,
+            // and passes policies that were not there when it was judged.
+            self.netlink.neighbour(self.bridge.index, *ip, hardware_address(ip4)).await?;
         }
         netlink.up(interface).await?;
         for gateway in ips.iter().filter_map(|ip| self.layout.gateway(IpFamily::of(*ip))) {
             netlink.route(gateway.into(), interface, None).await?;
             netlink.default_route(gateway, interface).await?;
         }
-        if let (Some(ip6), Some(six)) = (self.layout.six_of(ip), self.layout.six) {
-            // Without an address of the link the Pod could not ask. What the node knows stays: it is true of the next Pod, too.
+        if let Some(six) = self.layout.six {
+            // Without an address of the link the Pod could not ask.
             netlink.neighbour(interface, six.gateway.into(), hardware_address(self.layout.gateway)).await?;
-            self.netlink.neighbour(self.bridge.index, ip6.into(), hardware_address(ip)).await?;
         }
         Ok(())
     }

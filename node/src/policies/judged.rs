@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -10,7 +11,13 @@ use super::ruleset::{Direction, Ruleset};
 
 /// See the module; clones are the same.
 #[derive(Clone)]
-pub(crate) struct Judged(Arc<RwLock<Option<Ends>>>);
+pub(crate) struct Judged(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    ends: RwLock<Option<Ends>>,
+    changes: AtomicU64,
+}
 
 /// The Pods whose connections are judged.
 #[derive(Default)]
@@ -27,19 +34,25 @@ impl Judged {
 
     /// None, where no policy has an effect.
     pub(super) fn none() -> Self {
-        Self(Arc::new(RwLock::new(Some(Ends::default()))))
+        Self(Arc::new(Known { ends: RwLock::new(Some(Ends::default())), changes: AtomicU64::default() }))
     }
 
     /// Whether a policy may forbid a connection.
     pub(crate) fn connection(&self, from: IpAddr, to: IpAddr) -> bool {
-        let ends = self.0.read();
+        let ends = self.0.ends.read();
         ends.as_ref().is_none_or(|ends| ends.from.contains(&from) || ends.to.contains(&to))
     }
 
     /// These rules are in force. Before they are nobody makes a connection that they would not let in, but that stays.
     pub(super) fn by(&self, rules: &[Ruleset]) {
         let of = |direction| rules.iter().flat_map(move |rules| rules.isolated(direction)).collect();
-        *self.0.write() = Some(Ends { from: of(Direction::Egress), to: of(Direction::Ingress) });
+        *self.0.ends.write() = Some(Ends { from: of(Direction::Egress), to: of(Direction::Ingress) });
+        self.0.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often other rules came into force.
+    pub(crate) fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Acquire)
     }
 }
 
@@ -64,7 +77,7 @@ mod tests {
         rules.isolate(Direction::Egress, ip(3), &["pe_one".to_owned()]);
         judged.by(&[rules]);
         let verdicts = [(1, 2), (2, 1), (3, 1), (1, 3)].map(|(from, to)| judged.connection(ip(from), ip(to)));
-        assert_eq!(verdicts, [true, false, true, false]);
+        assert_eq!((verdicts, judged.changes()), ([true, false, true, false], 2));
         assert!(!Judged::none().connection(ip(1), ip(2)));
     }
 }

@@ -10,6 +10,7 @@ mod guestbook;
 mod host_ports;
 mod latency;
 mod load_balancer;
+mod matrix;
 mod networking;
 mod policies;
 mod reach;

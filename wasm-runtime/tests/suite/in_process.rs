@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -26,6 +26,7 @@ struct Known {
     turn: AtomicUsize,
     judged: AtomicBool,
     handed: AtomicUsize,
+    rules: AtomicU64,
 }
 
 impl Paths for Known {
@@ -35,6 +36,10 @@ impl Paths for Known {
         let is_service = to == SERVICE.parse().unwrap() && !endpoints.is_empty();
         let endpoint = if is_service { endpoints[turn % endpoints.len()] } else { to };
         Some(Path { endpoint, judged: self.judged.load(Ordering::SeqCst) })
+    }
+
+    fn rules(&self) -> u64 {
+        self.rules.load(Ordering::SeqCst)
     }
 
     fn handed_over(&self) {
@@ -276,4 +281,33 @@ async fn containers_of_a_pod_ask_each_other_by_localhost() {
     pair.node.start(&beside).await.unwrap();
     assert_eq!(pair.asked("get", "127.0.0.1:8081", "env/WHO").await, (200, "beside".to_owned()));
     assert_eq!(pair.handed(), 1);
+}
+
+/// A network policy let nobody through any more, and guests went on over connections that were kept from before.
+#[tokio::test]
+async fn connections_are_kept_until_the_rules_change() {
+    let pair = Pair::start().await;
+    let listener = TcpListener::bind((pod_ip(2), 0)).await.unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = accepted.clone();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            connections.spawn(async move {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).await.is_ok_and(|length| length > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+                }
+            });
+        }
+    });
+    for (rules, connections) in [(0, 1), (0, 1), (1, 2), (1, 2), (2, 3)] {
+        pair.paths.rules.store(rules, Ordering::SeqCst);
+        assert_eq!(pair.asked("get", &at, "").await, (200, "ok".to_owned()));
+        assert_eq!(accepted.load(Ordering::SeqCst), connections, "under rules {rules}");
+    }
 }
