@@ -41,7 +41,7 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
         advertised: serving.advertised,
         pki,
         service_cidr: args.service_cidr,
-        cluster_dns: None,
+        cluster_dns: Vec::new(),
         clock,
         tokens,
         authentication,

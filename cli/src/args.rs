@@ -19,7 +19,7 @@ use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
 use crate::ingress_args::{IngressArgs, IngressIdentityArgs};
-use crate::network::NodeIps;
+use crate::network::Addresses;
 use crate::resource_args::ResourceArgs;
 use crate::run::RunArgs;
 use crate::shutdown_args::ShutdownArgs;
@@ -200,7 +200,7 @@ pub(crate) struct AgentArgs {
     /// The address under which this node is reached, or one of each family with a comma between them [default: those of its default
     /// routes].
     #[arg(long)]
-    pub(crate) node_ip: Option<NodeIps>,
+    pub(crate) node_ip: Option<Addresses>,
     #[command(flatten)]
     pub(crate) ingress: IngressIdentityArgs,
     #[command(flatten)]
@@ -226,10 +226,10 @@ pub(crate) struct NodeArgs {
     /// mode 127.96.0.0/16].
     #[arg(long)]
     pub(crate) service_cidr: Option<Ranges>,
-    /// Whom Pods ask for names. An address of the range of Services is answered at by every node; one beyond it is somebody
-    /// else's, and nodes answer nobody. [default: the tenth address of the range of Services]
+    /// Whom Pods ask for names, at an address or one of IPv4 and one of IPv6. An address of the range of Services is answered at by
+    /// every node; one beyond it is somebody else's, and nodes answer nobody. [default: the tenth address of each range of Services]
     #[arg(long)]
-    pub(crate) cluster_dns: Option<IpAddr>,
+    pub(crate) cluster_dns: Option<Addresses>,
     /// Domain of the names of Services and Pods.
     #[arg(long, default_value = "cluster.local")]
     pub(crate) cluster_domain: String,

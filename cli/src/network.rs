@@ -29,14 +29,21 @@ impl NodePrefixes {
     }
 }
 
-/// The addresses under which a node is reached.
+/// The addresses under which somebody is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NodeIps {
+pub(crate) struct Addresses {
     pub(crate) ip: IpAddr,
     pub(crate) ip6: Option<Ipv6Addr>,
 }
 
-impl FromStr for NodeIps {
+impl Addresses {
+    /// All of them.
+    pub(crate) fn iter(self) -> impl Iterator<Item = IpAddr> {
+        [self.ip].into_iter().chain(self.ip6.map(IpAddr::V6))
+    }
+}
+
+impl FromStr for Addresses {
     type Err = String;
 
     /// One address, or one of IPv4 and one of IPv6 with a comma between them.
@@ -61,7 +68,7 @@ pub(crate) struct Network {
     /// This node's parts of the cluster's ranges: the first, unless it is given others.
     pub(crate) pod_cidr: Ranges,
     /// Whom Pods ask for names.
-    pub(crate) dns: IpAddr,
+    pub(crate) dns: Addresses,
 }
 
 impl Network {
@@ -95,22 +102,40 @@ impl Network {
             "--service-cidr {service_cidr} has a family that --cluster-cidr {cluster_cidr} has not; give both a range of it"
         );
         let pod_cidr = first_parts(cluster_cidr, prefixes)?;
-        let dns = args.cluster_dns.or_else(|| service_cidr.primary().hosts().nth(9)).with_context(|| {
-            format!("--service-cidr {service_cidr} has no tenth address for DNS; name one with --cluster-dns")
-        })?;
-        ensure!(dns.is_ipv4(), "--cluster-dns {dns}: only IPv4 addresses are supported");
+        let dns = args.cluster_dns.map_or_else(|| tenth(service_cidr), Ok)?;
+        ensure!(dns.ip.is_ipv4(), "--cluster-dns {}: give an address of IPv4, or one before it", dns.ip);
+        if let Some(ip6) = dns.ip6 {
+            let both = cluster_cidr.of(IpFamily::V6).is_some();
+            ensure!(both, "--cluster-dns {ip6}: Pods have no addresses of IPv6; see --cluster-cidr");
+        }
         Ok(Self { mode, cluster_cidr, service_cidr, pod_cidr, dns })
     }
 
-    /// The address of Services at which nodes answer for names, if they do.
-    pub(crate) fn own_dns(&self) -> Option<IpAddr> {
-        Some(self.dns).filter(|ip| self.service_cidr.contains(*ip))
+    /// The addresses of Services at which nodes answer for names, if they do.
+    pub(crate) fn own_dns(&self) -> Vec<IpAddr> {
+        self.dns.iter().filter(|ip| self.service_cidr.contains(*ip)).collect()
     }
 
     /// The address of this node that its Pods are led to, and that none of them has.
     pub(crate) fn gateway(&self) -> Option<IpAddr> {
         self.pod_cidr.primary().hosts().next()
     }
+}
+
+/// The tenth address of each range of Services.
+fn tenth(ranges: Ranges) -> anyhow::Result<Addresses> {
+    let tenth = |range: IpNet| {
+        let ip = match range.network() {
+            IpAddr::V4(ip) => ip.to_bits().checked_add(10).map(|bits| Ipv4Addr::from_bits(bits).into()),
+            IpAddr::V6(ip) => ip.to_bits().checked_add(10).map(|bits| Ipv6Addr::from_bits(bits).into()),
+        };
+        ip.filter(|ip: &IpAddr| range.contains(ip) && *ip != range.broadcast()).with_context(|| {
+            format!("--service-cidr {range} has no tenth address for DNS; name one with --cluster-dns")
+        })
+    };
+    let ip6 = ranges.of(IpFamily::V6).map(tenth).transpose()?;
+    let ip6 = ip6.and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
+    Ok(Addresses { ip: tenth(ranges.primary())?, ip6 })
 }
 
 /// The first part of each range.
@@ -145,14 +170,14 @@ fn check(mode: NetworkMode, flag: &str, ranges: Ranges) -> anyhow::Result<()> {
 }
 
 /// The node's own addresses: those its default routes leave from. Without one of IPv4 it is the first address of its bridge.
-pub(crate) fn node_ips(network: &Network) -> NodeIps {
+pub(crate) fn node_ips(network: &Network) -> Addresses {
     let ip = match network.mode {
         NetworkMode::Loopback => None,
         NetworkMode::Bridge => routed_source().or_else(|| network.gateway()),
     };
     let both = network.cluster_cidr.of(IpFamily::V6).is_some();
     let ip6 = Some(routed_source6).filter(|_| both).and_then(|source| source());
-    NodeIps { ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), ip6 }
+    Addresses { ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), ip6 }
 }
 
 /// The source address towards the outside.
@@ -211,11 +236,13 @@ mod tests {
     #[test]
     fn nodes_answer_at_the_tenth_address_of_services_or_not_at_all() {
         let tenth = resolve(&["--service-cidr", "10.43.0.0/16"], true).unwrap();
-        assert_eq!(tenth.own_dns(), Some(IpAddr::from([10, 43, 0, 10])));
+        assert_eq!(tenth.own_dns(), [IpAddr::from([10, 43, 0, 10])]);
         let elsewhere = resolve(&["--cluster-dns", "169.254.20.10"], true).unwrap();
-        assert_eq!((elsewhere.dns, elsewhere.own_dns()), (IpAddr::from([169, 254, 20, 10]), None));
+        assert_eq!((elsewhere.dns.ip, elsewhere.own_dns()), (IpAddr::from([169, 254, 20, 10]), vec![]));
         let small = format!("{:#}", resolve(&["--service-cidr", "10.43.0.0/29"], true).unwrap_err());
         assert!(small.contains("--cluster-dns"), "{small}");
+        let six = format!("{:#}", resolve(&["--cluster-dns", "10.96.0.10,fd00:96::a"], true).unwrap_err());
+        assert!(six.contains("no addresses of IPv6"), "{six}");
     }
 
     #[test]
@@ -241,7 +268,9 @@ mod tests {
             ["--cluster-cidr", "10.7.0.0/16,fd00:7::/56", "--service-cidr", "10.8.0.0/16,fd00:8::/112"];
         let network = resolve(&flags, true).unwrap();
         assert_eq!(network.pod_cidr, "10.7.0.0/24,fd00:7::/64".parse().unwrap());
-        assert_eq!(network.own_dns(), Some(IpAddr::from([10, 8, 0, 10])));
+        assert_eq!(network.own_dns(), [IpAddr::from([10, 8, 0, 10]), "fd00:8::a".parse().unwrap()]);
+        let own_four = [&flags[..], &["--cluster-dns", "10.8.0.53,2001:db8::53"]].concat();
+        assert_eq!(resolve(&own_four, true).unwrap().own_dns(), [IpAddr::from([10, 8, 0, 53])]);
         let more = [&flags[..], &["--node-cidr-mask-size-ipv6", "80"]].concat();
         assert_eq!(resolve(&more, true).unwrap().pod_cidr, "10.7.0.0/24,fd00:7::/80".parse().unwrap());
     }
@@ -249,12 +278,12 @@ mod tests {
     #[test]
     fn a_node_is_reached_at_an_address_or_one_of_each_family() {
         let ip = IpAddr::from([192, 0, 2, 7]);
-        assert_eq!("192.0.2.7".parse(), Ok(NodeIps { ip, ip6: None }));
+        assert_eq!("192.0.2.7".parse(), Ok(Addresses { ip, ip6: None }));
         let ip6 = Some("2001:db8::7".parse().unwrap());
-        assert_eq!("192.0.2.7,2001:db8::7".parse(), Ok(NodeIps { ip, ip6 }));
+        assert_eq!("192.0.2.7,2001:db8::7".parse(), Ok(Addresses { ip, ip6 }));
         for text in ["", "node", "2001:db8::7,192.0.2.7", "192.0.2.7,192.0.2.8", "192.0.2.7,2001:db8::7,::1"]
         {
-            assert!(text.parse::<NodeIps>().is_err(), "{text}");
+            assert!(text.parse::<Addresses>().is_err(), "{text}");
         }
     }
 }

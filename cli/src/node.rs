@@ -18,13 +18,13 @@ use wherry_node::{
 };
 
 use crate::args::NodeArgs;
-use crate::network::{Network, NodeIps, NodePrefixes, node_ips};
+use crate::network::{Addresses, Network, NodePrefixes, node_ips};
 
 /// A node to be run.
 pub(crate) struct NodePlan {
     pub(crate) data_dir: PathBuf,
     pub(crate) name: String,
-    pub(crate) ips: NodeIps,
+    pub(crate) ips: Addresses,
     pub(crate) network: Network,
     pub(crate) cluster_domain: String,
     pub(crate) max_pods: u32,
@@ -100,7 +100,10 @@ impl NodePlan {
             pod_cidr: self.network.pod_cidr,
             cluster_cidr: self.network.cluster_cidr,
             service_cidr: self.network.service_cidr,
-            dns: DnsSettings { domain: self.cluster_domain.clone(), server: self.network.dns },
+            dns: DnsSettings {
+                domain: self.cluster_domain.clone(),
+                servers: self.network.dns.iter().collect(),
+            },
             node_ip: self.ips.ip,
             node_ip6: self.ips.ip6,
             endpoint: NodeEndpoint { listen: SocketAddr::from((listen, 0)), tls },

@@ -168,9 +168,9 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
 
 /// The names of the cluster; those of addresses of its ranges are known to nobody else.
 pub(crate) fn cluster_dns(config: &Config) -> Result<Arc<ClusterDns>, NodeError> {
-    let DnsSettings { domain, server } = &config.dns;
-    let zone =
-        Zone::new(domain, *server, config.service_cidr.iter().chain(config.cluster_cidr.iter()).collect());
+    let DnsSettings { domain, servers } = &config.dns;
+    let ranges = config.service_cidr.iter().chain(config.cluster_cidr.iter()).collect();
+    let zone = Zone::new(domain, servers.clone(), ranges);
     let zone =
         zone.map_err(|source| NodeError::Domain { domain: domain.clone(), source: Box::new(source) })?;
     Ok(Arc::new(ClusterDns::new(&config.dns, zone, Path::new(dns::NODE))))
@@ -274,7 +274,7 @@ pub(crate) async fn run_with(
     if let Some((client, ingress)) = ingress {
         tasks.spawn(ingress.run(client, config.clock.clone(), stop.clone()));
     }
-    if let Some(ip) = config.own_dns() {
+    for ip in config.own_dns() {
         agent.own_dns_address(ip).await?;
         tasks.spawn(dns::serve(dns.clone(), ip, stop.clone()));
     }

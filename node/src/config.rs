@@ -103,9 +103,10 @@ impl Config {
         self.node_ips().into_iter().chain(gateways.flatten()).collect()
     }
 
-    /// The address at which this node answers for the cluster's names. One that is no Service's is somebody else's.
-    pub(crate) fn own_dns(&self) -> Option<IpAddr> {
-        Some(self.dns.server).filter(|server| self.service_cidr.contains(*server))
+    /// The addresses at which this node answers for the cluster's names. One that is no Service's is somebody else's.
+    pub(crate) fn own_dns(&self) -> Vec<IpAddr> {
+        let servers = self.dns.servers.iter().copied();
+        servers.filter(|server| self.service_cidr.contains(*server)).collect()
     }
 }
 

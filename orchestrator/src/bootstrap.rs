@@ -131,8 +131,9 @@ fn kubernetes_service(address: ApiAddress) -> Value {
 }
 
 /// Creates the Service by which tools find the cluster's DNS, under the name that upstream's has. It has no endpoints: every node
-/// answers at its address. Without it names are answered all the same, so that its address is taken stops nobody.
-pub(crate) async fn dns_service(client: &Client, ip: IpAddr) {
+/// answers at its addresses. Without it names are answered all the same, so that an address is taken stops nobody.
+pub(crate) async fn dns_service(client: &Client, ips: &[IpAddr]) {
+    let families = if ips.len() > 1 { "PreferDualStack" } else { "SingleStack" };
     let service = json!({
         "metadata": {
             "name": "kube-dns",
@@ -141,16 +142,28 @@ pub(crate) async fn dns_service(client: &Client, ip: IpAddr) {
             },
         },
         "spec": {
-            "clusterIP": ip,
+            "clusterIP": ips.first(), "clusterIPs": ips, "ipFamilyPolicy": families,
             "ports": [
                 {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
                 {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
             ],
         },
     });
-    if let Err(error) = create_in::<Service>(client, "kube-system", service).await {
+    let api = Api::<Service>::namespaced(client.clone(), "kube-system");
+    let created = async {
+        create_in::<Service>(client, "kube-system", service).await?;
+        let found = api.get("kube-dns").await?.spec.and_then(|spec| spec.cluster_ips).unwrap_or_default();
+        // A cluster that got its second family later.
+        if found.len() < ips.len() && found.first().is_some_and(|first| *first == ips[0].to_string()) {
+            let both = json!({"spec": {"clusterIPs": ips, "ipFamilyPolicy": families}});
+            api.patch("kube-dns", &PatchParams::default(), &Patch::Merge(both)).await?;
+        }
+        Ok::<_, kube::Error>(())
+    };
+    if let Err(error) = created.await {
         tracing::warn!(
-            %ip, error = &error as &dyn std::error::Error,
+            ?ips,
+            error = &error as &dyn std::error::Error,
             "cannot create the Service kube-dns: see what else has its address, or choose another with --cluster-dns"
         );
     }

@@ -61,8 +61,8 @@ pub struct Config {
     pub pki: Pki,
     /// Ranges of ClusterIPs.
     pub service_cidr: Ranges,
-    /// The address of it at which nodes answer for the cluster's names, if they do.
-    pub cluster_dns: Option<IpAddr>,
+    /// The addresses of it at which nodes answer for the cluster's names, if they do; at most one of each family.
+    pub cluster_dns: Vec<IpAddr>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Users with static tokens.
@@ -160,7 +160,7 @@ impl ControlPlane {
     /// Starts everything; returns when the API answers and the bootstrap objects exist.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (clock, scheduler) = (config.clock.clone(), config.scheduler.clone());
-        let (controllers, cluster_dns) = (config.controllers.clone(), config.cluster_dns);
+        let (controllers, cluster_dns) = (config.controllers.clone(), config.cluster_dns.clone());
         let election = controllers.leader_election;
         let identity = format!("{}_{}", host_name(), (config.ids)());
         let role = |role| Role { name: role, identity: identity.clone(), clock: clock.clone(), election };
@@ -173,8 +173,8 @@ impl ControlPlane {
         bootstrap::node_bindings(&client).await.map_err(StartError::Bootstrap)?;
         usage::bootstrap(&client, controllers.metrics).await.map_err(StartError::Bootstrap)?;
         bootstrap::ingress(&client).await.map_err(StartError::Bootstrap)?;
-        if let Some(ip) = cluster_dns {
-            bootstrap::dns_service(&client, ip).await;
+        if !cluster_dns.is_empty() {
+            bootstrap::dns_service(&client, &cluster_dns).await;
         }
         let ca = plane.certificates.ca();
         let known = ca.borrow().clone();

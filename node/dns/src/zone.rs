@@ -23,7 +23,7 @@ const ALIASES: usize = 8;
 /// All that the names of one cluster lead to.
 pub struct Zone {
     domain: Name,
-    server: IpAddr,
+    servers: Vec<IpAddr>,
     /// The ranges of addresses that nobody else knows names of.
     ranges: Vec<IpNet>,
     services: BTreeMap<Key, Arc<Service>>,
@@ -53,14 +53,14 @@ pub struct Answer {
 }
 
 impl Zone {
-    /// An empty zone of that domain (`cluster.local`), whose server has that address. Names of addresses in `ranges` are known to
+    /// An empty zone of that domain (`cluster.local`), whose server has these addresses. Names of addresses in `ranges` are known to
     /// it alone.
-    pub fn new(domain: &str, server: IpAddr, ranges: Vec<IpNet>) -> Result<Self, ProtoError> {
+    pub fn new(domain: &str, servers: Vec<IpAddr>, ranges: Vec<IpNet>) -> Result<Self, ProtoError> {
         let mut domain = Name::from_ascii(domain)?.to_lowercase();
         domain.set_fqdn(true);
         Ok(Self {
             domain,
-            server,
+            servers,
             ranges,
             services: BTreeMap::new(),
             slices: BTreeMap::new(),

@@ -33,7 +33,12 @@ fn cluster(ip: &str) -> Face {
 
 fn empty() -> Zone {
     let ranges = ["10.3.0.0/24", "172.17.0.0/16"].map(|range| range.parse().unwrap());
-    Zone::new("cluster.local", "10.3.0.10".parse().unwrap(), ranges.into()).unwrap()
+    Zone::new(
+        "cluster.local",
+        vec!["10.3.0.10".parse().unwrap(), "fd00:3::a".parse().unwrap()],
+        ranges.into(),
+    )
+    .unwrap()
 }
 
 fn zone() -> Zone {
@@ -97,6 +102,7 @@ fn told(records: &[Record]) -> Vec<String> {
 #[case("1-2-3-4.shop.pod.cluster.local.", "A", &["A 1.2.3.4"])]
 #[case("cluster.local.", "NS", &["NS ns.dns.cluster.local."])]
 #[case("ns.dns.cluster.local.", "A", &["A 10.3.0.10"])]
+#[case("ns.dns.cluster.local.", "AAAA", &["AAAA fd00:3::a"])]
 fn records_of_the_specification(#[case] name: &str, #[case] wanted: &str, #[case] expected: &[&str]) {
     let answer = ask(&zone(), name, wanted);
     assert_eq!(

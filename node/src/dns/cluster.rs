@@ -54,7 +54,7 @@ impl ClusterDns {
         Self {
             zone: RwLock::new(zone),
             complete: AtomicBool::new(false),
-            forwarder: Forwarder::new(resolv_conf, settings.server),
+            forwarder: Forwarder::new(resolv_conf, settings.servers.clone()),
             settings: settings.clone(),
         }
     }

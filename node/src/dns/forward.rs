@@ -64,8 +64,8 @@ impl Told {
 /// Asks the nameservers of a `resolv.conf`.
 pub(crate) struct Forwarder {
     resolv_conf: PathBuf,
-    /// Our own address: if the node asks us, we ask nobody.
-    own: IpAddr,
+    /// Our own addresses: if the node asks us, we ask nobody.
+    own: Vec<IpAddr>,
     port: u16,
     cache: Mutex<Cache>,
     turns: Semaphore,
@@ -73,7 +73,7 @@ pub(crate) struct Forwarder {
 
 impl Forwarder {
     /// Asks those that this file names at the time.
-    pub(crate) fn new(resolv_conf: &Path, own: IpAddr) -> Self {
+    pub(crate) fn new(resolv_conf: &Path, own: Vec<IpAddr>) -> Self {
         Self {
             resolv_conf: resolv_conf.to_owned(),
             own,
@@ -97,7 +97,7 @@ impl Forwarder {
             return Ok(told);
         }
         let mut servers = resolv_conf::of_node(&self.resolv_conf).nameservers;
-        servers.retain(|server| *server != self.own);
+        servers.retain(|server| !self.own.contains(server));
         if servers.is_empty() {
             return Err(NameError::NobodyToAsk);
         }

@@ -45,7 +45,7 @@ impl Names for GuestNames {
     }
 
     fn known(&self, name: &str, config: &DnsConfig) -> Option<Vec<IpAddr>> {
-        if !config.nameservers.contains(&self.dns.settings().server) {
+        if !asks_cluster(&self.dns, config) {
             return None;
         }
         for name in candidates(name, config) {
@@ -56,6 +56,11 @@ impl Names for GuestNames {
         }
         None
     }
+}
+
+/// Whether one of the nameservers is the cluster's.
+fn asks_cluster(dns: &ClusterDns, config: &DnsConfig) -> bool {
+    dns.settings().servers.iter().any(|server| config.nameservers.contains(server))
 }
 
 /// The addresses of a name, if others do not have to be asked.
@@ -69,7 +74,7 @@ fn in_cluster(dns: &ClusterDns, name: &Name) -> Option<Vec<IpAddr>> {
 }
 
 async fn find(dns: &ClusterDns, name: &str, config: &DnsConfig) -> io::Result<Vec<IpAddr>> {
-    let asks_cluster = config.nameservers.contains(&dns.settings().server);
+    let asks_cluster = asks_cluster(dns, config);
     if !asks_cluster && config.nameservers == resolv_conf::of_node(resolv_conf::NODE).nameservers {
         // It finds what the node finds, with the node's own file of hosts.
         return Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect());

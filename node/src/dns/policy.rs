@@ -18,8 +18,8 @@ const OPTIONS: &str = "ndots:5";
 pub struct DnsSettings {
     /// The domain of the cluster's names.
     pub domain: String,
-    /// Who answers for them. An address of the Services' range is this node's to serve.
-    pub server: IpAddr,
+    /// Who answers for them, at an address or one of each family. Those of the Services' ranges are this node's to serve.
+    pub servers: Vec<IpAddr>,
 }
 
 /// What a Pod is told, and what its owner is to know of it.
@@ -53,7 +53,7 @@ fn of_cluster(pod: &Pod, settings: &DnsSettings, node: DnsConfig) -> DnsConfig {
     let (namespace, domain) = (pod.metadata.namespace.as_deref().unwrap_or_default(), &settings.domain);
     let mut searches = vec![format!("{namespace}.svc.{domain}"), format!("svc.{domain}"), domain.clone()];
     add_new(&mut searches, node.searches);
-    DnsConfig { nameservers: vec![settings.server], searches, options: vec![OPTIONS.to_owned()] }
+    DnsConfig { nameservers: settings.servers.clone(), searches, options: vec![OPTIONS.to_owned()] }
 }
 
 fn append(config: &mut DnsConfig, own: &PodDNSConfig) {
@@ -121,7 +121,7 @@ mod tests {
     fn told(spec: Value) -> PodDns {
         let pod = json!({"metadata": {"namespace": "shop"}, "spec": spec});
         let settings =
-            DnsSettings { domain: "cluster.local".to_owned(), server: "10.96.0.10".parse().unwrap() };
+            DnsSettings { domain: "cluster.local".to_owned(), servers: vec!["10.96.0.10".parse().unwrap()] };
         let node = DnsConfig {
             nameservers: vec!["192.0.2.53".parse().unwrap()],
             searches: vec!["example.com".to_owned()],

@@ -26,8 +26,10 @@ use super::server::Server;
 use super::*;
 
 pub(crate) fn dns(resolv_conf: &Path, port: u16) -> Arc<ClusterDns> {
-    let settings = DnsSettings { domain: "cluster.local".to_owned(), server: IpAddr::from([10, 96, 0, 10]) };
-    let zone = Zone::new("cluster.local", settings.server, vec!["10.96.0.0/16".parse().unwrap()]).unwrap();
+    let settings =
+        DnsSettings { domain: "cluster.local".to_owned(), servers: vec![IpAddr::from([10, 96, 0, 10])] };
+    let zone =
+        Zone::new("cluster.local", settings.servers.clone(), vec!["10.96.0.0/16".parse().unwrap()]).unwrap();
     Arc::new(ClusterDns::new(&settings, zone, resolv_conf).at_port(port))
 }
 
@@ -231,7 +233,7 @@ async fn guests_find_what_a_resolver_would() {
     let _feed = feed(&dns);
     let names = GuestNames::new(dns.clone());
     let config = DnsConfig {
-        nameservers: vec![dns.settings().server],
+        nameservers: dns.settings().servers.clone(),
         searches: vec!["shop.svc.cluster.local".to_owned(), "svc.cluster.local".to_owned()],
         options: vec!["ndots:5".to_owned()],
     };

@@ -62,8 +62,8 @@ pub struct ServicesConfig {
     pub cluster_cidr: Ranges,
     /// The ClusterIPs.
     pub service_cidr: Ranges,
-    /// The one of them that belongs to this node, at which it answers for the cluster's names.
-    pub dns: Option<IpAddr>,
+    /// Those of them that belong to this node, at which it answers for the cluster's names.
+    pub dns: Vec<IpAddr>,
     /// Where NodePorts listen in loopback mode. In bridge mode they are on every address of the node.
     pub node_port_address: IpAddr,
 }

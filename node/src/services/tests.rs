@@ -81,7 +81,7 @@ pub(super) fn config() -> ServicesConfig {
         pod_cidr: "10.244.3.0/24".parse().unwrap(),
         cluster_cidr: "10.244.0.0/16".parse().unwrap(),
         service_cidr: "10.96.0.0/16".parse().unwrap(),
-        dns: None,
+        dns: Vec::new(),
         node_port_address: NODE,
     }
 }

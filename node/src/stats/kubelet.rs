@@ -46,7 +46,7 @@ pub(crate) fn settings(config: &Config) -> Value {
         "authorization": { "mode": "Webhook" },
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": true,
-        "clusterDNS": [config.dns.server],
+        "clusterDNS": config.dns.servers,
         "clusterDomain": config.dns.domain,
         "cpuManagerPolicy": config.resources.cpu_policy.as_str(),
         "enableServer": true,

@@ -40,7 +40,7 @@ pub(crate) async fn config(directory: &Path) -> Config {
         advertised: None,
         pki,
         service_cidr: "10.96.0.0/16".parse().unwrap(),
-        cluster_dns: None,
+        cluster_dns: Vec::new(),
         clock,
         tokens: Tokens::default(),
         authentication: Authentication::open(authentication).unwrap(),

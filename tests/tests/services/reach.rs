@@ -7,7 +7,7 @@ use wherry_tests::{Cluster, Options, in_cluster};
 use crate::dual_stack::{
     dual_stack_service_with_ipv4_cluster_ip, dual_stack_service_with_ipv4_v6_cluster_ip,
     dual_stack_service_with_ipv6_cluster_ip, dual_stack_service_with_ipv6_v4_cluster_ip,
-    dual_stack_single_stack_service_of_primary_range,
+    dual_stack_single_stack_service_of_primary_range, the_cluster_dns_is_of_both_families,
 };
 use crate::endpoints::{service_endpoints, service_endpoints_with_multiple_ports};
 use crate::guestbook::kubectl_guestbook_application;
@@ -36,6 +36,7 @@ fn services_lead_to_their_endpoints() {
         cluster.kubectl(&["rollout", "status", "deployment/hosts", "--timeout=90s"]);
         kubernetes_service(cluster);
         service_node_port_service(cluster);
+        the_cluster_dns_is_of_both_families(cluster);
         dual_stack_single_stack_service_of_primary_range(cluster);
         dual_stack_service_with_ipv4_cluster_ip(cluster);
         dual_stack_service_with_ipv6_cluster_ip(cluster);

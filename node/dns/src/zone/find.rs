@@ -50,7 +50,10 @@ impl Zone {
         match subject {
             Subject::Domain => self.top(name),
             Subject::Version => only(RData::TXT(TXT::new(vec![VERSION.to_owned()]))),
-            Subject::NameServer => only(self.server.into()),
+            Subject::NameServer => {
+                let servers = self.servers.iter().map(|ip| record(name, (*ip).into()));
+                Found::Records(servers.collect(), Vec::new())
+            }
             Subject::Branch => Found::Records(Vec::new(), Vec::new()),
             Subject::Namespace(namespace) => {
                 let first = Key { namespace: namespace.clone(), name: String::new() };

@@ -153,7 +153,7 @@ impl Node {
             pod_certificates: self.certificates(&client, &events, &wakers, &tasks),
             dns: crate::dns::DnsSettings {
                 domain: "cluster.local".to_owned(),
-                server: [10, 96, 0, 10].into(),
+                servers: vec![[10, 96, 0, 10].into()],
             },
             services,
             events,

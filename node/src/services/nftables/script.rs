@@ -46,7 +46,7 @@ impl Base {
         Some(Self {
             family,
             service_cidr: config.service_cidr.of(family)?,
-            dns: config.dns.filter(|ip| IpFamily::of(*ip) == family),
+            dns: config.dns.iter().copied().find(|ip| IpFamily::of(*ip) == family),
             cluster_cidr: config.cluster_cidr.of(family)?,
             pod_cidr: config.pod_cidr.of(family)?,
             namespaced: layout.namespaced(family)?,

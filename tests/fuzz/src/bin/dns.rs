@@ -15,7 +15,7 @@ fn zone() -> Zone {
     let key = |name: &str| Key { namespace: "shop".into(), name: name.into() };
     let ports = || vec![Port { name: "http".into(), protocol: "tcp".into(), number: 80 }];
     let ranges = vec!["10.96.0.0/16".parse().expect("a range")];
-    let mut zone = Zone::new("cluster.local", [10, 96, 0, 10].into(), ranges).expect("a domain");
+    let mut zone = Zone::new("cluster.local", vec![[10, 96, 0, 10].into()], ranges).expect("a domain");
     let faces = [
         ("web", Face::Cluster(vec![[10, 96, 0, 1].into()])),
         ("pets", Face::Headless),
