@@ -28,7 +28,7 @@ use crate::context::{Context, chain};
 use crate::csi::Csi;
 use crate::devices::{self, Devices};
 use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
-use crate::events::{Events, Happening, Severity};
+use crate::events::{Events, Happening, Severity, Source};
 use crate::eviction::{self, Evictions};
 use crate::host_ports::{HostPortError, HostPorts};
 use crate::images::control;
@@ -298,7 +298,7 @@ async fn open_ingress(
     config: &Config,
 ) -> Result<Option<(Client, Ingress)>, IngressError> {
     let Some(client) = client.filter(|_| config.ingress.any()) else { return Ok(None) };
-    Ok(Some((client, Ingress::open(config.ingress, config.node_ip).await?)))
+    Ok(Some((client, Ingress::open(config.ingress, config.node_ip, &config.node_name).await?)))
 }
 
 /// Stops the agent when it was asked to and its Pods have ended, as far as they are to.
@@ -335,8 +335,12 @@ impl Agent {
         );
         let managers = ResourceManagers::open(&dir, devices.clone(), &config.resources);
         let wakers = Wakers::default();
-        let (events, write_events) =
-            Events::new(client.clone(), &config.node_name, config.clock.clone(), stop.clone());
+        let (events, write_events) = Events::new(
+            client.clone(),
+            Source::kubelet(&config.node_name),
+            config.clock.clone(),
+            stop.clone(),
+        );
         tasks.spawn(write_events);
         let ctx = Context {
             clock: config.clock.clone(),

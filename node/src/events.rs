@@ -19,7 +19,22 @@ use wherry_api::clock::Clock;
 use wherry_api::events::{Correlator, New, Notice, Telling};
 
 const QUEUE: usize = 1024;
-const COMPONENT: &str = "kubelet";
+
+/// Who tells events.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// Which part of Kubernetes.
+    pub(crate) component: &'static str,
+    /// The node's name.
+    pub(crate) host: String,
+}
+
+impl Source {
+    /// A node's agent, by the name that its events have in Kubernetes.
+    pub(crate) fn kubelet(node: &str) -> Self {
+        Self { component: "kubelet", host: node.to_owned() }
+    }
+}
 
 /// Whether an event tells of success or of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,17 +91,12 @@ impl Events {
     /// The teller, and the task that writes what is told until `shutdown` and the queue is empty.
     pub(crate) fn new(
         client: Client,
-        node_name: &str,
+        source: Source,
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send + use<>) {
         let (queue, receiver) = mpsc::channel(QUEUE);
-        let writer = Writer {
-            client,
-            node_name: node_name.to_owned(),
-            correlator: Correlator::default(),
-            sequence: 0,
-        };
+        let writer = Writer { client, source, correlator: Correlator::default(), sequence: 0 };
         (Self { queue, clock }, writer.run(receiver, shutdown))
     }
 
@@ -116,7 +126,8 @@ impl Events {
         self.tell(object, happening);
     }
 
-    fn tell(&self, object: ObjectReference, happening: Happening) {
+    /// Tells an event of any object.
+    pub(crate) fn tell(&self, object: ObjectReference, happening: Happening) {
         let told = Told { object, happening, at: self.clock.now() };
         if let Err(error) = self.queue.try_send(told) {
             warn!(error = %error, "event dropped");
@@ -126,7 +137,7 @@ impl Events {
 
 struct Writer {
     client: Client,
-    node_name: String,
+    source: Source,
     correlator: Correlator,
     /// Keeps the names of events of one instant apart.
     sequence: i128,
@@ -149,7 +160,7 @@ impl Writer {
     async fn write(&mut self, told: Told) -> Result<(), kube::Error> {
         let namespace = told.object.namespace.as_deref().unwrap_or("default");
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let new = match self.correlator.tell(told.as_notice(), told.at) {
+        let new = match self.correlator.tell(told.as_notice(self.source.component), told.at) {
             Telling::Nothing => return Ok(()),
             Telling::New(new) => new,
             Telling::Again { name, count, message, otherwise } => {
@@ -162,7 +173,7 @@ impl Writer {
             }
         };
         self.sequence += 1;
-        let event = event_of(&told, &new, &self.node_name, self.sequence);
+        let event = event_of(&told, &new, &self.source, self.sequence);
         let written = api.create(&PostParams::default(), &event).await?;
         self.correlator.written(&new, written.metadata.name.unwrap_or_default());
         Ok(())
@@ -170,10 +181,10 @@ impl Writer {
 }
 
 impl Told {
-    fn as_notice(&self) -> Notice<'_> {
+    fn as_notice(&self, source: &'static str) -> Notice<'_> {
         let Happening { field_path, severity, reason, message } = &self.happening;
         Notice {
-            source: COMPONENT,
+            source,
             object: self.object.uid.as_deref().unwrap_or_default(),
             field_path,
             severity: severity.as_str(),
@@ -183,7 +194,7 @@ impl Told {
     }
 }
 
-fn event_of(told: &Told, new: &New, node_name: &str, sequence: i128) -> Event {
+fn event_of(told: &Told, new: &New, source: &Source, sequence: i128) -> Event {
     let object = &told.object;
     let suffix = told.at.as_nanosecond() + sequence;
     let name = format!("{}.{suffix:x}", object.name.as_deref().unwrap_or_default());
@@ -197,9 +208,12 @@ fn event_of(told: &Told, new: &New, node_name: &str, sequence: i128) -> Event {
         first_timestamp: Some(Time(told.at)),
         last_timestamp: Some(Time(told.at)),
         count: Some(new.count),
-        source: Some(EventSource { component: Some(COMPONENT.to_owned()), host: Some(node_name.to_owned()) }),
-        reporting_component: Some(COMPONENT.to_owned()),
-        reporting_instance: Some(node_name.to_owned()),
+        source: Some(EventSource {
+            component: Some(source.component.to_owned()),
+            host: Some(source.host.clone()),
+        }),
+        reporting_component: Some(source.component.to_owned()),
+        reporting_instance: Some(source.host.clone()),
         ..Event::default()
     }
 }

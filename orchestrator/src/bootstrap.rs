@@ -241,6 +241,7 @@ pub(crate) async fn ingress(client: &Client) -> Result<(), kube::Error> {
         rule("discovery.k8s.io", &["endpointslices"], &read),
         rule(net, &["ingressclasses", "ingresses"], &read),
         rule(net, &["ingresses/status"], &["patch"]),
+        rule("", &["events"], &["create", "patch"]),
     ];
     let role = json!({"metadata": {"name": ingress::ROLE}, "rules": rules});
     create_all::<ClusterRole>(client, role).await?;

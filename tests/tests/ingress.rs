@@ -34,6 +34,7 @@ fn one_ingress_leads_to_servers_of_both_kinds() {
         both_containers_answer();
         assert_eq!(http::get_of(HTTP, "nobody.invalid", "/").unwrap().status, 404);
         the_ingress_says_where_it_is_served(cluster);
+        owners_are_told_what_is_not_served(cluster);
         certificates_change_while_it_serves(cluster, &certificate);
         nothing_fails_while_endpoints_go(cluster);
         requests_are_counted(cluster);
@@ -117,6 +118,45 @@ fn the_ingress_says_where_it_is_served(cluster: &Cluster) {
     let told: Value = serde_json::from_str(&told).unwrap();
     let port = |port: u16| json!({ "port": port, "protocol": "TCP" });
     assert_eq!(told, json!({ "ip": "127.0.0.1", "ports": [port(7080), port(7443)] }));
+}
+
+/// What leads nowhere is answered with 503, and said in events of the Ingress; what is well is not.
+fn owners_are_told_what_is_not_served(cluster: &Cluster) {
+    let elsewhere =
+        json!({ "type": "ExternalName", "externalName": "localhost", "ports": [{ "port": 7080 }] });
+    let elsewhere = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "elsewhere" }, "spec": elsewhere });
+    let path = |path: &str, name: &str, port: u16| {
+        json!({ "path": path, "pathType": "Prefix",
+            "backend": { "service": { "name": name, "port": { "number": port } } } })
+    };
+    let paths = [
+        path("/nobody", "nobody", 80),
+        path("/elsewhere", "elsewhere", 7080),
+        path("/port", "oci", 81),
+        path("/well", "oci", 80),
+    ];
+    let wrong = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "wrong" },
+        "spec": { "rules": [{ "host": "wrong.example", "http": { "paths": paths } }],
+            "tls": [{ "secretName": "missing", "hosts": ["wrong.example"] }] } });
+    cluster.apply(&elsewhere.to_string());
+    cluster.apply(&wrong.to_string());
+    let of = "involvedObject.kind=Ingress,involvedObject.name=";
+    let expected = [
+        "BackendNotFound there is no Service default/nobody",
+        "BackendNotFound Service default/oci has no TCP port 81",
+        "CertificateNotFound there is no Secret default/missing of type kubernetes.io/tls",
+        "UnsupportedBackend Service default/elsewhere is of type ExternalName, which is not followed",
+    ];
+    let told = "jsonpath={range .items[*]}{.reason} {.message}{\"\\n\"}{end}";
+    cluster.kubectl_until(
+        &["get", "events", "--field-selector", &format!("{of}wrong,type=Warning"), "-o", told],
+        |text| text.lines().collect::<BTreeSet<_>>() == BTreeSet::from(expected),
+    );
+    for path in ["/nobody", "/elsewhere", "/port"] {
+        assert_eq!(http::get_of(HTTP, "wrong.example", path).unwrap().status, 503, "{path}");
+    }
+    let well = cluster.get(&["events", "--field-selector", &format!("{of}both")]);
+    assert_eq!(well["items"], json!([]));
 }
 
 /// Puts a new certificate into the Secret that the Ingress names.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use wherry_ingress::{Action, Certificate, Protocol, Site};
 
 use super::compile;
+use super::problems::problems;
 use super::status::{self, Address, Write, plan};
 use super::world::World;
 
@@ -234,4 +235,22 @@ fn an_ingress_is_told_where_it_is_served() {
     );
     assert_eq!(told(others.clone(), &[own[0].clone(), another.clone()]), [["192.0.2.9"]]);
     assert_eq!(told(others, &[another]), Vec::<Vec<String>>::new());
+}
+
+#[rstest]
+#[case(to("web", json!({"number": 80})), None)]
+#[case(to("web", json!({"number": 53})), Some("Service shop/web has no TCP port 53"))]
+#[case(to("web", json!({"name": "other"})), Some("Service shop/web has no TCP port other"))]
+#[case(to("nobody", json!({"number": 80})), Some("there is no Service shop/nobody"))]
+#[case(to("away", json!({"number": 80})), Some("Service shop/away is of type ExternalName, which is not followed"))]
+#[case(json!({"resource": {"kind": "Bucket", "name": "b"}}), Some("a backend is a resource, and only Services are served"))]
+fn what_leads_nowhere_is_a_problem_of_its_ingress(#[case] backend: Value, #[case] expected: Option<&str>) {
+    let mut world = world();
+    let away = json!({"type": "ExternalName", "externalName": "a.example", "ports": [{"port": 80}]});
+    world.record_service(&object::<Service>(
+        json!({"metadata": {"name": "away", "namespace": "shop"}, "spec": away}),
+    ));
+    world.record_ingress(&ingress("a", 1, rules("a.example", "/", backend)));
+    let found: Vec<_> = problems(&world).into_iter().map(|problem| problem.message).collect();
+    assert_eq!(found, Vec::from_iter(expected.map(str::to_owned)));
 }

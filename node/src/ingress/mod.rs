@@ -18,8 +18,10 @@ mod compile_tests;
 mod doors;
 mod gateway;
 mod model;
+mod problems;
 mod served;
 mod status;
+mod teller;
 mod watch;
 mod world;
 
@@ -34,9 +36,14 @@ use tokio_util::task::TaskTracker;
 use wherry_api::clock::Clock;
 use wherry_ingress::{Certificate, Door, Limits, Metrics, Proxy};
 
+use crate::events::{Events, Source};
 use doors::Doors;
 use status::Address;
+use teller::Teller;
 use watch::Keeper;
+
+/// What its events say of who tells them.
+const CONTROLLER: &str = "wherry-ingress";
 
 /// Where the controller listens; nowhere, it does not run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,18 +90,20 @@ pub(crate) struct Ingress {
     /// What hosts without a certificate are shown.
     certificate: Certificate,
     gateways: bool,
+    node_name: String,
 }
 
 impl Ingress {
     /// Listens; `node` is what is told of doors at all addresses.
-    pub(crate) async fn open(wanted: IngressDoors, node: IpAddr) -> Result<Self, IngressError> {
+    pub(crate) async fn open(wanted: IngressDoors, node: IpAddr, name: &str) -> Result<Self, IngressError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificate = own_certificate(&provider).map_err(IngressError::Certificate)?;
         let http = open(wanted.http, "--ingress-http-listen", None).await?;
         let https = open(wanted.https, "--ingress-https-listen", Some(provider)).await?;
         let addresses = status::addresses(http.iter().chain(&https).map(Door::address), node);
         let proxy = Arc::new(Proxy::new(Limits::default()));
-        Ok(Self { http, https, addresses, proxy, certificate, gateways: wanted.gateways })
+        let (gateways, node_name) = (wanted.gateways, name.to_owned());
+        Ok(Self { http, https, addresses, proxy, certificate, gateways, node_name })
     }
 
     /// What it counts.
@@ -112,7 +121,10 @@ impl Ingress {
         let serving = (tasks.clone(), stop.clone());
         let doors = Doors::new((self.http, self.https), self.proxy.clone(), self.certificate, serving);
         let (addresses, gateways) = (self.addresses, self.gateways);
-        let keeper = Keeper { doors, writes, addresses, clock, gateways };
+        let source = Source { component: CONTROLLER, host: self.node_name };
+        let (events, write_events) = Events::new(client.clone(), source, clock.clone(), stop.clone());
+        tasks.spawn(write_events);
+        let keeper = Keeper { doors, writes, addresses, clock, gateways, teller: Teller::new(events) };
         stop.run_until_cancelled(Box::pin(keeper.run(client))).await;
         tasks.close();
         tasks.wait().await;

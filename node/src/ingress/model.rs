@@ -107,9 +107,15 @@ pub(super) fn is_ours(class: &networking::IngressClass) -> Option<()> {
     (controller == Some(CONTROLLER)).then_some(())
 }
 
-/// The TCP ports of a Service.
+/// A Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Service(Vec<ServicePort>);
+pub(super) enum Service {
+    /// With endpoints, at these TCP ports.
+    Ports(Vec<ServicePort>),
+    /// It stands for a name elsewhere, and nobody is led there: who may make Services could reach through the controller what only
+    /// the node, or only another namespace, reaches.
+    External,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServicePort {
@@ -119,9 +125,11 @@ pub(super) struct ServicePort {
 }
 
 impl Service {
-    /// `None` for one that stands for a name elsewhere, which has no endpoints.
     pub(super) fn parse(object: &core::Service) -> Option<Self> {
-        let spec = object.spec.as_ref().filter(|spec| spec.type_.as_deref() != Some("ExternalName"))?;
+        let spec = object.spec.as_ref()?;
+        if spec.type_.as_deref() == Some("ExternalName") {
+            return Some(Self::External);
+        }
         let ports = spec.ports.iter().flatten();
         let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
         let ports = tcp.filter_map(|port| {
@@ -131,11 +139,12 @@ impl Service {
                 protocol: protocol(port.app_protocol.as_deref()),
             })
         });
-        Some(Self(ports.collect()))
+        Some(Self::Ports(ports.collect()))
     }
 
     pub(super) fn port(&self, wanted: &PortRef) -> Option<&ServicePort> {
-        self.0.iter().find(|port| match wanted {
+        let Self::Ports(ports) = self else { return None };
+        ports.iter().find(|port| match wanted {
             PortRef::Number(number) => port.number == *number,
             PortRef::Name(name) => port.name == *name,
         })

@@ -26,6 +26,7 @@ pub(super) type Address = IngressLoadBalancerIngress;
 /// What an Ingress was told.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Published {
+    pub(super) uid: String,
     version: String,
     addresses: Vec<Address>,
 }
@@ -34,7 +35,9 @@ impl Published {
     pub(super) fn parse(object: &Ingress) -> Option<Self> {
         let balancer = object.status.as_ref().and_then(|status| status.load_balancer.as_ref());
         let addresses = balancer.and_then(|balancer| balancer.ingress.clone()).unwrap_or_default();
-        Some(Self { version: object.metadata.resource_version.clone()?, addresses })
+        let (uid, version) =
+            (object.metadata.uid.clone().unwrap_or_default(), object.metadata.resource_version.clone()?);
+        Some(Self { uid, version, addresses })
     }
 }
 

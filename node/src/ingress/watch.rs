@@ -8,6 +8,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use wherry_api::clock::Clock;
 
 use super::changes::Changes;
@@ -15,6 +16,7 @@ use super::compile::compile;
 use super::doors::Doors;
 use super::gateway::{Facts, Settled};
 use super::status::{Address, Write, plan};
+use super::teller::Teller;
 use super::world::World;
 
 /// How long after a port of a Gateway could not be listened on it is tried again.
@@ -29,6 +31,8 @@ pub(super) struct Keeper {
     pub(super) clock: Arc<dyn Clock>,
     /// Whether Gateways are.
     pub(super) gateways: bool,
+    /// Who tells owners of Ingresses what is wrong with them.
+    pub(super) teller: Teller,
 }
 
 impl Keeper {
@@ -47,6 +51,7 @@ impl Keeper {
                     }
                 }
                 () = tokio::time::sleep(RETRY), if again => {}
+                () = self.teller.wait() => {}
             }
             if !(world.is_complete() && (is_open || !self.gateways || world.gateways.is_complete())) {
                 continue;
@@ -58,6 +63,7 @@ impl Keeper {
                 is_open = true;
             }
             self.tell(&world, &settled);
+            self.teller.look(&world, Instant::now());
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::events::Events;
+use crate::events::{Events, Source};
 use crate::testing::FakeApi;
 use crate::trust_bundles::encode;
 
@@ -52,7 +52,8 @@ impl World {
 
     fn agent(&self) -> PodCertificates {
         let (client, clock) = (self.api.client(), self.clock.clone() as Arc<dyn Clock>);
-        let (events, writer) = Events::new(client.clone(), "n", clock.clone(), CancellationToken::new());
+        let (events, writer) =
+            Events::new(client.clone(), Source::kubelet("n"), clock.clone(), CancellationToken::new());
         self.tasks.spawn(writer);
         let parts = Parts {
             client: &client,

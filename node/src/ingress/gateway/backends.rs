@@ -9,7 +9,7 @@ use super::listeners::Problem;
 use super::objects::{Kind, Reference};
 use super::route::{Ends, RouteRule};
 use crate::ingress::compile::backend;
-use crate::ingress::model::PortRef;
+use crate::ingress::model::{PortRef, Service};
 use crate::ingress::world::World;
 use crate::services::ObjectKey;
 
@@ -61,6 +61,12 @@ impl Finder<'_> {
         }
         let port = reference.port.map(PortRef::Number);
         let service = self.world.services.get(&key);
+        if service == Some(&Service::External) {
+            return Err((
+                "InvalidKind",
+                format!("Service {key} is of type ExternalName, which is not followed"),
+            ));
+        }
         let Some(port) = port.filter(|port| service.is_some_and(|service| service.port(port).is_some()))
         else {
             return Err(("BackendNotFound", format!("Service {key} is missing, or has no such port")));

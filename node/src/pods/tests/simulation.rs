@@ -20,7 +20,7 @@ use crate::allocations::{Allocations, Amounts};
 use crate::cgroups::CgroupRoot;
 use crate::containers::Containers;
 use crate::context::Context;
-use crate::events::Events;
+use crate::events::{Events, Source};
 use crate::eviction::{Evictions, Manager, Supplies};
 use crate::host_ports::HostPorts;
 use crate::images::Images;
@@ -110,7 +110,8 @@ impl Node {
             runtime.use_clock(clock.clone());
         }
         let (client, wakers) = (self.api.client(), Wakers::default());
-        let (events, write) = Events::new(client.clone(), "node-1", clock.clone(), stop.clone());
+        let (events, write) =
+            Events::new(client.clone(), Source::kubelet("node-1"), clock.clone(), stop.clone());
         tasks.spawn(write);
         let images = Images::open(&self.dir.path().join("content"), Arc::default(), Arc::default()).unwrap();
         images.insert("app:v1", true);
