@@ -44,7 +44,8 @@ struct Field<'c> {
 fn containers(name: &str, kind: &str) -> Value {
     let wasm = |called: &str, port: Value| json!({ "name": called, "image": "127.0.0.1:5000/http:v1", "env": [{ "name": "WHO", "value": name }], "ports": [port] });
     let page = |ports: &[u16]| {
-        let serve: String = ports.iter().map(|port| format!("httpd -p {port} -h /tmp; ")).collect();
+        let serve =
+            ports.iter().map(|port| format!("httpd -p {port} -h /tmp; ")).collect::<Vec<_>>().concat();
         shell("oci", &format!("mkdir -p /tmp/env; printf {name} > /tmp/env/WHO; {serve}{IDLE}"))
     };
     let http = json!({ "name": "http", "containerPort": 8080 });

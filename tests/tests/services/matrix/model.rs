@@ -74,10 +74,9 @@ fn is_at(wanted: &Value, to: &Pod, port: u16) -> bool {
 
 /// Whether a selector picks what has this one label.
 fn selects(selector: &Value, key: &str, value: &str) -> bool {
-    let by_labels = selector["matchLabels"].as_object().into_iter().flatten();
-    let by_expressions = list(&selector["matchExpressions"]).iter();
-    by_labels.map(|(name, wanted)| name == key && wanted == value).all(|holds| holds)
-        && by_expressions.map(|one| expressed(one, key, value)).all(|holds| holds)
+    let mut by_labels = selector["matchLabels"].as_object().into_iter().flatten();
+    by_labels.all(|(name, wanted)| name == key && wanted == value)
+        && list(&selector["matchExpressions"]).iter().all(|one| expressed(one, key, value))
 }
 
 fn expressed(one: &Value, key: &str, value: &str) -> bool {
