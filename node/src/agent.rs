@@ -147,7 +147,7 @@ pub async fn run(clients: Clients, config: Config, shutdown: CancellationToken) 
     let policies = policies(&config)?;
     let in_process = InProcess::new(policies.0.judged());
     let names = Arc::new(GuestNames::new(dns.clone()));
-    let opened = runtimes::open(&config, names, Arc::new(in_process.clone()))?;
+    let opened = runtimes::open(&config, names, &in_process)?;
     let on_network = NetworkConfig {
         mode: config.network,
         pod_cidr: config.pod_cidr,
@@ -219,7 +219,7 @@ pub(crate) async fn run_with(
     let _stop_on_return = stop.clone().drop_guard();
     let tasks = TaskTracker::new();
     let server = LogServer::bind(&config.endpoint).await?;
-    let ingress = open_ingress(clients.ingress, &config).await?;
+    let ingress = open_ingress(clients.ingress, &config, &parts.in_process).await?;
     let dns = parts.dns.clone();
     if let Some((place, requests)) = parts.policies.1.take() {
         tasks.spawn(policies::serve(clients.proxy.clone(), place, requests, stop.clone()));
@@ -296,9 +296,11 @@ fn users(dir: &Path, max_pods: u32) -> Result<UserIds, Box<dyn std::error::Error
 async fn open_ingress(
     client: Option<Client>,
     config: &Config,
+    in_process: &InProcess,
 ) -> Result<Option<(Client, Ingress)>, IngressError> {
     let Some(client) = client.filter(|_| config.ingress.any()) else { return Ok(None) };
-    Ok(Some((client, Ingress::open(config.ingress, config.node_ip, &config.node_name).await?)))
+    let (wanted, of_node) = (config.ingress, (config.node_ip, config.node_name.as_str()));
+    Ok(Some((client, Ingress::open(wanted, of_node, in_process.clone()).await?)))
 }
 
 /// Stops the agent when it was asked to and its Pods have ended, as far as they are to.

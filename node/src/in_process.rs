@@ -1,4 +1,4 @@
-//! Where requests of guests to guests of this process lead, so that no connection is needed for them.
+//! Where requests to guests of this process lead, so that no connection is needed for them: of other guests, and of whoever else is in it.
 //!
 //! Guarantees: an endpoint is one that the data plane would lead to at this moment. Where a network policy has a say about either end,
 //! the network decides; so it does while policies are not known.
@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use wherry_wasm_runtime::{Path, Paths};
+use wherry_wasm_runtime::{Listening, Path, Paths};
 
 use crate::policies::Judged;
 use crate::services::Leads;
@@ -17,6 +17,8 @@ use crate::services::Leads;
 pub(crate) struct InProcess {
     /// Where Services lead.
     pub(crate) leads: Leads,
+    /// The servers.
+    pub(crate) listening: Listening,
     judged: Judged,
     requests: Arc<AtomicU64>,
 }
@@ -24,7 +26,7 @@ pub(crate) struct InProcess {
 impl InProcess {
     /// No Service is known yet.
     pub(crate) fn new(judged: Judged) -> Self {
-        Self { leads: Leads::default(), judged, requests: Arc::default() }
+        Self { leads: Leads::default(), listening: Listening::default(), judged, requests: Arc::default() }
     }
 
     /// How many requests were handed over.

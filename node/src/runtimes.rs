@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use wherry_oci_runtime::OciRuntime;
 use wherry_runtime_api::{ImageContent, Runtime, RuntimeError};
-use wherry_wasm_runtime::{Names, Paths, WasmRuntime};
+use wherry_wasm_runtime::{Names, WasmRuntime};
 
 use crate::config::Config;
+use crate::in_process::InProcess;
 
 /// A RuntimeClass handler this node serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,18 +101,19 @@ pub(crate) struct Opened {
     pub(crate) oci: Arc<OciRuntime>,
 }
 
-/// Opens both runtimes of this node. Guests without a resolver of their own find hosts by `names`, and their requests go by `paths`.
+/// Opens both runtimes of this node. Guests without a resolver of their own find hosts by `names`.
 pub(crate) fn open(
     config: &Config,
     names: Arc<dyn Names>,
-    paths: Arc<dyn Paths>,
+    in_process: &InProcess,
 ) -> Result<Opened, RuntimeError> {
     let dir = config.data_dir.join("node");
     let clock = config.clock.clone();
     let now: wherry_wasm_runtime::Clock = Arc::new(move || clock.now());
     let mut wasm = wherry_wasm_runtime::Config::new(dir.join("wasm"), now.clone());
     wasm.names = names;
-    wasm.paths = paths;
+    wasm.paths = Arc::new(in_process.clone());
+    wasm.listening = in_process.listening.clone();
     wasm.node_addresses = config.own_addresses();
     let wasm = WasmRuntime::new(wasm)?;
     let mut oci = wherry_oci_runtime::Config::new(dir.join("oci"));

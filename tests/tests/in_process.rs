@@ -107,6 +107,25 @@ fn bodies_stream_both_ways(cluster: &Cluster, asker: SocketAddr) {
     assert_eq!(handed(cluster), before + 1);
 }
 
+/// The Ingress controller needs no connection to a server of its node, either, whatever policies say.
+fn an_ingress_leads_there_without_a_connection(cluster: &Cluster) {
+    let door = SocketAddr::from(([127, 0, 0, 1], 7080));
+    let policy = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": { "name": "all" },
+        "spec": { "podSelector": {}, "policyTypes": ["Ingress"] } });
+    let backend = json!({ "service": { "name": "web", "port": { "number": 80 } } });
+    let ingress = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": { "name": "web" },
+        "spec": { "defaultBackend": backend } });
+    for object in [policy, ingress] {
+        cluster.apply(&object.to_string());
+    }
+    until_answered(door, "/", |answer| answer.status == 200);
+    let before = handed(cluster);
+    let by: BTreeSet<String> = (0..6).map(|_| ask(door, "/env/HOSTNAME").body).collect();
+    assert_eq!(by, ["server-1", "server-2"].map(str::to_owned).into());
+    assert_eq!(handed(cluster), before + 6);
+    cluster.kubectl(&["delete", "ingress/web", "networkpolicy/all"]);
+}
+
 /// Policies of either side hold, in the words of the network: who is denied waits in vain. Connections that were let through stay, so
 /// each side has an asker of its own.
 fn policies_of_both_sides_hold(cluster: &Cluster) {
@@ -183,6 +202,7 @@ fn wasm_pods_of_a_node_ask_each_other_without_connections() {
         every_name_leads_there_without_a_connection(cluster, asker);
         endpoints_take_turns_unless_a_client_is_to_stay(asker);
         bodies_stream_both_ways(cluster, asker);
+        an_ingress_leads_there_without_a_connection(cluster);
         policies_of_both_sides_hold(cluster);
         endpoints_end(cluster, asker);
     });

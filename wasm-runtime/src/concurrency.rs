@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read(tail in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_read(tail in prop::collection::vec(proptest::num::u8::ANY, 0..200)) {
             let _ = is_used(&[COMPONENT, &tail].concat());
         }
     }

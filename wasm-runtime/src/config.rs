@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::handed::Listening;
 use crate::names::{Names, NodeNames};
 use crate::paths::{Network, Paths};
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub names: Arc<dyn Names>,
     /// Where requests of guests lead, so that those to guests of this process are handed over.
     pub paths: Arc<dyn Paths>,
+    /// Where servers are found by others of this process.
+    pub listening: Listening,
     /// The node's own addresses, which guests reach only where they are named.
     pub node_addresses: Vec<IpAddr>,
     /// Where the output of programs goes.
@@ -48,7 +51,8 @@ impl Config {
     pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
         let (limits, names, output) = (Limits::default(), Arc::new(NodeNames), Output::default());
         let (data_dir, paths) = (data_dir.into(), Arc::new(Network));
-        Self { data_dir, clock, limits, names, paths, node_addresses: Vec::new(), output }
+        let (listening, node_addresses) = (Listening::default(), Vec::new());
+        Self { data_dir, clock, limits, names, paths, listening, node_addresses, output }
     }
 }
 

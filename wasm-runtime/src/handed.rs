@@ -1,21 +1,68 @@
-//! A request that one server of this process is given by another's guest, without a connection between them.
+//! A request that a server of this process is given by another's guest, or by whoever else is in the process, without a connection between them.
 //!
 //! Guarantees: the server limits, times and counts it as one that came over a connection, and each side sees the headers that HTTP/1.1
 //! would have left. Bodies are not copied: who writes waits until who reads has taken. Trailers arrive also where nobody announced them.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body::Body;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Empty, Full};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::response::Problem;
 use crate::serve::Service;
+use crate::servers::Servers;
 
 /// More headers than this are not read from a connection.
 const MOST_HEADERS: usize = 100;
+
+/// The servers of a process; clones are the same.
+#[derive(Clone, Default)]
+pub struct Listening(pub(crate) Arc<Servers>);
+
+/// One of them, found; clones are the same.
+#[derive(Clone)]
+pub struct Listener(Arc<Service>);
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listening").finish_non_exhaustive()
+    }
+}
+
+impl Listening {
+    /// The server that listens at an address.
+    pub fn at(&self, address: SocketAddr) -> Option<Listener> {
+        self.0.at(address).map(Listener)
+    }
+}
+
+impl Listener {
+    /// Has the server answer. An error is what the end of a connection would be; the request's body breaks off for the server as if its
+    /// connection had.
+    pub async fn answer<B>(
+        self,
+        request: Request<B>,
+    ) -> Result<
+        Response<impl Body<Data = Bytes, Error = impl std::error::Error + Send + Sync> + Send + use<B>>,
+        impl std::error::Error + Send + Sync + use<B>,
+    >
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        if request.headers().len() > MOST_HEADERS {
+            let mut response = Response::new(Full::default().map_err(|never| match never {}).boxed_unsync());
+            *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Ok(response);
+        }
+        hand_over(&self.0, request.map(|body| body.map_err(|_| Error::ConnectionTerminated))).await
+    }
+}
 
 /// Whether a request may be handed over: what a connection would refuse is for the connection to refuse.
 pub(crate) fn may_be(request: &Request<WasiBody>) -> bool {
@@ -23,10 +70,13 @@ pub(crate) fn may_be(request: &Request<WasiBody>) -> bool {
 }
 
 /// Has a server answer. What ends it ends the response, as the end of a connection would.
-pub(crate) async fn hand_over(
+pub(crate) async fn hand_over<B>(
     service: &Arc<Service>,
-    request: Request<WasiBody>,
-) -> Result<Response<WasiBody>, Error> {
+    request: Request<B>,
+) -> Result<Response<WasiBody>, Error>
+where
+    B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
+{
     *service.last_request.lock() = Instant::now();
     let asked_for_head = *request.method() == Method::HEAD;
     let answer = tokio::select! {
@@ -41,7 +91,7 @@ pub(crate) async fn hand_over(
 }
 
 /// The request as it arrives.
-fn sent(mut request: Request<WasiBody>) -> Request<WasiBody> {
+fn sent<B: Body>(mut request: Request<B>) -> Request<B> {
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
     if !request.body().is_end_stream() {
@@ -80,9 +130,6 @@ fn tell_length(headers: &mut HeaderMap, length: Option<u64>) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http_body_util::Full;
-
     use super::*;
 
     const DATE: &str = "Mon, 23 Nov 2026 06:00:00 GMT";

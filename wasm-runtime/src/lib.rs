@@ -80,6 +80,7 @@ mod turns;
 mod way;
 
 pub use config::{Clock, Config, Limits, Output};
+pub use handed::{Listener, Listening};
 pub use inspect::{Form, InspectError, Inspection, Start, inspect};
 pub use names::Names;
 pub use paths::{Path, Paths};

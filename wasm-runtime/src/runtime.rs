@@ -93,7 +93,7 @@ pub struct Statistics {
 impl WasmRuntime {
     /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
     pub fn new(config: Config) -> Result<Self, RuntimeError> {
-        let Config { data_dir, clock, limits, names, paths, node_addresses, output } = config;
+        let Config { data_dir, clock, limits, names, paths, listening, node_addresses, output } = config;
         let io = |action: &'static str, path: &Path| {
             let path = path.to_owned();
             move |source| RuntimeError::Io { action, path, source }
@@ -114,7 +114,7 @@ impl WasmRuntime {
             events: broadcast::Sender::new(EVENTS),
             names,
             paths,
-            servers: Arc::default(),
+            servers: listening.0,
             node_addresses: node_addresses.into(),
             output,
             machine,

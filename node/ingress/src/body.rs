@@ -12,14 +12,14 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 /// A body of either direction.
-pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
+pub type Body = UnsyncBoxBody<Bytes, BodyError>;
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
+pub enum BodyError {
     /// The connection broke off, or what came is no body.
     #[error("the body broke off")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Whoever it was copied from broke off, or was faster than the one that gets the copy.
     #[error("the body was not copied to its end")]
     Abandoned,
@@ -48,9 +48,49 @@ impl Holder for () {
     fn ended(&mut self) {}
 }
 
+/// A body as it comes in.
+pub(crate) enum Received {
+    /// By a connection.
+    Connection(Incoming),
+    /// From within the process.
+    Inside(Body),
+}
+
+impl http_body::Body for Received {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Connection(body) => {
+                let came = ready!(Pin::new(body).poll_frame(cx));
+                Poll::Ready(came.map(|frame| frame.map_err(|error| BodyError::Broken(error.into()))))
+            }
+            Self::Inside(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Connection(body) => body.is_end_stream(),
+            Self::Inside(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Connection(body) => body.size_hint(),
+            Self::Inside(body) => body.size_hint(),
+        }
+    }
+}
+
 /// A body that comes in time or breaks off.
 pub(crate) struct Timed<H> {
-    inner: Incoming,
+    inner: Received,
     holder: H,
     patience: Duration,
     /// Made when the body is waited for.
@@ -59,7 +99,7 @@ pub(crate) struct Timed<H> {
 
 impl<H: Holder> Timed<H> {
     /// Each piece of the body comes within that time.
-    pub(crate) fn new(inner: Incoming, holder: H, patience: Duration) -> Self {
+    pub(crate) fn new(inner: Received, holder: H, patience: Duration) -> Self {
         let mut timed = Self { inner, holder, patience, waiting: None };
         if timed.inner.is_end_stream() {
             timed.holder.ended();
@@ -82,7 +122,7 @@ impl<H: Holder> http_body::Body for Timed<H> {
             if came.is_none() || this.inner.is_end_stream() {
                 this.holder.ended();
             }
-            return Poll::Ready(came.map(|frame| frame.map_err(BodyError::Broken)));
+            return Poll::Ready(came);
         }
         let until = Instant::now() + this.patience;
         let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));

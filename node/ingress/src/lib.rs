@@ -11,6 +11,7 @@
 //! - [`Certificates`]: which certificate a name is shown.
 //! - [`check`]: which requests are refused unseen; `headers`: what is taken from, and told to, the next hop.
 //! - [`Proxy`]: a request's way to an endpoint and back, with its retries. `pools`, `tls`, `health`: connections and who is passed over.
+//!   [`Inside`]: endpoints that need none.
 //! - [`Door`]: listens, and drains when it is told to stop. [`Limits`], [`Metrics`].
 
 mod answer;
@@ -23,6 +24,7 @@ mod door;
 mod filters;
 mod headers;
 mod health;
+mod inside;
 mod limits;
 mod metrics;
 mod pools;
@@ -37,10 +39,12 @@ mod tls;
 mod tunnel;
 
 pub use backend::{Backend, Protocol};
+pub use body::{Body, BodyError};
 pub use certificates::{Certificate, CertificateError, Certificates, server_config};
 pub use check::{Refusal, check, host_of};
 pub use door::Door;
 pub use filters::{Fraction, HeaderEdits, PathEdit, Redirect, Rewrite};
+pub use inside::{Ended, Inside, Server};
 pub use limits::Limits;
 pub use metrics::{Metrics, RouteTally};
 pub use proxy::Proxy;

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::{Mutex, RwLock};
@@ -18,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backend::Protocol;
-use crate::body::Body;
+use crate::body::{Body, Received};
 use crate::health::Health;
+use crate::inside::{Ended, Inside, Server};
 use crate::limits::Limits;
 use crate::tls::TRUSTING;
 
@@ -42,11 +42,14 @@ pub(crate) enum SendError {
     NotSent(Body),
     /// Whether it went is not known.
     Lost(hyper::Error),
+    /// A server of this process ended.
+    Ended(Ended),
 }
 
 /// All endpoints that were spoken to.
 pub(crate) struct Pools {
     limits: Arc<Limits>,
+    inside: Arc<dyn Inside>,
     connections: Connections,
     endpoints: RwLock<HashMap<(SocketAddr, Protocol), Arc<Endpoint>>>,
 }
@@ -59,8 +62,8 @@ struct Connections {
 }
 
 impl Pools {
-    pub(crate) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, connections: Connections::default(), endpoints: RwLock::default() }
+    pub(crate) fn new(limits: Arc<Limits>, inside: Arc<dyn Inside>) -> Self {
+        Self { limits, inside, connections: Connections::default(), endpoints: RwLock::default() }
     }
 
     /// The endpoint at that address.
@@ -74,6 +77,7 @@ impl Pools {
                 protocol,
                 health: Health::default(),
                 limits: self.limits.clone(),
+                inside: self.inside.clone(),
                 connections: self.connections.clone(),
                 idle: Mutex::default(),
                 shared: tokio::sync::Mutex::default(),
@@ -101,6 +105,7 @@ pub(crate) struct Endpoint {
     pub(crate) protocol: Protocol,
     pub(crate) health: Health,
     limits: Arc<Limits>,
+    inside: Arc<dyn Inside>,
     connections: Connections,
     /// The longest idle first.
     idle: Mutex<VecDeque<(Instant, http1::SendRequest<Body>)>>,
@@ -108,8 +113,13 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// A connection; one that has served before only if that is `welcome`.
+    /// A way to it: a connection, one that has served before only if that is `welcome`, or none where the server is of this process.
     pub(crate) async fn lease(self: &Arc<Self>, welcome: bool) -> Result<Lease, ConnectError> {
+        if self.protocol == Protocol::Http1
+            && let Some(server) = self.inside.at(self.address)
+        {
+            return Ok(Lease { endpoint: self.clone(), sender: Sender::Inside(server), is_reused: false });
+        }
         match self.protocol {
             Protocol::Http1 | Protocol::Https => {
                 let kept = if welcome { self.kept() } else { None };
@@ -225,7 +235,7 @@ impl Endpoint {
     }
 }
 
-/// A connection that belongs to one request.
+/// A connection that belongs to one request, or what needs none.
 pub(crate) struct Lease {
     endpoint: Arc<Endpoint>,
     sender: Sender,
@@ -236,19 +246,25 @@ pub(crate) struct Lease {
 enum Sender {
     Http1(http1::SendRequest<Body>),
     Http2(http2::SendRequest<Body>),
+    Inside(Box<dyn Server>),
 }
 
 impl Lease {
     /// Sends a request; the head of the answer.
-    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, SendError> {
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Response<Received>, SendError> {
         let answer = match &mut self.sender {
             Sender::Http1(sender) => sender.try_send_request(request).await,
             Sender::Http2(sender) => sender.try_send_request(request).await,
+            Sender::Inside(server) => {
+                let answer = server.answer(request).await.map_err(SendError::Ended)?;
+                return Ok(answer.map(Received::Inside));
+            }
         };
-        answer.map_err(|mut error| match error.take_message() {
+        let answer = answer.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::NotSent(request.into_body()),
             None => SendError::Lost(error.into_error()),
-        })
+        })?;
+        Ok(answer.map(Received::Connection))
     }
 
     /// Keeps the connection for others; its answer was read to the end.

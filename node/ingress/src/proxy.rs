@@ -26,6 +26,7 @@ use crate::backend::Backend;
 use crate::body::Body;
 use crate::check::check;
 use crate::filters::spread;
+use crate::inside::{Inside, Nobody};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::pools::{Endpoint, Pools};
@@ -73,12 +74,17 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy with these limits.
+    /// A proxy with these limits. All endpoints are elsewhere.
     pub fn new(limits: Limits) -> Self {
+        Self::beside(limits, Arc::new(Nobody))
+    }
+
+    /// A proxy that needs no connections to endpoints that are servers of its own process.
+    pub fn beside(limits: Limits, inside: Arc<dyn Inside>) -> Self {
         let limits = Arc::new(limits);
         Self {
             metrics: Arc::default(),
-            pools: Pools::new(limits.clone()),
+            pools: Pools::new(limits.clone(), inside),
             mirrored: Arc::new(Semaphore::new(limits.mirrored)),
             limits,
             turns: [const { [const { AtomicU64::new(0) }; TURNS] }; 3],

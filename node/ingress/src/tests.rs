@@ -3,6 +3,7 @@
 mod attacks;
 mod backends;
 mod clients;
+mod inside;
 mod passing;
 mod rules;
 
@@ -40,9 +41,13 @@ impl Served {
     }
 
     async fn open(limits: Limits, site: Site, is_secure: bool) -> Self {
+        Self::by(Proxy::new(limits), site, is_secure).await
+    }
+
+    async fn by(proxy: Proxy, site: Site, is_secure: bool) -> Self {
         let tls = is_secure.then(|| Arc::new(rustls::crypto::ring::default_provider()));
         let door = Door::bind(([127, 0, 0, 1], 0).into(), tls).await.unwrap();
-        let (address, proxy) = (door.address(), Arc::new(Proxy::new(limits)));
+        let (address, proxy) = (door.address(), Arc::new(proxy));
         let (site, sites) = watch::channel(Arc::new(site));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(door.serve(proxy.clone(), sites, stop.clone()));

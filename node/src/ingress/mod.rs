@@ -6,7 +6,8 @@
 //!                                                                     +----> status (pure, then written)
 //! ```
 //!
-//! Requests go straight to the addresses of endpoints, so it works in either mode of the network. The doors listen from the start
+//! Requests go straight to the addresses of endpoints, so it works in either mode of the network; to wasm servers of this node without a connection
+//! (`inside`). The doors listen from the start
 //! of the node, but take nobody before everything has been listed once.
 //!
 //! It reads Secrets, which nodes may not, so it is a user of its own: the ServiceAccount `wherry-ingress` of kube-system.
@@ -17,6 +18,7 @@ mod compile;
 mod compile_tests;
 mod doors;
 mod gateway;
+mod inside;
 mod model;
 mod problems;
 mod served;
@@ -37,7 +39,9 @@ use wherry_api::clock::Clock;
 use wherry_ingress::{Certificate, Door, Limits, Metrics, Proxy};
 
 use crate::events::{Events, Source};
+use crate::in_process::InProcess;
 use doors::Doors;
+use inside::Guests;
 use status::Address;
 use teller::Teller;
 use watch::Keeper;
@@ -95,13 +99,17 @@ pub(crate) struct Ingress {
 
 impl Ingress {
     /// Listens; `node` is what is told of doors at all addresses.
-    pub(crate) async fn open(wanted: IngressDoors, node: IpAddr, name: &str) -> Result<Self, IngressError> {
+    pub(crate) async fn open(
+        wanted: IngressDoors,
+        (node, name): (IpAddr, &str),
+        in_process: InProcess,
+    ) -> Result<Self, IngressError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificate = own_certificate(&provider).map_err(IngressError::Certificate)?;
         let http = open(wanted.http, "--ingress-http-listen", None).await?;
         let https = open(wanted.https, "--ingress-https-listen", Some(provider)).await?;
         let addresses = status::addresses(http.iter().chain(&https).map(Door::address), node);
-        let proxy = Arc::new(Proxy::new(Limits::default()));
+        let proxy = Arc::new(Proxy::beside(Limits::default(), Arc::new(Guests(in_process))));
         let (gateways, node_name) = (wanted.gateways, name.to_owned());
         Ok(Self { http, https, addresses, proxy, certificate, gateways, node_name })
     }

@@ -56,7 +56,7 @@ pub(super) async fn pre_stop(ctx: &Context, pod: &Pod, commands: Commands, grace
     let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok());
     let ran = async {
         let ip = ip.ok_or("the pod has no address")?;
-        run(&Place { ip, commands }, container, hook).await
+        run(&Place { ip, commands, listening: ctx.in_process.listening.clone() }, container, hook).await
     };
     match tokio::time::timeout(grace, ran).await {
         Ok(Ok(())) => {}
@@ -81,7 +81,7 @@ async fn run(place: &Place, container: &Container, hook: &LifecycleHandler) -> R
     }
     if let Some(http) = &hook.http_get {
         let request = parse_http(container, http, "Hook").map_err(|error| error.to_string())?;
-        return request.call(place.ip).await;
+        return request.call(place).await;
     }
     if let Some(sleep) = &hook.sleep {
         tokio::time::sleep(Duration::from_secs(u64::try_from(sleep.seconds).unwrap_or(0))).await;

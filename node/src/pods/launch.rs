@@ -74,7 +74,8 @@ pub(super) async fn run(ctx: &Context, order: Order) -> Result<(), Refusal> {
     runtime.start(&spec.id).await.map_err(|error| refuse(RUN_ERROR, chain(&error)))?;
     tell(Severity::Normal, "Started", "Container started".to_owned());
     let commands = Commands::new(runtime.clone(), spec.id.clone());
-    let place = Place { ip: order.network.ip, commands };
+    let listening = ctx.in_process.listening.clone();
+    let place = Place { ip: order.network.ip, commands, listening };
     hooks::post_start(ctx, &order, &place).await;
     Ok(())
 }

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+use wherry_wasm_runtime::Listening;
 
 use super::life::{Life, View};
 use super::memory::{ContainerMemory, ProbeKill, ProbeView};
@@ -34,6 +35,7 @@ pub(super) struct Probing {
     uid: String,
     tallies: Tallies,
     runtimes: Runtimes,
+    listening: Listening,
     tasks: TaskTracker,
     reports: mpsc::UnboundedSender<ProbeReport>,
     running: BTreeMap<Key, DropGuard>,
@@ -48,7 +50,8 @@ impl Probing {
     ) -> (Self, mpsc::UnboundedReceiver<ProbeReport>) {
         let (reports, receiver) = mpsc::unbounded_channel();
         let (uid, tallies, runtimes) = (uid.to_owned(), ctx.probe_tallies.clone(), ctx.runtimes.clone());
-        (Self { uid, tallies, runtimes, tasks, reports, running: BTreeMap::new() }, receiver)
+        let listening = ctx.in_process.listening.clone();
+        (Self { uid, tallies, runtimes, listening, tasks, reports, running: BTreeMap::new() }, receiver)
     }
 
     /// Starts probes that should run and ends those that should not.
@@ -83,7 +86,8 @@ impl Probing {
                 let running_for = now.duration_since(started_at).unsigned_abs();
                 let commands = Commands::of(&self.runtimes, running);
                 let tally = self.tallies.of(&self.uid, &key.0, key.2);
-                let target = Target { place: Place { ip, commands }, running_for, is_ready, tally };
+                let place = Place { ip, commands, listening: self.listening.clone() };
+                let target = Target { place, running_for, is_ready, tally };
                 let guard = self.start(&key, probe, target);
                 self.running.insert(key, guard);
             }

@@ -12,6 +12,7 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use wherry_ingress::TRUSTING;
+use wherry_wasm_runtime::Listening;
 
 use super::grpc::GrpcCheck;
 use crate::commands::Commands;
@@ -57,6 +58,8 @@ pub(crate) struct Place {
     pub(crate) ip: IpAddr,
     /// Where its commands run.
     pub(crate) commands: Commands,
+    /// Servers of this process, which are asked without a connection.
+    pub(crate) listening: Listening,
 }
 
 /// A look that did not succeed; the text is the sentence kubelet would print.
@@ -73,12 +76,15 @@ impl Check {
     pub(crate) async fn run(&self, place: &Place, timeout: Duration) -> Result<(), Miss> {
         match self {
             Self::Exec(command) => exec(&place.commands, command, timeout).await,
-            Self::Http(check) => check.run(place.ip, timeout).await.map_err(Miss::Failed),
+            Self::Http(check) => check.run(place, timeout).await.map_err(Miss::Failed),
             Self::Grpc(check) => {
                 check.run(SocketAddr::new(place.ip, check.port), timeout).await.map_err(Miss::Failed)
             }
             Self::Tcp { host, port } => {
                 let address = SocketAddr::new(host.unwrap_or(place.ip), *port);
+                if place.listening.at(address).is_some() {
+                    return Ok(());
+                }
                 match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
                     Ok(Ok(_)) => Ok(()),
                     Ok(Err(error)) => {
@@ -102,15 +108,16 @@ async fn exec(commands: &Commands, command: &[String], timeout: Duration) -> Res
 
 impl HttpCheck {
     /// Sends the request; any answer will do.
-    pub(crate) async fn call(&self, pod_ip: IpAddr) -> Result<(), String> {
-        self.request(SocketAddr::new(self.host.unwrap_or(pod_ip), self.port)).await.map(drop)
+    pub(crate) async fn call(&self, place: &Place) -> Result<(), String> {
+        let address = SocketAddr::new(self.host.unwrap_or(place.ip), self.port);
+        self.request(address, &place.listening).await.map(drop)
     }
 
-    async fn run(&self, pod_ip: IpAddr, timeout: Duration) -> Result<(), String> {
-        let address = SocketAddr::new(self.host.unwrap_or(pod_ip), self.port);
+    async fn run(&self, place: &Place, timeout: Duration) -> Result<(), String> {
+        let address = SocketAddr::new(self.host.unwrap_or(place.ip), self.port);
         let scheme = if self.tls { "https" } else { "http" };
         let url = format!("{scheme}://{address}{}", self.path);
-        match tokio::time::timeout(timeout, self.request(address)).await {
+        match tokio::time::timeout(timeout, self.request(address, &place.listening)).await {
             Ok(Ok(status)) if (200..400).contains(&status.as_u16()) => Ok(()),
             Ok(Ok(status)) => Err(format!("HTTP probe failed with statuscode: {}", status.as_u16())),
             Ok(Err(reason)) => Err(format!("Get {url:?}: {reason}")),
@@ -120,7 +127,11 @@ impl HttpCheck {
         }
     }
 
-    async fn request(&self, address: SocketAddr) -> Result<StatusCode, String> {
+    async fn request(&self, address: SocketAddr, listening: &Listening) -> Result<StatusCode, String> {
+        if let (false, Some(listener)) = (self.tls, listening.at(address)) {
+            let answer = listener.answer(self.build(address)?).await;
+            return answer.map(|answer| answer.status()).map_err(|error| error.to_string());
+        }
         let stream = TcpStream::connect(address)
             .await
             .map_err(|error| format!("dial tcp {address}: {}", connect_error(&error)))?;

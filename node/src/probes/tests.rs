@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use wherry_runtime_api::{ContainerId, SandboxId};
+use wherry_wasm_runtime::Listening;
 
 use super::*;
 use crate::commands::Commands;
@@ -20,7 +21,8 @@ fn place() -> (Place, Arc<FakeRuntime>) {
     let (_, _, runc) = runtimes();
     let sandbox = SandboxId("uid".to_owned());
     let id = ContainerId { sandbox, name: "main".to_owned(), attempt: 0 };
-    (Place { ip: LOOPBACK, commands: Commands::new(runc.clone(), id) }, runc)
+    let commands = Commands::new(runc.clone(), id);
+    (Place { ip: LOOPBACK, commands, listening: Listening::default() }, runc)
 }
 
 fn container(probe: Value) -> Container {

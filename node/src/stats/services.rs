@@ -24,8 +24,7 @@ pub(super) fn page(counted: &Counted) -> String {
 /// The family of requests that needed no connection.
 pub(super) fn in_process(requests: u64) -> String {
     let mut page = Page::default();
-    let what =
-        "Requests of wasm containers that were handed to wasm containers of this node without a connection";
+    let what = "Requests of wasm containers and Ingresses that were handed to wasm containers of this node without a connection";
     page.family(IN_PROCESS, Kind::Counter, what);
     page.sample(IN_PROCESS, &[], requests, None);
     page.into_text()

@@ -13,9 +13,10 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use crate::backend::Protocol;
-use crate::body::{self, Body, BodyError, Holder, Timed};
+use crate::body::{self, Body, BodyError, Holder, Received, Timed};
 use crate::copied::copied;
 use crate::headers;
+use crate::inside::Ended;
 use crate::pools::{ConnectError, Endpoint, Lease, SendError};
 
 /// Why a request has no answer of an endpoint.
@@ -27,6 +28,8 @@ pub(super) enum Failure {
     Unreachable(#[source] ConnectError),
     #[error("the endpoint ended the connection without an answer")]
     Lost(#[source] hyper::Error),
+    #[error("the endpoint ended without an answer")]
+    Ended(#[source] Ended),
     #[error("the endpoint closed the connection before the request")]
     Closed,
     #[error("the endpoint did not answer in time")]
@@ -42,7 +45,7 @@ impl Failure {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Nobody(status) => *status,
-            Self::Unreachable(_) | Self::Lost(_) | Self::Closed => StatusCode::BAD_GATEWAY,
+            Self::Unreachable(_) | Self::Lost(_) | Self::Ended(_) | Self::Closed => StatusCode::BAD_GATEWAY,
             Self::Late => StatusCode::GATEWAY_TIMEOUT,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
@@ -51,7 +54,7 @@ impl Failure {
 
     /// Whether it speaks against the endpoint.
     pub(super) fn is_of_endpoint(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Lost(_) | Self::Closed)
+        matches!(self, Self::Unreachable(_) | Self::Lost(_) | Self::Ended(_) | Self::Closed)
     }
 
     /// Whether another endpoint may do better, if the request can go there. Who waited long enough is told so.
@@ -62,7 +65,7 @@ impl Failure {
 
 /// An answer, and the connection it comes by.
 pub(super) struct Answered {
-    pub(super) response: Response<Incoming>,
+    pub(super) response: Response<Received>,
     pub(super) lease: Lease,
     pub(super) endpoint: SocketAddr,
 }
@@ -96,7 +99,7 @@ impl Outgoing {
         }
         let is_repeatable = !has_body && head.method.is_idempotent();
         let (sender, uploaded) = oneshot::channel();
-        let body = Timed::new(body, Uploaded(Some(sender)), stalled);
+        let body = Timed::new(Received::Connection(body), Uploaded(Some(sender)), stalled);
         Self { head, body: Some(Body::new(body)), uploaded, is_repeatable }
     }
 
@@ -151,7 +154,7 @@ impl Outgoing {
         lease: &mut Lease,
         protocol: Protocol,
         answer_time: Duration,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<Received>, Failure> {
         let body = self.body.take().unwrap_or_else(body::empty);
         let request = Request::from_parts(self.head_for(protocol), body);
         // An endpoint has its time from when it has the whole request.
@@ -173,6 +176,7 @@ impl Outgoing {
                 Failure::Closed
             }
             SendError::Lost(error) => lost(error),
+            SendError::Ended(error) => Failure::Ended(error),
         })
     }
 
