@@ -14,6 +14,7 @@ use crate::account_tokens::AccountTokenArgs;
 use crate::audit::AuditArgs;
 use crate::authentication::AuthenticationArgs;
 use crate::authorization::AuthorizationArgs;
+use crate::compile::{CodeCommand, CompileArgs};
 use crate::controllers::ControllerArgs;
 use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
@@ -46,6 +47,11 @@ pub(crate) enum Command {
     /// Show or renew the certificates of the cluster.
     #[command(subcommand)]
     Certificate(CertificateCommand),
+    /// Bring code of WebAssembly that was compiled elsewhere, or show it.
+    #[command(subcommand)]
+    Code(CodeCommand),
+    /// Compile a WebAssembly file or image for other nodes, which import it.
+    Compile(CompileArgs),
     /// Show the images of a node, or bring some.
     #[command(subcommand)]
     Image(ImageCommand),

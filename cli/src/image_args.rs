@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{ArgAction, Args};
 use wherry_node::{CredentialProviders, ImageLimits, Registries, SignaturePolicy};
 
 #[derive(Debug, Args)]
@@ -37,6 +37,9 @@ pub(crate) struct ImageArgs {
     /// How long an image stays that nothing uses; 0s is for ever.
     #[arg(long, default_value = "0s", value_parser = crate::audit::duration)]
     image_maximum_gc_age: Duration,
+    /// Whether WebAssembly is compiled here. Else only code is run that was compiled here before, or brought by wherry code import.
+    #[arg(long, action = ArgAction::Set, default_value_t = true)]
+    pub(crate) compile_wasm: bool,
 }
 
 impl ImageArgs {

@@ -9,6 +9,7 @@ mod audit;
 mod authentication;
 mod authorization;
 mod certificate;
+mod compile;
 mod controllers;
 mod front_proxies;
 mod image;
@@ -60,6 +61,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Apiserver(args) => runtime.block_on(apiserver::run(*args, started)),
         Command::Certificate(CertificateCommand::Check(args)) => certificate::check(args),
         Command::Certificate(CertificateCommand::Rotate(args)) => certificate::rotate(args),
+        Command::Code(command) => compile::code(command),
+        Command::Compile(args) => runtime.block_on(compile::compile(args)),
         Command::Image(command) => runtime.block_on(image::run(command)),
         Command::Inspect(args) => runtime.block_on(wasm::show(args)),
         Command::Push(args) => runtime.block_on(wasm::push(args)),

@@ -42,6 +42,7 @@ pub(crate) struct NodePlan {
     image_signature_policy: Arc<SignaturePolicy>,
     pub(crate) credential_providers: Arc<CredentialProviders>,
     pub(crate) image_limits: ImageLimits,
+    compiles_wasm: bool,
     pub(crate) ingress: IngressDoors,
 }
 
@@ -82,6 +83,7 @@ impl NodePlan {
             image_signature_policy: args.images.signature_policy()?,
             credential_providers: args.images.credential_providers()?,
             image_limits: args.images.limits()?,
+            compiles_wasm: args.images.compile_wasm,
             ingress: IngressDoors::default(),
         })
     }
@@ -121,6 +123,7 @@ impl NodePlan {
             image_signature_policy: self.image_signature_policy.clone(),
             credential_providers: self.credential_providers.clone(),
             image_limits: self.image_limits,
+            compiles_wasm: self.compiles_wasm,
             ingress: self.ingress,
             cni: self.cni.clone(),
             oci_runtime: self.oci_runtime.clone(),

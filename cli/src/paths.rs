@@ -10,14 +10,19 @@ use crate::args::DataDirArgs;
 impl DataDirArgs {
     /// The directory given, or the one of this user; it is made where it is missing.
     pub(crate) fn open(self) -> anyhow::Result<PathBuf> {
-        let root = rustix::process::geteuid().is_root();
-        let path = self.data_dir.or_else(|| default_data_dir(root, |name| std::env::var_os(name)));
-        let path = path.context("no home directory is set; say where to keep the data with --data-dir")?;
+        let path =
+            self.path().context("no home directory is set; say where to keep the data with --data-dir")?;
         let path = std::path::absolute(path)?;
         std::fs::create_dir_all(&path).with_context(|| {
             format!("cannot create {}; choose another place with --data-dir", path.display())
         })?;
         Ok(path)
+    }
+
+    /// The directory given, or the one of this user, if it is known.
+    pub(crate) fn path(self) -> Option<PathBuf> {
+        let root = rustix::process::geteuid().is_root();
+        self.data_dir.or_else(|| default_data_dir(root, |name| std::env::var_os(name)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,9 @@ pub(crate) struct RunArgs {
     /// Where a server listens; a command's sockets have this address, too.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Where the core dump is written if it traps: the last one of a server that traps again.
+    #[arg(long, value_name = "FILE")]
+    coredump: Option<PathBuf>,
     /// What its program is told, after --.
     #[arg(last = true)]
     args: Vec<String>,
@@ -70,10 +73,14 @@ fn mount(text: &str) -> Result<Mount, String> {
 pub(crate) async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let stop = Stop::new()?;
     let dir = tempfile::tempdir().context("no directory for compiled code")?;
-    let RunArgs { source, env, dirs, listen, args } = args;
+    let RunArgs { source, env, dirs, listen, coredump, args } = args;
+    // What this node imported needs no compiler here, either.
+    let imported = source.data_dir.clone().path().map(|dir| wherry_node::wasm_dir(&dir));
     let source = source.open().await?;
     let mut config = Config::new(dir.path().join("runtime"), Arc::new(|| SystemClock.now()));
     config.output = Output::Inherited;
+    config.core_dump = coredump;
+    config.imported = imported;
     let runtime = WasmRuntime::new(config)?;
     let spec = specify(dir.path(), source, listen, args, (env, dirs));
     let mut events = runtime.events();

@@ -25,7 +25,7 @@ pub(crate) struct SourceArgs {
     #[arg(long)]
     registries: Option<PathBuf>,
     #[command(flatten)]
-    data_dir: DataDirArgs,
+    pub(crate) data_dir: DataDirArgs,
 }
 
 #[derive(Debug, Args)]
@@ -102,7 +102,7 @@ impl Source {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -191,7 +191,7 @@ fn text(found: &Inspection, digest: &str, size: usize) -> String {
     text
 }
 
-fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
 }
 

@@ -77,6 +77,8 @@ pub struct Config {
     pub cni: Option<CniDirectories>,
     /// The OCI runtime of Pods whose RuntimeClass names none: a path, or a name looked up in `PATH`.
     pub oci_runtime: PathBuf,
+    /// Whether WebAssembly is compiled here, if this build can.
+    pub compiles_wasm: bool,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

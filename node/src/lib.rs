@@ -88,8 +88,8 @@ pub use dns::DnsSettings;
 pub use eviction::{EvictionSettings, MinimumReclaim, MissingGrace, SoftGrace, Thresholds, ThresholdsError};
 pub use images::{
     ArchiveForm, ControlError, CredentialProviders, GarbageError, ImageLimits, ImageStore, ImageStoreError,
-    Interfaces, ListedImage, ProvidersError, Registries, RegistriesError, RemovedImage, SignaturePolicy,
-    SignaturePolicyError, WasmArtifact, push_wasm,
+    Interfaces, KeyError, ListedImage, ProvidersError, PublicKey, Registries, RegistriesError, RemovedImage,
+    SignaturePolicy, SignaturePolicyError, WasmArtifact, push_wasm,
 };
 pub use ingress::{IngressDoors, IngressError};
 pub use network::{CniDirectories, NetworkMode};
@@ -98,6 +98,7 @@ pub use resource_managers::{
     CpuPolicy, Reserved, ReservedError, ResourceSettings, ResourceSettingsError, TopologyPolicy,
     TopologyScope, WordError,
 };
+pub use runtimes::wasm_dir;
 pub use shutdown::{GraceGroup, GraceGroupError, ShutdownGrace, ShutdownGraceError};
 pub use static_pods::{ManifestUrl, ManifestUrlError};
 pub use wherry_runtime_api::CpuSet;

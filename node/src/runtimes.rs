@@ -1,6 +1,7 @@
 //! The runtimes of this node, by RuntimeClass handler.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wherry_oci_runtime::OciRuntime;
@@ -101,6 +102,11 @@ pub(crate) struct Opened {
     pub(crate) oci: Arc<OciRuntime>,
 }
 
+/// Where the runtime of WebAssembly has its files, below the data directory of a node.
+pub fn wasm_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("node/wasm")
+}
+
 /// Opens both runtimes of this node. Guests without a resolver of their own find hosts by `names`.
 pub(crate) fn open(
     config: &Config,
@@ -110,7 +116,8 @@ pub(crate) fn open(
     let dir = config.data_dir.join("node");
     let clock = config.clock.clone();
     let now: wherry_wasm_runtime::Clock = Arc::new(move || clock.now());
-    let mut wasm = wherry_wasm_runtime::Config::new(dir.join("wasm"), now.clone());
+    let mut wasm = wherry_wasm_runtime::Config::new(wasm_dir(&config.data_dir), now.clone());
+    wasm.compiles &= config.compiles_wasm;
     wasm.names = names;
     wasm.paths = Arc::new(in_process.clone());
     wasm.listening = in_process.listening.clone();

@@ -87,6 +87,11 @@ fn commands(dir: &Path) {
         assert_eq!(trapped.status.code(), Some(134));
         let told = text(&trapped.stderr);
         assert!(told.contains("wasm trap: wasm `unreachable` instruction executed"), "{told}");
+        assert!(!told.contains("core dump"), "{told}");
+        let trapped = output(dir, &["run", &file, "--coredump", "dump", "--", "panic"]);
+        assert!(text(&trapped.stderr).contains("\ncore dump: dump\n"), "{}", text(&trapped.stderr));
+        assert!(std::fs::read(dir.join("dump")).unwrap().starts_with(b"\0asm"));
+        std::fs::remove_file(dir.join("dump")).unwrap();
     }
     let mut copy = wherry(dir, &["run", &guest("cli-p2"), "--", "copy"])
         .stdin(Stdio::piped())
@@ -97,4 +102,56 @@ fn commands(dir: &Path) {
     assert_eq!(text(&copy.wait_with_output().unwrap().stdout), "through");
     let refused = output(dir, &["run", "no-such-file.wasm", "--data-dir", "data"]);
     assert!(text(&refused.stderr).contains("\"no-such-file.wasm\" is neither a file nor an image"));
+}
+
+/// Keys for this test alone, as openssl wrote them.
+const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIEvUhZDpSF7hDzs35JJi3ZTpTA6XzMcWIjNjbV+5l56X
+-----END PRIVATE KEY-----
+";
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAPE8mqxqfDdBELfIL/kgQr7Sz3H04w+iO0+c9wu9/wyw=
+-----END PUBLIC KEY-----
+";
+/// That of somebody else.
+const OTHER: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA/GgWlvj8XS/WgQK6MN3YWyaJQceyTRLbN+hfDREqecE=
+-----END PUBLIC KEY-----
+";
+
+#[test]
+fn what_is_compiled_for_others_is_imported_by_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for (name, key) in [("private.pem", PRIVATE), ("public.pem", PUBLIC), ("other.pem", OTHER)] {
+        std::fs::write(dir.join(name), key).unwrap();
+    }
+    let guest = guest("cli-p1");
+    let signed = ["--key", "private.pem", "--output"];
+    let compiled = done(dir, &[&["compile", &guest], &signed[..], &["own.aot"]].concat());
+    let digest = compiled.strip_prefix("compiled ").unwrap().split(' ').next().unwrap();
+    let other = if cfg!(target_arch = "s390x") { "x86_64" } else { "s390x" };
+    done(dir, &[&["compile", &guest, "--target", other], &signed[..], &["other.aot"]].concat());
+
+    let import = |archive, key| ["code", "import", archive, "--key", key, "--data-dir", "data"];
+    for (archive, key, why) in [
+        ("own.aot", "other.pem", "it was not signed with this key"),
+        ("own.aot", "private.pem", "it is no public key in PEM"),
+        ("other.aot", "public.pem", "it is for "),
+        ("public.pem", "public.pem", "it is no archive of compiled code: it begins otherwise"),
+    ] {
+        let refused = output(dir, &import(archive, key));
+        assert!(
+            !refused.status.success() && text(&refused.stderr).contains(why),
+            "{}",
+            text(&refused.stderr)
+        );
+    }
+    assert_eq!(done(dir, &import("own.aot", "public.pem")), format!("imported code of {digest}\n"));
+    assert!(done(dir, &["code", "list", "--data-dir", "data"]).contains(&format!("\n{digest}  ")));
+    let run = ["run", &guest, "--data-dir", "data", "--", "exit", "7"];
+    assert_eq!(output(dir, &run).status.code(), Some(7));
+    let remove = ["code", "rm", digest, "--data-dir", "data"];
+    assert_eq!(done(dir, &remove), format!("removed {digest}\n"));
+    assert!(text(&output(dir, &remove).stderr).contains("there is no imported code of"));
 }

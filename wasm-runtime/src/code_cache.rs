@@ -1,158 +1,98 @@
 //! Compiled code on disk.
 //!
 //! ```text
-//! <data dir>/code/<engine>/<digest>     compiled code, then a seal of 48 bytes: a magic and a SHA-256
+//! <data dir>/code.key                   the key of this node's seals
+//! <data dir>/code/<engine>/<digest>     code compiled here, and its seal
+//! <data dir>/imported/<digest>.<n>      code that was imported, and its seal
 //! ```
-//! The SHA-256 is that of the SHA-256 of each MiB, so that all processors check a large file; it is read for that and not kept.
-//!
 //! `<engine>` is a digest of all that compiled code depends on (version, target, settings), so that no other engine
-//! reads it; directories of other engines are removed. The seal covers engine, digest and code: a file that was cut
-//! short, changed or renamed is not used and made anew. Directories are accessible to their owner alone, and only code
-//! compiled here is ever written to them.
+//! reads it; directories of other engines are removed, but for a node without a compiler, which tries them all. The seal covers
+//! engine, digest and code: a file that was cut short, changed, renamed or brought from elsewhere is not used and made anew. Directories are
+//! accessible to their owner alone, and only code compiled here, or [imported](crate::imported), is ever written to them.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::hash::{Hash as _, Hasher};
-use std::io::{self, Write as _};
-use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use ring::digest::{Context, Digest, SHA256};
 use wasmtime::Engine;
 
-use crate::executor::processors;
+use crate::imported::ImportedCode;
+use crate::seal::Sealer;
 
-const MAGIC: &[u8; 16] = b"wherry-code-v2\0\n";
-const SEAL: usize = MAGIC.len() + 32;
-/// What is checked by one thread.
-const PIECE: usize = 1 << 20;
-/// What is read of it at a time.
-const BLOCK: usize = 64 * 1024;
-
-/// The compiled code of one engine.
+/// The compiled code of a node.
 #[derive(Debug)]
 pub(crate) struct CodeCache {
-    directory: PathBuf,
-    engine: String,
+    sealer: Sealer,
+    root: PathBuf,
+    /// The names of the engines whose code may be used. What is compiled belongs to the first.
+    engines: Vec<String>,
+    imported: Vec<ImportedCode>,
 }
 
 impl CodeCache {
-    /// Opens the cache below `data_dir` and removes what other engines left there.
-    pub(crate) fn open(data_dir: &Path, engine: &Engine) -> io::Result<Self> {
+    /// Opens the cache below `data_dir` and removes what other engines left there. What was imported below `beside` counts, too.
+    pub(crate) fn open(data_dir: &Path, engine: &Engine, beside: Option<&Path>) -> io::Result<Self> {
         let root = data_dir.join("code");
-        let engine = fingerprint(engine);
-        let directory = root.join(&engine);
         private_directory(&root)?;
-        private_directory(&directory)?;
-        for entry in fs::read_dir(&root)? {
-            let entry = entry?;
-            if entry.file_name() != engine.as_str() {
-                fs::remove_dir_all(entry.path())?;
-            }
-        }
-        Ok(Self { directory, engine })
+        let engines = engines(&root, engine)?;
+        let mut imported = vec![ImportedCode::open(data_dir)?];
+        // Who may not read it has none.
+        imported.extend(
+            beside.filter(|dir| dir.join("imported").exists()).and_then(|dir| ImportedCode::open(dir).ok()),
+        );
+        Ok(Self { sealer: Sealer::open(data_dir)?, root, engines, imported })
     }
 
-    /// The file with the code compiled from `digest`, if there is one and its seal holds.
-    pub(crate) fn find(&self, digest: &str) -> io::Result<Option<PathBuf>> {
-        let path = self.path(digest);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let holds = self.holds(digest, &file)?;
-        if !holds {
-            tracing::warn!(digest, "compiled code on disk is damaged and is compiled again");
-        }
-        Ok(holds.then_some(path))
-    }
-
-    fn holds(&self, digest: &str, file: &File) -> io::Result<bool> {
-        let Some(length) = file.metadata()?.len().checked_sub(SEAL as u64) else { return Ok(false) };
-        let mut seal = [0; SEAL];
-        file.read_exact_at(&mut seal, length)?;
-        if !seal.starts_with(MAGIC) {
-            return Ok(false);
-        }
-        let pieces = digests(length, |piece| digest_at(file, piece))?;
-        Ok(seal == self.seal(digest, length, &pieces))
+    /// The files with code compiled from `digest` whose seal holds, as they are to be tried. Each is checked when it is asked for.
+    pub(crate) fn find(&self, digest: &str) -> impl Iterator<Item = io::Result<PathBuf>> {
+        let compiled = self.engines.iter().map(move |engine| {
+            self.sealer.find([engine, digest], path(&self.root, engine, digest)).transpose()
+        });
+        let imported = self.imported.iter().flat_map(move |imported| imported.find(digest));
+        compiled.flatten().chain(imported)
     }
 
     /// Writes code compiled from `digest`; a crash leaves the old file or the new one.
+    #[cfg(feature = "compiler")]
     pub(crate) fn store(&self, digest: &str, code: &[u8]) -> io::Result<PathBuf> {
-        let path = self.path(digest);
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(code)?;
-        let pieces: Vec<_> = code.chunks(PIECE).map(|piece| ring::digest::digest(&SHA256, piece)).collect();
-        file.write_all(&self.seal(digest, code.len() as u64, &pieces))?;
-        file.persist(&path)?;
+        let engine = self.engines.first().ok_or_else(|| io::Error::other("there is no compiler"))?;
+        let path = path(&self.root, engine, digest);
+        self.sealer.write([engine, digest], &path, code)?;
         Ok(path)
     }
 
-    /// Removes the code compiled from `digest`.
+    /// Removes the code compiled from `digest`. What was imported stays: nobody here could make it again.
     pub(crate) fn remove(&self, digest: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(digest)) {
+        self.engines.iter().try_for_each(|engine| match fs::remove_file(path(&self.root, engine, digest)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
-        }
-    }
-
-    fn path(&self, digest: &str) -> PathBuf {
-        self.directory.join(digest.replace(':', "-"))
-    }
-
-    fn seal(&self, digest: &str, length: u64, pieces: &[Digest]) -> [u8; SEAL] {
-        let mut context = Context::new(&SHA256);
-        for part in [self.engine.as_bytes(), digest.as_bytes(), &length.to_le_bytes()] {
-            context.update(&(part.len() as u64).to_le_bytes());
-            context.update(part);
-        }
-        for piece in pieces {
-            context.update(piece.as_ref());
-        }
-        let mut seal = [0; SEAL];
-        seal[..MAGIC.len()].copy_from_slice(MAGIC);
-        seal[MAGIC.len()..].copy_from_slice(context.finish().as_ref());
-        seal
+        })
     }
 }
 
-/// The digests of all pieces of so many bytes, in order, worked out on all processors.
-fn digests(length: u64, of: impl Fn(Range<u64>) -> io::Result<Digest> + Sync) -> io::Result<Vec<Digest>> {
-    let starts: Vec<u64> = (0..length).step_by(PIECE).collect();
-    let work = |starts: &[u64]| {
-        starts
-            .iter()
-            .map(|start| of(*start..length.min(start + PIECE as u64)))
-            .collect::<io::Result<Vec<_>>>()
-    };
-    let share = starts.len().div_ceil(processors()).max(1);
-    let mut shares = starts.chunks(share);
-    let own = shares.next().unwrap_or_default();
-    thread::scope(|scope| {
-        let work = &work;
-        let others = shares.map(|share| thread::Builder::new().spawn_scoped(scope, move || work(share)));
-        let others = others.collect::<io::Result<Vec<_>>>()?;
-        let mut digests = work(own)?;
-        for other in others {
-            digests.extend(other.join().map_err(|_| io::Error::other("a thread that checks code failed"))??);
-        }
-        Ok(digests)
-    })
+fn path(root: &Path, engine: &str, digest: &str) -> PathBuf {
+    root.join(engine).join(digest.replace(':', "-"))
 }
 
-/// The digest of a piece of a file.
-fn digest_at(file: &File, piece: Range<u64>) -> io::Result<Digest> {
-    let mut context = Context::new(&SHA256);
-    let mut block = vec![0; BLOCK];
-    for start in piece.clone().step_by(BLOCK) {
-        let length = usize::try_from(piece.end - start).unwrap_or(BLOCK).min(BLOCK);
-        file.read_exact_at(&mut block[..length], start)?;
-        context.update(&block[..length]);
+/// The engine of this process; all others' code is removed.
+#[cfg(feature = "compiler")]
+fn engines(root: &Path, engine: &Engine) -> io::Result<Vec<String>> {
+    let engine = fingerprint(engine);
+    private_directory(&root.join(&engine))?;
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name() != engine.as_str() {
+            fs::remove_dir_all(entry.path())?;
+        }
     }
-    Ok(context.finish())
+    Ok(vec![engine])
+}
+
+/// All engines that ever compiled here. What does not fit is found out when it is loaded.
+#[cfg(not(feature = "compiler"))]
+fn engines(root: &Path, _: &Engine) -> io::Result<Vec<String>> {
+    fs::read_dir(root)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// Makes a directory (and its parents) that only its owner can use.
@@ -162,7 +102,12 @@ pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
 }
 
 /// A digest of everything compiled code depends on.
+#[cfg(feature = "compiler")]
 fn fingerprint(engine: &Engine) -> String {
+    use std::hash::{Hash as _, Hasher};
+
+    use ring::digest::{Context, SHA256};
+
     struct Sha256(Context);
     impl Hasher for Sha256 {
         fn write(&mut self, bytes: &[u8]) {
@@ -180,44 +125,37 @@ fn fingerprint(engine: &Engine) -> String {
     hex::encode(&hasher.0.finish().as_ref()[..16])
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compiler"))]
 mod tests {
     use super::*;
+
+    fn open(dir: &Path) -> CodeCache {
+        CodeCache::open(dir, &Engine::default(), None).unwrap()
+    }
+
+    fn find(cache: &CodeCache, digest: &str) -> Option<PathBuf> {
+        cache.find(digest).next().transpose().unwrap()
+    }
 
     #[test]
     fn only_what_was_stored_under_the_same_name_is_found() {
         let dir = tempfile::tempdir().unwrap();
-        let cache = CodeCache::open(dir.path(), &Engine::default()).unwrap();
-        assert_eq!(cache.find("sha256:a").unwrap(), None);
+        let cache = open(dir.path());
+        assert_eq!(find(&cache, "sha256:a"), None);
         let path = cache.store("sha256:a", b"code").unwrap();
-        assert_eq!(cache.find("sha256:a").unwrap(), Some(path.clone()));
+        assert_eq!(find(&cache, "sha256:a"), Some(path.clone()));
 
         fs::copy(&path, path.with_file_name("sha256-b")).unwrap();
-        assert_eq!(cache.find("sha256:b").unwrap(), None, "renamed");
+        assert_eq!(find(&cache, "sha256:b"), None, "renamed");
         let mut changed = fs::read(&path).unwrap();
         changed[1] ^= 1;
         fs::write(&path, &changed).unwrap();
-        assert_eq!(cache.find("sha256:a").unwrap(), None, "changed");
+        assert_eq!(find(&cache, "sha256:a"), None, "changed");
         fs::write(&path, &changed[..3]).unwrap();
-        assert_eq!(cache.find("sha256:a").unwrap(), None, "cut short");
-    }
-
-    #[test]
-    fn every_piece_of_a_large_file_is_checked() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = CodeCache::open(dir.path(), &Engine::default()).unwrap();
-        let code: Vec<u8> = (0..5 * PIECE / 2).map(|place| u8::try_from(place % 251).unwrap()).collect();
-        let path = cache.store("sha256:a", &code).unwrap();
-        assert_eq!(cache.find("sha256:a").unwrap(), Some(path.clone()));
-        let file = fs::read(&path).unwrap();
-        for place in [0, 1 << 20, (1 << 20) + BLOCK, code.len() - 1, code.len(), file.len() - 1] {
-            let mut changed = file.clone();
-            changed[place] ^= 1;
-            fs::write(&path, changed).unwrap();
-            assert_eq!(cache.find("sha256:a").unwrap(), None, "changed at {place}");
-        }
-        fs::write(&path, [&code[..1 << 20], &file[code.len()..]].concat()).unwrap();
-        assert_eq!(cache.find("sha256:a").unwrap(), None, "without its end");
+        assert_eq!(find(&cache, "sha256:a"), None, "cut short");
+        cache.remove("sha256:a").unwrap();
+        cache.remove("sha256:a").unwrap();
+        assert!(!path.exists());
     }
 
     #[test]
@@ -226,9 +164,11 @@ mod tests {
         let stale = dir.path().join("code/0123");
         fs::create_dir_all(&stale).unwrap();
         fs::set_permissions(dir.path().join("code"), Permissions::from_mode(0o777)).unwrap();
-        CodeCache::open(dir.path(), &Engine::default()).unwrap();
+        open(dir.path());
         assert!(!stale.exists());
-        let mode = fs::metadata(dir.path().join("code")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o700);
+        for directory in ["code", "imported"] {
+            let mode = fs::metadata(dir.path().join(directory)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::log_file::LogFile;
 use crate::memory::LimitExceeded;
 use crate::program::{Command, Kind, Program, Server};
 use crate::streams::Streams;
-use crate::{p3, trap};
+use crate::{core_dumps, p3, trap};
 
 /// Runs `program` until it exits, traps, or is asked to end.
 pub(crate) async fn run(
@@ -98,17 +98,22 @@ pub(crate) async fn execute(
         }
     };
     let mut store = environment.store(command.engine(), role)?;
-    let result = match command {
-        Command::P2(command) => {
-            let command = command.instantiate_async(&mut store).await?;
-            command.wasi_cli_run().call_run(&mut store).await?
-        }
-        Command::P3(command) => {
-            let command = command.instantiate_async(&mut store).await?;
-            p3::run(&mut store, &command).await?
+    let run = async {
+        match command {
+            Command::P2(command) => {
+                let command = command.instantiate_async(&mut store).await?;
+                command.wasi_cli_run().call_run(&mut store).await
+            }
+            Command::P3(command) => {
+                let command = command.instantiate_async(&mut store).await?;
+                p3::run(&mut store, &command).await
+            }
         }
     };
-    Ok(i32::from(result.is_err()))
+    match run.await {
+        Ok(result) => Ok(i32::from(result.is_err())),
+        Err(error) => Err(core_dumps::end(environment.core_dumps.as_ref(), store, (), error).await),
+    }
 }
 
 async fn start(
@@ -118,9 +123,14 @@ async fn start(
     role: Role,
 ) -> wasmtime::Result<i32> {
     let mut store = environment.module_store(&machine.engine, role)?;
-    let instance = module.instantiate_async(&mut store).await?;
-    instance.get_typed_func::<(), ()>(&mut store, "_start")?.call_async(&mut store, ()).await?;
-    Ok(0)
+    let run = async {
+        let instance = module.instantiate_async(&mut store).await?;
+        instance.get_typed_func::<(), ()>(&mut store, "_start")?.call_async(&mut store, ()).await
+    };
+    match run.await {
+        Ok(()) => Ok(0),
+        Err(error) => Err(core_dumps::end(environment.core_dumps.as_ref(), store, (), error).await),
+    }
 }
 
 /// How a command ended.

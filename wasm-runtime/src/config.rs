@@ -34,6 +34,13 @@ pub struct Config {
     pub node_addresses: Vec<IpAddr>,
     /// Where the output of programs goes.
     pub output: Output,
+    /// Whether programs are compiled; else there must be code of them that was compiled before, or imported. No build without the feature
+    /// `compiler` does.
+    pub compiles: bool,
+    /// The directory of another runtime, whose [imported code](crate::ImportedCode) counts as well.
+    pub imported: Option<PathBuf>,
+    /// The file in which the core dump of a guest that traps is written, whatever its Pod asks for.
+    pub core_dump: Option<PathBuf>,
 }
 
 /// Where the output of programs goes.
@@ -51,8 +58,19 @@ impl Config {
     pub fn new(data_dir: impl Into<PathBuf>, clock: Clock) -> Self {
         let (limits, names, output) = (Limits::default(), Arc::new(NodeNames), Output::default());
         let (data_dir, paths) = (data_dir.into(), Arc::new(Network));
-        let (listening, node_addresses) = (Listening::default(), Vec::new());
-        Self { data_dir, clock, limits, names, paths, listening, node_addresses, output }
+        Self {
+            data_dir,
+            clock,
+            limits,
+            names,
+            paths,
+            listening: Listening::default(),
+            node_addresses: Vec::new(),
+            output,
+            core_dump: None,
+            compiles: cfg!(feature = "compiler"),
+            imported: None,
+        }
     }
 }
 
@@ -84,6 +102,10 @@ pub struct Limits {
     pub handles: usize,
     /// What the containers of one Pod, or those that share a volume for it, may keep by `wasi:keyvalue` together.
     pub keyvalue_bytes: usize,
+    /// The memory of a guest of which a core dump is written; there is none of one that has more.
+    pub core_dump_bytes: u64,
+    /// Core dumps there may be in a directory.
+    pub core_dumps: usize,
     /// How long a component may go on after its response ended or its client left.
     pub linger: Duration,
     /// How long an instance waits for a request.
@@ -104,6 +126,8 @@ impl Default for Limits {
             sockets: 1024,
             handles: 4096,
             keyvalue_bytes: 16 << 20,
+            core_dump_bytes: 128 << 20,
+            core_dumps: 8,
             linger: Duration::from_secs(10),
             spare_idle: Duration::from_secs(5),
             quiet: Duration::from_millis(300),

@@ -14,10 +14,14 @@ use wasmtime::{
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::LinkOptions;
 
+#[cfg(feature = "compiler")]
+use crate::concurrency;
 use crate::guest::{Guest, ModuleGuest};
+#[cfg(feature = "compiler")]
+use crate::target::{AddressSpace, Target};
 use crate::ticker::Ticker;
 use crate::turns::Turns;
-use crate::{concurrency, executor, interfaces, names, p3, sockets};
+use crate::{executor, interfaces, names, p3, sockets};
 
 /// Memory of a used slot that is zeroed by hand instead of being given back, per linear memory and per table.
 const KEPT_MEMORY: usize = 256 * 1024;
@@ -54,6 +58,8 @@ pub(crate) struct Machine {
     /// A permit for each place of an instance that may wait for a request, so that there are always others to be had.
     pub(crate) kept: Arc<Semaphore>,
     may_be_kept: usize,
+    /// A permit for the core dump that is being written.
+    pub(crate) dumping: Arc<Semaphore>,
 }
 
 /// The engine of components whose calls may overlap.
@@ -98,10 +104,12 @@ impl Machine {
             slots: Arc::new(Semaphore::new(slots as usize)),
             kept: Arc::new(Semaphore::new(may_be_kept)),
             may_be_kept,
+            dumping: Arc::new(Semaphore::new(1)),
         })
     }
 
     /// The engine for this component or module.
+    #[cfg(feature = "compiler")]
     pub(crate) fn engine_for(&self, bytes: &[u8]) -> &Engine {
         if concurrency::is_used(bytes) { &self.concurrent.engine } else { &self.engine }
     }
@@ -132,13 +140,37 @@ fn with_pool(slots: u32, calls: Calls) -> wasmtime::Result<(Engine, u32)> {
 fn plain(instances: u32, calls: Calls) -> wasmtime::Result<(Engine, u32)> {
     tracing::info!("instances are allocated one by one: there is no address space for a pool");
     let mut config = common(calls);
-    config.memory_reservation(1 << 20).memory_guard_size(1 << 16).memory_reservation_for_growth(1 << 20);
+    small(&mut config);
     Ok((Engine::new(&config)?, instances))
+}
+
+/// Memories that move when they grow, for who has little address space.
+fn small(config: &mut Config) {
+    config.memory_reservation(1 << 20).memory_guard_size(1 << 16).memory_reservation_for_growth(1 << 20);
+}
+
+/// An engine that compiles this program for nodes of a target, or for machines like this one, and runs nothing.
+#[cfg(feature = "compiler")]
+pub(crate) fn for_target(
+    bytes: &[u8],
+    target: Option<Target>,
+    space: AddressSpace,
+) -> wasmtime::Result<Engine> {
+    let mut config = common(if concurrency::is_used(bytes) { Calls::Overlap } else { Calls::OneByOne });
+    if let Some(target) = target {
+        config.target(target.triple())?;
+    }
+    if space == AddressSpace::Small {
+        small(&mut config);
+    }
+    Engine::new(&config)
 }
 
 fn common(calls: Calls) -> Config {
     let mut config = Config::new();
-    config.epoch_interruption(true).memory_init_cow(true).concurrency_support(calls == Calls::Overlap);
+    // A dump costs nothing until there is a trap, and then some lists; it is written only where it is wanted.
+    config.epoch_interruption(true).memory_init_cow(true).coredump_on_trap(true);
+    config.concurrency_support(calls == Calls::Overlap);
     // Whatever the environment of this process says.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config

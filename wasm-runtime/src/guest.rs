@@ -15,6 +15,7 @@ use wherry_runtime_api::logs::Stream;
 use wherry_runtime_api::{ContainerSpec, ImageContent};
 
 use crate::attach::Doors;
+use crate::core_dumps::CoreDumps;
 use crate::held::{Allowance, Held};
 use crate::interfaces::blobs::Blobs;
 use crate::interfaces::config::Variables;
@@ -136,6 +137,8 @@ pub(crate) struct Environment {
     pub(crate) outgoing: Outgoing,
     /// The memory limit.
     pub(crate) memory: Arc<Budget>,
+    /// Where the core dumps of its instances go, if they are wanted.
+    pub(crate) core_dumps: Option<Arc<CoreDumps>>,
     /// Where the time it computes is counted.
     pub(crate) processor: Arc<Processor>,
 }

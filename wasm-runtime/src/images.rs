@@ -13,9 +13,11 @@ use tokio::task::spawn_blocking;
 use wherry_runtime_api::{ImageContent, RuntimeError};
 
 use crate::code_cache::CodeCache;
+#[cfg(feature = "compiler")]
 use crate::compiler;
 use crate::engine::Machine;
 use crate::program::{self, Program, ProgramError};
+use crate::target::Target;
 
 type Loaded = Arc<OnceCell<Arc<Program>>>;
 
@@ -27,8 +29,8 @@ pub(crate) struct Images {
     machine: Arc<Machine>,
     cache: Arc<CodeCache>,
     programs: Mutex<HashMap<String, Loaded>>,
-    /// The largest file that is compiled.
-    largest: u64,
+    /// The largest file that is compiled, where files are compiled.
+    largest: Option<u64>,
     /// Compiling takes whatever cores have left and much memory: one image at a time, in the order they were asked for.
     compiling: Semaphore,
     /// A place for each that compiles or waits to.
@@ -37,8 +39,8 @@ pub(crate) struct Images {
 }
 
 impl Images {
-    /// No program is loaded yet.
-    pub(crate) fn new(machine: Arc<Machine>, cache: CodeCache, largest: u64) -> Self {
+    /// No program is loaded yet. Without a `largest` file to compile, programs are only loaded.
+    pub(crate) fn new(machine: Arc<Machine>, cache: CodeCache, largest: Option<u64>) -> Self {
         Self {
             machine,
             cache: Arc::new(cache),
@@ -93,21 +95,32 @@ impl Images {
         let machine = Arc::clone(&self.machine);
         let wanted = digest.to_owned();
         let cached = blocking(move || {
-            let found = cache.find(&wanted).map_err(|error| step("read compiled code", &error))?;
-            // Code that holds its seal and still does not load is made anew, too.
-            Ok(found.and_then(|code| match program::load(&machine, &code) {
-                Err(ProgramError::Load(_)) => None,
-                loaded => Some(loaded.map_err(|error| invalid(&wanted, &error))),
-            }))
+            let mut unfit = None;
+            for found in cache.find(&wanted) {
+                let code = found.map_err(|error| step("read compiled code", &error))?;
+                match program::load(&machine, &code) {
+                    // Code that holds its seal and still does not load is made anew, too.
+                    Err(ProgramError::Load(reason)) => unfit = Some(reason),
+                    loaded => return Ok(Ok(loaded.map_err(|error| invalid(&wanted, &error))?)),
+                }
+            }
+            Ok(Err(unfit))
         })
         .await?;
-        match cached {
-            Some(program) => program.map(Arc::new),
-            None => self.compile(digest, path).await,
+        match (cached, self.largest) {
+            (Ok(program), _) => Ok(Arc::new(program)),
+            (Err(_), Some(largest)) => self.compile(digest, path, largest).await,
+            (Err(unfit), None) => Err(missing(digest, unfit)),
         }
     }
 
-    async fn compile(&self, digest: &str, path: &Path) -> Result<Arc<Program>, RuntimeError> {
+    #[cfg(not(feature = "compiler"))]
+    async fn compile(&self, digest: &str, _: &Path, _: u64) -> Result<Arc<Program>, RuntimeError> {
+        Err(missing(digest, None))
+    }
+
+    #[cfg(feature = "compiler")]
+    async fn compile(&self, digest: &str, path: &Path, largest: u64) -> Result<Arc<Program>, RuntimeError> {
         let _place = self.queue.try_acquire().map_err(|_| RuntimeError::Failed {
             step: "compile".to_owned(),
             reason: format!("{QUEUE} other images wait for it already; it is tried again"),
@@ -115,7 +128,7 @@ impl Images {
         let _one = self.compiling.acquire().await.map_err(|error| step("compile", &error))?;
         self.compiled.fetch_add(1, Ordering::Relaxed);
         let (cache, machine) = (Arc::clone(&self.cache), Arc::clone(&self.machine));
-        let (digest, path, largest) = (digest.to_owned(), path.to_owned(), self.largest);
+        let (digest, path) = (digest.to_owned(), path.to_owned());
         blocking(move || {
             let bytes = read(&digest, &path, largest)?;
             let engine = machine.engine_for(&bytes);
@@ -140,7 +153,22 @@ fn wasm(image: &ImageContent) -> Result<(&str, &Path), RuntimeError> {
     }
 }
 
+/// There is no code, and nobody here makes any; `unfit` is why what there is cannot be used.
+fn missing(digest: &str, unfit: Option<String>) -> RuntimeError {
+    let found = match unfit {
+        Some(reason) => format!("there is code that does not fit this node ({reason})"),
+        None => "there is none".to_owned(),
+    };
+    let target = Target::own().map_or(std::env::consts::ARCH, Target::triple);
+    let reason = format!(
+        "{found}, and this node does not compile: where there is a compiler, run `wherry compile IMAGE --target {target} --key KEY \
+         --output FILE`, then here `wherry code import FILE --key PUBLIC-KEY`"
+    );
+    RuntimeError::Failed { step: format!("finding compiled code of {digest}"), reason }
+}
+
 /// The bytes, which must be those of the digest: everything made of them is kept under it.
+#[cfg(feature = "compiler")]
 fn read(wanted: &str, path: &Path, largest: u64) -> Result<Vec<u8>, RuntimeError> {
     let refused = |reason| RuntimeError::InvalidImage { digest: wanted.to_owned(), reason };
     let io = |source| RuntimeError::Io { action: "read", path: path.to_owned(), source };
@@ -165,6 +193,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn invalid(digest: &str, error: &ProgramError) -> RuntimeError {
+    #[cfg(feature = "compiler")]
     if let ProgramError::Threads(_) = error {
         return step("compile", error);
     }
@@ -175,7 +204,7 @@ fn step(step: &str, error: &dyn std::error::Error) -> RuntimeError {
     RuntimeError::Failed { step: step.to_owned(), reason: error.to_string() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compiler"))]
 mod tests {
     use super::*;
 
@@ -183,8 +212,8 @@ mod tests {
     async fn no_more_images_than_fit_wait_to_be_compiled() {
         let dir = tempfile::tempdir().unwrap();
         let machine = Arc::new(Machine::new(1).unwrap());
-        let cache = CodeCache::open(dir.path(), &machine.engine).unwrap();
-        let images = Images::new(machine, cache, 1 << 20);
+        let cache = CodeCache::open(dir.path(), &machine.engine, None).unwrap();
+        let images = Images::new(machine, cache, Some(1 << 20));
         let (path, empty) = (dir.path().join("empty.wasm"), b"\0asm\x01\0\0\0");
         fs::write(&path, empty).unwrap();
         let digest = format!("sha256:{}", hex::encode(digest(&SHA256, empty)));

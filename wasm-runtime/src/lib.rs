@@ -17,40 +17,47 @@
 //! - **Commands beside it** (exec): are other instances of the image, with arguments of their own; a server's image must
 //!   export `wasi:cli/run` as well.
 //! - **Traps**: end a command with 134 (as an abort would), a request with 500. Their cause and backtrace are in the container's log, and in the status of a
-//!   command.
+//!   command; a core dump is in a volume where the Pod asks for it.
 //! - **Lifetime**: containers live in this process. After a restart of it [`WasmRuntime`] lists none.
 //! - **Files**: there is no root file system, only the mounts.
 //! - **Network**: a pod without a network namespace has one address. Binding `0.0.0.0` binds that address,
 //!   connections come from it, `127.0.0.1` means it.
 //!
 //! # Reading order
-//! [`config`], `runtime` (the contract), `images`, `compiler` and `code_cache` (bytes to code), `program` (the kinds), `inspect`, `expansion`, `concurrency`,
+//! [`config`], `runtime` (the contract), `images`, `compiler`, `code_cache` and `seal` (bytes to code), `target`, `precompile`,
+//! `archive` and `imported` (code of one machine for another), `program` (the kinds), `inspect`, `expansion`, `concurrency`,
 //! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `p3` (the same in WASI 0.3), `exec` and `streams` (commands beside
-//! them), `guest` and `interfaces` (what an instance sees), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
+//! them), `guest` and `interfaces` (what an instance sees), `core_dumps` (what is left of those that trap), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names`, `outgoing`, `connector` (its network),
 //! `paths`, `way`, `servers` and `handed` (requests that need no connection), `engine`, `ticker`, `executor` and `acceptor` (what all share).
 
 mod acceptor;
+mod archive;
 mod attach;
 mod bandwidth;
 mod capabilities;
 mod code_cache;
 mod command;
+#[cfg(feature = "compiler")]
 mod compiler;
+#[cfg(feature = "compiler")]
 mod concurrency;
 pub mod config;
 mod connector;
 mod container;
+mod core_dumps;
 mod egress;
 mod engine;
 mod exec;
 mod executor;
+#[cfg(feature = "compiler")]
 mod expansion;
 mod found;
 mod guest;
 mod handed;
 mod held;
 mod images;
+mod imported;
 mod inspect;
 mod interfaces;
 mod level;
@@ -62,26 +69,35 @@ mod outgoing;
 mod p3;
 mod paths;
 mod pod_limits;
+#[cfg(feature = "compiler")]
+mod precompile;
 mod preopens;
 mod processor;
 mod program;
 mod remarks;
 mod response;
 mod runtime;
+mod seal;
 mod serve;
 mod servers;
 mod settings;
 mod sockets;
 mod spares;
 mod streams;
+mod target;
 mod ticker;
 mod trap;
 mod turns;
 mod way;
 
+pub use archive::{Archive, ArchiveError};
 pub use config::{Clock, Config, Limits, Output};
 pub use handed::{Listener, Listening};
+pub use imported::{ImportError, Imported, ImportedCode};
 pub use inspect::{Form, InspectError, Inspection, Start, inspect};
 pub use names::Names;
 pub use paths::{Path, Paths};
+#[cfg(feature = "compiler")]
+pub use precompile::{CompileError, compile};
 pub use runtime::{Statistics, WasmRuntime};
+pub use target::{AddressSpace, Target, UnknownTarget};

@@ -100,6 +100,13 @@ pub(crate) fn prepare(mounts: &[Mount], staging: &Path) -> Result<Vec<Preopen>, 
     Ok(preopens)
 }
 
+/// The directory of the node that is mounted at `path`, for writing.
+pub(crate) fn writable<'a>(mounts: &'a [Mount], path: &str) -> Option<&'a Path> {
+    let is_it = |mounted: &str| mounted.trim_end_matches('/') == path.trim_end_matches('/');
+    let found = mounts.iter().find(|mount| is_it(&mount.container_path) && !mount.read_only)?;
+    found.host_path.is_dir().then_some(&found.host_path)
+}
+
 fn permissions(read_only: bool) -> FsPerms {
     if read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite }
 }

@@ -9,11 +9,16 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2 as http_p2, p3 as http_p3};
 
 use crate::engine::{self, Machine};
+#[cfg(feature = "compiler")]
 use crate::expansion;
 use crate::guest::{Guest, ModuleGuest};
-use crate::inspect::{HANDLERS, RUNS, Wasi, exported, not_wasm};
+#[cfg(feature = "compiler")]
+use crate::inspect::not_wasm;
+use crate::inspect::{HANDLERS, RUNS, Wasi, exported};
 
+#[cfg(feature = "compiler")]
 const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
+#[cfg(feature = "compiler")]
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 
 /// Compiled code with its imports resolved: what instances are made of.
@@ -86,12 +91,15 @@ impl Program {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProgramError {
     /// The bytes are something else; the text says what.
+    #[cfg(feature = "compiler")]
     #[error("{0}")]
     NotWasm(String),
     /// The bytes are damaged wasm or use features this engine lacks.
+    #[cfg(feature = "compiler")]
     #[error("the WebAssembly is not valid: {0}")]
     Invalid(String),
     /// It expands to more than anybody should compile.
+    #[cfg(feature = "compiler")]
     #[error(
         "the component is made of more than {} instances, or of components that are given to it",
         expansion::MOST
@@ -104,6 +112,7 @@ pub(crate) enum ProgramError {
     #[error("nothing to run: {0}")]
     NoEntry(String),
     /// There are no threads to compile on.
+    #[cfg(feature = "compiler")]
     #[error("there are no threads for it: {0}")]
     Threads(String),
     /// Compiled code could not be loaded.
@@ -112,6 +121,7 @@ pub(crate) enum ProgramError {
 }
 
 /// Compiles bytes, which come from an image and are trusted in nothing.
+#[cfg(feature = "compiler")]
 pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, ProgramError> {
     let compiled = match bytes.first_chunk() {
         Some(&MODULE) => engine.precompile_module(bytes),
@@ -125,15 +135,16 @@ pub(crate) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, ProgramE
     compiled.map_err(|error| ProgramError::Invalid(format!("{error:#}")))
 }
 
-/// Loads a file that [`compile`] made.
+/// Loads a file of compiled code.
 #[expect(unsafe_code, reason = "wasmtime maps compiled code from its file")]
 pub(crate) fn load(machine: &Machine, path: &Path) -> Result<Program, ProgramError> {
     let engine = &machine.engine;
     let failed = |error: wasmtime::Error| ProgramError::Load(format!("{error:#}"));
     match Engine::detect_precompiled_file(path).map_err(failed)? {
         Some(Precompiled::Module) => {
-            // SAFETY: the file was written by this process or an earlier one from the output of `compile`, into a
-            // directory only its owner can write to, and the caller has checked its seal.
+            // SAFETY: the file was written by this process or an earlier one from the output of `compile`, here or where
+            // somebody signed it whom the node's owner trusts, into a directory only its owner can write to, and the
+            // caller has checked its seal.
             let module = unsafe { Module::deserialize_file(engine, path) }.map_err(failed)?;
             link_module(machine, &module)
         }

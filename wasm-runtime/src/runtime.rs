@@ -28,6 +28,7 @@ use crate::code_cache::{CodeCache, private_directory};
 use crate::config::{Clock, Config, Limits, Output};
 use crate::connector::Connector;
 use crate::container::{Container, Exit};
+use crate::core_dumps::{CoreDumps, Place};
 use crate::engine::Machine;
 use crate::executor::Executor;
 use crate::guest::{self, Environment};
@@ -68,6 +69,7 @@ pub struct WasmRuntime {
     servers: Arc<Servers>,
     node_addresses: Arc<[IpAddr]>,
     output: Output,
+    core_dump: Option<PathBuf>,
     staging: PathBuf,
     containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
     /// Executors of sandboxes that have a network namespace.
@@ -93,19 +95,31 @@ pub struct Statistics {
 impl WasmRuntime {
     /// Makes the engine and its threads. No containers exist yet, whatever earlier processes ran.
     pub fn new(config: Config) -> Result<Self, RuntimeError> {
-        let Config { data_dir, clock, limits, names, paths, listening, node_addresses, output } = config;
+        let Config {
+            data_dir,
+            clock,
+            limits,
+            names,
+            paths,
+            listening,
+            node_addresses,
+            output,
+            core_dump,
+            compiles,
+            imported,
+        } = config;
         let io = |action: &'static str, path: &Path| {
             let path = path.to_owned();
             move |source| RuntimeError::Io { action, path, source }
         };
         private_directory(&data_dir).map_err(io("create directory", &data_dir))?;
         let machine = Arc::new(Machine::new(limits.instances).map_err(|error| unavailable(&error))?);
-        let cache =
-            CodeCache::open(&data_dir, &machine.engine).map_err(io("open the code cache in", &data_dir))?;
+        let cache = CodeCache::open(&data_dir, &machine.engine, imported.as_deref())
+            .map_err(io("open the code cache in", &data_dir))?;
         let staging = data_dir.join("mounts");
         remove_directory(&staging)?;
         Ok(Self {
-            images: Images::new(Arc::clone(&machine), cache, limits.image_bytes),
+            images: Images::new(Arc::clone(&machine), cache, compiles.then_some(limits.image_bytes)),
             executor: Executor::of_node().map_err(|error| unavailable(&error))?,
             containers: Mutex::default(),
             namespaces: tokio::sync::Mutex::default(),
@@ -117,6 +131,7 @@ impl WasmRuntime {
             servers: listening.0,
             node_addresses: node_addresses.into(),
             output,
+            core_dump,
             machine,
             clock,
             limits,
@@ -217,9 +232,24 @@ impl WasmRuntime {
             network,
             outgoing,
             names,
+            core_dumps: self.core_dumps(container)?,
             memory: Arc::clone(&container.memory),
             processor: Arc::clone(&container.processor),
         })
+    }
+
+    /// What makes the core dumps of a container, if they are wanted.
+    fn core_dumps(&self, container: &Container) -> Result<Option<Arc<CoreDumps>>, RuntimeError> {
+        let spec = &container.spec;
+        let invalid = |reason| RuntimeError::InvalidSpec { id: spec.id.clone(), reason };
+        let place = match (&self.core_dump, &container.settings.core_dumps) {
+            (Some(file), _) => Place::File(file.clone()),
+            (None, Some(path)) => Place::mounted(spec, path).map_err(|error| invalid(error.to_string()))?,
+            (None, None) => return Ok(None),
+        };
+        let of = format!("{}.{}", spec.sandbox.hostname, spec.id.name);
+        let (turn, clock) = (Arc::clone(&self.machine.dumping), Arc::clone(&self.clock));
+        Ok(Some(Arc::new(CoreDumps { place, of, limits: self.limits, turn, clock })))
     }
 
     /// Created to Running.

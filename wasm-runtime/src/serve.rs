@@ -46,7 +46,7 @@ use crate::program::{Kind, Program, Server};
 use crate::response::{Done, Exchange, Problem};
 use crate::servers::Listed;
 use crate::spares::{Instance, Place, Spares};
-use crate::{p3, trap};
+use crate::{core_dumps, p3, trap};
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -325,7 +325,11 @@ impl Service {
     {
         // Told before the store is dropped, which ends the body.
         let mut instance = self.instance(place).await.inspect_err(|_| exchange.fail())?;
-        self.call(&mut instance, request, sender, exchange).await.inspect_err(|_| exchange.fail())?;
+        if let Err(error) = self.call(&mut instance, request, sender, exchange).await {
+            exchange.fail();
+            let (store, place) = instance.parts();
+            return Err(core_dumps::end(self.environment.core_dumps.as_ref(), store, place, error).await);
+        }
         if self.spares.answers_again(&instance) {
             // A body that the component left unfinished ends only with the instance.
             let ended = timeout(self.limits.linger, exchange.done.cancelled()).await.is_ok();
@@ -364,8 +368,12 @@ impl Service {
             return Err(wasmtime::Error::msg("a command is no server"));
         };
         let mut store = self.environment.store(server.engine(), Role::Program { stdin: None })?;
-        let proxy = server.proxy.instantiate_async(&mut store).await?;
-        Ok(Box::new(Instance::new(store, proxy, slot)))
+        match server.proxy.instantiate_async(&mut store).await {
+            Ok(proxy) => Ok(Box::new(Instance::new(store, proxy, slot))),
+            Err(error) => {
+                Err(core_dumps::end(self.environment.core_dumps.as_ref(), store, slot, error).await)
+            }
+        }
     }
 
     async fn call<B>(

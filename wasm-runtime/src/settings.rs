@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `run.wherry.dev/blobstore` | `/data` | the mount in whose volume `wasi:blobstore` has its containers |
 //! | `run.wherry.dev/capabilities` | `http-client, sockets` | what components may import, of what reaches others |
+//! | `run.wherry.dev/core-dumps` | `/data` | the mount in whose volume the core dumps of guests that trap are written |
 //! | `run.wherry.dev/egress` | `10.0.0.0/8, 192.0.2.7, *.example.com` | the addresses and hosts that guests may reach |
 //! | `run.wherry.dev/level` | `baseline` | what its namespace is held to; the API server writes it |
 //! | `run.wherry.dev/in-process` | `false` | whether its requests to guests of this process are handed over, without a connection |
@@ -25,6 +26,7 @@ use crate::level::Level;
 const PREFIX: &str = "run.wherry.dev/";
 const BLOBSTORE: &str = "run.wherry.dev/blobstore";
 const CAPABILITIES: &str = "run.wherry.dev/capabilities";
+const CORE_DUMPS: &str = "run.wherry.dev/core-dumps";
 const EGRESS: &str = "run.wherry.dev/egress";
 const LEVEL: &str = "run.wherry.dev/level";
 const IN_PROCESS: &str = "run.wherry.dev/in-process";
@@ -39,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) blobstore: Option<String>,
     /// What its components may import.
     pub(crate) capabilities: Capabilities,
+    /// The mount in whose volume core dumps are written.
+    pub(crate) core_dumps: Option<String>,
     /// What its guests may reach.
     pub(crate) egress: Egress,
     /// Whether its requests to guests of this process are handed over.
@@ -76,6 +80,7 @@ impl Settings {
         Self {
             blobstore: None,
             capabilities,
+            core_dumps: None,
             egress: Egress::usual(level),
             in_process: true,
             instance_reuse: NonZeroU32::MIN,
@@ -100,6 +105,7 @@ impl Settings {
                     let known = "a list of http-client and sockets, or empty";
                     settings.capabilities = parsed(CAPABILITIES, value, known, Capabilities::parse(value))?;
                 }
+                CORE_DUMPS => settings.core_dumps = Some(mount(CORE_DUMPS, value)?),
                 EGRESS => {
                     let known = "a list of CIDRs and hosts, as 10.0.0.0/8, 192.0.2.7, *.example.com";
                     settings.egress = parsed(EGRESS, value, known, Egress::parse(value, level))?;
@@ -193,10 +199,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_value_is_read_or_refused_with_its_name(value in ".*") {
-            for name in [BLOBSTORE, CAPABILITIES, EGRESS, IN_PROCESS, INSTANCE_REUSE, KEYVALUE, LEVEL, REQUEST_TIMEOUT] {
+            for name in [BLOBSTORE, CAPABILITIES, CORE_DUMPS, EGRESS, IN_PROCESS, INSTANCE_REUSE, KEYVALUE, LEVEL, REQUEST_TIMEOUT] {
                 match read(&[(name, &value)]) {
                     Ok(settings) => {
                         prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());
+                        prop_assert!(name != CORE_DUMPS || settings.core_dumps.is_some_and(|path| path.starts_with('/')));
                         prop_assert!(name != IN_PROCESS || settings.in_process == (value == "true"));
                         prop_assert!(name != INSTANCE_REUSE || settings.instance_reuse == value.parse().unwrap());
                     }

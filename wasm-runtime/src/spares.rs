@@ -28,13 +28,18 @@ pub(crate) struct Instance {
     /// How many requests it was given.
     pub(crate) answered: u32,
     /// Its place in the node's pool.
-    _slot: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
 }
 
 impl Instance {
     /// One that has answered nothing yet.
     pub(crate) fn new(store: Store<Guest>, proxy: Proxy, slot: OwnedSemaphorePermit) -> Self {
-        Self { store, proxy, answered: 0, _slot: slot }
+        Self { store, proxy, answered: 0, slot }
+    }
+
+    /// Its store, and what has to be held as long as that is there.
+    pub(crate) fn parts(self) -> (Store<Guest>, OwnedSemaphorePermit) {
+        (self.store, self.slot)
     }
 }
 

@@ -3,6 +3,8 @@
 use wasmtime::WasmBacktrace;
 use wasmtime::component::ResourceTableError;
 
+use crate::core_dumps;
+
 /// The most bytes that are said; a container's status takes no more, and frames at the end tell the least.
 const MOST: usize = 4096;
 
@@ -14,6 +16,9 @@ pub(crate) fn explain(error: &wasmtime::Error) -> String {
         }
         _ => error.root_cause().to_string(),
     };
+    if let Some(told) = core_dumps::told(error) {
+        text = format!("{text}\n{told}");
+    }
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         text = format!("{text}\n{backtrace}");
     }

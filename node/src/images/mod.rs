@@ -49,7 +49,7 @@ pub use push::{Interfaces, WasmArtifact};
 pub(crate) use reference::ImageReference;
 pub use registries::{Registries, RegistriesError};
 pub(crate) use signatures::Rejected;
-pub use signatures::{SignaturePolicy, SignaturePolicyError};
+pub use signatures::{KeyError, PublicKey, SignaturePolicy, SignaturePolicyError};
 use store::ContentStore;
 pub(crate) use store::{Image, Keep, StoreError};
 

@@ -1,7 +1,10 @@
 //! WebAssembly as users meet it when it asks for too much.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::{Value, json};
-use wherry_tests::{Options, in_cluster, wait};
+use wherry_tests::{Options, build_dir, in_cluster, wait, wherry_binary};
 
 fn pod(name: &str, annotations: &Value, container: &Value) -> String {
     json!({
@@ -42,5 +45,49 @@ fn who_asks_for_too_much_is_told_so() {
             ended["message"].as_str().is_some_and(|text| text.contains("memory limit of 33554432")),
             "{ended}"
         );
+    });
+}
+
+/// Keys for this test alone.
+const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIEvUhZDpSF7hDzs35JJi3ZTpTA6XzMcWIjNjbV+5l56X
+-----END PRIVATE KEY-----
+";
+const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAPE8mqxqfDdBELfIL/kgQr7Sz3H04w+iO0+c9wu9/wyw=
+-----END PUBLIC KEY-----
+";
+
+fn wherry(dir: &Path, args: &[&str]) {
+    let output = Command::new(wherry_binary()).args(args).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "wherry {}: {output:?}", args.join(" "));
+}
+
+#[test]
+fn a_node_that_does_not_compile_says_what_to_do() {
+    let flags = vec!["--compile-wasm=false".to_owned()];
+    in_cluster(Options { flags, env: Vec::new() }, |cluster| {
+        let echo = json!({ "name": "main", "image": "127.0.0.1:5000/tcp-echo:v1", "args": ["0.0.0.0:7000"] });
+        cluster.apply(&pod("echo", &json!({}), &echo));
+        wait::until("the Pod to be told that there is no code", || {
+            let waiting = cluster.first_container("echo")["state"]["waiting"].clone();
+            let message = waiting["message"].as_str().unwrap_or_default();
+            let told = waiting["reason"] == "CreateContainerError"
+                && message.contains("this node does not compile: where there is a compiler, run `wherry compile IMAGE --target ");
+            if told { Ok(()) } else { Err(waiting.to_string()) }
+        });
+        cluster.until_told("involvedObject.name=echo,reason=Failed", |told| {
+            told.contains("then here `wherry code import FILE --key PUBLIC-KEY`")
+        });
+
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("key.pem"), PRIVATE).unwrap();
+        std::fs::write(dir.path().join("key.pub"), PUBLIC).unwrap();
+        let guest = build_dir().join("guests/tcp-echo.wasm");
+        wherry(dir.path(), &["compile", guest.to_str().unwrap(), "--key", "key.pem", "-o", "echo.aot"]);
+        let data = cluster.data_dir();
+        let data = ["--data-dir", data.to_str().unwrap()];
+        wherry(dir.path(), &[&["code", "import", "echo.aot", "--key", "key.pub"], &data[..]].concat());
+        cluster.wait_for("condition=Ready", &["pod/echo"]);
     });
 }

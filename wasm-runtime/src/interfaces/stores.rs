@@ -12,6 +12,7 @@ use wherry_runtime_api::{ContainerSpec, SandboxId};
 use super::blobs::{Blobs, BlobsError};
 use super::journal::JournalError;
 use super::keyvalue::Buckets;
+use crate::preopens;
 
 /// All buckets and blobs of the node.
 pub(crate) struct Stores {
@@ -86,11 +87,8 @@ fn mounted<'a>(
     annotation: &'static str,
     path: &str,
 ) -> Result<&'a Path, StoreError> {
-    let is_it = |mounted: &str| mounted.trim_end_matches('/') == path.trim_end_matches('/');
-    let found = spec.mounts.iter().find(|mount| is_it(&mount.container_path) && !mount.read_only);
-    let volume = found.filter(|mount| mount.host_path.is_dir());
     let not_mounted = || StoreError::NotMounted { annotation, path: path.to_owned() };
-    Ok(&volume.ok_or_else(not_mounted)?.host_path)
+    preopens::writable(&spec.mounts, path).ok_or_else(not_mounted)
 }
 
 /// What volumes keep, by device and number of their directories, while some container has it.

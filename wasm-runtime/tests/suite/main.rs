@@ -11,9 +11,13 @@ mod commands;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod core_dumps;
+#[cfg(test)]
 mod exec;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
+mod imported;
 #[cfg(test)]
 mod in_process;
 #[cfg(test)]

@@ -20,14 +20,14 @@ pub enum KeyError {
 
 /// A public key.
 #[derive(Clone, Debug)]
-pub(super) struct PublicKey {
+pub struct PublicKey {
     algorithm: &'static dyn VerificationAlgorithm,
     bytes: Vec<u8>,
 }
 
 impl PublicKey {
     /// The key in this PEM.
-    pub(super) fn parse(pem: &[u8]) -> Result<Self, KeyError> {
+    pub fn parse(pem: &[u8]) -> Result<Self, KeyError> {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| KeyError::Form)?;
         let (_, info) = SubjectPublicKeyInfo::from_der(&der).map_err(|_| KeyError::Form)?;
         let (kind, parameters) = (&info.algorithm.algorithm, info.algorithm.parameters.as_ref());
@@ -43,7 +43,7 @@ impl PublicKey {
     }
 
     /// Whether who has this key signed the message so.
-    pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+    pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(self.algorithm, &self.bytes).verify(message, signature).is_ok()
     }
 }

@@ -29,6 +29,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub(super) use fetch::{MAX_PAYLOAD, MAX_SIGNATURES, SIGNATURE, fetch, is_signatures};
+pub use key::{KeyError, PublicKey};
 pub(super) use payload::Payload;
 pub(crate) use policy::Rejected;
 pub use policy::{SignaturePolicy, SignaturePolicyError};
