@@ -125,7 +125,8 @@ fn fingerprint(engine: &Engine) -> String {
     hex::encode(&hasher.0.finish().as_ref()[..16])
 }
 
-#[cfg(all(test, feature = "compiler"))]
+#[cfg(test)]
+#[cfg(feature = "compiler")]
 mod tests {
     use super::*;
 

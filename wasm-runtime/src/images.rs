@@ -204,7 +204,8 @@ fn step(step: &str, error: &dyn std::error::Error) -> RuntimeError {
     RuntimeError::Failed { step: step.to_owned(), reason: error.to_string() }
 }
 
-#[cfg(all(test, feature = "compiler"))]
+#[cfg(test)]
+#[cfg(feature = "compiler")]
 mod tests {
     use super::*;
 

@@ -93,7 +93,7 @@ mod tests {
         // One was there a moment later, and is missing once more.
         let second = Duration::from_secs(1);
         assert_eq!(known.due(of(&[&a]), start + second), []);
-        assert_eq!(known.due(of(&[&a, &b]), start + GRACE), [a.clone()]);
+        assert_eq!(known.due(of(&[&a, &b]), start + GRACE), std::slice::from_ref(&a));
         assert_eq!((known.due(of(&[&a, &b]), start + 2 * GRACE), known.next()), (vec![b], None));
         assert_eq!(known.due(of(&[]), start + 2 * GRACE), []);
         assert_eq!(known.due(of(&[&a]), start + 2 * GRACE), []);
