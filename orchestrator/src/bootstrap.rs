@@ -14,7 +14,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use k8s_openapi::api::networking::v1::{IngressClass, ServiceCIDR};
 use k8s_openapi::api::node::v1::RuntimeClass;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::api::scheduling::v1::PriorityClass;
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
@@ -195,7 +195,7 @@ pub(crate) async fn local_path_class(client: &Client) -> Result<(), kube::Error>
     // What a node may write of them, admission says.
     let rule =
         json!({"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": ["list", "watch", "patch"]});
-    create_all::<ClusterRole>(client, json!({"metadata": {"name": LOCAL_PATH_ROLE}, "rules": [rule]})).await
+    policy::role(client, json!({"metadata": {"name": LOCAL_PATH_ROLE}, "rules": [rule]})).await
 }
 
 /// The name of what lets nodes know which packets network policies let through.
@@ -207,7 +207,7 @@ pub(crate) async fn network_policies(client: &Client) -> Result<(), kube::Error>
         {"apiGroups": [""], "resources": ["namespaces", "pods"], "verbs": ["list", "watch"]},
         {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["list", "watch"]},
     ]);
-    create_all::<ClusterRole>(client, json!({"metadata": {"name": POLICIES_ROLE}, "rules": rules})).await?;
+    policy::role(client, json!({"metadata": {"name": POLICIES_ROLE}, "rules": rules})).await?;
     let group = "rbac.authorization.k8s.io";
     let binding = json!({
         "metadata": {"name": POLICIES_ROLE},
@@ -244,7 +244,7 @@ pub(crate) async fn ingress(client: &Client) -> Result<(), kube::Error> {
         rule("", &["events"], &["create", "patch"]),
     ];
     let role = json!({"metadata": {"name": ingress::ROLE}, "rules": rules});
-    create_all::<ClusterRole>(client, role).await?;
+    policy::role(client, role).await?;
     let binding = json!({
         "metadata": {"name": ingress::ROLE},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ingress::ROLE},

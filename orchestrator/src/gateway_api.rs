@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -14,6 +14,7 @@ use serde_json::json;
 use wherry_api::{gateway, ingress};
 
 use crate::bootstrap::create_all;
+use crate::policy;
 
 const DEFINITIONS: [&str; 5] = [
     include_str!("gateway_api/gatewayclasses.yaml"),
@@ -121,7 +122,7 @@ async fn role(client: &Client) -> Result<(), kube::Error> {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": gateway::ROLE},
         "subjects": [{"kind": "ServiceAccount", "namespace": "kube-system", "name": ingress::ACCOUNT}],
     });
-    create_all::<ClusterRole>(client, role).await?;
+    policy::role(client, role).await?;
     create_all::<ClusterRoleBinding>(client, binding).await
 }
 

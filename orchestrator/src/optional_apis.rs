@@ -2,7 +2,7 @@
 //! read what is there for all.
 
 use futures::future::try_join_all;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::DeleteParams;
 use kube::{Api, Client};
@@ -11,6 +11,7 @@ use wherry_api::kinds::SwitchedOn;
 use wherry_apiserver::bootstrap as api;
 
 use crate::bootstrap::create_all;
+use crate::policy;
 
 const GROUP: &str = "certificates.k8s.io";
 /// Lets Pods find out whom to believe.
@@ -25,7 +26,7 @@ pub(crate) async fn settle(client: &Client, switched_on: &SwitchedOn) -> Result<
     try_join_all(unserved.iter().map(|name| remove(client, name))).await?;
     if switched_on.has(GROUP, "ClusterTrustBundle") {
         let [role, binding] = discovery();
-        create_all::<ClusterRole>(client, role).await?;
+        policy::role(client, role).await?;
         create_all::<ClusterRoleBinding>(client, binding).await?;
     }
     Ok(())

@@ -29,6 +29,14 @@ pub(crate) async fn reconcile(client: &Client) -> Result<(), kube::Error> {
     bindings
 }
 
+/// The same for a ClusterRole that is not every cluster's.
+pub(crate) async fn role(client: &Client, wanted: Value) -> Result<(), kube::Error> {
+    let api = Api::<ClusterRole>::all(client.clone());
+    let found = api.get_opt(&name(&wanted)).await?;
+    let found = found.map(serde_json::to_value).transpose().map_err(kube::Error::SerdeError)?;
+    one(&api, found.as_ref(), &wanted).await
+}
+
 async fn cluster_wide<K>(client: &Client, wanted: Vec<Value>) -> Result<(), kube::Error>
 where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Object,

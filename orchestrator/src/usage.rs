@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{Response, StatusCode};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::DeleteParams;
 use kube::{Api, Client};
@@ -17,6 +17,7 @@ use wherry_apiserver::{HostedVersion, UserInfo};
 use wherry_metrics::{GROUP, MetricsServer, VERSION};
 
 use crate::bootstrap::create_all;
+use crate::policy;
 
 /// In whose name nodes are asked.
 const USER: &str = "system:metrics-server";
@@ -97,8 +98,8 @@ pub(crate) async fn bootstrap(client: &Client, metrics: bool) -> Result<(), kube
     });
     futures::try_join!(
         create_all::<APIService>(client, service),
-        create_all::<ClusterRole>(client, reader),
-        create_all::<ClusterRole>(client, role),
+        policy::role(client, reader),
+        policy::role(client, role),
         create_all::<ClusterRoleBinding>(client, binding),
     )
     .map(drop)

@@ -56,8 +56,10 @@ impl Sealer {
         let tag = hmac::sign(&self.key, &sealed(names, code.len() as u64, &pieces));
         file.write_all(MAGIC)?;
         file.write_all(tag.as_ref())?;
+        file.as_file().sync_all()?;
         file.persist(path)?;
-        Ok(())
+        // What was imported must not be lost after whoever imported it was told so.
+        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }
 
     /// The path, if there is a file with code under these names and its seal holds.
