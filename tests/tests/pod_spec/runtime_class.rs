@@ -139,7 +139,7 @@ fn the_runtime_class_names_the_oci_runtime() {
         cluster.kill();
         cluster.launch();
         for class in ["crun", "runc"] {
-            assert_eq!(cluster.kubectl(&["exec", class, "--", "echo", "here"]), "here\n");
+            cluster.exec_until(class, "echo here", |text| text == "here\n");
             let path = "jsonpath={.status.containerStatuses[0].restartCount}";
             assert_eq!(cluster.kubectl(&["get", "pod", class, "-o", path]), "0");
         }
