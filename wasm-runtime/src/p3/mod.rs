@@ -102,7 +102,7 @@ mod tests {
         };
         assert_eq!(told("/a?b=c", "web.shop:8080").unwrap(), "http://web.shop:8080/a?b=c");
         assert_eq!(told("http://web/", "other").unwrap(), "http://web/");
-        assert_eq!(told("*", "web").unwrap(), "http://web/*");
+        assert_eq!(told("*", "web").unwrap(), "http://web*", "its path stays an asterisk");
         assert!(told("/", "a b").is_err());
     }
 }
