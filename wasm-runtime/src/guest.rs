@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store};
-use wasmtime_wasi::cli::{AsyncStdinStream, AsyncStdoutStream};
+use wasmtime_wasi::cli::AsyncStdinStream;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::sockets::SocketAddrUse;
@@ -28,7 +28,7 @@ use crate::outgoing::Outgoing;
 use crate::preopens::Directories;
 use crate::processor::Processor;
 use crate::remarks::Remarks;
-use crate::streams::End;
+use crate::streams::{End, Outlet};
 use crate::ticker;
 
 /// The state of a component's store.
@@ -91,8 +91,8 @@ pub(crate) enum Role {
         /// `argv`, never empty.
         arguments: Arc<[String]>,
         stdin: End<AsyncStdinStream>,
-        stdout: End<AsyncStdoutStream>,
-        stderr: End<AsyncStdoutStream>,
+        stdout: Outlet,
+        stderr: Outlet,
     },
 }
 

@@ -23,8 +23,8 @@ const INTERRUPT: u8 = 3;
 /// The ends of a command.
 pub(crate) struct Streams {
     pub(crate) stdin: End<AsyncStdinStream>,
-    pub(crate) stdout: End<AsyncStdoutStream>,
-    pub(crate) stderr: End<AsyncStdoutStream>,
+    pub(crate) stdout: Outlet,
+    pub(crate) stderr: Outlet,
     /// Its errors once more, for what there is to say about the command.
     pub(crate) errors: Box<dyn AsyncWrite + Send + Unpin>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Client {
     pub(crate) terminal: Option<Box<dyn Terminal>>,
 }
 
-/// One end as WASI takes it.
+/// An end to read from, as WASI takes it.
 pub(crate) struct End<S> {
     stream: S,
     is_terminal: bool,
@@ -59,13 +59,28 @@ impl<S: StdinStream> StdinStream for End<S> {
     }
 }
 
-impl<S: StdoutStream> StdoutStream for End<S> {
+/// An end to write to.
+pub(crate) struct Outlet {
+    /// For WASI 0.2, whose programs flush what is held.
+    held: AsyncStdoutStream,
+    /// For WASI 0.3, where what was taken must not be lost when the program ends at once.
+    direct: Box<dyn Fn() -> Box<dyn AsyncWrite + Send + Sync> + Send + Sync>,
+    is_terminal: bool,
+}
+
+impl IsTerminal for Outlet {
+    fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+}
+
+impl StdoutStream for Outlet {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        self.stream.async_stream()
+        (self.direct)()
     }
 
     fn p2_stream(&self) -> Box<dyn wasmtime_wasi::p2::OutputStream> {
-        self.stream.p2_stream()
+        self.held.p2_stream()
     }
 }
 
@@ -77,15 +92,17 @@ pub(crate) fn input(
     End { stream: AsyncStdinStream::new(from), is_terminal }
 }
 
-fn output(to: impl AsyncWrite + Send + Sync + 'static, is_terminal: bool) -> End<AsyncStdoutStream> {
-    End { stream: AsyncStdoutStream::new(CAPACITY, to), is_terminal }
+fn output(to: impl AsyncWrite + Clone + Send + Sync + 'static, is_terminal: bool) -> Outlet {
+    let held = AsyncStdoutStream::new(CAPACITY, to.clone());
+    Outlet { held, direct: Box::new(move || Box::new(to.clone())), is_terminal }
 }
 
 /// Pipes; without `stdin` the input is empty.
 pub(crate) fn pipes(stdin: bool) -> (Streams, Client) {
     let (stdout, to_stdout) = duplex(CAPACITY);
     let (stderr, to_stderr) = duplex(CAPACITY);
-    let to_stderr = Shared(Arc::new(parking_lot::Mutex::new(to_stderr)));
+    let [to_stdout, to_stderr] =
+        [to_stdout, to_stderr].map(|pipe| Shared(Arc::new(parking_lot::Mutex::new(pipe))));
     let (stdin, from_stdin) = if stdin {
         let (stdin, from) = duplex(CAPACITY);
         (Some(Box::new(stdin) as Input), input(from, false))
@@ -137,7 +154,7 @@ pub(crate) fn terminal(interrupt: CancellationToken) -> io::Result<(Streams, Scr
     Ok((streams, Screen { side, interrupt }))
 }
 
-/// A pipe that two write to.
+/// A pipe that several write to.
 #[derive(Clone)]
 struct Shared(Arc<parking_lot::Mutex<DuplexStream>>);
 
@@ -150,7 +167,7 @@ impl AsyncWrite for Shared {
         Pin::new(&mut *self.0.lock()).poll_flush(cx)
     }
 
-    /// The pipe ends when both are gone.
+    /// The pipe ends when all are gone.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
     }
