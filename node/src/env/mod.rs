@@ -11,7 +11,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -227,23 +227,30 @@ pub(crate) async fn resolve(
             out.set(name, value);
         }
     }
-    Ok(out.0)
+    Ok(out.all)
 }
 
 /// Variables in order of their first mention.
 #[derive(Default)]
-struct Variables(Vec<(String, String)>);
+struct Variables {
+    all: Vec<(String, String)>,
+    /// Where each is: there are seven for each Service of a namespace.
+    places: HashMap<String, usize>,
+}
 
 impl Variables {
     fn get(&self, name: &str) -> Option<&str> {
-        lookup(&self.0, name)
+        let (_, value) = self.all.get(*self.places.get(name)?)?;
+        Some(value)
     }
 
     fn set(&mut self, name: String, value: String) {
-        match self.0.iter_mut().find(|(key, _)| *key == name) {
-            Some(entry) => entry.1 = value,
-            None => self.0.push((name, value)),
+        if let Some(entry) = self.places.get(&name).and_then(|place| self.all.get_mut(*place)) {
+            entry.1 = value;
+            return;
         }
+        self.places.insert(name.clone(), self.all.len());
+        self.all.push((name, value));
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn variables<'a>(
         })
         .collect();
     // A Service of the pod's own namespace comes last and wins over the API server's of the same name.
-    seen.sort_by_key(|service| (!is_api_server(service), service.metadata.name.clone()));
+    seen.sort_by_cached_key(|service| (!is_api_server(service), service.metadata.name.clone()));
     seen.into_iter().flat_map(of_service).collect()
 }
 
