@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, Full};
+use http_body_util::{BodyExt as _, Either, Empty, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
@@ -48,45 +48,8 @@ impl Holder for () {
     fn ended(&mut self) {}
 }
 
-/// A body as it comes in.
-pub(crate) enum Received {
-    /// By a connection.
-    Connection(Incoming),
-    /// From within the process.
-    Inside(Body),
-}
-
-impl http_body::Body for Received {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut *self {
-            Self::Connection(body) => {
-                let came = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(came.map(|frame| frame.map_err(|error| BodyError::Broken(error.into()))))
-            }
-            Self::Inside(body) => Pin::new(body).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Connection(body) => body.is_end_stream(),
-            Self::Inside(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Connection(body) => body.size_hint(),
-            Self::Inside(body) => body.size_hint(),
-        }
-    }
-}
+/// A body as it comes in: by a connection, or from within the process.
+pub(crate) type Received = Either<Incoming, Body>;
 
 /// A body that comes in time or breaks off.
 pub(crate) struct Timed<H> {
@@ -122,7 +85,7 @@ impl<H: Holder> http_body::Body for Timed<H> {
             if came.is_none() || this.inner.is_end_stream() {
                 this.holder.ended();
             }
-            return Poll::Ready(came);
+            return Poll::Ready(came.map(|frame| frame.map_err(BodyError::Broken)));
         }
         let until = Instant::now() + this.patience;
         let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));

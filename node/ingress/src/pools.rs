@@ -257,14 +257,14 @@ impl Lease {
             Sender::Http2(sender) => sender.try_send_request(request).await,
             Sender::Inside(server) => {
                 let answer = server.answer(request).await.map_err(SendError::Ended)?;
-                return Ok(answer.map(Received::Inside));
+                return Ok(answer.map(Received::Right));
             }
         };
         let answer = answer.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::NotSent(request.into_body()),
             None => SendError::Lost(error.into_error()),
         })?;
-        Ok(answer.map(Received::Connection))
+        Ok(answer.map(Received::Left))
     }
 
     /// Keeps the connection for others; its answer was read to the end.

@@ -99,7 +99,7 @@ impl Outgoing {
         }
         let is_repeatable = !has_body && head.method.is_idempotent();
         let (sender, uploaded) = oneshot::channel();
-        let body = Timed::new(Received::Connection(body), Uploaded(Some(sender)), stalled);
+        let body = Timed::new(Received::Left(body), Uploaded(Some(sender)), stalled);
         Self { head, body: Some(Body::new(body)), uploaded, is_repeatable }
     }
 
