@@ -21,6 +21,7 @@
 mod keeper;
 mod kept;
 mod keys;
+mod p521;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod net;
 pub(crate) mod network_policy;
+mod p521;
 pub(crate) mod pod;
 pub(crate) mod pod_certificates;
 pub(crate) mod rbac;

@@ -1,5 +1,9 @@
 //! What is asked for, and what is handed out.
 
+use ::p521::ecdsa::signature::hazmat::PrehashSigner as _;
+use ::p521::ecdsa::{DerSignature as DerSignature521, SigningKey as SigningKey521};
+use ::p521::elliptic_curve::Generate as _;
+use ::p521::pkcs8::EncodePublicKey as _;
 use proptest::prelude::*;
 use rcgen::string::Ia5String;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData, SanType, SigningKey};
@@ -113,6 +117,54 @@ fn a_signature_of_the_uid_shows_that_the_key_is_there() {
     };
     assert_told(&problems(&with("p")), "");
     assert_told(&problems(&with("q")), "spec.proofOfPossession: Invalid value: could not verify");
+}
+
+/// ring knows nothing of the curve.
+#[rstest]
+#[case::as_nodes_make_it("1.2.840.10045.4.3.4", Some(&digest::SHA512))]
+#[case("1.2.840.10045.4.3.3", Some(&digest::SHA384))]
+#[case("1.2.840.10045.4.3.2", Some(&digest::SHA256))]
+#[case::by_sha1("1.2.840.10045.4.1", None)]
+fn signatures_of_p521_are_read(#[case] oid: &str, #[case] expected: Option<&'static digest::Algorithm>) {
+    let key = SigningKey521::generate();
+    let point = key.verifying_key().to_sec1_point(false);
+    assert_eq!(p521::algorithm(oid), expected);
+    let Some(algorithm) = expected else { return };
+    let mut number = [0; 64];
+    let hash = digest::digest(algorithm, b"said");
+    number[64 - hash.as_ref().len()..].copy_from_slice(hash.as_ref());
+    let signed: DerSignature521 = key.sign_prehash(&number).unwrap();
+    let is_signed = |said: &[u8], signed: &[u8]| p521::is_signed(point.as_bytes(), algorithm, said, signed);
+    assert!(is_signed(b"said", signed.as_bytes()));
+    assert!(!is_signed(b"other", signed.as_bytes()) && !is_signed(b"said", &signed.as_bytes()[1..]));
+}
+
+/// As Go signs, and as `openssl dgst -sha256 -sign` does.
+#[test]
+fn a_signature_of_the_uid_by_p521_shows_that_the_key_is_there() {
+    let key = SigningKey521::generate();
+    let mut number = [0; 64];
+    number[32..].copy_from_slice(digest::digest(&digest::SHA256, b"p").as_ref());
+    let signed: DerSignature521 = key.sign_prehash(&number).unwrap();
+    let public = STANDARD.encode(key.verifying_key().to_public_key_der().unwrap().as_bytes());
+    let with = |uid: &str, proof: &[u8]| {
+        let proof = STANDARD.encode(proof);
+        let fields = [
+            ("spec.pkixPublicKey", public.as_str()),
+            ("spec.proofOfPossession", &proof),
+            ("spec.podUID", uid),
+        ];
+        request("", &fields.map(|(field, value)| (field, value.into())))
+    };
+    assert_told(&problems(&with("p", signed.as_bytes())), "");
+    assert_told(
+        &problems(&with("q", signed.as_bytes())),
+        "spec.proofOfPossession: Invalid value: could not verify",
+    );
+    assert_told(
+        &problems(&with("p", b"no signature")),
+        "spec.proofOfPossession: Invalid value: could not verify",
+    );
 }
 
 /// A request to which a certificate from `begin` to `end` with these names was handed out.
