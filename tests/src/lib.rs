@@ -13,6 +13,7 @@ mod cluster;
 mod disk;
 mod hosts;
 pub mod http;
+pub mod keys;
 mod leftovers;
 mod netns;
 pub mod pods;

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use wherry_tests::{Registry, build_dir, http, isolated, wait, wherry_binary};
+use wherry_tests::{Registry, build_dir, http, isolated, keys, wait, wherry_binary};
 
 const IMAGE: &str = "127.0.0.1:5000/tools/http:v1";
 
@@ -104,26 +104,13 @@ fn commands(dir: &Path) {
     assert!(text(&refused.stderr).contains("\"no-such-file.wasm\" is neither a file nor an image"));
 }
 
-/// Keys for this test alone, as openssl wrote them.
-const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIEvUhZDpSF7hDzs35JJi3ZTpTA6XzMcWIjNjbV+5l56X
------END PRIVATE KEY-----
-";
-const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VwAyEAPE8mqxqfDdBELfIL/kgQr7Sz3H04w+iO0+c9wu9/wyw=
------END PUBLIC KEY-----
-";
-/// That of somebody else.
-const OTHER: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VwAyEA/GgWlvj8XS/WgQK6MN3YWyaJQceyTRLbN+hfDREqecE=
------END PUBLIC KEY-----
-";
-
 #[test]
 fn what_is_compiled_for_others_is_imported_by_them() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    for (name, key) in [("private.pem", PRIVATE), ("public.pem", PUBLIC), ("other.pem", OTHER)] {
+    for (name, key) in
+        [("private.pem", keys::PRIVATE), ("public.pem", keys::PUBLIC), ("other.pem", keys::OTHER)]
+    {
         std::fs::write(dir.join(name), key).unwrap();
     }
     let guest = guest("cli-p1");

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use wherry_tests::{Options, build_dir, in_cluster, wait, wherry_binary};
+use wherry_tests::{Options, build_dir, in_cluster, keys, wait, wherry_binary};
 
 fn pod(name: &str, annotations: &Value, container: &Value) -> String {
     json!({
@@ -48,16 +48,6 @@ fn who_asks_for_too_much_is_told_so() {
     });
 }
 
-/// Keys for this test alone.
-const PRIVATE: &str = "-----BEGIN PRIVATE KEY-----
-MC4CAQAwBQYDK2VwBCIEIEvUhZDpSF7hDzs35JJi3ZTpTA6XzMcWIjNjbV+5l56X
------END PRIVATE KEY-----
-";
-const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----
-MCowBQYDK2VwAyEAPE8mqxqfDdBELfIL/kgQr7Sz3H04w+iO0+c9wu9/wyw=
------END PUBLIC KEY-----
-";
-
 fn wherry(dir: &Path, args: &[&str]) {
     let output = Command::new(wherry_binary()).args(args).current_dir(dir).output().unwrap();
     assert!(output.status.success(), "wherry {}: {output:?}", args.join(" "));
@@ -81,8 +71,8 @@ fn a_node_that_does_not_compile_says_what_to_do() {
         });
 
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("key.pem"), PRIVATE).unwrap();
-        std::fs::write(dir.path().join("key.pub"), PUBLIC).unwrap();
+        std::fs::write(dir.path().join("key.pem"), keys::PRIVATE).unwrap();
+        std::fs::write(dir.path().join("key.pub"), keys::PUBLIC).unwrap();
         let guest = build_dir().join("guests/tcp-echo.wasm");
         wherry(dir.path(), &["compile", guest.to_str().unwrap(), "--key", "key.pem", "-o", "echo.aot"]);
         let data = cluster.data_dir();

@@ -5,56 +5,21 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConnection, ServerConfig, ServerConnection};
 use tokio::sync::watch;
 use wherry_fuzz::{halves, host};
-use wherry_ingress::{Certificate, Certificates, Host, Site, Table, server_config};
+use wherry_ingress::{Certificate, Certificates, Host, Site, TRUSTING, Table, server_config};
 
 /// Certificates to tell apart, with what clients see of them.
 static SHOWN: LazyLock<Vec<(Certificate, CertificateDer<'static>)>> = LazyLock::new(|| (0..4).map(|_| made()).collect());
-static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().expect("its versions are known").dangerous();
-    Arc::new(builder.with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth())
-});
 
 fn made() -> (Certificate, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["ingress.invalid".to_owned()]).expect("it can be made");
     let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
     let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes(), &default_provider());
     (certificate.expect("it can be read"), made.cert.der().clone())
-}
-
-/// A client that believes everybody.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }
 
 /// Which of the lines a client is for that asks for this name, in the plainest way.
@@ -82,7 +47,7 @@ fn say(from: &mut Vec<u8>, to: &mut ServerConnection) -> bool {
 
 /// What a client that asks for this name is shown.
 fn shown(config: Arc<ServerConfig>, name: ServerName<'static>) -> Option<CertificateDer<'static>> {
-    let mut client = ClientConnection::new(CLIENT.clone(), name).expect("a client");
+    let mut client = ClientConnection::new(TRUSTING.config().clone(), name).expect("a client");
     let mut server = ServerConnection::new(config).expect("a server");
     let mut hello = Vec::new();
     client.write_tls(&mut hello).expect("it fits into memory");
