@@ -176,10 +176,13 @@ pub(crate) fn cluster_dns(config: &Config) -> Result<Arc<ClusterDns>, NodeError>
     Ok(Arc::new(ClusterDns::new(&config.dns, zone, Path::new(dns::NODE))))
 }
 
-/// The gate of network policies; always open where no kernel could be told of them, and where the network is others' to keep.
+/// The gate of network policies; always open where no kernel could be told of them, and where the network is the plugins' to keep.
 fn policies(config: &Config) -> Result<(Gate, Option<(Place, Requests)>), NetworkError> {
-    if config.network == NetworkMode::Loopback || config.cni.is_some() {
+    if config.network == NetworkMode::Loopback {
         return Ok((Gate::open(), None));
+    }
+    if config.cni.is_some() {
+        return Ok((Gate::of_others(), None));
     }
     let layout = Layout::of(config.pod_cidr)?;
     let place = Place { node: config.node_name.clone(), layout };

@@ -106,6 +106,15 @@ fn until_answered(name: &str, address: &str) {
     });
 }
 
+/// What policies say is for the plugins to know, so no request may pass them by. It was handed over, as where there are no policies.
+fn guests_ask_each_other_by_the_network(cluster: &Cluster, server: SocketAddr) {
+    let asker = SocketAddr::new(ips(cluster, "asker")[0].parse().unwrap(), 8080);
+    let answer = http::get(asker, &format!("/get/{server}/env/HOSTNAME")).unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "wasm"));
+    let page = cluster.kubectl(&["get", "--raw", "/api/v1/nodes/node-1/proxy/metrics"]);
+    assert!(page.lines().any(|line| line == "wherry_in_process_requests_total 0"), "{page}");
+}
+
 #[test]
 fn plugins_connect_pods_of_both_kinds_and_all_of_it_goes_with_them() {
     with_plugins(|cluster, operator| {
@@ -114,9 +123,10 @@ fn plugins_connect_pods_of_both_kinds_and_all_of_it_goes_with_them() {
         let limits = json!({ "limits": { "memory": "64Mi" } });
         let wasm = json!({ "name": "main", "image": "127.0.0.1:5000/http:v1", "ports": [{ "containerPort": 8080 }], "resources": limits });
         cluster.run_pod("wasm", &pod(&wasm));
+        cluster.run_pod("asker", &pod(&wasm));
         cluster.kubectl(&["expose", "pod", "oci", "--port", "80", "--target-port", "8080"]);
         cluster.wait_for("condition=Ready", &["pods", "--all"]);
-        let found = ["oci", "wasm"].map(|name| ips(cluster, name));
+        let found = ["oci", "wasm", "asker"].map(|name| ips(cluster, name));
         for ips in &found {
             assert!(
                 ips.len() == 2 && ips[0].starts_with("10.244.0.") && ips[1].starts_with("fd00:244:"),
@@ -141,6 +151,7 @@ fn plugins_connect_pods_of_both_kinds_and_all_of_it_goes_with_them() {
         cluster.exec_until("oci", &format!("wget -q -O- http://{service}/; true"), |said| said == "oci\n");
         let wasm: SocketAddr = format!("{}:8080", found[1][0]).parse().unwrap();
         assert_eq!(http::get(wasm, "/log/x").map(|answer| answer.body).unwrap(), "logged");
+        guests_ask_each_other_by_the_network(cluster, wasm);
 
         // The next agent finds them as they are, and undoes what this one did.
         cluster.kill();

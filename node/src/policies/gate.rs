@@ -54,9 +54,14 @@ impl Gate {
         (Self { requests: Some(sender), judged: judged.clone() }, Requests { receiver, judged })
     }
 
-    /// A gate that is always open: where no policy has an effect.
+    /// A gate that is always open, where no policy has an effect.
     pub(crate) fn open() -> Self {
         Self { requests: None, judged: Judged::none() }
+    }
+
+    /// A gate that is always open where others keep the rules, of whom nothing is known: the network decides every connection.
+    pub(crate) fn of_others() -> Self {
+        Self { requests: None, judged: Judged::unknown() }
     }
 
     /// Which connections policies have a say about.

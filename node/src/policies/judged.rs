@@ -27,7 +27,7 @@ struct Ends {
 }
 
 impl Judged {
-    /// Every connection, until it is known better.
+    /// Every connection, until it is known better, if it ever is.
     pub(super) fn unknown() -> Self {
         Self(Arc::default())
     }
