@@ -12,7 +12,7 @@ use wherry_node::{Clients, Joining, join, pod_range};
 
 use crate::args::AgentArgs;
 use crate::network::NodePrefixes;
-use crate::node::{NodePlan, node_ready, node_result};
+use crate::node::{NodePlan, node_result};
 use crate::process::Stop;
 
 /// Runs until SIGTERM or SIGINT, then drains.
@@ -49,7 +49,7 @@ pub(crate) async fn run(args: AgentArgs, started: tokio::time::Instant) -> anyho
     let config = plan.config(plan.ips.ip, joined.tls, &clock);
     let mut node = tasks.spawn(wherry_node::run(clients, config, stop.clone()));
     let told = async {
-        node_ready(joined.client, &plan.name).await?;
+        plan.ready(joined.client).await?;
         let line = format!("ready in {} ms: node {}\n", started.elapsed().as_millis(), plan.name);
         std::io::stdout().lock().write_all(line.as_bytes())?;
         std::future::pending::<anyhow::Result<()>>().await

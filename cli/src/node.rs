@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use wherry_api::clock::Clock;
 use wherry_node::{
     CgroupRoot, CniDirectories, CredentialProviders, DnsSettings, EndpointTls, EvictionSettings, ImageLimits,
@@ -44,6 +44,7 @@ pub(crate) struct NodePlan {
     pub(crate) image_limits: ImageLimits,
     compiles_wasm: bool,
     pub(crate) ingress: IngressDoors,
+    registered: Arc<SetOnce<()>>,
 }
 
 impl NodePlan {
@@ -85,7 +86,15 @@ impl NodePlan {
             image_limits: args.images.limits()?,
             compiles_wasm: args.images.compile_wasm,
             ingress: IngressDoors::default(),
+            registered: Arc::default(),
         })
+    }
+
+    /// Waits until the node says that it takes Pods: by what this run has told of it, not by what one before left.
+    pub(crate) async fn ready(&self, client: Client) -> anyhow::Result<()> {
+        self.registered.wait().await;
+        await_condition(Api::all(client), &self.name, is_ready).await.context("cannot watch the node")?;
+        Ok(())
     }
 
     /// How the agent is set up that serves at this address.
@@ -127,6 +136,7 @@ impl NodePlan {
             ingress: self.ingress,
             cni: self.cni.clone(),
             oci_runtime: self.oci_runtime.clone(),
+            registered: self.registered.clone(),
             clock: clock.clone(),
         }
     }
@@ -153,14 +163,9 @@ fn cluster_domain(given: &str) -> anyhow::Result<String> {
     Ok(domain.to_owned())
 }
 
-/// Waits until the node says that it takes Pods.
-pub(crate) async fn node_ready(client: Client, name: &str) -> anyhow::Result<()> {
-    let ready = |node: Option<&Node>| {
-        let conditions = node.and_then(|n| n.status.as_ref()).and_then(|s| s.conditions.as_ref());
-        conditions.is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"))
-    };
-    await_condition(Api::all(client), name, ready).await.context("cannot watch the node")?;
-    Ok(())
+fn is_ready(node: Option<&Node>) -> bool {
+    let conditions = node.and_then(|node| node.status.as_ref()).and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
 }
 
 /// How the agent ended.

@@ -17,7 +17,7 @@ use wherry_orchestrator::{
 
 use crate::args::UpArgs;
 use crate::certificate::{endpoint_tls, follow};
-use crate::node::{NodePlan, node_ready, node_result};
+use crate::node::{NodePlan, node_result};
 use crate::process::{BUILD, Stop, announce, new_uid};
 use crate::serving::{Machine, Serving};
 
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: UpArgs, started: tokio::time::Instant) -> anyhow::
     let mut node = tasks.spawn(node);
     let client = plane.client("wherry-up", "wherry");
     let serve = async {
-        node_ready(client, &plan.name).await?;
+        plan.ready(client).await?;
         announce(started, &kubeconfig_path)?;
         std::future::pending::<anyhow::Result<()>>().await
     };

@@ -264,7 +264,10 @@ pub(crate) async fn run_with(
     tasks.spawn(
         Supervisor::new(agent.ctx.clone(), index.clone(), manifests, tasks.clone(), stop.clone()).run(),
     );
-    registration.register(&stop).await;
+    if registration.register(&stop).await {
+        // Nobody but this run sets it, once.
+        let _ = config.registered.set(());
+    }
     agent.tell_started();
     tasks.spawn(registration.run(stop.clone()));
     tasks.spawn(devices::serve(agent.ctx.devices.clone(), stop.clone()));

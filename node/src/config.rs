@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use wherry_api::clock::Clock;
 use wherry_api::ranges::Ranges;
 
@@ -79,6 +79,8 @@ pub struct Config {
     pub oci_runtime: PathBuf,
     /// Whether WebAssembly is compiled here, if this build can.
     pub compiles_wasm: bool,
+    /// Set as soon as the Node says what this run has to say of it.
+    pub registered: Arc<SetOnce<()>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

@@ -293,6 +293,18 @@ fn sigterm_drains_and_exits_with_0() {
     });
 }
 
+/// It said "ready" by what the Node had said when the run before was killed.
+#[test]
+fn a_cluster_that_was_killed_is_ready_when_its_node_says_so_again() {
+    in_cluster(|cluster| {
+        let registered = |cluster: &Cluster| cluster.log().matches("node registered").count();
+        assert_eq!(registered(cluster), 1);
+        cluster.kill();
+        cluster.launch();
+        assert_eq!(registered(cluster), 2, "{}", cluster.log());
+    });
+}
+
 #[test]
 fn a_killed_agent_finds_its_oci_containers_running_and_serves_wasm_again() {
     in_cluster(|cluster| {

@@ -66,17 +66,18 @@ impl Registration {
         Self { client, ctx, facts, pressure, in_use, devices, network_trouble, node, written, heard }
     }
 
-    /// Registers the node, however often it takes, unless `shutdown` comes first.
-    pub(crate) async fn register(&mut self, shutdown: &CancellationToken) {
+    /// Registers the node, however often it takes, unless `shutdown` comes first; whether it is registered.
+    pub(crate) async fn register(&mut self, shutdown: &CancellationToken) -> bool {
         let mut delay = FIRST_RETRY;
         while let Err(error) = self.try_register().await {
             warn!(error = %chain(&error), "cannot register the node yet");
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return false,
                 () = tokio::time::sleep(delay) => delay = (delay * 2).min(LONGEST_RETRY),
             }
         }
         info!(node = %self.facts.name, "node registered");
+        true
     }
 
     async fn try_register(&mut self) -> Result<(), kube::Error> {
