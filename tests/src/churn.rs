@@ -87,7 +87,8 @@ fn endpoints(servers: &[Server], turn: usize) -> (Value, Vec<String>) {
     (listed.collect(), chosen.iter().map(|(name, _)| name.clone()).collect())
 }
 
-/// Changes the endpoints of [`service`] while the target is asked.
+/// Changes the endpoints of [`service`] while the target is asked. Answers of before the first change count: an asker may be faster than
+/// whoever changes.
 pub fn run(cluster: &Cluster, target: &Target, servers: &[Server], size: Size) -> Report {
     let proxy = Proxy::start(&mut cluster.kubectl_command(&["proxy", "--port", "0"]));
     let api: SocketAddr = proxy.place().parse().expect("an address");
@@ -103,7 +104,7 @@ pub fn run(cluster: &Cluster, target: &Target, servers: &[Server], size: Size) -
     };
     let (told, asked) = std::thread::scope(|scope| {
         let askers: Vec<ScopedJoinHandle<'_, Vec<Asked>>> = (0..ASKERS).map(|_| scope.spawn(ask)).collect();
-        let told = change(api, servers, size);
+        let told = change(api, servers, size, began);
         stop.store(true, Ordering::Relaxed);
         let asked: Vec<_> = askers.into_iter().flat_map(|asker| asker.join().expect("no panic")).collect();
         (told, asked)
@@ -111,11 +112,11 @@ pub fn run(cluster: &Cluster, target: &Target, servers: &[Server], size: Size) -
     report(&told, &asked, began.elapsed())
 }
 
-/// Changes the endpoints so often.
-fn change(api: SocketAddr, servers: &[Server], size: Size) -> Vec<Told> {
-    let began = now();
-    let mut told = vec![Told { from: began, until: None, names: endpoints(servers, 0).1 }];
-    for turn in 1..=size.changes {
+/// Changes the endpoints so often, after the first ones were told. Until then they are what somebody left: they may be any.
+fn change(api: SocketAddr, servers: &[Server], size: Size, began: Instant) -> Vec<Told> {
+    let any = servers.iter().map(|(name, _)| name.clone()).collect();
+    let mut told = vec![Told { from: began, until: None, names: any }];
+    for turn in 0..=size.changes {
         sleep_until(began + size.every * turn);
         let (listed, names) = endpoints(servers, turn.try_into().expect("a small number"));
         let from = now();
