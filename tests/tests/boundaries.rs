@@ -10,7 +10,7 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-store", &[]),
     ("wherry-schema", &["wherry-api"]),
     ("wherry-cel", &["wherry-api"]),
-    ("wherry-apiserver", &["wherry-api", "wherry-cel", "wherry-schema", "wherry-store"]),
+    ("wherry-apiserver", &["wherry-api", "wherry-cel", "wherry-headers", "wherry-schema", "wherry-store"]),
     ("wherry-controllers", &["wherry-api"]),
     ("wherry-metrics", &["wherry-api"]),
     ("wherry-scheduler", &["wherry-api", "wherry-cel"]),
@@ -30,7 +30,8 @@ const OURS: &[(&str, &[&str])] = &[
     ("wherry-cni", &[]),
     ("wherry-dbus", &[]),
     ("wherry-dns", &[]),
-    ("wherry-ingress", &[]),
+    ("wherry-headers", &[]),
+    ("wherry-ingress", &["wherry-headers"]),
     ("wherry-nftables", &[]),
     ("wherry-plugin-api", &[]),
     ("wherry-wasm-runtime", &["wherry-runtime-api"]),
@@ -82,7 +83,7 @@ const THEIRS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that know neither async nor the network.
-const PURE: &[&str] = &["wherry-api", "wherry-cel", "wherry-dns", "wherry-schema"];
+const PURE: &[&str] = &["wherry-api", "wherry-cel", "wherry-dns", "wherry-headers", "wherry-schema"];
 const IMPURE: &[&str] = &["tokio", "hyper", "axum", "kube", "futures", "reqwest", "rustix", "nix"];
 
 /// What only tests, and may know everybody.

@@ -102,9 +102,8 @@ pub(crate) fn wants_upgrade(head: &Parts) -> bool {
 }
 
 /// What `Connection` lists, in lower case.
-pub(crate) fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = String> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(|option| option.trim().to_ascii_lowercase())
+fn connection_options(headers: &HeaderMap) -> impl Iterator<Item = String> {
+    wherry_headers::listed(headers, &CONNECTION).map(str::to_ascii_lowercase)
 }
 
 fn is_end_to_end(name: &str) -> bool {

@@ -1,24 +1,12 @@
 //! Headers: which of them go on, and what is told to the next hop.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, UPGRADE};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use wherry_headers::{is_hop_by_hop, remove_hop_by_hop};
 
 use crate::backend::Protocol;
-use crate::check::connection_options;
 use crate::proxy::Client;
 
-/// Headers between two neighbours, which are not for anybody behind them.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "proxy-connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 /// What is told of the client. Servers that hand headers on in variables do not tell hyphens, underscores and dots apart.
 const TOLD: [&str; 6] = [
     "forwarded",
@@ -31,26 +19,17 @@ const TOLD: [&str; 6] = [
 
 /// Whether a header says how a message is framed, where it goes or what is meant for one neighbour: the proxy's own to set.
 pub(crate) fn is_of_the_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(&name.as_str()) || [HOST, CONTENT_LENGTH, EXPECT].contains(name)
+    is_hop_by_hop(name) || [HOST, CONTENT_LENGTH, EXPECT].contains(name)
 }
 
 /// Makes the headers of a request those of the next hop. What the client says of itself is not believed.
 pub(crate) fn forward(headers: &mut HeaderMap, host: &HeaderValue, client: &Client, upgrade: bool) {
-    let protocol = headers.get(UPGRADE).cloned().filter(|_| upgrade);
-    let trailers = listed(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-    remove_hops(headers);
+    wherry_headers::forward(headers, upgrade);
     headers.remove(EXPECT);
     let told = |name: &HeaderName| TOLD.contains(&name.as_str().replace(['_', '.'], "-").as_str());
     let told: Vec<HeaderName> = headers.keys().filter(|name| told(name)).cloned().collect();
     for name in told {
         headers.remove(name);
-    }
-    if let Some(protocol) = protocol {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
-    }
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     headers.insert(HOST, host.clone());
     headers.insert("x-forwarded-host", host.clone());
@@ -73,23 +52,12 @@ pub(crate) fn suit(headers: &mut HeaderMap, protocol: Protocol) {
 
 /// Makes the headers of an answer those of this server.
 pub(crate) fn back(headers: &mut HeaderMap) {
-    remove_hops(headers);
-}
-
-fn remove_hops(headers: &mut HeaderMap) {
-    let options: Vec<String> = connection_options(headers).collect();
-    for name in options.iter().map(String::as_str).chain(HOP_BY_HOP) {
-        headers.remove(name);
-    }
-}
-
-fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
+    remove_hop_by_hop(headers);
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::{CONNECTION, UPGRADE};
     use rstest::rstest;
 
     use super::*;
@@ -146,7 +114,7 @@ mod tests {
             forwarded(&[("connection", "Upgrade, x-mine"), ("upgrade", "websocket"), ("x-mine", "1")], true);
         assert_eq!(
             (&headers[CONNECTION], &headers[UPGRADE]),
-            (&"upgrade".parse().unwrap(), &"websocket".parse().unwrap())
+            (&"Upgrade".parse().unwrap(), &"websocket".parse().unwrap())
         );
         assert!(!headers.contains_key("x-mine"));
     }

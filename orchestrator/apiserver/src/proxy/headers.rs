@@ -2,21 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::header::{AUTHORIZATION, CONNECTION, TE, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use wherry_headers::{listed, remove_hop_by_hop};
 
-/// Headers between two neighbours, which are not for anybody behind them.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "proxy-connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 /// What a backend may not say of who can read answers of this server.
 const CORS: [&str; 4] = [
     "access-control-allow-credentials",
@@ -29,11 +18,6 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Whether a request asks to speak another protocol.
 pub(crate) fn wants_upgrade(headers: &HeaderMap) -> bool {
     listed(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
-}
-
-fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// Takes away what lets the caller in here, and what would make somebody else of the caller behind: servers that hand
@@ -52,16 +36,7 @@ pub(crate) fn keep_secrets(headers: &mut HeaderMap) {
 
 /// Makes the headers of a request those of the next hop, which is told whom it is for.
 pub(crate) fn forward(headers: &mut HeaderMap, upgrade: bool, peer: Option<IpAddr>) {
-    let protocol = headers.get(UPGRADE).cloned().filter(|_| upgrade);
-    let trailers = listed(headers, &TE).any(|token| token == "trailers");
-    remove_hops(headers);
-    if let Some(protocol) = protocol {
-        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, protocol);
-    }
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
+    wherry_headers::forward(headers, upgrade);
     if let Some(peer) = peer {
         let before = listed(headers, &FORWARDED_FOR).collect::<Vec<_>>().join(", ");
         let all = if before.is_empty() { peer.to_string() } else { format!("{before}, {peer}") };
@@ -73,19 +48,8 @@ pub(crate) fn forward(headers: &mut HeaderMap, upgrade: bool, peer: Option<IpAdd
 
 /// Makes the headers of an answer those of this server.
 pub(crate) fn clean(headers: &mut HeaderMap) {
-    remove_hops(headers);
+    remove_hop_by_hop(headers);
     for name in CORS {
-        headers.remove(name);
-    }
-}
-
-fn remove_hops(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> =
-        listed(headers, &CONNECTION).filter_map(|token| HeaderName::try_from(token).ok()).collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
         headers.remove(name);
     }
 }
