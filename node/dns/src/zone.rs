@@ -110,6 +110,11 @@ impl Zone {
         self.slices.insert(key.clone(), slice);
     }
 
+    /// A number that is another one after something changed.
+    pub fn version(&self) -> u32 {
+        self.changes
+    }
+
     /// The records of that type at a name. Equal questions get the records in turns.
     pub fn answer(&self, name: &Name, wanted: RecordType, turn: u16) -> Answer {
         let mut answer = Answer::default();

@@ -86,6 +86,11 @@ impl ClusterDns {
         self.complete.store(true, Ordering::Release);
     }
 
+    /// What is told of a name is the same as long as this is.
+    pub(super) fn version(&self) -> (bool, u32) {
+        (self.complete.load(Ordering::Acquire), self.zone.read().version())
+    }
+
     /// What the zone says; `elsewhere` is left to be asked for.
     pub(crate) fn known(&self, name: &Name, wanted: RecordType, turn: u16) -> Result<Answer, NameError> {
         let complete = self.complete.load(Ordering::Acquire);

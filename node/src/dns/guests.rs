@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
+use wherry_dns::Answer;
 use wherry_dns::proto::op::ResponseCode;
 use wherry_dns::proto::rr::{Name, RecordType};
 use wherry_runtime_api::DnsConfig;
@@ -65,12 +66,16 @@ fn asks_cluster(dns: &ClusterDns, config: &DnsConfig) -> bool {
 
 /// The addresses of a name, if others do not have to be asked.
 fn in_cluster(dns: &ClusterDns, name: &Name) -> Option<Vec<IpAddr>> {
-    let mut found = Vec::new();
-    for wanted in [RecordType::A, RecordType::AAAA] {
-        let answer = dns.known(name, wanted, 0).ok().filter(|answer| answer.elsewhere.is_none())?;
-        found.extend(answer.records.iter().filter_map(|record| record.data.ip_addr()));
+    let known = |wanted| dns.known(name, wanted, 0).ok().filter(|answer| answer.elsewhere.is_none());
+    let addresses = |answer: &Answer| -> Vec<IpAddr> {
+        answer.records.iter().filter_map(|record| record.data.ip_addr()).collect()
+    };
+    // Of a name that stands for another, that one is all there is.
+    let all = known(RecordType::ANY)?;
+    if all.records.iter().all(|record| record.record_type() != RecordType::CNAME) {
+        return Some(addresses(&all));
     }
-    Some(found)
+    Some([addresses(&known(RecordType::A)?), addresses(&known(RecordType::AAAA)?)].concat())
 }
 
 async fn find(dns: &ClusterDns, name: &str, config: &DnsConfig) -> io::Result<Vec<IpAddr>> {
@@ -120,25 +125,19 @@ async fn find_one(
 }
 
 /// The names that a resolver would try, in order.
-fn candidates(name: &str, config: &DnsConfig) -> Vec<Name> {
-    let absolute = |text: String| {
+fn candidates(name: &str, config: &DnsConfig) -> impl Iterator<Item = Name> {
+    let ndots =
+        config.options.iter().find_map(|option| option.strip_prefix("ndots:")?.parse().ok()).unwrap_or(1);
+    let is_absolute = name.ends_with('.');
+    let is_first = is_absolute || name.matches('.').count() >= ndots;
+    let domains = if is_absolute { &[] } else { &config.searches[..] };
+    let as_it_is = |wanted: bool| wanted.then(|| name.to_owned()).into_iter();
+    let searched = domains.iter().map(move |domain| format!("{name}.{domain}"));
+    as_it_is(is_first).chain(searched).chain(as_it_is(!is_first)).filter_map(|text| {
         let mut name = Name::from_ascii(text).ok()?;
         name.set_fqdn(true);
         Some(name)
-    };
-    if name.ends_with('.') {
-        return absolute(name.to_owned()).into_iter().collect();
-    }
-    let ndots =
-        config.options.iter().find_map(|option| option.strip_prefix("ndots:")?.parse().ok()).unwrap_or(1);
-    let as_it_is = std::iter::once(name.to_owned());
-    let searched = config.searches.iter().map(|domain| format!("{name}.{domain}"));
-    let ordered: Vec<String> = if name.matches('.').count() >= ndots {
-        as_it_is.chain(searched).collect()
-    } else {
-        searched.chain(as_it_is).collect()
-    };
-    ordered.into_iter().filter_map(absolute).collect()
+    })
 }
 
 #[cfg(test)]
@@ -159,7 +158,7 @@ mod tests {
             options: vec!["ndots:2".to_owned()],
             ..DnsConfig::default()
         };
-        let names: Vec<String> = candidates(name, &config).iter().map(ToString::to_string).collect();
+        let names: Vec<String> = candidates(name, &config).map(|name| name.to_string()).collect();
         assert_eq!(names, expected);
     }
 }

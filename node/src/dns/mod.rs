@@ -12,7 +12,7 @@
 //! - [`DnsSettings`], [`of_pod`]: what Pods are told (`policy`), in the form of `resolv_conf`.
 //! - [`Feed`], `objects`: from watch events to the zone.
 //! - [`ClusterDns`]: answers. `forward`, `cache`: names that are not the cluster's.
-//! - [`serve`] (`server`), [`GuestNames`] (`guests`): who asks.
+//! - [`serve`] (`server`, `replies`), [`GuestNames`] (`guests`): who asks.
 
 mod cache;
 mod cluster;
@@ -21,6 +21,7 @@ mod forward;
 mod guests;
 mod objects;
 mod policy;
+mod replies;
 mod resolv_conf;
 mod server;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use wherry_dns::proto::op::{Message, ResponseCode};
 use wherry_dns::{Answer, Question, Request, encode, read};
 
 use super::cluster::{ClusterDns, NameError};
+use super::replies::Replies;
 
 /// The port of DNS.
 pub(crate) const PORT: u16 = 53;
@@ -99,14 +100,26 @@ impl Server {
 
     async fn serve_datagrams(&self, stop: &CancellationToken) {
         let mut buffer = vec![0; LONGEST];
+        let mut replies = Replies::default();
         loop {
             // An error is about a datagram sent before: its receiver is gone.
             let Ok((length, client)) = self.datagrams.recv_from(&mut buffer).await else { continue };
-            match begin(&self.dns, &buffer[..length]) {
+            let bytes = &buffer[..length];
+            // Looked at before it is answered: what changes meanwhile makes this version an old one.
+            if let Some(reply) = replies.find(self.dns.version(), bytes) {
+                // A client that cannot be reached asks again.
+                let _ = self.datagrams.send_to(reply, client).await;
+                continue;
+            }
+            match begin(&self.dns, bytes) {
                 Step::Nothing => {}
                 Step::Reply(message, limit) => {
-                    // A client that cannot be reached asks again.
-                    let _ = self.datagrams.send_to(&encode(message, limit), client).await;
+                    let come_in_turns = message.answers.len() > 1;
+                    let reply = encode(message, limit);
+                    let _ = self.datagrams.send_to(&reply, client).await;
+                    if !come_in_turns {
+                        replies.keep(bytes, &reply);
+                    }
                 }
                 Step::Ask(question, answer) => self.ask(question, *answer, client, stop),
             }
