@@ -21,7 +21,7 @@ use crate::guest::{Guest, ModuleGuest};
 use crate::target::{AddressSpace, Target};
 use crate::ticker::Ticker;
 use crate::turns::Turns;
-use crate::{executor, interfaces, names, p3, sockets};
+use crate::{executor, handler, interfaces, names, p3, sockets};
 
 /// Memory of a used slot that is zeroed by hand instead of being given back, per linear memory and per table.
 const KEPT_MEMORY: usize = 256 * 1024;
@@ -200,6 +200,7 @@ fn component_linker(engine: &Engine) -> wasmtime::Result<ComponentLinker<Guest>>
     let mut linker = ComponentLinker::new(engine);
     wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &LinkOptions::default())?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    handler::drive(&mut linker)?;
     sockets::count(&mut linker)?;
     sockets::map_to_pod(&mut linker)?;
     names::map_to_pod(&mut linker)?;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::Request;
+use tokio::sync::oneshot;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::cli::AsyncStdinStream;
@@ -10,12 +12,13 @@ use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use wherry_runtime_api::logs::Stream;
 use wherry_runtime_api::{ContainerSpec, ImageContent};
 
 use crate::attach::Doors;
 use crate::core_dumps::CoreDumps;
+use crate::handler::Answered;
 use crate::held::{Allowance, Held};
 use crate::interfaces::blobs::Blobs;
 use crate::interfaces::config::Variables;
@@ -29,7 +32,8 @@ use crate::preopens::Directories;
 use crate::processor::Processor;
 use crate::remarks::Remarks;
 use crate::streams::{End, Outlet};
-use crate::ticker;
+use crate::under_way::Requests;
+use crate::{ticker, under_way};
 
 /// The state of a component's store.
 pub(crate) struct Guest {
@@ -38,6 +42,8 @@ pub(crate) struct Guest {
     table: ResourceTable,
     http: WasiHttpCtx,
     outgoing: Outgoing,
+    /// Where its requests are driven, while somebody does.
+    pub(crate) requests: Option<Requests>,
     memory: Meter,
     /// The sockets it has open.
     pub(crate) open_sockets: Held,
@@ -68,6 +74,17 @@ impl WasiView for Guest {
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView { hooks: &mut self.outgoing, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+impl Guest {
+    /// Sends a request of its.
+    pub(crate) fn send(
+        &self,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> oneshot::Receiver<Answered> {
+        under_way::send(&self.outgoing, self.requests.as_ref(), request, options)
     }
 }
 
@@ -159,6 +176,7 @@ impl Environment {
             table,
             http: WasiHttpCtx::new(),
             outgoing: self.outgoing.clone(),
+            requests: None,
             memory: Meter::new(Arc::clone(&self.memory)),
             open_sockets,
             remarks: Arc::clone(&self.remarks),

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Empty, Full};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error, WasiBody};
 
+use crate::at_once::Begin;
 use crate::response::Problem;
 use crate::serve::Service;
 use crate::servers::Servers;
@@ -82,7 +83,7 @@ where
     let answer = tokio::select! {
         biased;
         () = service.signals.kill.cancelled() => return Err(Error::ConnectionTerminated),
-        answer = service.respond(sent(request)) => answer.unwrap_or_else(Problem::response),
+        answer = service.respond(sent(request), Begin::AtOnce) => answer.unwrap_or_else(Problem::response),
     };
     if answer.status().is_informational() {
         return Err(Error::HttpProtocolError);

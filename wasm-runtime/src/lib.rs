@@ -28,11 +28,12 @@
 //! `archive` and `imported` (code of one machine for another), `program` (the kinds), `inspect`, `expansion`, `concurrency`,
 //! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `p3` (the same in WASI 0.3), `exec` and `streams` (commands beside
 //! them), `guest` and `interfaces` (what an instance sees), `core_dumps` (what is left of those that trap), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
-//! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names`, `outgoing`, `connector` (its network),
-//! `paths`, `way`, `servers` and `handed` (requests that need no connection), `engine`, `ticker`, `executor` and `acceptor` (what all share).
+//! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names`, `handler`, `under_way`, `outgoing`, `connector` (its
+//! network), `paths`, `way`, `servers`, `handed` and `at_once` (requests that need no connection), `engine`, `ticker`, `executor` and `acceptor` (what all share).
 
 mod acceptor;
 mod archive;
+mod at_once;
 mod attach;
 mod bandwidth;
 mod capabilities;
@@ -55,6 +56,7 @@ mod expansion;
 mod found;
 mod guest;
 mod handed;
+mod handler;
 mod held;
 mod images;
 mod imported;
@@ -88,6 +90,7 @@ mod target;
 mod ticker;
 mod trap;
 mod turns;
+mod under_way;
 mod way;
 
 pub use archive::{Archive, ArchiveError};

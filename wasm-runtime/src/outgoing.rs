@@ -1,4 +1,4 @@
-//! `wasi:http/outgoing-handler`: requests of guests, over connections the container keeps.
+//! Requests of guests, over connections the container keeps.
 
 use std::error::Error as StdError;
 use std::net::SocketAddr;
@@ -8,14 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{HeaderName, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep, timeout};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::connector::{ConnectError, Connector, ToChosen};
 use crate::handed;
@@ -32,12 +32,14 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 type Finished = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Result<(Response<WasiBody>, Finished), Error>;
 
-/// The HTTP client of one container; its instances share the connections.
+/// The HTTP client of one container; its instances share the connections. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Outgoing {
+pub(crate) struct Outgoing(Arc<Client>);
+
+struct Client {
     connector: Connector,
     paths: Arc<dyn Paths>,
-    clients: Arc<Mutex<Clients>>,
+    clients: Mutex<Clients>,
     /// None: all goes by the network.
     ways: Option<Ways>,
 }
@@ -47,13 +49,13 @@ pub(crate) struct Outgoing {
 struct Clients {
     /// Under which rules their connections were made.
     rules: u64,
-    by_network: Client<Connector, WasiBody>,
-    to_chosen: Client<ToChosen, WasiBody>,
+    by_network: legacy::Client<Connector, WasiBody>,
+    to_chosen: legacy::Client<ToChosen, WasiBody>,
 }
 
 impl Clients {
     fn new(connector: &Connector, rules: u64) -> Self {
-        let mut builder = Client::builder(TokioExecutor::new());
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(IDLE_PER_HOST);
         let to_chosen = builder.build(ToChosen(connector.clone()));
         Self { rules, by_network: builder.build(connector.clone()), to_chosen }
@@ -63,10 +65,27 @@ impl Clients {
 impl Outgoing {
     /// A client whose connections are made so, for requests that need one, and kept while the rules of the network stay as they are.
     pub(crate) fn new(connector: Connector, paths: Arc<dyn Paths>, ways: Option<Ways>) -> Self {
-        let clients = Arc::new(Mutex::new(Clients::new(&connector, paths.rules())));
-        Self { connector, paths, clients, ways }
+        let clients = Mutex::new(Clients::new(&connector, paths.rules()));
+        Self(Arc::new(Client { connector, paths, clients, ways }))
     }
 
+    /// Sends a request, and has a response as it begins.
+    pub(crate) async fn send(
+        &self,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, Error> {
+        // The pool may connect or not, so both allowances are one.
+        let head = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT)
+            + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
+        let begun = timeout(head, self.0.begin(request)).await;
+        let response = begun.map_err(|_| Error::ConnectionReadTimeout)??;
+        Ok(response.map(|body| Timed::new(body, between_bytes).boxed_unsync()))
+    }
+}
+
+impl Client {
     /// Those for the rules that there are now. Requests that are under way go on with those they have.
     fn clients(&self) -> Clients {
         let mut clients = self.clients.lock();
@@ -112,6 +131,10 @@ fn at(uri: &Uri, endpoint: SocketAddr) -> Result<Uri, Error> {
 }
 
 impl WasiHttpHooks for Outgoing {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -120,25 +143,11 @@ impl WasiHttpHooks for Outgoing {
     ) -> Box<dyn Future<Output = Answer> + Send> {
         let client = self.clone();
         Box::new(async move {
-            let response = send(&client, request, options).await?;
+            let response = client.send(request, options.unwrap_or_default()).await?;
             let finished: Finished = Box::new(std::future::ready(Ok(())));
             Ok((response, finished))
         })
     }
-}
-
-async fn send(
-    client: &Outgoing,
-    request: Request<WasiBody>,
-    options: Option<RequestOptions>,
-) -> Result<Response<WasiBody>, Error> {
-    let options = options.unwrap_or_default();
-    // The pool may connect or not, so both allowances are one.
-    let head = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT)
-        + options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let response = timeout(head, client.begin(request)).await.map_err(|_| Error::ConnectionReadTimeout)??;
-    Ok(response.map(|body| Timed::new(body, between_bytes).boxed_unsync()))
 }
 
 /// The error a guest sees.

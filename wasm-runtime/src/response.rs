@@ -51,10 +51,17 @@ impl Problem {
 pub(crate) struct Exchange {
     /// The body ended or its reader left.
     pub(crate) done: CancellationToken,
+    /// The instance runs where its request comes from, and gives way when it has answered.
+    pub(crate) gives_way: bool,
     failed: AtomicBool,
 }
 
 impl Exchange {
+    /// With an instance that begins there, if that is possible.
+    pub(crate) fn new(gives_way: bool) -> Arc<Self> {
+        Arc::new(Self { gives_way, ..Self::default() })
+    }
+
     /// The instance failed: a body that has not ended yet must not look as if it had.
     pub(crate) fn fail(&self) {
         self.failed.store(true, Ordering::SeqCst);

@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -29,6 +30,7 @@ use parking_lot::Mutex;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,6 +39,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView as _};
 
 use crate::acceptor::Opened;
+use crate::at_once::{Ahead, Begin};
 use crate::config::{Clock, Limits};
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
@@ -46,7 +49,8 @@ use crate::program::{Kind, Program, Server};
 use crate::response::{Done, Exchange, Problem};
 use crate::servers::Listed;
 use crate::spares::{Instance, Place, Spares};
-use crate::{core_dumps, p3, trap};
+use crate::under_way::{Driven, Requests};
+use crate::{at_once, core_dumps, p3, trap};
 
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -205,7 +209,7 @@ impl Service {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<WasiBody> {
         *self.last_request.lock() = Instant::now();
         let http1 = request.version() < Version::HTTP_2;
-        let mut response = self.respond(request).await.unwrap_or_else(Problem::response);
+        let mut response = self.respond(request, Begin::Apart).await.unwrap_or_else(Problem::response);
         if http1 && self.signals.stop.is_cancelled() {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -216,6 +220,7 @@ impl Service {
     pub(crate) async fn respond<B>(
         self: &Arc<Self>,
         request: Request<B>,
+        begin: Begin,
     ) -> Result<Response<WasiBody>, Problem>
     where
         B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
@@ -224,22 +229,43 @@ impl Service {
             return Err(Problem::NotHttp);
         }
         let place = timeout(self.limits.queue_timeout, self.admit()).await.map_err(|_| Problem::Busy)??;
-        let (sender, receiver) = oneshot::channel();
+        let (sender, mut receiver) = oneshot::channel();
         let began = Instant::now();
-        let exchange = Arc::new(Exchange::default());
+        let exchange = Exchange::new(begin == Begin::AtOnce && at_once::is_possible(&self.threads));
         let done = Done(Arc::clone(&exchange));
         let attended = Arc::clone(self).attend(request, sender, place, Arc::clone(&exchange));
-        self.tasks.spawn_on(attended, &self.threads);
+        let left = if exchange.gives_way {
+            at_once::run(self.tasks.track_future(attended).boxed(), &self.threads)
+        } else {
+            self.tasks.spawn_on(attended, &self.threads);
+            None
+        };
+        let is_here = !receiver.is_empty();
+        // Whatever else is left of it goes on apart.
+        let used_again = left.filter(|_| is_here && self.spares.are_used_again());
         let patience = self.request_timeout.unwrap_or(self.limits.response_timeout);
-        let response = timeout(patience, receiver).await.map_err(|_| Problem::TooSlow)?;
+        let response = if is_here {
+            receiver.try_recv().ok()
+        } else {
+            timeout(patience, receiver).await.map_err(|_| Problem::TooSlow)?.ok()
+        };
         match response {
-            Ok(Ok(response)) => Ok(response.map(|body| done.tie(body))),
-            Ok(Err(code)) => {
+            Some(Ok(response)) => {
+                let response = response.map(|body| done.tie(body));
+                let Some(instance) = used_again else { return Ok(response) };
+                let response = response.map(Ahead::of);
+                if response.body().is_whole() {
+                    // It waits for its next request before there can be one.
+                    instance.go_on();
+                }
+                Ok(response.map(Ahead::boxed))
+            }
+            Some(Err(code)) => {
                 self.environment.log.say(&format!("the component answered a request with {code}"));
                 Err(Problem::Failed)
             }
-            Err(_) if began.elapsed() >= patience => Err(Problem::TooSlow),
-            Err(_) => {
+            None if began.elapsed() >= patience => Err(Problem::TooSlow),
+            None => {
                 // `attend` logs failures.
                 if !exchange.failed() {
                     self.environment.log.say("the component ended without a response");
@@ -269,8 +295,10 @@ impl Service {
     ) where
         B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
     {
-        let handled = self.environment.processor.count(self.handle(request, sender, place, &exchange));
-        let instance = self.machine.ticker.attend(handled);
+        let requests = Requests::default();
+        let handled = self.handle(request, sender, place, (&exchange, &requests));
+        let instance = self.machine.ticker.attend(self.environment.processor.count(handled));
+        let instance = Driven::new(instance, requests.clone());
         let outcome = tokio::select! {
             biased;
             outcome = instance => outcome,
@@ -318,17 +346,23 @@ impl Service {
         request: Request<B>,
         sender: Answer,
         place: Place,
-        exchange: &Exchange,
+        (exchange, requests): (&Exchange, &Requests),
     ) -> wasmtime::Result<()>
     where
         B: Body<Data = Bytes, Error: Into<Error>> + Send + 'static,
     {
         // Told before the store is dropped, which ends the body.
         let mut instance = self.instance(place).await.inspect_err(|_| exchange.fail())?;
-        if let Err(error) = self.call(&mut instance, request, sender, exchange).await {
+        instance.store.data_mut().requests = Some(requests.clone());
+        let called = self.call(&mut instance, request, sender, exchange).await;
+        instance.store.data_mut().requests = None;
+        if let Err(error) = called {
             exchange.fail();
             let (store, place) = instance.parts();
             return Err(core_dumps::end(self.environment.core_dumps.as_ref(), store, place, error).await);
+        }
+        if exchange.gives_way {
+            yield_now().await;
         }
         if self.spares.answers_again(&instance) {
             // A body that the component left unfinished ends only with the instance.

@@ -104,6 +104,11 @@ impl Spares {
         Some(kept.instance)
     }
 
+    /// Whether instances answer more than one request.
+    pub(crate) fn are_used_again(&self) -> bool {
+        self.requests.get() > 1
+    }
+
     /// Whether it may answer more.
     pub(crate) fn answers_again(&self, instance: &Instance) -> bool {
         instance.answered < self.requests.get()

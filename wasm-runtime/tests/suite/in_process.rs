@@ -234,6 +234,41 @@ async fn bodies_stream_both_ways_and_wait_for_who_reads() {
     assert_eq!(pair.handed(), 2);
 }
 
+/// They run inside of each other where nobody waits, but a thread's stack has room for a few alone.
+#[tokio::test]
+async fn who_is_asked_asks_in_turn_however_often() {
+    let pair = Pair::start().await;
+    let (client, server) = (address(&pair.client), address(&pair.server));
+    let path = format!("get/{client}/get/{server}/").repeat(6) + "env/HOSTNAME";
+    let answer = pair.asked("get", &pair.pod(), &path).await;
+    assert_eq!(answer, (200, "host-server".to_owned()));
+    assert_eq!(pair.handed(), 13);
+}
+
+/// An instance that is used again was given back only when whoever asked had read its answer, so that the next request met another one.
+#[tokio::test]
+async fn an_instance_that_is_used_again_is_there_for_the_next_request() {
+    let pair = Pair::start().await;
+    let mut again = pair.node.container("again", "http");
+    again.sandbox.ip = pod_ip(2);
+    again.annotations = BTreeMap::from([("run.wherry.dev/instance-reuse".to_owned(), "100".to_owned())]);
+    pair.node.start(&again).await.unwrap();
+    let at = address(&again).to_string();
+    for number in 1..=20 {
+        assert_eq!(pair.asked("get", &at, "count").await, (200, number.to_string()));
+    }
+    assert_eq!(pair.handed(), 20);
+}
+
+/// Whatever a guest waits for, what it asked before goes on.
+#[tokio::test]
+async fn requests_of_a_guest_go_on_while_it_waits_for_something_else() {
+    let pair = Pair::start().await;
+    let (status, text) = pair.asked("push", SERVICE, "echo").await;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.parse::<u64>().unwrap() > 0, "somebody read what was sent");
+}
+
 #[tokio::test]
 async fn the_servers_limits_hold() {
     let limit = |config: &mut Config| {
