@@ -5,7 +5,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -80,15 +82,24 @@ where
 {
     *service.last_request.lock() = Instant::now();
     let asked_for_head = *request.method() == Method::HEAD;
-    let answer = tokio::select! {
-        biased;
-        () = service.signals.kill.cancelled() => return Err(Error::ConnectionTerminated),
-        answer = service.respond(sent(request), Begin::AtOnce) => answer.unwrap_or_else(Problem::response),
+    if service.signals.kill.is_cancelled() {
+        return Err(Error::ConnectionTerminated);
+    }
+    let mut responding = pin!(service.respond(sent(request), Begin::AtOnce));
+    // Mostly it is there at once; then nobody has to watch for anything.
+    let answer = match futures::poll!(responding.as_mut()) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => tokio::select! {
+            biased;
+            () = service.signals.kill.cancelled() => return Err(Error::ConnectionTerminated),
+            answer = responding => answer,
+        },
     };
+    let answer = answer.unwrap_or_else(Problem::response);
     if answer.status().is_informational() {
         return Err(Error::HttpProtocolError);
     }
-    Ok(received(answer, asked_for_head, &service.date()))
+    Ok(received(answer, asked_for_head, service.date()))
 }
 
 /// The request as it arrives.
@@ -103,14 +114,20 @@ fn sent<B: Body>(mut request: Request<B>) -> Request<B> {
 }
 
 /// The response as it arrives.
-fn received(mut response: Response<WasiBody>, asked_for_head: bool, date: &str) -> Response<WasiBody> {
+fn received(
+    mut response: Response<WasiBody>,
+    asked_for_head: bool,
+    date: Option<HeaderValue>,
+) -> Response<WasiBody> {
     let ended = response.body().is_end_stream();
     let length = if ended { Some(0) } else { response.body().size_hint().exact() };
     let is_empty = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !(is_empty || asked_for_head && ended) {
         tell_length(response.headers_mut(), length);
     }
-    if let (false, Ok(date)) = (response.headers().contains_key(header::DATE), HeaderValue::from_str(date)) {
+    if let Some(date) = date
+        && !response.headers().contains_key(header::DATE)
+    {
         response.headers_mut().insert(header::DATE, date);
     }
     if is_empty || asked_for_head {
@@ -141,7 +158,7 @@ mod tests {
 
     fn answered(status: u16, text: &'static str, head: bool) -> (HeaderMap, u64) {
         let response = Response::builder().status(status).body(body(text)).unwrap();
-        let response = received(response, head, DATE);
+        let response = received(response, head, Some(HeaderValue::from_static(DATE)));
         let length = response.body().size_hint().exact().unwrap();
         (response.headers().clone(), length)
     }

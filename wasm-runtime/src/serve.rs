@@ -10,6 +10,7 @@
 //! The memory limit holds for all instances together. The one that exceeds it ends the server, as a process does whose
 //! cgroup is full.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -55,6 +56,11 @@ use crate::{at_once, core_dumps, p3, trap};
 /// Connections the kernel holds until they are accepted.
 const BACKLOG: u32 = 4096;
 const DATE: DateTimePrinter = DateTimePrinter::new();
+
+thread_local! {
+    /// What the second that a thread last asked for is called.
+    static DATED: RefCell<(i64, Option<HeaderValue>)> = const { RefCell::new((0, None)) };
+}
 
 /// To whoever waits for an instance's answer: its response, or its error code in words.
 pub(crate) type Answer = oneshot::Sender<Result<Response<WasiBody>, String>>;
@@ -202,8 +208,15 @@ impl Service {
     }
 
     /// The time as HTTP has it.
-    pub(crate) fn date(&self) -> String {
-        DATE.timestamp_to_rfc9110_string(&(self.clock)()).unwrap_or_default()
+    pub(crate) fn date(&self) -> Option<HeaderValue> {
+        let now = (self.clock)();
+        DATED.with_borrow_mut(|(second, date)| {
+            if date.is_none() || *second != now.as_second() {
+                let text = DATE.timestamp_to_rfc9110_string(&now).ok();
+                (*second, *date) = (now.as_second(), text.and_then(|text| HeaderValue::try_from(text).ok()));
+            }
+            date.clone()
+        })
     }
 
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<WasiBody> {
