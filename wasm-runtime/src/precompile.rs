@@ -25,6 +25,11 @@ pub enum CompileError {
         /// What the compiler says.
         reason: String,
     },
+    /// Only its own architecture is known to this compiler.
+    #[error(
+        "this wherry compiles for machines like its own only, and not for {0}: use one that was built with the feature all-targets"
+    )]
+    Left(Target),
     /// This machine is none that code is compiled for.
     #[error("code is not compiled for machines like this one; name a target")]
     Here,
@@ -43,7 +48,7 @@ pub fn compile(
             "nothing to run: it exports neither a server nor a command".into(),
         ));
     }
-    let named = target.or_else(Target::own).ok_or(CompileError::Here)?;
+    let named = named(target, cfg!(feature = "all-targets"))?;
     let code = |space: &AddressSpace| {
         let failed =
             |error: wasmtime::Error| CompileError::Target { target: named, reason: format!("{error:#}") };
@@ -53,6 +58,12 @@ pub fn compile(
     let codes = spaces.iter().map(code).collect::<Result<_, _>>()?;
     let digest = format!("sha256:{}", hex::encode(digest(&SHA256, bytes)));
     Ok(Archive { digest, target: named.to_string(), engine: ENGINE.to_owned(), codes })
+}
+
+/// The target that code is to be for.
+fn named(asked: Option<Target>, all: bool) -> Result<Target, CompileError> {
+    let named = asked.or_else(Target::own).ok_or(CompileError::Here)?;
+    if all || Target::own() == Some(named) { Ok(named) } else { Err(CompileError::Left(named)) }
 }
 
 #[cfg(test)]
@@ -70,6 +81,22 @@ mod tests {
     }
 
     #[test]
+    fn a_compiler_of_one_architecture_says_what_it_lacks() {
+        let own = Target::own().unwrap();
+        for target in Target::ALL {
+            assert_eq!(named(Some(target), true).unwrap(), target);
+            match named(Some(target), false) {
+                Ok(found) => assert_eq!((found, target), (own, own)),
+                Err(error) => {
+                    assert!(target != own && error.to_string().contains("feature all-targets"), "{error}");
+                }
+            }
+        }
+        assert_eq!(named(None, false).unwrap(), own);
+    }
+
+    #[test]
+    #[cfg(feature = "all-targets")]
     fn code_is_made_for_every_target_and_kind_of_node() {
         let machines = [183, 243, 22, 62];
         for (target, number) in Target::ALL.into_iter().zip(machines) {
