@@ -11,8 +11,8 @@ use anyhow::Context as _;
 use clap::Args;
 use wherry_api::clock::{Clock as _, SystemClock};
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ImageContent, Mount, NodeNamespaces,
-    Resources, Runtime as _, SandboxId, SandboxSpec, Streams, UserSpec,
+    CommonEnv, Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ImageContent, Mount,
+    NodeNamespaces, Resources, Runtime as _, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, Output, WasmRuntime};
 
@@ -146,6 +146,7 @@ fn specify(
         command: None,
         args: Some(args),
         env,
+        common_env: CommonEnv::default(),
         working_dir: None,
         mounts,
         devices: Vec::new(),

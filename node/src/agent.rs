@@ -4,15 +4,13 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::Service;
-use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::debug;
 use wherry_dns::Zone;
 use wherry_ingress::Metrics;
 use wherry_oci_runtime::OciRuntime;
@@ -28,6 +26,7 @@ use crate::context::{Context, chain};
 use crate::csi::Csi;
 use crate::devices::{self, Devices};
 use crate::dns::{self, ClusterDns, DnsSettings, Feed, GuestNames};
+use crate::env::ServiceVariables;
 use crate::events::{Events, Happening, Severity, Source};
 use crate::eviction::{self, Evictions};
 use crate::host_ports::{HostPortError, HostPorts};
@@ -542,20 +541,12 @@ impl Agent {
 }
 
 /// Follows the Services of the cluster, for the environment of containers.
-fn follow_services(client: Client, tasks: &TaskTracker, stop: &CancellationToken) -> Store<Service> {
-    let (reader, writer) = reflector::store();
-    let stop = stop.clone();
-    let stream = watcher(Api::<Service>::all(client), watcher::Config::default()).default_backoff();
-    let follow = async move {
-        let mut stream = std::pin::pin!(reflector::reflector(writer, stream));
-        while let Some(event) = stream.next().await {
-            if let Err(error) = event {
-                warn!(error = %chain(&error), "watch of services broke off");
-            }
-        }
-    };
-    tasks.spawn(async move { stop.run_until_cancelled(follow).await });
-    reader
+fn follow_services(client: Client, tasks: &TaskTracker, stop: &CancellationToken) -> ServiceVariables {
+    let (variables, stop) = (ServiceVariables::default(), stop.clone());
+    let events = watcher(Api::<Service>::all(client), watcher::Config::default()).default_backoff();
+    let followed = variables.clone();
+    tasks.spawn(async move { stop.run_until_cancelled(followed.follow(events)).await });
+    variables
 }
 
 /// The volumes that are directories of this node.

@@ -1,8 +1,8 @@
 //! What the runtimes run now, by pod.
 //!
-//! [`Containers`] keeps the last answer of every runtime's `list`, reads it again when a runtime says that something
-//! changed or when a worker has changed something, and wakes the workers whose containers differ. Reads that are
-//! asked for while one is under way share the next one.
+//! [`Containers`] keeps the last answer of every runtime for each pod, asks again about a pod when a runtime says that something
+//! of it changed or when its worker has changed something, and wakes the worker if its containers differ. What that costs does not
+//! depend on how many pods there are. All pods are asked about together only when the agent starts and when events were lost.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use wherry_runtime_api::{ContainerState, ContainerStatus, Runtime, RuntimeError};
+use wherry_runtime_api::{ContainerState, ContainerStatus, Runtime, RuntimeError, SandboxId};
 
 use crate::runtimes::{Handler, Runtimes};
 use crate::wakers::Wakers;
@@ -40,8 +40,9 @@ pub(crate) struct Containers {
     runtimes: Runtimes,
     wakers: Wakers,
     by_pod: RwLock<ByPod>,
-    /// Counts completed reads; also tells log followers that something changed.
+    /// Counts completed reads, which tells log followers that something may have changed.
     reads: watch::Sender<u64>,
+    /// One read at a time, so that none puts an older answer in the place of a newer one.
     reading: Mutex<()>,
 }
 
@@ -73,52 +74,57 @@ impl Containers {
         self.reads.subscribe()
     }
 
-    /// Reads all runtimes; returns once a read that began after this call is complete.
+    /// Asks all runtimes about all pods.
     pub(crate) async fn refresh(&self) {
-        let asked_at = *self.reads.borrow();
         let _turn = self.reading.lock().await;
-        // A read that began after the call bumps the counter twice past it only if another waiter did the work.
-        if *self.reads.borrow() > asked_at + 1 {
-            return;
-        }
-        let fresh = self.read_all().await;
-        let changed = self.replace(fresh);
-        self.reads.send_modify(|count| *count += 1);
-        for uid in changed {
-            self.wakers.wake(&uid);
-        }
-    }
-
-    async fn read_all(&self) -> ByPod {
         let mut fresh = ByPod::new();
         for (handler, runtime) in self.runtimes.all() {
-            match runtime.list().await {
-                Ok(list) => {
-                    for status in list {
-                        fresh
-                            .entry(status.id.sandbox.0.clone())
-                            .or_default()
-                            .push(Running { handler, status });
-                    }
-                }
-                Err(error) => self.keep_known(handler, &error, &mut fresh),
+            let found = self.or_known(handler, None, runtime.list().await);
+            for running in found {
+                fresh.entry(running.status.id.sandbox.0.clone()).or_default().push(running);
             }
         }
         for containers in fresh.values_mut() {
-            containers.sort_by(|a, b| a.status.id.cmp(&b.status.id));
+            sort(containers);
         }
-        fresh
+        let changed = self.replace(fresh);
+        self.tell(&changed);
     }
 
-    /// A runtime that does not answer now has not lost its containers.
-    fn keep_known(&self, handler: Handler, error: &RuntimeError, fresh: &mut ByPod) {
+    /// Asks all runtimes about one pod.
+    pub(crate) async fn refresh_pod(&self, uid: &str) {
+        let _turn = self.reading.lock().await;
+        let sandbox = SandboxId(uid.to_owned());
+        let mut fresh = Vec::new();
+        for (handler, runtime) in self.runtimes.all() {
+            fresh.extend(self.or_known(handler, Some(uid), runtime.list_of(&sandbox).await));
+        }
+        sort(&mut fresh);
+        let changed = self.replace_pod(uid, fresh);
+        self.tell(if changed { std::slice::from_ref(&sandbox.0) } else { &[] });
+    }
+
+    /// What a runtime answered. One that does not answer now has not lost its containers, of all pods or of one.
+    fn or_known(
+        &self,
+        handler: Handler,
+        uid: Option<&str>,
+        answer: Result<Vec<ContainerStatus>, RuntimeError>,
+    ) -> Vec<Running> {
+        let error = match answer {
+            Ok(found) => return found.into_iter().map(|status| Running { handler, status }).collect(),
+            Err(error) => error,
+        };
         warn!(%handler, error = %error, "cannot list containers");
-        for (uid, containers) in self.by_pod.read().iter() {
-            let known = containers.iter().filter(|c| c.handler == handler).cloned();
-            fresh.entry(uid.clone()).or_default().extend(known);
-        }
+        let by_pod = self.by_pod.read();
+        let known: Vec<&Running> = match uid {
+            Some(uid) => by_pod.get(uid).into_iter().flatten().collect(),
+            None => by_pod.values().flatten().collect(),
+        };
+        known.into_iter().filter(|running| running.handler == handler).cloned().collect()
     }
 
+    /// Takes over what all pods have; the pods that have something else than they had.
     fn replace(&self, fresh: ByPod) -> Vec<String> {
         let mut current = self.by_pod.write();
         let mut changed: Vec<String> = fresh
@@ -131,7 +137,28 @@ impl Containers {
         changed
     }
 
-    /// Reads again after every event of `runtime`, until `shutdown`.
+    /// Takes over what a pod has; says whether it had something else.
+    fn replace_pod(&self, uid: &str, fresh: Vec<Running>) -> bool {
+        let mut current = self.by_pod.write();
+        if current.get(uid).map_or(&[][..], Vec::as_slice) == fresh {
+            return false;
+        }
+        if fresh.is_empty() {
+            current.remove(uid);
+        } else {
+            current.insert(uid.to_owned(), fresh);
+        }
+        true
+    }
+
+    fn tell(&self, changed: &[String]) {
+        self.reads.send_modify(|count| *count += 1);
+        for uid in changed {
+            self.wakers.wake(uid);
+        }
+    }
+
+    /// Asks again about a pod after every event of `runtime` about it, until `shutdown`.
     pub(crate) async fn follow(self: Arc<Self>, runtime: Arc<dyn Runtime>, shutdown: CancellationToken) {
         let mut events = runtime.events();
         loop {
@@ -140,12 +167,75 @@ impl Containers {
                 event = events.recv() => event,
             };
             match event {
-                Ok(_) | Err(RecvError::Lagged(_)) => {
-                    // What is queued now is covered by the read that follows.
-                    while events.try_recv().is_ok() {}
-                    self.refresh().await;
-                }
+                Ok(event) => self.refresh_pod(&event.id.sandbox.0).await,
+                Err(RecvError::Lagged(_)) => self.refresh().await,
                 Err(RecvError::Closed) => return,
+            }
+        }
+    }
+}
+
+/// Those of one name from the oldest attempt to the newest.
+fn sort(containers: &mut [Running]) {
+    containers.sort_by(|a, b| a.status.id.cmp(&b.status.id));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use futures::FutureExt as _;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+    use wherry_runtime_api::ContainerId;
+
+    use super::*;
+    use crate::testing;
+
+    /// Which containers there are, by pod, name and runtime, and whether they run.
+    type Model = BTreeMap<(u8, u8, bool), bool>;
+
+    fn running(handler: bool, model: &Model) -> Vec<ContainerStatus> {
+        let of = model.iter().filter(|((_, _, runtime), _)| *runtime == handler);
+        of.map(|((pod, name, _), runs)| ContainerStatus {
+            id: ContainerId { sandbox: SandboxId(format!("u{pod}")), name: format!("c{name}"), attempt: 0 },
+            state: if *runs {
+                ContainerState::Running { started_at: Timestamp::UNIX_EPOCH }
+            } else {
+                ContainerState::Created
+            },
+            image_digest: String::new(),
+            user: None,
+        })
+        .collect()
+    }
+
+    fn view(containers: &Containers) -> Vec<Vec<Running>> {
+        (0..3).map(|pod| containers.of_pod(&format!("u{pod}"))).collect()
+    }
+
+    proptest! {
+        /// Asked pod by pod about what changed, the view is what it would be if all were read; and who changed was woken.
+        #[test]
+        fn a_view_of_each_pod_is_a_view_of_all(
+            rounds in prop::collection::vec(prop::collection::btree_map((0..3_u8, 0..2_u8, any::<bool>()), any::<bool>(), 0..6), 1..6),
+        ) {
+            let (runtimes, wasmtime, runc) = testing::runtimes();
+            let wakers = Wakers::default();
+            let (one, all) = (Containers::new(runtimes.clone(), wakers.clone()), Containers::new(runtimes, Wakers::default()));
+            for model in rounds {
+                wasmtime.set(running(true, &model));
+                runc.set(running(false, &model));
+                for pod in 0..3_u8 {
+                    let uid = format!("u{pod}");
+                    let (waker, before) = (wakers.register(&uid), one.of_pod(&uid));
+                    one.refresh_pod(&uid).now_or_never().expect("fakes answer at once");
+                    let woken = waker.woken().now_or_never().is_some();
+                    prop_assert_eq!(woken, before != one.of_pod(&uid));
+                }
+                all.refresh().now_or_never().expect("fakes answer at once");
+                prop_assert_eq!(view(&one), view(&all));
+                prop_assert_eq!(one.pods(), all.pods());
             }
         }
     }

@@ -6,9 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Service;
 use kube::Client;
-use kube::runtime::reflector::Store;
 use wherry_api::clock::Clock;
 
 use crate::admission::Admission;
@@ -18,7 +16,7 @@ use crate::containers::Containers;
 use crate::csi::Csi;
 use crate::devices::Devices;
 use crate::dns::DnsSettings;
-use crate::env::NodeFields;
+use crate::env::{NodeFields, ServiceVariables};
 use crate::events::Events;
 use crate::eviction::Evictions;
 use crate::host_ports::HostPorts;
@@ -92,8 +90,8 @@ pub(crate) struct Context {
     pub(crate) service_syncs: SyncTimes,
     /// Where requests of guests lead.
     pub(crate) in_process: InProcess,
-    /// Services of the whole cluster.
-    pub(crate) services: Store<Service>,
+    /// What containers are told of Services.
+    pub(crate) services: ServiceVariables,
     /// Where events are told.
     pub(crate) events: Events,
     /// Pod addresses.

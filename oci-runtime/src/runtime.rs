@@ -1,6 +1,6 @@
 //! [`OciRuntime`]: the calls of the runtime contract over containers, images and cgroups.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -49,7 +49,7 @@ const MAX_STDERR: usize = 2048;
 pub struct OciRuntime {
     shared: Arc<Shared>,
     images: Images,
-    containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
+    containers: Mutex<BTreeMap<ContainerId, Arc<Container>>>,
     /// Creation and removal of one container exclude each other.
     by_container: KeyedLocks,
     /// So do setting one sandbox up and tearing it down.
@@ -171,8 +171,8 @@ impl OciRuntime {
     /// The namespace of the processes of another container.
     fn processes_of(&self, spec: &ContainerSpec, name: &str) -> Result<PathBuf, RuntimeError> {
         let mut found = None;
-        for (id, container) in &*self.containers.lock() {
-            if id.sandbox == spec.id.sandbox && id.name == *name && container.is_running() {
+        for (id, container) in spec.id.sandbox.among(&self.containers.lock()) {
+            if id.name == *name && container.is_running() {
                 found = container.dir().running()?;
             }
         }
@@ -285,7 +285,7 @@ impl Runtime for OciRuntime {
     async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
         let dir = sandbox_dir(&self.shared.config, id)?;
         let inside: Vec<ContainerId> =
-            self.containers.lock().keys().filter(|container| container.sandbox == *id).cloned().collect();
+            id.among(&self.containers.lock()).map(|(container, _)| container.clone()).collect();
         for container in inside {
             self.remove(&container).await?;
         }
@@ -374,6 +374,10 @@ impl Runtime for OciRuntime {
         Ok(self.containers.lock().values().map(|container| container.status()).collect())
     }
 
+    async fn list_of(&self, sandbox: &SandboxId) -> Result<Vec<ContainerStatus>, RuntimeError> {
+        Ok(sandbox.among(&self.containers.lock()).map(|(_, container)| container.status()).collect())
+    }
+
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
         self.shared.events.subscribe()
     }
@@ -401,9 +405,9 @@ fn sandbox_dir(config: &Config, id: &SandboxId) -> Result<SandboxDir, RuntimeErr
 }
 
 /// Finds the containers of earlier processes, and removes what these left half created or half removed.
-fn load(shared: &Arc<Shared>) -> Result<HashMap<ContainerId, Arc<Container>>, RuntimeError> {
+fn load(shared: &Arc<Shared>) -> Result<BTreeMap<ContainerId, Arc<Container>>, RuntimeError> {
     let directory = containers_dir(&shared.config);
-    let mut containers = HashMap::new();
+    let mut containers = BTreeMap::new();
     for entry in fs::read_dir(&directory).map_err(failed("read", &directory))? {
         let path = entry.map_err(failed("read", &directory))?.path();
         match whole(&path)

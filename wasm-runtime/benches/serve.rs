@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, NodeNamespaces, Resources,
+    CommonEnv, Confinement, ContainerId, ContainerSpec, DnsConfig, ImageContent, NodeNamespaces, Resources,
     Runtime as _, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
@@ -194,6 +194,7 @@ fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
         command: None,
         args: None,
         env: vec![("POD_NAME".into(), "bench".into())],
+        common_env: CommonEnv::default(),
         working_dir: None,
         mounts: Vec::new(),
         devices: Vec::new(),

@@ -1,6 +1,5 @@
 //! What an instance sees of the world: arguments, environment, files, output, network.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Request;
@@ -21,7 +20,6 @@ use crate::core_dumps::CoreDumps;
 use crate::handler::Answered;
 use crate::held::{Allowance, Held};
 use crate::interfaces::blobs::Blobs;
-use crate::interfaces::config::Variables;
 use crate::interfaces::keyvalue::Buckets;
 use crate::log_file::LogFile;
 use crate::memory::{Budget, Meter};
@@ -33,6 +31,7 @@ use crate::processor::Processor;
 use crate::remarks::Remarks;
 use crate::streams::{End, Outlet};
 use crate::under_way::Requests;
+use crate::variables::Variables;
 use crate::{ticker, under_way};
 
 /// The state of a component's store.
@@ -55,7 +54,7 @@ pub(crate) struct Guest {
     pub(crate) names: PodNames,
     /// What `wasi:cli/environment` tells: `argv`, the environment, which is `wasi:config` too, and where it is.
     pub(crate) arguments: Arc<[String]>,
-    pub(crate) variables: Variables,
+    pub(crate) variables: Arc<Variables>,
     pub(crate) working_dir: Option<Arc<str>>,
     /// What `wasi:keyvalue` has.
     pub(crate) keyvalue: Arc<Buckets>,
@@ -126,8 +125,8 @@ impl Role {
 pub(crate) struct Environment {
     /// `argv`, never empty.
     pub(crate) arguments: Arc<[String]>,
-    /// The environment, each name once.
-    pub(crate) variables: Variables,
+    /// The environment.
+    pub(crate) variables: Arc<Variables>,
     /// The working directory if one was asked for.
     pub(crate) working_dir: Option<Arc<str>>,
     /// The mounts.
@@ -203,7 +202,7 @@ impl Environment {
         let arguments = role.arguments(&self.arguments);
         let directories = self.directories.open()?;
         let mut builder = self.wasi(role, Held::new(self.sockets.clone()));
-        builder.args(&arguments).envs(&self.variables);
+        builder.args(&arguments).envs(self.variables.all());
         if let Some(directory) = &self.working_dir {
             builder.initial_cwd(&**directory);
         }
@@ -266,26 +265,4 @@ pub(crate) fn arguments(spec: &ContainerSpec) -> Arc<[String]> {
     }
     arguments.extend(spec.args.iter().flatten().cloned());
     arguments.into()
-}
-
-/// The image's variables, then the container's; of equal names the last one wins in the place of the first.
-pub(crate) fn variables(spec: &ContainerSpec) -> Vec<(String, String)> {
-    let image = match &spec.image {
-        ImageContent::Wasm { env, .. } => env.as_slice(),
-        ImageContent::Oci { .. } => &[],
-    };
-    let image =
-        image.iter().filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned()));
-    let hostname = ("HOSTNAME".to_owned(), spec.sandbox.hostname.clone());
-    let mut merged: Vec<(String, String)> = Vec::new();
-    let mut places = HashMap::new();
-    for (name, value) in std::iter::once(hostname).chain(image).chain(spec.env.iter().cloned()) {
-        let place = *places.entry(name.clone()).or_insert(merged.len());
-        if place == merged.len() {
-            merged.push((name, value));
-        } else {
-            merged[place] = (name, value);
-        }
-    }
-    merged
 }

@@ -27,7 +27,7 @@
 //! [`config`], `runtime` (the contract), `images`, `compiler`, `code_cache` and `seal` (bytes to code), `target`, `precompile`,
 //! `archive` and `imported` (code of one machine for another), `program` (the kinds), `inspect`, `expansion`, `concurrency`,
 //! `container` (the state machine), `serve`, `spares` and `command` (the two ways to run), `p3` (the same in WASI 0.3), `exec` and `streams` (commands beside
-//! them), `guest` and `interfaces` (what an instance sees), `core_dumps` (what is left of those that trap), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
+//! them), `guest`, `variables` and `interfaces` (what an instance sees), `core_dumps` (what is left of those that trap), `memory`, `processor`, `bandwidth`, `turns` and `held` (what it may take), `settings`,
 //! `level`, `capabilities`, `egress` and `found` (what its Pod gives it), `network`, `sockets`, `names`, `handler`, `under_way`, `outgoing`, `connector` (its
 //! network), `paths`, `way`, `servers`, `handed` and `at_once` (requests that need no connection), `engine`, `ticker`, `executor` and `acceptor` (what all share).
 
@@ -91,6 +91,7 @@ mod ticker;
 mod trap;
 mod turns;
 mod under_way;
+mod variables;
 mod way;
 
 pub use archive::{Archive, ArchiveError};

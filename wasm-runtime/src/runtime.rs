@@ -1,6 +1,6 @@
 //! The contract: sandboxes and containers by id.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -50,6 +50,7 @@ use crate::serve::{self, Entrances, Service};
 use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::spares::Spares;
+use crate::variables::Variables;
 use crate::way::Ways;
 use crate::{attach, command, exec, preopens};
 
@@ -71,7 +72,7 @@ pub struct WasmRuntime {
     output: Output,
     core_dump: Option<PathBuf>,
     staging: PathBuf,
-    containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
+    containers: Mutex<BTreeMap<ContainerId, Arc<Container>>>,
     /// Executors of sandboxes that have a network namespace.
     namespaces: tokio::sync::Mutex<HashMap<SandboxId, Executor>>,
     executor: Executor,
@@ -222,7 +223,7 @@ impl WasmRuntime {
             handles: self.limits.handles,
             remarks,
             arguments: guest::arguments(spec),
-            variables: guest::variables(spec).into(),
+            variables: Arc::new(Variables::of(spec)),
             keyvalue,
             blobs,
             working_dir: spec.working_dir.as_deref().map(Arc::from),
@@ -421,7 +422,7 @@ impl Runtime for WasmRuntime {
     }
 
     async fn remove_sandbox(&self, id: &SandboxId) -> Result<(), RuntimeError> {
-        let ids: Vec<_> = self.containers.lock().keys().filter(|key| key.sandbox == *id).cloned().collect();
+        let ids: Vec<_> = id.among(&self.containers.lock()).map(|(id, _)| id.clone()).collect();
         for container in &ids {
             self.remove_container(container).await?;
         }
@@ -532,9 +533,11 @@ impl Runtime for WasmRuntime {
     }
 
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError> {
-        let mut all: Vec<_> = self.containers.lock().values().map(|container| container.status()).collect();
-        all.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(all)
+        Ok(self.containers.lock().values().map(|container| container.status()).collect())
+    }
+
+    async fn list_of(&self, sandbox: &SandboxId) -> Result<Vec<ContainerStatus>, RuntimeError> {
+        Ok(sandbox.among(&self.containers.lock()).map(|(_, container)| container.status()).collect())
     }
 
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {

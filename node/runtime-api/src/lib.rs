@@ -10,11 +10,13 @@
 //! - [`Runtime::list`] is the truth; an event from [`Runtime::events`] only says "look again".
 //! - A container's output goes to [`ContainerSpec::log_path`] in the CRI log format ([`logs`]).
 //!
-//! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`Runtime`] (the calls), [`exec`] (commands beside a
+//! Reading order: [`spec`] (what is asked), [`status`] (what exists), [`CommonEnv`], [`Runtime`] (the calls), [`exec`] (commands beside a
 //! container's program) with its [`terminal`], [`CpuSet`], [`huge_pages`], [`logs`], [`disk`], [`mounts`].
 //!
 //! Without the feature `contract` there is no more than logs, mounts and the reasons of exits, for programs that must stay small.
 
+#[cfg(feature = "contract")]
+mod common_env;
 #[cfg(feature = "contract")]
 mod cpu_set;
 pub mod disk;
@@ -36,6 +38,8 @@ pub mod terminal;
 #[cfg(feature = "contract")]
 mod usage;
 
+#[cfg(feature = "contract")]
+pub use common_env::{CommonEnv, Variable};
 #[cfg(feature = "contract")]
 pub use cpu_set::{CpuSet, CpuSetError};
 #[cfg(feature = "contract")]

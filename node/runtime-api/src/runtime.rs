@@ -110,6 +110,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// All containers there are, also those an earlier process of the agent started.
     async fn list(&self) -> Result<Vec<ContainerStatus>, RuntimeError>;
 
+    /// Those of one sandbox; what that costs does not depend on the others.
+    async fn list_of(&self, sandbox: &SandboxId) -> Result<Vec<ContainerStatus>, RuntimeError>;
+
     /// Wakes the caller after a change; a lagging receiver lists again.
     fn events(&self) -> broadcast::Receiver<RuntimeEvent>;
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::common_env::CommonEnv;
 use crate::cpu_set::CpuSet;
 use crate::huge_pages::HugePages;
 
@@ -24,6 +25,17 @@ pub struct ContainerId {
     pub name: String,
     /// Zero for the first run, one more for each restart.
     pub attempt: u32,
+}
+
+impl SandboxId {
+    /// What belongs to the sandbox's containers.
+    pub fn among<'a, T>(
+        &'a self,
+        containers: &'a BTreeMap<ContainerId, T>,
+    ) -> impl Iterator<Item = (&'a ContainerId, &'a T)> {
+        let first = ContainerId { sandbox: self.clone(), name: String::new(), attempt: 0 };
+        containers.range(first..).take_while(move |(id, _)| id.sandbox == *self)
+    }
 }
 
 impl fmt::Display for SandboxId {
@@ -145,6 +157,9 @@ pub struct ContainerSpec {
     pub args: Option<Vec<String>>,
     /// Environment in order, added to the image's; the last of equal names wins.
     pub env: Vec<(String, String)>,
+    /// Variables that it has in common with others: they win over the image's, and those of `env` over them.
+    #[serde(default, skip_serializing_if = "CommonEnv::is_empty")]
+    pub common_env: CommonEnv,
     /// Working directory; the image's, else `/`.
     pub working_dir: Option<String>,
     /// Bind mounts, in order.

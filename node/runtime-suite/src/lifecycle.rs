@@ -118,8 +118,11 @@ pub async fn a_sandbox_goes_with_its_containers_and_no_others<M: Machine>(machin
     let [one, two] = PODS.map(|pod| machine.container(pod, "main", &GOES_ON));
     for spec in [&one, &two] {
         start(machine, spec).await;
+        let of_sandbox = machine.runtime().list_of(&spec.sandbox.id).await.unwrap();
+        assert_eq!(of_sandbox.iter().map(|status| &status.id).collect::<Vec<_>>(), [&spec.id]);
     }
     machine.runtime().remove_sandbox(&one.sandbox.id).await.unwrap();
+    assert_eq!(machine.runtime().list_of(&one.sandbox.id).await.unwrap(), []);
     assert_eq!(state(machine, &one.id).await, None);
     assert!(matches!(state(machine, &two.id).await, Some(ContainerState::Running { .. })));
 }

@@ -79,7 +79,7 @@ pub(crate) async fn running<M: Machine>(machine: &M) -> ContainerSpec {
 }
 
 pub(crate) async fn state<M: Machine>(machine: &M, id: &ContainerId) -> Option<ContainerState> {
-    let all = machine.runtime().list().await.unwrap();
+    let all = machine.runtime().list_of(&id.sandbox).await.unwrap();
     all.into_iter().find(|status| status.id == *id).map(|status| status.state)
 }
 

@@ -44,10 +44,13 @@ pub async fn output_arrives_whole<M: Machine>(machine: &M) {
 
 /// Of equal names the last counts; `HOSTNAME` is the sandbox's.
 pub async fn the_last_of_equal_variables_wins<M: Machine>(machine: &M) {
-    let mut spec = machine.container(PODS[0], "main", &["env", "A", "env", "B", "env", "HOSTNAME"]);
+    let mut spec =
+        machine.container(PODS[0], "main", &["env", "A", "env", "B", "env", "C", "env", "HOSTNAME"]);
+    let common = [("A", "common"), ("C", "common")].map(|(name, value)| (name.into(), value.into()));
+    spec.common_env.set("web", common.into());
     spec.env = [("A", "first"), ("A", "last")].map(|(name, value)| (name.into(), value.into())).to_vec();
     assert_eq!(run(machine, &spec).await.code, 0);
-    assert_eq!(log(&spec, Stream::Stdout), format!("last\n(unset)\n{}\n", spec.sandbox.hostname));
+    assert_eq!(log(&spec, Stream::Stdout), format!("last\n(unset)\ncommon\n{}\n", spec.sandbox.hostname));
 }
 
 /// What is written to a volume is there for the node and for others; read-only ones refuse.

@@ -1,4 +1,4 @@
-//! The environment of a container: from a Pod's `env` and `envFrom` to names and values.
+//! The environment of a container: from a Pod's `env` and `envFrom` to names and values, beside those that Services give all Pods.
 //!
 //! Order and precedence are upstream's: `envFrom` first, then `env`, which may refer to what came before with
 //! `$(NAME)`; variables of Services fill in what is not set.
@@ -17,13 +17,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::{
     ClusterTrustBundleProjection, ConfigMap, Container, EnvFromSource, EnvVar, EnvVarSource,
-    PersistentVolume, Pod, PodCertificateProjection, Service,
+    PersistentVolume, Pod, PodCertificateProjection,
 };
 use kube::Client;
 use tokio_util::sync::CancellationToken;
+use wherry_runtime_api::CommonEnv;
 
 pub(crate) use expand::{expand, expand_known};
 pub(crate) use fields::{FieldError, NodeFields, field, resource};
+pub(crate) use services::ServiceVariables;
 
 use crate::claims::{self, ClaimError, ClaimOfPod};
 use crate::csi::{self, Csi, CsiError};
@@ -183,26 +185,34 @@ pub(crate) struct Request<'a> {
     pub(crate) pod: &'a Pod,
     /// The container.
     pub(crate) container: &'a Container,
-    /// All Services.
-    pub(crate) services: &'a [Arc<Service>],
+    /// What Services tell.
+    pub(crate) services: &'a ServiceVariables,
     /// What the node knows.
     pub(crate) node: &'a NodeFields,
 }
 
-/// The value of a variable.
-pub(crate) fn lookup<'e>(env: &'e [(String, String)], name: &str) -> Option<&'e str> {
-    env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+/// The variables of a container.
+#[derive(Debug, Default)]
+pub(crate) struct Environment {
+    /// Its own, each name once.
+    pub(crate) own: Vec<(String, String)>,
+    /// What Services tell; its own win over them.
+    pub(crate) common: CommonEnv,
 }
 
-/// The variables of the container, each name once.
-pub(crate) async fn resolve(
-    request: &Request<'_>,
-    sources: &dyn Sources,
-) -> Result<Vec<(String, String)>, EnvError> {
+impl Environment {
+    /// The value of a variable.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let own = self.own.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        own.or_else(|| self.common.get(name).map(|value| &**value))
+    }
+}
+
+/// The variables of the container.
+pub(crate) async fn resolve(request: &Request<'_>, sources: &dyn Sources) -> Result<Environment, EnvError> {
     let links = request.pod.spec.as_ref().and_then(|spec| spec.enable_service_links).unwrap_or(true);
     let namespace = request.pod.metadata.namespace.as_deref().unwrap_or_default();
-    let services = request.services.iter().map(AsRef::as_ref);
-    let services = services::variables(services, namespace, links);
+    let common = request.services.of(namespace, links);
     let mut out = Variables::default();
     for source in request.container.env_from.iter().flatten() {
         add_all(source, sources, &mut out).await?;
@@ -214,27 +224,19 @@ pub(crate) async fn resolve(
                 None => continue,
             }
         } else {
-            let service =
-                |name: &str| services.iter().rev().find(|(key, _)| key == name).map(|(_, v)| v.as_str());
-            let lookup = |name: &str| out.get(name).or_else(|| service(name));
+            let lookup = |name: &str| out.get(name).or_else(|| common.get(name).map(|value| &**value));
             expand(variable.value.as_deref().unwrap_or_default(), lookup)
         };
         out.set(variable.name.clone(), value);
     }
-    // Backwards, because of two Services with one name the later one counts.
-    for (name, value) in services.into_iter().rev() {
-        if out.get(&name).is_none() {
-            out.set(name, value);
-        }
-    }
-    Ok(out.all)
+    Ok(Environment { own: out.all, common })
 }
 
 /// Variables in order of their first mention.
 #[derive(Default)]
 struct Variables {
     all: Vec<(String, String)>,
-    /// Where each is: there are seven for each Service of a namespace.
+    /// Where each is: a ConfigMap may have many.
     places: HashMap<String, usize>,
 }
 

@@ -1,39 +1,113 @@
 //! The environment variables that tell a container of the Services around it.
+//!
+//! They are made once for each Service, when it changes, and shared by all containers: what a Pod's start costs does not depend on how
+//! many Services there are.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use futures::{Stream, StreamExt as _};
 use k8s_openapi::api::core::v1::{Service, ServicePort};
+use kube::runtime::watcher::{self, Event};
+use parking_lot::RwLock;
+use tokio::sync::SetOnce;
+use tracing::warn;
+use wherry_runtime_api::{CommonEnv, Variable};
 
-/// Variables of the Services a pod of `namespace` sees; those of its own namespace only with `links`.
-///
-/// The API server's own Service, `default/kubernetes`, is always seen.
-pub(crate) fn variables<'a>(
-    services: impl IntoIterator<Item = &'a Service>,
-    namespace: &str,
-    links: bool,
-) -> Vec<(String, String)> {
-    let mut seen: Vec<&Service> = services
-        .into_iter()
-        .filter(|service| {
-            let own = links && service.metadata.namespace.as_deref() == Some(namespace);
-            own || is_api_server(service)
-        })
-        .collect();
-    // A Service of the pod's own namespace comes last and wins over the API server's of the same name.
-    seen.sort_by_cached_key(|service| (!is_api_server(service), service.metadata.name.clone()));
-    seen.into_iter().flat_map(of_service).collect()
+use crate::context::chain;
+use crate::services::{ObjectKey, Replica};
+
+/// The namespace of the API server's Service.
+const DEFAULT: &str = "default";
+/// Its name.
+const KUBERNETES: &str = "kubernetes";
+/// The group of its variables, before all others: a Service of a Pod's own namespace wins over it.
+const API_SERVER: &str = "";
+
+/// The variables of all Services; clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct ServiceVariables(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    known: RwLock<Known>,
+    complete: SetOnce<()>,
 }
 
-fn is_api_server(service: &Service) -> bool {
-    service.metadata.namespace.as_deref() == Some("default")
-        && service.metadata.name.as_deref() == Some("kubernetes")
+#[derive(Default)]
+struct Known {
+    services: Replica<Arc<[Variable]>>,
+    namespaces: HashMap<String, CommonEnv>,
 }
 
-fn of_service(service: &Service) -> Vec<(String, String)> {
-    let Some(spec) = &service.spec else { return Vec::new() };
-    let ip: Option<IpAddr> = spec.cluster_ip.as_deref().and_then(|ip| ip.parse().ok());
-    let (Some(ip), Some(ports)) = (ip, spec.ports.as_ref()) else { return Vec::new() };
-    let Some(first) = ports.first() else { return Vec::new() };
+impl ServiceVariables {
+    /// Takes note of all events of a watch on Services.
+    pub(crate) async fn follow(&self, events: impl Stream<Item = watcher::Result<Event<Service>>>) {
+        let mut events = std::pin::pin!(events);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => self.record(&event),
+                Err(error) => warn!(error = %chain(&error), "watch of services broke off"),
+            }
+        }
+    }
+
+    /// Takes note of an event.
+    pub(crate) fn record(&self, event: &Event<Service>) {
+        let mut known = self.0.known.write();
+        known.record(event);
+        if known.services.is_complete() {
+            // A later list changes nothing of that.
+            self.0.complete.set(()).ok();
+        }
+    }
+
+    /// Waits until all Services there are were seen.
+    pub(crate) async fn complete(&self) {
+        self.0.complete.wait().await;
+    }
+
+    /// The variables of the Services that a pod of `namespace` sees; those of its own namespace only with `links`.
+    ///
+    /// The API server's own Service, `default/kubernetes`, is always seen.
+    pub(crate) fn of(&self, namespace: &str, links: bool) -> CommonEnv {
+        let known = self.0.known.read();
+        let own = known.namespaces.get(namespace).filter(|_| links);
+        let mut seen = own.cloned().unwrap_or_default();
+        let api_server = known.namespaces.get(DEFAULT).and_then(|of_default| of_default.group(API_SERVER));
+        if let Some(variables) = api_server {
+            seen.set(API_SERVER, variables.clone());
+        }
+        seen
+    }
+}
+
+impl Known {
+    fn record(&mut self, event: &Event<Service>) {
+        for (key, _) in self.services.record(event, of_service) {
+            let of_namespace = self.namespaces.entry(key.namespace.clone()).or_default();
+            match self.services.get(&key) {
+                Some(variables) => of_namespace.set(group(&key), variables.clone()),
+                None => of_namespace.remove(group(&key)),
+            }
+            if of_namespace.is_empty() {
+                self.namespaces.remove(&key.namespace);
+            }
+        }
+    }
+}
+
+fn group(service: &ObjectKey) -> &str {
+    if service.namespace == DEFAULT && service.name == KUBERNETES { API_SERVER } else { &service.name }
+}
+
+/// What is told of a Service; nothing of one without an address.
+fn of_service(service: &Service) -> Option<Arc<[Variable]>> {
+    let spec = service.spec.as_ref()?;
+    let ip: IpAddr = spec.cluster_ip.as_deref()?.parse().ok()?;
+    let ports = spec.ports.as_ref()?;
+    let first = ports.first()?;
     let prefix = service.metadata.name.as_deref().unwrap_or_default().to_uppercase().replace('-', "_");
     let mut out = vec![
         (format!("{prefix}_SERVICE_HOST"), ip.to_string()),
@@ -49,7 +123,7 @@ fn of_service(service: &Service) -> Vec<(String, String)> {
     for port in ports {
         out.extend(link(&prefix, port, ip));
     }
-    out
+    Some(out.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
 }
 
 fn protocol(port: &ServicePort) -> &str {
@@ -74,6 +148,7 @@ fn link(prefix: &str, port: &ServicePort, ip: IpAddr) -> [(String, String); 4] {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use serde_json::json;
 
     use super::*;
@@ -86,9 +161,21 @@ mod tests {
         .unwrap()
     }
 
+    fn listed(services: impl IntoIterator<Item = Service>) -> ServiceVariables {
+        let all = ServiceVariables::default();
+        let services = services.into_iter().map(Event::InitApply);
+        for event in std::iter::once(Event::Init).chain(services) {
+            all.record(&event);
+        }
+        assert!(all.complete().now_or_never().is_none());
+        all.record(&Event::InitDone);
+        assert!(all.complete().now_or_never().is_some());
+        all
+    }
+
     #[test]
     fn variables_are_those_of_upstream() {
-        let services = [service("shop", "front-end", "10.96.0.7"), service("other", "x", "10.96.0.8")];
+        let all = listed([service("shop", "front-end", "10.96.0.7"), service("other", "x", "10.96.0.8")]);
         let expected = [
             ("FRONT_END_SERVICE_HOST", "10.96.0.7"),
             ("FRONT_END_SERVICE_PORT", "80"),
@@ -103,23 +190,52 @@ mod tests {
             ("FRONT_END_PORT_53_UDP_PROTO", "udp"),
             ("FRONT_END_PORT_53_UDP_PORT", "53"),
             ("FRONT_END_PORT_53_UDP_ADDR", "10.96.0.7"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        assert_eq!(variables(&services, "shop", true), expected);
+        ];
+        let found = all.of("shop", true);
+        assert_eq!(found.iter().map(|(name, value)| (&**name, &**value)).collect::<Vec<_>>(), expected);
+    }
+
+    /// The names of the Services whose hosts are told.
+    fn hosts(all: &ServiceVariables, namespace: &str, links: bool) -> Vec<String> {
+        let seen = all.of(namespace, links);
+        seen.iter().filter_map(|(name, _)| Some(name.strip_suffix("_SERVICE_HOST")?.to_owned())).collect()
     }
 
     #[test]
     fn the_api_server_is_seen_without_links_and_headless_services_never() {
-        let services = [
+        let all = listed([
             service("default", "kubernetes", "10.96.0.1"),
             service("shop", "a", "10.96.0.2"),
             service("shop", "headless", "None"),
-        ];
-        let names = |links| -> Vec<String> {
-            let all = variables(&services, "shop", links);
-            all.into_iter().map(|(name, _)| name).filter(|name| name.ends_with("_SERVICE_HOST")).collect()
-        };
-        assert_eq!(names(false), ["KUBERNETES_SERVICE_HOST"]);
-        assert_eq!(names(true), ["KUBERNETES_SERVICE_HOST", "A_SERVICE_HOST"]);
+        ]);
+        assert_eq!(hosts(&all, "shop", false), ["KUBERNETES"]);
+        assert_eq!(hosts(&all, "shop", true), ["KUBERNETES", "A"]);
+        assert_eq!(hosts(&all, "default", true), ["KUBERNETES"]);
+        assert_eq!(hosts(&all, "empty", true), ["KUBERNETES"]);
+    }
+
+    #[test]
+    fn a_service_of_the_pods_namespace_wins_over_the_api_server() {
+        let all =
+            listed([service("default", "kubernetes", "10.96.0.1"), service("a", "kubernetes", "10.96.0.9")]);
+        let host = |namespace| all.of(namespace, true).get("KUBERNETES_SERVICE_HOST").cloned().unwrap();
+        assert_eq!((&*host("a"), &*host("b")), ("10.96.0.9", "10.96.0.1"));
+    }
+
+    /// What a container was told stays what it was; the next one is told what is true then.
+    #[test]
+    fn variables_follow_services() {
+        let all = listed([service("shop", "a", "10.96.0.2"), service("shop", "b", "10.96.0.3")]);
+        let before = all.of("shop", true);
+        all.record(&Event::Apply(service("shop", "a", "10.96.0.4")));
+        all.record(&Event::Delete(service("shop", "b", "10.96.0.3")));
+        let now = all.of("shop", true);
+        let host = |seen: &CommonEnv, name| seen.get(name).map(ToString::to_string);
+        assert_eq!(host(&before, "A_SERVICE_HOST").as_deref(), Some("10.96.0.2"));
+        assert_eq!(host(&now, "A_SERVICE_HOST").as_deref(), Some("10.96.0.4"));
+        assert_eq!((host(&before, "B_PORT").is_some(), host(&now, "B_PORT")), (true, None));
+        all.record(&Event::Delete(service("shop", "a", "10.96.0.4")));
+        assert!(all.of("shop", true).is_empty());
+        assert!(all.0.known.read().namespaces.is_empty());
     }
 }

@@ -43,27 +43,28 @@ impl Sources for Fixed {
     }
 }
 
-async fn env(container: serde_json::Value) -> Result<Vec<(String, String)>, String> {
+async fn env(container: serde_json::Value) -> Result<Environment, String> {
     let mut container = container;
     container["name"] = json!("main");
     let pod: Pod = serde_json::from_value(json!({
         "metadata": { "name": "web", "namespace": "shop" }, "spec": { "containers": [container] },
     }))
     .unwrap();
-    let service: Service = serde_json::from_value(json!({
+    let service = serde_json::from_value(json!({
         "metadata": { "name": "db", "namespace": "shop" },
         "spec": { "clusterIP": "10.96.0.9", "ports": [{ "port": 5432 }] },
     }))
     .unwrap();
+    let services = ServiceVariables::default();
+    services.record(&kube::runtime::watcher::Event::Apply(service));
     let node = NodeFields { pod_ips: vec!["10.0.0.5".parse().unwrap()], ..NodeFields::default() };
-    let services = [Arc::new(service)];
     let container = &pod.spec.as_ref().unwrap().containers[0];
     let request = Request { pod: &pod, container, services: &services, node: &node };
     resolve(&request, &Fixed).await.map_err(|error| error.to_string())
 }
 
-fn value<'a>(env: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    env.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+fn value<'a>(env: &'a Environment, name: &str) -> Option<&'a str> {
+    env.get(name)
 }
 
 #[tokio::test]

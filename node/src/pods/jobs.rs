@@ -296,9 +296,9 @@ pub(super) async fn forced_handler(ctx: &Context, pod: &Pod) -> Result<Option<Fo
 
 /// Creates and starts an attempt at a container.
 pub(super) async fn launch(ctx: Arc<Context>, order: launch::Order) -> Done {
-    let (container, attempt) = (order.container.clone(), order.attempt);
+    let (container, attempt, pod) = (order.container.clone(), order.attempt, order.pod.clone());
     let result = Box::pin(launch::run(&ctx, order)).await;
-    ctx.containers.refresh().await;
+    ctx.containers.refresh_pod(uid(&pod)).await;
     Done::Launch { container, attempt, result }
 }
 
@@ -327,7 +327,7 @@ pub(super) async fn stop(ctx: Arc<Context>, pod: Arc<Pod>, action: Action) -> Op
         _ => super::hooks::pre_stop(&ctx, &pod, Commands::new(runtime.clone(), id.clone()), grace).await,
     };
     let result = runtime.stop(&id, grace).await;
-    ctx.containers.refresh().await;
+    ctx.containers.refresh_pod(&id.sandbox.0).await;
     Some(Done::Stopped(id, result.map_err(|error| chain(&error))))
 }
 
@@ -343,7 +343,7 @@ pub(crate) async fn remove_attempt(ctx: &Context, pod: &Pod, id: &ContainerId, h
         tracing::warn!(container = %id, error = %chain(&error), "cannot remove container");
     }
     ctx.logs.remove_attempt(pod, &id.name, id.attempt);
-    ctx.containers.refresh().await;
+    ctx.containers.refresh_pod(&id.sandbox.0).await;
 }
 
 /// Gives back everything a pod has: containers, sandboxes, address, volumes. Logs stay.
@@ -368,7 +368,7 @@ pub(super) async fn tear_down(ctx: &Context, uid: &str) -> Result<(), String> {
     ctx.csi.tear_down(uid).await.map_err(|error| chain(&error))?;
     ctx.managers.release(uid).map_err(|error| chain(&error))?;
     ctx.volumes.tear_down(uid).map_err(|error| chain(&error))?;
-    ctx.containers.refresh().await;
+    ctx.containers.refresh_pod(uid).await;
     Ok(())
 }
 

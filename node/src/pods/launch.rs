@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Container, Pod, Service};
+use k8s_openapi::api::core::v1::{Container, Pod};
 use tokio_util::sync::CancellationToken;
 use wherry_runtime_api::{ContainerId, ContainerSpec, Mount, RuntimeError, SandboxId, Streams, UserSpec};
 
@@ -14,7 +14,7 @@ use super::specs::{field_path, find_container, is_ephemeral, target};
 use super::{hooks, pod_files, resources};
 use crate::commands::Commands;
 use crate::context::{Context, chain};
-use crate::env::{self, PodSources, Request, expand};
+use crate::env::{self, Environment, PodSources, Request, expand};
 use crate::events::{Happening, Severity};
 use crate::huge_pages;
 use crate::probes::{Place, Probe, ProbeKind};
@@ -108,7 +108,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
     }
     let words = |list: Option<&Vec<String>>| -> Option<Vec<String>> {
         let list = list.filter(|list| !list.is_empty())?;
-        Some(list.iter().map(|word| expand(word, |name| env::lookup(&env, name))).collect())
+        Some(list.iter().map(|word| expand(word, |name| env.get(name))).collect())
     };
     let command = words(container.command.as_ref());
     let args = words(container.args.as_ref()).or_else(|| default_args(&order.image, command.is_some()));
@@ -155,7 +155,8 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
             .chain(equipment.annotations)
             .collect(),
         // What the Pod sets itself comes later, and so counts.
-        env: equipment.env.into_iter().chain(env).collect(),
+        env: equipment.env.into_iter().chain(env.own).collect(),
+        common_env: env.common,
     })
 }
 
@@ -187,18 +188,12 @@ fn ports(container: &Container) -> Vec<u16> {
     container.ports.iter().flatten().filter_map(|port| u16::try_from(port.container_port).ok()).collect()
 }
 
-async fn environment(
-    ctx: &Context,
-    order: &Order,
-    container: &Container,
-) -> Result<Vec<(String, String)>, String> {
+async fn environment(ctx: &Context, order: &Order, container: &Container) -> Result<Environment, String> {
     let pod = &*order.pod;
     // Static Pods run without an API server, with what is known of Services by now.
     if !is_static(pod) {
-        let known = ctx.services.wait_until_ready().await;
-        known.map_err(|error| format!("cannot read Services: {error}"))?;
+        ctx.services.complete().await;
     }
-    let services: Vec<Arc<Service>> = ctx.services.state();
     let sources = PodSources {
         client: &ctx.client,
         objects: &ctx.objects,
@@ -210,7 +205,7 @@ async fn environment(
         ending: &order.ending,
     };
     let node = ctx.node_fields(order.network.ips());
-    let request = Request { pod, container, services: &services, node: &node };
+    let request = Request { pod, container, services: &ctx.services, node: &node };
     env::resolve(&request, &sources).await.map_err(|error| chain(&error))
 }
 

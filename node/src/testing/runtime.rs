@@ -294,6 +294,10 @@ impl Runtime for FakeRuntime {
         Ok(self.existing())
     }
 
+    async fn list_of(&self, sandbox: &SandboxId) -> Result<Vec<ContainerStatus>, RuntimeError> {
+        Ok(sandbox.among(&self.containers.lock()).map(|(_, status)| status.clone()).collect())
+    }
+
     fn events(&self) -> broadcast::Receiver<RuntimeEvent> {
         self.events.subscribe()
     }

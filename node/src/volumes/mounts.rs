@@ -5,7 +5,7 @@ use wherry_runtime_api::{Mount, MountOptions, Propagation};
 
 use super::subpath::{SubPathError, SubPaths};
 use super::{Volumes, recursive};
-use crate::env::{expand_known, lookup};
+use crate::env::{Environment, expand_known};
 
 /// Why a mount cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub(crate) struct Mounter<'a> {
     /// Where parts of volumes are mounted.
     pub(crate) sub_paths: &'a SubPaths,
     /// The container's variables, for `subPathExpr`.
-    pub(crate) env: &'a [(String, String)],
+    pub(crate) env: &'a Environment,
     /// Whether the runtime has files linked rather than mounted.
     pub(crate) links_files: bool,
 }
@@ -85,7 +85,7 @@ impl Mounter<'_> {
         let Some(expression) = mount.sub_path_expr.as_deref().filter(|path| !path.is_empty()) else {
             return Ok(mount.sub_path.clone().filter(|path| !path.is_empty()));
         };
-        let expanded = expand_known(expression, |name| lookup(self.env, name));
+        let expanded = expand_known(expression, |name| self.env.get(name));
         expanded.map(Some).map_err(|name| MountError::Variable {
             volume: mount.name.clone(),
             expression: expression.to_owned(),

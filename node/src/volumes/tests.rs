@@ -12,6 +12,7 @@ use wherry_api::local_path;
 use wherry_runtime_api::Propagation;
 
 use super::*;
+use crate::env::Environment;
 use crate::pod_certificates::{Credentials, PodCertificateError};
 use crate::tokens::Token;
 use crate::trust_bundles::BundleError;
@@ -214,7 +215,7 @@ async fn mounts_expand_expressions_and_refuse_unknown_volumes() {
     let container = |mount: Value| -> k8s_openapi::api::core::v1::Container {
         serde_json::from_value(json!({ "name": "c", "volumeMounts": [mount] })).unwrap()
     };
-    let env = [("NAME".to_owned(), "one".to_owned())];
+    let env = Environment { own: vec![("NAME".to_owned(), "one".to_owned())], ..Environment::default() };
     let root = root_in(dir.path());
     let mounts = |mount: Value| {
         let (container, sub_paths) = (container(mount), root.sub_paths("u-1"));

@@ -1,5 +1,6 @@
 //! What a container's program is: command, environment, directory, and the signal that asks it to end.
 
+use indexmap::IndexMap;
 use oci_spec::image::Config;
 use wherry_runtime_api::ContainerSpec;
 
@@ -33,11 +34,8 @@ pub(crate) fn arguments(spec: &ContainerSpec, image: &Config) -> Result<Vec<Stri
 
 /// The environment: a path, the image's, the host name, what is asked; the last of equal names wins.
 pub(crate) fn environment(spec: &ContainerSpec, image: &Config) -> Vec<String> {
-    let mut all: Vec<(String, String)> = Vec::new();
-    let mut set = |name: &str, value: &str| match all.iter_mut().find(|(known, _)| known == name) {
-        Some((_, known)) => value.clone_into(known),
-        None => all.push((name.to_owned(), value.to_owned())),
-    };
+    let mut all: IndexMap<String, String> = IndexMap::new();
+    let mut set = |name: &str, value: &str| drop(all.insert(name.to_owned(), value.to_owned()));
     set("PATH", DEFAULT_PATH);
     if spec.streams.terminal {
         set("TERM", "xterm");
@@ -47,6 +45,9 @@ pub(crate) fn environment(spec: &ContainerSpec, image: &Config) -> Vec<String> {
         set(name, value);
     }
     set("HOSTNAME", &spec.sandbox.hostname);
+    for (name, value) in spec.common_env.iter() {
+        set(name, value);
+    }
     for (name, value) in &spec.env {
         set(name, value);
     }
@@ -95,6 +96,8 @@ fn parse_signal(text: &str) -> Option<i32> {
 
 #[cfg(test)]
 mod tests {
+    use wherry_runtime_api::CommonEnv;
+
     use super::super::tests::container;
     use super::*;
 
@@ -125,8 +128,11 @@ mod tests {
         let image = image(r#"{"Env":["A=image","PATH=/bin","B=b=b","C"]}"#);
         let env =
             vec![("A".to_owned(), "x".to_owned()), ("D".into(), "d".into()), ("A".into(), "asked".into())];
-        let spec = ContainerSpec { env, ..container() };
-        let expected = ["PATH=/bin", "A=asked", "B=b=b", "C=", "HOSTNAME=host", "D=d"];
+        let mut common_env = CommonEnv::default();
+        let common = [("A", "common"), ("C", "common"), ("D", "common"), ("E", "common")];
+        common_env.set("web", common.map(|(name, value)| (name.into(), value.into())).into());
+        let spec = ContainerSpec { env, common_env, ..container() };
+        let expected = ["PATH=/bin", "A=asked", "B=b=b", "C=common", "HOSTNAME=host", "D=d", "E=common"];
         assert_eq!(environment(&spec, &image), expected);
     }
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use oci_spec::image::Config;
 use serde_json::{Value, json};
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, DnsConfig, Hook, HookStage, ImageContent, Mount, MountOptions,
-    NodeNamespaces, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
+    CommonEnv, Confinement, ContainerId, ContainerSpec, DnsConfig, Hook, HookStage, ImageContent, Mount,
+    MountOptions, NodeNamespaces, Propagation, Resources, SandboxId, SandboxSpec, Seccomp, Streams, UserSpec,
 };
 
 use super::joined::Joined;
@@ -48,6 +48,7 @@ pub(crate) fn container() -> ContainerSpec {
         command: Some(vec!["/bin/server".into()]),
         args: None,
         env: Vec::new(),
+        common_env: CommonEnv::default(),
         working_dir: None,
         mounts: Vec::new(),
         devices: Vec::new(),

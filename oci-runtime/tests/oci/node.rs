@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use wherry_oci_runtime::{Config, OciRuntime};
 use wherry_runtime_api::spec::Layer;
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ImageContent, NodeNamespaces,
-    Resources, Runtime, SandboxId, SandboxSpec, Streams, UserSpec,
+    CommonEnv, Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ImageContent,
+    NodeNamespaces, Resources, Runtime, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 
 /// Far beyond what anything here takes; a test that fails ends.
@@ -93,6 +93,7 @@ impl Node {
             command: Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec()),
             args: None,
             env: Vec::new(),
+            common_env: CommonEnv::default(),
             working_dir: None,
             mounts: Vec::new(),
             devices: Vec::new(),

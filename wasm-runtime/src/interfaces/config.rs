@@ -1,16 +1,11 @@
 //! `wasi:config/store`: the container's environment variables, which Pods fill from ConfigMaps and Secrets.
 
-use std::sync::Arc;
-
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower};
 
 use crate::guest::Guest;
 
 const STORE: &str = "wasi:config/store@0.2.0-rc.1";
-
-/// The environment of a container, each name once.
-pub(crate) type Variables = Arc<[(String, String)]>;
 
 #[derive(ComponentType, Lower)]
 #[component(variant)]
@@ -25,10 +20,9 @@ enum Failure {
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut store = linker.instance(STORE)?;
     store.func_wrap("get", |store: StoreContextMut<'_, Guest>, (key,): (String,)| {
-        let found = store.data().variables.iter().find(|(name, _)| *name == key);
-        Ok((Ok::<_, Failure>(found.map(|(_, value)| value.clone())),))
+        Ok((Ok::<_, Failure>(store.data().variables.get(&key).cloned()),))
     })?;
     store.func_wrap("get-all", |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((Ok::<_, Failure>(store.data().variables.to_vec()),))
+        Ok((Ok::<_, Failure>(store.data().variables.all().clone()),))
     })
 }

@@ -26,7 +26,7 @@ fn replace(linker: &mut Linker<Guest>, (interface, cwd): (&str, &str)) -> wasmti
     linker.allow_shadowing(true);
     let mut environment = linker.instance(interface)?;
     environment.func_wrap("get-environment", |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((Arc::clone(&store.data().variables),))
+        Ok((Arc::clone(store.data().variables.all()),))
     })?;
     environment.func_wrap("get-arguments", |store: StoreContextMut<'_, Guest>, (): ()| {
         Ok((Arc::clone(&store.data().arguments),))

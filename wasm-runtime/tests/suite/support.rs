@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use wherry_runtime_api::logs::{self, Stream};
 use wherry_runtime_api::{
-    Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ExitReason, ImageContent,
+    CommonEnv, Confinement, ContainerId, ContainerSpec, ContainerState, DnsConfig, ExitReason, ImageContent,
     NodeNamespaces, Resources, Runtime, RuntimeError, SandboxId, SandboxSpec, Streams, UserSpec,
 };
 use wherry_wasm_runtime::{Config, WasmRuntime};
@@ -153,6 +153,7 @@ pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> Containe
         command: None,
         args: None,
         env: Vec::new(),
+        common_env: CommonEnv::default(),
         working_dir: None,
         mounts: Vec::new(),
         devices: Vec::new(),

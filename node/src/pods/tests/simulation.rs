@@ -9,7 +9,6 @@ mod storage;
 
 use std::collections::BTreeMap;
 
-use kube::runtime::reflector;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +52,15 @@ struct Node {
     resources: ResourceSettings,
     clock: Arc<dyn wherry_api::clock::Clock>,
     agent: Option<(CancellationToken, TaskTracker)>,
+}
+
+/// What is told of Services where there are none.
+fn no_services() -> crate::env::ServiceVariables {
+    let services = crate::env::ServiceVariables::default();
+    for event in [kube::runtime::watcher::Event::Init, kube::runtime::watcher::Event::InitDone] {
+        services.record(&event);
+    }
+    services
 }
 
 impl Node {
@@ -116,9 +124,6 @@ impl Node {
         let images = Images::open(&self.dir.path().join("content"), Arc::default(), Arc::default()).unwrap();
         images.insert("app:v1", true);
         images.insert("busybox:v1", false);
-        let (services, mut writer) = reflector::store();
-        writer.apply_watcher_event(&kube::runtime::watcher::Event::Init);
-        writer.apply_watcher_event(&kube::runtime::watcher::Event::InitDone);
         let csi = crate::csi::Csi::new(client.clone(), clock.clone(), "node-1", self.dir.path());
         let devices = Arc::new(crate::devices::Devices::open(self.dir.path(), &[]).unwrap());
         let managers = ResourceManagers::open(self.dir.path(), devices.clone(), &self.resources).unwrap();
@@ -156,7 +161,7 @@ impl Node {
                 domain: "cluster.local".to_owned(),
                 servers: vec![[10, 96, 0, 10].into()],
             },
-            services,
+            services: no_services(),
             events,
             network: self.network.clone(),
             host_ports: Arc::new(HostPorts::listening([127, 0, 0, 1].into())),

@@ -1,7 +1,7 @@
 //! Has containers that run keep to their processors: what everybody shares is more or less, as some have processors for
 //! themselves or give them back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ async fn settle(ctx: &Context, cpus: &Cpus, told: &mut HashMap<ContainerId, CpuS
     let pods = ctx.containers.pods();
     let containers = pods.iter().flat_map(|uid| ctx.containers.of_pod(uid));
     let running: Vec<_> = containers.filter(Running::is_running).collect();
-    told.retain(|id, _| running.iter().any(|container| container.status.id == *id));
+    let ids: HashSet<&ContainerId> = running.iter().map(|container| &container.status.id).collect();
+    told.retain(|id, _| ids.contains(id));
     let mut all_told = true;
     for Running { handler, status } in running {
         let wanted = cpus.of(&status.id.sandbox.0, &status.id.name);

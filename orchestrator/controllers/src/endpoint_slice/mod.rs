@@ -17,7 +17,7 @@ use kube::Client;
 
 use crate::context::{Caches, Context};
 use crate::objects::meta::{Key, labels};
-use crate::objects::services::{has_selector, selects, wake_on_services_and_pods};
+use crate::objects::services::{has_selector, pods_of, wake_on_services_and_pods};
 use crate::objects::slices::{slices_of, wake_on_slices, write};
 use crate::runtime::error::ReconcileError;
 use crate::runtime::queue::Queue;
@@ -53,7 +53,7 @@ impl Controller for EndpointSliceController {
         if !has_selector(&service) || service.metadata.deletion_timestamp.is_some() {
             return Ok(Next::OnChange);
         }
-        let pods = self.caches.pods.select(&key.namespace, |pod| selects(&service, pod));
+        let pods = pods_of(&service, &self.caches.pods);
         let found = slices_of(&self.caches.endpoint_slices, key, MANAGER);
         let zone_of = |node: &str| zone(&self.caches.nodes.get_global(node)?);
         for action in plan::plan(&service, desired::groups(&service, &pods, &zone_of), found) {

@@ -10,7 +10,7 @@ use kube::{Api, Client, ResourceExt};
 
 use crate::context::{Caches, Context};
 use crate::objects::meta::Key;
-use crate::objects::services::{has_selector, selects, wake_on_services_and_pods};
+use crate::objects::services::{has_selector, pods_of, wake_on_services_and_pods};
 use crate::runtime::delete::{Only, delete};
 use crate::runtime::error::{ReconcileError, Step, is_namespace_terminating};
 use crate::runtime::queue::Queue;
@@ -44,9 +44,7 @@ impl Controller for EndpointsController {
         if service.as_ref().is_some_and(|service| !has_selector(service)) {
             return Ok(Next::OnChange);
         }
-        let pods = service
-            .as_ref()
-            .map(|service| self.caches.pods.select(&key.namespace, |pod| selects(service, pod)));
+        let pods = service.as_ref().map(|service| pods_of(service, &self.caches.pods));
         let world = service.as_deref().zip(pods.as_deref());
         match plan::plan(world, found.as_deref()) {
             Some(action) => self.apply(key, action).await,

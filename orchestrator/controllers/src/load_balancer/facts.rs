@@ -13,7 +13,7 @@ use crate::context::Caches;
 use crate::objects::meta::{Key, labels};
 use crate::objects::pods::is_terminal;
 use crate::objects::services::node_name;
-use crate::objects::slices::SERVICE_NAME;
+use crate::objects::slices::{SERVICE_NAME, all_slices_of};
 use crate::runtime::queue::Queue;
 
 /// The label of nodes that no load balancer shall send to.
@@ -126,10 +126,7 @@ fn host_ports(pod: &Pod) -> impl Iterator<Item = (&str, Option<IpAddr>, Front)> 
 
 /// The nodes on which the Service has endpoints that take connections.
 pub(super) fn nodes_of(caches: &Caches, service: &Service) -> BTreeSet<String> {
-    let (namespace, name) = (service.namespace().unwrap_or_default(), service.name_any());
-    let slices = caches
-        .endpoint_slices
-        .select(&namespace, |slice| labels(&slice.metadata).get(SERVICE_NAME) == Some(&name));
+    let slices = all_slices_of(&caches.endpoint_slices, &Key::of(service));
     let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
     let taking = endpoints.filter(|endpoint| {
         let conditions = endpoint.conditions.clone().unwrap_or_default();

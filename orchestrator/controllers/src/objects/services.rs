@@ -1,15 +1,18 @@
 //! Services and their Pods: who is a member, on which ports, and whom a change concerns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use parking_lot::Mutex;
 use wherry_api::ranges::IpFamily;
 
 use super::meta::{Key, labels};
 use super::pods::{is_ready, is_terminal, is_terminating};
+use super::selectors::Selectors;
 use crate::context::Caches;
-use crate::runtime::cache::Change;
+use crate::runtime::cache::{Cache, Change};
 use crate::runtime::queue::Queue;
 
 /// The label of what belongs to a Service without a cluster IP.
@@ -31,12 +34,15 @@ pub(crate) fn publishes_not_ready(service: &Service) -> bool {
     service.spec.as_ref().and_then(|spec| spec.publish_not_ready_addresses).unwrap_or(false)
 }
 
+/// The labels that the Service's Pods have, if it chooses them so.
+fn selector(service: &Service) -> Option<&BTreeMap<String, String>> {
+    service.spec.as_ref()?.selector.as_ref().filter(|_| has_selector(service))
+}
+
 /// Whether the Service selects this Pod.
-pub(crate) fn selects(service: &Service, pod: &Pod) -> bool {
-    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+fn selects(service: &Service, pod: &Pod) -> bool {
     let found = labels(&pod.metadata);
-    has_selector(service)
-        && selector.is_some_and(|all| all.iter().all(|(key, value)| found.get(key) == Some(value)))
+    selector(service).is_some_and(|all| all.iter().all(|(key, value)| found.get(key) == Some(value)))
 }
 
 /// The families of addresses that the Service is reached at, the primary one first.
@@ -114,10 +120,13 @@ fn number(port: &ServicePort, pod: &Pod) -> Option<i32> {
 
 /// Wakes a queue of Services by changes of the Services and of their Pods.
 pub(crate) fn wake_on_services_and_pods(caches: &Arc<Caches>, queue: &Arc<Queue<Key>>) {
-    let wake = queue.clone();
+    let selectors = Arc::new(Mutex::new(Selectors::default()));
+    let (wake, noted) = (queue.clone(), selectors.clone());
     caches.services.on_change(move |change| {
         if let Some(service) = change.last() {
-            wake.add(Key::of(&**service));
+            let key = Key::of(&**service);
+            noted.lock().note(&key, change.new.and_then(|service| selector(service)));
+            wake.add(key);
         }
     });
     let (wake, services) = (queue.clone(), caches.services.clone());
@@ -127,11 +136,20 @@ pub(crate) fn wake_on_services_and_pods(caches: &Arc<Caches>, queue: &Arc<Queue<
         }
         for pod in change.both() {
             let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            for service in services.select(namespace, |service| selects(service, pod)) {
-                wake.add(Key::of(&*service));
+            let candidates = selectors.lock().about(namespace, labels(&pod.metadata));
+            for key in candidates {
+                if services.get(&key).is_some_and(|service| selects(&service, pod)) {
+                    wake.add(key);
+                }
             }
         }
     });
+}
+
+/// The Pods of the Service, by name.
+pub(crate) fn pods_of(service: &Service, pods: &Cache<Pod>) -> Vec<Arc<Pod>> {
+    let namespace = service.metadata.namespace.as_deref().unwrap_or_default();
+    selector(service).map(|selector| pods.with_labels(namespace, selector)).unwrap_or_default()
 }
 
 /// Whether the change can make a difference to any Service.

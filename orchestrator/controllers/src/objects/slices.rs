@@ -1,5 +1,6 @@
 //! EndpointSlices: whose they are, what tells their ports apart, and how those who make them write them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
@@ -38,17 +39,21 @@ pub(crate) fn wake_on_slices(caches: &Caches, queue: &Arc<Queue<Key>>, manager: 
     });
 }
 
+/// The slices of a Service, whoever manages them, by name.
+pub(crate) fn all_slices_of(slices: &Cache<EndpointSlice>, service: &Key) -> Vec<Arc<EndpointSlice>> {
+    let wanted = BTreeMap::from([(SERVICE_NAME.to_owned(), service.name.clone())]);
+    slices.with_labels(&service.namespace, &wanted)
+}
+
 /// The slices of a Service that `manager` manages and nobody deletes, by name.
 pub(crate) fn slices_of(
     slices: &Cache<EndpointSlice>,
     service: &Key,
     manager: &str,
 ) -> Vec<Arc<EndpointSlice>> {
-    slices.select(&service.namespace, |slice| {
-        is_managed_by(slice, manager)
-            && slice.metadata.deletion_timestamp.is_none()
-            && labels(&slice.metadata).get(SERVICE_NAME) == Some(&service.name)
-    })
+    let mut slices = all_slices_of(slices, service);
+    slices.retain(|slice| is_managed_by(slice, manager) && slice.metadata.deletion_timestamp.is_none());
+    slices
 }
 
 fn is_managed_by(slice: &EndpointSlice, manager: &str) -> bool {

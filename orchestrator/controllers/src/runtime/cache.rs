@@ -131,6 +131,19 @@ impl<K: ResourceExt> Cache<K> {
         content.objects.namespace(namespace).filter(|object| wanted(object)).cloned().collect()
     }
 
+    /// The objects of a namespace that have all these labels, by name. What it costs depends on how many have one of them, not on how
+    /// many there are, but for the first time that somebody looks for labels of a key.
+    pub(crate) fn with_labels(&self, namespace: &str, wanted: &BTreeMap<String, String>) -> Vec<Arc<K>> {
+        let content = self.shared.content.read();
+        if content.objects.knows(wanted.keys()) {
+            return content.objects.with_labels(namespace, wanted).into_iter().cloned().collect();
+        }
+        drop(content);
+        let mut content = self.shared.content.write();
+        content.objects.learn(wanted.keys());
+        content.objects.with_labels(namespace, wanted).into_iter().cloned().collect()
+    }
+
     /// The objects that the owner of this uid manages.
     pub(crate) fn managed_by(&self, namespace: &str, owner: &str) -> Vec<Arc<K>> {
         self.shared.content.read().objects.managed_by(namespace, owner).cloned().collect()

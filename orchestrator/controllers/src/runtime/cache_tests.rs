@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ObjectMeta;
 use parking_lot::Mutex;
+use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -149,4 +150,57 @@ fn a_late_handler_hears_of_all_and_one_whose_life_is_over_of_nothing() {
     assert_eq!(*heard.lock(), ["a", "b"]);
     assert!(life.is_over());
     assert_eq!(*log.lock(), ["b ->4", "poison ->4", "c ->4"], "the others go on");
+}
+
+/// One thing that happens to an object of this name, with these labels.
+#[derive(Clone, Debug)]
+enum Happens {
+    Told(&'static str, BTreeMap<String, String>),
+    Noted(&'static str, BTreeMap<String, String>),
+    Gone(&'static str),
+    Listed,
+    Asked(BTreeMap<String, String>),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let name = || prop::sample::select(vec!["a", "b", "c"]);
+    let labels = || prop::collection::btree_map("[kl]", "[xy]", 0..3);
+    prop_oneof![
+        (name(), labels()).prop_map(|(name, labels)| Happens::Told(name, labels)),
+        (name(), labels()).prop_map(|(name, labels)| Happens::Noted(name, labels)),
+        name().prop_map(Happens::Gone),
+        Just(Happens::Listed),
+        labels().prop_map(Happens::Asked),
+    ]
+}
+
+proptest! {
+    /// Whatever happens, and whenever somebody first looks for a label: what is found by labels is what has them.
+    #[test]
+    fn objects_are_found_by_their_labels(all in prop::collection::vec(happens(), 1..40)) {
+        let (cache, _) = cache();
+        let with = |name: &str, version: u64, labels: BTreeMap<String, String>| {
+            let mut made = object(name, name, version);
+            made.metadata.labels = Some(labels);
+            made
+        };
+        for (version, happens) in (1..).zip(all) {
+            match happens {
+                Happens::Told(name, labels) => cache.apply(Event::Apply(with(name, version, labels))),
+                Happens::Noted(name, labels) => cache.note(with(name, version, labels)),
+                Happens::Gone(name) => cache.apply(Event::Delete(object(name, name, version))),
+                Happens::Listed => {
+                    let kept = cache.all().into_iter().take(2).map(|object| (*object).clone()).collect();
+                    cache.apply(Event::Listed(kept, version));
+                }
+                Happens::Asked(wanted) => {
+                    let has = |object: &ConfigMap| {
+                        wanted.iter().all(|(key, value)| object.labels().get(key) == Some(value))
+                    };
+                    prop_assert_eq!(cache.with_labels("ns", &wanted), cache.select("ns", has));
+                    prop_assert!(cache.with_labels("other", &wanted).is_empty());
+                }
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod discover;
 pub(crate) mod error;
 pub(crate) mod everything;
 pub(crate) mod expectations;
+mod labelled;
 pub(crate) mod life;
 pub(crate) mod objects;
 pub(crate) mod queue;

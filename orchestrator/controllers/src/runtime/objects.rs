@@ -1,13 +1,15 @@
-//! What a cache holds: objects by name, and by who manages them. In order, so that the same events lead to the same acts.
+//! What a cache holds: objects by name, by who manages them, and by those labels that somebody looked for. In order, so that the same
+//! events lead to the same acts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::ResourceExt;
 
-use crate::objects::meta::controller_of;
+use super::labelled::Labelled;
+use crate::objects::meta::{controller_of, labels};
 
-type Names<K> = BTreeMap<String, Arc<K>>;
+pub(super) type Names<K> = BTreeMap<String, Arc<K>>;
 
 /// See the module's documentation.
 pub(super) struct Objects<K> {
@@ -15,11 +17,12 @@ pub(super) struct Objects<K> {
     names: BTreeMap<String, Names<K>>,
     /// By namespace, uid of the managing owner (empty if there is none) and name.
     owners: BTreeMap<String, BTreeMap<String, Names<K>>>,
+    labelled: Labelled<K>,
 }
 
 impl<K> Default for Objects<K> {
     fn default() -> Self {
-        Self { names: BTreeMap::new(), owners: BTreeMap::new() }
+        Self { names: BTreeMap::new(), owners: BTreeMap::new(), labelled: Labelled::default() }
     }
 }
 
@@ -44,6 +47,32 @@ impl<K> Objects<K> {
 }
 
 impl<K: ResourceExt> Objects<K> {
+    /// Whether objects can be found by labels of these keys.
+    pub(super) fn knows<'k>(&self, keys: impl IntoIterator<Item = &'k String>) -> bool {
+        keys.into_iter().all(|key| self.labelled.knows(key))
+    }
+
+    /// Has objects be found by labels of these keys from now on.
+    pub(super) fn learn<'k>(&mut self, keys: impl IntoIterator<Item = &'k String>) {
+        let Self { names, labelled, .. } = self;
+        for key in keys {
+            labelled.learn(key, names.values().flat_map(BTreeMap::values));
+        }
+    }
+
+    /// The objects of a namespace that have all these labels, of keys that it knows.
+    pub(super) fn with_labels(&self, namespace: &str, wanted: &BTreeMap<String, String>) -> Vec<&Arc<K>> {
+        let fewest = wanted.iter().map(|(key, value)| self.labelled.with(namespace, key, value));
+        let Some(candidates) = fewest.min_by_key(|found| found.map_or(0, BTreeMap::len)) else {
+            return self.namespace(namespace).collect();
+        };
+        let has_all = |object: &&Arc<K>| {
+            let found = labels(object.meta());
+            wanted.iter().all(|(key, value)| found.get(key) == Some(value))
+        };
+        candidates.into_iter().flat_map(BTreeMap::values).filter(has_all).collect()
+    }
+
     /// Stores the object unless a newer state of it is there; returns what was there.
     pub(super) fn put(&mut self, object: &Arc<K>) -> Option<Arc<K>> {
         let (namespace, name) = place(&**object);
@@ -51,12 +80,14 @@ impl<K: ResourceExt> Objects<K> {
         if old.as_ref().is_none_or(|old| revision(&**old) <= revision(&**object)) {
             if let Some(old) = &old {
                 self.disown(&**old);
+                self.labelled.take(&**old);
             }
             let owners = self.owners.entry(namespace.to_owned()).or_default();
             let owned = owners.entry(owner(&**object).to_owned()).or_default();
             owned.insert(name.to_owned(), object.clone());
             let names = self.names.entry(namespace.to_owned()).or_default();
             names.insert(name.to_owned(), object.clone());
+            self.labelled.put(object);
         }
         old
     }
@@ -74,6 +105,7 @@ impl<K: ResourceExt> Objects<K> {
             self.names.remove(namespace);
         }
         self.disown(&*taken);
+        self.labelled.take(&*taken);
         Some(taken)
     }
 
@@ -93,7 +125,8 @@ impl<K: ResourceExt> Objects<K> {
     }
 }
 
-fn place<K: ResourceExt>(object: &K) -> (&str, &str) {
+/// The object's namespace and name.
+pub(super) fn place<K: ResourceExt>(object: &K) -> (&str, &str) {
     let meta = object.meta();
     (meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
 }
