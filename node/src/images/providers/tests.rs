@@ -49,7 +49,7 @@ impl Scene {
     async fn account(&self, image: &str) -> Option<(String, String)> {
         let asker = Asker { pod: &self.pod, tokens: &self.tokens, clock: &SystemClock };
         match self.providers.account(image, &asker).await? {
-            RegistryAuth::Basic(user, password) => Some((user, password)),
+            Account::Password(user, password) => Some((user, password)),
             other => panic!("{other:?}"),
         }
     }
