@@ -18,6 +18,7 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,6 +53,8 @@ pub(crate) struct Asker<'a> {
 #[derive(Default)]
 struct ServiceAccount {
     token: Option<String>,
+    /// Those of its annotations that the provider wants to know.
+    annotations: BTreeMap<String, String>,
     /// What its answers are remembered for, if they are not for everybody.
     key: String,
 }
@@ -93,7 +96,7 @@ impl CredentialProviders {
         let answer = if let Some(known) = self.cache.find(&scope, image, asker.clock.now()) {
             known
         } else {
-            let request = Request::new(image, account.token.as_deref());
+            let request = Request::new(image, account.token.as_deref(), &account.annotations);
             let answer = Arc::new(exec::run(provider, &request).await?);
             let lasts = answer.lasts.unwrap_or(provider.default_duration);
             self.cache.keep(&scope, image, Arc::clone(&answer), (asker.clock.now(), lasts));
@@ -114,11 +117,20 @@ async fn account_of(provider: &Provider, asker: &Asker<'_>) -> Result<Option<Ser
     let Some(name) = name.filter(|name| !name.is_empty()) else {
         return Ok((!wanted.required).then(ServiceAccount::default));
     };
+    let object = asker.tokens.account(asker.pod).await;
+    let object = object
+        .map_err(|source| ProviderError::Account { name: name.to_owned(), source: Box::new(source) })?;
+    let all = object.metadata.annotations.unwrap_or_default();
+    if wanted.needed.iter().any(|key| !all.contains_key(key)) {
+        // Who runs such Pods has not asked for it.
+        return Ok(None);
+    }
+    let known = wanted.needed.iter().chain(&wanted.welcome);
+    let annotations: BTreeMap<String, String> =
+        known.filter_map(|key| Some((key.clone(), all.get(key)?.clone()))).collect();
     let token = asker.tokens.get(asker.pod, &wanted.audience, None).await?.text;
-    let namespace = asker.pod.metadata.namespace.as_deref().unwrap_or_default();
-    let key = match wanted.cache {
-        TokenCache::Token => token.clone(),
-        TokenCache::ServiceAccount => format!("{namespace}/{name}"),
-    };
-    Ok(Some(ServiceAccount { token: Some(token), key }))
+    let (namespace, uid) = (&asker.pod.metadata.namespace, &object.metadata.uid);
+    let one = (wanted.cache == TokenCache::Token).then_some(&token);
+    let key = serde_json::json!([namespace, name, uid, annotations, one]).to_string();
+    Ok(Some(ServiceAccount { token: Some(token), annotations, key }))
 }
