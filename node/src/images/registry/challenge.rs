@@ -53,12 +53,12 @@ impl Challenge {
 /// The first parameter of a list, and what follows it.
 fn parameter(list: &str) -> Option<(&str, String, &str)> {
     let (name, rest) = list.trim_start_matches([' ', '\t', ',']).split_once('=')?;
-    let (value, rest) = match rest.trim_start().strip_prefix('"') {
-        Some(quoted) => unquote(quoted),
-        None => {
-            let end = rest.find([',', ' ']).unwrap_or(rest.len());
-            (rest[..end].to_owned(), &rest[end..])
-        }
+    let rest = rest.trim_start();
+    let (value, rest) = if let Some(quoted) = rest.strip_prefix('"') {
+        unquote(quoted)
+    } else {
+        let end = rest.find([',', ' ']).unwrap_or(rest.len());
+        (rest[..end].to_owned(), &rest[end..])
     };
     Some((name.trim(), value, rest))
 }
@@ -83,9 +83,9 @@ mod tests {
 
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
+    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        Some(Challenge::Bearer { realm: realm.to_owned(), service: owned(service), scope: owned(scope) })
+        Challenge::Bearer { realm: realm.to_owned(), service: owned(service), scope: owned(scope) }
     }
 
     #[test]
@@ -94,10 +94,10 @@ mod tests {
         assert_eq!(parse("Basic realm=\"x\""), Some(Challenge::Basic));
         assert_eq!(
             parse("Bearer realm=\"https://a.io/token\",service=\"a.io\",scope=\"repository:b/c:pull,push\""),
-            bearer("https://a.io/token", Some("a.io"), Some("repository:b/c:pull,push"))
+            Some(bearer("https://a.io/token", Some("a.io"), Some("repository:b/c:pull,push")))
         );
-        assert_eq!(parse("bearer Realm=https://a.io/t, error=x"), bearer("https://a.io/t", None, None));
-        assert_eq!(parse("Bearer realm=\"a\\\"b\""), bearer("a\"b", None, None));
+        assert_eq!(parse("bearer Realm=https://a.io/t, error=x"), Some(bearer("https://a.io/t", None, None)));
+        assert_eq!(parse("Bearer realm=\"a\\\"b\""), Some(bearer("a\"b", None, None)));
         for none in ["", "Bearer", "Bearer service=\"a\"", "Bearer realm=\"\"", "Negotiate"] {
             assert_eq!(parse(none), None, "{none}");
         }
@@ -110,7 +110,7 @@ mod tests {
         for value in ["Negotiate", "Basic realm=\"x\"", "Bearer realm=\"y\""] {
             headers.append(header::WWW_AUTHENTICATE, value.parse().unwrap());
         }
-        assert_eq!(Challenge::of(&headers), bearer("y", None, None));
+        assert_eq!(Challenge::of(&headers), Some(bearer("y", None, None)));
     }
 
     proptest! {
@@ -124,7 +124,7 @@ mod tests {
         fn what_is_quoted_is_found_again(realm in "[ -~]{1,20}", scope in "[ -~]{0,20}") {
             let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
             let header = format!("Bearer scope=\"{}\",realm=\"{}\"", quote(&scope), quote(&realm));
-            prop_assert_eq!(Challenge::parse(&header), bearer(&realm, None, Some(&scope)));
+            prop_assert_eq!(Challenge::parse(&header), Some(bearer(&realm, None, Some(&scope))));
         }
     }
 }

@@ -144,10 +144,12 @@ impl Client {
         let content = |http: &reqwest::Client| {
             http.put(place.clone()).header(CONTENT_TYPE, "application/octet-stream").body(blob.bytes.clone())
         };
-        let response = match response.url().origin() == place.origin() {
-            true => self.send(repository, Access::Push, content).await?,
-            // Whoever else takes it is not shown the account.
-            false => content(&self.0.http).send().await?,
+        // Whoever else takes it is not shown the account.
+        let is_own = Url::parse(&url).is_ok_and(|own| own.origin() == place.origin());
+        let response = if is_own {
+            self.send(repository, Access::Push, content).await?
+        } else {
+            content(&self.0.http).send().await?
         };
         expect(Method::PUT, place.as_str(), response).await.map(drop)
     }
