@@ -85,16 +85,27 @@ impl Tokens {
         }
     }
 
+    /// The pod's ServiceAccount, as it is now.
+    pub(crate) async fn account(&self, pod: &Pod) -> Result<ServiceAccount, kube::Error> {
+        let (api, name) = self.accounts(pod);
+        api.get(name).await
+    }
+
     /// Forgets the tokens of the pod.
     pub(crate) fn release(&self, uid: &str) {
         self.held.lock().retain(|(of, _, _), _| of != uid);
     }
 
-    async fn request(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<Token, TokenError> {
-        let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
-        let account = account.filter(|name| !name.is_empty()).unwrap_or("default");
+    /// The accounts of the pod's namespace, and the name of its own.
+    fn accounts<'p>(&self, pod: &'p Pod) -> (Api<ServiceAccount>, &'p str) {
+        let name = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
+        let api = Api::namespaced(self.client.clone(), namespace);
+        (api, name.filter(|name| !name.is_empty()).unwrap_or("default"))
+    }
+
+    async fn request(&self, pod: &Pod, audience: &str, seconds: i64) -> Result<Token, TokenError> {
+        let (api, account) = self.accounts(pod);
         let request = request_for(pod, audience, seconds);
         let answer = api.create_token_request(account, &PostParams::default(), &request).await;
         let answer = answer.map_err(|error| TokenError { reason: error.to_string() })?;

@@ -28,6 +28,8 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statfs::{NSFS_MAGIC, TMPFS_MAGIC, statfs};
+use rustix::process::{Uid, geteuid};
+use rustix::thread::set_thread_res_uid;
 use serde::{Deserialize, Serialize};
 use wherry_runtime_api::{PodUsers, RuntimeError, SandboxSpec};
 use wherry_shim::namespaces::{enter, pin};
@@ -161,7 +163,8 @@ impl SandboxDir {
             if let Some(network) = &spec.netns {
                 enter(network, CloneFlags::CLONE_NEWNET).map_err(io_error)?;
             }
-            spec.sysctls.iter().try_for_each(|(name, value)| set(name, value))
+            let owner = spec.users.as_ref().map(|users| users.first_id);
+            spec.sysctls.iter().try_for_each(|(name, value)| set(name, value, owner))
         });
         let thread = thread.map_err(step_failed(step))?;
         thread.join().map_err(|_| step_failed(step)("its thread panicked"))?
@@ -236,11 +239,27 @@ pub(crate) fn unmount(place: &Path) -> Result<(), RuntimeError> {
     }
 }
 
-/// Makes a kernel setting of this thread's namespaces, named with dots.
-fn set(name: &str, value: &str) -> Result<(), RuntimeError> {
+/// Makes a kernel setting of this thread's namespaces, named with dots. `owner` is root in them, if root of the node is not.
+fn set(name: &str, value: &str, owner: Option<u32>) -> Result<(), RuntimeError> {
     let file = Path::new("/proc/sys").join(name.replace('.', "/"));
-    let refused = |error: io::Error| step_failed(&format!("set {name} to {value:?}"))(error);
-    fs::write(file, value).map_err(refused)
+    let written = match (fs::write(&file, value), owner) {
+        // From Linux 6.9 on, what is of the IPC namespace is for its own root alone, before for that of the node alone.
+        (Err(error), Some(owner)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            as_user(owner, || fs::write(&file, value))
+        }
+        (written, _) => written,
+    };
+    written.map_err(step_failed(&format!("set {name} to {value:?}")))
+}
+
+/// Does something as another user: this thread alone, and only so long.
+fn as_user<T>(id: u32, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let become_user = |id: u32| set_thread_res_uid(None, Uid::from_raw(id), None);
+    let own = geteuid().as_raw();
+    become_user(id)?;
+    let done = work();
+    become_user(own)?;
+    done
 }
 
 /// Makes the error of a failed step.

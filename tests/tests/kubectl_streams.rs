@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 
 use wherry_tests::pods::shell;
-use wherry_tests::{Cluster, Options, http};
+use wherry_tests::websocket::Socket;
+use wherry_tests::{Cluster, Options, Proxy, http};
 
 /// A cluster with the Pod `box`, which runs this script.
 fn with_box(script: &str, test: impl FnOnce(&Cluster) + Send) {
@@ -230,6 +231,37 @@ fn port_forward_reaches_the_pods_ports() {
             }
         },
     );
+}
+
+/// As the clients for Python and JavaScript forward ports: two channels for each, which begin with its number.
+#[test]
+fn ports_are_forwarded_by_channels() {
+    const PORTS: [u16; 3] = [8080, 9, 8081];
+    const ASK: &str = "GET / HTTP/1.0\r\n\r\n";
+    let script = "mkdir /tmp/one /tmp/two; echo one > /tmp/one/index.html; echo two > /tmp/two/index.html; \
+                  httpd -p 127.0.0.1:8080 -h /tmp/one; httpd -p 8081 -h /tmp/two; touch /tmp/ready; exec sleep 1000";
+    with_box(script, |cluster| {
+        cluster.kubectl_until(&["exec", "box", "--", "ls", "/tmp"], |files| files.contains("ready"));
+        let proxy = Proxy::start(&mut cluster.kubectl_command(&["proxy", "--port=0", "--disable-filter"]));
+        let path = "/api/v1/namespaces/default/pods/box/portforward?ports=8080,9&ports=8081";
+        let mut socket = Socket::open(proxy.place().parse().unwrap(), path, "v4.channel.k8s.io");
+        for channel in ["\0", "\x04"] {
+            socket.send(format!("{channel}{ASK}").as_bytes());
+        }
+        let mut heard = vec![Vec::new(); 6];
+        while let Some(message) = socket.message() {
+            heard[usize::from(message[0])].extend_from_slice(&message[1..]);
+        }
+        let mut said = Vec::new();
+        for (channel, bytes) in heard.iter().enumerate() {
+            assert_eq!(bytes[..2], PORTS[channel / 2].to_le_bytes(), "channel {channel}");
+            said.push(text(&bytes[2..]));
+        }
+        assert!(said[0].starts_with("HTTP/1.") && said[0].ends_with("one\n"), "{said:?}");
+        assert!(said[4].starts_with("HTTP/1.") && said[4].ends_with("two\n"), "{said:?}");
+        assert!(said[3].starts_with("error forwarding port 9 to pod box, uid "), "{said:?}");
+        assert_eq!([&said[1], &said[2], &said[5]], ["", "", ""], "{said:?}");
+    });
 }
 
 /// Debian's kubectl is of the time before WebSocket.

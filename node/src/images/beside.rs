@@ -5,14 +5,13 @@ use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oci_client::secrets::RegistryAuth;
 use wherry_runtime_api::ImageContent;
 
 use super::control::{ControlError, Question, RemovedImage, ask};
 use super::export::{ArchiveForm, export};
 use super::import::import;
 use super::push::{WasmArtifact, push};
-use super::{ImageReference, Images, Keep, NamedImage, PullError, Registries, Selection};
+use super::{Account, ImageReference, Images, Keep, NamedImage, PullError, Registries, Selection};
 
 /// Why a command on images failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +91,7 @@ impl ImageStore {
         let mut missing = None;
         let mut found = false;
         for selection in Selection::ALL {
-            match self.images.pull(&reference, selection, RegistryAuth::Anonymous).await {
+            match self.images.pull(&reference, selection, Account::Nobody).await {
                 Ok(_) => found = true,
                 Err(error) if matches!(*error, PullError::Platform { .. }) => missing = Some(error),
                 Err(error) => return Err(ImageStoreError::of(error)),
@@ -111,7 +110,7 @@ impl ImageStore {
             Some(image) => image,
             None => self
                 .images
-                .pull(&reference, Selection::Wasm, RegistryAuth::Anonymous)
+                .pull(&reference, Selection::Wasm, Account::Nobody)
                 .await
                 .map_err(ImageStoreError::of)?,
         };

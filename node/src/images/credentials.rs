@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
-use oci_client::secrets::RegistryAuth;
 use serde::Deserialize;
 
 use super::registries::decode;
+use super::registry::Account;
 
 #[derive(Deserialize)]
 struct DockerConfig {
     #[serde(default)]
-    auths: BTreeMap<String, Account>,
+    auths: BTreeMap<String, Entry>,
 }
 
 #[derive(Deserialize)]
-struct Account {
+struct Entry {
     #[serde(default)]
     username: String,
     #[serde(default)]
@@ -25,23 +25,23 @@ struct Account {
 }
 
 /// The credentials the secret holds for the registry, if it holds any.
-pub(crate) fn credentials(secret: &Secret, registry: &str) -> Option<RegistryAuth> {
+pub(crate) fn credentials(secret: &Secret, registry: &str) -> Option<Account> {
     let data = secret.data.as_ref()?;
-    let accounts = if let Some(config) = data.get(".dockerconfigjson") {
+    let entries = if let Some(config) = data.get(".dockerconfigjson") {
         serde_json::from_slice::<DockerConfig>(&config.0).ok()?.auths
     } else {
         serde_json::from_slice(&data.get(".dockercfg")?.0).ok()?
     };
-    let account = accounts.into_iter().find(|(name, _)| host_of(name) == canonical(registry))?.1;
-    account.into_auth()
+    let entry = entries.into_iter().find(|(name, _)| host_of(name) == canonical(registry))?.1;
+    entry.into_account()
 }
 
-impl Account {
-    fn into_auth(self) -> Option<RegistryAuth> {
+impl Entry {
+    fn into_account(self) -> Option<Account> {
         if !self.username.is_empty() {
-            return Some(RegistryAuth::Basic(self.username, self.password));
+            return Some(Account::Password(self.username, self.password));
         }
-        decode(&self.auth).map(|(user, password)| RegistryAuth::Basic(user, password))
+        decode(&self.auth).map(|(user, password)| Account::Password(user, password))
     }
 }
 
@@ -52,7 +52,7 @@ fn host_of(name: &str) -> &str {
 }
 
 /// Docker Hub goes by several names.
-fn canonical(registry: &str) -> &str {
+pub(super) fn canonical(registry: &str) -> &str {
     match registry {
         "docker.io" | "registry-1.docker.io" | "index.docker.io" => "docker.io",
         other => other,
@@ -82,7 +82,7 @@ mod tests {
         #[case] registry: &str,
         #[case] found: bool,
     ) {
-        let expected = found.then(|| RegistryAuth::Basic("u".to_owned(), "p".to_owned()));
+        let expected = found.then(|| Account::Password("u".to_owned(), "p".to_owned()));
         assert_eq!(credentials(&secret(".dockerconfigjson", config), registry), expected);
     }
 

@@ -3,7 +3,7 @@
 //! [`Images::lookup`] answers from the disk; [`Images::pull`] asks the registry. Pulls of one image with the same
 //! credentials that overlap are one pull. Whether to ask at all is the pull policy's decision ([`should_pull`]).
 //!
-//! Reading order: `reference` (names), `registries` (where they lead), `credentials` and `providers` (accounts), `manifest` and `classify` (what an image is), `signatures` (who may sign it), `pull`,
+//! Reading order: `reference` (names), `registries` (where they lead), `registry` (what is said there), `credentials` and `providers` (accounts), `manifest` and `classify` (what an image is), `signatures` (who may sign it), `pull`,
 //! `layer`, `store`, `import` and `export` (archives), `garbage` (what goes when the disk gets full) and `control` (what people want gone).
 
 mod beside;
@@ -20,7 +20,7 @@ mod pull;
 mod push;
 mod reference;
 mod registries;
-mod resume;
+pub(crate) mod registry;
 mod signatures;
 mod store;
 #[cfg(test)]
@@ -32,7 +32,6 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
-use oci_client::secrets::RegistryAuth;
 use parking_lot::Mutex;
 use wherry_runtime_api::ImageContent;
 
@@ -48,6 +47,7 @@ use pull::Puller;
 pub use push::{Interfaces, WasmArtifact};
 pub(crate) use reference::ImageReference;
 pub use registries::{Registries, RegistriesError};
+pub(crate) use registry::Account;
 pub(crate) use signatures::Rejected;
 pub use signatures::{KeyError, PublicKey, SignaturePolicy, SignaturePolicyError};
 use store::ContentStore;
@@ -177,13 +177,13 @@ impl Images {
         &self,
         reference: &ImageReference,
         selection: Selection,
-        auth: RegistryAuth,
+        auth: Account,
     ) -> Pulled {
         let name = index_name(reference, selection);
         let key = match &auth {
-            RegistryAuth::Anonymous => name.clone(),
-            RegistryAuth::Basic(user, secret) => format!("{name}\n{user}\n{secret}"),
-            RegistryAuth::Bearer(token) => format!("{name}\n{token}"),
+            Account::Nobody => name.clone(),
+            Account::Password(user, secret) => format!("{name}\n{user}\n{secret}"),
+            Account::IdentityToken(token) => format!("{name}\n{token}"),
         };
         let flight = self
             .flights

@@ -2,10 +2,6 @@
 
 use futures::{StreamExt, TryStreamExt};
 use oci_client::Reference;
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::manifest::OciDescriptor;
-use oci_client::secrets::RegistryAuth;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
@@ -20,13 +16,12 @@ use super::layer::{LayerError, check_size, extract_wasm};
 use super::manifest::{ACCEPTED, Descriptor, ImageConfig, Manifest};
 use super::reference::ImageReference;
 use super::registries::{Endpoint, Registries, Server};
-use super::resume;
+use super::registry::{Account, Client, RegistryError};
 use super::signatures::{self, Evidence, Rejected, SignaturePolicy};
 use super::store::{ContentStore, Image, ImageKind, Ingest, Keep, Lease, StoreError};
 
 /// Largest manifest or image configuration that is read.
 pub(super) const MAX_DOCUMENT: u64 = 4 << 20;
-pub(super) const USER_AGENT: &str = concat!("wherry/", env!("CARGO_PKG_VERSION"));
 const PARALLEL_LAYERS: usize = 3;
 /// How often in a row a transfer may break off without having brought anything.
 const IDLE_TRANSFERS: u32 = 3;
@@ -42,7 +37,7 @@ pub(crate) enum PullError {
         /// The host.
         host: String,
         /// What the registry client said.
-        source: Box<OciDistributionError>,
+        source: Box<RegistryError>,
     },
     /// The registry has no such image, refuses it or cannot be reached.
     #[error("failed to resolve reference {reference:?}")]
@@ -50,7 +45,7 @@ pub(crate) enum PullError {
         /// The complete name.
         reference: String,
         /// What the registry client said.
-        source: Box<OciDistributionError>,
+        source: Box<RegistryError>,
     },
     /// A manifest is not what its digest says.
     #[error("manifest does not match its digest: expected {expected}, received {found}")]
@@ -90,7 +85,7 @@ pub(crate) enum PullError {
         /// The blob.
         digest: String,
         /// What the registry client said.
-        source: Box<OciDistributionError>,
+        source: Box<RegistryError>,
     },
     /// A blob broke off.
     #[error("transfer of {digest} broke off")]
@@ -154,24 +149,12 @@ pub(crate) struct Puller {
     registries: Arc<Registries>,
     policy: Arc<SignaturePolicy>,
     /// What talks to servers with no account or with the one that is configured.
-    clients: Mutex<HashMap<Server, oci_client::Client>>,
+    clients: Mutex<HashMap<(Server, Option<String>), Client>>,
 }
 
 /// A client of the endpoint.
-pub(super) fn connect(endpoint: &Endpoint) -> Result<oci_client::Client, PullError> {
-    // The client asks for the process's default TLS provider; whoever set one before has set the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let authorities = endpoint.tls.authorities.iter();
-    let certificate = |data: &Vec<u8>| Certificate { encoding: CertificateEncoding::Der, data: data.clone() };
-    let config = ClientConfig {
-        protocol: if endpoint.server.encrypted { ClientProtocol::Https } else { ClientProtocol::Http },
-        extra_root_certificates: authorities.map(certificate).collect(),
-        accept_invalid_certificates: endpoint.tls.insecure,
-        user_agent: USER_AGENT,
-        ..ClientConfig::default()
-    };
-    config
-        .try_into()
+pub(super) fn connect(endpoint: &Endpoint) -> Result<Client, PullError> {
+    Client::new(endpoint)
         .map_err(|source| PullError::Connect { host: endpoint.server.host.clone(), source: Box::new(source) })
 }
 
@@ -190,7 +173,7 @@ impl Puller {
         &self,
         reference: &ImageReference,
         selection: Selection,
-        auth: &RegistryAuth,
+        auth: &Account,
         index_name: &str,
     ) -> Result<Arc<Image>, PullError> {
         // Until the image has a name, nobody knows what it needs.
@@ -227,16 +210,17 @@ impl Puller {
     }
 
     /// A client that holds somebody's credentials serves nobody else.
-    fn client(&self, endpoint: &Endpoint) -> Result<oci_client::Client, PullError> {
+    fn client(&self, endpoint: &Endpoint) -> Result<Client, PullError> {
         if endpoint.is_private {
             return connect(endpoint);
         }
-        let known = self.clients.lock().get(&endpoint.server).cloned();
+        let key = (endpoint.server.clone(), endpoint.stands_for.clone());
+        let known = self.clients.lock().get(&key).cloned();
         if let Some(client) = known {
             return Ok(client);
         }
         let client = connect(endpoint)?;
-        self.clients.lock().insert(endpoint.server.clone(), client.clone());
+        self.clients.lock().insert(key, client.clone());
         Ok(client)
     }
 }
@@ -244,7 +228,7 @@ impl Puller {
 struct Pull<'a> {
     store: &'a Arc<ContentStore>,
     policy: &'a SignaturePolicy,
-    client: oci_client::Client,
+    client: Client,
     image: &'a ImageReference,
     endpoint: &'a Endpoint,
     lease: &'a Lease,
@@ -301,14 +285,10 @@ impl Pull<'_> {
         reference: &Reference,
         digest: Option<&str>,
     ) -> Result<(Manifest, String), PullError> {
-        let (bytes, _) =
-            self.client.pull_manifest_raw(reference, &self.endpoint.auth, ACCEPTED).await.map_err(
-                |source| PullError::Resolve { reference: reference.whole(), source: Box::new(source) },
-            )?;
-        let size = bytes.len() as u64;
-        if size > MAX_DOCUMENT {
-            return Err(PullError::TooLarge { what: "manifest", size });
-        }
+        let name = reference.digest().or(reference.tag()).unwrap_or_default();
+        let bytes = self.client.manifest(reference.repository(), name, (ACCEPTED, MAX_DOCUMENT)).await;
+        let failed = |source| PullError::Resolve { reference: reference.whole(), source: Box::new(source) };
+        let bytes = bytes.map_err(failed)?;
         let found = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
         if let Some(expected) = digest
             && expected != found
@@ -399,25 +379,14 @@ impl Pull<'_> {
         idle: &mut u32,
     ) -> Result<(), PullError> {
         let digest = || descriptor.digest.clone();
-        let request = OciDescriptor {
-            media_type: descriptor.media_type.clone(),
-            digest: digest(),
-            size: i64::try_from(descriptor.size).unwrap_or(i64::MAX),
-            ..OciDescriptor::default()
-        };
         *idle += 1;
-        let (at, reference) = (ingest.length(), &self.endpoint.reference);
-        let failed = |source| PullError::Fetch { digest: digest(), source: Box::new(source) };
-        let mut stream = if at == 0 {
-            self.client.pull_blob_stream(reference, &request).await.map_err(failed)?.stream
-        } else {
-            let rest =
-                resume::rest(&self.client, self.endpoint, &descriptor.digest, at).await.map_err(failed)?;
-            if !rest.is_partial {
-                ingest.restart()?;
-            }
-            rest.stream
-        };
+        let (at, repository) = (ingest.length(), self.endpoint.reference.repository());
+        let blob = self.client.blob(repository, &descriptor.digest, at).await;
+        let blob = blob.map_err(|source| PullError::Fetch { digest: digest(), source: Box::new(source) })?;
+        if at > 0 && !blob.is_partial {
+            ingest.restart()?;
+        }
+        let mut stream = blob.stream;
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|source| PullError::Transfer { digest: digest(), source })?;
             ingest.push(&chunk)?;

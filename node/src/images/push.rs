@@ -5,18 +5,17 @@
 //!           layer  application/wasm                     the file
 //! ```
 
-use oci_client::client::{Config, ImageLayer};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::pull::{PullError, connect};
 use super::reference::ImageReference;
 use super::registries::Registries;
+use super::registry::{Account, Document, RegistryError};
 
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const LAYER: &str = "application/wasm";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A file to be sent.
 #[derive(Clone, Debug)]
@@ -49,7 +48,7 @@ pub(super) enum PushError {
     Config(#[from] serde_json::Error),
     /// The registry refused it, or went away.
     #[error("the registry {host:?} did not take it")]
-    Refused { host: String, source: Box<OciDistributionError> },
+    Refused { host: String, source: Box<RegistryError> },
 }
 
 /// Sends the file; the name under which it can be pulled, with its digest.
@@ -58,15 +57,32 @@ pub(super) async fn push(
     reference: &ImageReference,
     artifact: WasmArtifact,
 ) -> Result<String, PushError> {
-    let (_, registry) = registries.endpoints(reference, &RegistryAuth::Anonymous);
+    let (_, registry) = registries.endpoints(reference, &Account::Nobody);
     let client = connect(&registry)?;
-    let config = Config::new(config(&artifact)?, CONFIG.to_owned(), None);
-    let layer = ImageLayer::new(artifact.bytes, LAYER.to_owned(), None);
+    let config = document(CONFIG, config(&artifact)?);
+    let layer = document(LAYER, artifact.bytes);
+    let manifest = document(MANIFEST, serde_json::to_vec(&manifest(&config, &layer))?);
+    let (repository, tag) = (registry.reference.repository(), registry.reference.tag());
     let refused =
         |source| PushError::Refused { host: registry.server.host.clone(), source: Box::new(source) };
-    client.push(&registry.reference, &[layer], config, &registry.auth, None).await.map_err(refused)?;
-    let digest = client.fetch_manifest_digest(&registry.reference, &registry.auth).await.map_err(refused)?;
-    Ok(reference.repo_digest(&digest))
+    for blob in [&layer, &config] {
+        client.upload(repository, blob).await.map_err(refused)?;
+    }
+    let name = tag.unwrap_or(&manifest.digest);
+    client.put_manifest(repository, name, &manifest).await.map_err(refused)?;
+    Ok(reference.repo_digest(&manifest.digest))
+}
+
+fn document(media_type: &str, bytes: Vec<u8>) -> Document {
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
+    Document { digest, media_type: media_type.to_owned(), bytes: bytes.into() }
+}
+
+fn manifest(config: &Document, layer: &Document) -> serde_json::Value {
+    let [config, layer] = [config, layer].map(|document| {
+        json!({ "mediaType": document.media_type, "digest": document.digest, "size": document.bytes.len() })
+    });
+    json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] })
 }
 
 fn config(artifact: &WasmArtifact) -> serde_json::Result<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! Pulls from a registry on loopback.
 
+mod hosts;
 mod signed;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -163,7 +164,7 @@ async fn pull(
     tag: &str,
     selection: Selection,
 ) -> Result<ImageContent, String> {
-    let pulled = images.pull(&served.reference(tag), selection, RegistryAuth::Anonymous).await;
+    let pulled = images.pull(&served.reference(tag), selection, Account::Nobody).await;
     pulled.map(|image| images.content(&image).unwrap()).map_err(|error| chain(&*error))
 }
 
@@ -356,7 +357,7 @@ async fn a_private_image_needs_its_account() {
     let dir = tempfile::tempdir().unwrap();
     let images = open(&dir);
     assert!(pull(&images, &served, "v1", Selection::NativeFirst).await.is_err());
-    let auth = RegistryAuth::Basic("u".to_owned(), "p".to_owned());
+    let auth = Account::Password("u".to_owned(), "p".to_owned());
     let pulled = images.pull(&served.reference("v1"), Selection::NativeFirst, auth).await;
     assert!(pulled.is_ok(), "{:?}", pulled.err());
 }
@@ -429,7 +430,7 @@ async fn a_mirror_is_asked_first_and_the_registry_for_what_it_does_not_have() {
     assert_eq!(binary(pulled("both").await.unwrap()), b"\0asm mirror");
     assert_eq!(binary(pulled("own").await.unwrap()), b"\0asm own");
     let renamed = ImageReference::parse(&format!("{}/named/app:both", registry.address)).unwrap();
-    let image = images.pull(&renamed, Selection::Wasm, RegistryAuth::Anonymous).await.unwrap();
+    let image = images.pull(&renamed, Selection::Wasm, Account::Nobody).await.unwrap();
     assert_eq!(binary(images.content(&image).unwrap()), b"\0asm mirror");
     assert!(
         image.repo_digest.starts_with(&format!("{}/named/app@", registry.address)),

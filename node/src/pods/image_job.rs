@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
-use oci_client::secrets::RegistryAuth;
 
 use super::jobs::{Refusal, forced_handler, namespace, uid};
 use super::memory::PreparedImage;
@@ -14,7 +13,8 @@ use crate::context::{Context, chain};
 use crate::events::{Happening, Severity};
 use crate::images::providers::Asker;
 use crate::images::{
-    Image, ImageReference, PullDecision, PullError, PullPolicy, Rejected, Selection, credentials, should_pull,
+    Account, Image, ImageReference, PullDecision, PullError, PullPolicy, Rejected, Selection, credentials,
+    should_pull,
 };
 use crate::runtimes::{Forced, Handler};
 
@@ -222,7 +222,7 @@ impl Teller<'_> {
     }
 
     /// The first credentials of the pod's pull secrets that are for the registry, else those that a plugin knows.
-    async fn auth(&self, reference: &ImageReference) -> RegistryAuth {
+    async fn auth(&self, reference: &ImageReference) -> Account {
         let secrets = self.pod.spec.as_ref().and_then(|spec| spec.image_pull_secrets.as_ref());
         for secret in secrets.into_iter().flatten() {
             let object = self.ctx.objects.secret(uid(self.pod), namespace(self.pod), &secret.name).await;
@@ -243,7 +243,7 @@ impl Teller<'_> {
         let image = format!("{}/{}", reference.registry(), reference.repository());
         let asker = Asker { pod: self.pod, tokens: &self.ctx.tokens, clock: &*self.ctx.clock };
         let known = self.ctx.credential_providers.account(&image, &asker).await;
-        known.unwrap_or(RegistryAuth::Anonymous)
+        known.unwrap_or(Account::Nobody)
     }
 }
 

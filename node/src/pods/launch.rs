@@ -80,6 +80,17 @@ pub(super) async fn run(ctx: &Context, order: Order) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuses volumes as devices where there can be none.
+fn check_devices(handler: Handler, container: &Container) -> Result<(), String> {
+    let asked = container.volume_devices.iter().flatten().next().filter(|_| handler == Handler::Wasmtime);
+    asked.map_or(Ok(()), |device| {
+        Err(format!(
+            "volumeDevices: WebAssembly sees no devices, so it cannot have {:?} as one: use a volume of volumeMode Filesystem and volumeMounts",
+            device.name
+        ))
+    })
+}
+
 /// Turns the container of the Pod into what a runtime understands.
 async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> {
     let pod = &*order.pod;
@@ -90,6 +101,7 @@ async fn specify(ctx: &Context, order: &Order) -> Result<ContainerSpec, String> 
     let security = Asked::of(pod, container);
     security.check_not_root(&order.image.content)?;
     let own_network = needs_network(order, container)?;
+    check_devices(order.image.handler, container)?;
     let equipment = ctx.devices.equip(pod, container).await.map_err(|error| chain(&error))?;
     let env = environment(ctx, order, container).await?;
     let mounter = Mounter {
@@ -224,4 +236,21 @@ fn add_pod_files(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn webassembly_is_given_no_devices() {
+        let container = |devices: serde_json::Value| {
+            serde_json::from_value(serde_json::json!({ "name": "c", "volumeDevices": devices })).unwrap()
+        };
+        let disk: Container = container(serde_json::json!([{ "name": "disk", "devicePath": "/dev/disk" }]));
+        let refused = check_devices(Handler::Wasmtime, &disk).unwrap_err();
+        assert!(refused.starts_with("volumeDevices: ") && refused.contains("\"disk\""), "{refused}");
+        assert_eq!(check_devices(Handler::Runc, &disk), Ok(()));
+        assert_eq!(check_devices(Handler::Wasmtime, &container(serde_json::json!([]))), Ok(()));
+    }
 }

@@ -5,17 +5,17 @@
 //! ```
 
 use std::io;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::{Buf, Bytes};
+use futures::{StreamExt as _, stream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tracing::debug;
 
+use super::messages::{self, Messages};
 use super::session::{Ends, Message, Size};
-use super::websocket::{self, Decoder, Event};
+use super::websocket;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -23,8 +23,6 @@ const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 const RESIZE: u8 = 4;
 const END: u8 = 255;
-/// How long a client may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Which of the protocols a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +35,8 @@ pub(super) struct Version {
     as_status: bool,
 }
 
-const VERSIONS: [Version; 6] = [
+/// Those of commands. A client that names none speaks the last.
+pub(super) const COMMANDS: [Version; 6] = [
     Version { name: "v5.channel.k8s.io", binary: true, as_status: true },
     Version { name: "v4.channel.k8s.io", binary: true, as_status: true },
     Version { name: "v4.base64.channel.k8s.io", binary: false, as_status: true },
@@ -46,27 +45,36 @@ const VERSIONS: [Version; 6] = [
     Version { name: "", binary: true, as_status: false },
 ];
 
+/// Those of forwarded ports.
+pub(super) const PORTS: [Version; 3] = [COMMANDS[1], COMMANDS[2], COMMANDS[5]];
+
 impl Version {
-    /// The first of a client's protocols that is known here; a client that names none speaks the oldest.
-    pub(super) fn choose<'a>(mut asked: impl Iterator<Item = &'a str>) -> Option<Self> {
-        asked.find_map(|name| VERSIONS.into_iter().find(|version| version.name == name))
+    /// The first of a client's protocols that is `known`.
+    pub(super) fn choose<'a>(asked: impl Iterator<Item = &'a str>, known: &[Self]) -> Option<Self> {
+        let mut asked = asked.peekable();
+        let none = asked.peek().is_none().then_some("");
+        none.into_iter()
+            .chain(asked)
+            .find_map(|name| known.iter().copied().find(|version| version.name == name))
     }
 
-    fn encode(self, channel: u8, data: &[u8]) -> Bytes {
+    /// The message that has this to say on a channel.
+    pub(super) fn encode(self, channel: u8, data: &[u8]) -> Bytes {
         if self.binary {
             return websocket::message(&[&[channel], data], true);
         }
-        websocket::message(&[&[b'0' + channel], STANDARD.encode(data).as_bytes()], false)
+        let channel = channel.wrapping_add(b'0');
+        websocket::message(&[&[channel], STANDARD.encode(data).as_bytes()], false)
     }
 
     /// A message's channel and content; `None` if it has none.
-    fn decode(self, mut message: Bytes) -> Option<(u8, Bytes)> {
+    pub(super) fn decode(self, mut message: Bytes) -> Option<(u8, Bytes)> {
         let channel = *message.first()?;
         message.advance(1);
         if self.binary {
             return Some((channel, message));
         }
-        Some((channel.checked_sub(b'0')?, STANDARD.decode(&message).ok()?.into()))
+        Some((channel.wrapping_sub(b'0'), STANDARD.decode(&message).ok()?.into()))
     }
 }
 
@@ -74,44 +82,24 @@ impl Version {
 pub(super) async fn carry(io: impl AsyncRead + AsyncWrite, version: Version, ends: Ends) {
     let (reader, writer) = tokio::io::split(io);
     let (pongs, to_answer) = mpsc::channel(4);
-    let receiver = Receiver { version, input: Some(ends.input), sizes: ends.sizes, pongs };
-    let mut receiving = std::pin::pin!(receiver.run(reader));
-    let ended = tokio::select! {
-        ended = &mut receiving => ended,
-        sent = send(writer, version, ends.output, to_answer) => match sent {
-            Ok(()) => tokio::time::timeout(GOODBYE, receiving).await.unwrap_or(Ok(())),
-            Err(error) => Err(error),
-        },
-    };
-    if let Err(error) = ended {
-        debug!(%error, "a client's connection broke off");
-    }
+    let receiver = Receiver { version, input: Some(ends.input), sizes: ends.sizes };
+    let receiving = receiver.run(Messages::new(reader, pongs));
+    messages::converse(receiving, send(writer, version, ends.output, to_answer)).await;
 }
 
 struct Receiver {
     version: Version,
     input: Option<mpsc::Sender<Bytes>>,
     sizes: mpsc::Sender<Size>,
-    pongs: mpsc::Sender<Bytes>,
 }
 
 impl Receiver {
     /// Reads until the client leaves.
-    async fn run(mut self, mut reader: impl AsyncRead + Unpin) -> io::Result<()> {
-        let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::with_capacity(8 * 1024));
-        loop {
-            while let Some(event) = decoder.next(&mut buffer).map_err(io::Error::other)? {
-                match event {
-                    Event::Message(message) => self.take(message).await,
-                    // Whoever writes no more needs no answers.
-                    Event::Ping(payload) => drop(self.pongs.send(payload).await),
-                    Event::Close => return Ok(()),
-                }
-            }
-            if reader.read_buf(&mut buffer).await? == 0 {
-                return Ok(());
-            }
+    async fn run(mut self, mut messages: Messages<impl AsyncRead + Unpin>) -> io::Result<()> {
+        while let Some(message) = messages.next().await? {
+            self.take(message).await;
         }
+        Ok(())
     }
 
     async fn take(&mut self, message: Bytes) {
@@ -137,51 +125,47 @@ impl Receiver {
 
 /// Writes until the session has no more to say.
 async fn send(
-    mut writer: impl AsyncWrite + Unpin,
+    writer: impl AsyncWrite + Unpin,
     version: Version,
     mut output: mpsc::Receiver<Message>,
-    mut pongs: mpsc::Receiver<Bytes>,
+    pongs: mpsc::Receiver<Bytes>,
 ) -> io::Result<()> {
     // Tells the client that the connection stands.
-    writer.write_all(&version.encode(STDOUT, b"")).await?;
-    writer.flush().await?;
-    loop {
-        let frame = tokio::select! {
-            message = output.recv() => match message {
-                Some(Message::Stdout(data)) => version.encode(STDOUT, &data),
-                Some(Message::Stderr(data)) => version.encode(STDERR, &data),
-                Some(Message::Ended(ended)) => version.encode(STATUS, &ended.bytes(version.as_status)),
-                None => break,
-            },
-            Some(payload) = pongs.recv() => websocket::pong(&payload),
-        };
-        writer.write_all(&frame).await?;
-        writer.flush().await?;
-    }
-    writer.write_all(&websocket::close()).await?;
-    writer.shutdown().await
+    let first = stream::iter([version.encode(STDOUT, b"")]);
+    let frames =
+        stream::poll_fn(move |context| output.poll_recv(context)).map(move |message| match message {
+            Message::Stdout(data) => version.encode(STDOUT, &data),
+            Message::Stderr(data) => version.encode(STDERR, &data),
+            Message::Ended(ended) => version.encode(STATUS, &ended.bytes(version.as_status)),
+        });
+    messages::write(writer, first.chain(frames).map(Ok), pongs).await
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::super::session::{Ended, Session};
     use super::super::websocket::tests::masked;
     use super::*;
 
     fn version(name: &str) -> Version {
-        Version::choose([name].into_iter()).unwrap()
+        Version::choose([name].into_iter(), &COMMANDS).unwrap()
     }
 
     #[test]
     fn the_first_protocol_that_is_known_is_spoken() {
-        let choose = |names: &[&str]| Version::choose(names.iter().copied()).map(|version| version.name);
+        let among = |names: &[&str], known: &[Version]| {
+            Version::choose(names.iter().copied(), known).map(|version| version.name)
+        };
+        let choose = |names: &[&str]| among(names, &COMMANDS);
         assert_eq!(
             choose(&["v9.channel.k8s.io", "v4.channel.k8s.io", "v5.channel.k8s.io"]),
             Some("v4.channel.k8s.io")
         );
-        assert_eq!(choose(&["chat"]), None);
+        assert_eq!((choose(&["chat"]), choose(&[])), (None, Some("")));
+        assert_eq!(among(&["v5.channel.k8s.io", "v4.channel.k8s.io"], &PORTS), Some("v4.channel.k8s.io"));
     }
 
     #[tokio::test]
@@ -229,7 +213,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_message_ends_in_an_answer(message: Vec<u8>) {
-            for version in VERSIONS {
+            for version in COMMANDS {
                 version.decode(message.clone().into());
             }
             serde_json::from_slice::<Size>(&message).ok();

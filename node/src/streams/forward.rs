@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::spdy::{self, Stream};
+use super::spdy::{self, Gone, Stream};
 use crate::context::chain;
 use crate::network;
 
@@ -48,6 +48,32 @@ impl Target {
                 .await
                 .map_err(|error| format!("failed to connect to {ip}:{port}: {error}")),
         }
+    }
+
+    /// Carries a connection to a port of the Pod until both sides have ended it; what went wrong, as clients are told it.
+    pub(super) async fn forward(
+        &self,
+        port: u16,
+        incoming: mpsc::Receiver<Bytes>,
+        outlet: &impl Outlet,
+    ) -> Result<(), String> {
+        let ended = match self.connect(port).await {
+            Ok(backend) => join(incoming, outlet, backend).await.map_err(|error| error.to_string()),
+            Err(reason) => Err(reason),
+        };
+        ended.map_err(|reason| format!("error forwarding port {port} to pod {}: {reason}", self.pod))
+    }
+}
+
+/// Where what a Pod says goes.
+pub(super) trait Outlet: Sync {
+    /// Sends bytes.
+    fn send(&self, bytes: Bytes) -> impl Future<Output = Result<(), Gone>> + Send;
+}
+
+impl Outlet for spdy::Outlet {
+    async fn send(&self, bytes: Bytes) -> Result<(), Gone> {
+        Self::send(self, bytes).await
     }
 }
 
@@ -107,13 +133,8 @@ fn describe(stream: &Stream) -> Option<(String, u16)> {
 }
 
 async fn connection(data: Stream, error: Stream, port: u16, target: Target) {
-    let outlet = data.outlet.clone();
-    let failed = match target.connect(port).await {
-        Ok(backend) => join(data, backend).await.err().map(|error| error.to_string()),
-        Err(reason) => Some(reason),
-    };
-    if let Some(reason) = failed {
-        let message = format!("error forwarding port {port} to pod {}: {reason}", target.pod);
+    let Stream { data, outlet, .. } = data;
+    if let Err(message) = target.forward(port, data, &outlet).await {
         // A client that is gone does not want to know.
         error.outlet.send(Bytes::from(message)).await.ok();
     }
@@ -122,9 +143,12 @@ async fn connection(data: Stream, error: Stream, port: u16, target: Target) {
 }
 
 /// Copies both ways until both sides have ended.
-async fn join(data: Stream, backend: TcpStream) -> io::Result<()> {
+async fn join(
+    mut incoming: mpsc::Receiver<Bytes>,
+    outlet: &impl Outlet,
+    backend: TcpStream,
+) -> io::Result<()> {
     let (mut reader, mut writer) = backend.into_split();
-    let (mut incoming, outlet) = (data.data, data.outlet);
     let inwards = async {
         while let Some(bytes) = incoming.recv().await {
             writer.write_all(&bytes).await?;
@@ -135,15 +159,11 @@ async fn join(data: Stream, backend: TcpStream) -> io::Result<()> {
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(BLOCK);
-            if reader.read_buf(&mut buffer).await? == 0 {
-                break;
-            }
-            if outlet.send(buffer.split().freeze()).await.is_err() {
+            if reader.read_buf(&mut buffer).await? == 0 || outlet.send(buffer.split().freeze()).await.is_err()
+            {
                 return Ok(());
             }
         }
-        outlet.finish().await;
-        Ok::<_, io::Error>(())
     };
     let mut outwards = std::pin::pin!(outwards);
     tokio::select! {

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! client --(API server passes bytes on)--> server: who and what is meant, which protocol
-//!   WebSocket: websocket (frames) -> channels  \
+//!   WebSocket: websocket (frames), messages -> channels  \
 //!   SPDY/3.1:  spdy (frames, streams) -> remote -> session -> exec
 //!   SPDY/3.1, bare or in a WebSocket (tunnel)  -> forward -> the Pod's ports
+//!   WebSocket: messages -> port_channels ---------^
 //!   WebSocket without channels -> pieces <- logs
 //! ```
 //!
@@ -15,8 +16,10 @@
 mod channels;
 mod exec;
 mod forward;
+mod messages;
 mod options;
 mod pieces;
+mod port_channels;
 mod remote;
 mod server;
 mod session;

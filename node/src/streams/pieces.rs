@@ -5,11 +5,12 @@ use std::io;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use futures::{StreamExt as _, stream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::{tunnel, websocket};
+use super::{messages, tunnel, websocket};
 
 /// The protocols, and whether messages are binary, else base64. A client that names none speaks the last.
 const PROTOCOLS: [(&str, bool); 3] = [("binary.k8s.io", true), ("base64.binary.k8s.io", false), ("", true)];
@@ -43,39 +44,20 @@ impl Version {
 pub(super) async fn carry(
     io: impl AsyncRead + AsyncWrite,
     version: Version,
-    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    mut pieces: mpsc::Receiver<io::Result<Bytes>>,
 ) {
     let (reader, writer) = tokio::io::split(io);
     let (pongs, to_answer) = mpsc::channel(4);
+    let frames = stream::poll_fn(move |context| pieces.poll_recv(context));
+    let frames = frames.map(move |piece| piece.map(|piece| version.encode(&piece)));
     let ended = tokio::select! {
         // What a client says beside its pings means nothing here.
         ended = tunnel::unwrap(reader, tokio::io::sink(), pongs) => ended,
-        sent = send(writer, version, pieces, to_answer) => sent,
+        sent = messages::write(writer, frames, to_answer) => sent,
     };
     if let Err(error) = ended {
         debug!(%error, "a client's connection broke off");
     }
-}
-
-async fn send(
-    mut writer: impl AsyncWrite + Unpin,
-    version: Version,
-    mut pieces: mpsc::Receiver<io::Result<Bytes>>,
-    mut pongs: mpsc::Receiver<Bytes>,
-) -> io::Result<()> {
-    loop {
-        let frame = tokio::select! {
-            piece = pieces.recv() => match piece {
-                Some(piece) => version.encode(&piece?),
-                None => break,
-            },
-            Some(payload) = pongs.recv() => websocket::pong(&payload),
-        };
-        writer.write_all(&frame).await?;
-        writer.flush().await?;
-    }
-    writer.write_all(&websocket::close()).await?;
-    writer.shutdown().await
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use wherry_runtime_api::ExecSpec;
 use super::forward::{self, Place, Target};
 use super::options::{Change, Options, STREAM_PROTOCOL};
 use super::session::{Ends, Session};
-use super::{channels, exec, pieces, remote, tunnel, websocket};
+use super::{channels, exec, pieces, port_channels, remote, tunnel, websocket};
 use crate::containers::{Containers, Running};
 use crate::context::chain;
 use crate::network::PodNetwork;
@@ -100,14 +100,15 @@ async fn serve_attach(
 async fn serve_forward(
     State(state): State<StreamState>,
     Path((namespace, name)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Refusal> {
     let pod = state.pod(&namespace, &name)?;
     let target = state.target(&pod, &name)?;
     let asked = upgrade(request)?;
-    let mut protocols = asked.change.protocols(&asked.headers);
+    let protocols = || asked.change.protocols(&asked.headers);
     match asked.change {
-        Change::WebSocket if protocols.any(|protocol| protocol == forward::TUNNEL) => {
+        Change::WebSocket if protocols().any(|protocol| protocol == forward::TUNNEL) => {
             let response = asked.accept(forward::TUNNEL)?;
             state.carry(asked.client, move |io| async move {
                 let (inside, carrying) = tunnel::open(io);
@@ -115,12 +116,21 @@ async fn serve_forward(
             });
             Ok(response)
         }
-        Change::Spdy if protocols.any(|protocol| protocol == forward::PROTOCOL) => {
+        Change::WebSocket => {
+            let ports = port_channels::ports(query.as_deref().unwrap_or_default());
+            let ports = ports.map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+            let version = channels::Version::choose(protocols(), &channels::PORTS);
+            let version = version.ok_or_else(|| unknown_protocol(&asked))?;
+            let response = asked.accept(version.name)?;
+            state.carry(asked.client, move |io| port_channels::carry(io, version, ports, target));
+            Ok(response)
+        }
+        Change::Spdy if protocols().any(|protocol| protocol == forward::PROTOCOL) => {
             let response = asked.accept(forward::PROTOCOL)?;
             state.carry(asked.client, move |io| forward::carry(io, target));
             Ok(response)
         }
-        Change::WebSocket | Change::Spdy => Err(unknown_protocol(&asked)),
+        Change::Spdy => Err(unknown_protocol(&asked)),
     }
 }
 
@@ -238,9 +248,8 @@ impl StreamState {
     ) -> Result<Response, Refusal> {
         match asked.change {
             Change::WebSocket => {
-                let mut protocols = asked.change.protocols(&asked.headers).peekable();
-                let none = protocols.peek().is_none().then_some("");
-                let version = channels::Version::choose(none.into_iter().chain(protocols));
+                let protocols = asked.change.protocols(&asked.headers);
+                let version = channels::Version::choose(protocols, &channels::COMMANDS);
                 let version = version.ok_or_else(|| unknown_protocol(&asked))?;
                 let response = asked.accept(version.name)?;
                 self.converse(asked.client, work, move |io, ends| channels::carry(io, version, ends));

@@ -7,7 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::sync::mpsc;
 use tracing::debug;
 
-use super::websocket::{self, Decoder, Event};
+use super::messages::Messages;
+use super::websocket;
 
 const BUFFER: usize = 64 * 1024;
 
@@ -32,24 +33,15 @@ async fn carry(io: impl AsyncRead + AsyncWrite, own: DuplexStream) {
 
 /// Passes the content of messages on until the client says goodbye.
 pub(super) async fn unwrap(
-    mut from: impl AsyncRead + Unpin,
+    from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     pongs: mpsc::Sender<Bytes>,
 ) -> io::Result<()> {
-    let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::with_capacity(8 * 1024));
-    loop {
-        while let Some(event) = decoder.next(&mut buffer).map_err(io::Error::other)? {
-            match event {
-                Event::Message(message) => to.write_all(&message).await?,
-                // Whoever writes no more needs no answers.
-                Event::Ping(payload) => drop(pongs.send(payload).await),
-                Event::Close => return Ok(()),
-            }
-        }
-        if from.read_buf(&mut buffer).await? == 0 {
-            return Ok(());
-        }
+    let mut messages = Messages::new(from, pongs);
+    while let Some(message) = messages.next().await? {
+        to.write_all(&message).await?;
     }
+    Ok(())
 }
 
 async fn wrap(

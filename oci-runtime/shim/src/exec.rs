@@ -10,6 +10,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::process;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -24,6 +25,8 @@ use crate::{Failure, adopt, launch, runtime};
 
 /// Where the OCI runtime writes the command's process id, below the command's directory.
 const PID: &str = "pid";
+/// Where the OCI runtime complains, below the working directory, too.
+const LOG: &str = "log";
 
 /// Runs the command until it ends, or the agent is gone.
 pub(super) fn run(command: &Command) {
@@ -55,7 +58,7 @@ fn start(task: &Command) -> Result<Started, Failure> {
     std::env::set_current_dir(&task.dir)
         .map_err(|error| format!("cannot enter {}: {error}", task.dir.display()))?;
     let streams = if task.terminal {
-        vec![runtime::on_terminal(command(task), &task.runtime)?]
+        vec![runtime::on_terminal(command(task), &task.runtime, Path::new(LOG))?]
     } else {
         on_pipes(task)?
     };
@@ -67,7 +70,7 @@ fn command(task: &Command) -> process::Command {
     let mut command = process::Command::new(&task.runtime.binary);
     command.arg("--root").arg(&task.runtime.root);
     // Its log is apart, so that its complaint is a sentence alone.
-    command.args(["--log", "log"]);
+    command.args(["--log", LOG]);
     command.args(["exec", "--detach", "--process", "process.json", "--pid-file", PID]);
     command
 }
@@ -82,7 +85,7 @@ fn on_pipes(task: &Command) -> Result<Vec<OwnedFd>, Failure> {
     command.arg(&task.runtime.id).stdin(stdin_end).stdout(stdout_end).stderr(stderr_end);
     let status = command.status();
     drop(command);
-    runtime::check(&task.runtime, status, &stderr)?;
+    runtime::check(&task.runtime, status, &stderr, Path::new(LOG))?;
     Ok(vec![stdout.into(), stderr.into(), stdin.into()])
 }
 

@@ -51,7 +51,7 @@ fn on_terminal(container: &Container) -> Result<Streams, Failure> {
     let bundle = bundle(container);
     let told = |error: Errno| format!("cannot enter {}: {error}", bundle.display());
     rustix::process::chdir(&bundle).map_err(told)?;
-    let terminal = runtime::on_terminal(command(container), &container.runtime)?;
+    let terminal = runtime::on_terminal(command(container), &container.runtime, &log(container))?;
     rustix::process::chdir("/").map_err(told)?;
     let input = terminal.try_clone().map_err(|error| format!("cannot share the terminal: {error}"))?;
     Ok(Streams { input: Input::Terminal(input), output: vec![(terminal, Stream::Stdout)] })
@@ -75,7 +75,7 @@ fn on_pipes(container: &Container) -> Result<Streams, Failure> {
     )?;
     let status = command.arg(&container.runtime.id).stdout(stdout_end).stderr(stderr_end).status();
     drop(command);
-    runtime::check(&container.runtime, status, &stderr)?;
+    runtime::check(&container.runtime, status, &stderr, &log(container))?;
     let output = vec![(stdout.into(), Stream::Stdout), (stderr.into(), Stream::Stderr)];
     Ok(Streams { input, output })
 }
@@ -96,10 +96,14 @@ fn mount_root(container: &Container) -> io::Result<()> {
 fn command(container: &Container) -> Command {
     let mut command = Command::new(&container.runtime.binary);
     command.arg("--root").arg(&container.runtime.root);
-    command.arg("--log").arg(container.dir.join("runtime.log"));
+    command.arg("--log").arg(log(container));
     command.args(["run", "--detach", "--bundle"]).arg(bundle(container));
     command.arg("--pid-file").arg(pid_file(container));
     command
+}
+
+fn log(container: &Container) -> PathBuf {
+    container.dir.join("runtime.log")
 }
 
 fn bundle(container: &Container) -> PathBuf {

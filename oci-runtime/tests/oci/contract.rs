@@ -1,4 +1,5 @@
-//! The contract of `wherry_runtime_api::Runtime`, with the guest `cli` as a program of the machine: kept with runc, and with crun.
+//! The contract of `wherry_runtime_api::Runtime`, with the guest `cli` as a program of the machine: kept with runc, and with crun or
+//! whatever `WHERRY_OTHER_OCI_RUNTIME` names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,16 +9,16 @@ use wherry_runtime_suite::{Machine, PODS};
 
 use crate::node::{Node, entry};
 
-struct Oci<const CRUN: bool> {
+struct Oci<const OTHER: bool> {
     node: Node,
     files: PathBuf,
 }
 
-impl<const CRUN: bool> Machine for Oci<CRUN> {
+impl<const OTHER: bool> Machine for Oci<OTHER> {
     const OUTLIVES_AGENT: bool = true;
 
     async fn new() -> Self {
-        let node = if CRUN { Node::of_crun().await } else { Node::new().await };
+        let node = if OTHER { Node::of_other().await } else { Node::new().await };
         let files = node.dir.path().join("files");
         fs::create_dir(&files).unwrap();
         Self { node, files }
@@ -59,7 +60,7 @@ impl<const CRUN: bool> Machine for Oci<CRUN> {
     }
 }
 
-impl<const CRUN: bool> Oci<CRUN> {
+impl<const OTHER: bool> Oci<OTHER> {
     fn image(&self) -> ImageContent {
         let build = std::env::var_os("WHERRY_BUILD_DIR")
             .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.build"), Into::into);
@@ -77,6 +78,6 @@ impl<const CRUN: bool> Oci<CRUN> {
 wherry_runtime_suite::suite!(Oci<false>);
 
 /// By another OCI runtime.
-mod crun {
+mod other {
     wherry_runtime_suite::suite!(super::Oci<true>);
 }

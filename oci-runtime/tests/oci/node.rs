@@ -70,6 +70,12 @@ impl Node {
         Self::with(|config, dir| config.runtime_binary = crun(dir)).await
     }
 
+    /// A node whose containers are run by the program that `WHERRY_OTHER_OCI_RUNTIME` names, else by crun.
+    pub(crate) async fn of_other() -> Self {
+        let other = std::env::var_os("WHERRY_OTHER_OCI_RUNTIME").map(PathBuf::from);
+        Self::with(|config, dir| config.runtime_binary = other.unwrap_or_else(|| crun(dir))).await
+    }
+
     /// A new agent on the same data, after the old one is gone.
     pub(crate) fn restart(mut self) -> Self {
         self.next_agent();

@@ -27,7 +27,10 @@ async fn with(change: impl FnOnce(&mut SandboxSpec)) -> Node {
     }
     node.sandbox.netns = Some(users.network());
     node.sandbox.users = Some(users);
-    node.sandbox.sysctls.insert("net.ipv4.ip_forward".into(), "1".into());
+    for (name, value) in [("net.ipv4.ip_forward", "1"), ("kernel.msgmax", "5000"), ("fs.mqueue.msg_max", "7")]
+    {
+        node.sandbox.sysctls.insert(name.into(), value.into());
+    }
     change(&mut node.sandbox);
     node.runtime.ensure_sandbox(&node.sandbox).await.unwrap();
     node
@@ -51,12 +54,13 @@ async fn root_in_the_pod_is_nobody_on_the_node_and_files_keep_their_ids() {
     fs::write(volume.join("given"), "content").unwrap();
     chown(volume.join("given"), Some(33), Some(34)).unwrap();
     let script = "id -u; busybox stat -c %u:%g /volume/given /etc/passwd /; echo mine > /volume/made; touch /made; \
-         echo own > /dev/stdout; cat /proc/sys/net/ipv4/ip_forward; echo ready; exec sleep 1000";
+         echo own > /dev/stdout; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/sys/fs/mqueue/msg_max; echo ready; exec sleep 1000";
     let mut spec = node.script("main", script);
     spec.mounts = vec![Mount::new(&volume, "/volume", false)];
     node.run(&spec).await;
     node.until_logged("main", "ready").await;
-    let said = ["0", "33:34", "0:0", "0:0", "own", "1", "ready"].map(|line| format!("stdout F {line}"));
+    let said =
+        ["0", "33:34", "0:0", "0:0", "own", "1", "5000", "7", "ready"].map(|line| format!("stdout F {line}"));
     assert_eq!(node.log("main"), said);
     let made = |path: &std::path::Path| fs::metadata(path).unwrap().uid();
     assert_eq!(made(&volume.join("made")), 0);

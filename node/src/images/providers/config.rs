@@ -1,4 +1,5 @@
-//! The file that names the providers: a CredentialProviderConfig of `kubelet.config.k8s.io/v1`.
+//! The file that names the providers, or a directory of such files: each a CredentialProviderConfig of
+//! `kubelet.config.k8s.io/v1`.
 
 use std::collections::HashSet;
 use std::io;
@@ -25,6 +26,12 @@ pub enum ProvidersError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
+    },
+    /// There is nothing in the directory.
+    #[error("there is no file of JSON or YAML in {}", path.display())]
+    Empty {
+        /// Which directory.
+        path: PathBuf,
     },
     /// It is no such configuration.
     #[error("{} is no {KIND} of {API}", path.display())]
@@ -64,6 +71,10 @@ pub(super) struct TokenWanted {
     pub(super) cache: TokenCache,
     /// Whether it is not asked for Pods without one.
     pub(super) required: bool,
+    /// Annotations of the account that it is told; it is not asked for accounts without them.
+    pub(super) needed: Vec<String>,
+    /// Annotations that it is told if the account has them.
+    pub(super) welcome: Vec<String>,
 }
 
 /// For whom its answers are remembered.
@@ -110,6 +121,10 @@ struct TokenAttributes {
     service_account_token_audience: String,
     cache_type: TokenCache,
     require_service_account: bool,
+    #[serde(default)]
+    required_service_account_annotation_keys: Vec<String>,
+    #[serde(default)]
+    optional_service_account_annotation_keys: Vec<String>,
 }
 
 impl Provider {
@@ -119,14 +134,41 @@ impl Provider {
     }
 }
 
-/// Reads the file; the programs are in `bin_dir`.
+/// Reads the file, or those of the directory in the order of their names; the programs are in `bin_dir`.
 pub(super) fn read(path: &Path, bin_dir: &Path) -> Result<Vec<Provider>, ProvidersError> {
-    let text = std::fs::read(path);
-    let text = text.map_err(|source| ProvidersError::Read { path: path.to_owned(), source })?;
-    parse(&text, path, bin_dir)
+    let (mut names, mut found) = (HashSet::new(), Vec::new());
+    for file in files(path)? {
+        let text = std::fs::read(&file);
+        let text = text.map_err(|source| ProvidersError::Read { path: file.clone(), source })?;
+        found.extend(parse(&text, &file, bin_dir, &mut names)?);
+    }
+    Ok(found)
 }
 
-fn parse(text: &[u8], path: &Path, bin_dir: &Path) -> Result<Vec<Provider>, ProvidersError> {
+fn files(path: &Path) -> Result<Vec<PathBuf>, ProvidersError> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let failed = |source| ProvidersError::Read { path: path.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(failed)? {
+        let file = entry.map_err(failed)?.path();
+        let is_known =
+            file.extension().is_some_and(|end| ["json", "yaml", "yml"].iter().any(|known| end == *known));
+        if is_known && !file.is_dir() {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() { Err(ProvidersError::Empty { path: path.to_owned() }) } else { Ok(files) }
+}
+
+fn parse(
+    text: &[u8],
+    path: &Path,
+    bin_dir: &Path,
+    names: &mut HashSet<String>,
+) -> Result<Vec<Provider>, ProvidersError> {
     let file: File = serde_saphyr::from_slice(text)
         .map_err(|source| ProvidersError::Parse { path: path.to_owned(), source: Box::new(source) })?;
     let invalid = |what: String| ProvidersError::Invalid { path: path.to_owned(), what };
@@ -136,7 +178,6 @@ fn parse(text: &[u8], path: &Path, bin_dir: &Path) -> Result<Vec<Provider>, Prov
     if file.providers.is_empty() {
         return Err(invalid("providers: at least one is needed".to_owned()));
     }
-    let mut names = HashSet::new();
     let mut found = Vec::new();
     for (index, entry) in file.providers.into_iter().enumerate() {
         let named = format!("providers[{index}]");
@@ -172,16 +213,57 @@ fn provider(entry: Entry, bin_dir: &Path) -> Result<Provider, String> {
     if !program.is_file() {
         return Err(format!("name: there is no program {}", program.display()));
     }
-    let token = entry.token_attributes.map(|wanted| TokenWanted {
+    let token = entry.token_attributes.map(token_wanted).transpose();
+    let token = token.map_err(|why| format!("tokenAttributes.{why}"))?;
+    let env = entry.env.into_iter().map(|variable| (variable.name, variable.value)).collect();
+    Ok(Provider { name: entry.name, program, args: entry.args, env, default_duration, token, patterns })
+}
+
+/// What a provider wants to know of ServiceAccounts; an error begins with the field that it is about.
+fn token_wanted(wanted: TokenAttributes) -> Result<TokenWanted, String> {
+    if wanted.service_account_token_audience.is_empty() {
+        return Err("serviceAccountTokenAudience: it is empty".to_owned());
+    }
+    let (needed, welcome) =
+        (wanted.required_service_account_annotation_keys, wanted.optional_service_account_annotation_keys);
+    if !wanted.require_service_account && !needed.is_empty() {
+        return Err("requiredServiceAccountAnnotationKeys: only with requireServiceAccount".to_owned());
+    }
+    let mut seen = HashSet::new();
+    let named = [
+        ("requiredServiceAccountAnnotationKeys", &needed),
+        ("optionalServiceAccountAnnotationKeys", &welcome),
+    ];
+    for (field, key) in named.into_iter().flat_map(|(field, keys)| keys.iter().map(move |key| (field, key))) {
+        if !is_annotation_key(key) {
+            return Err(format!("{field}: {key:?} is no key of an annotation"));
+        }
+        if !seen.insert(key) {
+            return Err(format!("{field}: {key:?} is there twice"));
+        }
+    }
+    Ok(TokenWanted {
         audience: wanted.service_account_token_audience,
         cache: wanted.cache_type,
         required: wanted.require_service_account,
-    });
-    if token.as_ref().is_some_and(|token| token.audience.is_empty()) {
-        return Err("tokenAttributes.serviceAccountTokenAudience: it is empty".to_owned());
-    }
-    let env = entry.env.into_iter().map(|variable| (variable.name, variable.value)).collect();
-    Ok(Provider { name: entry.name, program, args: entry.args, env, default_duration, token, patterns })
+        needed,
+        welcome,
+    })
+}
+
+/// Whether this is `[DOMAIN/]NAME`, in letters of any case.
+fn is_annotation_key(key: &str) -> bool {
+    let is_edge = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric());
+    let is_part = |part: &str, most: usize, marks: &[char]| {
+        part.len() <= most
+            && is_edge(part.chars().next())
+            && is_edge(part.chars().next_back())
+            && part.chars().all(|letter| letter.is_ascii_alphanumeric() || marks.contains(&letter))
+    };
+    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
+    let is_domain =
+        |domain: &str| domain.len() <= 253 && domain.split('.').all(|label| is_part(label, 253, &['-']));
+    is_part(name, 63, &['-', '_', '.']) && domain.is_none_or(is_domain)
 }
 
 /// A duration as Go writes it, not below zero.
@@ -210,12 +292,14 @@ providers:
     serviceAccountTokenAudience: registry
     cacheType: Token
     requireServiceAccount: true
+    requiredServiceAccountAnnotationKeys: [example.com/Role]
+    optionalServiceAccountAnnotationKeys: [note]
 ";
 
     fn parsed(text: &str) -> Result<Vec<Provider>, String> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("accounts"), "").unwrap();
-        let found = parse(text.as_bytes(), Path::new("file"), dir.path());
+        let found = parse(text.as_bytes(), Path::new("file"), dir.path(), &mut HashSet::new());
         found.map_err(|error| crate::context::chain(&error).replace(&dir.path().display().to_string(), "BIN"))
     }
 
@@ -226,10 +310,42 @@ providers:
         assert_eq!((provider.name.as_str(), provider.args.as_slice()), ("accounts", &["get".to_owned()][..]));
         assert_eq!(provider.default_duration, Duration::from_hours(12));
         assert_eq!(provider.env, [("PLACE".to_owned(), "here".to_owned())]);
-        let token = TokenWanted { audience: "registry".to_owned(), cache: TokenCache::Token, required: true };
+        let token = TokenWanted {
+            audience: "registry".to_owned(),
+            cache: TokenCache::Token,
+            required: true,
+            needed: vec!["example.com/Role".to_owned()],
+            welcome: vec!["note".to_owned()],
+        };
         assert_eq!(provider.token, Some(token));
         assert!(provider.is_for("a.example.com/x") && provider.is_for("127.0.0.1:5000/x"));
         assert!(!provider.is_for("docker.io/library/x"));
+    }
+
+    #[test]
+    fn files_of_a_directory_are_read_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let (bin, files) = (dir.path(), dir.path().join("files"));
+        std::fs::create_dir_all(files.join("dir.yaml")).unwrap();
+        let told = |files: &Path| read(files, bin).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(told(&files).starts_with("there is no file of JSON or YAML in "), "{}", told(&files));
+        for (file, name) in [("b.yaml", "second"), ("a.yml", "first"), ("c.json.old", "third")] {
+            std::fs::write(bin.join(name), "").unwrap();
+            std::fs::write(files.join(file), GOOD.replace("name: accounts", &format!("name: {name}")))
+                .unwrap();
+        }
+        let found = read(&files, bin).unwrap();
+        assert_eq!(
+            found.iter().map(|provider| provider.name.as_str()).collect::<Vec<_>>(),
+            ["first", "second"]
+        );
+        std::fs::rename(files.join("c.json.old"), files.join("c.yaml")).unwrap();
+        std::fs::write(files.join("c.yaml"), GOOD.replace("name: accounts", "name: first")).unwrap();
+        assert!(
+            told(&files).ends_with("c.yaml: providers[0].name: \"first\" is there twice"),
+            "{}",
+            told(&files)
+        );
     }
 
     #[rstest]
@@ -250,6 +366,16 @@ providers:
     )]
     #[case("cacheType: Token", "cacheType: Never", "file is no CredentialProviderConfig")]
     #[case("args: [get]", "more: [get]", "file is no CredentialProviderConfig")]
+    #[case("Audience: registry", "Audience: ''", "tokenAttributes.serviceAccountTokenAudience: it is empty")]
+    #[case("[note]", "[a/b/c]", "optionalServiceAccountAnnotationKeys: \"a/b/c\" is no key of an annotation")]
+    #[case("[note]", "[-note]", "\"-note\" is no key of an annotation")]
+    #[case("[note]", "[note, note]", "optionalServiceAccountAnnotationKeys: \"note\" is there twice")]
+    #[case("[note]", "[example.com/Role]", "\"example.com/Role\" is there twice")]
+    #[case(
+        "Account: true",
+        "Account: false",
+        "requiredServiceAccountAnnotationKeys: only with requireServiceAccount"
+    )]
     fn what_is_wrong_is_said_with_its_place(#[case] good: &str, #[case] bad: &str, #[case] message: &str) {
         let error = parsed(&GOOD.replacen(good, bad, 1)).err().unwrap();
         assert!(error.contains(message), "{error}");

@@ -1,5 +1,6 @@
 //! Asks a provider's program.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -33,6 +34,14 @@ pub(super) enum ProviderError {
     /// It answered something else. What it answered is not told, as it may hold passwords.
     #[error("the program's answer is no {RESPONSE} of {PROVIDER_API}: {0}")]
     Answer(String),
+    /// The ServiceAccount cannot be read.
+    #[error("cannot read the ServiceAccount {name:?}")]
+    Account {
+        /// Its name.
+        name: String,
+        /// The cause.
+        source: Box<kube::Error>,
+    },
     /// The ServiceAccount has no token for it.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -47,11 +56,23 @@ pub(super) struct Request<'a> {
     image: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_account_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    service_account_annotations: &'a BTreeMap<String, String>,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(image: &'a str, service_account_token: Option<&'a str>) -> Self {
-        Self { api_version: PROVIDER_API, kind: REQUEST, image, service_account_token }
+    pub(super) fn new(
+        image: &'a str,
+        service_account_token: Option<&'a str>,
+        service_account_annotations: &'a BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            api_version: PROVIDER_API,
+            kind: REQUEST,
+            image,
+            service_account_token,
+            service_account_annotations,
+        }
     }
 }
 
@@ -84,7 +105,7 @@ struct Response {
     cache_key_type: CacheKey,
     cache_duration: Option<String>,
     #[serde(default)]
-    auth: Option<std::collections::BTreeMap<String, Login>>,
+    auth: Option<BTreeMap<String, Login>>,
 }
 
 #[derive(Deserialize)]

@@ -18,14 +18,15 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use oci_client::secrets::RegistryAuth;
 use tracing::warn;
 use wherry_api::clock::Clock;
 
+use super::registry::Account;
 use crate::context::chain;
 use crate::tokens::Tokens;
 use cache::Cache;
@@ -50,8 +51,10 @@ pub(crate) struct Asker<'a> {
 
 /// What a provider is told of the ServiceAccount of a Pod.
 #[derive(Default)]
-struct Account {
+struct ServiceAccount {
     token: Option<String>,
+    /// Those of its annotations that the provider wants to know.
+    annotations: BTreeMap<String, String>,
     /// What its answers are remembered for, if they are not for everybody.
     key: String,
 }
@@ -63,8 +66,8 @@ impl CredentialProviders {
     }
 
     /// The account for an image, by its complete name without digest and tag.
-    pub(crate) async fn account(&self, image: &str, asker: &Asker<'_>) -> Option<RegistryAuth> {
-        let mut best: Option<(usize, RegistryAuth)> = None;
+    pub(crate) async fn account(&self, image: &str, asker: &Asker<'_>) -> Option<Account> {
+        let mut best: Option<(usize, Account)> = None;
         for provider in self.providers.iter().filter(|provider| provider.is_for(image)) {
             match self.ask(provider, image, asker).await {
                 Ok(Some((length, auth))) if best.as_ref().is_none_or(|(known, _)| *known < length) => {
@@ -85,7 +88,7 @@ impl CredentialProviders {
         provider: &Provider,
         image: &str,
         asker: &Asker<'_>,
-    ) -> Result<Option<(usize, RegistryAuth)>, ProviderError> {
+    ) -> Result<Option<(usize, Account)>, ProviderError> {
         let Some(account) = account_of(provider, asker).await? else { return Ok(None) };
         let scope = format!("{}\n{}", provider.name, account.key);
         // One program at a time for one scope: whoever waited finds what the other learned.
@@ -93,7 +96,7 @@ impl CredentialProviders {
         let answer = if let Some(known) = self.cache.find(&scope, image, asker.clock.now()) {
             known
         } else {
-            let request = Request::new(image, account.token.as_deref());
+            let request = Request::new(image, account.token.as_deref(), &account.annotations);
             let answer = Arc::new(exec::run(provider, &request).await?);
             let lasts = answer.lasts.unwrap_or(provider.default_duration);
             self.cache.keep(&scope, image, Arc::clone(&answer), (asker.clock.now(), lasts));
@@ -101,24 +104,33 @@ impl CredentialProviders {
         };
         let fitting = answer.accounts.iter().filter_map(|(pattern, user, password)| {
             let parsed = Pattern::parse(pattern).ok().filter(|parsed| parsed.matches(image))?;
-            Some((parsed.length(), RegistryAuth::Basic(user.clone(), password.clone())))
+            Some((parsed.length(), Account::Password(user.clone(), password.clone())))
         });
         Ok(fitting.max_by_key(|(length, _)| *length))
     }
 }
 
 /// What a provider is told of the Pod's account; nothing if it does not want to be asked for such a Pod.
-async fn account_of(provider: &Provider, asker: &Asker<'_>) -> Result<Option<Account>, ProviderError> {
-    let Some(wanted) = &provider.token else { return Ok(Some(Account::default())) };
+async fn account_of(provider: &Provider, asker: &Asker<'_>) -> Result<Option<ServiceAccount>, ProviderError> {
+    let Some(wanted) = &provider.token else { return Ok(Some(ServiceAccount::default())) };
     let name = asker.pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref());
     let Some(name) = name.filter(|name| !name.is_empty()) else {
-        return Ok((!wanted.required).then(Account::default));
+        return Ok((!wanted.required).then(ServiceAccount::default));
     };
+    let object = asker.tokens.account(asker.pod).await;
+    let object = object
+        .map_err(|source| ProviderError::Account { name: name.to_owned(), source: Box::new(source) })?;
+    let all = object.metadata.annotations.unwrap_or_default();
+    if wanted.needed.iter().any(|key| !all.contains_key(key)) {
+        // Who runs such Pods has not asked for it.
+        return Ok(None);
+    }
+    let known = wanted.needed.iter().chain(&wanted.welcome);
+    let annotations: BTreeMap<String, String> =
+        known.filter_map(|key| Some((key.clone(), all.get(key)?.clone()))).collect();
     let token = asker.tokens.get(asker.pod, &wanted.audience, None).await?.text;
-    let namespace = asker.pod.metadata.namespace.as_deref().unwrap_or_default();
-    let key = match wanted.cache {
-        TokenCache::Token => token.clone(),
-        TokenCache::ServiceAccount => format!("{namespace}/{name}"),
-    };
-    Ok(Some(Account { token: Some(token), key }))
+    let (namespace, uid) = (&asker.pod.metadata.namespace, &object.metadata.uid);
+    let one = (wanted.cache == TokenCache::Token).then_some(&token);
+    let key = serde_json::json!([namespace, name, uid, annotations, one]).to_string();
+    Ok(Some(ServiceAccount { token: Some(token), annotations, key }))
 }

@@ -15,6 +15,7 @@ const IMAGE: &str = "r.example.com/team/app";
 struct Scene {
     dir: TempDir,
     providers: CredentialProviders,
+    api: Arc<FakeApi>,
     tokens: Tokens,
     pod: Pod,
 }
@@ -39,19 +40,27 @@ impl Scene {
         std::fs::write(&file, config).unwrap();
         let providers = CredentialProviders::read(&file, dir.path()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let tokens = Tokens::new(&FakeApi::new().client(), &clock);
+        let api = FakeApi::new();
+        let tokens = Tokens::new(&api.client(), &clock);
         let pod = json!({
             "metadata": {"name": "web", "namespace": "shop", "uid": "u-1"}, "spec": {"serviceAccountName": "seller", "containers": []},
         });
-        Self { dir, providers, tokens, pod: serde_json::from_value(pod).unwrap() }
+        Self { dir, providers, api, tokens, pod: serde_json::from_value(pod).unwrap() }
     }
 
     async fn account(&self, image: &str) -> Option<(String, String)> {
         let asker = Asker { pod: &self.pod, tokens: &self.tokens, clock: &SystemClock };
         match self.providers.account(image, &asker).await? {
-            RegistryAuth::Basic(user, password) => Some((user, password)),
+            Account::Password(user, password) => Some((user, password)),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Makes a ServiceAccount.
+    fn put_account(&self, name: &str, uid: &str, annotations: Value) {
+        let metadata = json!({ "name": name, "namespace": "shop", "uid": uid, "annotations": annotations });
+        let path = format!("/api/v1/namespaces/shop/serviceaccounts/{name}");
+        self.api.put(&path, json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata }));
     }
 
     /// What the program was asked.
@@ -100,6 +109,10 @@ async fn a_program_that_fails_or_answers_something_else_gives_no_account() {
 async fn tokens_of_the_pods_account_are_told_to_those_who_want_them() {
     let wanted = "  tokenAttributes: {serviceAccountTokenAudience: registry, cacheType: ServiceAccount, requireServiceAccount: true}\n";
     let mut scene = Scene::new(&answering("Global"), wanted);
+    assert_eq!(scene.account(IMAGE).await, None, "nobody has made the account");
+    for name in ["seller", "buyer"] {
+        scene.put_account(name, "1", json!({}));
+    }
     assert!(scene.account(IMAGE).await.is_some() && scene.account("s.example.com/x").await.is_some());
     assert_eq!(scene.requests().len(), 1);
     assert_eq!(scene.requests()[0]["serviceAccountToken"], "token-1");
@@ -112,4 +125,42 @@ async fn tokens_of_the_pods_account_are_told_to_those_who_want_them() {
     account(&mut scene, None);
     assert_eq!(scene.account(IMAGE).await, None);
     assert_eq!(scene.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn annotations_of_the_account_are_told_to_those_who_want_them() {
+    let wanted = "  tokenAttributes: {serviceAccountTokenAudience: registry, cacheType: ServiceAccount, requireServiceAccount: true, \
+                  requiredServiceAccountAnnotationKeys: [example.com/role], optionalServiceAccountAnnotationKeys: [note]}\n";
+    let scene = Scene::new(&answering("Global"), wanted);
+    scene.put_account("seller", "1", json!({ "note": "n", "secret": "s" }));
+    assert_eq!(scene.account(IMAGE).await, None, "it has not the annotation");
+    assert_eq!(scene.requests(), Vec::<Value>::new());
+    for (uid, annotations, told) in [
+        (
+            "1",
+            json!({ "example.com/role": "reader", "secret": "s" }),
+            json!({ "example.com/role": "reader" }),
+        ),
+        (
+            "1",
+            json!({ "example.com/role": "reader", "note": "n" }),
+            json!({ "example.com/role": "reader", "note": "n" }),
+        ),
+        (
+            "2",
+            json!({ "example.com/role": "reader", "note": "n" }),
+            json!({ "example.com/role": "reader", "note": "n" }),
+        ),
+    ] {
+        scene.put_account("seller", uid, annotations);
+        let before = scene.requests().len();
+        assert!(scene.account(IMAGE).await.is_some() && scene.account(IMAGE).await.is_some());
+        let requests = scene.requests();
+        assert_eq!(
+            requests.len(),
+            before + 1,
+            "what is told of another account, or is told otherwise, is asked anew"
+        );
+        assert_eq!(requests[before]["serviceAccountAnnotations"], told);
+    }
 }

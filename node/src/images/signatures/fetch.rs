@@ -1,14 +1,12 @@
 //! Where registries keep the signatures of an image: in an image of its own beside it, whose tag is made of the digest.
 
 use futures::StreamExt;
-use oci_client::Reference;
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::OciDescriptor;
 use sha2::{Digest, Sha256};
 
 use super::super::manifest::{ACCEPTED, Descriptor, Manifest};
 use super::super::pull::{MAX_DOCUMENT, PullError};
 use super::super::registries::Endpoint;
+use super::super::registry::Client;
 use super::Signature;
 
 /// The type of a document that was signed.
@@ -27,31 +25,27 @@ pub(in super::super) fn is_signatures(manifest: &Manifest) -> bool {
 
 /// The signatures of what has this digest; none if there are none.
 pub(in super::super) async fn fetch(
-    client: &oci_client::Client,
+    client: &Client,
     endpoint: &Endpoint,
     digest: &str,
 ) -> Result<Vec<Signature>, PullError> {
-    let of = &endpoint.reference;
+    let (repository, what) = (endpoint.reference.repository(), "the manifest of signatures");
     let tag = format!("{}.sig", digest.replace(':', "-"));
-    let place = Reference::with_tag(of.registry().to_owned(), of.repository().to_owned(), tag);
-    let bytes = match client.pull_manifest_raw(&place, &endpoint.auth, ACCEPTED).await {
-        Ok((bytes, _)) => bytes,
-        Err(error) if is_absent(&error) => return Ok(Vec::new()),
+    let bytes = match client.manifest(repository, &tag, (ACCEPTED, MAX_DOCUMENT)).await {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_absent() => return Ok(Vec::new()),
         Err(source) => {
-            return Err(PullError::Resolve { reference: place.whole(), source: Box::new(source) });
+            let reference = format!("{}/{repository}:{tag}", endpoint.reference.registry());
+            return Err(PullError::Resolve { reference, source: Box::new(source) });
         }
     };
-    let (what, size) = ("the manifest of signatures", bytes.len() as u64);
-    if size > MAX_DOCUMENT {
-        return Err(PullError::TooLarge { what, size });
-    }
     let manifest: Manifest =
         serde_json::from_slice(&bytes).map_err(|source| PullError::Parse { what, source })?;
     let mut signatures = Vec::new();
     let signed = manifest.layers.iter().filter(|layer| layer.media_type == SIMPLE_SIGNING);
     for layer in signed.take(MAX_SIGNATURES) {
         let Some(signature) = layer.annotations.get(SIGNATURE) else { continue };
-        let bytes = payload(client, &place, layer).await?;
+        let bytes = payload(client, repository, layer).await?;
         // What is no text is nothing that cosign signs.
         if let Ok(payload) = String::from_utf8(bytes) {
             signatures.push(Signature { payload, signature: signature.clone() });
@@ -60,34 +54,10 @@ pub(in super::super) async fn fetch(
     Ok(signatures)
 }
 
-fn is_absent(error: &OciDistributionError) -> bool {
-    match error {
-        OciDistributionError::ImageManifestNotFoundError(_)
-        | OciDistributionError::ServerError { code: 404, .. } => true,
-        OciDistributionError::RegistryError { envelope, .. } => envelope.errors.iter().any(|error| {
-            matches!(
-                error.code,
-                OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound
-            )
-        }),
-        _ => false,
-    }
-}
-
-async fn payload(
-    client: &oci_client::Client,
-    place: &Reference,
-    layer: &Descriptor,
-) -> Result<Vec<u8>, PullError> {
+async fn payload(client: &Client, repository: &str, layer: &Descriptor) -> Result<Vec<u8>, PullError> {
     let digest = || layer.digest.clone();
     let failed = |source| PullError::Fetch { digest: digest(), source: Box::new(source) };
-    let request = OciDescriptor {
-        media_type: layer.media_type.clone(),
-        digest: digest(),
-        size: i64::try_from(layer.size).unwrap_or(i64::MAX),
-        ..OciDescriptor::default()
-    };
-    let mut stream = client.pull_blob_stream(place, &request).await.map_err(failed)?.stream;
+    let mut stream = client.blob(repository, &layer.digest, 0).await.map_err(failed)?.stream;
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
         bytes.extend(chunk.map_err(|source| PullError::Transfer { digest: digest(), source })?);

@@ -85,10 +85,21 @@ fn find(cx: &Cx<'_>, name: &str, part: &str, query: &Query) -> Result<(String, S
     }
     let namespace = cx.namespace;
     let path = match part {
-        "portforward" => format!("/portForward/{namespace}/{name}"),
+        "portforward" => format!("/portForward/{namespace}/{name}{}", ports(query)?),
         _ => format!("/{part}/{namespace}/{name}/{container}?{}", parameters(query)),
     };
     Ok((node.to_owned(), path))
+}
+
+/// The ports that are asked for: each is a number, several of them a list or a parameter each. Only WebSocket's channels name any.
+fn ports(query: &Query) -> Result<String, Failure> {
+    let all = query.all("ports");
+    let named: Vec<&str> = all.iter().flat_map(|list| list.split(',')).collect();
+    for port in &named {
+        port.parse::<u16>()
+            .map_err(|error| Failure::BadRequest(format!("cannot convert to []int32: {port:?}: {error}")))?;
+    }
+    Ok(if named.is_empty() { String::new() } else { format!("?port={}", named.join(",")) })
 }
 
 fn parameters(query: &Query) -> String {

@@ -59,4 +59,6 @@ async fn streams_of_a_pod_say_what_is_missing() {
     }
     let why = "container x is not valid for pod p";
     upgrade("p/exec?container=x&command=a").await.refused(400, "BadRequest", why);
+    let why = "cannot convert to []int32: \"x\": invalid digit found in string";
+    upgrade("p/portforward?ports=80,x").await.refused(400, "BadRequest", why);
 }
