@@ -57,8 +57,8 @@ async fn a_limit_holds_and_may_change() {
     sleep(Duration::from_secs(1)).await;
     let taken = nanos(&node, &spec.id).await;
     let allowed = u64::try_from(began.elapsed().as_nanos()).unwrap() / 10;
-    // One period's budget ahead, and one slice that was overdrawn.
-    assert!(taken <= allowed + 20_000_000, "{taken} of {allowed}");
+    // One period's budget ahead, and one slice that was overdrawn, which is longer where others compute. Without a limit it is ten times as much.
+    assert!(taken <= allowed * 3 / 2, "{taken} of {allowed}");
     assert!(taken > allowed / 2, "{taken} of {allowed}");
 
     node.runtime.update(&spec.id, &Resources::default()).await.unwrap();
