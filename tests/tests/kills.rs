@@ -6,7 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
@@ -127,6 +129,27 @@ fn command_lines() -> impl Iterator<Item = (i32, String)> {
     })
 }
 
+/// Sets what it holds when it is dropped, a panic included.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Waits for a runc that starts a container of the cluster with this directory; its id, or `None` if it is over before one is seen.
+fn runc_of(data_dir: &Path, is_over: &AtomicBool) -> Option<i32> {
+    let words = ["runc", " run ", data_dir.to_str()?];
+    while !is_over.load(Ordering::Relaxed) {
+        let found = command_lines().find(|(_, line)| words.iter().all(|word| line.contains(word)));
+        if let Some((id, _)) = found {
+            return Some(id);
+        }
+    }
+    None
+}
+
 fn strike(process: Option<i32>) -> bool {
     process.is_some_and(|id| match kill(Pid::from_raw(id), Signal::SIGKILL) {
         Ok(()) => true,
@@ -203,9 +226,16 @@ fn a_runc_that_is_killed_while_it_creates_leaves_nothing() {
         let mut struck = 0;
         // Now and then it is faster than who looks for it.
         for _ in 0..rounds() * 10 {
-            let victim = Victim::create(cluster, "runc");
-            let was_there = strike(victim.process(&["runc", " run "]));
-            victim.until_running(0..=1);
+            let is_over = AtomicBool::new(false);
+            // Who looks for it only once the Pod is made is mostly too late.
+            let (victim, was_there) = thread::scope(|scope| {
+                let hunter = scope.spawn(|| strike(runc_of(&cluster.data_dir(), &is_over)));
+                let over = Over(&is_over);
+                let victim = Victim::create(cluster, "runc");
+                victim.until_running(0..=1);
+                drop(over);
+                (victim, hunter.join().unwrap())
+            });
             victim.was_started(1);
             struck += usize::from(was_there && victim.container()["restartCount"] == 1);
             victim.is_gone_without_a_trace();
