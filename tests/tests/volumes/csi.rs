@@ -64,11 +64,23 @@ fn block_volumes_are_devices(cluster: &Cluster) {
     make(cluster, ("v1", "PersistentVolumeClaim"), "device", &claim);
     let asks = json!({"volumeDevices": [{"name": "v", "devicePath": "/dev/xvda"}]});
     // It can be opened only if the container's group allows this device.
-    let container = with(shell("main", "test -b /dev/xvda && (exec 3<>/dev/xvda)"), asks);
+    let container = with(shell("main", "test -b /dev/xvda && (exec 3<>/dev/xvda)"), asks.clone());
     let claimed = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "device"}}]);
     let spec = json!({"restartPolicy": "Never", "containers": [container], "volumes": claimed});
     cluster.run_pod("block", &spec);
     assert_eq!(cluster.exit_code("block"), 0);
+    cluster.kubectl(&["delete", "pod", "block"]);
+
+    // WebAssembly knows none, and is told so.
+    let container = with(json!({"name": "main", "image": "127.0.0.1:5000/cli-p2:v1"}), asks);
+    cluster.run_pod("block", &json!({"containers": [container], "volumes": claimed}));
+    wait::until("the Pod to be told that there are no devices", || {
+        let waiting = cluster.first_container("block")["state"]["waiting"].clone();
+        let message = waiting["message"].as_str().unwrap_or_default();
+        let told =
+            waiting["reason"] == "CreateContainerConfigError" && message.starts_with("volumeDevices: ");
+        if told { Ok(()) } else { Err(waiting.to_string()) }
+    });
     cluster.kubectl(&["delete", "pod", "block"]);
 }
 

@@ -260,6 +260,20 @@ async fn an_instance_that_is_used_again_is_there_for_the_next_request() {
     assert_eq!(pair.handed(), 20);
 }
 
+/// Though it runs in the task of whoever asks.
+#[tokio::test]
+async fn who_is_asked_pays_for_what_it_computes() {
+    let pair = Pair::start().await;
+    for _ in 0..10 {
+        let answer = pair.asked("get", &pair.pod(), "alloc/32").await;
+        assert_eq!(answer, (200, format!("{} bytes", 32 << 20)));
+    }
+    assert_eq!(pair.handed(), 10);
+    let nanos = async |spec: &ContainerSpec| pair.node.runtime.usage(&spec.id).await.unwrap().cpu_nanos;
+    let (client, server) = (nanos(&pair.client).await, nanos(&pair.server).await);
+    assert!(client < server / 2, "{client} of who asks, {server} of who answers");
+}
+
 /// Whatever a guest waits for, what it asked before goes on.
 #[tokio::test]
 async fn requests_of_a_guest_go_on_while_it_waits_for_something_else() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use serde::Deserialize;
+use wherry_api::names::label_key;
 
 use super::pattern::{Pattern, PatternError};
 
@@ -235,9 +236,9 @@ fn token_wanted(wanted: TokenAttributes) -> Result<TokenWanted, String> {
         ("optionalServiceAccountAnnotationKeys", &welcome),
     ];
     for (field, key) in named.into_iter().flat_map(|(field, keys)| keys.iter().map(move |key| (field, key))) {
-        if !is_annotation_key(key) {
-            return Err(format!("{field}: {key:?} is no key of an annotation"));
-        }
+        // Annotations are named in letters of any case, domains too.
+        label_key(&key.to_lowercase())
+            .map_err(|why| format!("{field}: {key:?} is no key of an annotation: {why}"))?;
         if !seen.insert(key) {
             return Err(format!("{field}: {key:?} is there twice"));
         }
@@ -249,21 +250,6 @@ fn token_wanted(wanted: TokenAttributes) -> Result<TokenWanted, String> {
         needed,
         welcome,
     })
-}
-
-/// Whether this is `[DOMAIN/]NAME`, in letters of any case.
-fn is_annotation_key(key: &str) -> bool {
-    let is_edge = |letter: Option<char>| letter.is_some_and(|letter| letter.is_ascii_alphanumeric());
-    let is_part = |part: &str, most: usize, marks: &[char]| {
-        part.len() <= most
-            && is_edge(part.chars().next())
-            && is_edge(part.chars().next_back())
-            && part.chars().all(|letter| letter.is_ascii_alphanumeric() || marks.contains(&letter))
-    };
-    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
-    let is_domain =
-        |domain: &str| domain.len() <= 253 && domain.split('.').all(|label| is_part(label, 253, &['-']));
-    is_part(name, 63, &['-', '_', '.']) && domain.is_none_or(is_domain)
 }
 
 /// A duration as Go writes it, not below zero.

@@ -201,6 +201,49 @@ async fn a_mirror_may_be_below_a_path_and_is_told_what_it_stands_for() {
     assert!(seen[1..].iter().all(|path| path.starts_with("/cache/hub/app/blobs/sha256:")), "{seen:?}");
 }
 
+/// A server of its own, until the tasks end.
+async fn listening(router: Router, tasks: &mut JoinSet<()>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+#[tokio::test]
+async fn who_takes_uploads_for_a_registry_is_not_shown_its_account() {
+    let (shown, mut tasks) = (Arc::<Mutex<Vec<Option<String>>>>::default(), JoinSet::new());
+    let log = shown.clone();
+    let account = |request: &Request| {
+        request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned())
+    };
+    let note = move |request: Request| {
+        log.lock().push(account(&request));
+        std::future::ready(StatusCode::CREATED)
+    };
+    let elsewhere = listening(Router::new().fallback(note), &mut tasks).await;
+    let registry = move |request: Request| async move {
+        if account(&request).as_deref() != Some("Basic YWRhOnA=") {
+            return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic")]).into_response();
+        }
+        if request.method() == http::Method::POST {
+            let location = format!("http://{elsewhere}/upload?state=1");
+            return (StatusCode::ACCEPTED, [(header::LOCATION, location)]).into_response();
+        }
+        StatusCode::CREATED.into_response()
+    };
+    let address = listening(Router::new().fallback(registry), &mut tasks).await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("registries.yaml");
+    let yaml = format!("configs: {{ \"{address}\": {{ auth: {{ username: ada, password: p }} }} }}");
+    std::fs::write(&file, yaml).unwrap();
+    let registries = Registries::read(&file, false).unwrap();
+    let reference = ImageReference::parse(&format!("{address}/app:v1")).unwrap();
+    let artifact = WasmArtifact { bytes: b"\0asm".to_vec(), component: None, created: String::new() };
+    push::push(&registries, &reference, artifact).await.unwrap();
+    assert_eq!(*shown.lock(), [None, None], "a layer and a configuration");
+}
+
 /// What answers below `/v2`, asked without it.
 fn rooted(router: Router) -> impl Fn(Request) -> futures::future::BoxFuture<'static, Response> + Clone {
     move |mut request| {
