@@ -1,7 +1,7 @@
 //! Ranges of addresses of a cluster with one family of addresses or with both (KEP-563).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -48,6 +48,15 @@ impl fmt::Display for IpFamily {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The address of this number in a range, whose first is number 0; none beyond its end, nor what IPv4 keeps for all of a range.
+pub fn numbered(range: IpNet, number: u32) -> Option<IpAddr> {
+    let ip = match range.network() {
+        IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits().checked_add(number)?).into(),
+        IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits().checked_add(u128::from(number))?).into(),
+    };
+    (range.contains(&ip) && (range.addr().is_ipv6() || ip != range.broadcast())).then_some(ip)
 }
 
 /// One range, or one of each family; the first is the one that counts where only one is asked for.
@@ -189,6 +198,22 @@ mod tests {
         assert!(
             both.overlaps("10.96.3.0/24".parse().unwrap()) && !both.overlaps("10.0.0.0/12".parse().unwrap())
         );
+    }
+
+    #[rstest]
+    #[case("10.96.0.0/16", 1, Some("10.96.0.1"))]
+    #[case("10.96.0.0/29", 7, None)]
+    #[case("10.96.0.0/29", 8, None)]
+    #[case("fd00:96::/112", 1, Some("fd00:96::1"))]
+    #[case("fd00:96::/125", 7, Some("fd00:96::7"))]
+    #[case("fd00:96::/125", 8, None)]
+    #[case("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128", 1, None)]
+    fn addresses_of_a_range_are_numbered(
+        #[case] range: IpNet,
+        #[case] number: u32,
+        #[case] ip: Option<&str>,
+    ) {
+        assert_eq!(numbered(range, number), ip.map(|ip| ip.parse().unwrap()));
     }
 
     proptest! {

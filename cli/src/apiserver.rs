@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
+use wherry_api::ranges::{IpFamily, numbered};
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
     Config, ControlPlane, ControllerOptions, SchedulerConfiguration, Tokens, kubeconfig,
@@ -29,8 +30,9 @@ pub(crate) async fn run(args: ApiserverArgs, started: tokio::time::Instant) -> a
     let front_proxies = args.front_proxies.headers()?;
     let data_dir = args.data_dir.open()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let serving = Serving::open(&server.listen, Machine { gateway: None, ip: routed_source() }).await?;
-    let subjects = subjects(serving.names(args.service_cidr.primary().hosts().next()));
+    let ip = routed_source(IpFamily::of(args.service_cidr.primary().addr()));
+    let serving = Serving::open(&server.listen, Machine { gateway: None, ip }).await?;
+    let subjects = subjects(serving.names(numbered(args.service_cidr.primary(), 1)));
     let pki = Pki::open(&data_dir.join("pki"), &subjects, clock.now())?;
     let (kubeconfig_path, address) = (data_dir.join("kubeconfig"), serving.reachable());
     kubeconfig::write(&kubeconfig_path, address, &pki)?;

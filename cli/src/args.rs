@@ -224,12 +224,12 @@ pub(crate) struct NodeArgs {
     /// How Pods are connected.
     #[arg(long, value_enum, default_value_t = NetworkArg::Auto)]
     pub(crate) network: NetworkArg,
-    /// Range of Pod addresses, or one of IPv4 and one of IPv6: `10.244.0.0/16,fd00:244::/56` [default: 10.244.0.0/16, in loopback
-    /// mode 127.244.0.0/16].
+    /// Range of Pod addresses, of IPv4 or of IPv6, or one of IPv4 and one of IPv6: `10.244.0.0/16,fd00:244::/56` [default:
+    /// 10.244.0.0/16, in loopback mode 127.244.0.0/16].
     #[arg(long)]
     pub(crate) cluster_cidr: Option<Ranges>,
-    /// Range of Service addresses, or one of IPv4 and one of IPv6: `10.96.0.0/16,fd00:96::/112` [default: 10.96.0.0/16, in loopback
-    /// mode 127.96.0.0/16].
+    /// Range of Service addresses, of the same families: `10.96.0.0/16,fd00:96::/112` [default: 10.96.0.0/16, in loopback mode
+    /// 127.96.0.0/16].
     #[arg(long)]
     pub(crate) service_cidr: Option<Ranges>,
     /// Whom Pods ask for names, at an address or one of IPv4 and one of IPv6. An address of the range of Services is answered at by

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, ensure};
 use ipnet::{IpNet, Ipv4Net};
-use wherry_api::ranges::{IpFamily, Ranges};
+use wherry_api::ranges::{IpFamily, Ranges, numbered};
 use wherry_node::NetworkMode;
 
 use crate::args::{NetworkArg, NodeArgs};
@@ -101,13 +101,25 @@ impl Network {
             service_cidr.families().all(|family| cluster_cidr.of(family).is_some()),
             "--service-cidr {service_cidr} has a family that --cluster-cidr {cluster_cidr} has not; give both a range of it"
         );
+        let first = IpFamily::of(cluster_cidr.primary().addr());
+        ensure!(
+            service_cidr.families().next() == Some(first),
+            "--service-cidr {service_cidr} has no range of {first}, as --cluster-cidr {cluster_cidr} has; give both one"
+        );
         let pod_cidr = first_parts(cluster_cidr, prefixes)?;
         let dns = args.cluster_dns.map_or_else(|| tenth(service_cidr), Ok)?;
-        ensure!(dns.ip.is_ipv4(), "--cluster-dns {}: give an address of IPv4, or one before it", dns.ip);
-        if let Some(ip6) = dns.ip6 {
-            let both = cluster_cidr.of(IpFamily::V6).is_some();
-            ensure!(both, "--cluster-dns {ip6}: Pods have no addresses of IPv6; see --cluster-cidr");
+        for ip in dns.iter() {
+            let family = IpFamily::of(ip);
+            ensure!(
+                cluster_cidr.of(family).is_some(),
+                "--cluster-dns {ip}: Pods have no addresses of {family}; see --cluster-cidr"
+            );
         }
+        ensure!(
+            IpFamily::of(dns.ip) == first,
+            "--cluster-dns {}: give an address of {first}, or one before it",
+            dns.ip
+        );
         Ok(Self { mode, cluster_cidr, service_cidr, pod_cidr, dns })
     }
 
@@ -118,22 +130,18 @@ impl Network {
 
     /// The address of this node that its Pods are led to, and that none of them has.
     pub(crate) fn gateway(&self) -> Option<IpAddr> {
-        self.pod_cidr.primary().hosts().next()
+        numbered(self.pod_cidr.primary(), 1)
     }
 }
 
 /// The tenth address of each range of Services.
 fn tenth(ranges: Ranges) -> anyhow::Result<Addresses> {
     let tenth = |range: IpNet| {
-        let ip = match range.network() {
-            IpAddr::V4(ip) => ip.to_bits().checked_add(10).map(|bits| Ipv4Addr::from_bits(bits).into()),
-            IpAddr::V6(ip) => ip.to_bits().checked_add(10).map(|bits| Ipv6Addr::from_bits(bits).into()),
-        };
-        ip.filter(|ip: &IpAddr| range.contains(ip) && *ip != range.broadcast()).with_context(|| {
+        numbered(range, 10).with_context(|| {
             format!("--service-cidr {range} has no tenth address for DNS; name one with --cluster-dns")
         })
     };
-    let ip6 = ranges.of(IpFamily::V6).map(tenth).transpose()?;
+    let ip6 = ranges.secondary().map(tenth).transpose()?;
     let ip6 = ip6.and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
     Ok(Addresses { ip: tenth(ranges.primary())?, ip6 })
 }
@@ -151,12 +159,12 @@ fn first_parts(ranges: Ranges, prefixes: NodePrefixes) -> anyhow::Result<Ranges>
 fn check(mode: NetworkMode, flag: &str, ranges: Ranges) -> anyhow::Result<()> {
     let first = ranges.primary();
     ensure!(
-        matches!(first, IpNet::V4(_)),
-        "{flag} {ranges}: nodes connect IPv4, or IPv4 and IPv6; give a range of IPv4 first"
+        first.addr().is_ipv4() || ranges.secondary().is_none(),
+        "{flag} {ranges}: of two ranges give that of IPv4 first"
     );
     if mode == NetworkMode::Loopback {
         ensure!(
-            ranges.secondary().is_none(),
+            ranges.of(IpFamily::V6).is_none(),
             "{flag} {ranges}: IPv6 needs --network bridge, as it has one loopback address only"
         );
         ensure!(
@@ -169,28 +177,28 @@ fn check(mode: NetworkMode, flag: &str, ranges: Ranges) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The node's own addresses: those its default routes leave from. Without one of IPv4 it is the first address of its bridge.
+/// The node's own addresses: those its default routes leave from. Without one of the family that Pods have, or have first, it is the
+/// first address of its bridge.
 pub(crate) fn node_ips(network: &Network) -> Addresses {
-    let ip = match network.mode {
-        NetworkMode::Loopback => None,
-        NetworkMode::Bridge => routed_source().or_else(|| network.gateway()),
-    };
-    let both = network.cluster_cidr.of(IpFamily::V6).is_some();
-    let ip6 = Some(routed_source6).filter(|_| both).and_then(|source| source());
-    Addresses { ip: ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)), ip6 }
+    let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    if network.mode == NetworkMode::Loopback {
+        return Addresses { ip: localhost, ip6: None };
+    }
+    let first = IpFamily::of(network.cluster_cidr.primary().addr());
+    let ip = routed_source(first).or_else(|| network.gateway()).unwrap_or(localhost);
+    let beside = network.cluster_cidr.secondary().and_then(|range| routed_source(IpFamily::of(range.addr())));
+    let ip6 = beside.and_then(|ip| if let IpAddr::V6(ip) = ip { Some(ip) } else { None });
+    Addresses { ip, ip6 }
 }
 
 /// The source address towards the outside.
-pub(crate) fn routed_source() -> Option<IpAddr> {
-    source_towards(Ipv4Addr::new(192, 0, 2, 1).into())
-}
-
-/// The same in IPv6.
-fn routed_source6() -> Option<Ipv6Addr> {
-    match source_towards(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into())? {
-        IpAddr::V6(ip) if !ip.is_unicast_link_local() => Some(ip),
-        _ => None,
-    }
+pub(crate) fn routed_source(family: IpFamily) -> Option<IpAddr> {
+    let outside: IpAddr = match family {
+        IpFamily::V4 => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpFamily::V6 => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    let is_of_link = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    source_towards(outside).filter(|ip| !is_of_link(ip))
 }
 
 /// Connecting a UDP socket sends nothing: it only asks the routing table.
@@ -253,11 +261,19 @@ mod tests {
         assert!(text(&["--cluster-cidr", "10.96.0.0/16"], true).contains("overlap"));
         assert!(text(&["--cluster-cidr", "10.1.0.0/16"], false).contains("a part of 127.0.0.0/8"));
         let both = "10.7.0.0/16,fd00:7::/56";
-        assert!(text(&["--cluster-cidr", "fd00::/64"], true).contains("a range of IPv4 first"));
-        assert!(text(&["--cluster-cidr", "fd00::/56,10.7.0.0/16"], true).contains("a range of IPv4 first"));
+        assert!(text(&["--cluster-cidr", "fd00::/64"], true).contains("give both a range"));
+        assert!(text(&["--cluster-cidr", "fd00::/56,10.7.0.0/16"], true).contains("that of IPv4 first"));
         assert!(text(&["--cluster-cidr", both], false).contains("needs --network bridge"));
         assert!(text(&["--service-cidr", "10.8.0.0/16,fd00:8::/112"], true).contains("give both a range"));
         assert!(text(&["--cluster-cidr", "10.7.0.0/16,fd00:7::/112"], true).contains("use a /64 or larger"));
+        let six = ["--cluster-cidr", "fd00:7::/56", "--service-cidr", "fd00:8::/112"];
+        assert!(text(&six, false).contains("needs --network bridge"));
+        assert!(
+            text(&[&six[..], &["--cluster-dns", "10.8.0.10"]].concat(), true)
+                .contains("no addresses of IPv4")
+        );
+        let services = ["--cluster-cidr", both, "--service-cidr", "fd00:8::/112"];
+        assert!(text(&services, true).contains("no range of IPv4"));
         let overlap = ["--cluster-cidr", both, "--service-cidr", "10.8.0.0/16,fd00:7::/112"];
         assert!(text(&overlap, true).contains("overlap"));
     }
@@ -273,6 +289,17 @@ mod tests {
         assert_eq!(resolve(&own_four, true).unwrap().own_dns(), [IpAddr::from([10, 8, 0, 53])]);
         let more = [&flags[..], &["--node-cidr-mask-size-ipv6", "80"]].concat();
         assert_eq!(resolve(&more, true).unwrap().pod_cidr, "10.7.0.0/24,fd00:7::/80".parse().unwrap());
+    }
+
+    #[test]
+    fn a_node_of_ipv6_alone_has_a_part_of_it_and_an_address_that_is_not_the_first() {
+        let flags = ["--cluster-cidr", "fd00:7::/56", "--service-cidr", "fd00:8::/112"];
+        let network = resolve(&flags, true).unwrap();
+        assert_eq!(network.pod_cidr, "fd00:7::/64".parse().unwrap());
+        assert_eq!(network.own_dns(), ["fd00:8::a".parse::<IpAddr>().unwrap()]);
+        assert_eq!(network.gateway(), "fd00:7::1".parse().ok());
+        let own = node_ips(&network);
+        assert!(own.ip.is_ipv6() && own.ip6.is_none(), "{own:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! By default it listens on localhost for this machine's users, and for this node's Pods at the first address of their
 //! range, the gateway, which nobody else is led to. A server that listens elsewhere is advertised there.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket};
@@ -66,6 +66,9 @@ impl Serving {
     /// Where the server's certificate is to hold.
     pub(crate) fn names(&self, others: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
         let mut names = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
+        if self.address.is_ipv6() {
+            names.push(Ipv6Addr::LOCALHOST.into());
+        }
         let own = [Some(self.address.ip()), self.advertised.map(|address| address.ip())];
         for ip in others.into_iter().chain(own.into_iter().flatten()) {
             if !ip.is_unspecified() && !names.contains(&ip) {

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use wherry_api::clock::{Clock, SystemClock};
 use wherry_api::ingress;
 use wherry_api::kinds::SwitchedOn;
+use wherry_api::ranges::numbered;
 use wherry_orchestrator::pki::{Pki, Subjects};
 use wherry_orchestrator::{
     AccountTokens, Authentication, Authorization, Config, ControlPlane, ControllerOptions,
@@ -102,7 +103,7 @@ fn ingress_user() -> UserInfo {
 
 impl NodePlan {
     fn subjects(&self, serving: &Serving) -> Subjects {
-        let others = self.network.service_cidr.primary().hosts().next().into_iter().chain([self.ips.ip]);
+        let others = numbered(self.network.service_cidr.primary(), 1).into_iter().chain([self.ips.ip]);
         Subjects {
             server_addresses: serving.names(others),
             server_names: vec![self.name.clone(), format!("kubernetes.default.svc.{}", self.cluster_domain)],

@@ -21,7 +21,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::{ServiceExt as _, service_fn};
 use wherry_api::clock::Clock;
 use wherry_api::kinds::SwitchedOn;
-use wherry_api::ranges::Ranges;
+use wherry_api::ranges::{Ranges, numbered};
 use wherry_apiserver::audit::AuditConfig;
 use wherry_apiserver::encryption::Encryption;
 use wherry_apiserver::{
@@ -198,7 +198,7 @@ impl ControlPlane {
 
     async fn start_with(config: Config, admission: Admission) -> Result<Self, StartError> {
         let primary = config.service_cidr.primary();
-        let cluster_ip = primary.hosts().next().ok_or(StartError::ServiceCidr(primary))?;
+        let cluster_ip = numbered(primary, 1).ok_or(StartError::ServiceCidr(primary))?;
         let file = config.encryption.as_ref();
         let path = file.map(|file| file.path.as_path());
         let (store, encryption) = open_store(&config.data_dir, path, &config.clock)?;

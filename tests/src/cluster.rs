@@ -40,6 +40,9 @@ impl Options {
 pub const DUAL_STACK: [&str; 4] =
     ["--cluster-cidr", "10.244.0.0/16,fd00:244::/56", "--service-cidr", "10.96.0.0/16,fd00:96::/112"];
 
+/// The flags of a cluster of IPv6 alone.
+pub const SIX: [&str; 4] = ["--cluster-cidr", "fd00:244::/56", "--service-cidr", "fd00:96::/112"];
+
 /// Runs a test with a cluster and a registry of its own, in a network namespace of its own.
 pub fn in_cluster(options: Options, test: impl FnOnce(&mut Cluster) + Send) {
     isolated(|| {

@@ -13,16 +13,29 @@ pub struct Link {
     name: &'static str,
     /// The first three numbers of its addresses.
     net: &'static str,
+    /// Whether it has addresses of IPv4 at all.
+    has_four: bool,
 }
 
 impl Link {
     /// Makes a link of up to eight letters.
     pub fn new(name: &'static str, net: &'static str) -> Self {
+        Self::make(name, net, true)
+    }
+
+    /// Makes one on which all have addresses of IPv6 alone.
+    pub fn of_six(name: &'static str, net: &'static str) -> Self {
+        Self::make(name, net, false)
+    }
+
+    fn make(name: &'static str, net: &'static str, has_four: bool) -> Self {
         ip(&format!("link add {name} type bridge"));
-        ip(&format!("addr add {net}.1/24 dev {name}"));
+        if has_four {
+            ip(&format!("addr add {net}.1/24 dev {name}"));
+        }
         ip(&format!("addr add {}/64 dev {name} nodad", six(net, "1")));
         ip(&format!("link set {name} up"));
-        Self { name, net }
+        Self { name, net, has_four }
     }
 
     /// The address of the test's namespace on the link.
@@ -35,9 +48,16 @@ impl Link {
         six(self.net, "1")
     }
 
+    /// All of them, that of IPv4 first if there is one.
+    pub fn routers(&self) -> Vec<String> {
+        [self.has_four.then(|| self.router()), Some(self.router6())].into_iter().flatten().collect()
+    }
+
     /// Leads what has no other way to this link. Nobody answers there; but a machine's own address is that of its default route.
     pub fn is_default(&self) {
-        ip(&format!("route add default via {}.254 dev {}", self.net, self.name));
+        if self.has_four {
+            ip(&format!("route add default via {}.254 dev {}", self.net, self.name));
+        }
         ip(&format!("-6 route add default via {} dev {}", six(self.net, "fe"), self.name));
     }
 
@@ -51,13 +71,18 @@ impl Link {
         // Where the kernel filters bridged packets (br_netfilter), what is translated may have to leave where it came in.
         ip(&format!("link set {name} type bridge_slave hairpin on"));
         ip(&format!("-n {name} link set lo up"));
-        ip(&format!("-n {name} addr add {net}.{number}/24 dev eth0"));
+        if self.has_four {
+            ip(&format!("-n {name} addr add {net}.{number}/24 dev eth0"));
+        }
         let address6 = six(net, &number.to_string());
         ip(&format!("-n {name} addr add {address6}/64 dev eth0 nodad"));
         ip(&format!("-n {name} link set eth0 up"));
-        ip(&format!("-n {name} route add default via {net}.1"));
+        if self.has_four {
+            ip(&format!("-n {name} route add default via {net}.1"));
+        }
         ip(&format!("-n {name} -6 route add default via {}", self.router6()));
-        Host { name: name.to_owned(), address: format!("{net}.{number}"), address6 }
+        let address = if self.has_four { format!("{net}.{number}") } else { address6.clone() };
+        Host { name: name.to_owned(), address, address6 }
     }
 }
 
@@ -74,7 +99,7 @@ impl Host {
         &self.name
     }
 
-    /// Its address on its link.
+    /// Its address on its link: that of IPv4 if it has one.
     pub fn address(&self) -> &str {
         &self.address
     }

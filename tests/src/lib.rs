@@ -1,7 +1,7 @@
 //! The harness of the end-to-end suites: real binary, real kubectl, real registry, real runc.
 //!
 //! Every cluster runs in a network namespace that the test made, so tests reach nothing but themselves and can run
-//! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`Host`], [`ApiServer`], [`Registry`], [`Viewer`],
+//! beside each other. Reading order: [`isolated`], [`Cluster`], [`pods`], [`Agent`], [`Host`], [`Machines`], [`ApiServer`], [`Registry`], [`Viewer`],
 //! [`churn`], [`wait`].
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics to fail its test")]
@@ -15,6 +15,7 @@ mod hosts;
 pub mod http;
 pub mod keys;
 mod leftovers;
+mod machines;
 mod netns;
 pub mod pods;
 mod process;
@@ -26,9 +27,10 @@ pub mod websocket;
 
 pub use agent::Agent;
 pub use api_server::ApiServer;
-pub use cluster::{Cluster, DUAL_STACK, Options, in_cluster, one_shot};
+pub use cluster::{Cluster, DUAL_STACK, Options, SIX, in_cluster, one_shot};
 pub use disk::FullDisk;
 pub use hosts::{Host, Link};
+pub use machines::Machines;
 pub use netns::{isolated, isolated_on_disk};
 pub use proxy::Proxy;
 pub use registry::Registry;

@@ -4,6 +4,8 @@
 
 #[path = "nodes/partition.rs"]
 mod partition;
+#[path = "nodes/six.rs"]
+mod six;
 #[path = "nodes/table.rs"]
 mod table;
 
@@ -13,40 +15,11 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell};
-use wherry_tests::{
-    Agent, Cluster, DUAL_STACK, Host, Link, Options, Registry, isolated, wait, wherry_binary,
-};
+use wherry_tests::{Cluster, Machines, isolated, wait};
 
-const NODES: [&str; 3] = ["node-1", "node-2", "node-3"];
+const NODES: [&str; 3] = Machines::NODES;
 /// Kinds of Pods: of a wasm container, of an OCI container, of one of each, and one on its node's network.
 const KINDS: [&str; 4] = ["wasm", "oci", "mixed", "host"];
-
-/// What an agent joins with.
-fn invitation(cluster: &Cluster) -> String {
-    let data = cluster.data_dir();
-    let output = Command::new(wherry_binary())
-        .args(["token", "create", "--ttl", "10m", "--data-dir"])
-        .arg(data)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Approves the certificates that nodes serve with.
-fn approve_all(cluster: &Cluster, count: usize) {
-    wait::until("requests for serving certificates", || {
-        let list = cluster.get(&["csr"]);
-        let serving = |request: &&Value| request["spec"]["signerName"] == "kubernetes.io/kubelet-serving";
-        let names: Vec<_> = list["items"].as_array().unwrap().iter().filter(serving).collect();
-        let names: Vec<_> = names.iter().filter_map(|request| request["metadata"]["name"].as_str()).collect();
-        if names.len() < count {
-            return Err(format!("{names:?}"));
-        }
-        cluster.kubectl(&[&["certificate", "approve"], &names[..]].concat());
-        Ok(())
-    });
-}
 
 /// Where a Pod of this kind listens. What listens at all addresses of a node leaves no port to its wasm Pods.
 fn port_of(kind: &str) -> u16 {
@@ -106,12 +79,6 @@ fn ways(cluster: &Cluster, name: &str, node_addresses: &[&str]) -> Vec<String> {
         ways.extend(addresses.map(|address| format!("{}:{node_port}", in_url(address))));
     }
     ways
-}
-
-/// The addresses of all machines, in both families.
-fn machines<'a>(hosts: &'a [Host], routers: &'a [String; 2]) -> Vec<&'a str> {
-    let of_hosts = hosts.iter().flat_map(|host| [host.address(), host.address6()]);
-    routers.iter().map(String::as_str).chain(of_hosts).collect()
 }
 
 /// A script that asks along ways and prints those that do not lead to the server of this name.
@@ -178,7 +145,8 @@ fn large_answers_arrive(cluster: &Cluster) {
 }
 
 /// A load balancer is reached at every node's address, from every node; or at those with endpoints alone.
-fn load_balancers_are_reached_at_the_nodes(cluster: &Cluster, hosts: &[Host], routers: &[String; 2]) {
+fn load_balancers_are_reached_at_the_nodes(machines: &Machines) {
+    let Machines { cluster, hosts, .. } = machines;
     let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "balanced" },
         "spec": { "type": "LoadBalancer", "ipFamilyPolicy": "RequireDualStack", "selector": { "who": "wasm-node-3" }, "ports": [{ "port": 81, "targetPort": 8080 }] } });
     cluster.apply(&service.to_string());
@@ -188,7 +156,7 @@ fn load_balancers_are_reached_at_the_nodes(cluster: &Cluster, hosts: &[Host], ro
             text.split(' ').collect::<BTreeSet<_>>() == addresses.iter().copied().collect()
         });
     };
-    let addresses = machines(hosts, routers);
+    let addresses = machines.addresses();
     told(&addresses);
     let ways = addresses.iter().map(|address| format!("{}:81", in_url(address))).collect();
     let script = asking("", &[("wasm-node-3".to_owned(), ways)]);
@@ -221,39 +189,23 @@ fn policies_know_pods_of_other_nodes(cluster: &Cluster) {
 #[test]
 fn pods_of_three_machines_reach_each_other() {
     isolated(|| {
-        let (near, far) = (Link::new("near", "10.9.1"), Link::new("far", "10.9.2"));
-        near.is_default();
-        let dirs: Vec<_> = NODES.iter().map(|_| tempfile::tempdir().unwrap()).collect();
-        let _registry = Registry::start(dirs[0].path());
-        let registry = format!("http://{}:5000", near.router());
-        let hosts = [near.host("node-2", 2), far.host("node-3", 2)];
-        let both = DUAL_STACK.map(str::to_owned);
-        let flags = [vec!["--listen".to_owned(), format!("{}:6443", near.router())], both.to_vec()].concat();
-        let routers = [near.router(), near.router6()];
-        let cluster = Cluster::start(dirs[0].path(), Options { flags, ..Options::default() });
-        let invitation = invitation(&cluster);
-        let mut agents: Vec<_> = hosts
-            .iter()
-            .zip(&dirs[1..])
-            .map(|(host, dir)| Agent::on_host(dir.path(), host, &invitation, (&registry, &both)))
-            .collect();
-        approve_all(&cluster, hosts.len());
-        cluster.wait_for("condition=Ready", &["nodes", "--all"]);
-        conformance_tests_minimum_number_of_nodes(&cluster);
-        dual_stack_internal_node_ips(&cluster);
+        let mut machines = Machines::three();
+        let Machines { cluster, hosts, .. } = &machines;
+        conformance_tests_minimum_number_of_nodes(cluster);
+        dual_stack_internal_node_ips(cluster);
 
         let servers: Vec<_> =
             NODES.iter().flat_map(|node| KINDS.iter().flat_map(|kind| server(kind, node))).collect();
         cluster.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": servers }).to_string());
         cluster.wait_for("condition=Ready", &["pods", "--all"]);
-        dual_stack_pod_ips(&cluster);
-        load_balancers_are_reached_at_the_nodes(&cluster, &hosts, &routers);
-        policies_know_pods_of_other_nodes(&cluster);
-        table::everybody_reaches_everybody(&cluster, &machines(&hosts, &routers));
-        large_answers_arrive(&cluster);
-        partition::two_machines_lose_each_other(&cluster, &hosts);
-        partition::a_machine_is_lost_and_comes_back(&cluster, &hosts);
-        partition::an_endpoint_dies_with_a_request(&cluster);
+        dual_stack_pod_ips(cluster);
+        load_balancers_are_reached_at_the_nodes(&machines);
+        policies_know_pods_of_other_nodes(cluster);
+        table::everybody_reaches_everybody(cluster, &machines.addresses());
+        large_answers_arrive(cluster);
+        partition::two_machines_lose_each_other(cluster, hosts);
+        partition::a_machine_is_lost_and_comes_back(cluster, hosts);
+        partition::an_endpoint_dies_with_a_request(cluster);
 
         let routes = || {
             let show = |words: &[&str]| Command::new("ip").args(words).output().unwrap().stdout;
@@ -264,8 +216,8 @@ fn pods_of_three_machines_reach_each_other() {
         for node in ["via 10.9.1.2 ", "via fd00:10:9:1::2 "] {
             assert!(routes().contains(node), "{}", routes());
         }
-        drop(agents.remove(0));
-        cluster.kubectl(&["delete", "node", "node-2"]);
+        drop(machines.agents.remove(0));
+        machines.cluster.kubectl(&["delete", "node", "node-2"]);
         wait::until("the route to a node that left to go", || {
             let routes = routes();
             if routes.is_empty() { Ok(()) } else { Err(routes) }

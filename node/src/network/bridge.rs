@@ -6,9 +6,9 @@
 //!   lo      local 10.244.0.128/25  <- wasm containers bind these
 //! ```
 //!
-//! Where Pods have IPv6 addresses, all of this is so once more in IPv6, on the same interfaces.
+//! Where Pods have IPv6 addresses, all of this is so once more in IPv6, on the same interfaces, or instead.
 //!
-//! A Pod's address has no neighbours (/32), so all its packets pass the node's routing. The bridge's hardware
+//! A Pod's address has no neighbours (/32, /128), so all its packets pass the node's routing. The bridge's hardware
 //! address and the Pods' follow from their addresses, so no neighbour cache is ever stale.
 //!
 //! A packet that leaves the cluster's range gets the node's address. A Pod may not reach the node's own
@@ -16,7 +16,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ use ipnet::IpNet;
 use wherry_api::ranges::{IpFamily, Ranges};
 
 use super::ipam::{Ipam, Lease, Pool, host_addresses};
-use super::layout::Layout;
+use super::layout::{Layout, bits};
 use super::namespace::{Namespace, Namespaces, SixSettings};
 use super::netlink::{Link, Netlink, Veth};
 use super::turns::Turns;
@@ -53,11 +53,13 @@ impl BridgeNetwork {
     pub(super) async fn open(config: &NetworkConfig) -> Result<Self, NetworkError> {
         let layout = Layout::of(config.pod_cidr)?;
         let directory = config.data_dir.join("network");
-        let mut hosts = host_addresses(layout.namespaced);
-        hosts.start = u32::from(layout.gateway) + 1;
-        let namespaced = Pool::new(layout.namespaced, hosts);
-        let local = Pool::new(layout.local, host_addresses(layout.local));
-        let six = if layout.six.is_some() { SixSettings::With } else { SixSettings::Without };
+        let mut hosts = host_addresses(layout.first.namespaced);
+        // The first is the gateway's.
+        hosts.start += 1;
+        let namespaced = Pool::new(layout.first.namespaced, hosts);
+        let local = Pool::new(layout.first.local, host_addresses(layout.first.local));
+        let has_six = layout.families().any(|family| family == IpFamily::V6);
+        let six = if has_six { SixSettings::With } else { SixSettings::Without };
         let ipam = Ipam::open(&directory, namespaced, local)?;
         let namespaces = Namespaces::open(directory.join("netns"), six)?;
         let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
@@ -105,32 +107,32 @@ impl BridgeNetwork {
         Ok(namespace.path)
     }
 
-    async fn set_up_pod(&self, namespace: &Namespace, ip4: Ipv4Addr) -> Result<(), NetworkError> {
+    async fn set_up_pod(&self, namespace: &Namespace, first: IpAddr) -> Result<(), NetworkError> {
         let netlink = &namespace.netlink;
         netlink.up(netlink.get("lo").await?.index).await?;
         let interface = netlink.get(POD_INTERFACE).await?.index;
-        let ips = self.address(ip4, None).ips();
+        let ips = self.address(first, None).ips();
         for ip in &ips {
             netlink.address(interface, *ip, IpNet::from(*ip).prefix_len()).await?;
             // What the node knows stays: it is true of the next Pod, too. So no packet to a Pod waits until the node knows where it is,
             // and passes policies that were not there when it was judged.
-            self.netlink.neighbour(self.bridge.index, *ip, hardware_address(ip4)).await?;
+            self.netlink.neighbour(self.bridge.index, *ip, hardware_address(first)).await?;
         }
         netlink.up(interface).await?;
         for gateway in ips.iter().filter_map(|ip| self.layout.gateway(IpFamily::of(*ip))) {
             netlink.route(gateway.into(), interface, None).await?;
             netlink.default_route(gateway, interface).await?;
         }
-        if let Some(six) = self.layout.six {
+        if let Some(gateway) = self.layout.gateway(IpFamily::V6) {
             // Without an address of the link the Pod could not ask.
-            netlink.neighbour(interface, six.gateway.into(), hardware_address(self.layout.gateway)).await?;
+            netlink.neighbour(interface, gateway, hardware_address(self.layout.first.gateway)).await?;
         }
         Ok(())
     }
 
     /// What the Pod with this address has.
-    fn address(&self, ip: Ipv4Addr, netns: Option<PathBuf>) -> PodAddress {
-        PodAddress { ip: IpAddr::V4(ip), ip6: self.layout.six_of(ip), netns }
+    fn address(&self, ip: IpAddr, netns: Option<PathBuf>) -> PodAddress {
+        PodAddress { ip, ip6: self.layout.beside(ip), netns }
     }
 }
 
@@ -205,14 +207,16 @@ pub(crate) async fn own_address(ip: IpAddr) -> Result<(), NetworkError> {
 }
 
 async fn set_up_node(netlink: &Netlink, layout: &Layout) -> Result<Link, NetworkError> {
-    sysctl("net/ipv4/ip_forward", "1")?;
-    if layout.six.is_some() {
-        forward_six()?;
+    for family in layout.families() {
+        match family {
+            IpFamily::V4 => sysctl("net/ipv4/ip_forward", "1")?,
+            IpFamily::V6 => forward_six()?,
+        }
     }
     let loopback = netlink.get("lo").await?;
     netlink.up(loopback.index).await?;
     if netlink.find(BRIDGE).await?.is_none() {
-        netlink.add_bridge(BRIDGE, hardware_address(layout.gateway)).await?;
+        netlink.add_bridge(BRIDGE, hardware_address(layout.first.gateway)).await?;
     }
     let bridge = netlink.get(BRIDGE).await?;
     sysctl("net/ipv4/conf/wherry0/route_localnet", "1")?;
@@ -255,13 +259,14 @@ fn listen_to_routers() -> io::Result<()> {
 }
 
 /// The node's end of a Pod's veth pair, at most 15 letters.
-pub(crate) fn host_interface(ip: Ipv4Addr) -> String {
-    format!("{HOST_PREFIX}{:08x}", u32::from(ip))
+pub(crate) fn host_interface(ip: IpAddr) -> String {
+    let [.., a, b, c, d] = bits(ip).to_be_bytes();
+    format!("{HOST_PREFIX}{a:02x}{b:02x}{c:02x}{d:02x}")
 }
 
-/// A locally administered unicast address made of an IP address.
-pub(super) fn hardware_address(ip: Ipv4Addr) -> [u8; 6] {
-    let [a, b, c, d] = ip.octets();
+/// A locally administered unicast address made of the end of an IP address, by which those of a node's Pods differ.
+pub(super) fn hardware_address(ip: IpAddr) -> [u8; 6] {
+    let [.., a, b, c, d] = bits(ip).to_be_bytes();
     [0x0a, 0x58, a, b, c, d]
 }
 

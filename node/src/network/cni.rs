@@ -93,7 +93,7 @@ impl CniNetwork {
     ) -> Result<PodAddress, NetworkError> {
         let _turn = self.turns.of(uid).await;
         // An address that nobody can have: which namespace it is is told by what plugins did in it.
-        let namespace = self.namespaces.ensure(uid, Ipv4Addr::BROADCAST, made).await?;
+        let namespace = self.namespaces.ensure(uid, Ipv4Addr::BROADCAST.into(), made).await?;
         let metadata = namespace.file.metadata();
         let netns_id =
             metadata.map_err(|source| NetworkError::netns("identify", &namespace.path, source))?.ino();

@@ -10,21 +10,22 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use parking_lot::Mutex;
-use wherry_api::ranges::{IpFamily, Ranges};
+use wherry_api::ranges::numbered;
 
 use super::NetworkError;
+use super::layout::bits;
 
 /// An address somebody holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
     /// The address.
-    pub(super) ip: Ipv4Addr,
+    pub(super) ip: IpAddr,
     /// Whether it is from the pool of Pods with a network namespace.
     pub(super) netns: bool,
 }
@@ -32,49 +33,57 @@ pub(super) struct Lease {
 /// The addresses of one kind of Pod, free ones in the order they are handed out: never used ones first.
 #[derive(Debug)]
 pub(super) struct Pool {
-    range: Ipv4Net,
+    range: IpNet,
+    /// The addresses that Pods may have, by their numbers within the range.
     hosts: Range<u32>,
-    /// The lowest address that was never handed out.
+    /// The lowest of them that was never handed out.
     fresh: u32,
-    returned: VecDeque<Ipv4Addr>,
+    returned: VecDeque<IpAddr>,
 }
 
 impl Pool {
-    /// A pool of `hosts`, which are a part of `range`.
-    pub(super) fn new(range: Ipv4Net, hosts: Range<u32>) -> Self {
+    /// A pool of these numbers of a range.
+    pub(super) fn new(range: IpNet, hosts: Range<u32>) -> Self {
         let fresh = hosts.start;
         Self { range, hosts, fresh, returned: VecDeque::new() }
     }
 
     /// A pool without addresses.
-    pub(super) fn empty(range: Ipv4Net) -> Self {
+    pub(super) fn empty(range: IpNet) -> Self {
         Self::new(range, 0..0)
     }
 
-    fn contains(&self, ip: Ipv4Addr) -> bool {
-        self.hosts.contains(&u32::from(ip))
+    /// The number of an address that is of this pool.
+    fn number(&self, ip: IpAddr) -> Option<u32> {
+        let within = self.range.contains(&ip).then(|| bits(ip) - bits(self.range.network()))?;
+        u32::try_from(within).ok().filter(|number| self.hosts.contains(number))
+    }
+
+    fn contains(&self, ip: IpAddr) -> bool {
+        self.number(ip).is_some()
     }
 
     /// The address that is next to be handed out.
-    fn next(&self) -> Option<Ipv4Addr> {
+    fn next(&self) -> Option<IpAddr> {
         if self.fresh < self.hosts.end {
-            return Some(Ipv4Addr::from(self.fresh));
+            return numbered(self.range, self.fresh);
         }
         self.returned.front().copied()
     }
 
     /// Removes one address from the free ones.
-    fn take(&mut self, ip: Ipv4Addr) {
-        let number = u32::from(ip);
+    fn take(&mut self, ip: IpAddr) {
+        let Some(number) = self.number(ip) else { return };
         if number >= self.fresh {
-            self.returned.extend((self.fresh..number).map(Ipv4Addr::from));
+            let range = self.range;
+            self.returned.extend((self.fresh..number).filter_map(|number| numbered(range, number)));
             self.fresh = number + 1;
         } else {
             self.returned.retain(|free| *free != ip);
         }
     }
 
-    fn give_back(&mut self, ip: Ipv4Addr) {
+    fn give_back(&mut self, ip: IpAddr) {
         self.take(ip);
         self.returned.push_back(ip);
     }
@@ -84,19 +93,9 @@ impl Pool {
     }
 }
 
-/// The addresses of a range that hosts may have: all but the first and the last.
-pub(super) fn host_addresses(range: Ipv4Net) -> Range<u32> {
-    u32::from(range.network()) + 1..u32::from(range.broadcast())
-}
-
-/// The IPv4 range, which a node needs; addresses of IPv6 follow from those of IPv4.
-pub(super) fn ipv4(pods: Ranges) -> Result<Ipv4Net, NetworkError> {
-    let reason = match pods.of(IpFamily::V4) {
-        Some(IpNet::V4(range)) if range.prefix_len() <= 28 => return Ok(range.trunc()),
-        Some(_) => "a node needs at least a /28",
-        None => "a node needs an IPv4 range, alone or beside one of IPv6",
-    };
-    Err(NetworkError::Cidr { cidr: pods.of(IpFamily::V4).unwrap_or(pods.primary()), reason })
+/// The numbers of a range that hosts may have: all but the first and the last.
+pub(super) fn host_addresses(range: IpNet) -> Range<u32> {
+    1..u32::try_from(bits(range.broadcast()) - bits(range.network())).unwrap_or(u32::MAX)
 }
 
 /// The addresses of all Pods of this node.
@@ -175,11 +174,11 @@ impl Ipam {
 }
 
 impl State {
-    fn pool(&mut self, ip: Ipv4Addr) -> Option<&mut Pool> {
+    fn pool(&mut self, ip: IpAddr) -> Option<&mut Pool> {
         [&mut self.namespaced, &mut self.local].into_iter().find(|pool| pool.contains(ip))
     }
 
-    fn hold(&mut self, uid: &str, ip: Ipv4Addr) {
+    fn hold(&mut self, uid: &str, ip: IpAddr) {
         let netns = self.namespaced.contains(ip);
         if let Some(pool) = self.pool(ip) {
             pool.take(ip);
@@ -209,13 +208,13 @@ impl State {
         match change {
             "+" => {
                 let (ip, uid) = rest.split_once(' ')?;
-                let ip: Ipv4Addr = ip.parse().ok()?;
+                let ip: IpAddr = ip.parse().ok()?;
                 check_uid(uid).ok()?;
                 let free = self.held.iter().all(|(holder, lease)| holder != uid && lease.ip != ip);
                 free.then(|| self.hold(uid, ip))
             }
             "-" => {
-                let ip: Ipv4Addr = rest.parse().ok()?;
+                let ip: IpAddr = rest.parse().ok()?;
                 self.held.retain(|_, lease| lease.ip != ip);
                 if let Some(pool) = self.pool(ip) {
                     pool.give_back(ip);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn range(text: &str) -> Ipv4Net {
+fn range(text: &str) -> IpNet {
     text.parse().unwrap()
 }
 
@@ -17,7 +17,7 @@ fn open(directory: &Path) -> Ipam {
     Ipam::open(directory, pools.0, pools.1).unwrap()
 }
 
-fn ips(ipam: &Ipam) -> BTreeMap<String, Ipv4Addr> {
+fn ips(ipam: &Ipam) -> BTreeMap<String, IpAddr> {
     ipam.leases().into_iter().map(|(uid, lease)| (uid, lease.ip)).collect()
 }
 
@@ -25,8 +25,8 @@ fn ips(ipam: &Ipam) -> BTreeMap<String, Ipv4Addr> {
 fn the_two_kinds_of_pods_have_pools_of_their_own() {
     let directory = tempfile::tempdir().unwrap();
     let ipam = open(directory.path());
-    assert_eq!(ipam.allocate("a", true).unwrap().ip, Ipv4Addr::new(10, 0, 0, 1));
-    assert_eq!(ipam.allocate("b", false).unwrap().ip, Ipv4Addr::new(10, 0, 0, 17));
+    assert_eq!(ipam.allocate("a", true).unwrap().ip, IpAddr::from([10, 0, 0, 1]));
+    assert_eq!(ipam.allocate("b", false).unwrap().ip, IpAddr::from([10, 0, 0, 17]));
     let error = ipam.allocate("b", true).unwrap_err();
     assert!(matches!(error, NetworkError::NamespaceNeeded { uid } if uid == "b"));
 }
@@ -41,7 +41,7 @@ fn a_released_address_is_the_last_to_be_reused_also_after_a_restart() {
     ipam.release("first").unwrap();
     drop(ipam);
     let ipam = open(directory.path());
-    let fresh: Vec<Ipv4Addr> = (0..12).map(|at| ipam.allocate(&at.to_string(), true).unwrap().ip).collect();
+    let fresh: Vec<IpAddr> = (0..12).map(|at| ipam.allocate(&at.to_string(), true).unwrap().ip).collect();
     assert!(!fresh.contains(&first) && !fresh.contains(&second), "{fresh:?}");
     assert_eq!(ipam.allocate("x", true).unwrap().ip, second);
     assert_eq!(ipam.allocate("y", true).unwrap().ip, first);
@@ -67,7 +67,7 @@ fn damaged_lines_and_foreign_addresses_are_passed_over() {
     let ipam = open(directory.path());
     let held = ips(&ipam);
     assert_eq!(held.keys().collect::<Vec<_>>(), ["a", "b"]);
-    assert_eq!(held["a"], Ipv4Addr::new(10, 0, 0, 3));
+    assert_eq!(held["a"], IpAddr::from([10, 0, 0, 3]));
 }
 
 #[test]
@@ -121,7 +121,7 @@ proptest! {
     fn no_two_pods_hold_one_address_and_restarts_change_nothing(steps in prop::collection::vec(step(), 1..120)) {
         let directory = tempfile::tempdir().unwrap();
         let mut ipam = open(directory.path());
-        let mut model: BTreeMap<String, Ipv4Addr> = BTreeMap::new();
+        let mut model: BTreeMap<String, IpAddr> = BTreeMap::new();
         for step in steps {
             match step {
                 Step::Allocate(pod, netns) => {
@@ -137,7 +137,7 @@ proptest! {
                 Step::Restart => ipam = open(directory.path()),
             }
             prop_assert_eq!(&ips(&ipam), &model);
-            let distinct: BTreeSet<&Ipv4Addr> = model.values().collect();
+            let distinct: BTreeSet<&IpAddr> = model.values().collect();
             prop_assert_eq!(distinct.len(), model.len());
         }
     }

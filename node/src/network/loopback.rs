@@ -3,12 +3,11 @@
 //! Nothing in the kernel has to change, so attaching is an entry in the journal. What it cannot give is a
 //! network namespace.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::ipam::{Ipam, Pool, host_addresses, ipv4};
+use super::ipam::{Ipam, Pool, host_addresses};
 use super::{NetworkConfig, NetworkError, PodAddress, PodNetwork};
 
 /// See the module.
@@ -19,12 +18,16 @@ pub(super) struct LoopbackNetwork {
 impl LoopbackNetwork {
     /// Reads the journal and drops addresses outside the configured range.
     pub(super) fn open(config: &NetworkConfig) -> Result<Self, NetworkError> {
-        let cidr = ipv4(config.pod_cidr)?;
-        if !cidr.network().is_loopback() {
-            return Err(NetworkError::Cidr {
-                cidr: cidr.into(),
-                reason: "the loopback network needs a part of 127.0.0.0/8",
-            });
+        let cidr = config.pod_cidr.primary();
+        let reason = if !cidr.addr().is_ipv4() || !cidr.addr().is_loopback() {
+            Some("the loopback network needs a part of 127.0.0.0/8")
+        } else if cidr.prefix_len() > 28 {
+            Some("a node needs at least a /28")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return Err(NetworkError::Cidr { cidr, reason });
         }
         // The first address is the gateway's, at which Pods find the API server of this machine.
         let mut hosts = host_addresses(cidr);
@@ -42,7 +45,7 @@ impl PodNetwork for LoopbackNetwork {
             return Err(NetworkError::Unsupported);
         }
         let lease = self.ipam.allocate(pod_uid, false)?;
-        Ok(PodAddress { ip: IpAddr::V4(lease.ip), ip6: None, netns: None })
+        Ok(PodAddress { ip: lease.ip, ip6: None, netns: None })
     }
 
     async fn attach_made(&self, _: &str, _: &Path) -> Result<PodAddress, NetworkError> {

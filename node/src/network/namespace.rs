@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -94,7 +94,7 @@ impl Namespaces {
     pub(super) async fn ensure(
         &self,
         uid: &str,
-        ip: Ipv4Addr,
+        ip: IpAddr,
         made: Option<&Path>,
     ) -> Result<Namespace, NetworkError> {
         let path = self.directory.join(uid);
@@ -171,7 +171,7 @@ async fn on_thread<T: Send + 'static>(
 }
 
 /// Puts the calling thread into the Pod's namespace.
-fn enter(path: &Path, ip: Ipv4Addr, made: Option<&Path>) -> Result<File, NetworkError> {
+fn enter(path: &Path, ip: IpAddr, made: Option<&Path>) -> Result<File, NetworkError> {
     if is_namespace(path) {
         return enter_mounted(path);
     }
@@ -206,7 +206,7 @@ fn is_namespace(path: &Path) -> bool {
 
 /// Enters the namespace the file tells of through a process that lives in it. The kernel gives the identity of
 /// a dead namespace to a new one, so the namespace must also have the Pod's address.
-fn enter_unmounted(path: &Path, ip: Ipv4Addr) -> bool {
+fn enter_unmounted(path: &Path, ip: IpAddr) -> bool {
     let Ok(identity) = fs::read(path) else { return false };
     let Ok(processes) = fs::read_dir("/proc") else { return false };
     let namespaces = processes.flatten().map(|process| process.path().join("ns/net"));

@@ -51,6 +51,16 @@ pub(crate) fn dual_stack_config(data_dir: &Path) -> NetworkConfig {
     }
 }
 
+/// The same with addresses of IPv6 alone.
+pub(crate) fn six_config(data_dir: &Path) -> NetworkConfig {
+    NetworkConfig {
+        pod_cidr: "fd00:244:0:3::/64".parse().unwrap(),
+        cluster_cidr: "fd00:244::/56".parse().unwrap(),
+        service_cidr: "fd00:96::/112".parse().unwrap(),
+        ..bridge_config(data_dir)
+    }
+}
+
 /// Runs something inside a network namespace; what it opens stays in there.
 pub(crate) fn inside<T: Send + 'static>(
     netns: Option<&PathBuf>,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rstest::rstest;
 use tokio::time::Instant;
 
-use super::testing::{ask_tcp, bridge_config, dual_stack_config, inside, isolated, serve_tcp};
+use super::testing::{ask_tcp, bridge_config, dual_stack_config, inside, isolated, serve_tcp, six_config};
 use super::*;
 
 fn ip(address: &PodAddress) -> String {
@@ -101,11 +101,50 @@ fn pods_of_both_families_reach_each_other_in_both(#[values(true, false)] bridged
     });
 }
 
-#[test]
-fn traffic_of_ipv6_that_leaves_the_cluster_has_the_nodes_address() {
-    isolated(|| async {
+#[rstest]
+fn pods_of_ipv6_alone_reach_each_other_also_after_a_restart(
+    #[values(true, false)] bridged_packets_filtered: bool,
+) {
+    isolated(move || async move {
+        filter_bridged_packets(bridged_packets_filtered);
         let data = tempfile::tempdir().unwrap();
-        let network = open(&dual_stack_config(data.path())).await.unwrap();
+        let config = six_config(data.path());
+        let network = open(&config).await.unwrap();
+        let a = network.attach("a", true).await.unwrap();
+        let b = network.attach("b", true).await.unwrap();
+        let wasm = network.attach("wasm", false).await.unwrap();
+        let ips = [&a, &b, &wasm].map(ip);
+        assert_eq!(ips, ["fd00:244:0:3::2", "fd00:244:0:3::3", "fd00:244:0:3::1:1"]);
+        assert_eq!((a.ip6, a.ips().len(), &wasm.netns), (None, 1, &None));
+        assert!(run("ip link").contains("wh00000002"));
+        drop(network);
+        let network = open(&config).await.unwrap();
+        assert_eq!(network.attach("a", true).await.unwrap(), a);
+        network.detach("b").await.unwrap();
+        assert_eq!(ip(&network.attach("c", true).await.unwrap()), "fd00:244:0:3::4");
+        serve_tcp(a.netns.as_ref(), "[::]:80", "a");
+        serve_tcp(None, "[fd00:244:0:3::1:1]:80", "wasm");
+        let c = network.namespace("c");
+        for (from, server, answer) in [
+            (c.as_ref(), "[fd00:244:0:3::2]:80", "a fd00:244:0:3::4"),
+            (a.netns.as_ref(), "[fd00:244:0:3::2]:80", "a fd00:244:0:3::2"),
+            (a.netns.as_ref(), "127.0.0.1:80", "a ::ffff:127.0.0.1"),
+            (a.netns.as_ref(), "[fd00:244:0:3::1:1]:80", "wasm fd00:244:0:3::2"),
+            (None, "[fd00:244:0:3::2]:80", "a fd00:244:0:3::1"),
+        ] {
+            assert_eq!(ask_tcp(from, server).unwrap(), answer);
+        }
+        let four = inside(a.netns.as_ref(), || run("ip -4 addr show dev eth0"));
+        assert!(four.is_empty(), "{four}");
+    });
+}
+
+#[rstest]
+fn traffic_of_ipv6_that_leaves_the_cluster_has_the_nodes_address(#[values(true, false)] alone: bool) {
+    isolated(move || async move {
+        let data = tempfile::tempdir().unwrap();
+        let config = if alone { six_config(data.path()) } else { dual_stack_config(data.path()) };
+        let network = open(&config).await.unwrap();
         let pod = network.attach("a", true).await.unwrap();
         run("ip netns add outside");
         run("ip link add up0 type veth peer name eth0 netns outside");
@@ -278,16 +317,15 @@ async fn the_loopback_network_gives_addresses_and_refuses_namespaces() {
     assert_eq!(network.known().await, ["wasm"]);
 }
 
-#[tokio::test]
-async fn a_cidr_that_does_not_fit_is_refused() {
-    let data = tempfile::tempdir().unwrap();
-    let mut config = bridge_config(data.path());
-    config.pod_cidr = "fd00::/64".parse().unwrap();
-    let error = open(&config).await.err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "pod CIDR fd00::/64 cannot be used: a node needs an IPv4 range, alone or beside one of IPv6"
-    );
+#[test]
+fn a_cidr_that_does_not_fit_is_refused() {
+    isolated(|| async {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = bridge_config(data.path());
+        config.pod_cidr = "fd00::/125".parse().unwrap();
+        let error = open(&config).await.err().unwrap();
+        assert_eq!(error.to_string(), "pod CIDR fd00::/125 cannot be used: a node needs at least a /124");
+    });
 }
 
 /// How long a megabyte takes from one namespace to an address in another.

@@ -1,7 +1,7 @@
 //! What is needed of NetworkPolicies and Pods, parsed once when an object arrives.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1 as core;
@@ -162,8 +162,9 @@ pub(super) struct Pod {
     pub(super) namespace: String,
     pub(super) labels: Labels,
     pub(super) node: Option<String>,
-    pub(super) ip: Ipv4Addr,
-    /// Its address of IPv6, where it has one.
+    /// Its address of IPv4, or of IPv6 where it has that alone.
+    pub(super) ip: IpAddr,
+    /// Its address of IPv6, where it has one beside.
     pub(super) ip6: Option<Ipv6Addr>,
     /// Its ports by name: protocol and number.
     pub(super) ports: BTreeMap<String, BTreeSet<(&'static str, u16)>>,
@@ -184,8 +185,11 @@ impl Pod {
 
     /// The same with addresses that it has not told yet.
     pub(super) fn with_addresses(object: &core::Pod, ips: &[IpAddr]) -> Option<Self> {
-        let ip = ips.iter().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None })?;
-        let ip6 = ips.iter().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
+        let ip = ips.iter().copied().find(IpAddr::is_ipv4).or(ips.first().copied())?;
+        let ip6 = ips.iter().find_map(|other| match other {
+            IpAddr::V6(ip6) if *other != ip => Some(*ip6),
+            _ => None,
+        });
         let spec = object.spec.as_ref()?;
         if spec.host_network == Some(true) {
             return None;
@@ -212,9 +216,7 @@ impl Pod {
 
     /// Its address of a family.
     pub(super) fn address(&self, family: IpFamily) -> Option<IpAddr> {
-        match family {
-            IpFamily::V4 => Some(self.ip.into()),
-            IpFamily::V6 => self.ip6.map(IpAddr::V6),
-        }
+        let all = [Some(self.ip), self.ip6.map(IpAddr::V6)];
+        all.into_iter().flatten().find(|ip| IpFamily::of(*ip) == family)
     }
 }

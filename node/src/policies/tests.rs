@@ -445,7 +445,7 @@ proptest! {
                 }
                 for number in present {
                     let ip = Ipv4Addr::new(10, 244, 3, 2 + u8::try_from(number).unwrap());
-                    let ips = [ip.into(), layout.six_of(ip).unwrap().into()];
+                    let ips = [ip.into(), layout.beside(ip.into()).unwrap().into()];
                     world.record_pod(&Event::Apply(pod(NAMESPACES[number % 3], KINDS[number / 3], &ips)));
                 }
                 let rules = world.take_rules().unwrap();

@@ -1,7 +1,7 @@
 //! What is known: policies, and, while there is one, Pods and Namespaces.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -12,7 +12,6 @@ use super::Place;
 use super::model::{Labels, Pod, Policy};
 use super::plan::{View, plan};
 use super::ruleset::Ruleset;
-use crate::network::Layout;
 use crate::services::{ObjectKey, Replica};
 
 /// See the module.
@@ -106,14 +105,11 @@ impl World {
 
     /// The Pods of this node by address: those that tell theirs, and those that have just got it, whose labels are told by their
     /// objects all the same.
-    fn local(&self) -> BTreeMap<Ipv4Addr, Pod> {
-        let Place { node, layout: Layout { namespaced, local, .. } } = &self.place;
-        let here = |pod: &Pod| {
-            let ours = namespaced.contains(&pod.ip) || local.contains(&pod.ip);
-            ours && pod.node.as_deref() == Some(node)
-        };
+    fn local(&self) -> BTreeMap<IpAddr, Pod> {
+        let Place { node, layout } = &self.place;
+        let here = |pod: &Pod| layout.first.contains(pod.ip) && pod.node.as_deref() == Some(node);
         let told = self.pods.iter().map(|(_, pod)| pod).filter(|pod| here(pod)).cloned();
-        let mut local: BTreeMap<Ipv4Addr, Pod> = told.map(|pod| (pod.ip, pod)).collect();
+        let mut local: BTreeMap<IpAddr, Pod> = told.map(|pod| (pod.ip, pod)).collect();
         for (key, admitted) in self.admitted.values() {
             let told = self.pods.get(key).filter(|told| told.ip == admitted.ip);
             local.insert(admitted.ip, told.unwrap_or(admitted).clone());

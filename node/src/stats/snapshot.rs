@@ -1,7 +1,7 @@
 //! What the node and everything on it use at a moment.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -117,6 +117,6 @@ fn status<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
 
 /// The node's end of the Pod's cable counts what the Pod sent as received.
 fn traffic(pod: &Pod, interfaces: &HashMap<String, Traffic>) -> Option<Traffic> {
-    let ip: Ipv4Addr = pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?;
+    let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()?;
     interfaces.get(&host_interface(ip)).copied().map(Traffic::reversed)
 }

@@ -1,7 +1,7 @@
 //! What routes to other nodes ask of the kernel.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use futures::TryStreamExt;
 use ipnet::IpNet;
@@ -24,8 +24,9 @@ const TUNNEL: &str = "wherry-vxlan";
 const NETWORK: u32 = 1;
 /// The UDP port of tunnels, that of Linux from before RFC 7348 fixed one, which other pod networks use as well.
 const PORT: u16 = 8472;
-/// What a tunnel adds to a packet: Ethernet, VXLAN, UDP and IPv4 headers.
+/// What a tunnel adds to a packet: Ethernet, VXLAN, UDP and IPv4 headers, or in place of the last those of IPv6.
 const OVERHEAD: u32 = 50;
+const OVERHEAD_SIX: u32 = 70;
 /// The protocol of our routes, by which they are told from all others.
 const PROTOCOL: RouteProtocol = RouteProtocol::Other(87);
 
@@ -44,7 +45,7 @@ pub(super) enum Towards {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tunnel {
     /// The address other nodes send to.
-    pub(super) local: Ipv4Addr,
+    pub(super) local: IpAddr,
     /// Its hardware address.
     pub(super) mac: [u8; 6],
     /// What its Pods have; packets of the node itself get the bridge's address.
@@ -103,9 +104,10 @@ impl Netlink {
 
     /// The interface of tunnels, which send over other interfaces; its index. It is made if it is not as wanted.
     pub(super) async fn tunnel(&self, own: &Tunnel, over: &BTreeSet<u32>) -> Result<u32, NetworkError> {
+        let overhead = if own.local.is_ipv4() { OVERHEAD } else { OVERHEAD_SIX };
         let mut mtu = u32::MAX;
         for interface in over {
-            mtu = mtu.min(self.mtu(*interface).await?.saturating_sub(OVERHEAD));
+            mtu = mtu.min(self.mtu(*interface).await?.saturating_sub(overhead));
         }
         if let Some(link) = self.find(TUNNEL).await? {
             if self.is_tunnel(link.index, own, mtu).await? {
@@ -113,18 +115,19 @@ impl Netlink {
             }
             self.remove(TUNNEL).await?;
         }
-        let link = LinkVxlan::new(TUNNEL, NETWORK)
-            .local(own.local)
-            .port(PORT)
-            .learning(false)
-            .address(own.mac.to_vec())
-            .mtu(mtu)
-            .up();
+        let link = LinkVxlan::new(TUNNEL, NETWORK);
+        let link = match own.local {
+            IpAddr::V4(local) => link.local(local),
+            IpAddr::V6(local) => link.local6(local),
+        };
+        let link = link.port(PORT).learning(false).address(own.mac.to_vec()).mtu(mtu).up();
         let made = self.handle.link().add(link.build()).execute().await;
         made.map_err(failed(format!("make interface {TUNNEL}")))?;
         let index = self.get(TUNNEL).await?.index;
         // What is sent through it in the node's name gets this address.
-        self.address(index, own.layout.gateway.into(), 32).await?;
+        if let Some(gateway) = own.layout.gateway(IpFamily::V4) {
+            self.address(index, gateway, 32).await?;
+        }
         Ok(index)
     }
 
@@ -164,7 +167,7 @@ impl Netlink {
             IpNet::V6(_) => link_local(peer.end).into(),
         };
         let forward = self.handle.neighbours().add_bridge(tunnel, &peer.end);
-        let forward = forward.destination(IpAddr::V4(peer.address));
+        let forward = forward.destination(peer.address);
         // The entry is the interface's own, not one of a bridge it might be a port of.
         let forwarded = forward.flags(NeighbourFlags::Own).replace().execute().await;
         forwarded.map_err(failed(step.clone()))?;

@@ -4,7 +4,7 @@
 //! tunnel, VXLAN (RFC 7348) with network identifier 1 on UDP port 8472, whose endpoints find each other without asking:
 //! the hardware address of a node's end follows from its range, and the nodes' addresses are in the Nodes. Every node has its end, as
 //! two nodes need not find the same way to each other. An IPv6 range goes over the link to the IPv6 address of a node that tells one,
-//! else through the same tunnel.
+//! else through the same tunnel. Tunnels are of IPv4, unless nodes have addresses of IPv6 alone.
 //!
 //! Routes are marked as ours (protocol 87), so those of a node that left are removed, also after a restart. What is wanted is
 //! compared with what is there when a Node changes and once a minute, because links come and go with routes over them.
@@ -14,11 +14,11 @@ mod kernel;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -30,8 +30,7 @@ use wherry_api::ranges::{IpFamily, Ranges};
 use self::kernel::{Towards, Tunnel};
 use super::NetworkError;
 use super::bridge::hardware_address;
-use super::ipam::ipv4;
-use super::layout::Layout;
+use super::layout::{Layout, bits};
 use super::netlink::Netlink;
 
 /// How often the kernel's routes are compared with those wanted although no Node changed.
@@ -55,8 +54,8 @@ type Peers = BTreeMap<IpNet, Peer>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Peer {
     /// Where it is reached, and its end of tunnels with it.
-    address: Ipv4Addr,
-    /// Where it is reached by IPv6, if it tells that.
+    address: IpAddr,
+    /// Where it is reached by IPv6 beside, if it tells that.
     address6: Option<Ipv6Addr>,
     /// The hardware address of its end.
     end: [u8; 6],
@@ -65,10 +64,9 @@ struct Peer {
 impl Peer {
     /// Where it is asked for a way to a range.
     fn towards(&self, range: IpNet) -> Option<IpAddr> {
-        match range {
-            IpNet::V4(_) => Some(self.address.into()),
-            IpNet::V6(_) => self.address6.map(IpAddr::V6),
-        }
+        let family = IpFamily::of(range.addr());
+        let all = [Some(self.address), self.address6.map(IpAddr::V6)];
+        all.into_iter().flatten().find(|ip| IpFamily::of(*ip) == family)
     }
 }
 
@@ -76,7 +74,7 @@ impl Peer {
 pub(crate) async fn keep(client: Client, mut routes: Routes, shutdown: CancellationToken) {
     let nodes = watcher(Api::<Node>::all(client), watcher::Config::default()).default_backoff();
     let mut nodes = std::pin::pin!(nodes);
-    let mut known = Known::default();
+    let mut known = Known::by(IpFamily::of(routes.tunnel.local));
     let mut resync = tokio::time::interval(RESYNC);
     loop {
         let mut events = Vec::new();
@@ -104,8 +102,9 @@ pub(crate) async fn keep(client: Client, mut routes: Routes, shutdown: Cancellat
 }
 
 /// What the Nodes say.
-#[derive(Default)]
 struct Known {
+    /// Of which family the addresses are by which tunnels find their ends.
+    family: IpFamily,
     nodes: BTreeMap<String, Peers>,
     /// The Nodes of a list that is not at its end.
     listed: BTreeMap<String, Peers>,
@@ -113,17 +112,22 @@ struct Known {
 }
 
 impl Known {
+    /// Nothing yet.
+    fn by(family: IpFamily) -> Self {
+        Self { family, nodes: BTreeMap::new(), listed: BTreeMap::new(), complete: false }
+    }
+
     fn record(&mut self, event: Event<Node>) {
         match event {
             Event::Apply(node) => {
-                self.nodes.insert(node.name_any(), ranges(&node));
+                self.nodes.insert(node.name_any(), ranges(&node, self.family));
             }
             Event::Delete(node) => {
                 self.nodes.remove(&node.name_any());
             }
             Event::Init => self.listed.clear(),
             Event::InitApply(node) => {
-                self.listed.insert(node.name_any(), ranges(&node));
+                self.listed.insert(node.name_any(), ranges(&node, self.family));
             }
             Event::InitDone => {
                 self.nodes = std::mem::take(&mut self.listed);
@@ -139,20 +143,21 @@ impl Known {
     }
 }
 
-/// The ranges of a node's Pods with where it is; none while it has no address or no range of IPv4.
-fn ranges(node: &Node) -> Peers {
+/// The ranges of a node's Pods with where it is; none while it has no address of the family of tunnels, or no range.
+fn ranges(node: &Node, family: IpFamily) -> Peers {
     let addresses = node.status.iter().flat_map(|status| status.addresses.iter().flatten());
     let internal = addresses.filter(|address| address.type_ == "InternalIP");
     let internal: Vec<IpAddr> = internal.filter_map(|address| address.address.parse().ok()).collect();
     let ranges = node.spec.iter().flat_map(|spec| spec.pod_cidrs.iter().flatten());
     let ranges: Vec<IpNet> =
         ranges.filter_map(|range| range.parse().ok()).map(|range: IpNet| range.trunc()).collect();
-    let address = internal.iter().find_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None });
-    let address6 = internal.iter().find_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
-    let first =
-        ranges.iter().find_map(|range| if let IpNet::V4(range) = range { Some(*range) } else { None });
-    let (Some(address), Some(first)) = (address, first) else { return Peers::new() };
-    let peer = Peer { address, address6, end: end_of(first) };
+    let address = internal.iter().copied().find(|ip| IpFamily::of(*ip) == family);
+    let address6 = internal.iter().find_map(|other| match other {
+        IpAddr::V6(ip6) if Some(*other) != address => Some(*ip6),
+        _ => None,
+    });
+    let (Some(address), Some(end)) = (address, end_of(&ranges)) else { return Peers::new() };
+    let peer = Peer { address, address6, end };
     ranges.into_iter().map(|range| (range, peer)).collect()
 }
 
@@ -172,12 +177,10 @@ impl Routes {
     /// Those of this node.
     pub(crate) fn open(own: Own) -> Result<Self, NetworkError> {
         let layout = Layout::of(own.pods)?;
-        let IpAddr::V4(address) = own.address else {
-            let reason = "nodes find each other by IPv4 addresses; name one with --node-ip";
-            return Err(NetworkError::Cidr { cidr: own.address.into(), reason });
-        };
         let netlink = Netlink::open().map_err(NetworkError::NetlinkSocket)?;
-        let tunnel = Tunnel { local: address, mac: end_of(ipv4(own.pods)?), layout };
+        let first = hardware_address(own.pods.primary().network());
+        let mac = end_of(&own.pods.iter().collect::<Vec<_>>()).unwrap_or(first);
+        let tunnel = Tunnel { local: own.address, mac, layout };
         Ok(Self { node: own.name, netlink, tunnel, told: Peers::new(), stale: true })
     }
 
@@ -260,14 +263,22 @@ impl Routes {
         {
             return Ok(towards);
         }
-        Ok(match self.netlink.towards(peer.address.into()).await? {
+        Ok(match self.netlink.towards(peer.address).await? {
             Towards::Link(interface) | Towards::Router(interface) => Towards::Router(interface),
             Towards::Self_ => Towards::Self_,
         })
     }
 }
 
-/// The hardware address of a node's end of tunnels: that of the first address of its range, which nobody has.
-fn end_of(range: Ipv4Net) -> [u8; 6] {
-    hardware_address(range.network())
+/// The hardware address of a node's end of tunnels: that of the first address of its range of IPv4, which nobody has, or one by which
+/// its range of IPv6 is told from others of this size.
+fn end_of(ranges: &[IpNet]) -> Option<[u8; 6]> {
+    let range = ranges.iter().find(|range| range.addr().is_ipv4()).or(ranges.first())?;
+    Some(match range {
+        IpNet::V4(range) => hardware_address(range.network().into()),
+        IpNet::V6(range) => {
+            let number = bits(range.network().into()).checked_shr(128 - u32::from(range.prefix_len()));
+            hardware_address(Ipv6Addr::from_bits(number.unwrap_or(0)).into())
+        }
+    })
 }

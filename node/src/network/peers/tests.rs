@@ -67,7 +67,11 @@ fn address6(name: &str) -> Option<Ipv6Addr> {
 /// A node at this address with these ranges, the first of which is of IPv4.
 fn at(address: &str, address6: Option<Ipv6Addr>, ranges: &str) -> Peers {
     let ranges: Ranges = ranges.parse().unwrap();
-    let peer = Peer { address: address.parse().unwrap(), address6, end: end_of(ipv4(ranges).unwrap()) };
+    let peer = Peer {
+        address: address.parse().unwrap(),
+        address6,
+        end: end_of(&ranges.iter().collect::<Vec<_>>()).unwrap(),
+    };
     ranges.iter().map(|range| (range, peer)).collect()
 }
 
@@ -79,7 +83,14 @@ fn peers(of: &str) -> Peers {
 /// Makes the routes of a node those to these peers, as an agent that starts does; whether one was refused.
 fn sync_as(name: &'static str, peers: Peers) -> bool {
     let (_, address, range) = NODES.into_iter().find(|(node, ..)| *node == name).unwrap();
-    let own = Own { name: name.to_owned(), address: address.parse().unwrap(), pods: range.parse().unwrap() };
+    sync_own(
+        Own { name: name.to_owned(), address: address.parse().unwrap(), pods: range.parse().unwrap() },
+        peers,
+    )
+}
+
+fn sync_own(own: Own, peers: Peers) -> bool {
+    let name = own.name.clone();
     inside(Some(&Path::new("/run/netns").join(name)), move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -182,7 +193,7 @@ fn node(name: &str, address: Option<&str>, ranges: &[&str]) -> Node {
 
 #[test]
 fn peers_are_the_other_nodes_that_have_an_address_and_a_range() {
-    let mut known = Known::default();
+    let mut known = Known::by(IpFamily::V4);
     known.record(Event::Init);
     for listed in [
         node("own", Some("10.1.1.2"), &["10.244.0.0/24"]),
@@ -199,4 +210,85 @@ fn peers_are_the_other_nodes_that_have_an_address_and_a_range() {
     known.record(Event::Apply(node("new", Some("10.1.1.4"), &["10.244.3.0/24"])));
     known.record(Event::Delete(node("b", None, &[])));
     assert_eq!(known.peers("own"), at("10.1.1.4", None, "10.244.3.0/24"));
+}
+
+#[test]
+fn nodes_of_ipv6_alone_are_found_by_it() {
+    let mut known = Known::by(IpFamily::V6);
+    known.record(Event::Init);
+    known.record(Event::InitApply(node("four", Some("10.1.1.3"), &["10.244.1.0/24"])));
+    known.record(Event::InitApply(node("six", Some("fd09::3"), &["fd00:244:0:1::/64"])));
+    known.record(Event::InitDone);
+    let found = known.peers("own");
+    assert_eq!(found, at("fd09::3", None, "fd00:244:0:1::/64"));
+    let end = |range: &str| end_of(&[range.parse().unwrap()]).unwrap();
+    assert_eq!(end("fd00:244:0:1::/64"), [0x0a, 0x58, 0, 0, 0, 1]);
+    assert_eq!(end("fd00:244::7:0/112"), [0x0a, 0x58, 0, 0, 0, 7]);
+    let ends: BTreeSet<_> = (0..256).map(|at| end(&format!("fd00:244:0:{at:x}::/64"))).collect();
+    assert_eq!(ends.len(), 256);
+}
+
+const SIX_NODES: [(&str, &str, &str); 3] = [
+    ("host-a", "fd09:1::2", "fd00:244:0:0::/64"),
+    ("host-b", "fd09:1::3", "fd00:244:0:1::/64"),
+    ("host-c", "fd09:2::2", "fd00:244:0:2::/64"),
+];
+
+/// The same machines without addresses of IPv4.
+fn network_of_six() {
+    for (bridge, gateway) in [("near", "fd09:1::1/64"), ("far", "fd09:2::1/64")] {
+        run(&format!("ip link add {bridge} type bridge"));
+        run(&format!("ip addr add {gateway} dev {bridge} nodad"));
+        run(&format!("ip link set {bridge} up"));
+    }
+    run("sysctl -qw net.ipv6.conf.all.forwarding=1");
+    for (name, address, range) in SIX_NODES {
+        let (bridge, pod) =
+            (if name == "host-c" { "far" } else { "near" }, range.replace("::/64", "::1/128"));
+        let gateway = address.replace("::2", "::1").replace("::3", "::1");
+        for line in [
+            format!("ip netns add {name}"),
+            format!("ip link add {name} type veth peer name eth0 netns {name}"),
+            format!("ip link set {name} master {bridge} up"),
+            format!("ip -n {name} link set lo up"),
+            format!("ip -n {name} addr add {address}/64 dev eth0 nodad"),
+            format!("ip -n {name} link set eth0 up"),
+            format!("ip -n {name} -6 route add default via {gateway}"),
+            format!("ip -n {name} addr add {pod} dev lo"),
+            format!("ip netns exec {name} sysctl -qw net.ipv6.conf.all.forwarding=1"),
+        ] {
+            run(&line);
+        }
+    }
+}
+
+#[test]
+fn nodes_without_ipv4_reach_each_other_over_the_link_or_through_a_tunnel() {
+    isolated(|| async {
+        network_of_six();
+        for (name, address, range) in SIX_NODES {
+            let others = SIX_NODES.iter().filter(|(other, ..)| *other != name);
+            let peers: Peers = others.flat_map(|(_, address, range)| at(address, None, range)).collect();
+            let own = Own {
+                name: name.to_owned(),
+                address: address.parse().unwrap(),
+                pods: range.parse().unwrap(),
+            };
+            for _ in 0..2 {
+                assert!(!sync_own(own.clone(), peers.clone()), "a route of {name} was refused");
+            }
+            serve_tcp(Some(&Path::new("/run/netns").join(name)), "[::]:80", "pod");
+        }
+        let six = routes6("host-a");
+        assert!(six.contains("fd00:244:0:1::/64 via fd09:1::3 dev eth0"), "{six}");
+        assert!(six.contains("fd00:244:0:2::/64 via fe80::858:ff:fe00:2 dev wherry-vxlan"), "{six}");
+        assert!(run("ip -n host-a link show wherry-vxlan").contains("mtu 1430"));
+        for (from, ..) in SIX_NODES {
+            for (to, _, range) in SIX_NODES {
+                let pod = range.replace("::/64", "::1");
+                let answer = ask_tcp(Some(&Path::new("/run/netns").join(from)), &format!("[{pod}]:80"));
+                assert!(answer.is_ok_and(|text| text.starts_with("pod ")), "{from} to {to} at {pod}");
+            }
+        }
+    });
 }
