@@ -162,3 +162,46 @@ fn collect_silent(dir: &std::path::Path, silent: &mut Vec<std::path::PathBuf>) {
         }
     }
 }
+
+/// The tests that `docs/conformance.md` names are there, and every description has one.
+#[test]
+fn every_description_of_conformance_has_the_test_that_is_named() {
+    let root = wherry_tests::workspace();
+    let mut sources = Vec::new();
+    for dir in ["tests/tests", "orchestrator", "node/src"] {
+        collect_sources(&root.join(dir), &mut sources);
+    }
+    let functions: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|text| text.split("fn ").skip(1))
+        .map(|rest| rest.split(['(', '<']).next().unwrap_or_default())
+        .collect();
+    let table = std::fs::read_to_string(root.join("docs/conformance.md")).expect("the table can be read");
+    let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains('/'));
+    let mut missing = Vec::new();
+    for row in rows.clone() {
+        let tests = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        // Some are named to a macro, one a line.
+        let is_told = |name: &str| sources.iter().any(|text| text.contains(&format!("\n    {name}: ")));
+        let is_there = |path: &&str| {
+            let name = path.rsplit("::").next().unwrap_or_default();
+            functions.contains(name) || is_told(name)
+        };
+        if named.is_empty() || !named.iter().all(is_there) {
+            missing.push(row);
+        }
+    }
+    assert!(rows.count() > 400 && missing.is_empty(), "descriptions without their tests: {missing:#?}");
+}
+
+fn collect_sources(dir: &std::path::Path, sources: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).expect("a source directory can be read") {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            collect_sources(&path, sources);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            sources.push(std::fs::read_to_string(&path).expect("a source file can be read"));
+        }
+    }
+}

@@ -2,29 +2,42 @@
 
 use serde_json::json;
 use wherry_tests::pods::{IDLE, shell};
-use wherry_tests::{Cluster, Options, in_cluster};
+use wherry_tests::{Cluster, Machines, Options, in_cluster, isolated};
 
 #[test]
 fn names_lead_to_services_and_pods() {
     in_cluster(Options::default(), |cluster| {
-        headless(cluster, "headless", "client");
-        let spec = json!({
-            "terminationGracePeriodSeconds": 0, "hostname": "querier", "subdomain": "headless",
-            "containers": [shell("main", &format!("mkdir /tmp/w; echo client > /tmp/w/index.html; httpd -p 8080 -h /tmp/w; {IDLE}"))],
-        });
-        cluster.run_pod("client", &spec);
-        cluster.wait_for("condition=Ready", &["pod/client"]);
-        dns_cluster(cluster);
-        dns_cluster_etc_hosts(cluster);
-        dns_resolve_the_hostname(cluster);
-        dns_resolve_the_subdomain(cluster);
-        dns_services(cluster);
-        dns_pqdn_for_services(cluster);
-        dns_for_external_name_services(cluster);
-        dns_custom_dns_config(cluster);
-        guests_find_services_by_name(cluster);
-        pods_of_the_nodes_network_ask_whom_they_are_told_to(cluster);
+        descriptions(cluster, Machines::NODES[0]);
+        // Nothing leads to whom the node itself asks.
+        finds(cluster, "a", "example.com", "SERVFAIL");
     });
+}
+
+/// Each node answers for all of the cluster: here one behind a router, for Pods of others.
+#[test]
+fn names_lead_to_services_and_pods_of_three_machines() {
+    isolated(|| descriptions(&Machines::three().cluster, Machines::NODES[2]));
+}
+
+/// What conformance describes of names, with the client on this node.
+fn descriptions(cluster: &Cluster, node: &str) {
+    headless(cluster, "headless", "client");
+    let spec = json!({
+        "terminationGracePeriodSeconds": 0, "nodeName": node, "hostname": "querier", "subdomain": "headless",
+        "containers": [shell("main", &format!("mkdir /tmp/w; echo client > /tmp/w/index.html; httpd -p 8080 -h /tmp/w; {IDLE}"))],
+    });
+    cluster.run_pod("client", &spec);
+    cluster.wait_for("condition=Ready", &["pod/client"]);
+    dns_cluster(cluster);
+    dns_cluster_etc_hosts(cluster);
+    dns_resolve_the_hostname(cluster);
+    dns_resolve_the_subdomain(cluster);
+    dns_services(cluster);
+    dns_pqdn_for_services(cluster);
+    dns_for_external_name_services(cluster);
+    dns_custom_dns_config(cluster);
+    guests_find_services_by_name(cluster);
+    pods_of_the_nodes_network_ask_whom_they_are_told_to(cluster);
 }
 
 fn headless(cluster: &Cluster, name: &str, app: &str) {
@@ -66,7 +79,6 @@ fn dns_cluster(cluster: &Cluster) {
     ]);
     assert_eq!(server, "10.96.0.10");
     finds(cluster, "a", "nobody.default.svc.cluster.local", "NXDOMAIN");
-    finds(cluster, "a", "example.com", "SERVFAIL");
 }
 
 /// [sig-network] DNS should provide /etc/hosts entries for the cluster.

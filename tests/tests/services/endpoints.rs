@@ -36,7 +36,10 @@ fn pairs<'a>(
 
 /// Starts a Pod that serves on this port, which has a name, and answers with its own; its endpoint.
 fn server(cluster: &Cluster, name: &str, app: &str, port: (&str, u16)) -> String {
-    let script = format!("mkdir /tmp/w; hostname > /tmp/w/index.html; exec httpd -f -p {} -h /tmp/w", port.1);
+    let script = format!(
+        "mkdir -p /tmp/w/env; hostname | tee /tmp/w/index.html > /tmp/w/env/HOSTNAME; exec httpd -f -p {} -h /tmp/w",
+        port.1
+    );
     let mut container = shell("main", &script);
     container["ports"] = json!([{ "name": port.0, "containerPort": port.1 }]);
     cluster.apply(

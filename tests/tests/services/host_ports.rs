@@ -21,7 +21,10 @@ pub(crate) fn scheduling_hostport_matching_and_hostip_and_protocol_not_matching(
             _ => json!({ "name": "main", "image": "127.0.0.1:5000/udp-names:v1", "args": ["0.0.0.0:8080"] }),
         };
         let server = with(server, json!({ "ports": asked }));
-        cluster.run_pod(name, &json!({ "terminationGracePeriodSeconds": 0, "containers": [server] }));
+        cluster.run_pod(
+            name,
+            &json!({ "nodeName": "node-1", "terminationGracePeriodSeconds": 0, "containers": [server] }),
+        );
     }
     for (name, _, _) in pods {
         cluster.wait_for("condition=Ready", &[&format!("pod/{name}")]);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 use wherry_tests::{Cluster, http, wait};
 
-use crate::reach::{service_of_hosts, until_answered_by};
+use crate::reach::{NAME, service_of_hosts, until_answered_by};
 
 /// Where the Service is reached, once that is known.
 fn address(cluster: &Cluster, name: &str) -> String {
@@ -29,7 +29,7 @@ pub(crate) fn load_balancers_open_ports_of_nodes(cluster: &Cluster) {
     assert_eq!(shown.split_whitespace().nth(3), Some(node.as_str()), "{shown}");
     until_answered_by(cluster, &node, 2..=3);
     let at: SocketAddr = format!("{node}:80").parse().unwrap();
-    assert!(http::get(at, "/").unwrap().body.starts_with("hosts-"));
+    assert!(http::get(at, NAME).unwrap().body.starts_with("hosts-"));
 
     service_of_hosts(cluster, "late", "type: LoadBalancer\n  loadBalancerClass: wherry");
     let problem = "port 80/TCP leads to the Service default/balanced";
@@ -41,7 +41,7 @@ pub(crate) fn load_balancers_open_ports_of_nodes(cluster: &Cluster) {
     service_of_hosts(cluster, "others", "type: LoadBalancer\n  loadBalancerClass: example.com/other");
 
     patch(cluster, "balanced", &json!({ "loadBalancerSourceRanges": ["203.0.113.0/24"] }));
-    let script = format!("timeout 2 wget -q -O- http://{node}/ >/dev/null && echo in || echo out");
+    let script = format!("timeout 2 wget -q -O- http://{node}{NAME} >/dev/null && echo in || echo out");
     cluster.exec_until("client", &script, |text| text.trim() == "out");
 
     patch(cluster, "balanced", &json!({ "type": "ClusterIP", "loadBalancerSourceRanges": null }));

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use wherry_tests::pods::{IDLE, shell, with};
 use wherry_tests::{Cluster, http, wait};
 
+use crate::reach::NAME;
+
 const FENCED: &str = "fenced";
 /// The kinds of Pods behind the fence.
 const KINDS: [&str; 3] = ["oci", "wasm", "mixed"];
@@ -70,8 +72,9 @@ pub(crate) fn network_policies_fence_pods_in(cluster: &Cluster) {
     let hosts =
         cluster.kubectl(&["get", "pods", "-l", "app=hosts", "-o", "jsonpath={.items[0].status.podIP}"]);
     // The very first thing it does.
-    let script =
-        format!("timeout 1 wget -q -O- http://{hosts}:9376/ >/dev/null && echo leaked || echo kept; {IDLE}");
+    let script = format!(
+        "timeout 1 wget -q -O- http://{hosts}:9376{NAME} >/dev/null && echo leaked || echo kept; {IDLE}"
+    );
     let spec = json!({ "terminationGracePeriodSeconds": 0, "containers": [shell("main", &script)] });
     create(cluster, "Pod", "v1", "early", &spec);
     for kind in KINDS {
@@ -97,7 +100,8 @@ pub(crate) fn network_policies_fence_pods_in(cluster: &Cluster) {
     let fetched = &|kind: &str| {
         let at: SocketAddr =
             format!("{}:8080", field(cluster, "pod", kind, ".status.podIP")).parse().unwrap();
-        http::get(at, &format!("/get/{hosts}:9376/")).is_ok_and(|answer| answer.body.starts_with("hosts-"))
+        http::get(at, &format!("/get/{hosts}:9376{NAME}"))
+            .is_ok_and(|answer| answer.body.starts_with("hosts-"))
     };
     // A denied connection is given up after a while: both are asked at once.
     let leaked = std::thread::scope(|scope| {

@@ -1,8 +1,8 @@
-//! Services of web servers that answer with their names, asked by a client by name, by address and on the node.
+//! Services of web servers that answer with their names, asked by a client and by a guest, by name, by address and on the node.
 
-use serde_json::json;
-use wherry_tests::pods::{IDLE, shell};
-use wherry_tests::{Cluster, Options, in_cluster};
+use serde_json::{Value, json};
+use wherry_tests::pods::{IDLE, shell, with};
+use wherry_tests::{Cluster, Machines, Options, in_cluster, isolated};
 
 use crate::dual_stack::{
     dual_stack_service_with_ipv4_cluster_ip, dual_stack_service_with_ipv4_v6_cluster_ip,
@@ -20,65 +20,107 @@ use crate::load_balancer::{
 use crate::networking;
 use crate::policies::network_policies_fence_pods_in;
 
-/// All that follow share a cluster of both families with three web servers that answer with their names, and a client.
+/// A guest that says its variables, and asks others.
+const WASM: &str = "127.0.0.1:5000/http:v1";
+/// What servers of either kind answer with their names.
+pub(crate) const NAME: &str = "/env/HOSTNAME";
+
+/// All that follow share a cluster of both families with three web servers that answer with their names, a client and a guest that
+/// asks for it.
 #[test]
 fn services_lead_to_their_endpoints() {
     in_cluster(Options::dual_stack(), |cluster| {
-        cluster.apply(&hosts());
-        cluster.run_pod(
-            "client",
-            &json!({ "terminationGracePeriodSeconds": 0, "containers": [shell("main", IDLE)] }),
-        );
-        find_kubernetes_service_in_default_namespace(cluster);
-        kubernetes_default_endpoints_and_endpoint_slices(cluster);
-        service_deletes_a_collection_of_services(cluster);
-        cluster.wait_for("condition=Ready", &["pod/client"]);
-        cluster.kubectl(&["rollout", "status", "deployment/hosts", "--timeout=90s"]);
-        kubernetes_service(cluster);
-        service_node_port_service(cluster);
-        the_cluster_dns_is_of_both_families(cluster);
-        dual_stack_single_stack_service_of_primary_range(cluster);
-        dual_stack_service_with_ipv4_cluster_ip(cluster);
-        dual_stack_service_with_ipv6_cluster_ip(cluster);
-        dual_stack_service_with_ipv4_v6_cluster_ip(cluster);
-        dual_stack_service_with_ipv6_v4_cluster_ip(cluster);
-        for kind in ["NodePort", "ClusterIP"] {
-            service_session_affinity_to_client_ip(cluster, kind);
-            service_session_affinity_to_none(cluster, kind);
-        }
-        service_change_type_cluster_ip_to_external_name(cluster);
-        service_change_type_external_name_to_cluster_ip(cluster);
-        service_change_type_external_name_to_node_port(cluster);
-        service_change_type_node_port_to_external_name(cluster);
-        service_should_serve_endpoints_on_same_port_and_different_protocols(cluster);
+        begin(cluster, Machines::NODES[0]);
+        descriptions(cluster);
         load_balancers_open_ports_of_nodes(cluster);
         load_balancers_ask_nodes_for_their_endpoints(cluster);
         external_ips_lead_to_their_service(cluster);
         network_policies_fence_pods_in(cluster);
-        service_endpoints(cluster);
-        service_endpoints_with_multiple_ports(cluster);
-        service_endpoint_latency_thresholds(cluster);
-        kubectl_guestbook_application(cluster);
-        let servers = networking::servers(cluster);
-        networking::networking_intra_pod_http(cluster, &servers);
-        networking::networking_intra_pod_udp(cluster, &servers);
-        networking::networking_intra_pod_http_from_node(&servers);
-        networking::networking_intra_pod_udp_from_node(&servers);
-        scheduling_hostport_matching_and_hostip_and_protocol_not_matching(cluster);
     });
 }
 
-/// A Deployment of three Pods whose web servers answer with the names of their Pods.
-fn hosts() -> String {
-    let script = "mkdir /tmp/w; hostname > /tmp/w/index.html; exec httpd -f -p 9376 -h /tmp/w";
-    let mut server = shell("main", script);
-    server["readinessProbe"] = json!({ "tcpSocket": { "port": 9376 }, "periodSeconds": 1 });
-    let labels = json!({ "app": "hosts" });
-    let spec = json!({ "terminationGracePeriodSeconds": 0, "containers": [server] });
+/// The same descriptions where each of the servers is on another machine, and the guest on another than the client.
+#[test]
+fn services_lead_to_endpoints_of_three_machines() {
+    isolated(|| {
+        let machines = Machines::three();
+        let cluster = &machines.cluster;
+        begin(cluster, Machines::NODES[1]);
+        let path = "jsonpath={.items[*].spec.nodeName}";
+        let nodes = cluster.kubectl(&["get", "pods", "-l", "app=hosts", "-o", path]);
+        let nodes: std::collections::BTreeSet<&str> = nodes.split(' ').collect();
+        assert_eq!(nodes, Machines::NODES.into());
+        descriptions(cluster);
+    });
+}
+
+/// What conformance describes of Services.
+fn descriptions(cluster: &Cluster) {
+    find_kubernetes_service_in_default_namespace(cluster);
+    kubernetes_default_endpoints_and_endpoint_slices(cluster);
+    service_deletes_a_collection_of_services(cluster);
+    kubernetes_service(cluster);
+    service_node_port_service(cluster);
+    the_cluster_dns_is_of_both_families(cluster);
+    dual_stack_single_stack_service_of_primary_range(cluster);
+    dual_stack_service_with_ipv4_cluster_ip(cluster);
+    dual_stack_service_with_ipv6_cluster_ip(cluster);
+    dual_stack_service_with_ipv4_v6_cluster_ip(cluster);
+    dual_stack_service_with_ipv6_v4_cluster_ip(cluster);
+    for kind in ["NodePort", "ClusterIP"] {
+        service_session_affinity_to_client_ip(cluster, kind);
+        service_session_affinity_to_none(cluster, kind);
+    }
+    service_change_type_cluster_ip_to_external_name(cluster);
+    service_change_type_external_name_to_cluster_ip(cluster);
+    service_change_type_external_name_to_node_port(cluster);
+    service_change_type_node_port_to_external_name(cluster);
+    service_should_serve_endpoints_on_same_port_and_different_protocols(cluster);
+    service_endpoints(cluster);
+    service_endpoints_with_multiple_ports(cluster);
+    service_endpoint_latency_thresholds(cluster);
+    kubectl_guestbook_application(cluster);
+    let servers = networking::servers(cluster);
+    networking::networking_intra_pod_http(cluster, &servers);
+    networking::networking_intra_pod_udp(cluster, &servers);
+    networking::networking_intra_pod_http_from_node(&servers);
+    networking::networking_intra_pod_udp_from_node(&servers);
+    scheduling_hostport_matching_and_hostip_and_protocol_not_matching(cluster);
+}
+
+/// Starts the servers, one of them a guest, the client on the first node, and the guest that asks on this one.
+fn begin(cluster: &Cluster, guest_on: &str) {
+    let script = "mkdir -p /tmp/w/env; hostname > /tmp/w/env/HOSTNAME; exec httpd -f -p 9376 -h /tmp/w";
+    cluster.apply(&hosts("hosts-oci", 2, &shell("main", script)));
+    let ports = json!([{ "containerPort": 9376 }]);
+    cluster.apply(&hosts("hosts-wasm", 1, &json!({ "name": "main", "image": WASM, "ports": ports })));
+    let spec = |node: &str, container: Value| json!({ "terminationGracePeriodSeconds": 0, "nodeName": node, "containers": [container] });
+    cluster.run_pod("client", &spec(Machines::NODES[0], shell("main", IDLE)));
+    let ports = json!([{ "containerPort": 8080 }]);
+    cluster.run_pod("guest", &spec(guest_on, json!({ "name": "main", "image": WASM, "ports": ports })));
+    cluster.kubectl(&["expose", "pod", "guest", "--port=8080"]);
+    cluster.wait_for("condition=Ready", &["pod/client", "pod/guest"]);
+    for name in ["hosts-oci", "hosts-wasm"] {
+        cluster.kubectl(&["rollout", "status", &format!("deployment/{name}"), "--timeout=90s"]);
+    }
+}
+
+/// A Deployment of Pods whose web servers answer with the names of their Pods; all of them are spread over nodes.
+fn hosts(name: &str, replicas: u32, server: &Value) -> String {
+    let probe = json!({ "tcpSocket": { "port": 9376 }, "periodSeconds": 1 });
+    let server = with(server.clone(), json!({ "readinessProbe": probe }));
+    let labels = json!({ "app": "hosts", "deployment": name });
+    let spread = json!({
+        "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": { "matchLabels": { "app": "hosts" } },
+    });
+    let spec = json!({
+        "terminationGracePeriodSeconds": 0, "containers": [server], "topologySpreadConstraints": [spread],
+    });
     json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "hosts" },
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": name },
         "spec": {
-            "replicas": 3, "selector": { "matchLabels": labels },
+            "replicas": replicas, "selector": { "matchLabels": labels },
             "template": { "metadata": { "labels": labels }, "spec": spec },
         },
     })
@@ -98,21 +140,25 @@ pub(crate) fn service_of_hosts(cluster: &Cluster, name: &str, more: &str) -> Str
 fn on_node(cluster: &Cluster, name: &str) -> String {
     let port = cluster.kubectl(&["get", "service", name, "-o", "jsonpath={.spec.ports[0].nodePort}"]);
     let address = "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}";
-    format!("{}:{port}", cluster.kubectl(&["get", "nodes", "-o", address]))
+    let addresses = cluster.kubectl(&["get", "nodes", "-o", address]);
+    format!("{}:{port}", addresses.split(' ').next().unwrap_or_default())
 }
 
-/// The client is answered at this host, if it has a name by the name, too.
+/// The client is answered at this host, if it has a name by the name, too, and so is the guest.
 pub(crate) fn is_served(cluster: &Cluster, host: &str) {
-    let script = format!("wget -q -O- http://{host}/; true");
-    cluster.exec_until("client", &script, |text| text.starts_with("hosts-"));
+    for by in ["", "guest:8080/get/"] {
+        let script = format!("timeout 5 wget -q -O- http://{by}{host}{NAME}; true");
+        cluster.exec_until("client", &script, |text| text.starts_with("hosts-"));
+    }
 }
 
 /// Waits until so many servers answer fifteen requests.
 pub(crate) fn until_answered_by(cluster: &Cluster, host: &str, servers: std::ops::RangeInclusive<usize>) {
-    let script = format!("for i in $(seq 15); do wget -q -O- http://{host}/ || exit; done");
+    let script = format!("for i in $(seq 15); do wget -q -O- http://{host}{NAME} || exit; echo; done");
     cluster.exec_until("client", &script, |text| {
-        let names: std::collections::BTreeSet<&str> = text.lines().collect();
-        text.lines().count() == 15 && servers.contains(&names.len())
+        let answers = || text.lines().filter(|line| !line.is_empty());
+        let names: std::collections::BTreeSet<&str> = answers().collect();
+        answers().count() == 15 && servers.contains(&names.len())
     });
 }
 
@@ -129,7 +175,7 @@ fn becomes_another_name(cluster: &Cluster, name: &str, of: &str) {
     cluster.exec_until("client", &script, |text| text.contains(&format!("canonical name = {of}")));
 }
 
-fn patch(cluster: &Cluster, name: &str, spec: &serde_json::Value) {
+fn patch(cluster: &Cluster, name: &str, spec: &Value) {
     cluster.kubectl(&["patch", "service", name, "-p", &json!({ "spec": spec }).to_string()]);
 }
 
@@ -263,7 +309,7 @@ fn service_should_serve_endpoints_on_same_port_and_different_protocols(cluster: 
     cluster.run_pod("hosts-both", &json!({ "terminationGracePeriodSeconds": 0, "containers": [web, names] }));
     let port = |name: &str, protocol: &str| json!({ "name": name, "port": 80, "protocol": protocol });
     let (tcp, udp) = (port("tcp", "TCP"), port("udp", "UDP"));
-    let service = |verb: &str, ports: &[&serde_json::Value]| {
+    let service = |verb: &str, ports: &[&Value]| {
         let spec = json!({ "selector": { "app": "hosts-both" }, "ports": ports });
         let service =
             json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "both" }, "spec": spec });
