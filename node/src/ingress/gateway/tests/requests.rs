@@ -174,6 +174,36 @@ fn http_route_backend_protocol_h2c() {
     assert_eq!(forward.backends[0].1.protocol, Protocol::Http2);
 }
 
+/// What becomes of a connection that leaves HTTP then: `wherry_ingress`'s tests.
+#[rstest]
+#[case("kubernetes.io/ws", Protocol::Http1)]
+#[case("kubernetes.io/wss", Protocol::Https)]
+fn http_route_backend_protocol_websocket(#[case] app_protocol: &str, #[case] expected: Protocol) {
+    let mut suite = Suite::new();
+    let ports = json!([{"name": "web", "port": 8080, "appProtocol": app_protocol}]);
+    let metadata = json!({"name": "v1", "namespace": "infra"});
+    suite.world.record_service(&event::<Service>(json!({"metadata": metadata, "spec": {"ports": ports}})));
+    suite.route("ws", "same", json!([{"backendRefs": [to("v1")]}]));
+    let forward = suite.met("GET a.example/").forward();
+    assert_eq!(forward.backends[0].1.protocol, expected);
+}
+
+/// A Service without an address of its own, one whose endpoints somebody wrote, and one that is both.
+#[rstest]
+#[case::headless(json!({"clusterIP": "None", "selector": {"app": "v1"}}))]
+#[case::manual_endpoint_slices(json!({"clusterIP": "10.96.0.7"}))]
+#[case::headless_manual_endpoint_slices(json!({"clusterIP": "None"}))]
+fn http_route_service_types(#[case] mut spec: Value) {
+    let mut suite = Suite::new();
+    spec["ports"] = json!([{"name": "web", "port": 8080, "targetPort": 3000}]);
+    let metadata = json!({"name": "v1", "namespace": "infra"});
+    suite.world.record_service(&event::<Service>(json!({"metadata": metadata, "spec": spec})));
+    suite.route("types", "same", json!([{"backendRefs": [to("v1")]}]));
+    let forward = suite.met("GET a.example/").forward();
+    let endpoints = &forward.backends[0].1.endpoints;
+    assert_eq!(format!("{endpoints:?}").matches("10.0.1.1:3000").count(), 1, "{endpoints:?}");
+}
+
 #[test]
 fn http_route_cross_namespace() {
     let mut suite = Suite::new();

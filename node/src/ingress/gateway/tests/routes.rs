@@ -155,3 +155,19 @@ fn a_route_that_leaves_is_told_nothing_of_ours() {
     suite.add(Kind::HttpRoute, "infra", "fresh", spec("elsewhere"));
     assert_eq!(suite.told_of(Kind::HttpRoute, "fresh"), Value::Null);
 }
+
+#[test]
+fn http_route_observed_generation_bump() {
+    let mut suite = Suite::new();
+    let spec = || json!({"parentRefs": [{"name": "same"}], "rules": [{"backendRefs": [to("v1")]}]});
+    suite.add(Kind::HttpRoute, "infra", "route", spec());
+    let told = suite.told_of(Kind::HttpRoute, "route");
+    let observed = |told: &Value| -> Vec<i64> {
+        let conditions = parent(told).as_array().unwrap();
+        conditions.iter().map(|one| one["observedGeneration"].as_i64().unwrap()).collect()
+    };
+    assert_eq!(observed(&told), [3, 3]);
+    let metadata = json!({"name": "route", "namespace": "infra", "generation": 4});
+    suite.add_with(Kind::HttpRoute, metadata, spec(), told);
+    assert_eq!(observed(&suite.told_of(Kind::HttpRoute, "route")), [4, 4]);
+}
