@@ -35,7 +35,7 @@ use crate::images::garbage::{self, Garbage};
 use crate::images::{Images, StoreError};
 use crate::in_process::InProcess;
 use crate::ingress::{Ingress, IngressError};
-use crate::logs::{LogDir, LogServer, LogState, ServerError, trim_logs};
+use crate::logs::{LogDir, LogServer, LogState, Prepared, ServerError, trim_logs};
 use crate::network::peers::{self, Own, Routes};
 use crate::network::{self, Layout, NetworkConfig, NetworkError, NetworkMode, PodNetwork};
 use crate::objects::Objects;
@@ -226,10 +226,10 @@ pub(crate) async fn run_with(
     if let Some((place, requests)) = parts.policies.1.take() {
         tasks.spawn(policies::serve(clients.proxy.clone(), place, requests, stop.clone()));
     }
-    let agent = Agent::open(clients.node, &config, parts, &tasks, &stop)?;
+    let (agent, prepared) = Agent::open(clients.node, &config, parts, &tasks, &stop)?;
     agent.ctx.containers.refresh().await;
     let index = PodIndex::default();
-    tasks.spawn(trim_logs(agent.ctx.logs.clone(), stop.clone()));
+    tasks.spawn(trim_logs(agent.ctx.logs.clone(), prepared, stop.clone()));
     tasks.spawn(remove_deleted(agent.ctx.client.clone(), agent.ctx.volumes.local().clone(), stop.clone()));
     let content = config.data_dir.join("node/content");
     tasks.spawn(garbage::collect(agent.ctx.clone(), content, stop.clone()));
@@ -327,13 +327,14 @@ struct Agent {
 }
 
 impl Agent {
+    /// The agent, and where it is told of logs that are new.
     fn open(
         client: Client,
         config: &Config,
         parts: Parts,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) -> Result<Self, NodeError> {
+    ) -> Result<(Self, Prepared), NodeError> {
         let dir = config.data_dir.join("node");
         let machine = Machine::observe(&config.data_dir).reserving(&config.resources);
         let devices = Arc::new(
@@ -349,6 +350,7 @@ impl Agent {
             stop.clone(),
         );
         tasks.spawn(write_events);
+        let (logs, prepared) = LogDir::new(dir.join("logs/pods"));
         let ctx = Context {
             clock: config.clock.clone(),
             node_name: config.node_name.clone(),
@@ -400,11 +402,11 @@ impl Agent {
             user_ids: users(&dir, config.max_pods).map_err(NodeError::Users)?,
             csi: Csi::new(client.clone(), config.clock.clone(), &config.node_name, &dir),
             volumes: VolumeRoot::new(dir.join("pods"), local_volumes(config)),
-            logs: LogDir::new(dir.join("logs/pods")),
+            logs,
             wakers,
             client,
         };
-        Ok(Self { ctx: Arc::new(ctx), config: config.clone(), machine })
+        Ok((Self { ctx: Arc::new(ctx), config: config.clone(), machine }, prepared))
     }
 
     /// The groups above those of pods.

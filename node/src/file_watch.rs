@@ -1,14 +1,24 @@
 //! Waits for files to change, by inotify.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// What changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// The watches that were told of something.
+    pub(crate) watches: BTreeSet<i32>,
+    /// There were more than the kernel keeps, so any of the others may have changed, too.
+    pub(crate) lost: bool,
+}
 
 /// Tells that a watched file or directory changed.
 #[derive(Debug)]
@@ -41,27 +51,45 @@ impl FileWatch {
         Ok(())
     }
 
-    /// Waits until something watched changed since the last wait.
+    /// Watches a directory for the next new entry or write to a file in it, and no longer: however much is written, one change is
+    /// told. The number is that in [`Changes`]; no other watch is ever given it.
+    pub(crate) fn add_once(&self, directory: &Path) -> io::Result<i32> {
+        let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::ONESHOT | WatchFlags::ONLYDIR;
+        Ok(inotify::add_watch(self.fd.get_ref(), directory, flags)?)
+    }
+
+    /// Waits until something watched changed since changes were last taken, and leaves them to be taken.
+    pub(crate) async fn something(&self) -> io::Result<()> {
+        self.fd.readable().await.map(drop)
+    }
+
+    /// Waits until something watched changed since changes were last taken.
     pub(crate) async fn changed(&self) -> io::Result<()> {
+        self.changes().await.map(drop)
+    }
+
+    /// Waits until something watched changed since changes were last taken, and takes all there are.
+    pub(crate) async fn changes(&self) -> io::Result<Changes> {
         loop {
             let mut ready = self.fd.readable().await?;
-            let drained = self.drain()?;
+            let changes = self.drain()?;
             ready.clear_ready();
-            if drained {
-                return Ok(());
+            if changes != Changes::default() {
+                return Ok(changes);
             }
         }
     }
 
-    /// Reads all events; says whether there were any.
-    fn drain(&self) -> io::Result<bool> {
+    /// Reads all events.
+    fn drain(&self) -> io::Result<Changes> {
         let mut buffer = [const { MaybeUninit::uninit() }; 1024];
         let mut reader = Reader::new(self.fd.get_ref(), &mut buffer);
-        let mut any = false;
+        let mut changes = Changes::default();
         loop {
             match reader.next() {
-                Ok(_) => any = true,
-                Err(Errno::WOULDBLOCK) => return Ok(any),
+                Ok(event) if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => changes.lost = true,
+                Ok(event) => drop(changes.watches.insert(event.wd())),
+                Err(Errno::WOULDBLOCK) => return Ok(changes),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }

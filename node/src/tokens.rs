@@ -5,7 +5,7 @@
 //! - It is renewed when four fifths of its life or a day are over; while the API server does not give another, the one
 //!   there is stays in use until it expires.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ type Key = (String, String, i64);
 pub(crate) struct Tokens {
     client: Client,
     clock: Arc<dyn Clock>,
-    held: Mutex<HashMap<Key, Token>>,
+    held: Mutex<BTreeMap<Key, Token>>,
 }
 
 impl Tokens {
@@ -93,7 +93,12 @@ impl Tokens {
 
     /// Forgets the tokens of the pod.
     pub(crate) fn release(&self, uid: &str) {
-        self.held.lock().retain(|(of, _, _), _| of != uid);
+        let mut held = self.held.lock();
+        let from = (uid.to_owned(), String::new(), i64::MIN);
+        let own = held.range(from..).map(|(key, _)| key).take_while(|(of, _, _)| of == uid);
+        for key in own.cloned().collect::<Vec<_>>() {
+            held.remove(&key);
+        }
     }
 
     /// The accounts of the pod's namespace, and the name of its own.
@@ -146,9 +151,23 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::testing::FakeApi;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_goes_takes_its_own_tokens_with_it() {
+        let clock: Arc<dyn Clock> = Arc::new(wherry_api::clock::SystemClock);
+        let tokens = Tokens::new(&FakeApi::new().client(), &clock);
+        let token = Token { text: String::new(), renew_at: at(1), expires_at: at(2) };
+        let keys = [("u1", "", 1), ("u1", "a", -2), ("u1", "z", 3), ("u10", "", 1), ("u0", "z", 1)];
+        let keys = keys.map(|(uid, audience, seconds)| (uid.to_owned(), audience.to_owned(), seconds));
+        tokens.held.lock().extend(keys.clone().map(|key| (key, token.clone())));
+        tokens.release("u1");
+        let left: Vec<_> = tokens.held.lock().keys().cloned().collect();
+        assert_eq!(left, [keys[4].clone(), keys[3].clone()]);
     }
 
     #[rstest]

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
+use tokio::sync::mpsc;
 use wherry_runtime_api::disk::{self, DiskUsage};
 
 /// A log directory cannot be made.
@@ -17,30 +18,40 @@ pub(crate) struct DirError {
 
 /// The logs of all pods of this node.
 #[derive(Clone, Debug)]
-pub(crate) struct LogDir(PathBuf);
+pub(crate) struct LogDir {
+    root: PathBuf,
+    prepared: mpsc::UnboundedSender<PathBuf>,
+}
+
+/// The directories of containers that get logs from now on.
+pub(crate) type Prepared = mpsc::UnboundedReceiver<PathBuf>;
 
 impl LogDir {
-    /// Logs under `root`.
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self(root)
+    /// Logs under `root`, and where it is told of those that are new.
+    pub(crate) fn new(root: PathBuf) -> (Self, Prepared) {
+        let (prepared, told) = mpsc::unbounded_channel();
+        (Self { root, prepared }, told)
     }
 
     /// The directory all logs are under.
     pub(crate) fn root(&self) -> &Path {
-        &self.0
+        &self.root
     }
 
     fn pod_dir(&self, pod: &Pod) -> PathBuf {
         let meta = &pod.metadata;
         let part = |value: &Option<String>| value.clone().unwrap_or_default();
-        self.0.join(format!("{}_{}_{}", part(&meta.namespace), part(&meta.name), part(&meta.uid)))
+        self.root.join(format!("{}_{}_{}", part(&meta.namespace), part(&meta.name), part(&meta.uid)))
     }
 
     /// The file for the attempt; its directory is made.
     pub(crate) fn prepare(&self, pod: &Pod, container: &str, attempt: u32) -> Result<PathBuf, DirError> {
         let dir = self.pod_dir(pod).join(container);
         fs::create_dir_all(&dir).map_err(|source| DirError { path: dir.clone(), source })?;
-        Ok(dir.join(format!("{attempt}.log")))
+        let log = dir.join(format!("{attempt}.log"));
+        // Without a receiver logs are not trimmed, which was told.
+        let _untold = self.prepared.send(dir);
+        Ok(log)
     }
 
     /// The attempts at the container that have a log, newest first.
@@ -71,14 +82,19 @@ impl LogDir {
     }
 
     /// Removes all logs of the pod.
-    pub(crate) fn remove_pod(&self, uid: &str) {
+    pub(crate) fn remove(&self, pod: &Pod) {
+        remove(fs::remove_dir_all(self.pod_dir(pod)));
+    }
+
+    /// Removes all logs of a pod of which no more is known than its uid; that takes looking through all there are.
+    pub(crate) fn remove_unknown(&self, uid: &str) {
         for (_, dir) in self.dirs().filter(|(of, _)| of == uid) {
             remove(fs::remove_dir_all(dir));
         }
     }
 
     fn dirs(&self) -> impl Iterator<Item = (String, PathBuf)> {
-        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         // Neither namespaces nor names hold an underscore.
         entries.filter_map(|entry| {
             Some((entry.file_name().to_str()?.rsplit_once('_')?.1.to_owned(), entry.path()))

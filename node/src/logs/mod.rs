@@ -14,7 +14,7 @@ mod tail;
 mod tests;
 mod trim;
 
-pub(crate) use dir::LogDir;
+pub(crate) use dir::{LogDir, Prepared};
 pub(crate) use server::ServerError;
 pub(crate) use server::{LogServer, LogState};
 pub(crate) use stream::last_lines;

@@ -129,7 +129,7 @@ impl Endpoint {
         }))
         .unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let logs = LogDir::new(dir.path().to_owned());
+        let logs = LogDir::new(dir.path().to_owned()).0;
         let (runtimes, runtime, _) = crate::testing::runtimes();
         let containers = Containers::new(runtimes, Wakers::default());
         let state = LogState {

@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn the_log_speaks_for_a_container_that_failed_and_left_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
-        let logs = LogDir::new(dir.path().join("logs"));
+        let logs = LogDir::new(dir.path().join("logs")).0;
         let place = Place { pod_dir: dir.path().join("pod"), logs: &logs };
         let pod = |policy: &str| -> Pod {
             let main = json!({ "name": "main", "terminationMessagePolicy": policy });

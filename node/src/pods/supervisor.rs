@@ -165,9 +165,9 @@ impl Supervisor {
         let ctx = self.ctx.clone();
         self.workers.insert(uid.clone(), sender);
         self.tasks.spawn(async move {
-            worker.run(shutdown.clone()).await;
+            let pod = worker.run(shutdown.clone()).await;
             if !shutdown.is_cancelled() {
-                ctx.logs.remove_pod(&uid);
+                ctx.logs.remove(&pod);
             }
             // Without a receiver everything is ending.
             let _ending = ended.send(uid);
@@ -237,7 +237,7 @@ async fn remove_orphans(ctx: &Context, mut orphans: Vec<String>) {
         for uid in orphans {
             info!(pod = %uid, "removing what a deleted pod left");
             match jobs::tear_down(ctx, &uid).await {
-                Ok(()) => ctx.logs.remove_pod(&uid),
+                Ok(()) => ctx.logs.remove_unknown(&uid),
                 Err(error) => {
                     warn!(pod = %uid, error, "cannot remove what a deleted pod left");
                     left.push(uid);

@@ -90,8 +90,8 @@ impl Worker {
         }
     }
 
-    /// Works until the pod is gone or `shutdown`.
-    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+    /// Works until the pod is gone or `shutdown`; what the pod was at last.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Arc<Pod> {
         loop {
             let plan = self.turn();
             if plan.finished {
@@ -115,6 +115,7 @@ impl Worker {
         self.ctx.allocations.release(&self.uid);
         self.ctx.evictions.release(&self.uid);
         self.ctx.probe_tallies.release(&self.uid);
+        self.desired.borrow().pod.clone()
     }
 
     /// Takes everything else that is already there, so that one plan serves all of it.

@@ -1,7 +1,8 @@
 //! The one writer (S8): who has it owns the right to commit. It is a thread's, or, in a simulation, whoever's turn it is.
 //!
 //! Flow: take all transactions that wait, apply them in order to a copy of the state, write their rows with one
-//! fsync, publish the new state and events, answer. A batch of lazy transactions only is published without a commit.
+//! fsync, publish the new state and events, answer. A batch of lazy transactions only is published without a commit; those that are
+//! not in a hurry wait for others, for a moment.
 //!
 //! Guarantees: nothing is visible or answered before it is as durable as it asked for; revisions are committed in
 //! order and without holes; a revision that was shown is never used for anything else.
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::disk::{Commit, Compaction, Reserve};
 use crate::entry::{Event, Revision};
@@ -32,6 +34,8 @@ const RESERVATION: u64 = 1024;
 const SHARE_OF_COMPACTION: usize = 64;
 /// Rows that a commit compacts when nobody waits for it.
 const IDLE_SHARE_OF_COMPACTION: usize = 4096;
+/// So many that are not in a hurry have a commit of their own.
+const ENOUGH: usize = 8;
 /// The shortest sleep, so that a clock that stands still does not make the thread spin.
 const SHORTEST_SLEEP_MS: u64 = 10;
 
@@ -60,6 +64,9 @@ pub(crate) struct Writer {
     persisted: Revision,
     reserved: Revision,
     ages: Ages,
+    /// Those that wait for others to have a commit with, and until when.
+    unhurried: Vec<Waiting>,
+    patient_until: Option<Instant>,
     /// Compaction is wanted to here.
     compact_to: Revision,
     /// When the last commit was that does not reopen fast.
@@ -90,6 +97,8 @@ impl Writer {
             persisted,
             reserved: 0,
             ages,
+            unhurried: Vec::new(),
+            patient_until: None,
             compact_to: 0,
             unsettled_since: None,
             failure: None,
@@ -138,11 +147,7 @@ impl Writer {
     /// asked for stands.
     fn handle(&mut self, command: Command) -> ControlFlow<oneshot::Sender<()>> {
         match command {
-            Command::Txn { txn, reply } => {
-                for (reply, answer) in self.carry_out(vec![(txn, reply)]) {
-                    reply.send(answer).ok();
-                }
-            }
+            Command::Txn { txn, reply } => self.answer(vec![(txn, reply)]),
             Command::Compact { revision, reply } => {
                 reply.send(self.compact(revision)).ok();
             }
@@ -156,16 +161,16 @@ impl Writer {
 
     /// The next command, or a timeout when maintenance may be due.
     fn receive(&self, inbox: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
-        let Some(deadline) = self.next_deadline() else {
-            return inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
-        };
-        match deadline.saturating_sub(self.now()) {
-            0 => match inbox.try_recv() {
+        let due = self.next_deadline().map(|deadline| deadline.saturating_sub(self.now()));
+        let patience = self.patient_until.map(|until| ms(until.saturating_duration_since(Instant::now())));
+        match due.into_iter().chain(patience).min() {
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(0) => match inbox.try_recv() {
                 Ok(command) => Ok(command),
                 Err(std::sync::mpsc::TryRecvError::Empty) => Err(RecvTimeoutError::Timeout),
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
             },
-            wait => inbox.recv_timeout(Duration::from_millis(wait.max(SHORTEST_SLEEP_MS))),
+            Some(wait) => inbox.recv_timeout(Duration::from_millis(wait.max(SHORTEST_SLEEP_MS))),
         }
     }
 
@@ -186,11 +191,45 @@ impl Writer {
                 Err(_) => break,
             }
         }
+        let waiting = self.joined(waiting);
+        self.answer(waiting);
+        stopped_by
+    }
+
+    /// What is to be carried out now: where somebody is in a hurry, those who are not, too.
+    fn joined(&mut self, waiting: Vec<Waiting>) -> Vec<Waiting> {
+        let of = |wanted: Durability| move |(txn, _): &&Waiting| txn.durability == wanted;
+        let unhurried = self.unhurried.len() + waiting.iter().filter(of(Durability::Unhurried)).count();
+        if unhurried >= ENOUGH || waiting.iter().any(|it| of(Durability::Durable)(&it)) {
+            self.patient_until = None;
+            let mut all = std::mem::take(&mut self.unhurried);
+            all.extend(waiting);
+            return all;
+        }
+        let (unhurried, lazy): (Vec<_>, _) =
+            waiting.into_iter().partition(|it| of(Durability::Unhurried)(&it));
+        if !unhurried.is_empty() {
+            self.patient_until.get_or_insert_with(|| Instant::now() + self.shared.options.patience);
+            self.unhurried.extend(unhurried);
+        }
+        lazy
+    }
+
+    /// Carries out those who waited for others.
+    fn wait_no_longer(&mut self) {
+        self.patient_until = None;
+        let waiting = std::mem::take(&mut self.unhurried);
+        self.answer(waiting);
+    }
+
+    fn answer(&mut self, waiting: Vec<Waiting>) {
+        if waiting.is_empty() {
+            return;
+        }
         for (reply, answer) in self.carry_out(waiting) {
             // Whoever asked may have gone; the transaction stands.
             reply.send(answer).ok();
         }
-        stopped_by
     }
 
     fn carry_out(&mut self, waiting: Vec<Waiting>) -> Vec<Answer> {
@@ -207,7 +246,7 @@ impl Writer {
             let (before, durability) = (plan.revision(), txn.durability);
             answers.push((reply, plan.apply(txn)));
             if plan.revision() > before {
-                durable |= durability == Durability::Durable;
+                durable |= durability != Durability::Lazy;
                 self.lazy_seen |= durability == Durability::Lazy;
             }
         }
@@ -312,6 +351,9 @@ impl Writer {
 
     /// What nobody waits for, if it is due: lazy writes, compaction, a state that reopens fast.
     fn maintain(&mut self) {
+        if self.patient_until.is_some_and(|until| until <= Instant::now()) {
+            self.wait_no_longer();
+        }
         let now = self.now();
         if let Some(expired) = self.ages.expired(now) {
             self.compact_to = self.compact_to.max(expired);
@@ -370,6 +412,7 @@ impl Writer {
 
     /// Writes what is held and gives back the reservation, so that the next start continues without a gap.
     fn close(&mut self) {
+        self.wait_no_longer();
         if self.failure.is_none() && (!self.lazy.is_empty() || self.reserved > 0) {
             let revision = self.shared.hub.current().revision();
             // A failure is logged; what was acknowledged as durable is on disk already.

@@ -170,7 +170,7 @@ impl Node {
                 self.dir.path().join("pods"),
                 LocalVolumes::new("node", &self.dir.path().join("volumes")),
             ),
-            logs: LogDir::new(self.dir.path().join("logs")),
+            logs: LogDir::new(self.dir.path().join("logs")).0,
             wakers,
             client,
         });

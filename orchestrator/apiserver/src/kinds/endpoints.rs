@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use wherry_schema::Value;
+use wherry_store::Durability;
 
 use super::Rules;
 use crate::object::Fields;
@@ -19,6 +20,11 @@ static COLUMNS: &[Column] =
 impl Rules for Endpoints {
     fn create_on_update(&self) -> bool {
         true
+    }
+
+    /// Written beside each EndpointSlice, which somebody waits for.
+    fn durability(&self) -> Durability {
+        Durability::Unhurried
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use wherry_schema::Value;
+use wherry_store::Durability;
 
 use super::{Rules, Selectable};
 use crate::object::{self, Fields};
@@ -52,8 +53,8 @@ impl Rules for Event {
         true
     }
 
-    fn lazy(&self) -> bool {
-        true
+    fn durability(&self) -> Durability {
+        Durability::Lazy
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 use wherry_schema::Value;
+use wherry_store::Durability;
 
 use super::{Conversion, Rules, Selectable, event};
 use crate::object::{self, Fields};
@@ -89,8 +90,8 @@ impl Rules for EventsV1 {
         Some(&EventsV1)
     }
 
-    fn lazy(&self) -> bool {
-        true
+    fn durability(&self) -> Durability {
+        Durability::Lazy
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {

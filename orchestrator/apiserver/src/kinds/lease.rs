@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use wherry_schema::Value;
+use wherry_store::Durability;
 
 use super::Rules;
 use crate::object::Fields;
@@ -23,8 +24,8 @@ impl Rules for Lease {
         true
     }
 
-    fn lazy(&self) -> bool {
-        true
+    fn durability(&self) -> Durability {
+        Durability::Lazy
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {

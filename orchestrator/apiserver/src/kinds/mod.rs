@@ -80,6 +80,7 @@ use jiff::Timestamp;
 use wherry_api::kinds::Kind;
 use wherry_api::names;
 use wherry_schema::Value;
+use wherry_store::Durability;
 
 use crate::object;
 use crate::table::{self, Column};
@@ -133,9 +134,9 @@ pub(crate) trait Rules: Sync {
         false
     }
 
-    /// Whether a write may be acknowledged before it is on disk.
-    fn lazy(&self) -> bool {
-        false
+    /// When a write is acknowledged.
+    fn durability(&self) -> Durability {
+        Durability::Durable
     }
 
     /// Whether a name is allowed.

@@ -33,7 +33,7 @@ use std::borrow::Cow;
 
 use wherry_api::kinds::Kind;
 use wherry_schema::{Format, Schema, Schemas, Value};
-use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
+use wherry_store::{Op, Precondition, Revision, Txn, TxnError};
 
 use crate::auth::UserInfo;
 use crate::codec::{self, Encoded};
@@ -224,10 +224,6 @@ impl<'a> Cx<'a> {
         if self.loose { encoded.loose() } else { encoded }
     }
 
-    fn durability(&self) -> Durability {
-        if self.rules.lazy() { Durability::Lazy } else { Durability::Durable }
-    }
-
     /// Writes an object under these preconditions.
     pub(crate) async fn put(
         &self,
@@ -245,7 +241,7 @@ impl<'a> Cx<'a> {
             value: encoded.bytes.clone(),
             revision_at: Some(encoded.revision_at),
         };
-        Txn { preconditions, ops: vec![op], durability: self.durability() }
+        Txn { preconditions, ops: vec![op], durability: self.rules.durability() }
     }
 
     /// Removes an object last written at a revision, and does what belongs to it.
@@ -258,7 +254,7 @@ impl<'a> Cx<'a> {
         let Beside { mut preconditions, mut ops } = beside;
         preconditions.push(Precondition::ModRevision { key: key.to_owned(), revision });
         ops.push(Op::Delete { key: key.to_owned() });
-        self.state.store.txn(Txn { preconditions, ops, durability: self.durability() }).await
+        self.state.store.txn(Txn { preconditions, ops, durability: self.rules.durability() }).await
     }
 }
 

@@ -58,8 +58,12 @@ async fn child_writes_until_it_is_killed() {
 }
 
 async fn write_forever(store: Store, client: usize) {
-    let durable = !client.is_multiple_of(4);
-    let durability = if durable { Durability::Durable } else { Durability::Lazy };
+    let durability = match client % 4 {
+        0 => Durability::Lazy,
+        1 => Durability::Unhurried,
+        _ => Durability::Durable,
+    };
+    let durable = durability != Durability::Lazy;
     let key = format!("/counter/{client}");
     let mut value = store.get(&key).map_or(0, |entry| number(&entry.value));
     loop {

@@ -6,4 +6,5 @@ mod invariants;
 mod memory_disk;
 mod model;
 mod power_loss;
+mod unhurried;
 mod watch;
