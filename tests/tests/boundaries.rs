@@ -72,6 +72,7 @@ const CLIENTS: &[&str] = &[
 const THEIRS: &[(&str, &[&str])] = &[
     ("kube", CLIENTS),
     ("k8s-openapi", CLIENTS),
+    ("wasm-encoder", &["wherry-wasm-runtime"]),
     ("wasmparser", &["wherry-wasm-runtime"]),
     ("wasmtime", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi", &["wherry-wasm-runtime"]),
