@@ -78,6 +78,7 @@ const THEIRS: &[(&str, &[&str])] = &[
     ("wasmtime-wasi", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi-http", &["wherry-wasm-runtime"]),
     ("redb", &["wherry-store"]),
+    ("redis", &["wherry-wasm-runtime"]),
     ("hickory-proto", &["wherry-dns"]),
     ("prost", &["wherry-plugin-api"]),
     ("axum", &["wherry-apiserver", "wherry-node"]),
