@@ -124,6 +124,7 @@ impl Images {
     }
 
     #[cfg(not(feature = "compiler"))]
+    #[expect(clippy::unused_async, reason = "where files are compiled it waits")]
     async fn compile(&self, digest: &str, _: &Path, _: u64) -> Result<Arc<Program>, RuntimeError> {
         Err(missing(digest, None))
     }
