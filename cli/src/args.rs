@@ -20,6 +20,7 @@ use crate::front_proxies::FrontProxyArgs;
 use crate::image::ImageCommand;
 use crate::image_args::ImageArgs;
 use crate::ingress_args::{IngressArgs, IngressIdentityArgs};
+use crate::keyvalue_args::KeyvalueArgs;
 use crate::network::Addresses;
 use crate::resource_args::ResourceArgs;
 use crate::run::RunArgs;
@@ -279,6 +280,8 @@ pub(crate) struct NodeArgs {
     pub(crate) shutdown: ShutdownArgs,
     #[command(flatten)]
     pub(crate) images: ImageArgs,
+    #[command(flatten)]
+    pub(crate) keyvalue: KeyvalueArgs,
     #[command(flatten)]
     pub(crate) ingress: IngressArgs,
 }

@@ -18,10 +18,6 @@ use crate::wasm::{SourceArgs, print};
 pub(crate) use making::compile;
 
 #[derive(Debug, Args)]
-#[cfg_attr(
-    not(feature = "compiler"),
-    expect(dead_code, reason = "a program without a compiler takes the arguments and says what it lacks")
-)]
 pub(crate) struct CompileArgs {
     #[command(flatten)]
     source: SourceArgs,

@@ -15,6 +15,7 @@ mod front_proxies;
 mod image;
 mod image_args;
 mod ingress_args;
+mod keyvalue_args;
 mod logging;
 mod manifest_url;
 mod network;

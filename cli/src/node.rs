@@ -16,6 +16,7 @@ use wherry_node::{
     IngressDoors, ManifestUrl, NetworkMode, NodeEndpoint, NodeError, Registries, ResourceSettings,
     ShutdownGrace, SignaturePolicy, Sysctls,
 };
+use wherry_wasm_runtime::Redis;
 
 use crate::args::NodeArgs;
 use crate::network::{Addresses, Network, NodePrefixes, node_ips};
@@ -43,6 +44,7 @@ pub(crate) struct NodePlan {
     pub(crate) credential_providers: Arc<CredentialProviders>,
     pub(crate) image_limits: ImageLimits,
     compiles_wasm: bool,
+    keyvalue_redis: Option<Redis>,
     pub(crate) ingress: IngressDoors,
     registered: Arc<SetOnce<()>>,
 }
@@ -85,6 +87,7 @@ impl NodePlan {
             credential_providers: args.images.credential_providers()?,
             image_limits: args.images.limits()?,
             compiles_wasm: args.images.compile_wasm,
+            keyvalue_redis: args.keyvalue.redis()?,
             ingress: IngressDoors::default(),
             registered: Arc::default(),
         })
@@ -133,6 +136,7 @@ impl NodePlan {
             credential_providers: self.credential_providers.clone(),
             image_limits: self.image_limits,
             compiles_wasm: self.compiles_wasm,
+            keyvalue_redis: self.keyvalue_redis.clone(),
             ingress: self.ingress,
             cni: self.cni.clone(),
             oci_runtime: self.oci_runtime.clone(),

@@ -119,6 +119,7 @@ fn specify(
 ) -> ContainerSpec {
     let sandbox = SandboxSpec {
         id: SandboxId("run".to_owned()),
+        namespace: String::new(),
         hostname: "localhost".to_owned(),
         ip: listen.ip(),
         ip6: None,

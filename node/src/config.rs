@@ -79,6 +79,8 @@ pub struct Config {
     pub oci_runtime: PathBuf,
     /// Whether WebAssembly is compiled here, if this build can.
     pub compiles_wasm: bool,
+    /// Where Pods of WebAssembly that say so have what they keep by `wasi:keyvalue`.
+    pub keyvalue_redis: Option<wherry_wasm_runtime::Redis>,
     /// Set as soon as the Node says what this run has to say of it.
     pub registered: Arc<SetOnce<()>>,
     /// The time.

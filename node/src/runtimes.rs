@@ -118,6 +118,7 @@ pub(crate) fn open(
     let now: wherry_wasm_runtime::Clock = Arc::new(move || clock.now());
     let mut wasm = wherry_wasm_runtime::Config::new(wasm_dir(&config.data_dir), now.clone());
     wasm.compiles &= config.compiles_wasm;
+    wasm.redis.clone_from(&config.keyvalue_redis);
     wasm.names = names;
     wasm.paths = Arc::new(in_process.clone());
     wasm.listening = in_process.listening.clone();

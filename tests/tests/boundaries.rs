@@ -72,11 +72,13 @@ const CLIENTS: &[&str] = &[
 const THEIRS: &[(&str, &[&str])] = &[
     ("kube", CLIENTS),
     ("k8s-openapi", CLIENTS),
+    ("wasm-encoder", &["wherry-wasm-runtime"]),
     ("wasmparser", &["wherry-wasm-runtime"]),
     ("wasmtime", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi", &["wherry-wasm-runtime"]),
     ("wasmtime-wasi-http", &["wherry-wasm-runtime"]),
     ("redb", &["wherry-store"]),
+    ("redis", &["wherry-wasm-runtime"]),
     ("hickory-proto", &["wherry-dns"]),
     ("prost", &["wherry-plugin-api"]),
     ("axum", &["wherry-apiserver", "wherry-node"]),

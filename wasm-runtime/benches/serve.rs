@@ -174,6 +174,7 @@ fn digest_of(image: &ImageContent) -> &str {
 fn spec(dir: &Path, image: &ImageContent, attempt: u32) -> ContainerSpec {
     let sandbox = SandboxSpec {
         id: SandboxId("bench".into()),
+        namespace: "default".into(),
         hostname: "bench".into(),
         ip: "127.244.0.2".parse().unwrap(),
         ip6: None,

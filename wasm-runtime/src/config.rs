@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::handed::Listening;
+use crate::interfaces::keyvalue::redis::Redis;
 use crate::names::{Names, NodeNames};
 use crate::paths::{Network, Paths};
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub compiles: bool,
     /// The directory of another runtime, whose [imported code](crate::ImportedCode) counts as well.
     pub imported: Option<PathBuf>,
+    /// Where Pods that say so have what they keep by `wasi:keyvalue`, if anywhere.
+    pub redis: Option<Redis>,
     /// The file in which the core dump of a guest that traps is written, whatever its Pod asks for.
     pub core_dump: Option<PathBuf>,
 }
@@ -70,6 +73,7 @@ impl Config {
             core_dump: None,
             compiles: cfg!(feature = "compiler"),
             imported: None,
+            redis: None,
         }
     }
 }

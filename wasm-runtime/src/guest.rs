@@ -57,7 +57,7 @@ pub(crate) struct Guest {
     pub(crate) variables: Arc<Variables>,
     pub(crate) working_dir: Option<Arc<str>>,
     /// What `wasi:keyvalue` has.
-    pub(crate) keyvalue: Arc<Buckets>,
+    pub(crate) keyvalue: Buckets,
     /// What `wasi:blobstore` has.
     pub(crate) blobs: Option<Arc<Blobs>>,
     /// Where `wasi:logging` writes.
@@ -146,7 +146,7 @@ pub(crate) struct Environment {
     /// The names the pod knows.
     pub(crate) names: PodNames,
     /// What its pod keeps for `wasi:keyvalue`.
-    pub(crate) keyvalue: Arc<Buckets>,
+    pub(crate) keyvalue: Buckets,
     /// What its pod keeps for `wasi:blobstore`, if it imports that.
     pub(crate) blobs: Option<Arc<Blobs>>,
     /// Client of outgoing requests.
@@ -183,7 +183,7 @@ impl Environment {
             names: self.names.clone(),
             variables: Arc::clone(&self.variables),
             working_dir: self.working_dir.clone(),
-            keyvalue: Arc::clone(&self.keyvalue),
+            keyvalue: self.keyvalue.clone(),
             blobs: self.blobs.clone(),
             log: self.log.clone(),
         };

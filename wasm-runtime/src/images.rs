@@ -1,14 +1,18 @@
 //! From image content to programs: each digest is compiled once, loaded while it is used.
 
 use std::collections::HashMap;
+#[cfg(feature = "compiler")]
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+#[cfg(feature = "compiler")]
 use ring::digest::{SHA256, digest};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
+#[cfg(feature = "compiler")]
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use wherry_runtime_api::{ImageContent, RuntimeError};
 
@@ -22,6 +26,7 @@ use crate::target::Target;
 type Loaded = Arc<OnceCell<Arc<Program>>>;
 
 /// Images that may wait to be compiled; more are refused, and asked for again later.
+#[cfg(feature = "compiler")]
 const QUEUE: usize = 64;
 
 /// The programs of this node.
@@ -32,8 +37,10 @@ pub(crate) struct Images {
     /// The largest file that is compiled, where files are compiled.
     largest: Option<u64>,
     /// Compiling takes whatever cores have left and much memory: one image at a time, in the order they were asked for.
+    #[cfg(feature = "compiler")]
     compiling: Semaphore,
     /// A place for each that compiles or waits to.
+    #[cfg(feature = "compiler")]
     queue: Semaphore,
     compiled: AtomicU64,
 }
@@ -46,7 +53,9 @@ impl Images {
             cache: Arc::new(cache),
             programs: Mutex::default(),
             largest,
+            #[cfg(feature = "compiler")]
             compiling: Semaphore::new(1),
+            #[cfg(feature = "compiler")]
             queue: Semaphore::new(1 + QUEUE),
             compiled: AtomicU64::new(0),
         }
@@ -115,6 +124,7 @@ impl Images {
     }
 
     #[cfg(not(feature = "compiler"))]
+    #[expect(clippy::unused_async, reason = "where files are compiled it waits")]
     async fn compile(&self, digest: &str, _: &Path, _: u64) -> Result<Arc<Program>, RuntimeError> {
         Err(missing(digest, None))
     }

@@ -99,6 +99,7 @@ pub use config::{Clock, Config, Limits, Output};
 pub use handed::{Listener, Listening};
 pub use imported::{ImportError, Imported, ImportedCode};
 pub use inspect::{Form, InspectError, Inspection, Start, inspect};
+pub use interfaces::keyvalue::redis::{Redis, RedisUrlError};
 pub use names::Names;
 pub use paths::{Path, Paths};
 #[cfg(feature = "compiler")]

@@ -108,6 +108,7 @@ impl WasmRuntime {
             core_dump,
             compiles,
             imported,
+            redis,
         } = config;
         let io = |action: &'static str, path: &Path| {
             let path = path.to_owned();
@@ -119,13 +120,14 @@ impl WasmRuntime {
             .map_err(io("open the code cache in", &data_dir))?;
         let staging = data_dir.join("mounts");
         remove_directory(&staging)?;
+        let executor = Executor::of_node().map_err(|error| unavailable(&error))?;
         Ok(Self {
             images: Images::new(Arc::clone(&machine), cache, compiles.then_some(limits.image_bytes)),
-            executor: Executor::of_node().map_err(|error| unavailable(&error))?,
+            stores: Stores::new(limits.keyvalue_bytes, redis, executor.handle()),
+            executor,
             containers: Mutex::default(),
             namespaces: tokio::sync::Mutex::default(),
             limits_of_pods: AllLimits::new(Arc::clone(&machine.turns)),
-            stores: Stores::new(limits.keyvalue_bytes),
             events: broadcast::Sender::new(EVENTS),
             names,
             paths,
@@ -190,8 +192,8 @@ impl WasmRuntime {
         let preopens = preopens::prepare(&spec.mounts, &self.staging(&spec.id))
             .map_err(|error| invalid(error.to_string()))?;
         let uses = |package| container.program.imports.iter().any(|import| import.starts_with(package));
-        let mount = container.settings.keyvalue.as_deref().filter(|_| uses(keyvalue::PACKAGE));
-        let keyvalue = self.stores.buckets(spec, mount).map_err(|error| invalid(error.to_string()))?;
+        let place = container.settings.keyvalue.as_ref().filter(|_| uses(keyvalue::PACKAGE));
+        let keyvalue = self.stores.buckets(spec, place).map_err(|error| invalid(error.to_string()))?;
         let mount = container.settings.blobstore.as_deref();
         let blobs = uses(blobs::PACKAGE).then(|| self.stores.blobs(spec, mount)).transpose();
         let blobs = blobs.map_err(|error| invalid(error.to_string()))?;

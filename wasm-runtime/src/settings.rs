@@ -9,7 +9,7 @@
 //! | `run.wherry.dev/level` | `baseline` | what its namespace is held to; the API server writes it |
 //! | `run.wherry.dev/in-process` | `false` | whether its requests to guests of this process are handed over, without a connection |
 //! | `run.wherry.dev/instance-reuse` | `1000` | how many requests an instance may answer, one after the other |
-//! | `run.wherry.dev/keyvalue` | `/data` | the mount in whose volume `wasi:keyvalue` has its buckets |
+//! | `run.wherry.dev/keyvalue` | `/data`, `redis` | the mount in whose volume `wasi:keyvalue` has its buckets, or the node's Redis |
 //! | `run.wherry.dev/request-timeout` | `30s`, `1m 30s` | how long a request to a server may take, with its response |
 
 use std::collections::BTreeMap;
@@ -49,10 +49,19 @@ pub(crate) struct Settings {
     pub(crate) in_process: bool,
     /// How many requests an instance may answer, one after the other.
     pub(crate) instance_reuse: NonZeroU32,
-    /// The mount in whose volume buckets are.
-    pub(crate) keyvalue: Option<String>,
+    /// Where buckets are, if not in memory.
+    pub(crate) keyvalue: Option<Keyvalue>,
     /// How long a request may take, with its response.
     pub(crate) request_timeout: Option<Duration>,
+}
+
+/// Where the buckets of a Pod are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Keyvalue {
+    /// In the volume of this mount.
+    Mount(String),
+    /// In the node's Redis.
+    Redis,
 }
 
 /// An annotation that asks for nothing there is.
@@ -118,7 +127,12 @@ impl Settings {
                     let known = "a number above zero, as 1000";
                     settings.instance_reuse = parsed(INSTANCE_REUSE, value, known, value.parse().ok())?;
                 }
-                KEYVALUE => settings.keyvalue = Some(mount(KEYVALUE, value)?),
+                KEYVALUE if value == "redis" => settings.keyvalue = Some(Keyvalue::Redis),
+                KEYVALUE => {
+                    let known = "redis, or the path of a mount, as /data";
+                    let place = path(value).map(Keyvalue::Mount);
+                    settings.keyvalue = Some(parsed(KEYVALUE, value, known, place)?);
+                }
                 REQUEST_TIMEOUT => {
                     let known = "a duration above zero, as 30s or 1m 30s";
                     settings.request_timeout = Some(parsed(REQUEST_TIMEOUT, value, known, duration(value))?);
@@ -131,8 +145,11 @@ impl Settings {
 }
 
 fn mount(name: &'static str, value: &str) -> Result<String, SettingError> {
-    let path = Some(value.to_owned()).filter(|value| value.starts_with('/'));
-    parsed(name, value, "the path of a mount, as /data", path)
+    parsed(name, value, "the path of a mount, as /data", path(value))
+}
+
+fn path(value: &str) -> Option<String> {
+    Some(value.to_owned()).filter(|value| value.starts_with('/'))
 }
 
 fn duration(value: &str) -> Option<Duration> {
@@ -181,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn buckets_are_in_a_volume_or_in_redis() {
+        assert_eq!(read(&[(KEYVALUE, "redis")]).unwrap().keyvalue, Some(Keyvalue::Redis));
+        assert_eq!(read(&[(KEYVALUE, "/redis")]).unwrap().keyvalue, Some(Keyvalue::Mount("/redis".into())));
+        let error = read(&[(KEYVALUE, "Redis")]).unwrap_err().to_string();
+        assert!(error.contains("not redis, or the path of a mount"), "{error}");
+    }
+
+    #[test]
     fn a_restricted_namespace_gives_what_is_asked_for_and_no_more() {
         let nothing = read(&[(CAPABILITIES, ""), (EGRESS, ""), (LEVEL, "restricted")]).unwrap();
         assert_eq!(read(&[(LEVEL, "restricted")]), Ok(nothing.clone()));
@@ -204,6 +229,7 @@ mod tests {
                     Ok(settings) => {
                         prop_assert!(name != REQUEST_TIMEOUT || settings.request_timeout.is_some());
                         prop_assert!(name != CORE_DUMPS || settings.core_dumps.is_some_and(|path| path.starts_with('/')));
+                        prop_assert!(name != KEYVALUE || settings.keyvalue == Some(Keyvalue::Mount(value.clone())) && value.starts_with('/'));
                         prop_assert!(name != IN_PROCESS || settings.in_process == (value == "true"));
                         prop_assert!(name != INSTANCE_REUSE || settings.instance_reuse == value.parse().unwrap());
                     }

@@ -56,6 +56,9 @@ impl fmt::Display for ContainerId {
 pub struct SandboxSpec {
     /// The pod's uid.
     pub id: SandboxId,
+    /// The namespace of the pod's name: what several pods share beyond the node is kept apart by it.
+    #[serde(default)]
+    pub namespace: String,
     /// The hostname containers see.
     pub hostname: String,
     /// The pod's address, which wasm containers bind.

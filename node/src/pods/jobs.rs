@@ -153,6 +153,7 @@ pub(super) async fn set_up_network(ctx: Arc<Context>, pod: Arc<Pod>, netns: bool
     };
     let sandbox = SandboxSpec {
         id: SandboxId(uid.to_owned()),
+        namespace: pod.namespace().unwrap_or_default(),
         hostname: own_name,
         ip,
         ip6,

@@ -28,6 +28,7 @@ const HOST: Host = Host {
 pub(crate) fn container() -> ContainerSpec {
     let sandbox = SandboxSpec {
         id: SandboxId("uid".into()),
+        namespace: "default".into(),
         hostname: "host".into(),
         ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip6: None,

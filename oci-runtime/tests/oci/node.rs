@@ -47,6 +47,7 @@ impl Node {
         config.shims_cgroup.clone_from(&group);
         let sandbox = SandboxSpec {
             id: SandboxId(name),
+            namespace: "default".into(),
             hostname: "pod-host".into(),
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ip6: None,

@@ -1,4 +1,5 @@
-//! Which buckets and blobs a container has: those of its Pod, or those of a volume, whichever containers and Pods of this node mount it.
+//! Which buckets and blobs a container has: those of its Pod, those of a volume, whichever containers and Pods of this node mount it, or those of its
+//! namespace in the node's Redis.
 
 use std::collections::HashMap;
 use std::io;
@@ -7,19 +8,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use wherry_runtime_api::{ContainerSpec, SandboxId};
 
 use super::blobs::{Blobs, BlobsError};
 use super::journal::JournalError;
 use super::keyvalue::Buckets;
+use super::keyvalue::local::Local;
+use super::keyvalue::redis::{Namespace, Redis, Server};
 use crate::preopens;
+use crate::settings::Keyvalue;
 
 /// All buckets and blobs of the node.
 pub(crate) struct Stores {
     /// What all buckets of a Pod or volume may keep.
     most: usize,
-    pods: Mutex<HashMap<SandboxId, Arc<Buckets>>>,
-    buckets: Volumes<Buckets>,
+    pods: Mutex<HashMap<SandboxId, Arc<Local>>>,
+    buckets: Volumes<Local>,
+    redis: Option<Arc<Server>>,
     blobs: Volumes<Blobs>,
 }
 
@@ -36,6 +42,11 @@ pub(crate) enum StoreError {
         "it imports wasi:blobstore, and the annotation run.wherry.dev/blobstore of its Pod names no mount for it"
     )]
     NoVolume,
+    /// There is none.
+    #[error(
+        "the annotation run.wherry.dev/keyvalue of its Pod says redis, and this node has none: it is named by --keyvalue-redis"
+    )]
+    NoRedis,
     /// The volume is not to be had.
     #[error("cannot look at {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
@@ -48,20 +59,29 @@ pub(crate) enum StoreError {
 }
 
 impl Stores {
-    /// None yet; the buckets of each Pod or volume may keep so many bytes.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, pods: Mutex::default(), buckets: Volumes::new(), blobs: Volumes::new() }
+    /// None yet; the buckets of each Pod or volume may keep so many bytes. The threads of `node` are in its own network.
+    pub(crate) fn new(most: usize, redis: Option<Redis>, node: &Handle) -> Self {
+        let redis = redis.map(|redis| Arc::new(Server::new(redis, node.clone())));
+        Self { most, pods: Mutex::default(), buckets: Volumes::new(), redis, blobs: Volumes::new() }
     }
 
-    /// The buckets of a container whose Pod has them in the volume that is mounted at `mount`, or in memory.
+    /// The buckets of a container whose Pod has them where it says, or in memory.
     pub(crate) fn buckets(
         &self,
         spec: &ContainerSpec,
-        mount: Option<&str>,
-    ) -> Result<Arc<Buckets>, StoreError> {
-        let Some(path) = mount else { return Ok(self.of_pod(&spec.sandbox.id)) };
-        let open = |volume: &Path| Ok(Buckets::in_volume(volume, self.most)?);
-        self.buckets.of(mounted(spec, "keyvalue", path)?, open)
+        place: Option<&Keyvalue>,
+    ) -> Result<Buckets, StoreError> {
+        match place {
+            None => Ok(Buckets::Local(self.of_pod(&spec.sandbox.id))),
+            Some(Keyvalue::Mount(path)) => {
+                let open = |volume: &Path| Ok(Local::in_volume(volume, self.most)?);
+                Ok(Buckets::Local(self.buckets.of(mounted(spec, "keyvalue", path)?, open)?))
+            }
+            Some(Keyvalue::Redis) => {
+                let server = Arc::clone(self.redis.as_ref().ok_or(StoreError::NoRedis)?);
+                Ok(Buckets::Redis(Arc::new(Namespace::new(server, &spec.sandbox.namespace))))
+            }
+        }
     }
 
     /// The blobs of a container whose Pod has them in the volume that is mounted at `mount`.
@@ -75,8 +95,8 @@ impl Stores {
         self.pods.lock().remove(pod);
     }
 
-    fn of_pod(&self, pod: &SandboxId) -> Arc<Buckets> {
-        let make = || Arc::new(Buckets::in_memory(self.most));
+    fn of_pod(&self, pod: &SandboxId) -> Arc<Local> {
+        let make = || Arc::new(Local::in_memory(self.most));
         Arc::clone(self.pods.lock().entry(pod.clone()).or_insert_with(make))
     }
 }

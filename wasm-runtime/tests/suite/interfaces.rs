@@ -6,7 +6,12 @@ use wherry_runtime_api::{ContainerSpec, Mount, Runtime as _};
 use crate::support::{Node, log, runtime, strings};
 
 /// A container that does this; of the same Pod as another if there is one.
-fn doing(node: &Node, name: &str, beside: Option<&ContainerSpec>, steps: &[&str]) -> ContainerSpec {
+pub(crate) fn doing(
+    node: &Node,
+    name: &str,
+    beside: Option<&ContainerSpec>,
+    steps: &[&str],
+) -> ContainerSpec {
     let mut spec = node.container(name, "interfaces");
     spec.args = Some(strings(steps));
     spec.env = vec![("COLOR".into(), "blue".into())];
@@ -20,7 +25,7 @@ fn doing(node: &Node, name: &str, beside: Option<&ContainerSpec>, steps: &[&str]
 }
 
 /// What it printed, once it ended well.
-async fn printed(node: &Node, spec: &ContainerSpec) -> Vec<String> {
+pub(crate) async fn printed(node: &Node, spec: &ContainerSpec) -> Vec<String> {
     let exited = node.run(spec).await;
     assert_eq!(exited.code, 0, "{exited:?}: {:?}", log(spec, Stream::Stderr));
     log(spec, Stream::Stdout)

@@ -7,6 +7,8 @@ mod attacks;
 #[cfg(test)]
 mod blobs;
 #[cfg(test)]
+mod buckets;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod contract;
@@ -36,6 +38,8 @@ mod p3_commands;
 mod p3_servers;
 #[cfg(test)]
 mod processors;
+#[cfg(test)]
+mod redis_server;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]

@@ -133,6 +133,7 @@ pub(crate) fn pod_ip(n: u8) -> IpAddr {
 pub(crate) fn container(dir: &Path, name: &str, image: ImageContent) -> ContainerSpec {
     let sandbox = SandboxSpec {
         id: SandboxId(format!("uid-{name}")),
+        namespace: "default".into(),
         hostname: format!("host-{name}"),
         ip: pod_ip(0),
         ip6: None,

@@ -107,6 +107,7 @@ impl Scene {
         let ip = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 5));
         let sandbox = SandboxSpec {
             id: SandboxId("u-1".to_owned()),
+            namespace: "default".into(),
             hostname: "web".to_owned(),
             ip,
             ip6: None,

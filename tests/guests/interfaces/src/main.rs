@@ -78,6 +78,15 @@ fn main() -> Result<(), store::Error> {
             "log" => logging::log(logging::Level::Warn, &operand(), &operand()),
             "get" => println!("{:?}", store::open(&operand())?.get(&operand())?.map(text)),
             "set" => store::open(&operand())?.set(&operand(), operand().as_bytes())?,
+            "fill" => {
+                let (bucket, key) = (store::open(&operand())?, operand());
+                bucket.set(&key, &vec![1; operand().parse().expect("a number")])?;
+            }
+            "many" => {
+                let (bucket, key) = (store::open(&operand())?, operand());
+                let keys = vec![key; operand().parse().expect("a number")];
+                println!("{}", batch::get_many(&bucket, &keys)?.len());
+            }
             "delete" => store::open(&operand())?.delete(&operand())?,
             "exists" => println!("{}", store::open(&operand())?.exists(&operand())?),
             "keys" => println!("{:?}", store::open(&operand())?.list_keys(None)?.keys),
