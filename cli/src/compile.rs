@@ -78,6 +78,7 @@ pub(crate) struct RemoveArgs {
 
 /// Compiles a file or an image.
 #[cfg(not(feature = "compiler"))]
+#[expect(clippy::unused_async, reason = "what compiles waits for images")]
 pub(crate) async fn compile(_: CompileArgs) -> anyhow::Result<()> {
     anyhow::bail!(
         "this wherry was built without a compiler; use one that was built with the feature compiler"
