@@ -342,14 +342,14 @@ fn connections_that_were_let_in_stay() {
         let mut field = Field::start().await;
         field.apply().await;
         let (from, to) = (field.pods[0].1.clone(), field.pods[2].clone());
-        let address = SocketAddr::new(to.0.ip.into(), 7070);
+        let address = SocketAddr::new(to.0.ip, 7070);
         let listener = inside(to.1.as_ref(), move || std::net::TcpListener::bind(address).unwrap());
         let mut stream = inside(from.as_ref(), move || std::net::TcpStream::connect(address).unwrap());
         let (mut served, _) = listener.accept().unwrap();
         let deny = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
         field.world.record_policy(&Event::Apply(policy("green", "deny", &deny)));
         field.apply().await;
-        assert_eq!(reached(from.as_ref(), field.pods[0].0.ip.into(), vec![address]), [false]);
+        assert_eq!(reached(from.as_ref(), field.pods[0].0.ip, vec![address]), [false]);
         stream.write_all(b"still there?").unwrap();
         let mut buffer = [0; 12];
         served.read_exact(&mut buffer).unwrap();
