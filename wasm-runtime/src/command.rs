@@ -50,7 +50,7 @@ pub(crate) async fn run(
 /// Waits for the end of what runs, whatever ends it.
 async fn end(
     outcome: impl Future<Output = wasmtime::Result<i32>>,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     signals: &Signals,
     interrupt: CancellationToken,
 ) -> Exit {
@@ -87,7 +87,7 @@ async fn show(mut shown: Side, log: &LogFile) {
 pub(crate) async fn execute(
     machine: &Machine,
     program: &Program,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     role: Role,
 ) -> wasmtime::Result<i32> {
     let command = match &program.kind {
@@ -119,7 +119,7 @@ pub(crate) async fn execute(
 async fn start(
     machine: &Machine,
     module: &wasmtime::InstancePre<ModuleGuest>,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     role: Role,
 ) -> wasmtime::Result<i32> {
     let mut store = environment.module_store(&machine.engine, role)?;

@@ -72,7 +72,7 @@ pub(crate) fn exec(
 async fn run(
     machine: &Machine,
     container: &Container,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     (arguments, streams): (Vec<String>, Streams),
     interrupt: CancellationToken,
 ) -> i32 {

@@ -37,31 +37,19 @@ use crate::{ticker, under_way};
 /// The state of a component's store.
 pub(crate) struct Guest {
     wasi: WasiCtx,
-    _directories: Arc<WasiFilesystemCtx>,
+    _directories: Option<Arc<WasiFilesystemCtx>>,
     table: ResourceTable,
     http: WasiHttpCtx,
     outgoing: Outgoing,
+    /// What it has in common with others of its container.
+    pub(crate) environment: Arc<Environment>,
     /// Where its requests are driven, while somebody does.
     pub(crate) requests: Option<Requests>,
     memory: Meter,
     /// The sockets it has open.
     pub(crate) open_sockets: Held,
-    /// Where it is told what was refused.
-    pub(crate) remarks: Arc<Remarks>,
-    /// The pod's network, for sockets.
-    pub(crate) network: PodNetwork,
-    /// The names the pod knows.
-    pub(crate) names: PodNames,
-    /// What `wasi:cli/environment` tells: `argv`, the environment, which is `wasi:config` too, and where it is.
+    /// Its `argv`.
     pub(crate) arguments: Arc<[String]>,
-    pub(crate) variables: Arc<Variables>,
-    pub(crate) working_dir: Option<Arc<str>>,
-    /// What `wasi:keyvalue` has.
-    pub(crate) keyvalue: Buckets,
-    /// What `wasi:blobstore` has.
-    pub(crate) blobs: Option<Arc<Blobs>>,
-    /// Where `wasi:logging` writes.
-    pub(crate) log: LogFile,
 }
 
 impl WasiView for Guest {
@@ -91,7 +79,7 @@ impl Guest {
 pub(crate) struct ModuleGuest {
     /// The functions a module imports.
     pub(crate) wasi: WasiP1Ctx,
-    _directories: Arc<WasiFilesystemCtx>,
+    _directories: Option<Arc<WasiFilesystemCtx>>,
     memory: Meter,
 }
 
@@ -121,7 +109,7 @@ impl Role {
     }
 }
 
-/// Everything instances of one container have in common.
+/// Everything instances of one container have in common. They share it as a whole: a fresh instance costs less the less it counts.
 pub(crate) struct Environment {
     /// `argv`, never empty.
     pub(crate) arguments: Arc<[String]>,
@@ -161,13 +149,15 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// A store for one instance of a component.
-    pub(crate) fn store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<Guest>> {
+    pub(crate) fn store(self: &Arc<Self>, engine: &Engine, role: Role) -> wasmtime::Result<Store<Guest>> {
         let mut table = ResourceTable::new();
         table.set_max_capacity(self.handles);
         let (arguments, directories) = (role.arguments(&self.arguments), self.directories.open()?);
         let open_sockets = Held::new(self.sockets.clone());
         let mut wasi = self.wasi(role, open_sockets.clone()).build();
-        wasi.filesystem().clone_from(&directories);
+        if let Some(directories) = &directories {
+            wasi.filesystem().clone_from(directories);
+        }
         let guest = Guest {
             arguments,
             wasi,
@@ -175,17 +165,10 @@ impl Environment {
             table,
             http: WasiHttpCtx::new(),
             outgoing: self.outgoing.clone(),
+            environment: Arc::clone(self),
             requests: None,
             memory: Meter::new(Arc::clone(&self.memory)),
             open_sockets,
-            remarks: Arc::clone(&self.remarks),
-            network: self.network.clone(),
-            names: self.names.clone(),
-            variables: Arc::clone(&self.variables),
-            working_dir: self.working_dir.clone(),
-            keyvalue: self.keyvalue.clone(),
-            blobs: self.blobs.clone(),
-            log: self.log.clone(),
         };
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.memory);
@@ -198,7 +181,11 @@ impl Environment {
     }
 
     /// A store for one instance of a wasip1 module.
-    pub(crate) fn module_store(&self, engine: &Engine, role: Role) -> wasmtime::Result<Store<ModuleGuest>> {
+    pub(crate) fn module_store(
+        self: &Arc<Self>,
+        engine: &Engine,
+        role: Role,
+    ) -> wasmtime::Result<Store<ModuleGuest>> {
         let arguments = role.arguments(&self.arguments);
         let directories = self.directories.open()?;
         let mut builder = self.wasi(role, Held::new(self.sockets.clone()));
@@ -208,7 +195,9 @@ impl Environment {
         }
         let mut wasi = builder.build_p1();
         wasi.ctx().table.set_max_capacity(self.handles);
-        wasi.ctx().ctx.filesystem().clone_from(&directories);
+        if let Some(directories) = &directories {
+            wasi.ctx().ctx.filesystem().clone_from(directories);
+        }
         let memory = Meter::new(Arc::clone(&self.memory));
         let guest = ModuleGuest { wasi, _directories: directories, memory };
         let mut store = Store::new(engine, guest);
@@ -218,8 +207,8 @@ impl Environment {
     }
 
     /// All but directories, and what components are told by `interfaces::environment`.
-    fn wasi(&self, role: Role, open_sockets: Held) -> WasiCtxBuilder {
-        let (network, remarks) = (self.network.clone(), Arc::clone(&self.remarks));
+    fn wasi(self: &Arc<Self>, role: Role, open_sockets: Held) -> WasiCtxBuilder {
+        let environment = Arc::clone(self);
         let mut builder = WasiCtx::builder();
         match role {
             Role::Program { stdin } => {
@@ -237,7 +226,8 @@ impl Environment {
         };
         builder.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(true).socket_addr_check(
             move |address, operation| {
-                let permitted = network.permits(address, operation);
+                let permitted = environment.network.permits(address, operation);
+                let remarks = &environment.remarks;
                 if !permitted {
                     remarks.refused(&format!("{address} is out of this Pod's reach"));
                 }

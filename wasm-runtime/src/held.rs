@@ -32,31 +32,34 @@ impl Allowance {
 
 /// What one instance has open; it is given back with the instance at the latest.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub(crate) struct Held(Arc<Taken>);
+
+#[derive(Debug)]
+struct Taken {
     allowance: Allowance,
-    taken: Arc<Mutex<Vec<OwnedSemaphorePermit>>>,
+    permits: Mutex<Vec<OwnedSemaphorePermit>>,
 }
 
 impl Held {
     /// Nothing of the allowance yet.
     pub(crate) fn new(allowance: Allowance) -> Self {
-        Self { allowance, taken: Arc::default() }
+        Self(Arc::new(Taken { allowance, permits: Mutex::default() }))
     }
 
     /// One more.
     pub(crate) fn take(&self) -> Result<(), TooMany> {
-        self.taken.lock().push(self.allowance.take()?);
+        self.0.permits.lock().push(self.0.allowance.take()?);
         Ok(())
     }
 
     /// Whether there may be one more.
     pub(crate) fn room(&self) -> Result<(), TooMany> {
-        self.allowance.take().map(drop)
+        self.0.allowance.take().map(drop)
     }
 
     /// One less.
     pub(crate) fn give_back(&self) {
-        self.taken.lock().pop();
+        self.0.permits.lock().pop();
     }
 }
 

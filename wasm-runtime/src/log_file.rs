@@ -22,11 +22,13 @@ use crate::config::Clock;
 /// Bytes a guest may write in one call.
 const WRITE_SIZE: usize = 64 * 1024;
 
-/// The log file of one container.
+/// The log file of one container; clones are the same.
 #[derive(Clone)]
-pub(crate) struct LogFile {
+pub(crate) struct LogFile(Arc<Log>);
+
+struct Log {
     /// None: what is written goes to the output of this process.
-    file: Option<Arc<Lazy>>,
+    file: Option<Lazy>,
     followers: Arc<Followers>,
     clock: Clock,
 }
@@ -56,39 +58,38 @@ impl LogFile {
     pub(crate) fn open(path: &Path, clock: Clock) -> io::Result<Self> {
         open(path)?;
         let file = Lazy { path: path.to_owned(), opened: OnceLock::new() };
-        Ok(Self { file: Some(Arc::new(file)), followers: Followers::new(), clock })
+        Ok(Self(Arc::new(Log { file: Some(file), followers: Followers::new(), clock })))
     }
 
     /// The output of this process in place of a file.
     pub(crate) fn of_process(clock: Clock) -> Self {
-        Self { file: None, followers: Followers::new(), clock }
+        Self(Arc::new(Log { file: None, followers: Followers::new(), clock }))
     }
 
     /// A stream of one instance: its lines never mix with those of another. None if it has that of this process.
     pub(crate) fn stream(&self, stream: Stream) -> Option<LogStream> {
-        let (file, clock) = (Arc::clone(self.file.as_ref()?), Arc::clone(&self.clock));
-        let followers = Arc::clone(&self.followers);
-        let lines = Lines { file, followers, clock, stream, encoder: Encoder::new(stream) };
+        self.0.file.as_ref()?;
+        let lines = Lines { log: Arc::clone(&self.0), stream, encoder: Encoder::new(stream) };
         Some(LogStream { lines: Arc::new(Mutex::new(lines)) })
     }
 
     /// Those who see what is written.
     pub(crate) fn followers(&self) -> &Followers {
-        &self.followers
+        &self.0.followers
     }
 
     /// Writes what the runtime has to say about the container.
     pub(crate) fn say(&self, text: &str) {
         let mut stream = Encoder::new(Stream::Stderr);
-        let now = (self.clock)();
-        let written = match &self.file {
+        let now = (self.0.clock)();
+        let written = match &self.0.file {
             Some(file) => file.file().and_then(|mut file| {
                 stream.push(text.as_bytes(), now, &mut file)?;
                 stream.finish(now, &mut file)
             }),
             None => writeln!(io::stderr(), "{text}"),
         };
-        self.followers.write(Stream::Stderr, format!("{text}\n").as_bytes());
+        self.0.followers.write(Stream::Stderr, format!("{text}\n").as_bytes());
         if let Err(error) = written {
             tracing::warn!(%error, "cannot write a container log");
         }
@@ -96,17 +97,17 @@ impl LogFile {
 }
 
 struct Lines {
-    file: Arc<Lazy>,
-    followers: Arc<Followers>,
-    clock: Clock,
+    log: Arc<Log>,
     stream: Stream,
     encoder: Encoder,
 }
 
 impl Lines {
     fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.encoder.push(bytes, (self.clock)(), &mut self.file.file()?)?;
-        self.followers.write(self.stream, bytes);
+        if let Some(file) = &self.log.file {
+            self.encoder.push(bytes, (self.log.clock)(), &mut file.file()?)?;
+        }
+        self.log.followers.write(self.stream, bytes);
         Ok(())
     }
 }
@@ -114,8 +115,8 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         // What was not opened has no line to finish.
-        let Some(mut file) = self.file.opened.get() else { return };
-        if let Err(error) = self.encoder.finish((self.clock)(), &mut file) {
+        let Some(mut file) = self.log.file.as_ref().and_then(|file| file.opened.get()) else { return };
+        if let Err(error) = self.encoder.finish((self.log.clock)(), &mut file) {
             tracing::warn!(%error, "cannot write a container log");
         }
     }

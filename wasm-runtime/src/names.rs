@@ -127,8 +127,8 @@ pub(crate) fn map_to_pod(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         "resolve-addresses",
         |mut store: StoreContextMut<'_, Guest>, (_, name): (Resource<Network>, String)| {
             let guest = store.data_mut();
-            let (names, network) = (guest.names.clone(), guest.network.clone());
-            let remarks = Arc::clone(&guest.remarks);
+            let (names, network) = (guest.environment.names.clone(), guest.environment.network.clone());
+            let remarks = Arc::clone(&guest.environment.remarks);
             let found = Addresses::Awaited(spawn(find(names, network, name, remarks)));
             Ok((Ok::<_, ErrorCode>(guest.ctx().table.push(found)?),))
         },

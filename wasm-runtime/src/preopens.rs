@@ -37,11 +37,14 @@ impl Directories {
         Self { preopens, open: Mutex::default() }
     }
 
-    /// What an instance holds as long as it lives.
-    pub(crate) fn open(&self) -> wasmtime::Result<Arc<WasiFilesystemCtx>> {
+    /// What an instance holds as long as it lives, if there are any.
+    pub(crate) fn open(&self) -> wasmtime::Result<Option<Arc<WasiFilesystemCtx>>> {
+        if self.preopens.is_empty() {
+            return Ok(None);
+        }
         let mut open = self.open.lock();
         if let Some(open) = open.upgrade() {
-            return Ok(open);
+            return Ok(Some(open));
         }
         let mut builder = WasiCtx::builder();
         for preopen in &self.preopens {
@@ -49,7 +52,7 @@ impl Directories {
         }
         let opened = Arc::new(builder.build().filesystem().clone());
         *open = Arc::downgrade(&opened);
-        Ok(opened)
+        Ok(Some(opened))
     }
 }
 
@@ -189,12 +192,13 @@ mod tests {
         let mounts = [mount(dir.path(), "/data", true)];
         let directories = Directories::new(prepare(&mounts, &dir.path().join("staging")).unwrap());
         assert_eq!(open(), 0);
-        let (one, other) = (directories.open().unwrap(), directories.open().unwrap());
+        let of_instance = || directories.open().unwrap().unwrap();
+        let (one, other) = (of_instance(), of_instance());
         drop(one);
         assert_eq!(open(), 1);
         drop(other);
         assert_eq!(open(), 0);
-        drop(directories.open().unwrap());
+        drop(of_instance());
         fs::remove_dir(dir.path()).unwrap();
         assert!(directories.open().is_err());
     }

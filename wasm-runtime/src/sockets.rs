@@ -99,7 +99,7 @@ fn one_more(guest: &mut Guest) -> SocketResult<()> {
 }
 
 fn too_many(guest: &Guest, error: TooMany) -> SocketError {
-    guest.remarks.refused(&error.to_string());
+    guest.environment.remarks.refused(&error.to_string());
     ErrorCode::NewSocketLimit.into()
 }
 
@@ -145,7 +145,7 @@ async fn tcp_bind(
     network: Resource<Network>,
     address: IpSocketAddress,
 ) -> SocketResult<()> {
-    let address = guest.network.meant(SocketAddr::from(address));
+    let address = guest.environment.network.meant(SocketAddr::from(address));
     HostTcpSocket::start_bind(&mut guest.sockets(), socket, network, address.into()).await
 }
 
@@ -155,8 +155,8 @@ async fn tcp_connect(
     network: Resource<Network>,
     address: IpSocketAddress,
 ) -> SocketResult<()> {
-    let target = guest.network.meant(SocketAddr::from(address));
-    if let Some(source) = guest.network.source(target.ip()) {
+    let target = guest.environment.network.meant(SocketAddr::from(address));
+    if let Some(source) = guest.environment.network.source(target.ip()) {
         let local = SocketAddr::new(source, 0).into();
         let mut view = guest.sockets();
         match HostTcpSocket::start_bind(&mut view, again(&socket), again(&network), local).await {
@@ -182,7 +182,7 @@ async fn udp_bind(
     network: Resource<Network>,
     address: IpSocketAddress,
 ) -> SocketResult<()> {
-    let address = guest.network.meant(SocketAddr::from(address));
+    let address = guest.environment.network.meant(SocketAddr::from(address));
     HostUdpSocket::start_bind(&mut guest.sockets(), socket, network, address.into()).await
 }
 

@@ -20,9 +20,9 @@ enum Failure {
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut store = linker.instance(STORE)?;
     store.func_wrap("get", |store: StoreContextMut<'_, Guest>, (key,): (String,)| {
-        Ok((Ok::<_, Failure>(store.data().variables.get(&key).cloned()),))
+        Ok((Ok::<_, Failure>(store.data().environment.variables.get(&key).cloned()),))
     })?;
     store.func_wrap("get-all", |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((Ok::<_, Failure>(store.data().variables.all().clone()),))
+        Ok((Ok::<_, Failure>(store.data().environment.variables.all().clone()),))
     })
 }

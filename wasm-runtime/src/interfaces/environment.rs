@@ -26,13 +26,13 @@ fn replace(linker: &mut Linker<Guest>, (interface, cwd): (&str, &str)) -> wasmti
     linker.allow_shadowing(true);
     let mut environment = linker.instance(interface)?;
     environment.func_wrap("get-environment", |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((Arc::clone(store.data().variables.all()),))
+        Ok((Arc::clone(store.data().environment.variables.all()),))
     })?;
     environment.func_wrap("get-arguments", |store: StoreContextMut<'_, Guest>, (): ()| {
         Ok((Arc::clone(&store.data().arguments),))
     })?;
     environment.func_wrap(cwd, |store: StoreContextMut<'_, Guest>, (): ()| {
-        Ok((store.data().working_dir.clone(),))
+        Ok((store.data().environment.working_dir.clone(),))
     })?;
     linker.allow_shadowing(false);
     Ok(())

@@ -45,7 +45,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         linker.instance(name)?.func_wrap(
             "log",
             |store: StoreContextMut<'_, Guest>, (severity, context, message): (Severity, String, String)| {
-                store.data().log.say(&line(severity, &context, &message));
+                store.data().environment.log.say(&line(severity, &context, &message));
                 Ok(())
             },
         )?;

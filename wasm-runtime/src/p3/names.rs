@@ -27,7 +27,11 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 async fn find(accessor: &Accessor<Guest>, name: &str) -> Result<Vec<IpAddress>, ErrorCode> {
     let (names, network, remarks) = accessor.with(|mut access| {
         let guest = access.data_mut();
-        (guest.names.clone(), guest.network.clone(), Arc::clone(&guest.remarks))
+        (
+            guest.environment.names.clone(),
+            guest.environment.network.clone(),
+            Arc::clone(&guest.environment.remarks),
+        )
     });
     match ask(&names, &network, &remarks, name).await {
         Ok(addresses) => Ok(addresses.into_iter().map(IpAddress::from).collect()),

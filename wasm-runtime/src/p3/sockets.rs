@@ -49,7 +49,7 @@ fn link_tcp(types: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, Guest>, (socket, address): (Resource<TcpSocket>, IpSocketAddress)| {
             Box::new(async move {
                 let guest = store.data_mut();
-                let address = guest.network.meant(address.into());
+                let address = guest.environment.network.meant(address.into());
                 answer(HostTcpSocket::bind(&mut guest.sockets(), socket, address.into()).await)
             })
         },
@@ -86,7 +86,7 @@ fn link_udp(types: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         |mut store: StoreContextMut<'_, Guest>, (socket, address): (Resource<UdpSocket>, IpSocketAddress)| {
             Box::new(async move {
                 let guest = store.data_mut();
-                let address = guest.network.meant(address.into());
+                let address = guest.environment.network.meant(address.into());
                 answer(HostUdpSocket::bind(&mut guest.sockets(), socket, address.into()).await)
             })
         },
@@ -126,7 +126,7 @@ async fn udp_create(guest: &mut Guest, family: IpAddressFamily) -> SocketResult<
 
 fn one_more(guest: &Guest) -> SocketResult<()> {
     guest.open_sockets.take().map_err(|error| {
-        guest.remarks.refused(&error.to_string());
+        guest.environment.remarks.refused(&error.to_string());
         ErrorCode::Other(Some(error.to_string())).into()
     })
 }
@@ -141,7 +141,7 @@ async fn listen(
         IpAddressFamily::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
         IpAddressFamily::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let own = guest.network.meant(SocketAddr::new(any, 0));
+    let own = guest.environment.network.meant(SocketAddr::new(any, 0));
     let bound = HostTcpSocket::bind(&mut guest.sockets(), again(&socket), own.into()).await;
     unless_bound(bound)?;
     let sockets = Access::<Guest, WasiSockets>::new(store, Guest::sockets);
@@ -155,8 +155,8 @@ async fn connect(
 ) -> SocketResult<()> {
     let target = accessor.with(|mut access| {
         let guest = access.data_mut();
-        let target = guest.network.meant(address);
-        if let Some(source) = guest.network.source(target.ip()) {
+        let target = guest.environment.network.meant(address);
+        if let Some(source) = guest.environment.network.source(target.ip()) {
             let local = SocketAddr::new(source, 0).into();
             at_once(HostTcpSocket::bind(&mut guest.sockets(), again(&socket), local))
                 .and_then(unless_bound)?;
@@ -172,7 +172,7 @@ async fn udp_connect(
     socket: Resource<UdpSocket>,
     address: SocketAddr,
 ) -> SocketResult<()> {
-    let target = guest.network.meant(address);
+    let target = guest.environment.network.meant(address);
     bind_udp(guest, &socket, target)?;
     HostUdpSocket::connect(&mut guest.sockets(), socket, target.into()).await
 }
@@ -186,7 +186,7 @@ async fn send(
     let address = accessor.with(|mut access| {
         let Some(address) = address else { return SocketResult::Ok(None) };
         let guest = access.data_mut();
-        let target = guest.network.meant(address.into());
+        let target = guest.environment.network.meant(address.into());
         bind_udp(guest, &socket, target)?;
         Ok(Some(target.into()))
     })?;
@@ -196,7 +196,7 @@ async fn send(
 
 /// Binds a socket that is not bound yet to where the pod's datagrams to `target` come from.
 fn bind_udp(guest: &mut Guest, socket: &Resource<UdpSocket>, target: SocketAddr) -> SocketResult<()> {
-    let Some(source) = guest.network.source(target.ip()) else { return Ok(()) };
+    let Some(source) = guest.environment.network.source(target.ip()) else { return Ok(()) };
     let local = SocketAddr::new(source, 0).into();
     at_once(HostUdpSocket::bind(&mut guest.sockets(), again(socket), local)).and_then(unless_bound)
 }

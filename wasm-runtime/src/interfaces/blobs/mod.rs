@@ -72,7 +72,7 @@ pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 /// The containers of the guest's Pod. Who imports them and has none is not started.
 fn blobs(store: &Store<'_>) -> Result<Arc<Blobs>, String> {
-    store.data().blobs.clone().ok_or_else(|| "this Pod has no volume for blobs".to_owned())
+    store.data().environment.blobs.clone().ok_or_else(|| "this Pod has no volume for blobs".to_owned())
 }
 
 /// Does something with them off the threads that run guests.
@@ -127,7 +127,7 @@ async fn begun(
     let body = match made {
         Ok(body) => body,
         Err(reason) => {
-            guest.remarks.refused(&format!("an object cannot be written: {reason}"));
+            guest.environment.remarks.refused(&format!("an object cannot be written: {reason}"));
             return Ok(Err(()));
         }
     };

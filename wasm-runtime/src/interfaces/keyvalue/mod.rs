@@ -11,7 +11,9 @@ pub(crate) mod redis;
 use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{ComponentType, Linker, Lower, Resource, ResourceType};
+use wasmtime::component::{
+    ComponentNamedList, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType,
+};
 use wasmtime_wasi::WasiView as _;
 
 use self::local::Local;
@@ -152,7 +154,7 @@ fn opened(
 ) -> wasmtime::Result<(Buckets, Arc<str>)> {
     let guest = store.data_mut();
     let name = Arc::clone(&guest.ctx().table.get(bucket)?.name);
-    Ok((guest.keyvalue.clone(), name))
+    Ok((guest.environment.keyvalue.clone(), name))
 }
 
 fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -165,16 +167,10 @@ fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         let bucket = store.data_mut().ctx().table.push(Bucket { name: name.into() })?;
         Ok((Ok::<_, Failure>(bucket),))
     })?;
-    store.func_wrap_async(
-        "[method]bucket.get",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, key): (Resource<Bucket>, String)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                let found = buckets.get(&bucket, vec![key]).await;
-                Ok((found.map(|found| found.into_iter().flatten().next().map(|(_, value)| value)),))
-            })
-        },
-    )?;
+    on_bucket(&mut store, "[method]bucket.get", |buckets, bucket, key| async move {
+        let found = buckets.get(&bucket, vec![key]).await;
+        found.map(|found| found.into_iter().flatten().next().map(|(_, value)| value))
+    })?;
     store.func_wrap_async(
         "[method]bucket.set",
         |mut store: StoreContextMut<'_, Guest>, (bucket, key, value): (Resource<Bucket>, String, Vec<u8>)| {
@@ -184,61 +180,52 @@ fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             })
         },
     )?;
-    store.func_wrap_async(
-        "[method]bucket.delete",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, key): (Resource<Bucket>, String)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.delete(&bucket, vec![key]).await,))
-            })
-        },
-    )?;
-    store.func_wrap_async(
-        "[method]bucket.exists",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, key): (Resource<Bucket>, String)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.exists(bucket, key).await,))
-            })
-        },
-    )?;
-    store.func_wrap_async(
-        "[method]bucket.list-keys",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, cursor): (Resource<Bucket>, Option<u64>)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.keys(&bucket, cursor).await,))
-            })
-        },
-    )
+    on_bucket(&mut store, "[method]bucket.delete", |buckets, bucket, key| async move {
+        buckets.delete(&bucket, vec![key]).await
+    })?;
+    on_bucket(&mut store, "[method]bucket.exists", |buckets, bucket, key| async move {
+        buckets.exists(bucket, key).await
+    })?;
+    on_bucket(&mut store, "[method]bucket.list-keys", |buckets, bucket, cursor| async move {
+        buckets.keys(&bucket, cursor).await
+    })
 }
 
 fn link_batch(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     let mut batch = linker.instance(BATCH)?;
-    batch.func_wrap_async(
+    on_bucket(
+        &mut batch,
         "get-many",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, keys): (Resource<Bucket>, Vec<String>)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.get(&bucket, keys).await,))
-            })
-        },
+        |buckets, bucket, keys| async move { buckets.get(&bucket, keys).await },
     )?;
-    batch.func_wrap_async(
+    on_bucket(
+        &mut batch,
         "set-many",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, pairs): (Resource<Bucket>, Vec<Pair>)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.set(&bucket, pairs).await,))
-            })
-        },
+        |buckets, bucket, pairs| async move { buckets.set(&bucket, pairs).await },
     )?;
-    batch.func_wrap_async(
-        "delete-many",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, keys): (Resource<Bucket>, Vec<String>)| {
+    on_bucket(&mut batch, "delete-many", |buckets, bucket, keys| async move {
+        buckets.delete(&bucket, keys).await
+    })
+}
+
+/// Lets guests call what takes a bucket that they opened and one thing more.
+fn on_bucket<A, T, F>(
+    instance: &mut LinkerInstance<'_, Guest>,
+    name: &str,
+    call: impl Fn(Buckets, Arc<str>, A) -> F + Copy + Send + Sync + 'static,
+) -> wasmtime::Result<()>
+where
+    (Resource<Bucket>, A): ComponentNamedList + Lift + 'static,
+    A: Send,
+    T: Lower + Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send,
+{
+    instance.func_wrap_async(
+        name,
+        move |mut store: StoreContextMut<'_, Guest>, (bucket, argument): (Resource<Bucket>, A)| {
             Box::new(async move {
                 let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.delete(&bucket, keys).await,))
+                Ok((call(buckets, bucket, argument).await,))
             })
         },
     )
