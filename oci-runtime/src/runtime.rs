@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -383,9 +383,14 @@ impl Runtime for OciRuntime {
     }
 }
 
-/// The machine's cgroups.
+/// The machine's cgroups. Where they are is looked for until they are found, once: it takes going through all hierarchies.
 pub(crate) fn cgroups() -> Result<Cgroups, RuntimeError> {
-    Cgroups::detect().map_err(|reason| RuntimeError::Unavailable { handler: HANDLER, reason })
+    static FOUND: OnceLock<Cgroups> = OnceLock::new();
+    if let Some(found) = FOUND.get() {
+        return Ok(found.clone());
+    }
+    let found = Cgroups::detect().map_err(|reason| RuntimeError::Unavailable { handler: HANDLER, reason })?;
+    Ok(FOUND.get_or_init(|| found).clone())
 }
 
 fn containers_dir(config: &Config) -> PathBuf {

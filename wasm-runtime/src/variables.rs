@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use foldhash::quality::RandomState;
 use wherry_runtime_api::{CommonEnv, ContainerSpec, ImageContent, Variable};
 
 /// See the module's documentation.
@@ -37,9 +38,12 @@ impl Variables {
     /// All of them; of equal names the last one counts, in the place of the first.
     pub(crate) fn all(&self) -> &Arc<[Variable]> {
         self.merged.get_or_init(|| {
-            let mut merged: Vec<Variable> = Vec::new();
-            let mut places = HashMap::new();
-            for variable in self.of_image.iter().chain(self.common.iter()).chain(&self.own) {
+            // Thousands, where a namespace has many Services, and whoever asks waits.
+            let all = || self.of_image.iter().chain(self.common.iter()).chain(&self.own);
+            let most = all().count();
+            let mut merged: Vec<Variable> = Vec::with_capacity(most);
+            let mut places = HashMap::with_capacity_and_hasher(most, RandomState::default());
+            for variable in all() {
                 let place = *places.entry(&*variable.0).or_insert(merged.len());
                 if place == merged.len() {
                     merged.push(variable.clone());

@@ -2,11 +2,11 @@
 //!
 //! They are spread by default.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use wherry_api::selector::{LabelRequirement, LabelSelector, Operator};
 
-use crate::pod::{Rules, holds};
+use crate::pod::{Labels, Rules, holds};
 
 /// The kinds of controllers whose Pods belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +31,60 @@ impl OwnerKind {
 /// Selectors by the name of who has them, in one namespace.
 #[derive(Default)]
 struct InNamespace {
-    services: HashMap<String, LabelSelector>,
+    services: Services,
     owners: HashMap<(OwnerKind, String), LabelSelector>,
+}
+
+/// What Services select, found by what a Pod has, so that a Pod's turn does not take as long as there are Services.
+#[derive(Default)]
+struct Services {
+    all: HashMap<String, LabelSelector>,
+    /// The names of Services by the label and the value that the first clause of each asks for; by none if it asks for something else.
+    wanting: HashMap<Option<(String, String)>, BTreeSet<String>>,
+}
+
+impl Services {
+    /// Replaces what a Service selects; returns whether that changed anything.
+    fn set(&mut self, name: &str, selector: Option<LabelSelector>) -> bool {
+        let selector = selector.filter(|selector| !selector.is_empty());
+        if self.all.get(name) == selector.as_ref() {
+            return false;
+        }
+        if let Some(before) = self.all.remove(name) {
+            let wanted = wanted(&before);
+            let others = self.wanting.get_mut(&wanted).map(|names| {
+                names.remove(name);
+                names.len()
+            });
+            if others == Some(0) {
+                self.wanting.remove(&wanted);
+            }
+        }
+        if let Some(selector) = selector {
+            self.wanting.entry(wanted(&selector)).or_default().insert(name.to_owned());
+            self.all.insert(name.to_owned(), selector);
+        }
+        true
+    }
+
+    /// The selectors that hold for these labels.
+    fn selecting<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a LabelSelector> {
+        let had = labels.iter().map(|(label, value)| Some((label.clone(), value.clone())));
+        let names = had.chain([None]).filter_map(|wanted| self.wanting.get(&wanted)).flatten();
+        names.filter_map(|name| self.all.get(name)).filter(|selector| holds(selector, Some(labels)))
+    }
+}
+
+/// The one value of one label that a selector asks for first.
+fn wanted(selector: &LabelSelector) -> Option<(String, String)> {
+    let LabelRequirement { key, operator } = selector.requirements().first()?;
+    match operator {
+        Operator::In(values) => match values.as_slice() {
+            [value] => Some((key.clone(), value.clone())),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// See the module's documentation.
@@ -46,7 +98,7 @@ impl Selectors {
     /// Takes over what a Service selects; nothing if it selects nothing or is gone.
     pub(crate) fn set_service(&mut self, namespace: &str, name: &str, selector: Option<LabelSelector>) {
         let services = &mut self.namespaces.entry(namespace.to_owned()).or_default().services;
-        self.changes += u64::from(replace(services, name.to_owned(), selector));
+        self.changes += u64::from(services.set(name, selector));
     }
 
     /// Takes over what a controller selects; nothing if it is gone.
@@ -70,8 +122,12 @@ impl Selectors {
         let here = self.namespaces.get(&pod.namespace)?;
         let mut clauses: Vec<LabelRequirement> = Vec::new();
         let owner = pod.owner.as_ref().and_then(|owner| here.owners.get(owner));
-        let services = here.services.values().filter(|selector| holds(selector, Some(&pod.labels)));
-        for clause in services.chain(owner).flat_map(|selector| selector.requirements().iter()) {
+        for clause in here
+            .services
+            .selecting(&pod.labels)
+            .chain(owner)
+            .flat_map(|selector| selector.requirements().iter())
+        {
             if !clauses.contains(clause) {
                 clauses.push(clause.clone());
             }
@@ -109,5 +165,57 @@ fn order(operator: &Operator) -> (u8, &[String]) {
         Operator::DoesNotExist => (3, &[]),
         Operator::GreaterThan(_) => (4, &[]),
         Operator::LessThan(_) => (5, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels() -> impl Strategy<Value = Labels> {
+        prop::collection::btree_map("[ab]", "[xy]", 0..3)
+    }
+
+    fn clause() -> impl Strategy<Value = LabelRequirement> {
+        let operator = prop_oneof![
+            4 => "[xy]".prop_map(|value| Operator::In(vec![value])),
+            1 => Just(Operator::In(vec!["x".into(), "y".into()])),
+            1 => Just(Operator::Exists),
+            1 => Just(Operator::NotIn(vec!["x".into()])),
+        ];
+        ("[ab]", operator).prop_map(|(key, operator)| LabelRequirement { key, operator })
+    }
+
+    /// A Service and what it selects from then on, if anything.
+    fn change() -> impl Strategy<Value = (String, Option<LabelSelector>)> {
+        let clauses = prop::collection::vec(clause(), 0..3);
+        ("[a-d]", prop::option::of(clauses.prop_map(LabelSelector::from_requirements)))
+    }
+
+    proptest! {
+        /// Those that are found by labels are those that going through all of them would find.
+        #[test]
+        fn services_are_found_by_what_a_pod_has(
+            changes in prop::collection::vec(change(), 0..12),
+            pod in labels(),
+        ) {
+            let mut services = Services::default();
+            let mut all = HashMap::new();
+            for (name, selector) in changes {
+                let expected = replace(&mut all, name.clone(), selector.clone());
+                prop_assert_eq!(services.set(&name, selector), expected);
+            }
+            let sorted = |mut found: Vec<&LabelSelector>| {
+                found.sort_by_key(|selector| format!("{selector:?}"));
+                found.into_iter().cloned().collect::<Vec<_>>()
+            };
+            let found = sorted(services.selecting(&pod).collect());
+            let expected = sorted(all.values().filter(|selector| holds(selector, Some(&pod))).collect());
+            prop_assert_eq!(found, expected);
+            let known: usize = services.wanting.values().map(BTreeSet::len).sum();
+            prop_assert_eq!(known, all.len());
+        }
     }
 }

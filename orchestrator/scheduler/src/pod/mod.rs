@@ -19,7 +19,7 @@ pub(crate) use node_term::NodeTerm;
 pub(crate) use ports::HostPort;
 pub(crate) use spread::{Honor, Spread};
 pub(crate) use template::{Rules, Template, node_terms};
-pub(crate) use term::{PodTerm, holds, parse_selector};
+pub(crate) use term::{Labels, PodTerm, holds, parse_selector};
 pub(crate) use toleration::{Effect, Taint, Toleration};
 pub(crate) use volumes::{ClaimRef, Volumes};
 
