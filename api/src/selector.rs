@@ -1,11 +1,13 @@
 //! Label and field selectors in their query-string form (`a=b,c in (d,e),!f`), parsed once and matched often.
 
 mod field;
+mod index;
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 pub use field::{FieldOp, FieldRequirement, FieldSelector};
+pub use index::SelectorIndex;
 
 /// What one clause of a label selector demands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -310,6 +312,17 @@ impl LabelSelector {
     /// The clauses.
     pub fn requirements(&self) -> &[LabelRequirement] {
         &self.requirements
+    }
+
+    /// The labels that must be there with one value only.
+    pub fn labels(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.requirements.iter().filter_map(|clause| match &clause.operator {
+            Operator::In(values) => match values.as_slice() {
+                [value] => Some((&clause.key, value)),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     /// Whether everything is selected.

@@ -8,7 +8,6 @@ pub(crate) mod meta;
 pub(crate) mod placement;
 pub(crate) mod pod_control;
 pub(crate) mod pods;
-mod selectors;
 pub(crate) mod services;
 pub(crate) mod slices;
 pub(crate) mod template;

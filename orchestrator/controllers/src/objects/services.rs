@@ -1,19 +1,24 @@
 //! Services and their Pods: who is a member, on which ports, and whom a change concerns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use parking_lot::Mutex;
 use wherry_api::ranges::IpFamily;
+use wherry_api::selector::SelectorIndex;
 
 use super::meta::{Key, labels};
 use super::pods::{is_ready, is_terminal, is_terminating};
-use super::selectors::Selectors;
 use crate::context::Caches;
 use crate::runtime::cache::{Cache, Change};
 use crate::runtime::queue::Queue;
+
+type Labels = BTreeMap<String, String>;
+
+/// What Services select by, by namespace.
+type Selectors = HashMap<String, SelectorIndex>;
 
 /// The label of what belongs to a Service without a cluster IP.
 pub(crate) const HEADLESS_LABEL: &str = "service.kubernetes.io/headless";
@@ -120,12 +125,12 @@ fn number(port: &ServicePort, pod: &Pod) -> Option<i32> {
 
 /// Wakes a queue of Services by changes of the Services and of their Pods.
 pub(crate) fn wake_on_services_and_pods(caches: &Arc<Caches>, queue: &Arc<Queue<Key>>) {
-    let selectors = Arc::new(Mutex::new(Selectors::default()));
+    let selectors = Arc::new(Mutex::new(Selectors::new()));
     let (wake, noted) = (queue.clone(), selectors.clone());
     caches.services.on_change(move |change| {
         if let Some(service) = change.last() {
             let key = Key::of(&**service);
-            noted.lock().note(&key, change.new.and_then(|service| selector(service)));
+            note(&mut noted.lock(), &key, change.new.and_then(|service| selector(service)));
             wake.add(key);
         }
     });
@@ -136,7 +141,7 @@ pub(crate) fn wake_on_services_and_pods(caches: &Arc<Caches>, queue: &Arc<Queue<
         }
         for pod in change.both() {
             let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-            let candidates = selectors.lock().about(namespace, labels(&pod.metadata));
+            let candidates = candidates(&selectors.lock(), namespace, labels(&pod.metadata));
             for key in candidates {
                 if services.get(&key).is_some_and(|service| selects(&service, pod)) {
                     wake.add(key);
@@ -144,6 +149,24 @@ pub(crate) fn wake_on_services_and_pods(caches: &Arc<Caches>, queue: &Arc<Queue<
             }
         }
     });
+}
+
+/// Notes by namespace what a Service selects by; nothing, if it is gone or has no selector.
+fn note(selectors: &mut Selectors, service: &Key, selector: Option<&Labels>) {
+    let index = selectors.entry(service.namespace.clone()).or_default();
+    match selector {
+        Some(selector) => index.put(&service.name, selector),
+        None => index.remove(&service.name),
+    }
+    if index.is_empty() {
+        selectors.remove(&service.namespace);
+    }
+}
+
+/// The Services of a namespace that may select what has these labels.
+fn candidates(selectors: &Selectors, namespace: &str, labels: &Labels) -> Vec<Key> {
+    let index = selectors.get(namespace).into_iter();
+    index.flat_map(|index| index.about(labels)).map(|name| Key::new(namespace, name)).collect()
 }
 
 /// The Pods of the Service, by name.

@@ -2,9 +2,9 @@
 //!
 //! They are spread by default.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use wherry_api::selector::{LabelRequirement, LabelSelector, Operator};
+use wherry_api::selector::{LabelRequirement, LabelSelector, Operator, SelectorIndex};
 
 use crate::pod::{Labels, Rules, holds};
 
@@ -39,8 +39,7 @@ struct InNamespace {
 #[derive(Default)]
 struct Services {
     all: HashMap<String, LabelSelector>,
-    /// The names of Services by the label and the value that the first clause of each asks for; by none if it asks for something else.
-    wanting: HashMap<Option<(String, String)>, BTreeSet<String>>,
+    index: SelectorIndex,
 }
 
 impl Services {
@@ -50,40 +49,23 @@ impl Services {
         if self.all.get(name) == selector.as_ref() {
             return false;
         }
-        if let Some(before) = self.all.remove(name) {
-            let wanted = wanted(&before);
-            let others = self.wanting.get_mut(&wanted).map(|names| {
-                names.remove(name);
-                names.len()
-            });
-            if others == Some(0) {
-                self.wanting.remove(&wanted);
+        match selector {
+            Some(selector) => {
+                self.index.put(name, selector.labels());
+                self.all.insert(name.to_owned(), selector);
             }
-        }
-        if let Some(selector) = selector {
-            self.wanting.entry(wanted(&selector)).or_default().insert(name.to_owned());
-            self.all.insert(name.to_owned(), selector);
+            None => {
+                self.index.remove(name);
+                self.all.remove(name);
+            }
         }
         true
     }
 
     /// The selectors that hold for these labels.
     fn selecting<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a LabelSelector> {
-        let had = labels.iter().map(|(label, value)| Some((label.clone(), value.clone())));
-        let names = had.chain([None]).filter_map(|wanted| self.wanting.get(&wanted)).flatten();
-        names.filter_map(|name| self.all.get(name)).filter(|selector| holds(selector, Some(labels)))
-    }
-}
-
-/// The one value of one label that a selector asks for first.
-fn wanted(selector: &LabelSelector) -> Option<(String, String)> {
-    let LabelRequirement { key, operator } = selector.requirements().first()?;
-    match operator {
-        Operator::In(values) => match values.as_slice() {
-            [value] => Some((key.clone(), value.clone())),
-            _ => None,
-        },
-        _ => None,
+        let candidates = self.index.about(labels).filter_map(|name| self.all.get(name));
+        candidates.filter(|selector| holds(selector, Some(labels)))
     }
 }
 
@@ -214,8 +196,7 @@ mod tests {
             let found = sorted(services.selecting(&pod).collect());
             let expected = sorted(all.values().filter(|selector| holds(selector, Some(&pod))).collect());
             prop_assert_eq!(found, expected);
-            let known: usize = services.wanting.values().map(BTreeSet::len).sum();
-            prop_assert_eq!(known, all.len());
+            prop_assert_eq!(services.index.is_empty(), all.is_empty());
         }
     }
 }
