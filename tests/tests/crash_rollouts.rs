@@ -1,17 +1,19 @@
 //! Rollouts under `kill -9`: a hundred Deployments are updated, scaled and rolled back at once, while the server is killed again
 //! and again. What comes out is what would have come out without.
 //!
-//! Nothing runs: Pods belong to a scheduler that is not there, and this test says in their status that they are ready.
+//! Nothing runs: Pods belong to a scheduler that is not there, and this test says in their status that they are ready and where.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -67,6 +69,15 @@ fn deployment(number: usize, wanted: Wanted) -> Deployment {
     serde_json::from_value(object).unwrap()
 }
 
+/// A Service of all Pods.
+fn service() -> Service {
+    let object = json!({
+        "metadata": {"name": "rollouts"},
+        "spec": {"selector": {"suite": "rollouts"}, "ports": [{"port": 80}]},
+    });
+    serde_json::from_value(object).unwrap()
+}
+
 /// Does something until an answer says that it is done, or has one of these codes.
 async fn insist<T, F: Future<Output = Result<T, kube::Error>>>(enough: &[u16], mut ask: impl FnMut() -> F) {
     loop {
@@ -82,22 +93,23 @@ async fn insist<T, F: Future<Output = Result<T, kube::Error>>>(enough: &[u16], m
 async fn pretend(pods: Api<Pod>) {
     let config = watcher::Config::default().labels("suite=rollouts");
     let mut events = watcher(pods.clone(), config).default_backoff().applied_objects().boxed();
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut addresses) = (JoinSet::new(), u32::from(Ipv4Addr::new(10, 200, 0, 1))..);
     while let Some(event) = events.next().await {
         while tasks.try_join_next().is_some() {}
         if let Some(pod) =
             event.ok().filter(|pod| !is_ready(pod) && pod.metadata.deletion_timestamp.is_none())
         {
-            let pods = pods.clone();
-            tasks.spawn(async move { say_ready(&pods, &pod).await });
+            let (pods, address) = (pods.clone(), Ipv4Addr::from(addresses.next().unwrap()));
+            tasks.spawn(async move { say_ready(&pods, &pod, address).await });
         }
     }
 }
 
-async fn say_ready(pods: &Api<Pod>, pod: &Pod) {
+async fn say_ready(pods: &Api<Pod>, pod: &Pod, address: Ipv4Addr) {
     let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"});
-    let patch =
-        json!({"metadata": {"uid": pod.metadata.uid}, "status": {"phase": "Running", "conditions": [ready]}});
+    let status =
+        json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]});
+    let patch = json!({"metadata": {"uid": pod.metadata.uid}, "status": status});
     // One that went, or whose name another has, needs nothing any more.
     insist(&[404, 409], || async {
         pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(&patch)).await
@@ -149,16 +161,30 @@ async fn difference(client: &Client, wanted: Wanted) -> Result<(), String> {
         }
     }
     let pods = Api::<Pod>::namespaced(client.clone(), "default").list(&list).await;
-    let mut of = BTreeMap::<String, i32>::new();
+    let (mut of, mut names) = (BTreeMap::<String, i32>::new(), BTreeSet::new());
     for pod in pods.map_err(|error| error.to_string())? {
         let image = pod.spec.as_ref().and_then(|spec| spec.containers[0].image.clone());
         if image.as_deref() != Some(wanted.image) || pod.metadata.deletion_timestamp.is_some() {
             return Err(format!("{} of image {image:?} is there", pod.name_any()));
         }
         *of.entry(pod.labels()["app"].clone()).or_default() += 1;
+        names.insert(pod.name_any());
     }
-    let is_right = of.len() == DEPLOYMENTS && of.values().all(|count| *count == wanted.replicas);
-    if is_right { Ok(()) } else { Err(format!("Pods: {of:?}")) }
+    if of.len() != DEPLOYMENTS || of.values().any(|count| *count != wanted.replicas) {
+        return Err(format!("Pods: {of:?}"));
+    }
+    let served = served(client).await?;
+    if served == names { Ok(()) } else { Err(format!("endpoints: {served:?}")) }
+}
+
+/// The Pods that the slices of the Service name.
+async fn served(client: &Client) -> Result<BTreeSet<String>, String> {
+    let list = ListParams::default().labels("kubernetes.io/service-name=rollouts");
+    let slices = Api::<EndpointSlice>::namespaced(client.clone(), "default").list(&list).await;
+    let slices = slices.map_err(|error| error.to_string())?;
+    let endpoints = slices.into_iter().flat_map(|slice| slice.endpoints);
+    let targets = endpoints.flatten().filter_map(|endpoint| endpoint.target_ref);
+    Ok(targets.filter_map(|target| target.name).collect())
 }
 
 /// The revision that the server is at; none while it does not answer.
@@ -222,6 +248,8 @@ fn rollouts_of_100_deployments_converge_under_kills() {
             let client = client(&cluster.kubeconfig()).await;
             let mut kubelet = JoinSet::new();
             kubelet.spawn(pretend(Api::namespaced(client.clone(), "default")));
+            let services = Api::<Service>::namespaced(client.clone(), "default");
+            services.create(&PostParams::default(), &service()).await.unwrap();
             let api = Api::<Deployment>::namespaced(client, "default");
             for number in 0..DEPLOYMENTS {
                 api.create(&PostParams::default(), &deployment(number, first)).await.unwrap();

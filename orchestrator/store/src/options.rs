@@ -40,8 +40,6 @@ pub struct Options {
     pub retain_revisions: u64,
     /// How long history is kept for watches. Counted from opening for what was there then.
     pub retain_age: Duration,
-    /// How long an unhurried transaction waits for others to have a commit with.
-    pub patience: Duration,
     /// The longest that a lazy write stays in memory only.
     pub lazy_interval: Duration,
     /// After this long without writes, the file is left in a state that reopens fast after a crash.
@@ -65,7 +63,6 @@ impl Options {
             event_window_bytes: 8 << 20,
             retain_revisions: 10_000,
             retain_age: Duration::from_mins(5),
-            patience: Duration::from_millis(20),
             lazy_interval: Duration::from_secs(5),
             settle_interval: Duration::from_secs(2),
             max_batch: 512,

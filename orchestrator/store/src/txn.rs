@@ -83,9 +83,6 @@ pub enum Durability {
     /// After it is safe on disk.
     #[default]
     Durable,
-    /// After it is safe on disk, too, with the next commit that others ask for, at the latest after `Options::patience`. It may be
-    /// carried out after transactions that were handed over later.
-    Unhurried,
     /// At once. It is written with the next commit, at the latest after `Options::lazy_interval`; a crash in between
     /// loses it, and its revision is then never used again.
     Lazy,

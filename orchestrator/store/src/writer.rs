@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use crate::disk::{Commit, Compaction, Reserve};
 use crate::entry::{Event, Revision};
@@ -34,8 +33,6 @@ const RESERVATION: u64 = 1024;
 const SHARE_OF_COMPACTION: usize = 64;
 /// Rows that a commit compacts when nobody waits for it.
 const IDLE_SHARE_OF_COMPACTION: usize = 4096;
-/// So many that are not in a hurry have a commit of their own.
-const ENOUGH: usize = 8;
 /// The shortest sleep, so that a clock that stands still does not make the thread spin.
 const SHORTEST_SLEEP_MS: u64 = 10;
 
@@ -64,9 +61,6 @@ pub(crate) struct Writer {
     persisted: Revision,
     reserved: Revision,
     ages: Ages,
-    /// Those that wait for others to have a commit with, and until when.
-    unhurried: Vec<Waiting>,
-    patient_until: Option<Instant>,
     /// Compaction is wanted to here.
     compact_to: Revision,
     /// When the last commit was that does not reopen fast.
@@ -97,8 +91,6 @@ impl Writer {
             persisted,
             reserved: 0,
             ages,
-            unhurried: Vec::new(),
-            patient_until: None,
             compact_to: 0,
             unsettled_since: None,
             failure: None,
@@ -162,8 +154,7 @@ impl Writer {
     /// The next command, or a timeout when maintenance may be due.
     fn receive(&self, inbox: &Receiver<Command>) -> Result<Command, RecvTimeoutError> {
         let due = self.next_deadline().map(|deadline| deadline.saturating_sub(self.now()));
-        let patience = self.patient_until.map(|until| ms(until.saturating_duration_since(Instant::now())));
-        match due.into_iter().chain(patience).min() {
+        match due {
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             Some(0) => match inbox.try_recv() {
                 Ok(command) => Ok(command),
@@ -191,35 +182,8 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        let waiting = self.joined(waiting);
         self.answer(waiting);
         stopped_by
-    }
-
-    /// What is to be carried out now: where somebody is in a hurry, those who are not, too.
-    fn joined(&mut self, waiting: Vec<Waiting>) -> Vec<Waiting> {
-        let of = |wanted: Durability| move |(txn, _): &&Waiting| txn.durability == wanted;
-        let unhurried = self.unhurried.len() + waiting.iter().filter(of(Durability::Unhurried)).count();
-        if unhurried >= ENOUGH || waiting.iter().any(|it| of(Durability::Durable)(&it)) {
-            self.patient_until = None;
-            let mut all = std::mem::take(&mut self.unhurried);
-            all.extend(waiting);
-            return all;
-        }
-        let (unhurried, lazy): (Vec<_>, _) =
-            waiting.into_iter().partition(|it| of(Durability::Unhurried)(&it));
-        if !unhurried.is_empty() {
-            self.patient_until.get_or_insert_with(|| Instant::now() + self.shared.options.patience);
-            self.unhurried.extend(unhurried);
-        }
-        lazy
-    }
-
-    /// Carries out those who waited for others.
-    fn wait_no_longer(&mut self) {
-        self.patient_until = None;
-        let waiting = std::mem::take(&mut self.unhurried);
-        self.answer(waiting);
     }
 
     fn answer(&mut self, waiting: Vec<Waiting>) {
@@ -351,9 +315,6 @@ impl Writer {
 
     /// What nobody waits for, if it is due: lazy writes, compaction, a state that reopens fast.
     fn maintain(&mut self) {
-        if self.patient_until.is_some_and(|until| until <= Instant::now()) {
-            self.wait_no_longer();
-        }
         let now = self.now();
         if let Some(expired) = self.ages.expired(now) {
             self.compact_to = self.compact_to.max(expired);
@@ -412,7 +373,6 @@ impl Writer {
 
     /// Writes what is held and gives back the reservation, so that the next start continues without a gap.
     fn close(&mut self) {
-        self.wait_no_longer();
         if self.failure.is_none() && (!self.lazy.is_empty() || self.reserved > 0) {
             let revision = self.shared.hub.current().revision();
             // A failure is logged; what was acknowledged as durable is on disk already.

@@ -32,6 +32,10 @@ impl Rules for EndpointSlice {
         &["endpoints", "ports", "metadata.labels"]
     }
 
+    fn is_derived(&self) -> bool {
+        true
+    }
+
     fn validate(&self, object: &Value, errors: &mut Errors) {
         let family = object.text("addressType");
         let path = Path::new("addressType");

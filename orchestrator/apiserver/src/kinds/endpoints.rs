@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 use wherry_schema::Value;
-use wherry_store::Durability;
 
 use super::Rules;
 use crate::object::Fields;
@@ -22,9 +21,8 @@ impl Rules for Endpoints {
         true
     }
 
-    /// Written beside each EndpointSlice, which somebody waits for.
-    fn durability(&self) -> Durability {
-        Durability::Unhurried
+    fn is_derived(&self) -> bool {
+        true
     }
 
     fn validate(&self, object: &Value, errors: &mut Errors) {

@@ -139,6 +139,11 @@ pub(crate) trait Rules: Sync {
         Durability::Durable
     }
 
+    /// Whether the cluster's controllers make objects of this kind of what others say, and would make them of it again.
+    fn is_derived(&self) -> bool {
+        false
+    }
+
     /// Whether a name is allowed.
     fn check_name(&self, name: &str) -> Result<(), String> {
         names::dns1123_subdomain(name)

@@ -33,7 +33,7 @@ use std::borrow::Cow;
 
 use wherry_api::kinds::Kind;
 use wherry_schema::{Format, Schema, Schemas, Value};
-use wherry_store::{Op, Precondition, Revision, Txn, TxnError};
+use wherry_store::{Durability, Op, Precondition, Revision, Txn, TxnError};
 
 use crate::auth::UserInfo;
 use crate::codec::{self, Encoded};
@@ -43,6 +43,9 @@ use crate::kinds::{Rules, rules, stored_kind};
 use crate::notes::Notes;
 use crate::request::path::Target;
 use crate::state::State;
+
+/// As whom the cluster's own controllers ask.
+const CONTROLLERS: &str = "system:kube-controller-manager";
 
 /// The resource a request is about, with all that goes with it.
 #[derive(Clone, Copy)]
@@ -241,7 +244,14 @@ impl<'a> Cx<'a> {
             value: encoded.bytes.clone(),
             revision_at: Some(encoded.revision_at),
         };
-        Txn { preconditions, ops: vec![op], durability: self.rules.durability() }
+        Txn { preconditions, ops: vec![op], durability: self.durability() }
+    }
+
+    /// When what is written is acknowledged. What controllers derive of other objects waits for no disk: those objects are on it, and
+    /// after a crash it is derived of them again.
+    fn durability(&self) -> Durability {
+        let by_controllers = self.user.is_some_and(|user| user.name == CONTROLLERS);
+        if by_controllers && self.rules.is_derived() { Durability::Lazy } else { self.rules.durability() }
     }
 
     /// Removes an object last written at a revision, and does what belongs to it.
@@ -254,7 +264,7 @@ impl<'a> Cx<'a> {
         let Beside { mut preconditions, mut ops } = beside;
         preconditions.push(Precondition::ModRevision { key: key.to_owned(), revision });
         ops.push(Op::Delete { key: key.to_owned() });
-        self.state.store.txn(Txn { preconditions, ops, durability: self.rules.durability() }).await
+        self.state.store.txn(Txn { preconditions, ops, durability: self.durability() }).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! A server on a store in a temporary directory, and a client that reads like a sentence.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,7 +42,7 @@ pub(crate) struct Api {
     router: Router,
     /// What the server does by itself; ends with this.
     tasks: JoinSet<()>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// What a request was answered with.
@@ -113,8 +114,7 @@ impl Api {
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(Mutex::new("2024-05-06T07:08:09Z".parse().unwrap())));
-        let options = Options::new(extractor(), Arc::new(|| 1_700_000_000_000));
-        let store = Store::open(&directory.path().join("store"), options).unwrap();
+        let store = open(&directory.path().join("store"));
         let counter = AtomicU64::new(1);
         let ids = Arc::new(move || {
             format!("00000000-0000-4000-8000-{:012}", counter.fetch_add(1, Ordering::Relaxed))
@@ -127,9 +127,16 @@ impl Api {
         let keeper = server.clone();
         tasks.spawn(async move { Box::pin(keeper.keep()).await });
         let router = server.router_as(UserInfo::master("tester"));
-        let api = Self { server, clock, store, router, tasks, _directory: directory };
+        let api = Self { server, clock, store, router, tasks, directory };
         api.namespace("default").await;
         api
+    }
+
+    /// The store as it would be found if the machine stopped now.
+    pub(crate) fn after_a_crash(&self) -> Store {
+        let copy = tempfile::tempdir_in(&self.directory).unwrap().keep().join("store");
+        std::fs::copy(self.directory.path().join("store"), &copy).unwrap();
+        open(&copy)
     }
 
     /// Waits until the server has ended what it does by itself.
@@ -225,6 +232,10 @@ impl Api {
         });
         self.post(PODS, &body).await.expect(201)
     }
+}
+
+fn open(path: &Path) -> Store {
+    Store::open(path, Options::new(extractor(), Arc::new(|| 1_700_000_000_000))).unwrap()
 }
 
 /// Sends a request and reads the whole answer.

@@ -28,6 +28,7 @@ mod conversion;
 mod custom;
 mod deletion;
 mod discovery;
+mod durability;
 mod equivalents;
 mod flow;
 mod front_proxies;

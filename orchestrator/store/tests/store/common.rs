@@ -54,10 +54,6 @@ pub(crate) fn lazy(ops: Vec<Op>) -> Txn {
     Txn { ops, durability: Durability::Lazy, ..Txn::default() }
 }
 
-pub(crate) fn unhurried(ops: Vec<Op>) -> Txn {
-    Txn { ops, durability: Durability::Unhurried, ..Txn::default() }
-}
-
 pub(crate) fn when(preconditions: Vec<Precondition>, ops: Vec<Op>) -> Txn {
     Txn { preconditions, ops, ..Txn::default() }
 }

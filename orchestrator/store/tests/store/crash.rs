@@ -58,11 +58,7 @@ async fn child_writes_until_it_is_killed() {
 }
 
 async fn write_forever(store: Store, client: usize) {
-    let durability = match client % 4 {
-        0 => Durability::Lazy,
-        1 => Durability::Unhurried,
-        _ => Durability::Durable,
-    };
+    let durability = if client.is_multiple_of(4) { Durability::Lazy } else { Durability::Durable };
     let durable = durability != Durability::Lazy;
     let key = format!("/counter/{client}");
     let mut value = store.get(&key).map_or(0, |entry| number(&entry.value));

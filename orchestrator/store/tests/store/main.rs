@@ -6,5 +6,4 @@ mod invariants;
 mod memory_disk;
 mod model;
 mod power_loss;
-mod unhurried;
 mod watch;

@@ -158,7 +158,7 @@ fn precondition() -> impl Strategy<Value = Precondition> {
 
 fn transaction() -> impl Strategy<Value = Txn> {
     let preconditions = prop::collection::vec(precondition(), 0..3);
-    let durability = prop::sample::select(vec![Durability::Durable, Durability::Unhurried, Durability::Lazy]);
+    let durability = prop::sample::select(vec![Durability::Durable, Durability::Lazy]);
     (preconditions, prop::collection::vec(op(), 0..4), durability).prop_map(
         |(preconditions, mut ops, durability)| {
             let mut keys = std::collections::HashSet::new();
@@ -186,8 +186,6 @@ fn with(window: usize, writer: WriterTask) -> Options {
     options.event_window = window;
     options.writer = writer;
     options.lazy_interval = Duration::from_hours(1);
-    // Nobody else writes.
-    options.patience = Duration::ZERO;
     options
 }
 
