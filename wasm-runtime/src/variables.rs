@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use foldhash::quality::RandomState;
 use wherry_runtime_api::{CommonEnv, ContainerSpec, ImageContent, Variable};
 
 /// See the module's documentation.
@@ -35,20 +34,39 @@ impl Variables {
         }
     }
 
-    /// All of them; of equal names the last one counts, in the place of the first.
+    /// All of them, each name once: where it first stands, with the value that it has last.
     pub(crate) fn all(&self) -> &Arc<[Variable]> {
         self.merged.get_or_init(|| {
-            // Thousands, where a namespace has many Services, and whoever asks waits.
-            let all = || self.of_image.iter().chain(self.common.iter()).chain(&self.own);
-            let most = all().count();
+            // There may be thousands in common, and whoever asks waits: those are copied as they are.
+            let in_common = self.common.merged();
+            let most = self.of_image.len() + in_common.len() + self.own.len();
             let mut merged: Vec<Variable> = Vec::with_capacity(most);
-            let mut places = HashMap::with_capacity_and_hasher(most, RandomState::default());
-            for variable in all() {
-                let place = *places.entry(&*variable.0).or_insert(merged.len());
-                if place == merged.len() {
-                    merged.push(variable.clone());
+            let mut places: HashMap<&str, usize> = HashMap::new();
+            for (name, value) in &self.of_image {
+                put(&mut merged, &mut places, (name, value));
+            }
+            let mut stand_before = Vec::new();
+            for (name, place) in &places {
+                if let Some(common) = self.common.place(name) {
+                    merged[*place].1 = Arc::clone(&in_common[common].1);
+                    stand_before.push(common);
+                }
+            }
+            stand_before.sort_unstable();
+            let mut begin = 0;
+            let first = merged.len();
+            for place in &stand_before {
+                merged.extend_from_slice(&in_common[begin..*place]);
+                begin = place + 1;
+            }
+            merged.extend_from_slice(&in_common[begin..]);
+            for (name, value) in &self.own {
+                let common = self.common.place(name).filter(|_| !places.contains_key(&**name));
+                if let Some(common) = common {
+                    let place = first + common - stand_before.partition_point(|before| *before < common);
+                    merged[place].1 = Arc::clone(value);
                 } else {
-                    merged[place].1 = Arc::clone(&variable.1);
+                    put(&mut merged, &mut places, (name, value));
                 }
             }
             merged.into()
@@ -62,6 +80,20 @@ impl Variables {
             return Some(&self.own[place].1);
         }
         self.common.get(name).or_else(|| among(&self.of_image).map(|place| &self.of_image[place].1))
+    }
+}
+
+/// Adds a variable, or replaces its value.
+fn put<'a>(
+    merged: &mut Vec<Variable>,
+    places: &mut HashMap<&'a str, usize>,
+    (name, value): (&'a Arc<str>, &Arc<str>),
+) {
+    let place = *places.entry(name).or_insert(merged.len());
+    if place == merged.len() {
+        merged.push((Arc::clone(name), Arc::clone(value)));
+    } else {
+        merged[place].1 = Arc::clone(value);
     }
 }
 

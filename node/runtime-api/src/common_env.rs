@@ -1,7 +1,8 @@
 //! Variables that many containers have in common.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use imbl::OrdMap;
 use serde::ser::SerializeSeq as _;
@@ -15,17 +16,31 @@ pub type Variable = (Arc<str>, Arc<str>);
 #[derive(Clone, Default)]
 pub struct CommonEnv {
     groups: OrdMap<Arc<str>, Arc<[Variable]>>,
+    merged: Arc<OnceLock<Merged>>,
+}
+
+/// All variables, each name once: made when somebody asks, and shared by all copies.
+#[derive(Default)]
+struct Merged {
+    all: Vec<Variable>,
+    places: HashMap<Arc<str>, usize>,
 }
 
 impl CommonEnv {
     /// Puts these variables in the place of those the group had.
     pub fn set(&mut self, group: &str, variables: Arc<[Variable]>) {
+        if self.group(group).is_some_and(|known| Arc::ptr_eq(known, &variables)) {
+            return;
+        }
         self.groups.insert(group.into(), variables);
+        self.merged = Arc::default();
     }
 
     /// Takes a group away.
     pub fn remove(&mut self, group: &str) {
-        self.groups.remove(group);
+        if self.groups.remove(group).is_some() {
+            self.merged = Arc::default();
+        }
     }
 
     /// The variables of a group, if there is one.
@@ -43,9 +58,34 @@ impl CommonEnv {
         self.groups.values().flat_map(|group| group.iter())
     }
 
-    /// The value of a variable. All may have to be looked at: what uses many is better off with an index of its own.
+    /// All variables, each name once: where it first stands, with the value that it has last.
+    pub fn merged(&self) -> &[Variable] {
+        &self.index().all
+    }
+
+    /// Where among them a variable is.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        if self.is_empty() { None } else { self.index().places.get(name).copied() }
+    }
+
+    /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&Arc<str>> {
-        self.iter().rev().find(|(known, _)| **known == *name).map(|(_, value)| value)
+        self.place(name).map(|place| &self.merged()[place].1)
+    }
+
+    fn index(&self) -> &Merged {
+        self.merged.get_or_init(|| {
+            let mut merged = Merged::default();
+            for (name, value) in self.iter() {
+                let place = *merged.places.entry(Arc::clone(name)).or_insert(merged.all.len());
+                if place == merged.all.len() {
+                    merged.all.push((Arc::clone(name), Arc::clone(value)));
+                } else {
+                    merged.all[place].1 = Arc::clone(value);
+                }
+            }
+            merged
+        })
     }
 }
 
@@ -103,8 +143,11 @@ mod tests {
         all.set("web", variables(&[("A", "web"), ("B", "web")]));
         let before = all.clone();
         all.set("", variables(&[("A", "first"), ("C", "first")]));
-        let names: Vec<&str> = all.iter().map(|(name, _)| &**name).collect();
-        assert_eq!(names, ["A", "C", "A", "B"]);
+        let names = |all: &mut dyn Iterator<Item = &Variable>| -> Vec<String> {
+            all.map(|(name, _)| name.to_string()).collect()
+        };
+        assert_eq!(names(&mut all.iter()), ["A", "C", "A", "B"]);
+        assert_eq!(names(&mut all.merged().iter()), ["A", "C", "B"]);
         assert_eq!(all.get("A").map(|value| &**value), Some("web"));
         assert_eq!(all.get("C").map(|value| &**value), Some("first"));
         assert_eq!((before.get("C"), before.group("web").map(|group| group.len())), (None, Some(2)));
@@ -115,7 +158,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is written down is read as the same variables.
+        /// What is written down is read as the same variables, of which each name counts once.
         #[test]
         fn what_is_written_is_read(
             groups in prop::collection::btree_map("[a-c]{0,2}", prop::collection::vec(("[A-C]", "[a-c\"]{0,3}"), 0..4), 0..4),
@@ -127,7 +170,18 @@ mod tests {
             }
             let read: CommonEnv = serde_json::from_str(&serde_json::to_string(&all).unwrap()).unwrap();
             prop_assert_eq!(&read, &all);
-            prop_assert_eq!(read.get("A"), all.get("A"));
+            let mut model: Vec<(String, String)> = Vec::new();
+            for (name, value) in groups.values().flatten() {
+                match model.iter_mut().find(|(known, _)| known == name) {
+                    Some(known) => known.1.clone_from(value),
+                    None => model.push((name.clone(), value.clone())),
+                }
+            }
+            let merged: Vec<_> = read.merged().iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            prop_assert_eq!(merged, model);
+            for (place, (name, _)) in all.merged().iter().enumerate() {
+                prop_assert_eq!(all.place(name), Some(place));
+            }
             all.set("zz", variables(&[("Z", "z")]));
             prop_assert_ne!(read, all);
         }

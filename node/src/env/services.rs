@@ -16,7 +16,7 @@ use tracing::warn;
 use wherry_runtime_api::{CommonEnv, Variable};
 
 use crate::context::chain;
-use crate::services::{ObjectKey, Replica};
+use crate::services::Replica;
 
 /// The namespace of the API server's Service.
 const DEFAULT: &str = "default";
@@ -38,6 +38,9 @@ struct Shared {
 #[derive(Default)]
 struct Known {
     services: Replica<Arc<[Variable]>>,
+    /// The variables of the API server's own Service.
+    api_server: CommonEnv,
+    /// What Pods of the namespaces that have Services see, those of the API server's with them.
     namespaces: HashMap<String, CommonEnv>,
 }
 
@@ -74,32 +77,35 @@ impl ServiceVariables {
     pub(crate) fn of(&self, namespace: &str, links: bool) -> CommonEnv {
         let known = self.0.known.read();
         let own = known.namespaces.get(namespace).filter(|_| links);
-        let mut seen = own.cloned().unwrap_or_default();
-        let api_server = known.namespaces.get(DEFAULT).and_then(|of_default| of_default.group(API_SERVER));
-        if let Some(variables) = api_server {
-            seen.set(API_SERVER, variables.clone());
-        }
-        seen
+        own.unwrap_or(&known.api_server).clone()
     }
 }
 
 impl Known {
     fn record(&mut self, event: &Event<Service>) {
         for (key, _) in self.services.record(event, of_service) {
-            let of_namespace = self.namespaces.entry(key.namespace.clone()).or_default();
-            match self.services.get(&key) {
-                Some(variables) => of_namespace.set(group(&key), variables.clone()),
-                None => of_namespace.remove(group(&key)),
+            let variables = self.services.get(&key);
+            if key.namespace == DEFAULT && key.name == KUBERNETES {
+                for seen in std::iter::once(&mut self.api_server).chain(self.namespaces.values_mut()) {
+                    change(seen, API_SERVER, variables);
+                }
+                continue;
             }
-            if of_namespace.is_empty() {
+            let seen =
+                self.namespaces.entry(key.namespace.clone()).or_insert_with(|| self.api_server.clone());
+            change(seen, &key.name, variables);
+            if *seen == self.api_server {
                 self.namespaces.remove(&key.namespace);
             }
         }
     }
 }
 
-fn group(service: &ObjectKey) -> &str {
-    if service.namespace == DEFAULT && service.name == KUBERNETES { API_SERVER } else { &service.name }
+fn change(seen: &mut CommonEnv, group: &str, variables: Option<&Arc<[Variable]>>) {
+    match variables {
+        Some(variables) => seen.set(group, variables.clone()),
+        None => seen.remove(group),
+    }
 }
 
 /// What is told of a Service; nothing of one without an address.
@@ -203,15 +209,22 @@ mod tests {
 
     #[test]
     fn the_api_server_is_seen_without_links_and_headless_services_never() {
-        let all = listed([
+        let mut services = [
             service("default", "kubernetes", "10.96.0.1"),
             service("shop", "a", "10.96.0.2"),
             service("shop", "headless", "None"),
-        ]);
-        assert_eq!(hosts(&all, "shop", false), ["KUBERNETES"]);
-        assert_eq!(hosts(&all, "shop", true), ["KUBERNETES", "A"]);
-        assert_eq!(hosts(&all, "default", true), ["KUBERNETES"]);
-        assert_eq!(hosts(&all, "empty", true), ["KUBERNETES"]);
+        ];
+        for _ in 0..services.len() {
+            services.rotate_left(1);
+            let all = listed(services.clone());
+            assert_eq!(hosts(&all, "shop", false), ["KUBERNETES"]);
+            assert_eq!(hosts(&all, "shop", true), ["KUBERNETES", "A"]);
+            assert_eq!(hosts(&all, "default", true), ["KUBERNETES"]);
+            assert_eq!(hosts(&all, "empty", true), ["KUBERNETES"]);
+            all.record(&Event::Delete(service("default", "kubernetes", "10.96.0.1")));
+            assert_eq!(hosts(&all, "shop", true), ["A"]);
+            assert!(hosts(&all, "shop", false).is_empty() && hosts(&all, "default", true).is_empty());
+        }
     }
 
     #[test]
