@@ -46,6 +46,13 @@ impl Left {
         let left = self.attended.take().and_then(|attended| run(attended, &self.threads));
         drop(left);
     }
+
+    /// The same on a thread that is none of its container's, but in the same network namespace.
+    pub(crate) fn go_on_here(self) {
+        let threads = self.threads.clone();
+        let _entered = threads.enter();
+        self.go_on();
+    }
 }
 
 impl Drop for Left {

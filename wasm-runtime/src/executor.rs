@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 
 use crate::acceptor::Acceptor;
+use crate::errands::Errands;
 
 /// A set of threads; dropping the last clone ends what runs on them.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Executor {
     runtime: Arc<Owned>,
     /// Whoever listens on these threads does it here.
     pub(crate) acceptor: Arc<Acceptor>,
+    /// Who does what is left by instances that ran at once; nobody for those in a namespace of their own.
+    pub(crate) errands: Option<Errands>,
 }
 
 /// A runtime can be dropped within another one only in the background.
@@ -44,7 +47,7 @@ impl Executor {
     pub(crate) fn of_node() -> io::Result<Self> {
         let runtime =
             Builder::new_multi_thread().worker_threads(threads()).thread_name("wasm").enable_all().build()?;
-        Self::accepting(runtime)
+        Self::accepting(runtime, Some(Errands::start()?))
     }
 
     /// One thread, in the network namespace at `path`.
@@ -60,13 +63,13 @@ impl Executor {
             .on_thread_start(move || enter(&namespace).expect("another thread could enter it"))
             .enable_all()
             .build()?;
-        Self::accepting(runtime)
+        Self::accepting(runtime, None)
     }
 
-    fn accepting(runtime: Runtime) -> io::Result<Self> {
+    fn accepting(runtime: Runtime, errands: Option<Errands>) -> io::Result<Self> {
         let acceptor = Arc::new(Acceptor::new()?);
         runtime.spawn(Arc::clone(&acceptor).run());
-        Ok(Self { runtime: Arc::new(Owned(Some(runtime))), acceptor })
+        Ok(Self { runtime: Arc::new(Owned(Some(runtime))), acceptor, errands })
     }
 
     /// Runs `future` on these threads; it is not cancelled when the handle is dropped.

@@ -49,6 +49,7 @@ mod container;
 mod core_dumps;
 mod egress;
 mod engine;
+mod errands;
 mod exec;
 mod executor;
 #[cfg(feature = "compiler")]

@@ -44,6 +44,7 @@ use crate::at_once::{Ahead, Begin};
 use crate::config::{Clock, Limits};
 use crate::container::{Exit, Signals};
 use crate::engine::Machine;
+use crate::errands::Errands;
 use crate::guest::{Environment, Role};
 use crate::memory::LimitExceeded;
 use crate::program::{Kind, Program, Server};
@@ -90,6 +91,8 @@ pub(crate) struct Service {
     pub(crate) last_request: Mutex<Instant>,
     /// The threads on which its instances run, whoever asks.
     pub(crate) threads: Handle,
+    /// Who does what they leave when they have answered, if not these threads.
+    pub(crate) errands: Option<Errands>,
     pub(crate) clock: Clock,
 }
 
@@ -255,7 +258,14 @@ impl Service {
         };
         let is_here = !receiver.is_empty();
         // Whatever else is left of it goes on apart.
-        let used_again = left.filter(|_| is_here && self.spares.are_used_again());
+        let used_again = match (left, &self.errands) {
+            (Some(left), _) if is_here && self.spares.are_used_again() => Some(left),
+            (Some(left), Some(errands)) if is_here => {
+                errands.take(left);
+                None
+            }
+            _ => None,
+        };
         let patience = self.request_timeout.unwrap_or(self.limits.response_timeout);
         let response = if is_here {
             receiver.try_recv().ok()

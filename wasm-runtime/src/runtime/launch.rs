@@ -192,6 +192,7 @@ impl WasmRuntime {
             address,
             last_request: Mutex::new(Instant::now()),
             threads: executor.handle().clone(),
+            errands: executor.errands.clone(),
             clock: Arc::clone(&self.clock),
         };
         let service = Arc::new(service);
