@@ -6,6 +6,7 @@ mod density;
 mod http;
 mod isolation;
 mod rolling;
+mod stages;
 mod start;
 
 use std::collections::HashMap;
@@ -21,9 +22,10 @@ use super::api_load::{Client, PODS, Watched, is_deleted};
 use super::{Bench, clock};
 
 /// The parts by their names.
-pub(crate) const BENCHES: [(&str, Bench); 5] = [
+pub(crate) const BENCHES: [(&str, Bench); 6] = [
     ("http", http::figures),
     ("start", start::figures),
+    ("stages", stages::figures),
     ("density", density::figures),
     ("isolation", isolation::figures),
     ("rolling", rolling::figures),

@@ -41,7 +41,7 @@ fn one_after_the_other(driver: &mut Driver, many: usize) {
 }
 
 /// Milliseconds from the POST of a Pod to the first answer of its Service.
-fn first_answer(driver: &mut Driver, pod: &str, service: SocketAddr) -> f64 {
+pub(super) fn first_answer(driver: &mut Driver, pod: &str, service: SocketAddr) -> f64 {
     let start = clock();
     driver.create(super::PODS, pod.to_owned());
     while !http::get(service, "/").is_ok_and(|answer| answer.status == 200) {
