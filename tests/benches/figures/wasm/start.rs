@@ -13,31 +13,40 @@ use super::{Driver, SERVICES, ms, names, pod, roomy, service, serving, within};
 use crate::api_load::is_ready;
 use crate::{clock, count, figure, idle_for};
 
+/// One of so many Pods more is made with `enableServiceLinks: false`.
+const UNLINKED: usize = 5;
 /// Between two looks whether there is an answer.
 const PAUSE: Duration = Duration::from_micros(200);
 pub(crate) fn figures(dir: &Path) {
     let _registry = Registry::start(dir);
     let many = count("WHERRY_PODS", 1000);
-    let mut cluster = roomy(dir, many + 10);
+    let mut cluster = roomy(dir, many + many / UNLINKED + 10);
     one_after_the_other(&mut Driver::new(&cluster), many);
     at_once(&mut Driver::new(&cluster), many);
     large(&mut cluster);
 }
 
-/// Each Pod has a Service of its own, and stays.
+/// Each Pod has a Service of its own, and stays. The first has to fetch its image; the last are not told of Services.
 fn one_after_the_other(driver: &mut Driver, many: usize) {
-    let names = names("start", many + 1);
+    starts(driver, &names("first", 1), true);
+    for (figure_name, pods, links) in [("start", many, true), ("start_unlinked", many / UNLINKED, false)] {
+        let times = starts(driver, &names(&figure_name.replace('_', "-"), pods), links);
+        figure(&format!("wasm_{figure_name}_p50"), within(&times, 500), "ms");
+        figure(&format!("wasm_{figure_name}_p99"), within(&times, 990), "ms");
+    }
+}
+
+/// The times of Pods of these names until they answer.
+fn starts(driver: &mut Driver, names: &[String], links: bool) -> Vec<f64> {
     let services: Vec<_> = names.iter().map(|name| service(name)).collect();
     driver.runtime.block_on(driver.client.create(SERVICES, &services));
-    let mut times = Vec::new();
     let addresses = driver.services();
-    for name in &names {
-        let address = addresses[name];
-        times.push(first_answer(driver, &pod(name, &serving("hello-wasm")).to_string(), address));
-    }
-    // The first has to fetch its image.
-    figure("wasm_start_p50", within(&times[1..], 500), "ms");
-    figure("wasm_start_p99", within(&times[1..], 990), "ms");
+    let mut start = |name: &String| {
+        let mut pod = pod(name, &serving("hello-wasm"));
+        pod["spec"]["enableServiceLinks"] = links.into();
+        first_answer(driver, &pod.to_string(), addresses[name])
+    };
+    names.iter().map(&mut start).collect()
 }
 
 /// Milliseconds from the POST of a Pod to the first answer of its Service.
