@@ -182,7 +182,7 @@ async fn served(client: &Client) -> Result<BTreeSet<String>, String> {
     let list = ListParams::default().labels("kubernetes.io/service-name=rollouts");
     let slices = Api::<EndpointSlice>::namespaced(client.clone(), "default").list(&list).await;
     let slices = slices.map_err(|error| error.to_string())?;
-    let endpoints = slices.into_iter().flat_map(|slice| slice.endpoints);
+    let endpoints = slices.into_iter().filter_map(|slice| slice.endpoints);
     let targets = endpoints.flatten().filter_map(|endpoint| endpoint.target_ref);
     Ok(targets.filter_map(|target| target.name).collect())
 }

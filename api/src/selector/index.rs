@@ -79,15 +79,12 @@ mod tests {
         ) {
             let (mut index, mut model) = (SelectorIndex::default(), BTreeMap::new());
             for (name, selector) in changes {
-                match selector {
-                    Some(selector) => {
-                        index.put(&name, &selector);
-                        model.insert(name, selector);
-                    }
-                    None => {
-                        index.remove(&name);
-                        model.remove(&name);
-                    }
+                if let Some(selector) = selector {
+                    index.put(&name, &selector);
+                    model.insert(name, selector);
+                } else {
+                    index.remove(&name);
+                    model.remove(&name);
                 }
             }
             let found: Vec<_> = index.about(&object).collect();

@@ -49,15 +49,12 @@ impl Services {
         if self.all.get(name) == selector.as_ref() {
             return false;
         }
-        match selector {
-            Some(selector) => {
-                self.index.put(name, selector.labels());
-                self.all.insert(name.to_owned(), selector);
-            }
-            None => {
-                self.index.remove(name);
-                self.all.remove(name);
-            }
+        if let Some(selector) = selector {
+            self.index.put(name, selector.labels());
+            self.all.insert(name.to_owned(), selector);
+        } else {
+            self.index.remove(name);
+            self.all.remove(name);
         }
         true
     }

@@ -17,8 +17,10 @@ use crate::{clock, count, figure};
 
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 
-/// The steps, each with whether an object of the collection shows it.
-const STEPS: [(&str, &str, fn(&Value) -> bool); 4] = [
+/// A step, with the collection that shows it, and whether an event of that does.
+type Step = (&'static str, &'static str, fn(&Value) -> bool);
+
+const STEPS: [Step; 4] = [
     ("seen", PODS, |_| true),
     ("bound", PODS, |event| event["object"]["spec"]["nodeName"].is_string()),
     ("ready", PODS, is_ready),
@@ -59,11 +61,7 @@ pub(crate) fn figures(dir: &Path) {
 }
 
 /// When each of so many Pods, by their names, is told to have reached a step.
-fn watch(
-    cluster: &Cluster,
-    (_, collection, shows): (&str, &str, fn(&Value) -> bool),
-    count: usize,
-) -> HashMap<String, Instant> {
+fn watch(cluster: &Cluster, (_, collection, shows): Step, count: usize) -> HashMap<String, Instant> {
     let mut driver = Driver::new(cluster);
     let mut watched = driver.watch(collection);
     let mut told = HashMap::new();
