@@ -76,6 +76,51 @@ async fn buckets_are_alike_wherever_they_are() {
     }
 }
 
+/// The same steps by `wasi:keyvalue@0.2.0-draft2`, and those that only it has.
+#[tokio::test]
+async fn the_second_draft_has_the_same_buckets() {
+    let server = Server::start().await;
+    let node = with(server.known(1 << 20));
+    let first = "set b k v second get b k second set b l w second exists b l second keys b second increment b n 5 \
+        increment b n 2 second increment b n -10 second batch c second pages d second delete b l exists b l second get b none";
+    let second = "second race b r second swap b fresh x get b fresh second swap b k y get b k";
+    for place in 0..PLACES.len() {
+        let spec = placed(&node, place, "first", first);
+        let batch = r#"[("a", Some("value")), ("b", None)]"#;
+        let listed = r#"["k", "l"]"#;
+        let expected =
+            [r#"Some("v")"#, "true", listed, "5", "7", "-3", batch, "1500 in several: true", "false", "None"];
+        assert_eq!(printed(&node, &spec).await, expected);
+        let spec = placed(&node, place, "second", second);
+        let seen =
+            ["None", r#"Some("theirs")"#, "None", r#"Some("ours")"#, r#"Some("theirs")"#, r#"Some("last")"#];
+        let mut expected = seen.to_vec();
+        expected.extend([r#"Some("x")"#, r#"Some("y")"#]);
+        assert_eq!(printed(&node, &spec).await, expected);
+        for (steps, words) in [
+            ("increment b n 1", r#"the value of \"n\" is no number"#),
+            ("second increment b n -9223372036854775808", r#"the value of \"n\" would be too large"#),
+            ("second from b never", r#"the cursor \"never\" was not answered by list-keys"#),
+        ] {
+            let spec = placed(&node, place, &format!("refused-{}", steps.len()), steps);
+            let told = refused(&node, &spec).await;
+            assert!(told.contains(words), "{steps}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_swapped_in_counts_to_the_quota() {
+    let server = Server::start().await;
+    let node = with(server.known(300));
+    let fits = in_redis(&node, "fits", &["second", "swap", "b", "k", "v", "second", "swap", "b", "k", "w"]);
+    printed(&node, &fits).await;
+    assert_eq!(server.ask::<u64>(&["HGET", "wherry:{default}", "total"]), 130);
+    let more = in_redis(&node, "more", &["second", "swap", "c", "k", "v", "second", "swap", "d", "k", "v"]);
+    let told = refused(&node, &more).await;
+    assert!(told.contains("this namespace may keep 300 bytes, and 390 were wanted"), "{told}");
+}
+
 #[tokio::test]
 async fn what_cannot_be_is_refused_alike_wherever_buckets_are() {
     let server = Server::start().await;

@@ -4,6 +4,8 @@
 //! config KEY | configs | log CONTEXT MESSAGE
 //! get BUCKET KEY | set BUCKET KEY VALUE | delete BUCKET KEY | exists BUCKET KEY | keys BUCKET | increment BUCKET KEY DELTA
 //! batch BUCKET (sets a and b, deletes b, gets both)
+//! second STEP (the same step by the second draft of wasi:keyvalue)
+//! second swap BUCKET KEY VALUE | second race BUCKET KEY (somebody sets it before it is swapped, then nobody does)
 //! ```
 //! A failing step ends the command with its error.
 
@@ -16,6 +18,9 @@ wit_bindgen::generate!({
             import wasi:keyvalue/store@0.2.0-draft;
             import wasi:keyvalue/atomics@0.2.0-draft;
             import wasi:keyvalue/batch@0.2.0-draft;
+            import wasi:keyvalue/store@0.2.0-draft2;
+            import wasi:keyvalue/atomics@0.2.0-draft2;
+            import wasi:keyvalue/batch@0.2.0-draft2;
             import wasi:logging/logging@0.1.0-draft;
         }
 
@@ -53,6 +58,38 @@ wit_bindgen::generate!({
             }
         }
 
+        package wasi:keyvalue@0.2.0-draft2 {
+            interface store {
+                variant error { no-such-store, access-denied, other(string) }
+                record key-response { keys: list<string>, cursor: option<string> }
+                resource bucket {
+                    get: func(key: string) -> result<option<list<u8>>, error>;
+                    set: func(key: string, value: list<u8>) -> result<_, error>;
+                    delete: func(key: string) -> result<_, error>;
+                    exists: func(key: string) -> result<bool, error>;
+                    list-keys: func(cursor: option<string>) -> result<key-response, error>;
+                }
+                open: func(identifier: string) -> result<bucket, error>;
+            }
+            interface atomics {
+                use store.{bucket, error};
+                variant cas-error { store-error(error), cas-failed(cas) }
+                resource cas {
+                    new: static func(bucket: borrow<bucket>, key: string) -> result<cas, error>;
+                    current: func() -> result<option<list<u8>>, error>;
+                }
+                increment: func(bucket: borrow<bucket>, key: string, delta: s64) -> result<s64, error>;
+                swap: func(cas: cas, value: list<u8>) -> result<_, cas-error>;
+            }
+            interface batch {
+                use store.{bucket, error};
+                get-many: func(bucket: borrow<bucket>, keys: list<string>)
+                    -> result<list<tuple<string, option<list<u8>>>>, error>;
+                set-many: func(bucket: borrow<bucket>, key-values: list<tuple<string, list<u8>>>) -> result<_, error>;
+                delete-many: func(bucket: borrow<bucket>, keys: list<string>) -> result<_, error>;
+            }
+        }
+
         package wasi:logging@0.1.0-draft {
             interface logging {
                 enum level { trace, debug, info, warn, error, critical }
@@ -63,9 +100,11 @@ wit_bindgen::generate!({
     generate_all,
 });
 
+mod second;
+
 use wasi::config::store as config;
-use wasi::keyvalue::store::{self, Bucket};
-use wasi::keyvalue::{atomics, batch};
+use wasi::keyvalue0_2_0_draft::store::{self, Bucket};
+use wasi::keyvalue0_2_0_draft::{atomics, batch};
 use wasi::logging::logging;
 
 fn main() -> Result<(), store::Error> {
@@ -96,6 +135,7 @@ fn main() -> Result<(), store::Error> {
                 println!("{}", atomics::increment(&bucket, &key, delta)?);
             }
             "batch" => in_batches(&store::open(&operand())?)?,
+            "second" => second::step(&operand(), operand)?,
             unknown => panic!("unknown step {unknown:?}"),
         }
     }

@@ -2,14 +2,15 @@
 //! it is durable.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use ring::digest::{SHA256, digest};
 
 use super::super::journal::{Change, Journal, JournalError};
-use super::{ENTRY, Failure, Keys, PAGE, Pair};
+use super::{ENTRY, Failure, Keys, PAGE, Pair, Swap, Version};
 
 /// The names of bucket and key.
 type Name = (Arc<str>, String);
@@ -85,10 +86,40 @@ impl Local {
         self.lasting(made).await
     }
 
-    pub(super) async fn increment(self: &Arc<Self>, name: Name, delta: u64) -> Result<u64, Failure> {
-        let (sum, made) = self.add(name, delta)?;
+    pub(super) async fn increment(
+        self: &Arc<Self>,
+        name: Name,
+        delta: i128,
+        range: RangeInclusive<i128>,
+    ) -> Result<i128, Failure> {
+        let (sum, made) = self.add(name, delta, &range)?;
         self.lasting(vec![made]).await?;
         Ok(sum)
+    }
+
+    pub(super) fn read(&self, name: &Name) -> (Option<Vec<u8>>, Version) {
+        let kept = self.kept.lock();
+        let value = kept.values.get(name);
+        (value.cloned(), value.map(|value| version(value)))
+    }
+
+    /// A version is the digest of its value.
+    pub(super) async fn swap(
+        self: &Arc<Self>,
+        name: Name,
+        seen: &Version,
+        value: Vec<u8>,
+    ) -> Result<Swap, Failure> {
+        let made = {
+            let mut kept = self.kept.lock();
+            let now = kept.values.get(&name).map(|value| version(value));
+            if now != *seen {
+                return Ok(Swap::Stale(now));
+            }
+            self.put(&mut kept, name, value)?
+        };
+        self.lasting(vec![made]).await?;
+        Ok(Swap::Done)
     }
 
     fn put(&self, kept: &mut Kept, name: Name, value: Vec<u8>) -> Result<Made, Failure> {
@@ -109,16 +140,18 @@ impl Local {
         })))
     }
 
-    fn add(&self, name: Name, delta: u64) -> Result<(u64, Made), Failure> {
+    fn add(&self, name: Name, delta: i128, range: &RangeInclusive<i128>) -> Result<(i128, Made), Failure> {
         let mut kept = self.kept.lock();
         let number = match kept.values.get(&name) {
             None => 0,
             Some(value) => std::str::from_utf8(value)
                 .ok()
-                .and_then(|text| text.parse::<u64>().ok())
+                .and_then(|text| text.parse::<i128>().ok())
+                .filter(|number| range.contains(number))
                 .ok_or_else(|| Failure::no_number(&name.1))?,
         };
-        let sum = number.checked_add(delta).ok_or_else(|| Failure::overflow(&name.1))?;
+        let sum = number.checked_add(delta).filter(|sum| range.contains(sum));
+        let sum = sum.ok_or_else(|| Failure::overflow(&name.1))?;
         let made = self.put(&mut kept, name, sum.to_string().into_bytes())?;
         Ok((sum, made))
     }
@@ -195,6 +228,10 @@ impl Change {
     }
 }
 
+fn version(value: &[u8]) -> Vec<u8> {
+    digest(&SHA256, value).as_ref().to_vec()
+}
+
 fn cost((bucket, key): &Name, value: &[u8]) -> usize {
     bucket.len() + key.len() + value.len() + ENTRY
 }
@@ -202,6 +239,8 @@ fn cost((bucket, key): &Name, value: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RANGE: RangeInclusive<i128> = -2..=5;
 
     fn name(bucket: &str, key: &str) -> Name {
         (bucket.into(), key.to_owned())
@@ -222,7 +261,7 @@ mod tests {
         put(&buckets, "b", "l", &[2; 8]).unwrap();
         let refused = put(&buckets, "b", "k", &[3; 9]).unwrap_err();
         assert_eq!(refused, Failure::Other("this Pod may keep 276 bytes, and 277 were wanted".into()));
-        assert!(buckets.add(name("b", "n"), 1).is_err());
+        assert!(buckets.add(name("b", "n"), 1, &RANGE).is_err());
         assert_eq!(get(&buckets, &["k"]), Ok(vec![Some(("k".to_owned(), vec![1; 8]))]));
         buckets.remove(&name("b", "l")).unwrap();
         put(&buckets, "b", "k", &[3; 9]).unwrap();
@@ -256,14 +295,16 @@ mod tests {
     #[test]
     fn only_numbers_are_incremented() {
         let buckets = Local::in_memory(usize::MAX);
-        assert_eq!(buckets.add(name("b", "n"), 2), Ok((2, Made(None))));
-        assert_eq!(buckets.add(name("b", "n"), 3), Ok((5, Made(None))));
-        assert!(buckets.add(name("b", "n"), u64::MAX).is_err());
-        put(&buckets, "b", "n", b"five").unwrap();
-        assert_eq!(
-            buckets.add(name("b", "n"), 1),
-            Err(Failure::Other("the value of \"n\" is no number".into()))
-        );
+        for (delta, sum) in [(2, 2), (3, 5), (-7, -2)] {
+            assert_eq!(buckets.add(name("b", "n"), delta, &RANGE), Ok((sum, Made(None))));
+        }
+        for delta in [-1, 8, i128::MAX, i128::MIN] {
+            assert_eq!(buckets.add(name("b", "n"), delta, &RANGE), Err(Failure::overflow("n")));
+        }
+        for value in ["five", "6", "-3", "", "1.0"] {
+            put(&buckets, "b", "n", value.as_bytes()).unwrap();
+            assert_eq!(buckets.add(name("b", "n"), 1, &RANGE), Err(Failure::no_number("n")));
+        }
     }
 
     #[test]

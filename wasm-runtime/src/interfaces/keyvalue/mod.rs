@@ -3,11 +3,15 @@
 //! A bucket needs no making: it has what was put into it. What may be kept is limited; what would exceed it is refused and
 //! changes nothing, and no more is asked for or answered at a time than that. Numbers that are incremented are kept as decimal text.
 //!
-//! The interfaces are here; [`local`] and [`redis`] keep what is put into buckets.
+//! What both drafts of the interfaces have is here, and what each has otherwise in [`draft`] and [`draft2`]; [`local`] and [`redis`]
+//! keep what is put into buckets.
 
+mod draft;
+mod draft2;
 pub(crate) mod local;
 pub(crate) mod redis;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
@@ -22,9 +26,6 @@ use crate::guest::Guest;
 
 /// Where its interfaces are.
 pub(crate) const PACKAGE: &str = "wasi:keyvalue/";
-const STORE: &str = "wasi:keyvalue/store@0.2.0-draft";
-const ATOMICS: &str = "wasi:keyvalue/atomics@0.2.0-draft";
-const BATCH: &str = "wasi:keyvalue/batch@0.2.0-draft";
 /// Keys of one answer.
 const PAGE: usize = 1000;
 /// What is counted for an entry beside its bytes.
@@ -40,6 +41,17 @@ pub(crate) enum Buckets {
     Local(Arc<Local>),
     /// In the node's Redis, those of a namespace.
     Redis(Arc<Namespace>),
+}
+
+/// What tells a value from those that a key had or may have; nothing where it has none.
+type Version = Option<Vec<u8>>;
+
+/// What became of a value that was to replace another.
+#[derive(Debug, PartialEq, Eq)]
+enum Swap {
+    Done,
+    /// Another one had replaced it, of this version.
+    Stale(Version),
 }
 
 /// One that a guest opened.
@@ -59,8 +71,8 @@ enum Failure {
     Other(String),
 }
 
-#[derive(Debug, PartialEq, Eq, ComponentType, Lower)]
-#[component(record)]
+/// Some keys of a bucket.
+#[derive(Debug, PartialEq, Eq)]
 struct Keys {
     keys: Vec<String>,
     /// Where the next are.
@@ -118,10 +130,39 @@ impl Buckets {
         }
     }
 
-    async fn increment(&self, bucket: Arc<str>, key: String, delta: u64) -> Result<u64, Failure> {
+    /// Numbers are of this range, before and after.
+    async fn increment(
+        &self,
+        bucket: Arc<str>,
+        key: String,
+        delta: i128,
+        range: RangeInclusive<i128>,
+    ) -> Result<i128, Failure> {
         match self {
-            Self::Local(local) => local.increment((bucket, key), delta).await,
-            Self::Redis(namespace) => namespace.increment(&bucket, &key, delta).await,
+            Self::Local(local) => local.increment((bucket, key), delta, range).await,
+            Self::Redis(namespace) => namespace.increment(&bucket, &key, delta, range).await,
+        }
+    }
+
+    /// The value of a key, and its version.
+    async fn read(&self, bucket: Arc<str>, key: String) -> Result<(Option<Vec<u8>>, Version), Failure> {
+        match self {
+            Self::Local(local) => Ok(local.read(&(bucket, key))),
+            Self::Redis(namespace) => namespace.read(&bucket, &key).await,
+        }
+    }
+
+    /// Sets a value if the key still has that of this version.
+    async fn swap(
+        &self,
+        bucket: Arc<str>,
+        key: String,
+        seen: Version,
+        value: Vec<u8>,
+    ) -> Result<Swap, Failure> {
+        match self {
+            Self::Local(local) => local.swap((bucket, key), &seen, value).await,
+            Self::Redis(namespace) => namespace.swap(&bucket, &key, seen, value).await,
         }
     }
 
@@ -134,31 +175,16 @@ impl Buckets {
 }
 
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    link_store(linker)?;
-    link_batch(linker)?;
-    linker.instance(ATOMICS)?.func_wrap_async(
-        "increment",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, key, delta): (Resource<Bucket>, String, u64)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.increment(bucket, key, delta).await,))
-            })
-        },
-    )
+    draft::link(linker)?;
+    draft2::link(linker)
 }
 
-/// What a guest means by a bucket it opened.
-fn opened(
-    store: &mut StoreContextMut<'_, Guest>,
-    bucket: &Resource<Bucket>,
-) -> wasmtime::Result<(Buckets, Arc<str>)> {
-    let guest = store.data_mut();
-    let name = Arc::clone(&guest.ctx().table.get(bucket)?.name);
-    Ok((guest.environment.keyvalue.clone(), name))
-}
-
-fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    let mut store = linker.instance(STORE)?;
+/// Buckets, but for the listing of their keys, which every draft has otherwise.
+fn link_store<'a>(
+    linker: &'a mut Linker<Guest>,
+    interface: &str,
+) -> wasmtime::Result<LinkerInstance<'a, Guest>> {
+    let mut store = linker.instance(interface)?;
     store.resource("bucket", ResourceType::host::<Bucket>(), |mut store, rep| {
         store.data_mut().ctx().table.delete(Resource::<Bucket>::new_own(rep))?;
         Ok(())
@@ -171,33 +197,24 @@ fn link_store(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         let found = buckets.get(&bucket, vec![key]).await;
         found.map(|found| found.into_iter().flatten().next().map(|(_, value)| value))
     })?;
-    store.func_wrap_async(
-        "[method]bucket.set",
-        |mut store: StoreContextMut<'_, Guest>, (bucket, key, value): (Resource<Bucket>, String, Vec<u8>)| {
-            Box::new(async move {
-                let (buckets, bucket) = opened(&mut store, &bucket)?;
-                Ok((buckets.set(&bucket, vec![(key, value)]).await,))
-            })
-        },
-    )?;
+    on_key(&mut store, "[method]bucket.set", |buckets, bucket, key, value| async move {
+        buckets.set(&bucket, vec![(key, value)]).await
+    })?;
     on_bucket(&mut store, "[method]bucket.delete", |buckets, bucket, key| async move {
         buckets.delete(&bucket, vec![key]).await
     })?;
     on_bucket(&mut store, "[method]bucket.exists", |buckets, bucket, key| async move {
         buckets.exists(bucket, key).await
     })?;
-    on_bucket(&mut store, "[method]bucket.list-keys", |buckets, bucket, cursor| async move {
-        buckets.keys(&bucket, cursor).await
-    })
+    Ok(store)
 }
 
-fn link_batch(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    let mut batch = linker.instance(BATCH)?;
-    on_bucket(
-        &mut batch,
-        "get-many",
-        |buckets, bucket, keys| async move { buckets.get(&bucket, keys).await },
-    )?;
+/// Several keys at one time, but for reading them, which every draft has otherwise.
+fn link_batch<'a>(
+    linker: &'a mut Linker<Guest>,
+    interface: &str,
+) -> wasmtime::Result<LinkerInstance<'a, Guest>> {
+    let mut batch = linker.instance(interface)?;
     on_bucket(
         &mut batch,
         "set-many",
@@ -205,7 +222,18 @@ fn link_batch(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     )?;
     on_bucket(&mut batch, "delete-many", |buckets, bucket, keys| async move {
         buckets.delete(&bucket, keys).await
-    })
+    })?;
+    Ok(batch)
+}
+
+/// What a guest means by a bucket it opened.
+fn opened(
+    store: &mut StoreContextMut<'_, Guest>,
+    bucket: &Resource<Bucket>,
+) -> wasmtime::Result<(Buckets, Arc<str>)> {
+    let guest = store.data_mut();
+    let name = Arc::clone(&guest.ctx().table.get(bucket)?.name);
+    Ok((guest.environment.keyvalue.clone(), name))
 }
 
 /// Lets guests call what takes a bucket that they opened and one thing more.
@@ -226,6 +254,30 @@ where
             Box::new(async move {
                 let (buckets, bucket) = opened(&mut store, &bucket)?;
                 Ok((call(buckets, bucket, argument).await,))
+            })
+        },
+    )
+}
+
+/// The same of what takes a bucket, a key and one thing more.
+fn on_key<A, T, F>(
+    instance: &mut LinkerInstance<'_, Guest>,
+    name: &str,
+    call: impl Fn(Buckets, Arc<str>, String, A) -> F + Copy + Send + Sync + 'static,
+) -> wasmtime::Result<()>
+where
+    (Resource<Bucket>, String, A): ComponentNamedList + Lift + 'static,
+    A: Send,
+    T: Lower + Send + 'static,
+    F: Future<Output = Result<T, Failure>> + Send,
+{
+    instance.func_wrap_async(
+        name,
+        move |mut store: StoreContextMut<'_, Guest>,
+              (bucket, key, argument): (Resource<Bucket>, String, A)| {
+            Box::new(async move {
+                let (buckets, bucket) = opened(&mut store, &bucket)?;
+                Ok((call(buckets, bucket, key, argument).await,))
             })
         },
     )

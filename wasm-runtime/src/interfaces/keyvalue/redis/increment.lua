@@ -1,8 +1,8 @@
 -- Increments the number of a key.
 -- KEYS: the bucket, what is counted of its namespace. ARGV: the bytes that may be kept, what an entry counts beside them, the key, the number
--- to add. Answers what became of it, and the sum or how many bytes there would be.
+-- to add, whether numbers may be below zero. Answers what became of it, and the sum or how many bytes there would be.
 local bucket, counts, most, entry = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])
-local key, delta = ARGV[3], ARGV[4]
+local key, delta, is_signed = ARGV[3], ARGV[4], ARGV[5] == '1'
 local total = tonumber(redis.call('HGET', counts, 'total') or 0)
 local held = tonumber(redis.call('HGET', counts, bucket) or 0)
 if held > 0 and redis.call('EXISTS', bucket) == 0 then
@@ -11,7 +11,7 @@ if held > 0 and redis.call('EXISTS', bucket) == 0 then
 end
 
 local value = redis.call('HGET', bucket, key)
-if value and not string.find(value, '^%d+$') then
+if value and not string.find(value, is_signed and '^-?%d+$' or '^%d+$') then
   return { 'number', '' }
 end
 local before = value and #key + #value + entry or 0

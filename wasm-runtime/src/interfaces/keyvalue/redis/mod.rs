@@ -13,6 +13,7 @@
 
 mod server;
 
+use std::ops::RangeInclusive;
 use std::sync::{Arc, LazyLock};
 
 use redis::{Script, Value};
@@ -20,12 +21,14 @@ use redis::{Script, Value};
 pub(crate) use self::server::Server;
 pub use self::server::{Redis, RedisUrlError};
 use self::server::{Unanswered, Way};
-use super::{ENTRY, Failure, Keys, PAGE, Pair};
+use super::{ENTRY, Failure, Keys, PAGE, Pair, Swap, Version};
 
 static SET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("set.lua")));
 static DELETE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("delete.lua")));
 static INCREMENT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("increment.lua")));
 static GET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("get.lua")));
+static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
+static SWAP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("swap.lua")));
 static EXISTS: LazyLock<Script> =
     LazyLock::new(|| Script::new("return redis.call('HEXISTS', KEYS[1], ARGV[1])"));
 static KEYS: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("keys.lua")));
@@ -95,16 +98,60 @@ impl Namespace {
         Ok(())
     }
 
-    pub(super) async fn increment(&self, bucket: &str, key: &str, delta: u64) -> Result<u64, Failure> {
+    pub(super) async fn increment(
+        &self,
+        bucket: &str,
+        key: &str,
+        delta: i128,
+        range: RangeInclusive<i128>,
+    ) -> Result<i128, Failure> {
         check_name(key)?;
         let mut question = INCREMENT.key(self.bucket(bucket)?);
-        question.key(&self.counts).arg(self.server.quota).arg(ENTRY).arg(key).arg(delta);
+        // Redis has numbers of 64 bits with a sign.
+        let is_signed = i32::from(range.contains(&-1));
+        let delta = delta.to_string();
+        question.key(&self.counts).arg(self.server.quota).arg(ENTRY).arg(key).arg(delta).arg(is_signed);
         let (became, number): (String, String) = self.server.ask(&question, Way::Once).await?;
-        match (became.as_str(), number.parse()) {
+        match (became.as_str(), number.parse::<i128>()) {
             ("sum", Ok(sum)) => Ok(sum),
-            ("quota", Ok(wanted)) => Err(self.exceeded(wanted)),
+            ("quota", Ok(wanted)) => {
+                Err(self.exceeded(u64::try_from(wanted).map_err(|_| Unanswered::Garbled)?))
+            }
             ("number", _) => Err(Failure::no_number(key)),
             ("overflow", _) => Err(Failure::overflow(key)),
+            _ => Err(Unanswered::Garbled.into()),
+        }
+    }
+
+    pub(super) async fn read(&self, bucket: &str, key: &str) -> Result<(Option<Vec<u8>>, Version), Failure> {
+        check_name(key)?;
+        let mut question = READ.key(self.bucket(bucket)?);
+        question.arg(AT_ONCE).arg(key);
+        let (bytes, value, version): (u64, Option<Vec<u8>>, Version) =
+            self.server.ask(&question, Way::Reads).await?;
+        if bytes > AT_ONCE as u64 { Err(Failure::answer(AT_ONCE, bytes)) } else { Ok((value, version)) }
+    }
+
+    pub(super) async fn swap(
+        &self,
+        bucket: &str,
+        key: &str,
+        seen: Version,
+        value: Vec<u8>,
+    ) -> Result<Swap, Failure> {
+        check_name(key)?;
+        check_size(key.len() + value.len())?;
+        let mut question = SWAP.key(self.bucket(bucket)?);
+        question.key(&self.counts).arg(self.server.quota).arg(ENTRY).arg(key).arg(value);
+        question.arg(seen.unwrap_or_default());
+        let (became, told): (String, Vec<u8>) = self.server.ask(&question, Way::Once).await?;
+        match became.as_str() {
+            "done" => Ok(Swap::Done),
+            "stale" => Ok(Swap::Stale(Some(told).filter(|version| !version.is_empty()))),
+            "quota" => {
+                let wanted = str::from_utf8(&told).ok().and_then(|wanted| wanted.parse().ok());
+                Err(self.exceeded(wanted.ok_or(Unanswered::Garbled)?))
+            }
             _ => Err(Unanswered::Garbled.into()),
         }
     }
