@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
+use crate::filters::HeaderEdits;
+
 /// What endpoints are spoken to in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Protocol {
@@ -28,6 +30,10 @@ pub struct Backend {
     pub protocol: Protocol,
     /// What is answered while it is nowhere.
     pub nowhere: StatusCode,
+    /// What of the headers of requests that go to it is changed, after what the rule says; copies for mirrors have none of it.
+    pub request: HeaderEdits,
+    /// What of the headers of its answers is changed, after what the rule says.
+    pub response: HeaderEdits,
 }
 
 impl Backend {

@@ -16,8 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    Action, Backend, Certificates, Conditions, Door, Forward, Host, Limits, PathMatch, Protocol, Proxy, Rule,
-    Site, Table,
+    Action, Backend, Certificates, Conditions, Door, Forward, HeaderEdits, Host, Limits, PathMatch, Protocol,
+    Proxy, Rule, Site, Table,
 };
 
 /// A proxy that serves on loopback.
@@ -87,5 +87,13 @@ fn all_by(protocol: Protocol, endpoints: &[SocketAddr]) -> Rule {
 
 fn backend(name: &str, protocol: Protocol, endpoints: &[SocketAddr]) -> Arc<Backend> {
     let nowhere = StatusCode::SERVICE_UNAVAILABLE;
-    Arc::new(Backend { name: name.into(), endpoints: endpoints.to_vec(), protocol, nowhere })
+    let (request, response) = (HeaderEdits::default(), HeaderEdits::default());
+    Arc::new(Backend {
+        name: name.into(),
+        endpoints: endpoints.to_vec(),
+        protocol,
+        nowhere,
+        request,
+        response,
+    })
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use wherry_ingress::{Action, Backend, Certificate, Conditions, Forward, Host, PathMatch, Protocol, Rule};
+use wherry_ingress::{
+    Action, Backend, Certificate, Conditions, Forward, HeaderEdits, Host, PathMatch, Protocol, Rule,
+};
 
 use super::model::{Ingress, PortRef, Target};
 use super::served::Served;
@@ -81,9 +83,17 @@ pub(super) fn backend(world: &World, service: &ObjectKey, port: &PortRef) -> Bac
         PortRef::Number(number) => format!("{service}:{number}"),
         PortRef::Name(name) => format!("{service}:{name}"),
     };
-    let nowhere = StatusCode::SERVICE_UNAVAILABLE;
+    let (request, response) = (HeaderEdits::default(), HeaderEdits::default());
+    let nobody = Backend {
+        name: name.into(),
+        endpoints: Vec::new(),
+        protocol: Protocol::Http1,
+        nowhere: StatusCode::SERVICE_UNAVAILABLE,
+        request,
+        response,
+    };
     let Some(port) = world.services.get(service).and_then(|found| found.port(port)) else {
-        return Backend { name: name.into(), endpoints: Vec::new(), protocol: Protocol::Http1, nowhere };
+        return nobody;
     };
     let all: Vec<_> = world.slices_of(service).flat_map(|slice| slice.behind(&port.name)).collect();
     let any_ready = all.iter().any(|(ready, _)| *ready);
@@ -91,5 +101,5 @@ pub(super) fn backend(world: &World, service: &ObjectKey, port: &PortRef) -> Bac
         all.into_iter().filter(|(ready, _)| *ready == any_ready).map(|(_, address)| address).collect();
     endpoints.sort_unstable();
     endpoints.dedup();
-    Backend { name: name.into(), endpoints, protocol: port.protocol, nowhere }
+    Backend { endpoints, protocol: port.protocol, ..nobody }
 }

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::backend::Protocol;
 use crate::body::{self, Body, BodyError, Holder, Received, Timed};
 use crate::copied::copied;
+use crate::filters::HeaderEdits;
 use crate::headers;
 use crate::inside::Ended;
 use crate::pools::{ConnectError, Endpoint, Lease, SendError};
@@ -119,6 +120,11 @@ impl Outgoing {
             }
         };
         Self { head: self.head.clone(), body: Some(body), uploaded, is_repeatable: self.is_repeatable }
+    }
+
+    /// Changes its headers; copies that were made before keep theirs.
+    pub(super) fn edit(&mut self, edits: &HeaderEdits) {
+        edits.apply(&mut self.head.headers);
     }
 
     /// Whether it is whole, or may go again without what went.

@@ -43,13 +43,15 @@ impl Proxy {
         if upgraded.is_none() {
             self.mirror(rule, forward, &mut outgoing);
         }
+        // Who gets a copy sees nothing of what is for this backend alone.
+        outgoing.edit(&backend.request);
         let asked = self.ask(backend, outgoing, forward.answer_time.unwrap_or(self.limits.answer));
         let time = forward.time.unwrap_or(Duration::MAX);
         let answered = tokio::time::timeout(time, asked).await;
         match answered.unwrap_or(Err(Failure::Late)) {
             Ok(answered) => {
                 record.went_to(answered.endpoint);
-                self.relay(answered, &forward.response, upgraded, record)
+                self.relay(answered, [&forward.response, &backend.response], upgraded, record)
             }
             Err(failure) => {
                 let (backend, cause) = (&*backend.name, &failure as &dyn std::error::Error);
@@ -63,7 +65,7 @@ impl Proxy {
     fn relay(
         &self,
         answered: Answered,
-        edits: &HeaderEdits,
+        edits: [&HeaderEdits; 2],
         upgraded: Option<OnUpgrade>,
         record: Record,
     ) -> Response<Body> {
@@ -84,7 +86,9 @@ impl Proxy {
             return record.done(response.map(|_| body::empty()));
         }
         headers::back(response.headers_mut());
-        edits.apply(response.headers_mut());
+        for one in edits {
+            one.apply(response.headers_mut());
+        }
         let exchange = Exchange::new(lease, record.answered(response.status()));
         let stalled = self.limits.stalled;
         response.map(|body| Body::new(Timed::new(body, exchange, stalled)))

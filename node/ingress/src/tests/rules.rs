@@ -91,6 +91,72 @@ async fn a_client_sees_the_headers_that_the_rule_wants() {
     served.stop().await;
 }
 
+/// A backend's own edits come after the rule's, and concern neither other backends nor who gets a copy.
+#[tokio::test]
+async fn each_backend_has_edits_of_its_own() {
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let (a, b, copies) =
+        (Backend::start("a").await, Backend::start("b").await, header_keeper(seen.clone()).await);
+    let set = |name, value| HeaderEdits::new(vec![header(name, value)], vec![], vec![]).unwrap();
+    let edited = |name: &'static str, it: &Backend| {
+        let mut one = (*backend(name, Protocol::Http1, &[it.address])).clone();
+        (one.request, one.response) = (set("x-to", name), set("x-from", name));
+        (1, Arc::new(one))
+    };
+    let plain = Backend::start("c").await;
+    let served = Served::start([forward(Forward {
+        backends: vec![
+            edited("a", &a),
+            edited("b", &b),
+            (1, backend("c", Protocol::Http1, &[plain.address])),
+        ],
+        request: set("x-to", "rule"),
+        response: set("x-from", "rule"),
+        mirrors: vec![(Fraction::ALL, backend("copies", Protocol::Http1, &[copies.address]))],
+        ..Forward::default()
+    })])
+    .await;
+    let mut counts = BTreeMap::new();
+    for _ in 0..30 {
+        let ask = b"GET /headers HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let got = exchange(served.address, ask).await.to_ascii_lowercase();
+        let values = |name: &str| {
+            let found = got.lines().filter_map(|line| line.strip_prefix(name).map(str::to_owned));
+            found.collect::<Vec<_>>()
+        };
+        let (to, from) = (values("x-to: "), values("x-from: "));
+        assert_eq!((to.len(), &to), (1, &from), "{got}");
+        *counts.entry(to[0].clone()).or_insert(0) += 1;
+    }
+    assert!(["a", "b", "rule"].iter().all(|name| counts[*name] >= 8), "{counts:?}");
+    let all = async {
+        while seen.lock().len() < 30 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all).await.expect("the copies arrive");
+    assert!(seen.lock().iter().all(|head| head.contains("x-to: rule\r\n")), "{:?}", seen.lock());
+    served.stop().await;
+}
+
+/// An endpoint that keeps the heads of requests without bodies.
+async fn header_keeper(seen: Arc<Mutex<Vec<String>>>) -> Backend {
+    Backend::raw(move |mut stream| {
+        let seen = seen.clone();
+        async move {
+            loop {
+                let head = read_head(&mut stream).await;
+                if head.is_empty() {
+                    return;
+                }
+                seen.lock().push(head);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            }
+        }
+    })
+    .await
+}
+
 #[rstest]
 #[case("a.example:7080", "http://b.example:7080/x?q=1")]
 #[case("a.example", "http://b.example:8000/x?q=1")]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use wherry_ingress::{Backend, Protocol};
+use wherry_ingress::{Backend, HeaderEdits, Protocol};
 
 use super::listeners::Problem;
 use super::objects::{Kind, Reference};
-use super::route::{Ends, RouteRule};
+use super::route::{End, Ends, RouteRule};
 use crate::ingress::compile::backend;
 use crate::ingress::model::{PortRef, Service};
 use crate::ingress::world::World;
@@ -26,9 +26,10 @@ impl Finder<'_> {
     /// Where a rule leads. A backend that cannot be is answered for in its place, as often as its weight says.
     pub(super) fn ends(&mut self, rule: &RouteRule) -> Ends {
         let mut ends = Ends::default();
-        for reference in &rule.backends {
-            let found = self.find(reference).unwrap_or_else(|| self.nobody(reference));
-            ends.backends.push((reference.weight.unwrap_or(1), Arc::new(found)));
+        for End { to, request, response } in &rule.backends {
+            let found = self.find(to).unwrap_or_else(|| self.nobody(to));
+            let found = Backend { request: request.clone(), response: response.clone(), ..found };
+            ends.backends.push((to.weight.unwrap_or(1), Arc::new(found)));
         }
         for (fraction, reference) in &rule.filters.mirrors {
             if let Some(found) = self.find(reference) {
@@ -83,6 +84,7 @@ impl Finder<'_> {
         let nowhere =
             if of_calls { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::INTERNAL_SERVER_ERROR };
         let name = reference.name.as_str().into();
-        Backend { name, endpoints: Vec::new(), protocol: Protocol::Http1, nowhere }
+        let (request, response) = (HeaderEdits::default(), HeaderEdits::default());
+        Backend { name, endpoints: Vec::new(), protocol: Protocol::Http1, nowhere, request, response }
     }
 }

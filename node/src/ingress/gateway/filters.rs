@@ -1,16 +1,27 @@
-//! Filters of rules: what they change of requests and answers.
+//! Filters of rules and of their backends: what they change of requests and answers.
 
 use http::{HeaderName, HeaderValue, StatusCode};
 use wherry_ingress::{Fraction, HeaderEdits, PathEdit, Redirect, Rewrite};
 
-use super::route::Filters;
-use super::written::{self, Filter, Headers, Text};
+use super::route::{End, Filters};
+use super::written::{self, BackendRef, Filter, Headers, Text};
 
 /// Reads the filters of a rule; what of them is not built.
 pub(super) fn read(written: &[Filter]) -> Result<Filters, String> {
     let mut filters = Filters::default();
     written.iter().try_for_each(|filter| add(filter, &mut filters))?;
     Ok(filters)
+}
+
+/// Reads where a rule leads, with the filters of that backend alone; what of them is not built.
+pub(super) fn end(written: &BackendRef) -> Result<End, String> {
+    let is_built =
+        |filter: &&Filter| matches!(filter.kind.as_str(), "RequestHeaderModifier" | "ResponseHeaderModifier");
+    if let Some(other) = written.filters.iter().find(|filter| !is_built(filter)) {
+        return Err(format!("filters of type {} are not built at backends", other.kind));
+    }
+    let Filters { request, response, .. } = read(&written.filters)?;
+    Ok(End { to: written.to.clone(), request, response })
 }
 
 /// The header that a text names.

@@ -160,8 +160,6 @@ pub(super) struct Reference {
     pub(super) section_name: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) weight: Option<u32>,
-    #[serde(default)]
-    pub(super) filters: Vec<Value>,
 }
 
 impl Reference {

@@ -30,7 +30,7 @@ pub(in crate::ingress) struct Route {
 pub(super) struct RouteRule {
     matches: Vec<(PathMatch, Conditions)>,
     pub(super) filters: Filters,
-    pub(super) backends: Vec<Reference>,
+    pub(super) backends: Vec<End>,
     time: Option<Duration>,
     answer_time: Option<Duration>,
 }
@@ -43,6 +43,14 @@ pub(super) struct Filters {
     pub(super) request: HeaderEdits,
     pub(super) response: HeaderEdits,
     pub(super) mirrors: Vec<(Fraction, Reference)>,
+}
+
+/// A backend that a rule names, and what is changed of requests that go there and of its answers.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct End {
+    pub(super) to: Reference,
+    pub(super) request: HeaderEdits,
+    pub(super) response: HeaderEdits,
 }
 
 /// Where the requests of a rule go.
@@ -84,9 +92,6 @@ impl RouteRule {
         if rule.retry.is_some() || rule.session_persistence.is_some() {
             return Err("retry and sessionPersistence of rules are not built".to_owned());
         }
-        if rule.backend_refs.iter().any(|backend| !backend.filters.is_empty()) {
-            return Err("filters of backends are not built; give the rule its filters".to_owned());
-        }
         let mut matches = rule.matches.iter().map(matched).collect::<Result<Vec<_>, _>>()?;
         if matches.is_empty() {
             matches.push(matched(&M::default())?);
@@ -96,7 +101,7 @@ impl RouteRule {
         Ok(Self {
             matches,
             filters: filters::read(&rule.filters)?,
-            backends: rule.backend_refs.clone(),
+            backends: rule.backend_refs.iter().map(filters::end).collect::<Result<_, _>>()?,
             // An attempt has the time of the request unless it has one of its own.
             answer_time: time_of(given.and_then(|times| times.backend_request.as_ref()))?.or(time),
             time,

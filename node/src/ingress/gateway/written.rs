@@ -25,10 +25,19 @@ pub(super) struct Rule<M> {
     #[serde(default)]
     pub(super) filters: Vec<Filter>,
     #[serde(default)]
-    pub(super) backend_refs: Vec<Reference>,
+    pub(super) backend_refs: Vec<BackendRef>,
     pub(super) timeouts: Option<Timeouts>,
     pub(super) retry: Option<Value>,
     pub(super) session_persistence: Option<Value>,
+}
+
+/// Where requests of a rule go, and what is changed of those that go there.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct BackendRef {
+    #[serde(flatten)]
+    pub(super) to: Reference,
+    #[serde(default)]
+    pub(super) filters: Vec<Filter>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

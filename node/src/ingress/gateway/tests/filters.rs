@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
-use wherry_ingress::{Fraction, PathEdit};
+use wherry_ingress::{Fraction, HeaderEdits, PathEdit};
 
 use super::*;
 
@@ -90,12 +90,42 @@ fn http_route_header_modifiers() {
     ]);
     suite.route("edits", "same", json!([{"filters": filters, "backendRefs": [to("v1")]}]));
     let forward = suite.met("GET a.example/").forward();
-    let edits = wherry_ingress::HeaderEdits::new(
+    let edits = HeaderEdits::new(
         vec![("x-set".parse().unwrap(), "1".parse().unwrap())],
         vec![("x-add".parse().unwrap(), "1".parse().unwrap())],
         vec!["x-gone".parse().unwrap()],
     );
     assert_eq!((Ok(forward.request), Ok(forward.response)), (edits.clone(), edits));
+}
+
+/// `HTTPRouteBackendRequestHeaderModification`, of routes of both kinds: each backend has its own, which the rule has not.
+#[rstest]
+#[case(Kind::HttpRoute)]
+#[case(Kind::GrpcRoute)]
+fn http_route_backend_request_header_modification(#[case] kind: Kind) {
+    let mut suite = Suite::new();
+    let set = |value: &str| json!({"set": [{"name": "X-To", "value": value}]});
+    let filters = |value: &str| {
+        json!([
+            {"type": "RequestHeaderModifier", "requestHeaderModifier": set(value)},
+            {"type": "ResponseHeaderModifier", "responseHeaderModifier": set(&format!("not {value}"))},
+        ])
+    };
+    let end = |name: &str| json!({"name": name, "port": 8080, "weight": 2, "filters": filters(name)});
+    let rules = json!([{"backendRefs": [end("v1"), end("missing"), to("v2")]}]);
+    suite.add(kind, "infra", "edits", json!({"parentRefs": [{"name": "same"}], "rules": rules}));
+    let met = suite.met("POST a.example/echo.Echo/Say");
+    let nowhere = if kind == Kind::GrpcRoute { 503 } else { 500 };
+    assert_eq!(met.who(), format!("infra/v1*2 {nowhere}*2 infra/v2*1 "));
+    let forward = met.forward();
+    let edits = |value: &str| {
+        let set = vec![("x-to".parse().unwrap(), value.parse().unwrap())];
+        HeaderEdits::new(set, vec![], vec![]).unwrap()
+    };
+    let (first, last) = (&forward.backends[0].1, &forward.backends[2].1);
+    assert_eq!((&first.request, &first.response), (&edits("v1"), &edits("not v1")));
+    let none = HeaderEdits::default();
+    assert_eq!([&last.request, &last.response, &forward.request, &forward.response], [&none; 4]);
 }
 
 /// `HTTPRouteRequestMirror`, `HTTPRouteRequestMultipleMirrors` and `HTTPRouteRequestPercentageMirror`.

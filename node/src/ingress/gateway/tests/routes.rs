@@ -132,6 +132,7 @@ fn http_route_partially_invalid_via_invalid_reference_grant() {
 #[case(json!({"filters": [{"type": "ExtensionRef", "extensionRef": {"group": "x", "kind": "y", "name": "z"}}]}))]
 #[case(json!({"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "Transfer-Encoding", "value": "x"}]}}]}))]
 #[case(json!({"backendRefs": [{"name": "v1", "port": 8080, "filters": [{"type": "RequestHeaderModifier"}]}]}))]
+#[case(json!({"backendRefs": [{"name": "v1", "port": 8080, "filters": [{"type": "URLRewrite", "urlRewrite": {"hostname": "b.example"}}]}]}))]
 fn what_is_not_built_is_told(#[case] rule: Value) {
     let mut suite = Suite::new();
     suite.route("route", "same", json!([rule]));
